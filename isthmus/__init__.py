@@ -1,0 +1,60 @@
+"""isthmus: learned representations of images, trained, compared and looked at.
+
+The names below are imported when they are first used, so `import isthmus` is quick and computes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Autoencoder": "isthmus.estimators.autoencoder",
+    "BCE": "isthmus.parts",
+    "Dense": "isthmus.parts",
+    "GaussianNoise": "isthmus.parts",
+    "Images": "isthmus.data.images",
+    "IsthmusError": "isthmus.errors",
+    "L1": "isthmus.parts",
+    "MSE": "isthmus.parts",
+    "load": "isthmus.persistence",
+    "load_dataset": "isthmus.data.sources",
+    "save": "isthmus.persistence",
+}
+
+if TYPE_CHECKING:
+    from isthmus.data.images import Images
+    from isthmus.data.sources import load as load_dataset
+    from isthmus.errors import IsthmusError
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.parts import BCE, L1, MSE, Dense, GaussianNoise
+    from isthmus.persistence import load, save
+
+__all__ = [
+    "BCE",
+    "L1",
+    "MSE",
+    "Autoencoder",
+    "Dense",
+    "GaussianNoise",
+    "Images",
+    "IsthmusError",
+    "load",
+    "load_dataset",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    value = getattr(module, "load" if name == "load_dataset" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,1 @@
+"""Images and where they come from: readers of files, named sources, splits."""

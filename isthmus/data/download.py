@@ -1,0 +1,98 @@
+"""Fetch a data set: each file from the first mirror that works, verified before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from isthmus.data.readers import read_idx
+from isthmus.data.sources import SOURCES, Source, cache_folder
+from isthmus.errors import DataError, RequestError, RunError, unknown
+from isthmus.files import TEMPORARY, atomic_file, prepare_folder, sweep
+
+MAX_FILE = 64 << 20  # the largest published file has 30 MB
+_PIECE = 1 << 16
+
+# file name, bytes so far, bytes in all (0 if the mirror does not say)
+OnBytes = Callable[[str, int, int], None]
+
+
+def get(
+    name: str,
+    data_dir: Path | None = None,
+    *,
+    on_bytes: OnBytes = lambda *_: None,
+    mirrors: tuple[str, ...] | None = None,
+    timeout: float = 30,
+) -> Path:
+    """Fetch the four files of a source into `<data_dir or the user's cache>/<name>/` and return that folder.
+
+    A file that is there and sound is kept; a download that breaks off leaves nothing. Raises RequestError for a name
+    that has nothing to fetch, RunError that says which mirror failed and how.
+    """
+    if name == "digits":
+        raise RequestError("digits is built into scikit-learn; there is nothing to fetch")
+    if name not in SOURCES:
+        raise RequestError(unknown("data set", name, SOURCES))
+    source = SOURCES[name]
+    folder = (data_dir or cache_folder()) / name
+    prepare_folder(folder, needed=2 * MAX_FILE)
+    sweep(folder)
+    for role in source.sha256 or source.md5:
+        path = folder / f"{role}.gz"
+        if path.is_file() and _fault(source, role, path) is None:
+            on_bytes(path.name, path.stat().st_size, path.stat().st_size)
+            continue
+        _fetch(source, role, path, mirrors or source.mirrors, on_bytes, timeout)
+    return folder
+
+
+def _fault(source: Source, role: str, path: Path) -> str | None:
+    """What is wrong with a downloaded file, or None."""
+    if expected := source.md5.get(role):
+        measured = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        return None if measured == expected else f"md5 {measured}, expected {expected}"
+    try:
+        measured = read_idx(path).sha256
+    except DataError as error:
+        return str(error)
+    expected = source.sha256[role]
+    return None if measured == expected else f"sha256 {measured[:16]}…, expected {expected[:16]}…"
+
+
+def _fetch(source: Source, role: str, path: Path, mirrors: tuple[str, ...], on_bytes: OnBytes, timeout: float) -> None:
+    failures = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{path.name}"
+        candidate = path.with_name(f"{path.name}.fetched{TEMPORARY}")
+        try:
+            _download(url, candidate, path.name, on_bytes, timeout)
+            if fault := _fault(source, role, candidate):
+                raise DataError(f"what came is not the published file: {fault}")
+            with atomic_file(path) as file:
+                file.write(candidate.read_bytes())
+            return
+        except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors, DataError is a ValueError
+            reason = getattr(error, "reason", None) or error
+            failures.append(f"{url}: {reason}")
+        finally:
+            candidate.unlink(missing_ok=True)
+    raise RunError(f"could not fetch {source.name}: {'; '.join(failures)}; digits needs no download")
+
+
+def _download(url: str, to: Path, name: str, on_bytes: OnBytes, timeout: float) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "isthmus"})
+    with urllib.request.urlopen(request, timeout=timeout) as response, open(to, "wb") as file:
+        total = int(response.headers.get("Content-Length") or 0)
+        done = 0
+        while piece := response.read(_PIECE):
+            done += len(piece)
+            if done > MAX_FILE:
+                raise DataError(f"more than {MAX_FILE >> 20} MiB came")
+            file.write(piece)
+            on_bytes(name, done, total)
+        if total and done < total:
+            raise DataError(f"broke off after {done:,} of {total:,} bytes")

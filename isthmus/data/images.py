@@ -1,0 +1,153 @@
+"""Images: pixels with what is known about them, and how they are split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from isthmus.errors import DataError, RequestError
+from isthmus.rng import numpy_generator
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A set of images of one size, kept as they came.
+
+    pixels: (n, channels, height, width), uint8 in 0..255 or float32 in [0, 1]; uint8 stays uint8 until a batch of it
+        is used, and is then divided by 255.
+    labels: (n,) integers, or None. label_names: what the integers stand for, if it is known.
+    source: in words, where the images come from.
+
+    Raises DataError for another shape or type, for no images, and for pixels that are NaN or outside [0, 1].
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray | None = None
+    source: str = "an array"
+    label_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.ndim != 4:
+            shape = getattr(pixels, "shape", type(pixels).__name__)
+            raise DataError(f"{self.source}: images must be (n, channels, height, width), got {shape}")
+        if 0 in pixels.shape:
+            raise DataError(f"{self.source}: no images, the shape is {pixels.shape}")
+        if pixels.dtype != np.uint8:
+            if not np.issubdtype(pixels.dtype, np.floating):
+                raise DataError(f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}")
+            low, high = float(pixels.min()), float(pixels.max())  # NaN if any pixel is
+            if not (low >= 0 and high <= 1):
+                raise DataError(
+                    f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255?"
+                )
+            object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
+        if self.labels is not None and self.labels.shape != (len(pixels),):
+            raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.pixels.shape[1:]
+
+    @property
+    def n_features(self) -> int:
+        """Numbers in one image."""
+        return int(np.prod(self.shape))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the type, the shape, the pixels and the labels."""
+        digest = hashlib.sha256(f"{self.pixels.dtype}{self.pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(self.pixels))
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels, np.int64))
+        return digest.hexdigest()
+
+    def take(self, which: np.ndarray | slice) -> Images:
+        """The images at these positions; a slice shares the pixels, an index copies them."""
+        labels = None if self.labels is None else self.labels[which]
+        return replace(self, pixels=self.pixels[which], labels=labels)
+
+    def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(n, n_features) float32 in [0, 1]. A new array: ask for a part of a large set at a time."""
+        part = self.pixels[which].reshape(-1, self.n_features)
+        if part.dtype == np.uint8:
+            return np.multiply(part, np.float32(1 / 255), dtype=np.float32)
+        return part.copy()
+
+    def only(self, classes: tuple[int, ...]) -> Images:
+        """The images with one of these labels. Raises RequestError for labels that do not occur."""
+        if self.labels is None:
+            raise RequestError(f"{self.source} has no labels to choose classes {list(classes)} by")
+        known = np.unique(self.labels).tolist()
+        if missing := [c for c in classes if c not in known]:
+            raise RequestError(f"{self.source} has no class {missing[0]}; known: {', '.join(map(str, known))}")
+        return self.take(np.flatnonzero(np.isin(self.labels, classes)))
+
+    def followed_by(self, other: Images) -> Images:
+        """These images, then the other's."""
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = np.concatenate([self.labels, other.labels])
+        return replace(self, pixels=np.concatenate([self.pixels, other.pixels]), labels=labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A source that was read: its training and test images, and what a reader should know of them.
+
+    notes: sentences for the report ("the sample stands in for ..."). files: sha256 of what was read, by name.
+    """
+
+    name: str
+    title: str
+    train: Images
+    test: Images
+    notes: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of both parts' fingerprints."""
+        return hashlib.sha256(f"{self.train.fingerprint}{self.test.fingerprint}".encode()).hexdigest()
+
+
+def split_dataset(
+    dataset: Dataset,
+    *,
+    train: int | None = None,
+    validation: int = 0,
+    split: str = "random",
+    classes: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> dict[str, Images]:
+    """The named splits of a study: "train", "test" and, where they were asked for, "validation".
+
+    The validation images are taken from the source's training images: at random by the stream `split` of the seed,
+    or, with split="file", those that follow the training images in the order of the file. `classes` keeps these labels
+    in every split, after splitting, so that which image lies in which split does not depend on them.
+    Raises RequestError if there are fewer images than asked for.
+    """
+    n = len(dataset.train)
+    n_train = n - validation if train is None else train
+    if n_train < 1 or n_train + validation > n:
+        raise RequestError(
+            f"{dataset.name} has {n:,} training images; train = {n_train:,} and validation = {validation:,} do not fit"
+        )
+    order = np.arange(n) if split == "file" else numpy_generator(seed, "split").permutation(n)
+    # within a split, images keep the order of the file: shuffling is the training's business
+    chosen = {"train": order[:n_train], "validation": order[n_train : n_train + validation]}
+    splits = {
+        name: dataset.train if len(which) == n else dataset.train.take(np.sort(which))
+        for name, which in chosen.items()
+        if len(which)
+    }
+    splits["test"] = dataset.test
+    return {name: images.only(classes) for name, images in splits.items()} if classes else splits

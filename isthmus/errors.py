@@ -1,0 +1,54 @@
+"""The errors that users meet: one line each, with the thing, the rule, the value and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class IsthmusError(Exception):
+    """Base of every error that isthmus raises on purpose; the command line prints it as one line."""
+
+    exit_code = 1
+
+
+class RequestError(IsthmusError, ValueError):
+    """What was asked for cannot be done as asked: a value, a name, a study, a file. Exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(RequestError):
+    """A data file or an array is not what it should be."""
+
+
+class RunError(IsthmusError):
+    """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
+
+
+def require(holds: bool, name: str, rule: str, value: Any) -> None:
+    """Raise `RequestError("<name> must be <rule>, got <value>")` unless `holds`.
+
+    >>> require(0.3 >= 0, "sigma", "at least 0", 0.3)
+    """
+    if not holds:
+        raise RequestError(f"{name} must be {rule}, got {value!r}")
+
+
+def unknown(what: str, word: object, known: Iterable[str]) -> str:
+    """The sentence for a word outside a closed vocabulary, with the nearest known one.
+
+    >>> unknown("network kind", "dens", ["dense", "conv"])
+    'unknown network kind "dens"; known: conv, dense. Did you mean "dense"?'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
+    hint = f'. Did you mean "{near[0]}"?' if near else ""
+    return f'unknown {what} "{word}"; known: {", ".join(names)}{hint}'
+
+
+def one_of(what: str, word: object, known: Iterable[str]) -> None:
+    """Raise `RequestError` with the nearest known word unless `word` is in the vocabulary `known`."""
+    if not isinstance(word, str) or word not in known:
+        raise RequestError(unknown(what, word, known))

@@ -1,0 +1,1 @@
+"""The scikit-learn contract: arrays in, arrays out."""

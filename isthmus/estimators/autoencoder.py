@@ -1,0 +1,333 @@
+"""The autoencoder as a scikit-learn estimator, composed of parts."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from isthmus.data.batches import Pixels, as_tensor
+from isthmus.data.images import Images
+from isthmus.errors import RequestError, require, unknown
+from isthmus.networks import build
+from isthmus.objective import Objective
+from isthmus.parts import BCE, LOSSES, ROLES, Dense, Part, Training
+from isthmus.rng import generator, numpy_generator, seed_from
+from isthmus.training.hardware import resolve_device, resolve_precision
+from isthmus.training.history import Epoch, History
+from isthmus.training.loop import mean_loss, train
+
+_CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
+_FLOATS = (np.float32, np.float64)  # anything else becomes float32
+_DEFAULTS: dict[str, Part] = {"network": Dense()}
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
+
+    The variants are composed: a `network` part (`Dense`), a `corruption` of the input makes it denoising
+    (Vincent, Larochelle, Bengio, Manzagol 2008), a `penalty` on the code makes it sparse.
+
+    Parameters
+    ----------
+    network : a network part; None means `Dense()`.
+    corruption : a corruption part applied to the training input, never to the target; None for none.
+    penalty : a penalty part on the code; None for none.
+    loss : "mse", "bce", or the part `MSE` or `BCE` with a weight.
+    optimizer : "adam", "adamw" or "sgd".
+    learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
+    epochs, batch_size : passes over the samples, and samples in a step.
+    shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.
+    validation_fraction : the share of X to hold out for the validation loss, if `fit` is given no validation samples.
+    patience : stop after so many epochs without a better validation loss, and keep the best weights.
+    precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
+    device : "auto", "cpu", "cuda" or "mps".
+    verbose : 1 prints a line per epoch.
+    random_state : the seed of start, order and noise. The same seed gives the same bits, on the same device with the
+        same number of threads.
+
+    Attributes
+    ----------
+    network_ : the trained torch module. history_ : a `History`, one row per epoch. n_features_in_ : numbers in a sample.
+    image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
+    device_, precision_ : what "auto" chose. n_parameters_ : weights and biases.
+
+    Samples are arrays (n, n_features) or (n, channels, height, width), or `Images`. Arrays are numbers in any range
+    (uint8 too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's
+    float32 or float64.
+
+    >>> import numpy as np
+    >>> from isthmus import Autoencoder, Dense
+    >>> X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    >>> code = Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0).fit_transform(X)
+    >>> code.shape
+    (64, 2)
+    """
+
+    def __init__(
+        self,
+        network: Part | None = None,
+        *,
+        corruption: Part | None = None,
+        penalty: Part | None = None,
+        loss: str | Part = "mse",
+        optimizer: str = "adam",
+        learning_rate: float = 1e-3,
+        schedule: str = "constant",
+        epochs: int = 20,
+        batch_size: int = 128,
+        shuffle: bool | str = True,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.network = network
+        self.corruption = corruption
+        self.penalty = penalty
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.precision = precision
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --- parameters: a part's fields are nested parameters, `network__bottleneck` ---
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments; with `deep`, the fields of each part as `<argument>__<field>` too."""
+        params = super().get_params(deep=False)
+        parts = {name: value for name, value in params.items() if deep and isinstance(value, Part)}
+        for name, part in parts.items():
+            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}  # type: ignore[arg-type]
+        return params
+
+    def set_params(self, **params: Any) -> Autoencoder:
+        """Set arguments; `<argument>__<field>` replaces the part by one with that field changed."""
+        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            role, separator, fieldname = name.partition("__")
+            if separator:
+                changes.setdefault(role, {})[fieldname] = value
+        for role, fields in changes.items():
+            part = self._part(role)
+            known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []  # type: ignore[arg-type]
+            if wrong := [name for name in fields if name not in known]:
+                raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
+            setattr(self, role, dataclasses.replace(part, **fields))  # type: ignore[type-var]
+        return self
+
+    def _part(self, role: str) -> Any:
+        value = getattr(self, role, None)
+        if role == "loss" and isinstance(value, str) and value in LOSSES:
+            return LOSSES[value]()
+        return _DEFAULTS.get(role) if value is None else value
+
+    def _parts(self) -> tuple[Any, Any, Objective, Training]:
+        """network, corruption, objective and training, checked."""
+        parts = {}
+        for role, kinds in ROLES.items():
+            part = parts[role] = self._part(role)
+            if part is None and role in ("corruption", "penalty"):
+                continue
+            if not isinstance(part, tuple(kinds.values())):
+                known = ", ".join(kind.__name__ for kind in kinds.values())
+                raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
+        training = Training(**fields)
+        if isinstance(parts["loss"], BCE) and getattr(parts["network"], "output", None) != "sigmoid":
+            raise RequestError(f'loss "bce" needs output="sigmoid", got {parts["network"]!r}')
+        return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
+
+    # --- fitting ---
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Autoencoder:
+        """Train on X, from a new start. y is ignored. validation: samples like X for the validation loss.
+
+        Raises ValueError for parameters or samples that do not fit, RunError if the loss stops being finite.
+        """
+        for _ in self.fit_epochs(X, validation=validation):
+            pass
+        return self
+
+    def fit_epochs(self, X: Any, *, validation: Any = None) -> Iterator[Epoch]:
+        """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
+        network_part, corruption, objective, training = self._parts()
+        seed = seed_from(self.random_state)
+        X, image_shape = self._samples(X, reset=True)
+        held_out = None if validation is None else self._samples(validation, reset=False)[0]
+        if held_out is None and training.validation_fraction is not None:
+            X, held_out = _hold_out(X, training.validation_fraction, seed)
+        if training.patience is not None and held_out is None:
+            raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
+        for samples in (X, held_out):
+            _check_range(samples, network_part)
+
+        device = resolve_device(training.device)
+        precision = resolve_precision(training.precision, device)
+        pixels = Pixels(X, device)
+        validation_pixels = None if held_out is None else Pixels(held_out, device)
+        network = build(network_part, pixels.n_features, generator(seed, "init")).to(device)
+        history, best, best_weights = History(), np.inf, None
+        loss_only = Objective(objective.loss)
+        rows = train(network, pixels, objective, training, corruption=corruption, precision=precision, seed=seed)
+        for row in rows:
+            if validation_pixels is not None:
+                loss = mean_loss(network, validation_pixels, loss_only, corruption=corruption, seed=seed)
+                row = dataclasses.replace(row, validation_loss=loss)
+            history.epochs.append(row)
+            if self.verbose:
+                heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
+                print(f"epoch {row.epoch}/{training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
+            yield row
+            if training.patience is not None and row.validation_loss is not None:
+                if row.validation_loss < best:
+                    best, best_weights, waited = row.validation_loss, copy.deepcopy(network.state_dict()), 0
+                else:
+                    waited += 1
+                if waited >= training.patience:
+                    break
+        if best_weights is not None:
+            network.load_state_dict(best_weights)
+        self._fitted(network.eval(), history, image_shape, seed, precision)
+
+    def _fitted(
+        self,
+        network: torch.nn.Module,
+        history: History,
+        image_shape: tuple[int, int, int] | None,
+        seed: int,
+        precision: str,
+    ) -> None:
+        self.network_, self.history_, self.image_shape_, self.seed_ = network, history, image_shape, seed
+        self.n_features_in_: int = network.n_features  # type: ignore[assignment]
+        self.device_, self.precision_ = next(network.parameters()).device.type, precision
+        self.n_parameters_ = sum(p.numel() for p in network.parameters())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    # --- using ---
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes, (n, bottleneck), in X's float32 or float64 (float32 for `Images`)."""
+        check_is_fitted(self)
+        X, _ = self._samples(X, reset=False)
+        return self._apply(X, lambda network, x: network.encode(x))
+
+    def inverse_transform(self, code: Any) -> np.ndarray:
+        """The samples that the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""
+        check_is_fitted(self)
+        code = check_array(code, dtype=_FLOATS, input_name="code")
+        size = self.network_.code_size
+        require(code.shape[1] == size, "code", f"of {size} columns", code.shape[1])
+        return self._shaped(self._apply(code, lambda network, z: network.decode(z)))
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """x_hat for each sample; the same as `inverse_transform(transform(X))`."""
+        check_is_fitted(self)
+        X, shape = self._samples(X, reset=False)
+        x_hat = self._apply(X, lambda network, x: network(x)[0])
+        return x_hat if shape is None else x_hat.reshape(-1, *shape)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Minus each sample's squared error, averaged over its features: (n,)."""
+        check_is_fitted(self)
+        X, _ = self._samples(X, reset=False)
+        error = self._apply(X, lambda network, x: (network(x)[0] - x).square().mean(dim=1, keepdim=True))
+        return -error[:, 0]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`: what grid search maximises."""
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
+        return x_hat if self.image_shape_ is None else x_hat.reshape(-1, *self.image_shape_)
+
+    def _apply(self, X: Images | np.ndarray, compute: Callable[[Any, torch.Tensor], torch.Tensor]) -> np.ndarray:
+        """Run `compute(network, samples)` chunk by chunk, in the samples' precision."""
+        device, network = torch.device(self.device_), self.network_
+        dtype = torch.float32
+        if isinstance(X, np.ndarray) and X.dtype == np.float64:
+            # MPS has no float64
+            device, dtype = torch.device("cpu") if device.type == "mps" else device, torch.float64
+            network = copy.deepcopy(network).to(device, dtype)
+        outputs = []
+        with torch.inference_mode():
+            for start in range(0, len(X), _CHUNK):
+                which = slice(start, start + _CHUNK)
+                x = as_tensor(X.floats(which) if isinstance(X, Images) else X[which])
+                outputs.append(compute(network, x.to(device, dtype)).cpu().numpy())
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    # --- samples: what goes in, checked ---
+
+    def _samples(self, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
+        """`Images` as they are, arrays as (n, n_features) floats; and the image shape, if X has one."""
+        if isinstance(X, Images):
+            shape, n_features = X.shape, X.n_features
+        elif getattr(X, "ndim", 2) == 4:
+            X = check_array(X, dtype=_FLOATS, allow_nd=True, estimator=self)
+            shape = X.shape[1:]
+            X = X.reshape(len(X), -1)
+            n_features = X.shape[1]
+        else:
+            return validate_data(self, X, reset=reset, dtype=_FLOATS), None
+        if reset:
+            self.n_features_in_ = n_features
+            vars(self).pop("feature_names_in_", None)
+        expected = getattr(self, "image_shape_", None)
+        if not reset and n_features != self.n_features_in_ or not reset and expected not in (None, shape):
+            name = type(self).__name__
+            wanted = expected or f"{self.n_features_in_} features"
+            raise ValueError(f"X has images of shape {shape}, but {name} is expecting {wanted}")
+        return X, shape
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.network_.code_size
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+    """(training samples, validation samples): a random share, by the stream `split`."""
+    n_held = max(1, round(len(X) * fraction))
+    require(
+        n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction
+    )
+    order = numpy_generator(seed, "split").permutation(len(X))
+    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+    return (X.take(kept), X.take(held)) if isinstance(X, Images) else (X[kept], X[held])
+
+
+def _check_range(samples: Any, network: Any) -> None:
+    """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction."""
+    if network.output != "sigmoid" or not isinstance(samples, np.ndarray):
+        return
+    low, high = samples.min(), samples.max()
+    if low < 0 or high > 1:
+        extreme = f"a maximum of {high:g}" if high > 1 else f"a minimum of {low:g}"
+        raise RequestError(
+            f'pixels must lie in [0, 1] for a sigmoid output, got {extreme}; divide by 255 or use output="linear"'
+        )

@@ -1,0 +1,49 @@
+"""What every fitted estimator can be asked, isthmus' own or scikit-learn's: a code, a reconstruction, its size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+
+from isthmus.data.images import Images
+from isthmus.estimators.autoencoder import Autoencoder
+
+CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
+
+
+def chunks(n: int) -> list[slice]:
+    """The slices that cut n samples into chunks."""
+    return [slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
+
+
+def reconstruct(model: Any, x: np.ndarray) -> np.ndarray:
+    """x_hat for samples (n, n_features), flat."""
+    if isinstance(model, Autoencoder):
+        return model.reconstruct(x).reshape(len(x), -1)
+    return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
+
+
+def encode(model: Any, images: Images) -> np.ndarray:
+    """The codes of all images, (n, code_size)."""
+    return np.concatenate([model.transform(images.floats(which)) for which in chunks(len(images))])
+
+
+def n_parameters(model: Any) -> int:
+    """Numbers that were learned: weights and biases; a PCA's components and mean; of a pipeline, all its steps'."""
+    if isinstance(model, Pipeline):
+        return sum(n_parameters(step) for _, step in model.steps)
+    if isinstance(model, Autoencoder):
+        return model.n_parameters_
+    return model.components_.size + model.mean_.size if isinstance(model, PCA) else 0
+
+
+def code_size(model: Any, n_features: int) -> int:
+    """Numbers in the code of one sample."""
+    if isinstance(model, Pipeline):
+        return code_size(model.steps[-1][1], n_features)
+    if isinstance(model, Autoencoder):
+        return model.network_.code_size
+    return int(model.n_components_) if isinstance(model, PCA) else n_features

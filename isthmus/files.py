@@ -1,0 +1,142 @@
+"""Atomic files, atomic folders and a lock: the only code that renames.
+
+A file is written under a temporary name in its own folder, flushed, fsynced and renamed, and the folder is
+fsynced; a folder is built beside its place and renamed whole. Whoever is killed leaves either the old or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from isthmus.errors import RequestError, RunError
+
+TEMPORARY = ".tmp"
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open `path` for writing; it appears, complete, only if the block ends without an error."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as strict JSON (no NaN, no Infinity), atomically."""
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    with atomic_file(path, "w") as file:
+        file.write(text + "\n")
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error."""
+    building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    replaced = path.with_name(f"{path.name}.old{TEMPORARY}")
+    remove(building)
+    building.mkdir(parents=True)
+    try:
+        yield building
+        for file in sorted(building.rglob("*")):
+            if file.is_file():
+                with open(file, "rb") as opened:
+                    os.fsync(opened.fileno())
+        _fsync_folder(building)
+        remove(replaced)
+        if path.exists():  # a folder cannot be renamed onto one that is not empty
+            os.replace(path, replaced)
+        os.replace(building, path)
+    except BaseException:
+        remove(building)
+        raise
+    _fsync_folder(path.parent)
+    remove(replaced)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left behind under temporary names. Call it with the folder's lock held."""
+    for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
+        remove(leftover)
+
+
+def prepare_folder(folder: Path, needed: int) -> None:
+    """Make `folder`, and make sure before any work that `needed` bytes can be written there.
+
+    Raises RequestError with the system's reason: a read-only place, a file in the way, a full disk.
+    """
+    probe = folder / f"writable.{os.getpid()}{TEMPORARY}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(probe, "wb") as file:
+            file.write(bytes(65536))
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB needed")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise RequestError(f"cannot write to {folder}: {reason}; choose another folder with --out") from None
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; raise RunError that names the holder if another process has it.
+
+    A kernel lock (flock): it is gone with the process, however that ends.
+    """
+    path = folder / ".lock"
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RunError(
+                f"{folder} is in use by {holder}; wait for it, stop it, or choose another folder with --out"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

@@ -1,0 +1,100 @@
+"""What the numbers mean: each metric is computed per sample, then averaged, with a 95 % interval.
+
+Images are arrays of (n, channels, height, width) in [0, 1] (a reconstruction may leave that range); per-sample values
+are float64. The interval of a mean is mean ± 1.96 standard errors, from the spread over samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over samples. ci95 is None where no spread can be had; value is None where it is not defined."""
+
+    value: float | None
+    ci95: tuple[float, float] | None
+    n: int
+
+
+def mean_of(values: np.ndarray) -> Estimate:
+    """The mean of per-sample values, (n,), with its interval."""
+    n = len(values)
+    if n == 0:
+        return Estimate(None, None, 0)
+    mean = float(np.mean(values))
+    if n == 1:
+        return Estimate(mean, None, 1)
+    margin = Z95 * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, (mean - margin, mean + margin), n)
+
+
+def squared_error(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    """Per-sample mean squared error over all pixels: (n, ...) twice → (n,). `mse` is its mean."""
+    difference = np.subtract(x_hat, x, dtype=np.float64).reshape(len(x), -1)
+    return np.einsum("ij,ij->i", difference, difference) / difference.shape[1]
+
+
+def psnr(error: np.ndarray) -> np.ndarray:
+    """Per-sample peak signal-to-noise ratio in dB for a peak of 1, from `squared_error`; NaN for a perfect image."""
+    with np.errstate(divide="ignore"):
+        return np.where(error > 0, -10 * np.log10(error), np.nan)
+
+
+def mean_psnr(error: np.ndarray) -> Estimate:
+    """The mean over the images that are not perfect, whose PSNR is not defined; `n` counts the others."""
+    values = psnr(error)
+    return mean_of(values[np.isfinite(values)])
+
+
+SSIM_WINDOW = 7
+
+
+def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
+    """Per-sample structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004): (n, c, h, w) twice → (n,).
+
+    A uniform 7×7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariances, the mean over windows that lie
+    wholly inside the image, then over channels: scikit-image's defaults. None if a side is shorter than the window.
+    """
+    if min(x.shape[-2:]) < SSIM_WINDOW:
+        return None
+    c1, c2, n = 0.01**2, 0.03**2, SSIM_WINDOW**2
+    a, b = np.asarray(x, np.float64), np.asarray(x_hat, np.float64)
+    mean_a, mean_b = _window_means(a), _window_means(b)
+    unbiased = n / (n - 1)
+    var_a = unbiased * (_window_means(a * a) - mean_a * mean_a)
+    var_b = unbiased * (_window_means(b * b) - mean_b * mean_b)
+    cov = unbiased * (_window_means(a * b) - mean_a * mean_b)
+    similarity = ((2 * mean_a * mean_b + c1) * (2 * cov + c2)) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return similarity.mean(axis=(1, 2, 3))
+
+
+def _window_means(x: np.ndarray) -> np.ndarray:
+    """Means over all 7×7 windows; shifted sums along one axis, then the other."""
+    h, w = x.shape[-2] - SSIM_WINDOW + 1, x.shape[-1] - SSIM_WINDOW + 1
+    rows = sum(x[..., i : i + h, :] for i in range(SSIM_WINDOW))
+    return sum(rows[..., j : j + w] for j in range(SSIM_WINDOW)) / SSIM_WINDOW**2  # type: ignore[index]
+
+
+def explained_variance(error: np.ndarray, baseline_error: np.ndarray) -> Estimate:
+    """1 - Σ error / Σ baseline_error: the share of the squared deviation from a baseline that is explained.
+
+    Both are per-sample squared errors, (n,); the baseline's are those of the training mean of each pixel. The mean
+    predictor has 0, a perfect model 1. A ratio of sums, so its interval is the delta method's. None for a baseline
+    without error.
+    """
+    n, total = len(error), float(baseline_error.sum())
+    if n == 0 or total == 0:
+        return Estimate(None, None, n)
+    unexplained = float(error.sum()) / total
+    if n == 1:
+        return Estimate(1 - unexplained, None, 1)
+    residual = (error - unexplained * baseline_error) / baseline_error.mean()
+    margin = Z95 * float(np.std(residual, ddof=1)) / math.sqrt(n)
+    return Estimate(1 - unexplained, (1 - unexplained - margin, 1 - unexplained + margin), n)

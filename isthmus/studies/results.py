@@ -1,0 +1,186 @@
+"""The results of a study: rows, references and timings, as results.json holds them (see results.schema.json)."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus.errors import DataError
+from isthmus.files import write_json
+from isthmus.metrics import Estimate
+from isthmus.studies.study import Reference
+from isthmus.training.history import History
+
+SCHEMA = 1
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number. seen: these images were fitted on. seed None: the mean over n_seeds, sd their spread."""
+
+    model: str
+    seed: int | None
+    metric: str
+    split: str | None
+    corruption: str | None
+    seen: bool
+    value: float | None
+    ci95: tuple[float, float] | None
+    n: int | None
+    n_seeds: int | None = None
+    sd: float | None = None
+
+    def table(self) -> dict[str, Any]:
+        """The row as results.json has it."""
+        table = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
+        if self.seed is not None:
+            del table["n_seeds"], table["sd"]
+        return table
+
+
+@dataclass
+class Results:
+    """What a run measured, and in what circumstances. Everything in it is plain and finite."""
+
+    study: str
+    title: str
+    question: str
+    seed: int
+    quick: bool
+    complete: bool
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    plan: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    traps: list[dict[str, str]]
+    rows: list[Row] = field(default_factory=list)
+    references: list[dict[str, Any]] = field(default_factory=list)
+    timings: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    def value(self, model: str, metric: str, split: str, seed: int | None = None) -> float | None:
+        """The value of one row on clean images, of the study's own seed unless told; None if there is no such row."""
+        seed = self.seed if seed is None else seed
+        wanted = (model, seed, metric, split, None)
+        rows = (row for row in self.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
+        return next((row.value for row in rows), None)
+
+    def table(self) -> dict[str, Any]:
+        """Everything, as results.json has it, the schema's version first."""
+        fields = {name: value for name, value in vars(self).items() if name != "schema"}
+        return {"schema": self.schema, **fields, "rows": [row.table() for row in self.rows]}
+
+    def write(self, folder: Path) -> None:
+        """Write results.json, whole or not at all."""
+        write_json(folder / RESULTS, self.table())
+
+
+def read_results(folder: Path) -> Results:
+    """What `Results.write` wrote. Raises DataError for a folder without readable results."""
+    path = folder / RESULTS
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        if table["schema"] != SCHEMA:
+            raise DataError(f"{path} has schema {table['schema']!r}; this isthmus reads {SCHEMA}")
+        rows = [Row(**{**row, "ci95": tuple(row["ci95"]) if row["ci95"] else None}) for row in table["rows"]]
+        return Results(**{**table, "rows": rows})
+    except OSError as error:
+        raise DataError(f"{folder} holds no results: cannot read {RESULTS}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} does not hold a study's results: {error}") from None
+
+
+def row_of(
+    estimate: Estimate, model: str, seed: int, metric: str, split: str, corruption: str | None, seen: bool
+) -> Row:
+    """A row from a metric's estimate; what is not finite is null."""
+    finite = estimate.value is not None and math.isfinite(estimate.value)
+    ci95 = estimate.ci95 if finite and estimate.ci95 and all(map(math.isfinite, estimate.ci95)) else None
+    return Row(model, seed, metric, split, corruption, seen, estimate.value if finite else None, ci95, estimate.n)
+
+
+def over_seeds(rows: list[Row]) -> list[Row]:
+    """For every number measured with several seeds: its mean, standard deviation and 95 % t-interval over them."""
+    from scipy.stats import t as student
+
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.seed is not None and row.value is not None:
+            groups.setdefault((row.model, row.metric, row.split, row.corruption), []).append(row)
+    means = []
+    for (model, metric, split, corruption), group in groups.items():
+        if len(group) < 2:
+            continue
+        values = np.array([row.value for row in group], float)
+        mean, sd = float(values.mean()), float(values.std(ddof=1))
+        margin = float(student.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
+        means.append(
+            Row(model, None, metric, split, corruption, group[0].seen, mean, (mean - margin, mean + margin),
+                group[0].n, len(group), sd)
+        )  # fmt: skip
+    return means
+
+
+def judge(reference: Reference, results: Results, history: History | None) -> dict[str, Any]:
+    """Published beside measured, of the study's own seed. agrees is null for what was not measured, or a quick run."""
+    published: Any = reference.value
+    measured: Any = None
+    if reference.metric == "loss":
+        published = list(reference.value)  # type: ignore[arg-type]
+        epochs = list(reference.epochs) or list(range(1, len(published) + 1))
+        if history is not None and len(history) >= max(epochs):
+            measured = [float(history.losses[epoch - 1]) for epoch in epochs]
+    else:
+        epochs = []
+        measured = results.value(reference.model, reference.metric, reference.split)
+    agrees = None
+    if measured is not None and not results.quick:
+        ours, theirs = np.atleast_1d(measured), np.atleast_1d(published)
+        margin = reference.atol if reference.rtol is None else reference.rtol * np.abs(theirs)
+        agrees = bool(np.all(np.abs(ours - theirs) <= margin))
+    table = {"id": reference.id, "published": published, "measured": measured, "agrees": agrees}
+    table |= {"rtol": reference.rtol} if reference.atol is None else {"atol": reference.atol}
+    table |= {"model": reference.model, "metric": reference.metric, "split": reference.split, "seed": results.seed}
+    table |= {"epochs": epochs} if epochs else {}
+    return table | ({"note": reference.note} if reference.note else {})
+
+
+def environment(device: str, threads: int, command: list[str]) -> dict[str, Any]:
+    """Where and how a run was made."""
+    import sklearn
+    import torch
+
+    from isthmus import __version__
+
+    return {
+        "isthmus": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": device,
+        "threads": threads,
+        "command": " ".join(command),
+        "executable": sys.executable,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,80 @@
+"""From a TOML table to a dataclass: the dataclass is the schema, and every error says where the table stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from isthmus.errors import RequestError, unknown
+from isthmus.parts import Part
+
+T = TypeVar("T")
+_WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false", dict: "a table"}
+
+
+def read_table(cls: type[T], table: Any, where: str) -> T:
+    """An instance of the dataclass `cls` from a table: lists become tuples, everything else must fit its annotation.
+
+    Raises RequestError, beginning with `where`, for a key that is unknown (with the nearest known one) or missing,
+    and for a value that does not fit.
+    """
+    if not isinstance(table, Mapping):
+        raise RequestError(f"{where}: must be a table, got {table!r}")
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in table:
+        if key not in fields:
+            raise RequestError(f"{where}: {unknown('key', key, fields)}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise RequestError(f'{where}: the key "{name}" is missing')
+    values = {}
+    for name, value in table.items():
+        if not _fits(value, hints[name]):
+            raise RequestError(f"{where}: {name} must be {_describe(hints[name])}, got {value!r}")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**values)
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from None
+
+
+def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str) -> Any:
+    """The part that a table like {kind = "dense", ...} stands for; a bare word is its kind."""
+    fields = {"kind": table} if isinstance(table, str) else table
+    if not isinstance(fields, Mapping):
+        raise RequestError(f'{where}: {role} must be a table like {{kind = "{min(kinds)}"}}, got {table!r}')
+    if "kind" not in fields:
+        raise RequestError(f'{where}: {role} needs a "kind"; known: {", ".join(sorted(kinds))}')
+    kind = fields["kind"]
+    if kind not in kinds:
+        raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
+    return read_table(kinds[kind], {k: v for k, v in fields.items() if k != "kind"}, f"{where}, {role}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(one, arguments[0]) for one in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _describe(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(one) for one in arguments if one is not types.NoneType)
+    if origin is tuple:
+        return f"a list, each {_describe(arguments[0])}"
+    return _WORDS.get(origin or hint, str(hint))

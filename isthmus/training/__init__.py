@@ -1,0 +1,1 @@
+"""The one loop, what it records, and where it runs."""

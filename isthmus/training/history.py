@@ -1,0 +1,71 @@
+"""What a training leaves behind: one row per epoch, with the losses of its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, counted from 1.
+
+    loss: the training objective, penalty included, averaged over samples. step_losses: the same for each step's batch.
+    validation_loss: the loss without penalty on the validation samples, corrupted like the training's, with noise that
+        is drawn once. seconds: training steps only.
+    """
+
+    epoch: int
+    loss: float
+    seconds: float
+    step_losses: tuple[float, ...] = ()
+    validation_loss: float | None = None
+
+
+class History:
+    """The epochs of one training, in order."""
+
+    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+        self.epochs = list(epochs)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self.epochs)
+
+    def __getitem__(self, i: int) -> Epoch:
+        return self.epochs[i]
+
+    def __repr__(self) -> str:
+        last = f", loss {self.epochs[-1].loss:.6g}" if self.epochs else ""
+        return f"<History of {len(self)} epochs{last}>"
+
+    @property
+    def losses(self) -> np.ndarray:
+        """(n_epochs,): the training objective, mean over samples."""
+        return np.array([row.loss for row in self.epochs])
+
+    @property
+    def validation_losses(self) -> np.ndarray:
+        """(n_epochs,): NaN where there was no validation."""
+        rows = [row.validation_loss for row in self.epochs]
+        return np.array([np.nan if loss is None else loss for loss in rows])
+
+    @property
+    def seconds(self) -> float:
+        """Training steps only, summed over the epochs."""
+        return sum(row.seconds for row in self.epochs)
+
+    def to_jsonl(self) -> str:
+        """One JSON object per line and epoch."""
+        return "".join(json.dumps({**vars(row), "step_losses": list(row.step_losses)}) + "\n" for row in self.epochs)
+
+    @classmethod
+    def from_jsonl(cls, text: str) -> History:
+        """Read what `to_jsonl` wrote."""
+        rows = (json.loads(line) for line in text.splitlines())
+        return cls(Epoch(**{**row, "step_losses": tuple(row["step_losses"])}) for row in rows)
