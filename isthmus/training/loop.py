@@ -8,7 +8,6 @@ epoch, so early stopping, progress and checkpoints live in the caller's `for`.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,7 +20,7 @@ from isthmus.errors import RunError
 from isthmus.objective import Objective
 from isthmus.parts import Part, Training
 from isthmus.rng import generator
-from isthmus.training.hardware import in_own_thread
+from isthmus.training.hardware import denormals_flushed
 from isthmus.training.history import Epoch
 
 
@@ -67,12 +66,11 @@ def train(
     with the first such step.
     """
 
-    def epochs(stop: threading.Event) -> Iterator[Epoch]:
-        step = _Step(network, objective, training, corruption, precision, n_steps(len(pixels), training))
-        for epoch in range(1, training.epochs + 1):
-            yield _epoch(step, pixels, training, epoch, seed, stop)
-
-    return in_own_thread(epochs)
+    step = _Step(network, objective, training, corruption, precision, n_steps(len(pixels), training))
+    for epoch in range(1, training.epochs + 1):
+        with denormals_flushed():
+            row = _epoch(step, pixels, training, epoch, seed)
+        yield row
 
 
 def n_steps(n_samples: int, training: Training) -> int:
@@ -115,18 +113,16 @@ class _Step:
         return loss.detach()
 
 
-def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int, stop: threading.Event) -> Epoch:
+def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int) -> Epoch:
     device = pixels.values.device
     noise = generator(seed, "noise", epoch, device)
     sizes, losses, first = [], [], step.done
     start = time.perf_counter()
     order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
     for x in batches(pixels, training.batch_size, order):
-        if stop.is_set():
-            break
         sizes.append(len(x))
         losses.append(step(x, noise))
-    values = torch.stack(losses).cpu().double() if losses else torch.zeros(0, dtype=torch.float64)
+    values = torch.stack(losses).cpu().double()
     seconds = time.perf_counter() - start
     bad = torch.nonzero(~values.isfinite())
     if len(bad):
