@@ -34,6 +34,7 @@ from isthmus.studies.results import RESULTS, Results, Row, environment, judge, o
 from isthmus.studies.study import ERROR_METRICS, Measure, Model, Study
 from isthmus.training.hardware import resolve_device, resolve_precision
 from isthmus.training.history import Epoch, History
+from isthmus.training.loop import n_steps
 
 # A model's own files, and room for results and pictures: what must be free before anything is trained.
 _ROOM = 64 << 20
@@ -250,6 +251,7 @@ def _plan_row(context: Context, model: Model, seed: int) -> dict[str, Any]:
         "estimator": model.estimator,
         "samples": len(images),
         "epochs": epochs,
+        "steps": n_steps(len(images), training) if training else 0,
         "gflop": round(gflop, 1),
         "threads": context.request.threads,
         "side_by_side": 1,

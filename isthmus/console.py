@@ -1,0 +1,150 @@
+"""What a person sees while a study runs: a live bar on a terminal, a line per epoch elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from isthmus.studies.results import Results
+    from isthmus.training.history import Epoch
+
+_GFLOP_PER_SECOND = 30  # of one thread, roughly: only for the first guess at how long a run takes
+
+
+def say(line: str) -> None:
+    """A message, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a person's words.
+
+    >>> duration(95)
+    '1 min 35 s'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Lines:
+    """The listener for files, pipes and notebooks: a line per epoch."""
+
+    def planned(self, results: Results, todo: list[dict[str, Any]]) -> None:
+        open_work = [row for row in todo if not row["finished"]]
+        say(f"{results.title}: {results.data['title']}")
+        width = max(len(row["model"]) for row in todo)
+        for row in todo:
+            work = f"{row['samples']:,} images"
+            if row["epochs"]:
+                work += f" × {row['epochs']} epochs, {row['gflop']:,.0f} GFLOP, threads: {row['threads']}"
+            say(f"  {row['model']:<{width}}  seed {row['seed']}  {'finished before' if row['finished'] else work}")
+        # a step costs about 1.2 ms on top of its arithmetic, whatever its size
+        steps = sum(row["steps"] for row in open_work)
+        guess = sum(row["gflop"] / row["threads"] for row in open_work) / _GFLOP_PER_SECOND + 0.0012 * steps
+        say(f"{len(open_work)} of {len(todo)} models to train, about {duration(max(1, guess))}")
+
+    def started(self, name: str, epochs: int) -> None:
+        pass
+
+    def epoch(self, name: str, row: Epoch, epochs: int) -> None:
+        heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
+        say(f"{name}  epoch {row.epoch}/{epochs}  loss {row.loss:.6f}{heard}  {row.seconds:.2f} s")
+
+    def finished(self, name: str, sentence: str) -> None:
+        say(f"{name}  {sentence}")
+
+    def note(self, sentence: str) -> None:
+        say(sentence)
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Bars(Lines):
+    """The listener for a terminal: one live bar for the model that trains, one line for each that is done."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+        self.progress: Progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task: TaskID | None = None
+        self.shown = 0.0
+
+    def started(self, name: str, epochs: int) -> None:
+        self._clear()
+        self.task = self.progress.add_task(name, total=epochs or None, loss="")
+
+    def epoch(self, name: str, row: Epoch, epochs: int) -> None:
+        assert self.task is not None
+        if time.monotonic() - self.shown > 0.1 or row.epoch == epochs:  # epochs of small models last milliseconds
+            self.shown = time.monotonic()
+            self.progress.update(self.task, completed=row.epoch, loss=f"loss {row.loss:.5f}")
+
+    def finished(self, name: str, sentence: str) -> None:
+        self._clear()
+        self.progress.console.print(f"{name}  {sentence}", highlight=False, markup=False)
+
+    def note(self, sentence: str) -> None:
+        self.progress.console.print(sentence, highlight=False, markup=False)
+
+    def _clear(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+
+def listener() -> Lines:
+    """The one for where stderr goes."""
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+def summary(results: Results) -> str:
+    """What a person wants to read when a run is over: the table of models, and which published numbers agree."""
+    lines = []
+    rows = {(r.model, r.metric, r.split, r.corruption): r for r in results.rows if r.seed == results.seed}
+    lines.append(f"{'model':<28}{'test MSE':>10}  {'95 % interval':<22}{'PSNR':>7}{'code':>7}{'parameters':>12}")
+    for facts in results.models:
+        mse = rows.get((facts["name"], "mse", "test", None))
+        if mse is None or mse.value is None:
+            continue
+        psnr, code, count = (rows.get((facts["name"], metric, split, None)) for metric, split in
+                             (("psnr", "test"), ("code_size", None), ("n_parameters", None)))  # fmt: skip
+        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 else ""
+        shown = [
+            f"{row.value:,.{digits}f}" if row and row.value is not None else "–"
+            for row, digits in ((psnr, 2), (code, 0), (count, 0))
+        ]
+        seen = "  (test images seen)" if mse.seen else ""
+        lines.append(
+            f"{facts['name']:<28}{mse.value:>10.6f}  {interval:<22}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}"
+        )
+    judged = [reference for reference in results.references if reference["agrees"] is not None]
+    if judged:
+        differing = [reference["id"] for reference in judged if not reference["agrees"]]
+        lines.append(f"{len(judged) - len(differing)} of {len(judged)} published numbers agree within their tolerance")
+        lines += [f"  differs: {name}" for name in differing]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""A run's folder as pictures and one HTML page: formats what was measured, and computes nothing."""
