@@ -33,15 +33,16 @@ def duration(seconds: float) -> str:
 class Lines:
     """The listener for files, pipes and notebooks: a line per epoch."""
 
-    def planned(self, results: Results, todo: list[dict[str, Any]]) -> None:
-        open_work = [row for row in todo if not row["finished"]]
+    def planned(self, results: Results, finished: set[tuple[str, int]]) -> None:
+        todo = results.plan
+        open_work = [row for row in todo if (row["model"], row["seed"]) not in finished]
         say(f"{results.title}: {results.data['title']}")
         width = max(len(row["model"]) for row in todo)
         for row in todo:
             work = f"{row['samples']:,} images"
             if row["epochs"]:
                 work += f" × {row['epochs']} epochs, {row['gflop']:,.0f} GFLOP, threads: {row['threads']}"
-            say(f"  {row['model']:<{width}}  seed {row['seed']}  {'finished before' if row['finished'] else work}")
+            say(f"  {row['model']:<{width}}  seed {row['seed']}  {work if row in open_work else 'finished before'}")
         # a step costs about 1.2 ms on top of its arithmetic, whatever its size
         steps = sum(row["steps"] for row in open_work)
         guess = sum(row["gflop"] / row["threads"] for row in open_work) / _GFLOP_PER_SECOND + 0.0012 * steps

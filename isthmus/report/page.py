@@ -172,5 +172,4 @@ def sentences(results: Results) -> list[str]:
 
 
 def _commands(results: Results) -> list[str]:
-    environment = results.environment
-    return [environment["command"] or f"isthmus run {results.study}", f"isthmus studies show {results.study}"]
+    return [results.environment["command"] or f"isthmus run {results.study}", f"isthmus studies show {results.study}"]

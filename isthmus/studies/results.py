@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,7 @@ def judge(reference: Reference, results: Results, history: History | None) -> di
     return table | ({"note": reference.note} if reference.note else {})
 
 
-def environment(device: str, threads: int, command: list[str]) -> dict[str, Any]:
+def environment(device: str, threads: int, command: str) -> dict[str, Any]:
     """Where and how a run was made."""
     import sklearn
     import torch
@@ -173,8 +172,7 @@ def environment(device: str, threads: int, command: list[str]) -> dict[str, Any]
         "processor": _processor(),
         "device": device,
         "threads": threads,
-        "command": " ".join(command),
-        "executable": sys.executable,
+        "command": command,
     }
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import fnmatch
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -203,10 +203,12 @@ class Study:
         if not globs:
             return self.models
         for glob in globs:
-            if not any(fnmatch.fnmatchcase(model.name, glob) for model in self.models):
+            if not any(matches(model, [glob]) for model in self.models):
                 raise RequestError(f"{self.name}: {unknown('model', glob, [m.name for m in self.models])}")
-        wanted = {m.name for m in self.models if any(fnmatch.fnmatchcase(m.name, glob) for glob in globs)}
-        wanted |= {m.of for m in self.models if m.name in wanted and m.of}
+        wanted = {model.name for model in self.models if matches(model, globs)}
+        for model in reversed(self.models):  # what a model is of comes before it
+            if model.name in wanted and model.of:
+                wanted.add(model.of)
         return tuple(model for model in self.models if model.name in wanted)
 
     def quick(self) -> Study:
@@ -222,6 +224,11 @@ class Study:
             for model in self.models
         )
         return dataclasses.replace(self, data=data, models=models)
+
+
+def matches(model: Model, globs: Iterable[str]) -> bool:
+    """Whether a model's name matches one of the patterns."""
+    return any(fnmatch.fnmatchcase(model.name, glob) for glob in globs)
 
 
 def _corruptions(table: dict[str, Any] | None, levels: tuple[float, ...]) -> list[Any]:
@@ -271,54 +278,50 @@ def parse_study(text: str, name: str, file: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{file} is not TOML: {error}") from None
     singles = {"title", "question", "seed", "data"}
-    lists = {"model": _read_model, "measure": Measure, "figure": Figure, "reference": Reference, "trap": Trap}
+    classes = {"measure": Measure, "figure": Figure, "reference": Reference, "trap": Trap}
+    lists = {"model": _read_model} | {key: _reader(cls) for key, cls in classes.items()}
     for key in document:
         if key not in singles | set(lists):
             raise RequestError(f"{file}: {unknown('key', key, singles | set(lists))}")
-    items: dict[str, list[Any]] = {}
+    items = {}
     for key, reader in lists.items():
         tables = document.get(key, [])
         if not isinstance(tables, list):
             raise RequestError(f"{file}: {key} must be a list of tables, written [[{key}]]")
-        items[key] = []
-        for number, table in enumerate(tables, 1):
-            label = (
-                next((table[k] for k in ("name", "id") if k in table), number) if isinstance(table, dict) else number
-            )
-            where = f"{file}, {key} {label}" if isinstance(label, int) else f'{file}, {key} "{label}"'
-            read = reader(table, where) if reader is _read_model else read_table(reader, table, where)  # type: ignore[operator, arg-type]
-            items[key].append(read)
+        # a table is a model's of that name, a reference's of that id, or the third of its kind
+        labels = [next((f'"{t[k]}"' for k in ("name", "id") if k in t), i) for i, t in enumerate(tables, 1)]
+        places = [f"{file}, {key} {label}" for label in labels]
+        items[f"{key}s"] = tuple(reader(table, where) for table, where in zip(tables, places, strict=True))
     if "data" not in document:
         raise RequestError(f'{file}: the table [data] is missing; it needs a name, like name = "digits"')
     head = {key: value for key, value in document.items() if key in ("title", "question", "seed")}
     data = read_table(Data, document["data"], f"{file}, data")
-    parts = {plural: tuple(items[key]) for key, plural in
-             (("model", "models"), ("measure", "measures"), ("figure", "figures"), ("reference", "references"), ("trap", "traps"))}  # fmt: skip
-    study = read_table(Study, {"name": name, **head, "data": data, **parts}, file)
+    study = read_table(Study, {"name": name, **head, "data": data, **items}, file)
     _check(study, file)
     return study
 
 
+def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
+    return lambda table, where: read_table(cls, table, where)
+
+
 def _read_model(table: Any, where: str) -> Model:
+    """A model: its own keys, and its estimator's constructor arguments."""
+    if not isinstance(table, dict):
+        raise RequestError(f"{where}: must be a table, got {table!r}")
     own = {f.name for f in dataclasses.fields(Model)} - {"arguments"}
-    estimator = table.get("estimator") if isinstance(table, dict) else None
-    head = {k: v for k, v in table.items() if k in own} if isinstance(table, dict) else table
-    rest = {k: v for k, v in table.items() if k not in own} if isinstance(table, dict) else {}
-    model = read_table(Model, head, where)
-    fields = [
-        f.name for f in dataclasses.fields({"autoencoder": Training, "pca": Projection}.get(str(estimator), Trap))
-    ]
-    known = {"autoencoder": [*ROLES, *fields], "pca": fields}.get(str(estimator), [])
+    model = read_table(Model, {key: value for key, value in table.items() if key in own}, where)
+    rest = {key: value for key, value in table.items() if key not in own}
+    values = {"autoencoder": Training, "pca": Projection, "identity": None}[model.estimator]
+    roles = ROLES if model.estimator == "autoencoder" else {}
+    known = [*roles, *(f.name for f in dataclasses.fields(values))] if values else []
     for key in rest:
         if key not in known:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")
-    if estimator == "pca":
-        part = read_table(Projection, rest, where)
-        return dataclasses.replace(model, arguments={"n_components": part.n_components, "whiten": part.whiten})
-    arguments = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in ROLES.items() if role in rest}
-    if estimator == "autoencoder":
-        read_table(Training, rest, where)
-    return dataclasses.replace(model, arguments={**arguments, **rest})
+    parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
+    if values:
+        read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
+    return dataclasses.replace(model, arguments={**parts, **rest})
 
 
 def _check(study: Study, file: str) -> None:
@@ -338,7 +341,8 @@ def _check(study: Study, file: str) -> None:
     uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
     uses += [(f'reference "{r.id}"', r.model) for r in study.references]
     for what, glob in uses:
-        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+        if not any(matches(model, [glob]) for model in study.models):
             raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
-    if any(m.split == "validation" for m in (*study.measures, *study.figures)) and not study.data.validation:
+    splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
+    if "validation" in splits and not study.data.validation:
         raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")

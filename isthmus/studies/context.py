@@ -1,0 +1,205 @@
+"""A run under way: what was asked, the images, where things lie, and what is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from isthmus import __version__, persistence
+from isthmus.data.images import Dataset, Images, split_dataset
+from isthmus.errors import DataError, RequestError
+from isthmus.parts import Dense
+from isthmus.studies.measure import pixel_means
+from isthmus.studies.study import Model, Study
+from isthmus.training.hardware import resolve_precision
+from isthmus.training.loop import n_steps
+
+# Steps of less arithmetic than this are no faster with two threads than with one, and on a machine that is busy
+# with something else they are many times slower, because the threads wait for each other at every operation.
+_ONE_THREAD_MFLOP = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a study is to be run: the options of `isthmus run`."""
+
+    out: Path
+    data_dir: Path | None = None
+    device: str = "auto"
+    threads: int = 1
+    seeds: int = 1
+    only: tuple[str, ...] = ()
+    fresh: bool = False
+    quick: bool = False
+    command: str = ""
+
+
+@dataclass
+class Context:
+    """The study, the request, the images of each split, and the fitted models by (name, seed)."""
+
+    study: Study
+    request: Request
+    dataset: Dataset
+    splits: dict[str, Images]
+    device: torch.device
+    fitted: dict[tuple[str, int], Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """runs/<study>."""
+        return self.request.out / self.study.name
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models that this run is about."""
+        return self.study.only(self.request.only)
+
+    @property
+    def seeds(self) -> range:
+        """The study's seed, and those that follow it."""
+        return range(self.study.seed, self.study.seed + self.request.seeds)
+
+    @cached_property
+    def baseline(self) -> np.ndarray:
+        """The training mean of each pixel."""
+        return pixel_means(self.splits["train"])
+
+    def fit_split(self, model: Model) -> str:
+        """The split that a model is fitted on."""
+        return "all" if self.study.pools(model) else "train"
+
+    def seen(self, model: Model, split: str) -> bool:
+        """Whether a model was fitted on images of this split."""
+        return split in ("train", "all") or (split == "test" and self.study.pools(model))
+
+    def label(self, model: str, seed: int) -> str:
+        """The name of a model's folder: the model's own, and the seed if it is not the study's."""
+        return model if seed == self.study.seed else f"{model}.seed-{seed}"
+
+    def model_folder(self, model: Model, seed: int) -> Path:
+        """Where a fitted model lies."""
+        return self.folder / "models" / self.label(model.name, seed)
+
+    def threads(self, model: Model) -> int:
+        """The threads that a model is trained with: a function of the study and of --threads alone."""
+        training = model.training
+        if training is None:
+            return self.request.threads
+        small = 6e-6 * self._weights(model) * training.batch_size < _ONE_THREAD_MFLOP
+        return 1 if small and self.device.type == "cpu" else self.request.threads
+
+    def precision(self, model: Model) -> str:
+        """The precision that a model is trained in."""
+        return resolve_precision(model.training.precision, self.device) if model.training else "float32"
+
+    def _weights(self, model: Model) -> int:
+        network = model.arguments.get("network", Dense())
+        widths = network.widths(self.splits["train"].n_features)
+        return sum(a * b for chain in widths for a, b in pairwise(chain))
+
+    def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
+        """What is to be done for one model; the work is 6 operations for each weight, sample and epoch."""
+        n, training = len(self.splits[self.fit_split(model)]), model.training
+        n_features = self.splits["train"].n_features
+        operations = 6 * self._weights(model) * training.epochs if training else 2 * n_features**2
+        return {
+            "model": model.name,
+            "seed": seed,
+            "samples": n,
+            "epochs": training.epochs if training else None,
+            "steps": n_steps(n, training) if training else 0,
+            "gflop": round(1e-9 * operations * n, 1),
+            "threads": self.threads(model),
+            "side_by_side": 1,
+        }
+
+    def key(self, model: Model, seed: int) -> str:
+        """What must be the same for a finished model to be used again, as one hash."""
+        facts = {
+            "model": model.table(),
+            "data": self.dataset.fingerprint,
+            "splits": dataclasses.asdict(self.study.data),
+            "split": self.fit_split(model),
+            "split_seed": self.study.seed,
+            "seed": seed,
+            "device": self.device.type,
+            "threads": self.threads(model),
+            "precision": self.precision(model),
+            "isthmus": __version__,
+            "of": self.key(self.study.model(model.of), seed) if model.of else None,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def finished(self, model: Model, seed: int) -> dict[str, Any] | None:
+        """What was noted when this very model was finished ("timing"), or None if it has to be trained."""
+        with contextlib.suppress(DataError):
+            noted = persistence.read_config(self.model_folder(model, seed))["extra"]
+            if noted.get("key") == self.key(model, seed):
+                return noted
+        return None
+
+
+def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Images]:
+    """The splits that a study needs; "all", where it is needed, holds the pixels of "train" and "test" once."""
+    data = study.data
+    splits = split_dataset(
+        dataset,
+        train=data.train,
+        validation=data.validation,
+        split=data.split,
+        classes=data.classes,
+        seed=study.seed,
+    )
+    if data.test is not None:
+        splits["test"] = splits["test"].take(slice(0, data.test))
+    wanted = {m.split for m in (*study.measures, *study.figures, *study.references)}
+    if "all" in wanted or any(study.pools(model) for model in models):
+        n_train = len(splits["train"])
+        splits["all"] = splits["train"].followed_by(splits["test"])
+        splits["train"] = splits["all"].take(slice(0, n_train))
+        splits["test"] = splits["all"].take(slice(n_train, None))
+    return splits
+
+
+def check_sizes(study: Study, splits: dict[str, Images], models: tuple[Model, ...]) -> None:
+    """What a study alone cannot know. Raises RequestError for components and positions that there are too few of."""
+    for model in models:
+        if model.estimator != "pca":
+            continue
+        images = splits["all" if study.pools(model) else "train"]
+        n_features = code_width(study.model(model.of), images.n_features) if model.of else images.n_features
+        limit, asked = min(len(images), n_features), model.arguments["n_components"]
+        if asked > limit:
+            raise RequestError(
+                f'{study.name}, model "{model.name}": n_components must be at most {limit} '
+                f"({len(images):,} samples of {n_features} numbers), got {asked}"
+            )
+    for figure in study.figures:
+        n = len(splits[figure.split])
+        if figure.kind != "scatter" and max(figure.images) >= n:
+            raise RequestError(
+                f'{study.name}, figure "{figure.name}": images must be below {n}, the size of split '
+                f'"{figure.split}", got {max(figure.images)}'
+            )
+
+
+def code_width(model: Model, n_features: int) -> int:
+    """Numbers in the code of a model that is not fitted yet."""
+    match model.estimator:
+        case "pca":
+            return model.arguments["n_components"]
+        case "identity":
+            return n_features
+        case _:
+            return model.arguments.get("network", Dense()).bottleneck
