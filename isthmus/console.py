@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from isthmus.studies.results import Results
     from isthmus.training.history import Epoch
@@ -72,19 +72,18 @@ class Bars(Lines):
     """The listener for a terminal: one live bar for the model that trains, one line for each that is done."""
 
     def __init__(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
-                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-        self.progress: Progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[loss]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        self.progress = progress.Progress(*columns, console=Console(stderr=True), transient=True)
         self.task: TaskID | None = None
         self.shown = 0.0
 

@@ -21,10 +21,11 @@ from typing import IO, Any
 from isthmus.errors import RequestError, RunError
 
 TEMPORARY = ".tmp"
+_REPLACED = f".old{TEMPORARY}"
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -44,7 +45,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _fsync_folder(path.parent)
+    _fsync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -58,24 +59,23 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error."""
     building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    replaced = path.with_name(f"{path.name}.old{TEMPORARY}")
+    replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
     building.mkdir(parents=True)
     try:
         yield building
-        for file in sorted(building.rglob("*")):
-            if file.is_file():
-                with open(file, "rb") as opened:
-                    os.fsync(opened.fileno())
-        _fsync_folder(building)
+        for entry in [*building.rglob("*"), building]:
+            _fsync(entry)
         remove(replaced)
         if path.exists():  # a folder cannot be renamed onto one that is not empty
             os.replace(path, replaced)
         os.replace(building, path)
     except BaseException:
+        if replaced.exists() and not path.exists():
+            os.replace(replaced, path)
         remove(building)
         raise
-    _fsync_folder(path.parent)
+    _fsync(path.parent)
     remove(replaced)
 
 
@@ -88,12 +88,19 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left behind under temporary names. Call it with the folder's lock held."""
+    """Remove what a killed process left behind under temporary names. Call it with the folder's lock held.
+
+    Whoever was killed between the two renames of `atomic_folder` left only the old folder: it gets its name back.
+    """
     for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
-        remove(leftover)
+        place = leftover.with_name(leftover.name.removesuffix(_REPLACED))
+        if leftover.name.endswith(_REPLACED) and not place.exists():
+            os.replace(leftover, place)
+        else:
+            remove(leftover)
 
 
-def prepare_folder(folder: Path, needed: int) -> None:
+def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
     """Make `folder`, and make sure before any work that `needed` bytes can be written there.
 
     Raises RequestError with the system's reason: a read-only place, a file in the way, a full disk.
@@ -113,24 +120,24 @@ def prepare_folder(folder: Path, needed: int) -> None:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
         reason = error.strerror or str(error)
-        raise RequestError(f"cannot write to {folder}: {reason}; choose another folder with --out") from None
+        raise RequestError(f"cannot write to {folder}: {reason}; choose another folder with {option}") from None
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, option: str = "--out") -> Iterator[None]:
     """Hold `folder` for this process; raise RunError that names the holder if another process has it.
 
     A kernel lock (flock): it is gone with the process, however that ends.
     """
     path = folder / ".lock"
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:  # an argument need not be valid UTF-8
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
-                f"{folder} is in use by {holder}; wait for it, stop it, or choose another folder with --out"
+                f"{folder} is in use by {holder}; wait for it, stop it, or choose another folder with {option}"
             ) from None
         file.seek(0)
         file.truncate()

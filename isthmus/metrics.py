@@ -78,8 +78,12 @@ def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
 def _window_means(x: np.ndarray) -> np.ndarray:
     """Means over all 7×7 windows; shifted sums along one axis, then the other."""
     h, w = x.shape[-2] - SSIM_WINDOW + 1, x.shape[-1] - SSIM_WINDOW + 1
-    rows = sum(x[..., i : i + h, :] for i in range(SSIM_WINDOW))
-    return sum(rows[..., j : j + w] for j in range(SSIM_WINDOW)) / SSIM_WINDOW**2  # type: ignore[index]
+    rows, windows = np.zeros((*x.shape[:-2], h, x.shape[-1])), np.zeros((*x.shape[:-2], h, w))
+    for i in range(SSIM_WINDOW):
+        rows += x[..., i : i + h, :]
+    for j in range(SSIM_WINDOW):
+        windows += rows[..., j : j + w]
+    return windows / SSIM_WINDOW**2
 
 
 def explained_variance(error: np.ndarray, baseline_error: np.ndarray) -> Estimate:

@@ -118,7 +118,7 @@ class GaussianNoise(Part):
 
     @property
     def label(self) -> str:
-        """The corruption's name in results: what differs from clipped (if absolute) or unclipped (if relative) noise."""
+        """The name in results: `gaussian(0.3)` is clipped, `gaussian(0.5,relative=true)` not; what differs is said."""
         clip = "" if self.clip is not self.relative else f",clip={str(self.clip).lower()}"
         return f"gaussian({self.sigma:g}{clip}{',relative=true' if self.relative else ''})"
 

@@ -15,7 +15,10 @@ from isthmus.estimators.common import encode, reconstruct
 
 
 def reconstructions(models: dict[str, Any], images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """{"original": (n, c, h, w), "input": likewise if x_in is given, <model>: likewise}; x_in: what goes in, (n, n_features)."""
+    """Images in and out, each (n, c, h, w): "original", "input" if x_in is given, and one entry for each model.
+
+    x_in: (n, n_features), what the models are given in place of the images.
+    """
     x = images.floats()
     shape = (len(images), *images.shape)
     rows = {"original": x.reshape(shape)}
@@ -41,5 +44,6 @@ def encoder_filters(model: Any, shape: tuple[int, int, int]) -> np.ndarray:
     if isinstance(model, PCA):
         return model.components_.reshape(-1, *shape)
     if isinstance(model, Autoencoder):
-        return model.network_.encoder.layers[0].weight.detach().cpu().numpy().reshape(-1, *shape)
+        first: Any = model.network_.encoder
+        return first.layers[0].weight.detach().cpu().numpy().reshape(-1, *shape)
     raise RequestError(f"a {type(model).__name__} has no filters")

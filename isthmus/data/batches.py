@@ -25,7 +25,7 @@ class Pixels:
     def __init__(self, x: Images | np.ndarray, device: torch.device) -> None:
         values = x.pixels if isinstance(x, Images) else x
         flat = as_tensor(values.reshape(len(values), -1))
-        self.scale = 1 / 255 if flat.dtype == torch.uint8 else None
+        self.scale = 1 / 255 if isinstance(x, Images) and flat.dtype == torch.uint8 else None
         if self.scale is None:
             flat = flat.to(torch.float32)
         self.values = flat.to(device)

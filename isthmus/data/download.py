@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import urllib.error
+import http.client
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from isthmus.data.readers import read_idx
 from isthmus.data.sources import SOURCES, Source, cache_folder
 from isthmus.errors import DataError, RequestError, RunError, unknown
-from isthmus.files import TEMPORARY, atomic_file, prepare_folder, sweep
+from isthmus.files import TEMPORARY, atomic_file, lock, prepare_folder, sweep
 
 MAX_FILE = 64 << 20  # the largest published file has 30 MB
 _PIECE = 1 << 16
@@ -39,14 +39,15 @@ def get(
         raise RequestError(unknown("data set", name, SOURCES))
     source = SOURCES[name]
     folder = (data_dir or cache_folder()) / name
-    prepare_folder(folder, needed=2 * MAX_FILE)
-    sweep(folder)
-    for role in source.sha256 or source.md5:
-        path = folder / f"{role}.gz"
-        if path.is_file() and _fault(source, role, path) is None:
-            on_bytes(path.name, path.stat().st_size, path.stat().st_size)
-            continue
-        _fetch(source, role, path, mirrors or source.mirrors, on_bytes, timeout)
+    prepare_folder(folder, needed=2 * MAX_FILE, option="--data-dir")
+    with lock(folder, option="--data-dir"):
+        sweep(folder)
+        for role in source.sha256 or source.md5:
+            path = folder / f"{role}.gz"
+            if path.is_file() and _fault(source, role, path) is None:
+                on_bytes(path.name, path.stat().st_size, path.stat().st_size)
+                continue
+            _fetch(source, role, path, mirrors or source.mirrors, on_bytes, timeout)
     return folder
 
 
@@ -75,8 +76,9 @@ def _fetch(source: Source, role: str, path: Path, mirrors: tuple[str, ...], on_b
             with atomic_file(path) as file:
                 file.write(candidate.read_bytes())
             return
-        except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors, DataError is a ValueError
-            reason = getattr(error, "reason", None) or error
+        # URLError and time-outs are OSErrors, DataError is a ValueError, a broken chunk or status line is neither
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
             failures.append(f"{url}: {reason}")
         finally:
             candidate.unlink(missing_ok=True)

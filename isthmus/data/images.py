@@ -40,13 +40,25 @@ class Images:
             if not np.issubdtype(pixels.dtype, np.floating):
                 raise DataError(f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}")
             low, high = float(pixels.min()), float(pixels.max())  # NaN if any pixel is
+            if np.isnan(low):
+                raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN; remove or repair those images")
             if not (low >= 0 and high <= 1):
                 raise DataError(
                     f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255?"
                 )
             object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
-        if self.labels is not None and self.labels.shape != (len(pixels),):
-            raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {self.labels.shape}")
+        labels = self.labels
+        if labels is None:
+            return
+        if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
+            kind = getattr(labels, "dtype", type(labels).__name__)
+            raise DataError(f"{self.source}: labels must be an array of integers, got {kind}")
+        if labels.shape != (len(pixels),):
+            raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {labels.shape}")
+        if self.label_names and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
+            raise DataError(
+                f"{self.source}: labels {labels.min()} to {labels.max()}, and names for 0 to {len(self.label_names) - 1}"
+            )
 
     def __len__(self) -> int:
         return len(self.pixels)

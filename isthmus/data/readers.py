@@ -23,6 +23,7 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 MAX_BYTES = 2 << 30
 # Real images shrink 2 to 20 times. What shrinks more than BOMB_RATIO times is refused once it is large.
 BOMB_RATIO, BOMB_BYTES = 100, 64 << 20
+MAX_RANK = 64  # NumPy's own limit
 _PIECE = 1 << 20
 
 
@@ -69,8 +70,13 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
 
     magic = take(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or magic[3] == 0:
-        raise DataError(f"{path} is not an IDX file: it starts with {magic.hex(' ')}, not with 00 00 <type> <rank>")
+        start = magic.hex(" ") or "nothing"
+        raise DataError(
+            f"{path} is not an IDX file: it starts with {start}, not with 00 00 <type> <rank>; fetch it again"
+        )
     rank, dtype = magic[3], np.dtype(IDX_TYPES[magic[2]])
+    if rank > MAX_RANK:
+        raise DataError(f"{path} promises {rank} dimensions; the limit is {MAX_RANK}, so fetch it again")
     sizes = take(4 * rank)
     if len(sizes) < 4 * rank:
         raise DataError(f"{path} ends within its header; fetch it again")
@@ -79,7 +85,7 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
     header = 4 + 4 * rank
     dims = "×".join(map(str, shape))
     if expected > max_bytes:
-        raise DataError(f"{path} promises {dims} = {expected:,} bytes; the limit is {max_bytes:,}")
+        raise DataError(f"{path} promises {dims} = {expected:,} bytes; the limit is {max_bytes:,}, so fetch it again")
     if not compressed and size_on_disk != header + expected:
         raise DataError(
             f"{path} promises {dims} = {expected:,} bytes and holds {size_on_disk - header:,}; fetch it again"
@@ -87,7 +93,7 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
     if compressed and expected > BOMB_BYTES and expected > BOMB_RATIO * size_on_disk:
         raise DataError(
             f"{path} would grow from {size_on_disk:,} to {expected:,} bytes, more than {BOMB_RATIO} times: "
-            "a decompression bomb, not images"
+            "a decompression bomb, not images; fetch it again"
         )
     data = bytearray()
     while len(data) < expected and (piece := take(min(_PIECE, expected - len(data)))):
@@ -96,5 +102,8 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
         raise DataError(f"{path} promises {dims} = {expected:,} bytes and ends after {len(data):,}; fetch it again")
     if stream.read(1):
         raise DataError(f"{path} goes on after the {dims} = {expected:,} bytes that it promises; fetch it again")
-    array = np.frombuffer(data, dtype).reshape(shape)
+    try:
+        array = np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # 0×4294967295×4294967295 has no bytes, and NumPy refuses it all the same
+        raise DataError(f"{path} promises {dims}, which no array can hold ({error}); fetch it again") from None
     return IdxFile(array.astype(dtype.newbyteorder("="), copy=False), digest.hexdigest())

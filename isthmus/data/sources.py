@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,8 +94,6 @@ SOURCES = {
     )
 }  # fmt: skip
 
-Progress = Callable[[str], None]
-
 
 def names() -> list[str]:
     """The names that `load` knows."""
@@ -182,7 +179,10 @@ def _read_source(source: Source, files: dict[str, Path]) -> Dataset:
         _images(arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"], files, source)
         for part in ("train", "t10k")
     ]
-    return Dataset(source.name, source.title, parts[0], parts[1], files=sums)
+    train, test = parts
+    if train.shape != test.shape:
+        raise DataError(f"{train.source}: training images of shape {train.shape} and test images of {test.shape}")
+    return Dataset(source.name, source.title, train, test, files=sums)
 
 
 def _check_md5(path: Path, expected: str, source: Source) -> None:
@@ -221,7 +221,9 @@ def _images(pixels: np.ndarray, labels: np.ndarray, files: dict[str, Path], sour
         raise DataError(
             f"{folder}: images of shape {pixels.shape} and labels of shape {labels.shape} do not belong together"
         )
-    return Images(pixels[:, None], labels.astype(np.int64), f"{source.name} in {folder}", source.label_names)
+    if np.issubdtype(labels.dtype, np.integer):
+        labels = labels.astype(np.int64)
+    return Images(pixels[:, None], labels, f"{source.name} in {folder}", source.label_names)
 
 
 def _digits() -> Dataset:

@@ -55,7 +55,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Attributes
     ----------
-    network_ : the trained torch module. history_ : a `History`, one row per epoch. n_features_in_ : numbers in a sample.
+    network_ : the trained torch module. history_ : a `History`, a row per epoch. n_features_in_ : numbers in a sample.
     image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases.
 
@@ -131,7 +131,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []  # type: ignore[arg-type]
             if wrong := [name for name in fields if name not in known]:
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
-            setattr(self, role, dataclasses.replace(part, **fields))  # type: ignore[type-var]
+            setattr(self, role, dataclasses.replace(part, **fields))
         return self
 
     def _part(self, role: str) -> Any:
@@ -233,7 +233,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._apply(X, lambda network, x: network.encode(x))
 
     def inverse_transform(self, code: Any) -> np.ndarray:
-        """The samples that the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""
+        """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""
         check_is_fitted(self)
         code = check_array(code, dtype=_FLOATS, input_name="code")
         size = self.network_.code_size
@@ -292,9 +292,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return validate_data(self, X, reset=reset, dtype=_FLOATS), None
         if reset:
             self.n_features_in_ = n_features
-            vars(self).pop("feature_names_in_", None)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
         expected = getattr(self, "image_shape_", None)
-        if not reset and n_features != self.n_features_in_ or not reset and expected not in (None, shape):
+        if not reset and (n_features != self.n_features_in_ or expected not in (None, shape)):
             name = type(self).__name__
             wanted = expected or f"{self.n_features_in_} features"
             raise ValueError(f"X has images of shape {shape}, but {name} is expecting {wanted}")
@@ -302,7 +303,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @property
     def _n_features_out(self) -> int:
-        return self.network_.code_size
+        return int(self.network_.code_size)  # type: ignore[arg-type]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

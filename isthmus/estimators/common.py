@@ -45,5 +45,5 @@ def code_size(model: Any, n_features: int) -> int:
     if isinstance(model, Pipeline):
         return code_size(model.steps[-1][1], n_features)
     if isinstance(model, Autoencoder):
-        return model.network_.code_size
+        return int(model.network_.code_size)  # type: ignore[arg-type]
     return int(model.n_components_) if isinstance(model, PCA) else n_features

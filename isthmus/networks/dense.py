@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -37,8 +38,7 @@ class Chain(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], activations: tuple[str, ...], generator: torch.Generator) -> None:
         super().__init__()
-        pairs = zip(widths, widths[1:], strict=False)
-        self.layers = nn.ModuleList(linear(n_in, n_out, generator) for n_in, n_out in pairs)
+        self.layers = nn.ModuleList(linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
         self.activations = activations
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -106,7 +106,7 @@ def _filters(models: Mapping[str, np.ndarray]) -> Figure:
         axes.set_axis_off()
     bar = figure.colorbar(shown, ax=list(all_axes), shrink=0.8, aspect=25, pad=0.02)
     bar.ax.tick_params(labelsize=8, labelcolor=_INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
@@ -117,7 +117,16 @@ def _scatter(code: np.ndarray, labels: np.ndarray) -> Figure:
     for i, label in enumerate(np.unique(labels)):
         of_label = code[labels == label]
         colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
-        axes.scatter(*of_label.T, s=11, marker=marker, color=colour, alpha=0.65, linewidths=0, label=str(label))
+        axes.scatter(
+            of_label[:, 0],
+            of_label[:, 1],
+            s=11,
+            marker=marker,
+            color=colour,
+            alpha=0.65,
+            linewidths=0,
+            label=str(label),
+        )
     axes.legend(title="label", fontsize=8.5, title_fontsize=8.5, markerscale=2, frameon=False,
                 bbox_to_anchor=(1, 1), loc="upper left")  # fmt: skip
     axes.set_xlabel("first number of the code", fontsize=9, color=_INK)

@@ -140,9 +140,8 @@ def sentences(results: Results) -> list[str]:
     """What the numbers say, in words that are made from them."""
     said = []
     if results.quick:
-        said.append(
-            "This was a quick run: one epoch on few images. It shows that everything works, and its numbers mean nothing."
-        )
+        said.append("This was a quick run, of one epoch on few images: it shows that everything works, and no more.")
+        return said
     judged = [reference for reference in results.references if reference["agrees"] is not None]
     if judged:
         agreeing = sum(reference["agrees"] for reference in judged)
@@ -165,9 +164,8 @@ def sentences(results: Results) -> list[str]:
     if table := _corruption_table(results):
         i = len(table["labels"]) // 2 + 1
         line = min((line for line in table["lines"] if line["cells"][i]), key=lambda line: line["cells"][i].value)
-        said.append(
-            f"Under {table['labels'][i - 1]}, {line['name']} comes closest to the clean image: MSE {number(line['cells'][i].value)}."
-        )
+        least = number(line["cells"][i].value)
+        said.append(f"Under {table['labels'][i - 1]}, {line['name']} comes closest to the clean image: MSE {least}.")
     return said
 
 

@@ -163,7 +163,7 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
     )
     if data.test is not None:
         splits["test"] = splits["test"].take(slice(0, data.test))
-    wanted = {m.split for m in (*study.measures, *study.figures, *study.references)}
+    wanted = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "all" in wanted or any(study.pools(model) for model in models):
         n_train = len(splits["train"])
         splits["all"] = splits["train"].followed_by(splits["test"])

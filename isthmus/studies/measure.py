@@ -30,7 +30,7 @@ class Measured:
 
 
 def corrupted(images: Images, part: Part, number: int, which: slice) -> np.ndarray:
-    """Chunk `number` of the images, corrupted: the same floats whoever asks, since each chunk has a stream of its own."""
+    """Chunk `number` of the images, corrupted: the same floats whoever asks, for each chunk has its own stream."""
     x = torch.from_numpy(images.floats(which))
     return corrupt(part, x, generator(TEST_NOISE_SEED, "noise", number)).numpy()
 

@@ -38,7 +38,7 @@ def _one_cycle(done: float) -> float:
 
 # The factor on the learning rate when this share of all steps, in [0, 1), is done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
+    "constant": lambda _done: 1.0,
     "cosine": _cosine,
     "one-cycle": _one_cycle,
 }

@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up on a fresh machine: environment, install, run.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test test-all bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/isthmus run digits
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
+test-all: $(INSTALLED)
+	$(BIN)/pytest -m "mnist or slow"
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("isthmus needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
