@@ -56,9 +56,8 @@ class Images:
         if labels.shape != (len(pixels),):
             raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {labels.shape}")
         if self.label_names and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
-            raise DataError(
-                f"{self.source}: labels {labels.min()} to {labels.max()}, and names for 0 to {len(self.label_names) - 1}"
-            )
+            found, named = f"{labels.min()} to {labels.max()}", f"0 to {len(self.label_names) - 1}"
+            raise DataError(f"{self.source}: labels must lie in {named}, got {found}")
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -77,9 +76,9 @@ class Images:
     def fingerprint(self) -> str:
         """sha256 of the type, the shape, the pixels and the labels."""
         digest = hashlib.sha256(f"{self.pixels.dtype}{self.pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(self.pixels))
+        digest.update(np.ascontiguousarray(self.pixels).data)
         if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels, np.int64))
+            digest.update(np.ascontiguousarray(self.labels, np.int64).data)
         return digest.hexdigest()
 
     def take(self, which: np.ndarray | slice) -> Images:

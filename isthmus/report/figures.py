@@ -43,8 +43,13 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
             figure = _rows({row: arrays[row] for row in facts["rows"]}, arrays.get("labels"), facts.get("corruption"))
     buffer = io.BytesIO()
     # no date, no version: the same arrays give the same bytes
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def css_width(png: bytes) -> int:
+    """The width at which a page shows a picture, so that the letters in all pictures are of one size."""
+    return int.from_bytes(png[16:20], "big") * 120 // _DPI  # bytes 16 to 19 of a PNG are its width in pixels
 
 
 def _new(width: float, height: float) -> Figure:
@@ -73,12 +78,12 @@ def _rows(rows: Mapping[str, np.ndarray], labels: np.ndarray | None, corruption:
     n, _, h, w = next(iter(rows.values())).shape
     stacked = np.concatenate([np.clip(images, 0, 1) for images in rows.values()])
     page = grid(stacked, n, gap=max(1, h // 14), fill=1.0)
-    side = 0.72
-    figure = _new(n * side * w / h + 1.9, len(rows) * side + (0.35 if labels is not None else 0.1))
+    names = [f"{name}: {corruption}" if name == "input" and corruption else name for name in rows]
+    side, letters = 0.72, 0.08 * max(len(name) for name in names) + 0.2  # in inches
+    figure = _new(n * side * w / h + letters, len(rows) * side + (0.35 if labels is not None else 0.1))
     axes = figure.add_subplot()
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     gap = max(1, h // 14)
-    names = [f"{name}: {corruption}" if name == "input" and corruption else name for name in rows]
     axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], names, fontsize=8.5, color=_INK)
     if labels is not None:
         axes.set_xticks([i * (w + gap) + w / 2 - 0.5 for i in range(n)], [str(label) for label in labels])
@@ -150,7 +155,7 @@ def _curves(rows: Mapping[str, np.ndarray], first_epoch: int) -> Figure:
                   linewidth=1.6, label=name)  # fmt: skip
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else "")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", fontsize=9, color=_INK)
     axes.set_ylabel("loss", fontsize=9, color=_INK)

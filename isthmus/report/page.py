@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus.errors import DataError
 from isthmus.files import atomic_file
-from isthmus.report.figures import draw
+from isthmus.report.figures import css_width, draw
 from isthmus.studies.results import Results, Row, read_results
 
 PAGE = "report.html"
@@ -29,7 +29,7 @@ def write_report(folder: Path) -> Path:
         png = draw(facts, _arrays(folder / "figures" / f"{facts['name']}.npz"))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
             file.write(png)
-        figures.append({**facts, "data": base64.b64encode(png).decode()})
+        figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png)})
     here = resources.files("isthmus.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,0 +1,62 @@
+"""Every command and snippet in README runs, the `make` ones aside (they run this)."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from isthmus.cli import run_command
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    lines = (line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith("make ")]
+
+
+def test_the_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 8
+    for command in commands():
+        program, *arguments = shlex.split(command)
+        assert program == "isthmus"
+        quick = ["--quick"] if arguments[0] == "run" else []
+        assert run_command([*arguments, *quick]) == 0, (command, capsys.readouterr().err)
+    assert Path("runs/digits/report.html").is_file()
+    assert Path("elsewhere/digits/report.html").is_file()
+
+
+def test_the_python_runs_and_learns(capsys):
+    names: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    score, shape = capsys.readouterr().out.split(" ", 1)
+    assert shape.strip() == "(1797, 8)"
+    baseline = -names["X"].var(axis=0).mean()  # the mean image's score
+    assert baseline / 2 < float(score) < 0
+    assert names["deep"].network.bottleneck == 10
+
+
+def test_the_study_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (study,) = blocks("toml")
+    Path("mine.toml").write_text(study, "utf-8")
+    assert run_command(["run", "./mine.toml", "--quick"]) == 0, capsys.readouterr().err
+    assert "narrow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_to_files(target):
+    assert (Path(__file__).parent.parent / target).is_file()
+
+
+def test_make_targets_exist():
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text("utf-8")
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
