@@ -30,6 +30,7 @@ def run_command(arguments: list[str]) -> int:
     again = f"what was finished is kept, and the same command goes on from there: isthmus {shlex.join(arguments)}"
     try:
         options = parser().parse_args(arguments)
+        options.arguments = arguments
         options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
@@ -162,7 +163,7 @@ def _run(options: argparse.Namespace) -> None:
         only=tuple(options.only),
         fresh=options.fresh,
         quick=options.quick,
-        command="isthmus " + shlex.join(sys.argv[1:]),
+        command="isthmus " + shlex.join(options.arguments),
     )
     for study in studies:
         with console.listener() as listener:

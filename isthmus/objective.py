@@ -1,4 +1,4 @@
-"""The objective: per-sample terms, and the one place where they are averaged."""
+"""The objective: its terms, and the one place where they are averaged over samples."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ from torch.nn import functional
 from isthmus.parts import BCE, L1, MSE, Part
 
 
-def squared_error(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Per-sample mean squared error over features: (n, n_features) twice → (n,)."""
-    return (x_hat - x).square().mean(dim=1)
-
-
-def cross_entropy(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Per-sample mean binary cross-entropy over features, x_hat and x in [0, 1]: (n, n_features) twice → (n,)."""
-    return functional.binary_cross_entropy(x_hat, x, reduction="none").mean(dim=1)
-
-
 def l1_norm(code: torch.Tensor) -> torch.Tensor:
     """Per-sample L1 norm, sum_j |code_j| (Tibshirani 1996): (n, code_size) → (n,), in the code's units."""
     return code.abs().sum(dim=1)
 
 
+# (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one
+# kernel forward and one backward, where the per-sample losses and their mean would be eight.
 _LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    MSE: squared_error,
-    BCE: cross_entropy,
+    MSE: functional.mse_loss,
+    BCE: functional.binary_cross_entropy,
 }
 _PENALTIES: dict[type[Part], Callable[[torch.Tensor], torch.Tensor]] = {L1: l1_norm}
 
@@ -44,7 +36,9 @@ class Objective:
 
     def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""
-        value = self.loss.weight * _LOSSES[type(self.loss)](x_hat, x).mean()
+        value = _LOSSES[type(self.loss)](x_hat, x)
+        if self.loss.weight != 1:
+            value = self.loss.weight * value
         if self.penalty is None or self.penalty.weight == 0:
             return value
         per_sample = _PENALTIES[type(self.penalty)](code)

@@ -27,6 +27,11 @@ class Part:
 
     kind: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        # a grid's numbers are often NumPy's; as Python's they pass the checks, and repr and tables stay plain
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, f.name, _python(getattr(self, f.name)))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Part:
         return self  # frozen, so sharing is safe, and scikit-learn's clone keeps the identical object
 
@@ -43,6 +48,11 @@ class Part:
         return {"kind": self.kind, **plain}
 
 
+def _python(value: Any) -> Any:
+    """NumPy's scalars as Python's, without importing NumPy; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -56,9 +66,14 @@ def _widths(part: Part, name: str) -> None:
     """Check a list of layer widths, and keep it as a tuple: parts are hashable and never change."""
     value = getattr(part, name)
     require(isinstance(value, list | tuple), name, "a list of layer widths", value)
-    for width in value:
+    widths = tuple(_python(width) for width in value)
+    for width in widths:
         _count(f"each width in {name}", width)
-    object.__setattr__(part, name, tuple(value))
+    object.__setattr__(part, name, widths)
+
+
+def _flag(name: str, value: Any) -> None:
+    require(isinstance(value, bool), name, "true or false", value)
 
 
 def _positive(name: str, value: Any) -> None:
@@ -90,6 +105,7 @@ class Dense(Part):
         return (n_features, *self.hidden, self.bottleneck), (self.bottleneck, *back, n_features)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _widths(self, "hidden")
         if self.decoder_hidden is not None:
             _widths(self, "decoder_hidden")
@@ -114,7 +130,10 @@ class GaussianNoise(Part):
     relative: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _not_negative("sigma", self.sigma)
+        _flag("clip", self.clip)
+        _flag("relative", self.relative)
 
     @property
     def label(self) -> str:
@@ -136,6 +155,7 @@ class L1(Part):
     per: str = "sample"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _not_negative("weight", self.weight)
         one_of('value of "per"', self.per, PER)
 
@@ -148,6 +168,7 @@ class MSE(Part):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive("weight", self.weight)
 
 
@@ -159,6 +180,7 @@ class BCE(Part):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _positive("weight", self.weight)
 
 
@@ -171,7 +193,9 @@ class Projection(Part):
     whiten: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _count("n_components", self.n_components)
+        _flag("whiten", self.whiten)
 
 
 @dataclass(frozen=True, repr=False)
@@ -195,12 +219,15 @@ class Training(Part):
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         _positive("learning_rate", self.learning_rate)
         one_of("schedule", self.schedule, SCHEDULES)
         _count("epochs", self.epochs)
         _count("batch_size", self.batch_size)
-        require(self.shuffle in (True, False, "once"), "shuffle", 'true, false or "once"', self.shuffle)
+        require(
+            isinstance(self.shuffle, bool) or self.shuffle == "once", "shuffle", 'true, false or "once"', self.shuffle
+        )
         if self.validation_fraction is not None:
             fraction = self.validation_fraction
             require(_is_number(fraction) and 0 < fraction < 1, "validation_fraction", "between 0 and 1", fraction)

@@ -81,7 +81,8 @@ def load(folder: str | Path) -> Any:
             case other:
                 raise DataError(f'{folder / CONFIG}: unknown class "{other}"')
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise DataError(f"{folder} does not hold a whole model: {error}") from None
+        reason = " ".join(str(error).split())  # torch lists wrong shapes in several lines
+        raise DataError(f"{folder} does not hold a whole model: {reason}") from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -96,6 +97,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     found = config.get("format") if isinstance(config, dict) else None
     if found != FORMAT:
         raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}")
+    for key, kind in (("class", str), ("parameters", dict), ("fitted", dict), ("weights_sha256", str)):
+        if not isinstance(config.get(key), kind):
+            raise DataError(f'{path} has no "{key}"')
     return config
 
 
@@ -111,6 +115,8 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         return tensors, {
             **{k: int(getattr(model, k)) for k in numbers},
             "noise_variance_": float(model.noise_variance_),
+            # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
+            "by_columns": not model.components_.flags.c_contiguous,
         }
     if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
         return {}, {}
@@ -120,6 +126,8 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         return value.table()
+    if isinstance(value, np.generic):
+        value = value.item()
     # a RandomState cannot be written down; the seed that came of it is in "fitted"
     return value if isinstance(value, str | int | float | bool | None) else None
 
@@ -148,6 +156,13 @@ def _pca(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dic
     model = PCA(**parameters)
     if set(tensors) != set(_PCA_ARRAYS):
         raise DataError(f"tensors {sorted(tensors)}, expected {sorted(_PCA_ARRAYS)}")
+    n, n_features = fitted["n_components_"], fitted["n_features_in_"]
+    for name, array in tensors.items():
+        shape = {"components_": (n, n_features), "mean_": (n_features,)}.get(name, (n,))
+        if array.shape != shape:
+            raise DataError(f"{name} has the shape {array.shape}, expected {shape}")
+    if fitted.pop("by_columns", False):
+        tensors["components_"] = np.asfortranarray(tensors["components_"])
     for name, value in {**tensors, **fitted}.items():
         setattr(model, name, value)
     return model

@@ -78,11 +78,16 @@ def _fetch(source: Source, role: str, path: Path, mirrors: tuple[str, ...], on_b
             return
         # URLError and time-outs are OSErrors, DataError is a ValueError, a broken chunk or status line is neither
         except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-            failures.append(f"{url}: {reason}")
+            reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+            failures.append(f"{url}: {_printable(reason)}")
         finally:
             candidate.unlink(missing_ok=True)
     raise RunError(f"could not fetch {source.name}: {'; '.join(failures)}; digits needs no download")
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: a reason may quote what a stranger's server sent."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _download(url: str, to: Path, name: str, on_bytes: OnBytes, timeout: float) -> None:

@@ -172,6 +172,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         network_part, corruption, objective, training = self._parts()
         seed = seed_from(self.random_state)
         X, image_shape = self._samples(X, reset=True)
+        self.image_shape_ = image_shape  # validation is held against this shape, not a former fit's
         held_out = None if validation is None else self._samples(validation, reset=False)[0]
         if held_out is None and training.validation_fraction is not None:
             X, held_out = _hold_out(X, training.validation_fraction, seed)
@@ -281,16 +282,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _samples(self, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
         """`Images` as they are, arrays as (n, n_features) floats; and the image shape, if X has one."""
+        least = 2 if reset else 1
         if isinstance(X, Images):
             shape, n_features = X.shape, X.n_features
         elif getattr(X, "ndim", 2) == 4:
-            X = check_array(X, dtype=_FLOATS, allow_nd=True, estimator=self)
+            X = check_array(X, dtype=_FLOATS, allow_nd=True, ensure_min_samples=least, estimator=self)
             shape = X.shape[1:]
             X = X.reshape(len(X), -1)
             n_features = X.shape[1]
         else:
-            return validate_data(self, X, reset=reset, dtype=_FLOATS), None
+            return validate_data(self, X, reset=reset, dtype=_FLOATS, ensure_min_samples=least), None
         if reset:
+            require(len(X) >= least, "the number of images to fit", "at least 2", len(X))
             self.n_features_in_ = n_features
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zipfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read the arrays of a figure, {path}: {error}; run the study again") from None
 
 

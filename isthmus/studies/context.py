@@ -20,7 +20,7 @@ from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.errors import DataError, RequestError
 from isthmus.parts import Dense
 from isthmus.studies.measure import pixel_means
-from isthmus.studies.study import Model, Study
+from isthmus.studies.study import Model, Study, matches
 from isthmus.training.hardware import resolve_precision
 from isthmus.training.loop import n_steps
 
@@ -105,7 +105,7 @@ class Context:
 
     def _weights(self, model: Model) -> int:
         network = model.arguments.get("network", Dense())
-        widths = network.widths(self.splits["train"].n_features)
+        widths = network.widths(n_inputs(self.study, model, self.splits["train"].n_features))
         return sum(a * b for chain in widths for a, b in pairwise(chain))
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def check_sizes(study: Study, splits: dict[str, Images], models: tuple[Model, ..
         if model.estimator != "pca":
             continue
         images = splits["all" if study.pools(model) else "train"]
-        n_features = code_width(study.model(model.of), images.n_features) if model.of else images.n_features
+        n_features = n_inputs(study, model, images.n_features)
         limit, asked = min(len(images), n_features), model.arguments["n_components"]
         if asked > limit:
             raise RequestError(
@@ -187,19 +187,32 @@ def check_sizes(study: Study, splits: dict[str, Images], models: tuple[Model, ..
             )
     for figure in study.figures:
         n = len(splits[figure.split])
-        if figure.kind != "scatter" and max(figure.images) >= n:
+        if figure.kind == "scatter":
+            (model,) = (m for m in study.models if matches(m, figure.models))
+            width = code_width(study, model, splits["train"].n_features)
+            if width < 2:
+                raise RequestError(
+                    f'{study.name}, figure "{figure.name}": a scatter needs codes of at least 2 numbers, '
+                    f'got {width} of "{model.name}"'
+                )
+        elif max(figure.images) >= n:
             raise RequestError(
                 f'{study.name}, figure "{figure.name}": images must be below {n}, the size of split '
                 f'"{figure.split}", got {max(figure.images)}'
             )
 
 
-def code_width(model: Model, n_features: int) -> int:
+def n_inputs(study: Study, model: Model, n_features: int) -> int:
+    """Numbers that go into a model: an image's, or the code's of the model that it is of."""
+    return code_width(study, study.model(model.of), n_features) if model.of else n_features
+
+
+def code_width(study: Study, model: Model, n_features: int) -> int:
     """Numbers in the code of a model that is not fitted yet."""
     match model.estimator:
         case "pca":
             return model.arguments["n_components"]
         case "identity":
-            return n_features
+            return n_inputs(study, model, n_features)
         case _:
             return model.arguments.get("network", Dense()).bottleneck

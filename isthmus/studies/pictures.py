@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from isthmus import probe
 from isthmus.data.images import Images
@@ -47,6 +48,7 @@ def _curves(models: dict[str, Any]) -> dict[str, np.ndarray]:
     """The loss of each epoch; and the validation loss, where there is one, as "<model> (validation)"."""
     rows = {}
     for name, model in models.items():
+        model = model[-1] if isinstance(model, Pipeline) else model
         if isinstance(model, Autoencoder):
             rows[name] = model.history_.losses
             if np.isfinite(model.history_.validation_losses).all():

@@ -14,7 +14,7 @@ import numpy as np
 from isthmus.errors import DataError
 from isthmus.files import write_json
 from isthmus.metrics import Estimate
-from isthmus.studies.study import Reference
+from isthmus.studies.study import COUNTS, Reference
 from isthmus.training.history import History
 
 SCHEMA = 1
@@ -66,7 +66,7 @@ class Results:
     figures: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
-    def value(self, model: str, metric: str, split: str, seed: int | None = None) -> float | None:
+    def value(self, model: str, metric: str, split: str | None, seed: int | None = None) -> float | None:
         """The value of one row on clean images, of the study's own seed unless told; None if there is no such row."""
         seed = self.seed if seed is None else seed
         wanted = (model, seed, metric, split, None)
@@ -142,7 +142,8 @@ def judge(reference: Reference, results: Results, history: History | None) -> di
             measured = [float(history.losses[epoch - 1]) for epoch in epochs]
     else:
         epochs = []
-        measured = results.value(reference.model, reference.metric, reference.split)
+        split = None if reference.metric in COUNTS else reference.split
+        measured = results.value(reference.model, reference.metric, split)
     agrees = None
     if measured is not None and not results.quick:
         ours, theirs = np.atleast_1d(measured), np.atleast_1d(published)

@@ -49,10 +49,10 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
     Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Whoever
     interrupts it keeps every finished model.
     """
-    if request.quick:
-        study = study.quick()
     device = resolve_device(request.device)
     dataset = load_dataset(study.data.name, request.data_dir)
+    if request.quick:
+        study = study.quick(len(dataset.train))
     models = study.only(request.only)
     splits = split_for(study, dataset, models)
     check_sizes(study, splits, models)
@@ -205,12 +205,17 @@ def _fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
     estimator, training = _estimator(context, model, seed), model.training
+    given: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)
     if isinstance(estimator, Autoencoder):
         assert training is not None
+        given = [images, context.splits.get("validation")]
+        if model.of:
+            given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
+        x, held_out = given
         with _threads(context.threads(model)):
-            for row in estimator.fit_epochs(images, validation=context.splits.get("validation")):
+            for row in estimator.fit_epochs(x, validation=held_out):
                 listener.epoch(label, row, training.epochs)
         seconds = estimator.history_.seconds
     else:
@@ -279,7 +284,8 @@ def _history(context: Context, name: str) -> History | None:
     """The training history of a model of the study's own seed."""
     if not _available(context, name):
         return None
-    return getattr(context.fitted[name, context.study.seed], "history_", None)
+    fitted = context.fitted[name, context.study.seed]
+    return getattr(fitted[-1] if isinstance(fitted, Pipeline) else fitted, "history_", None)
 
 
 def _write_figures(context: Context) -> list[dict[str, Any]]:

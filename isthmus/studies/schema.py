@@ -51,7 +51,7 @@ def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str
     if "kind" not in fields:
         raise RequestError(f'{where}: {role} needs a "kind"; known: {", ".join(sorted(kinds))}')
     kind = fields["kind"]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
     return read_table(kinds[kind], {k: v for k, v in fields.items() if k != "kind"}, f"{where}, {role}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
-from isthmus.parts import CORRUPTIONS, ROLES, Part, Projection, Training
+from isthmus.parts import BCE, CORRUPTIONS, ROLES, Dense, Part, Projection, Training
 from isthmus.studies.schema import read_part, read_table
 
 SPLITS = ("train", "validation", "test", "all")
 ERROR_METRICS = ("mse", "psnr", "ssim", "explained_variance")
-METRICS = (*ERROR_METRICS, "n_parameters", "code_size")
+COUNTS = ("n_parameters", "code_size")
+DATA = ("digits", "fashion-mnist", "kmnist", "mnist")  # what `data.sources` knows, which costs numpy to import
 ESTIMATORS = ("autoencoder", "identity", "pca")
 FIGURES = ("curves", "denoising", "filters", "images", "reconstructions", "scatter")
 QUICK_IMAGES = 2000
@@ -40,6 +42,7 @@ class Data:
     test: int | None = None
 
     def __post_init__(self) -> None:
+        one_of("data set", self.name, DATA)
         one_of("split", self.split, ("random", "file"))
         for name, value in (("train", self.train), ("test", self.test)):
             require(value is None or value >= 1, name, "at least 1", value)
@@ -127,6 +130,7 @@ class Figure:
         require(len(self.images) > 0 and min(self.images) >= 0, "images", "positions of at least 0", self.images)
         for name, value in (("n", self.n), ("first_epoch", self.first_epoch)):
             require(value >= 1, name, "at least 1", value)
+        require(self.kind == "images" or len(self.models) > 0, "models", "a list of at least one model", self.models)
         require(self.kind != "scatter" or len(self.models) == 1, "a scatter's models", "one model", self.models)
         if self.kind == "denoising":
             require(len(self.corruptions()) == 1, "a denoising figure's levels", "one level", self.levels)
@@ -152,10 +156,15 @@ class Reference:
     note: str = ""
 
     def __post_init__(self) -> None:
-        one_of("metric", self.metric, (*METRICS, "loss"))
+        one_of("metric", self.metric, (*ERROR_METRICS, *COUNTS, "loss"))
         one_of("split", self.split, SPLITS)
         if (self.rtol is None) == (self.atol is None):
             raise RequestError("one of rtol and atol must be given")
+        tolerance = self.atol if self.rtol is None else self.rtol
+        require(tolerance is not None and 0 <= tolerance < math.inf, "a tolerance", "at least 0", tolerance)
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        require(len(values) > 0 and all(map(math.isfinite, values)), "value", "finite numbers", self.value)
+        require(all(epoch >= 1 for epoch in self.epochs), "epochs", "at least 1", self.epochs)
         require(
             (self.metric == "loss") == isinstance(self.value, tuple),
             "value",
@@ -211,11 +220,12 @@ class Study:
                 wanted.add(model.of)
         return tuple(model for model in self.models if model.name in wanted)
 
-    def quick(self) -> Study:
-        """The same study in one epoch on few images, to see whether it runs."""
+    def quick(self, available: int) -> Study:
+        """The same study in one epoch on few of the `available` training images, to see whether it runs."""
+        train = available - self.data.validation if self.data.train is None else self.data.train
         data = dataclasses.replace(
             self.data,
-            train=min(self.data.train or QUICK_IMAGES, QUICK_IMAGES),
+            train=min(max(train, 1), QUICK_IMAGES),
             validation=min(self.data.validation, QUICK_IMAGES),
             test=min(self.data.test or QUICK_IMAGES, QUICK_IMAGES),
         )
@@ -262,6 +272,8 @@ def load_study(name_or_path: str) -> Study:
             raise RequestError(unknown("study", name_or_path, shipped) + hint)
         return parse_study(shipped[name_or_path], name_or_path, f"{name_or_path}.toml")
     path = Path(name_or_path)
+    # results go to a folder of this name, which must be one
+    require(bool(path.stem.strip(".")), "a study's file name", "a name and .toml, like mine.toml", path.name)
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -289,7 +301,10 @@ def parse_study(text: str, name: str, file: str) -> Study:
         if not isinstance(tables, list):
             raise RequestError(f"{file}: {key} must be a list of tables, written [[{key}]]")
         # a table is a model's of that name, a reference's of that id, or the third of its kind
-        labels = [next((f'"{t[k]}"' for k in ("name", "id") if k in t), i) for i, t in enumerate(tables, 1)]
+        labels = [
+            next((f'"{t[k]}"' for k in ("name", "id") if isinstance(t, dict) and k in t), i)
+            for i, t in enumerate(tables, 1)
+        ]
         places = [f"{file}, {key} {label}" for label in labels]
         items[f"{key}s"] = tuple(reader(table, where) for table, where in zip(tables, places, strict=True))
     if "data" not in document:
@@ -329,7 +344,8 @@ def _check(study: Study, file: str) -> None:
     if not study.models:
         raise RequestError(f"{file}: a study needs at least one [[model]]")
     names = [model.name for model in study.models]
-    for what, given in (("model", names), ("figure", [figure.name for figure in study.figures])):
+    others = {"figure": [f.name for f in study.figures], "reference": [r.id for r in study.references]}
+    for what, given in {"model": names, **others}.items():
         if twice := next((name for name in given if given.count(name) > 1), None):
             raise RequestError(f'{file}: two {what}s are named "{twice}"')
     known = set(names)
@@ -337,12 +353,38 @@ def _check(study: Study, file: str) -> None:
         if model.of is not None and model.of not in names[:index]:
             hint = "; a model comes after the one it is of" if model.of in known else ""
             raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
+        if training := model.training:
+            where, network = f'{file}, model "{model.name}"', model.arguments.get("network", Dense())
+            if isinstance(model.arguments.get("loss"), BCE) and network.output != "sigmoid":
+                raise RequestError(f'{where}: loss "bce" needs output = "sigmoid", got {network.output!r}')
+            if training.patience and not (study.data.validation or training.validation_fraction):
+                raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
     uses = [(f'figure "{f.name}"', glob) for f in study.figures for glob in f.models]
     uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
-    uses += [(f'reference "{r.id}"', r.model) for r in study.references]
     for what, glob in uses:
         if not any(matches(model, [glob]) for model in study.models):
             raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
+    for reference in study.references:
+        if reference.model not in known:
+            raise RequestError(f'{file}, reference "{reference.id}": {unknown("model", reference.model, known)}')
+    for figure in study.figures:
+        _check_models(figure, [m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
+    labels: dict[str, Any] = {}
+    for part in (part for measure in study.measures for part in measure.corruptions() if part):
+        if labels.setdefault(part.label, part) != part:  # rows are told apart by it
+            raise RequestError(f"{file}: {part!r} and {labels[part.label]!r} are both named {part.label}; keep one")
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:
         raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")
+
+
+def _check_models(figure: Figure, models: list[Model], where: str) -> None:
+    """That there is something to draw of the models that a figure's patterns stand for."""
+    names = [model.name for model in models]
+    if figure.kind == "scatter":
+        require(len(models) == 1, f"{where}: a scatter's models", "one model", names)
+    if figure.kind == "curves":
+        require(any(m.training for m in models), f"{where}: models", "autoencoders, which have curves", names)
+    if figure.kind == "filters":
+        without = [model.name for model in models if model.estimator == "identity"]
+        require(not without, f"{where}: models", "other than identity, which has no filters", without)

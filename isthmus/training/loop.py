@@ -22,6 +22,7 @@ from isthmus.parts import Part, Training
 from isthmus.rng import generator
 from isthmus.training.hardware import denormals_flushed
 from isthmus.training.history import Epoch
+from isthmus.training.weights import FlatWeights
 
 
 def _cosine(done: float) -> float:
@@ -66,11 +67,15 @@ def train(
     with the first such step.
     """
 
-    step = _Step(network, objective, training, corruption, precision, n_steps(len(pixels), training))
-    for epoch in range(1, training.epochs + 1):
-        with denormals_flushed():
-            row = _epoch(step, pixels, training, epoch, seed)
-        yield row
+    weights = FlatWeights(network)
+    step = _Step(network, weights, objective, training, corruption, precision, n_steps(len(pixels), training))
+    try:
+        for epoch in range(1, training.epochs + 1):
+            with denormals_flushed():
+                row = _epoch(step, pixels, training, epoch, seed)
+            yield row
+    finally:
+        weights.release()
 
 
 def n_steps(n_samples: int, training: Training) -> int:
@@ -84,14 +89,15 @@ class _Step:
     def __init__(
         self,
         network: nn.Module,
+        weights: FlatWeights,
         objective: Objective,
         training: Training,
         corruption: Part | None,
         precision: str,
         total: int,
     ) -> None:
-        self.network, self.objective, self.corruption = network, objective, corruption
-        self.optimizer = OPTIMIZERS[training.optimizer](network.parameters(), lr=training.learning_rate, fused=True)  # type: ignore[call-arg]
+        self.network, self.weights, self.objective, self.corruption = network, weights, objective, corruption
+        self.optimizer = OPTIMIZERS[training.optimizer]([weights.vector], lr=training.learning_rate, fused=True)  # type: ignore[call-arg]
         self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
         self.low_precision = precision == "bfloat16"
 
@@ -107,7 +113,7 @@ class _Step:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
             x_hat, code = self.network(x_in)
         loss = self.objective(x_hat.float(), code.float(), x)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.weights.clear_gradients()
         loss.backward()
         self.optimizer.step()
         return loss.detach()

@@ -115,7 +115,7 @@ def mirror(monkeypatch):
         server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def idx():
     """`idx(array)`: the array as IDX bytes."""
     return idx_bytes

@@ -154,12 +154,12 @@ def test_a_promise_is_not_allocated(tmp_path, promised, compress):
     assert peak_while(lambda: message(path)) < 4 * MIB
 
 
-def test_what_shrinks_as_images_do_is_no_bomb(tmp_path, idx):
-    array = np.zeros((70, MIB), np.uint8)
-    array[:, ::50] = np.random.default_rng(0).integers(0, 256, array[:, ::50].shape, dtype=np.uint8)
-    path = stored(tmp_path, gzip.compress(idx(array), 1))
-    assert array.nbytes > 5 * path.stat().st_size
-    np.testing.assert_array_equal(read_idx(path).array, array)
+def test_what_shrinks_as_images_do_is_no_bomb(tmp_path):
+    noise = np.random.default_rng(0).bytes(MIB // 20)
+    block = noise + bytes(MIB - len(noise))
+    path = stored(tmp_path, gzip.compress(header(0x08, 70, MIB)) + 70 * gzip.compress(block, 1))
+    assert 15 * path.stat().st_size < 70 * MIB
+    assert read_idx(path).array.tobytes() == 70 * block
 
 
 MUTATION = st.tuples(
@@ -194,8 +194,8 @@ def test_only_a_data_error_comes_out_and_what_is_read_is_what_is_there(
     path = stored(tmp_path_factory.getbasetemp(), packed, "mutated")
     try:
         read = read_idx(path)
-    except DataError as error:
+    except DataError:
         assert inside or mutations
-        assert "\n" not in str(error)
+        message(path)
     else:
         assert idx(read.array) == content

@@ -1,0 +1,23 @@
+"""The yardstick's models, as isthmus builds them: the same widths, batch, optimizer, loss and data."""
+
+from __future__ import annotations
+
+from isthmus import Autoencoder, Dense, Images, load_dataset
+
+NETWORKS = {
+    "dense-64": Dense(bottleneck=64, output="sigmoid"),
+    "dense-256": Dense(bottleneck=256, output="sigmoid"),
+    "deep-30": Dense(hidden=(512, 256, 128), bottleneck=30, decoder_hidden=(128, 256), output="sigmoid"),
+    "sparse-1024": Dense(bottleneck=1024, output="sigmoid"),
+}
+GOALS = {"dense-64": 6.0, "dense-256": 6.0, "deep-30": 4.0, "sparse-1024": 4.5}
+
+
+def digits(n: int) -> Images:
+    """The first n training images of MNIST."""
+    return load_dataset("mnist").train.take(slice(0, n))
+
+
+def autoencoder(name: str, **changes: object) -> Autoencoder:
+    """The yardstick's recipe: Adam, 1e-3, batch 64, one epoch."""
+    return Autoencoder(NETWORKS[name], **{"epochs": 1, "batch_size": 64, "random_state": 0, **changes})  # type: ignore[arg-type]

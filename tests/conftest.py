@@ -1,0 +1,32 @@
+"""What the tests share: small data that can be learned, and the two global generators that nothing may touch."""
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus import Images
+
+
+@pytest.fixture
+def x():
+    """(200, 16) float32: three hidden numbers, mixed, and a little noise; nothing is centred or scaled."""
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(200, 3)) * [3, 2, 1] @ rng.normal(size=(3, 16))
+    return (mixed + 0.1 * rng.normal(size=(200, 16)) + 0.5).astype(np.float32)
+
+
+@pytest.fixture
+def images():
+    """60 uint8 images of 1×8×8: a bright square on a dark ground, somewhere; labelled by its row."""
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 40, (60, 1, 8, 8), dtype=np.uint8)
+    rows, columns = rng.integers(0, 6, (2, 60))
+    for image, i, j in zip(pixels, rows, columns, strict=True):
+        image[0, i : i + 3, j : j + 3] += 200
+    return Images(pixels, labels=rows)
+
+
+@pytest.fixture
+def global_generators():
+    """Call it for the state of torch's and NumPy's global generators, as comparable bytes."""
+    return lambda: (torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes())  # noqa: NPY002

@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+
+from isthmus.data.images import Dataset, Images, split_dataset
+from isthmus.errors import DataError, RequestError
+
+
+def images(n=20, side=3, dtype=np.uint8, **options):
+    """Images that all differ, with labels 0, 1, 2, 0, ..."""
+    pixels = np.random.default_rng(n).integers(0, 256, (n, 1, side, side), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(n)
+    if dtype != np.uint8:
+        pixels = (pixels / 255).astype(dtype)
+    return Images(pixels, np.arange(n) % 3, **options)
+
+
+def dataset(n_train=20, n_test=6):
+    return Dataset("some", "Some images", images(n_train), images(n_test))
+
+
+def positions(part):
+    """Where in the file these images stood: their first pixel says it."""
+    return part.pixels[:, 0, 0, 0].tolist()
+
+
+def test_uint8_stays_uint8_and_is_not_copied():
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 1, 3, 3)
+    kept = Images(pixels)
+    assert kept.pixels is pixels
+    assert (len(kept), kept.shape, kept.n_features) == (2, (1, 3, 3), 9)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_floats_become_float32(dtype):
+    pixels = np.linspace(0, 1, 8).astype(dtype).reshape(2, 1, 2, 2)
+    kept = Images(pixels)
+    assert kept.pixels.dtype == np.float32
+    np.testing.assert_array_equal(kept.pixels, pixels.astype(np.float32))
+
+
+def test_floats_scales_uint8_once():
+    every = Images(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16))
+    x = every.floats()
+    assert x.dtype == np.float32
+    assert x.shape == (1, 256)
+    np.testing.assert_allclose(x[0], np.arange(256) / 255, rtol=1e-6)
+    assert (x.min(), x.max()) == (0, 1)
+    np.testing.assert_array_equal(Images(x.reshape(1, 1, 16, 16)).floats(), x)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_floats_is_a_new_array_of_the_part_asked_for(dtype):
+    some = images(dtype=dtype)
+    before = some.pixels.copy()
+    part = some.floats(slice(2, 5))
+    np.testing.assert_array_equal(part, some.floats()[2:5])
+    part[:] = 7
+    np.testing.assert_array_equal(some.pixels, before)
+
+
+WHOLE = np.zeros((2, 1, 2, 2), np.float32)
+
+
+def with_pixel(value):
+    pixels = WHOLE.copy()
+    pixels[1, 0, 1, 1] = value
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("pixels", "fault"),
+    [
+        (np.zeros((2, 4)), r"\(2, 4\)"),
+        ([[[[0.0]]]], "got list"),
+        (np.zeros((0, 1, 2, 2)), "no images"),
+        (np.zeros((2, 1, 0, 2)), "no images"),
+        (np.zeros((2, 1, 2, 2), np.int64), "int64"),
+        (np.zeros((2, 1, 2, 2), bool), "bool"),
+        (with_pixel(np.nan), "got NaN; remove or repair"),
+        (with_pixel(np.inf), "0 to inf"),
+        (with_pixel(-0.5), "-0.5 to 0"),
+        (with_pixel(255), "0 to 255; divide by 255"),
+    ],
+)
+def test_wrong_pixels_are_refused_where_they_enter(pixels, fault):
+    with pytest.raises(DataError, match=f"^a scan: .*{fault}"):
+        Images(pixels, source="a scan")
+
+
+@pytest.mark.parametrize(
+    ("labels", "fault"),
+    [
+        (np.zeros(3, int), r"2 images and labels of shape \(3,\)"),
+        (np.zeros((2, 1), int), r"labels of shape \(2, 1\)"),
+        ([0, 1], "integers, got list"),
+        (np.array([0.5, 1]), "integers, got float64"),
+        (np.array([0, 2]), "labels must lie in 0 to 1, got 0 to 2"),
+        (np.array([-1, 0]), "labels must lie in 0 to 1, got -1 to 0"),
+    ],
+)
+def test_wrong_labels_are_refused(labels, fault):
+    with pytest.raises(DataError, match=fault):
+        Images(WHOLE, labels, label_names=("no", "yes"))
+
+
+def test_fingerprint_is_of_the_contents_alone():
+    one = images()
+    assert one.fingerprint == images(source="elsewhere").fingerprint
+    assert len(one.fingerprint) == 64
+    columns_first = Images(np.asfortranarray(one.pixels), one.labels)
+    assert columns_first.fingerprint == one.fingerprint
+    assert Images(one.pixels, one.labels.astype(np.uint8)).fingerprint == one.fingerprint
+
+
+def test_fingerprint_moves_with_every_part():
+    one = images()
+    pixels, labels = one.pixels.copy(), one.labels.copy()
+    pixels[3, 0, 1, 1] ^= 1
+    labels[3] += 1
+    others = [
+        Images(pixels, one.labels),
+        Images(one.pixels, labels),
+        Images(one.pixels),
+        Images(one.pixels.reshape(20, 1, 9, 1), one.labels),
+        Images(one.floats().reshape(one.pixels.shape), one.labels),
+        one.take(slice(0, 19)),
+    ]
+    assert len({part.fingerprint for part in [one, *others]}) == 7
+
+
+def test_take_keeps_pixels_and_labels_together():
+    some = images(source="here", label_names=("a", "b", "c"))
+    few = some.take(np.array([5, 1]))
+    assert positions(few) == [5, 1]
+    assert few.labels.tolist() == [5 % 3, 1]
+    assert (few.source, few.label_names) == (some.source, some.label_names)
+    assert np.shares_memory(some.take(slice(2, 4)).pixels, some.pixels)
+
+
+def test_only_keeps_these_labels():
+    some = images()
+    assert set(some.only((0, 2)).labels) == {0, 2}
+    assert positions(some.only((1,))) == list(range(1, 20, 3))
+    with pytest.raises(RequestError, match="no class 7; known: 0, 1, 2"):
+        some.only((0, 7))
+    with pytest.raises(RequestError, match="no labels"):
+        Images(some.pixels).only((0,))
+
+
+def test_followed_by_is_both_in_order():
+    both = images(4).followed_by(images(3))
+    assert positions(both) == [0, 1, 2, 3, 0, 1, 2]
+    assert both.labels.tolist() == [0, 1, 2, 0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("split", ["random", "file"])
+def test_splits_share_no_image_and_lose_none(split):
+    parts = split_dataset(dataset(), validation=6, split=split)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 14, "validation": 6, "test": 6}
+    assert sorted(positions(parts["train"]) + positions(parts["validation"])) == list(range(20))
+    assert positions(parts["test"]) == list(range(6))
+
+
+def test_split_file_is_the_order_of_the_file():
+    parts = split_dataset(dataset(), train=10, validation=4, split="file")
+    assert positions(parts["train"]) == list(range(10))
+    assert positions(parts["validation"]) == [10, 11, 12, 13]
+
+
+def test_random_splits_follow_the_seed():
+    first, again, other = (positions(split_dataset(dataset(), train=10, seed=s)["train"]) for s in (0, 0, 1))
+    assert first == again == sorted(first)
+    assert first != other
+    assert first != list(range(10))
+
+
+def test_without_validation_all_is_trained_on_and_shared():
+    source = dataset()
+    parts = split_dataset(source)
+    assert set(parts) == {"train", "test"}
+    assert parts["train"] is source.train
+
+
+def test_classes_are_chosen_after_splitting():
+    whole = split_dataset(dataset(), validation=8)
+    chosen = split_dataset(dataset(), validation=8, classes=(1,))
+    for name, part in chosen.items():
+        assert positions(part) == positions(whole[name].only((1,)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fault"),
+    [
+        ({"train": 21}, "train = 21 and validation = 0"),
+        ({"train": 15, "validation": 6}, "train = 15 and validation = 6"),
+        ({"validation": 20}, "train = 0"),
+        ({"train": 0}, "train = 0"),
+    ],
+)
+def test_more_than_there_is_is_refused(wanted, fault):
+    with pytest.raises(RequestError, match=f"some has 20 training images; {fault}"):
+        split_dataset(dataset(), **wanted)
+
+
+def test_the_dataset_fingerprint_covers_both_parts():
+    assert dataset().fingerprint == dataset().fingerprint
+    assert len({dataset().fingerprint, dataset(n_test=5).fingerprint, dataset(n_train=19).fingerprint}) == 3

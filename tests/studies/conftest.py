@@ -1,0 +1,119 @@
+"""Small studies on the built-in digits, run for real."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+from pathlib import Path
+
+import pytest
+
+HEAD = """
+title = "small"
+seed = 3
+[data]
+name = "digits"
+train = 300
+validation = 60
+test = 120
+"""
+IDENTITY = """
+[[model]]
+name = "nothing"
+estimator = "identity"
+"""
+PCA = """
+[[model]]
+name = "pca-4"
+estimator = "pca"
+n_components = 4
+"""
+DENSE = """
+[[model]]
+name = "dense-4"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4, output = "sigmoid"}
+epochs = 2
+batch_size = 50
+"""
+PCA_OF = """
+[[model]]
+name = "pca-of"
+estimator = "pca"
+n_components = 2
+of = "dense-4"
+"""
+NOISE = """
+[[measure]]
+metrics = ["mse", "psnr"]
+corruption = {kind = "gaussian"}
+levels = [0.2, 0.5]
+"""
+SMALL = HEAD + IDENTITY + PCA + DENSE + PCA_OF + NOISE
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Write a study's TOML to tmp_path/<name>.toml and give its path."""
+
+    def write(text: str = SMALL, name: str = "small") -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(study, tmp_path):
+    """Run a study without its report and give its results; keywords are the request's."""
+    from isthmus.console import Lines
+    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.study import load_study
+
+    def run_it(text: str = SMALL, **request):
+        options = {"out": tmp_path / "runs", "threads": 1, "device": "cpu", **request}
+        return run_study(load_study(str(study(text))), Request(**options), Lines())
+
+    return run_it
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Where `run` leaves the results."""
+    return tmp_path / "runs" / "small"
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """sha256 of every model's weights, by the name of its folder."""
+    files = sorted((folder / "models").glob("*/model.safetensors"))
+    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When every model's weights were written, in nanoseconds, by the name of its folder."""
+    return {file.parent.name: file.stat().st_mtime_ns for file in (folder / "models").glob("*/model.safetensors")}
+
+
+def read_strictly(path: Path):
+    """JSON without NaN and Infinity, which Python's reader would let pass."""
+
+    def refuse(word: str):
+        raise ValueError(f"{word} in {path}")
+
+    return json.loads(path.read_text("utf-8"), parse_constant=refuse)
+
+
+def row_key(row: dict) -> tuple:
+    """What tells a row of results.json from every other."""
+    return tuple(row[k] for k in ("model", "seed", "metric", "split", "corruption"))
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """The functions above, for tests: a folder of tests is no package to import from."""
+    texts = {
+        "HEAD": HEAD, "IDENTITY": IDENTITY, "PCA": PCA, "DENSE": DENSE, "PCA_OF": PCA_OF, "NOISE": NOISE, "SMALL": SMALL,
+    }  # fmt: skip
+    return types.SimpleNamespace(weights=weights, written=written, read=read_strictly, row_key=row_key, **texts)

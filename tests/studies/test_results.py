@@ -1,0 +1,185 @@
+"""results.json of real runs against the written schema, and the schema against results that break each promise."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from importlib import resources
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from isthmus.cli import run_command
+from isthmus.errors import DataError
+from isthmus.studies.results import over_seeds, read_results, row_of
+
+SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+REFERENCES = """
+[[figure]]
+name = "curves"
+kind = "curves"
+models = ["dense-*"]
+first_epoch = 2
+[[reference]]
+id = "small.dense-4.losses"
+model = "dense-4"
+metric = "loss"
+split = "train"
+value = [1.0, 0.5]
+rtol = 0.99
+[[reference]]
+id = "small.pca-4.code"
+model = "pca-4"
+metric = "code_size"
+value = 4
+atol = 0
+[[reference]]
+id = "small.nothing.mse"
+model = "nothing"
+metric = "mse"
+value = 0.5
+rtol = 0.1
+note = "wrong, and must be seen to be"
+[[trap]]
+what = "a trap"
+instead = "what is done"
+"""
+
+
+def assert_keeps_every_promise(table, tools):
+    problems = [f"{list(error.path)}: {error.message}" for error in VALIDATOR.iter_errors(table)]
+    assert not problems
+    rows = Counter(tools.row_key(row) for row in table["rows"])
+    assert max(rows.values()) == 1
+    timings = Counter((t["model"], t["seed"], t["phase"]) for t in table["timings"])
+    assert max(timings.values()) == 1
+    measured = {(row["model"], row["seed"]) for row in table["rows"] if row["seed"] is not None}
+    assert measured == {(t["model"], t["seed"]) for t in table["timings"]}
+    for row in table["rows"]:
+        if row["ci95"]:
+            assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
+
+
+def test_the_schema_is_a_schema():
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_run_keeps_every_promise(run, folder, tools):
+    results = run(tools.SMALL + REFERENCES, seeds=2)
+    table = tools.read(folder / "results.json")
+    assert_keeps_every_promise(table, tools)
+    assert table == json.loads(json.dumps(results.table()))
+    assert read_results(folder).table() == results.table()
+    agrees = {reference["id"]: reference["agrees"] for reference in table["references"]}
+    assert agrees == {"small.dense-4.losses": True, "small.pca-4.code": True, "small.nothing.mse": False}
+    assert [r["id"] for r in table["references"] if r["metric"] == "loss" and r["epochs"] == [1, 2]]
+    assert table["complete"]
+    assert not table["quick"]
+
+
+def test_quick_digits_keeps_every_promise(tmp_path, capsys, tools):
+    assert run_command(["run", "digits", "--quick", "--out", str(tmp_path), "--json", "--threads", "1"]) == 0
+    table = tools.read(tmp_path / "digits" / "results.json")
+    assert_keeps_every_promise(table, tools)
+    assert json.loads(capsys.readouterr().out) == table
+    assert table["quick"]
+    assert {t["epochs"] for t in table["timings"] if t["phase"] == "fit"} == {None, 1}
+    assert (tmp_path / "digits" / "report.html").is_file()
+
+
+BREAKS = {
+    "split": lambda t: t["rows"][2].update(split="dev"),
+    "no split of an error": lambda t: t["rows"][2].update(split=None),
+    "split of a count": lambda t: t["rows"][0].update(split="test"),
+    "metric": lambda t: t["rows"][2].update(metric="error"),
+    "further key of a row": lambda t: t["rows"][2].update(note=""),
+    "missing key of a row": lambda t: t["rows"][2].pop("seen"),
+    "aggregate without its number of seeds": lambda t: t["rows"][2].update(seed=None),
+    "one seed with a number of seeds": lambda t: t["rows"][2].update(n_seeds=2, sd=0.0),
+    "negative mse": lambda t: t["rows"][2].update(value=-0.1),
+    "fitted images not marked": lambda t: t["rows"][2].update(split="train"),
+    "value as text": lambda t: t["rows"][2].update(value="NaN"),
+    "interval of three": lambda t: t["rows"][2].update(ci95=[0, 1, 2]),
+    "interval without value": lambda t: t["rows"][2].update(value=None),
+    "corruption without level": lambda t: t["rows"][2].update(corruption="gaussian"),
+    "further key of a reference": lambda t: t["references"][0].update(tolerance=1),
+    "two tolerances": lambda t: t["references"][0].update(rtol=1, atol=1),
+    "a verdict on nothing": lambda t: t["references"][0].update(measured=None),
+    "losses as one number": lambda t: t["references"][0].update(measured=0.5),
+    "a verdict on a quick run": lambda t: t.update(quick=True),
+    "phase": lambda t: t["timings"][0].update(phase="load"),
+    "further key of a timing": lambda t: t["timings"][0].update(note=""),
+    "negative seconds": lambda t: t["timings"][0].update(seconds=-1),
+    "schema version": lambda t: t.update(schema=2),
+    "further key": lambda t: t.update(more=1),
+    "fingerprint": lambda t: t["data"].update(sha256="abc"),
+    "no environment": lambda t: t.pop("environment"),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The results of one small run, as results.json has them."""
+    from isthmus.console import Lines
+    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.study import parse_study
+
+    text = """
+title = "small"
+[data]
+name = "digits"
+train = 100
+[[model]]
+name = "dense-4"
+estimator = "autoencoder"
+epochs = 1
+[[reference]]
+id = "losses"
+model = "dense-4"
+metric = "loss"
+value = [0.5]
+rtol = 0.1
+"""
+    request = Request(out=tmp_path_factory.mktemp("runs"), device="cpu")
+    return json.loads(json.dumps(run_study(parse_study(text, "small", "small.toml"), request, Lines()).table()))
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_schema_refuses(name, sound):
+    assert VALIDATOR.is_valid(sound)
+    broken = copy.deepcopy(sound)
+    BREAKS[name](broken)
+    assert not VALIDATOR.is_valid(broken)
+
+
+def test_what_is_not_finite_is_null():
+    from isthmus.metrics import Estimate
+
+    assert row_of(Estimate(float("nan"), (0.0, 1.0), 5), "a", 0, "mse", "test", None, False).value is None
+    assert row_of(Estimate(float("inf"), (0.0, 1.0), 5), "a", 0, "mse", "test", None, False).ci95 is None
+    row = row_of(Estimate(1.0, (0.5, float("inf")), 5), "a", 0, "mse", "test", None, False)
+    assert (row.value, row.ci95) == (1.0, None)
+
+
+def test_over_seeds_is_students_interval():
+    from isthmus.metrics import Estimate
+
+    rows = [row_of(Estimate(v, None, 9), "a", s, "mse", "test", None, False) for s, v in enumerate((1.0, 2.0, 3.0))]
+    (mean,) = over_seeds([*rows, row_of(Estimate(5.0, None, 9), "b", 0, "mse", "test", None, False)])
+    assert (mean.model, mean.seed, mean.n_seeds, mean.value, mean.sd) == ("a", None, 3, 2.0, 1.0)
+    # Student's 97.5 % quantile with two degrees of freedom is 4.302653
+    assert mean.ci95 == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "rows": [{}]}', "\xff"]
+)
+def test_results_that_cannot_be_read_say_so(tmp_path, text):
+    (tmp_path / "results.json").write_text(text, "latin-1")
+    with pytest.raises(DataError, match=r"results\.json"):
+        read_results(tmp_path)
+    with pytest.raises(DataError, match="holds no results"):
+        read_results(tmp_path / "nowhere")

@@ -1,0 +1,524 @@
+"""Runs of small studies: what is trained again and what is not, what a stopped run leaves, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.errors import RequestError, RunError
+
+
+def rows_of(results, **wanted):
+    return [r for r in results.rows if all(getattr(r, name) == value for name, value in wanted.items())]
+
+
+def untimed(results):
+    return [row.table() for row in results.rows]
+
+
+# --- what is trained again ---
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(run, folder, tools, capsys):
+    first = run()
+    before = tools.written(folder)
+    assert set(before) == {"nothing", "pca-4", "dense-4", "pca-of"}
+    second = run()
+    assert "0 of 4 models to train" in capsys.readouterr().err
+    assert tools.written(folder) == before
+    assert untimed(second) == untimed(first)
+    fits = [[t for t in results.timings if t["phase"] == "fit"] for results in (first, second)]
+    assert fits[0] == fits[1]
+
+
+def test_a_changed_number_trains_its_model_again_and_what_is_of_it(run, folder, tools):
+    first = run()
+    before = tools.written(folder)
+    second = run(tools.SMALL.replace("batch_size = 50", "batch_size = 60"))
+    after = tools.written(folder)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"dense-4", "pca-of"}
+    value = [results.value("dense-4", "mse", "test") for results in (first, second)]
+    assert value[0] != value[1]
+
+
+def test_changed_data_trains_everything_again(run, folder, tools):
+    run()
+    before = tools.written(folder)
+    run(tools.SMALL.replace("train = 300", "train = 301"))
+    after = tools.written(folder)
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_fresh_trains_everything_again_to_the_same_weights(run, folder, tools):
+    first = run()
+    before, sums = tools.written(folder), tools.weights(folder)
+    second = run(fresh=True)
+    after = tools.written(folder)
+    assert all(after[name] != before[name] for name in before)
+    assert tools.weights(folder) == sums
+    assert untimed(second) == untimed(first)
+
+
+def test_damaged_weights_are_trained_again(run, folder, tools, capsys):
+    run()
+    sums = tools.weights(folder)
+    file = folder / "models" / "dense-4" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    run()
+    assert "cut short" in capsys.readouterr().err
+    assert tools.weights(folder) == sums
+
+
+def test_only_keeps_finished_rows_and_includes_what_a_model_is_of(run, folder, tools):
+    first = run(only=("pca-4", "nothing"))
+    assert not first.complete
+    assert {row.model for row in first.rows} == {"pca-4", "nothing"}
+    before = tools.written(folder)
+    second = run(only=("pca-of",))
+    assert second.complete
+    assert {row.model for row in second.rows} == {"pca-4", "nothing", "dense-4", "pca-of"}
+    assert {name: tools.written(folder)[name] for name in before} == before
+    kept = [row for row in second.rows if row.model in ("pca-4", "nothing")]
+    assert sorted(kept, key=repr) == sorted(first.rows, key=repr)
+    assert {row["model"] for row in second.plan} == {"dense-4", "pca-of"}
+
+
+def test_only_forgets_rows_of_what_has_changed(run, tools):
+    run()
+    second = run(tools.SMALL.replace("epochs = 2", "epochs = 1"), only=("pca-4",))
+    assert {row.model for row in second.rows} == {"nothing", "pca-4"}
+
+
+def test_seeds_give_rows_for_each_and_their_mean(run, folder, tools):
+    run()
+    before = tools.written(folder)
+    results = run(seeds=3)
+    assert {name: tools.written(folder)[name] for name in before} == before
+    assert set(tools.written(folder)) == {f"{name}{s}" for name in before for s in ("", ".seed-4", ".seed-5")}
+    of_seed = rows_of(results, model="dense-4", metric="mse", corruption=None)
+    values = [row.value for row in of_seed if row.seed is not None]
+    assert [row.seed for row in of_seed] == [3, 4, 5, None]
+    assert len(set(values)) == 3  # a seed changes what is learned
+    mean = of_seed[-1]
+    assert mean.n_seeds == 3
+    assert mean.value == pytest.approx(np.mean(values))
+    assert mean.sd == pytest.approx(np.std(values, ddof=1))
+    (flat,) = rows_of(results, model="pca-4", metric="mse", corruption=None, seed=None)
+    assert flat.sd == pytest.approx(0, abs=1e-12)  # PCA has no seed
+    again = run(seeds=1)
+    assert {row.seed for row in again.rows} == {3, 4, 5, None}
+
+
+# --- quick ---
+
+
+def test_quick_is_marked_and_not_judged(run, tools):
+    text = tools.SMALL + '[[reference]]\nid = "r"\nmodel = "pca-4"\nmetric = "mse"\nvalue = 1e6\nrtol = 1e-9\n'
+    quick = run(text, quick=True)
+    assert quick.quick
+    (reference,) = quick.references
+    assert reference["agrees"] is None
+    assert reference["measured"] == quick.value("pca-4", "mse", "test")
+    full = run(text)  # a full run may replace a quick one
+    assert (full.quick, full.references[0]["agrees"]) == (False, False)
+
+
+def test_quick_does_not_replace_a_full_run(run, folder):
+    run(only=("pca-4",))
+    before = (folder / "results.json").read_bytes()
+    with pytest.raises(RequestError, match=r"holds a full run.*--fresh"):
+        run(quick=True)
+    assert (folder / "results.json").read_bytes() == before
+    assert run(quick=True, fresh=True, only=("pca-4",)).quick
+
+
+# --- what is measured ---
+
+
+def test_noise_is_the_same_for_every_model(run, tools):
+    results = run()
+    for sigma in (0.2, 0.5):
+        label = f"gaussian({sigma},clip=false)"
+        (noise,) = rows_of(results, model="nothing", metric="mse", corruption=label)
+        # the mean of sigma² e² over 120 × 64 numbers has a standard error of sigma² √(2 / 7680)
+        assert noise.value == pytest.approx(sigma**2, rel=5 * (2 / 7680) ** 0.5)
+        assert noise.value != sigma**2
+    alone = run(tools.HEAD.replace("seed = 3", "seed = 9") + tools.PCA + tools.IDENTITY + tools.NOISE, fresh=True)
+    again = rows_of(alone, model="nothing", metric="mse", corruption="gaussian(0.5,clip=false)")
+    assert again[0].value == noise.value  # whatever the training's seed, and whoever was measured before
+
+
+def test_identity_is_perfect(run, tools):
+    results = run(tools.HEAD + tools.IDENTITY)
+    values = {row.metric: row.value for row in results.rows}
+    assert values == {
+        "mse": 0, "psnr": None, "ssim": pytest.approx(1), "explained_variance": 1, "n_parameters": 0, "code_size": 64,
+    }  # fmt: skip
+
+
+def test_pooled_models_have_seen_what_they_are_scored_on(run, tools):
+    text = tools.HEAD + tools.PCA + tools.PCA.replace("pca-4", "right").replace("n_comp", "pool_test = false\nn_comp")
+    text += '[[measure]]\nmetrics = ["mse"]\nsplit = "all"\n[[measure]]\nmetrics = ["mse"]\nsplit = "validation"\n'
+    results = run(text.replace("[data]", "[data]\npool_test = true"))
+    seen = {(row.model, row.split): row.seen for row in results.rows if row.metric == "mse"}
+    assert seen == {
+        ("pca-4", "all"): True, ("pca-4", "test"): True, ("pca-4", "validation"): False,
+        ("right", "all"): True, ("right", "test"): False, ("right", "validation"): False,
+    }  # fmt: skip
+    assert {m["name"]: m["fitted_on"] for m in results.models} == {"pca-4": "all", "right": "train"}
+    assert results.data["splits"] == {"train": 300, "validation": 60, "test": 120, "all": 420}
+    n = {(row.model, row.split): row.n for row in results.rows if row.metric == "mse"}
+    assert (n["pca-4", "all"], n["pca-4", "test"]) == (420, 120)
+    samples = {t["model"]: t["samples"] for t in results.timings if t["phase"] == "fit"}
+    assert samples == {"pca-4": 420, "right": 300}
+    # the PCA that was fitted on all is the least error on all
+    assert results.value("pca-4", "mse", "all") < results.value("right", "mse", "all")
+
+
+def test_validation_images_are_others(run, folder, tools):
+    results = run(tools.HEAD + tools.DENSE)
+    history = (folder / "models" / "dense-4" / "history.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["validation_loss"] for line in history]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+    text = tools.HEAD + tools.DENSE + '[[measure]]\nmetrics = ["mse"]\nsplit = "validation"\n'
+    results = run(text)
+    assert results.value("dense-4", "mse", "validation") == pytest.approx(losses[-1], rel=1e-5)
+    assert results.data["splits"]["validation"] == 60
+
+
+def test_classes_choose_images_of_a_label(run, folder, tools):
+    from sklearn.datasets import load_digits
+
+    text = tools.HEAD.replace("train = 300\nvalidation = 60\ntest = 120", "classes = [2]") + tools.PCA
+    text += '[[figure]]\nname = "f"\nkind = "images"\nimages = [0, 1, 2]\n'
+    results = run(text)
+    target = load_digits().target
+    assert results.data["splits"] == {"train": int((target[:-360] == 2).sum()), "test": int((target[-360:] == 2).sum())}
+    with np.load(folder / "figures" / "f.npz") as arrays:
+        assert arrays["labels"].tolist() == [2, 2, 2]
+        expected = load_digits().images[-360:][target[-360:] == 2][:3, None] / 16
+        np.testing.assert_allclose(arrays["original"], expected, atol=1e-7)
+    with pytest.raises(RequestError, match="no class 10"):
+        run(text.replace("[2]", "[10]"))
+
+
+def test_codes_of_another_model_are_the_input(run, tools):
+    text = tools.HEAD + tools.PCA + tools.DENSE.replace("bottleneck = 4, output", "bottleneck = 2, activation")
+    text = text.replace('activation = "sigmoid"', 'activation = "linear"').replace(
+        "epochs = 2", 'epochs = 30\nof = "pca-4"'
+    )
+    text += '[[figure]]\nname = "c"\nkind = "curves"\nmodels = ["dense-4"]\n'
+    results = run(text)
+    value = {row.metric: row.value for row in rows_of(results, model="dense-4", corruption=None)}
+    assert value["code_size"] == 2
+    assert value["n_parameters"] == 4 * 64 + 64 + (4 * 2 + 2) + (2 * 4 + 4)
+    assert results.figures[0]["rows"] == ["dense-4", "dense-4 (validation)"]
+    # it cannot be better than what it is of, and must have learned something
+    assert results.value("pca-4", "mse", "test") < value["mse"]
+    assert value["explained_variance"] > 0.05
+
+
+def test_figures_that_the_study_no_longer_has_are_removed(run, folder, tools):
+    figure = '[[figure]]\nname = "{}"\nkind = "images"\n'
+    run(tools.HEAD + tools.IDENTITY + figure.format("a") + figure.format("b"))
+    assert {file.name for file in (folder / "figures").iterdir()} == {"a.npz", "b.npz"}
+    run(tools.HEAD + tools.IDENTITY + figure.format("b"))
+    assert {file.name for file in (folder / "figures").iterdir()} == {"b.npz"}
+
+
+# --- what is refused, before anything is trained ---
+
+
+def big_pca(tools):
+    return tools.HEAD + tools.PCA.replace("n_components = 4", "n_components = 65")
+
+
+REFUSED = {
+    "more components than features": (big_pca, r'small, model "pca-4": n_components must be at most 64 .* got 65'),
+    "more components than samples": (
+        lambda t: big_pca(t).replace("train = 300", "train = 50"),
+        r"at most 50 \(50 samples of 64 numbers\), got 65",
+    ),
+    "more components than codes": (
+        lambda t: t.SMALL.replace("n_components = 2", "n_components = 5"),
+        r'"pca-of": n_components must be at most 4 .* got 5',
+    ),
+    "more images than there are": (
+        lambda t: t.SMALL.replace("train = 300", "train = 2000"),
+        r"digits has 1,437 training images; train = 2,000 and validation = 60",
+    ),
+    "a position that there is not": (
+        lambda t: t.SMALL + '[[figure]]\nname = "f"\nkind = "images"\nimages = [120]\n',
+        r'figure "f": images must be below 120',
+    ),
+    "a scatter of one number": (
+        lambda t: (
+            t.SMALL.replace("n_components = 2", "n_components = 1")
+            + '[[figure]]\nname = "f"\nkind = "scatter"\nmodels = ["pca-of"]\n'
+        ),
+        r'figure "f": a scatter needs codes of at least 2 numbers, got 1 of "pca-of"',
+    ),
+    "a data set that is not here": (
+        lambda t: t.SMALL.replace('"digits"', '"kmnist"'),
+        r"kmnist is not on this machine .*isthmus data get kmnist.*digits, which is built in",
+    ),
+    "an unknown model": (lambda t: (t.SMALL, {"only": ("dens-4",)}), r'unknown model "dens-4".*"dense-4"\?'),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_before_anything_is_written(what, run, folder, tools, monkeypatch, tmp_path):
+    monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make, words = REFUSED[what]
+    made = make(tools)
+    text, options = made if isinstance(made, tuple) else (made, {})
+    with pytest.raises(RequestError, match=words) as refused:
+        run(text, **options)
+    assert "\n" not in str(refused.value)
+    assert not folder.exists()
+
+
+def test_a_loss_that_is_not_finite_fails_the_run(run, folder, tools):
+    text = (
+        tools.HEAD
+        + tools.PCA
+        + tools.DENSE.replace("epochs = 2", 'epochs = 2\noptimizer = "sgd"\nlearning_rate = 1e30')
+    )
+    with pytest.raises(RunError, match="learning rate") as failed:
+        run(text.replace(', output = "sigmoid"', ""))
+    assert "\n" not in str(failed.value)
+    assert set(tools.written(folder)) == {"pca-4"}  # nothing half-written, and what was finished is kept
+    assert {row["model"] for row in tools.read(folder / "results.json")["rows"]} == {"pca-4"}
+
+
+def one_line_of(capsys, code, expected):
+    out, err = capsys.readouterr()
+    assert code == expected, err
+    lines = err.splitlines()
+    assert not [line for line in lines if line.startswith("Traceback")]
+    assert lines[-1].startswith("isthmus: ")
+    return lines[-1], out
+
+
+def test_a_file_where_the_folder_should_be(study, tmp_path, capsys):
+    (tmp_path / "runs").write_text("in the way")
+    code = run_command(["run", str(study()), "--out", str(tmp_path / "runs")])
+    line, out = one_line_of(capsys, code, 2)
+    assert "cannot write to" in line
+    assert "--out" in line
+    assert out == ""
+    assert (tmp_path / "runs").read_text() == "in the way"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to be read-only even for root")
+def test_a_read_only_folder(study, capsys):
+    code = run_command(["run", str(study()), "--out", "/proc/isthmus"])
+    line, _ = one_line_of(capsys, code, 2)
+    assert "cannot write to /proc/isthmus/small" in line
+
+
+@contextmanager
+def files_at_most(size: int):
+    """No file of this process may grow beyond `size` bytes: the writes fail as on a full disk, for any user."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_at_the_start(study, tmp_path, capsys):
+    path = study()
+    with files_at_most(1000):
+        code = run_command(["run", str(path), "--out", str(tmp_path / "runs")])
+    line, _ = one_line_of(capsys, code, 2)
+    assert "cannot write to" in line
+    assert "File too large" in line
+    assert not [file for file in (tmp_path / "runs").rglob("*") if file.is_file()]
+
+
+def test_no_room_left_in_the_middle(study, tmp_path, capsys, tools):
+    wide = tools.DENSE.replace("bottleneck = 4", "bottleneck = 1024").replace("dense-4", "wide")
+    path = study(tools.HEAD + tools.PCA + wide)
+    with files_at_most(150_000):  # the weights of 64 → 1024 → 64 are half a megabyte
+        code = run_command(["run", str(path), "--out", str(tmp_path / "runs")])
+    line, out = one_line_of(capsys, code, 1)
+    assert "File too large" in line
+    assert out == ""
+    folder = tmp_path / "runs" / "small"
+    assert set(tools.written(folder)) == {"pca-4"}
+    assert not list(folder.rglob("*.tmp"))
+    assert {row["model"] for row in tools.read(folder / "results.json")["rows"]} == {"pca-4"}
+    assert run_command(["run", str(path), "--out", str(tmp_path / "runs")]) == 0
+    assert set(tools.written(folder)) == {"pca-4", "wide"}
+
+
+def test_a_full_disk(study, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    small = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True)
+    if not small or small.returncode:
+        pytest.skip("this user may not mount a small disk; test_no_room_* hold everywhere")
+    try:
+        code = run_command(["run", str(study()), "--out", str(disk)])
+        line, _ = one_line_of(capsys, code, 2)
+        assert "MiB free" in line
+        assert not [file for file in disk.rglob("*") if file.is_file()]
+        (disk / "filler").write_bytes(bytes(disk_free(disk)))
+        code = run_command(["run", str(study()), "--out", str(disk)])
+        line, _ = one_line_of(capsys, code, 2)
+        assert "No space left" in line
+    finally:
+        subprocess.run([shutil.which("umount"), disk], check=True)
+
+
+def disk_free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+# --- stopped runs, in processes of their own ---
+
+LONG = """
+[[model]]
+name = "long"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 8, output = "sigmoid"}
+epochs = 100
+batch_size = 10
+"""
+
+
+@contextmanager
+def running(path: Path, out: Path, until: str = "long  epoch 2/"):
+    """`isthmus run` in a process of its own, in the middle of training `long`."""
+    command = [
+        sys.executable,
+        "-m",
+        "isthmus",
+        "run",
+        str(path),
+        "--out",
+        str(out),
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # pytest may have been started in the background, where an interrupt is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        for line in process.stderr:
+            if line.startswith(until):
+                break
+        else:
+            pytest.fail(f"it ended with {process.wait()} before it was stopped")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, tools):
+    """The study of the tests below, its file, and the sha256 of its models' weights when nothing stops it."""
+    where = tmp_path_factory.mktemp("uninterrupted")
+    path = where / "small.toml"
+    path.write_text(tools.HEAD + tools.PCA + LONG)
+    assert run_command(["run", str(path), "--out", str(where), "--threads", "1", "--device", "cpu"]) == 0
+    return path, tools.weights(where / "small")
+
+
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_stopped_run_is_completed_by_the_same_command(sent, expected, uninterrupted, tmp_path, tools, capsys):
+    path, sums = uninterrupted
+    folder = tmp_path / "small"
+    with running(path, tmp_path) as process:
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == expected
+    assert out == ""
+    if sent != signal.SIGKILL:
+        message = [line for line in err.splitlines() if not line.startswith("long  epoch")]
+        assert len(message) == 1, err
+        assert message[0].startswith("isthmus: " + ("interrupted" if sent == signal.SIGINT else "terminated"))
+        assert f"isthmus run {path}" in message[0]
+        assert not list(folder.rglob("*.tmp"))
+    left = tools.read(folder / "results.json")
+    assert {row["model"] for row in left["rows"]} == {"pca-4"}
+    assert not left["complete"]
+    assert set(tools.weights(folder)) == {"pca-4"}
+    before = tools.written(folder)
+
+    assert run_command(["run", str(path), "--out", str(tmp_path), "--threads", "1", "--device", "cpu"]) == 0
+    assert "1 of 2 models to train" in capsys.readouterr().err
+    assert tools.written(folder)["pca-4"] == before["pca-4"]
+    assert tools.weights(folder) == sums
+    assert tools.read(folder / "results.json")["complete"]
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_two_runs_in_one_folder(uninterrupted, tmp_path, tools, capsys):
+    path, _ = uninterrupted
+    with running(path, tmp_path) as process:
+        before = (tmp_path / "small" / "results.json").read_bytes()
+        code = run_command(["run", str(path), "--out", str(tmp_path), "--threads", "1"])
+        line, out = one_line_of(capsys, code, 1)
+        assert f"is in use by process {process.pid} on " in line
+        assert out == ""
+        assert process.poll() is None
+        assert (tmp_path / "small" / "results.json").read_bytes() == before
+    assert run_command(["run", str(path), "--out", str(tmp_path), "--threads", "1", "--only", "pca-4"]) == 0
+
+
+def test_what_a_killed_run_left_is_swept(run, folder):
+    run(only=("pca-4",))
+    leftovers = [
+        folder / "results.json.99.tmp",
+        folder / "models" / "dense-4.99.tmp",
+        folder / "figures" / "x.npz.9.tmp",
+    ]
+    leftovers[1].mkdir()
+    (leftovers[1] / "model.safetensors").write_bytes(b"half")
+    for file in (leftovers[0], leftovers[2]):
+        file.write_bytes(b"half")
+    run(only=("pca-4",))
+    assert not [path for path in leftovers if path.exists()]
+
+
+def test_the_caller_keeps_its_threads(run, tools):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(tools.HEAD + tools.PCA, threads=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,334 @@
+"""Studies as text: every wrong one is refused with its file, its model, its key and the nearest known word."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.errors import RequestError
+from isthmus.studies.study import DATA, catalog, load_study, parse_study
+
+GOOD = """
+title = "good"
+[data]
+name = "digits"
+[[model]]
+name = "a"
+estimator = "autoencoder"
+network = {kind = "dense", hidden = [16], bottleneck = 4}
+penalty = {kind = "l1", weight = 1e-3}
+corruption = {kind = "gaussian", sigma = 0.1}
+learning_rate = 1e-3
+[[model]]
+name = "p"
+estimator = "pca"
+n_components = 2
+[[measure]]
+models = ["a"]
+metrics = ["mse"]
+corruption = {kind = "gaussian"}
+levels = [0.1]
+[[figure]]
+name = "f"
+kind = "scatter"
+models = ["p"]
+[[reference]]
+id = "r"
+model = "p"
+metric = "mse"
+value = 0.1
+rtol = 0.1
+"""
+
+# what is replaced, by what, and the words that the error must have
+WRONG = {
+    "key": ("title =", "titel =", ["mine.toml", 'unknown key "titel"', 'Did you mean "title"?']),
+    "key of data": ('name = "digits"', 'name = "digits"\ntrian = 5', ["mine.toml, data", '"trian"', '"train"?']),
+    "key of a model": ("learning_rate", "lerning_rate", ['model "a"', '"lerning_rate"', '"learning_rate"?']),
+    "key of a network": ("hidden =", "hiden =", ['model "a", network', '"hiden"', '"hidden"?']),
+    "key of a penalty": ("weight =", "wieght =", ['model "a", penalty', '"wieght"', '"weight"?']),
+    "key of another estimator": ("n_components = 2", "n_components = 2\nepochs = 3", ['model "p"', '"epochs"']),
+    "key of a figure": ('kind = "scatter"', 'kind = "scatter"\nmodel = 3', ['figure "f"', '"model"', '"models"?']),
+    "key of a reference": ("rtol = 0.1", "rtoll = 0.1", ['reference "r"', '"rtoll"', '"rtol"?']),
+    "estimator": ('"autoencoder"', '"autoencodr"', ['model "a"', '"autoencodr"', '"autoencoder"?']),
+    "kind": ('kind = "dense"', 'kind = "dens"', ['model "a"', 'network kind "dens"', 'Did you mean "dense"?']),
+    "kind that is a list": ('kind = "dense"', 'kind = ["dense"]', ['model "a"', "unknown network kind"]),
+    "no kind": ('kind = "dense", ', "", ['model "a"', 'network needs a "kind"']),
+    "network as a number": ('{kind = "dense", hidden = [16], bottleneck = 4}', "4", ['model "a"', "must be a table"]),
+    "activation": ("hidden = [16]", 'activation = "rleu"', ['model "a"', 'activation "rleu"', '"relu"?']),
+    "code activation": ("hidden = [16]", 'code_activation = "tan"', ['model "a"', '"tan"', '"tanh"?']),
+    "output": ("hidden = [16]", 'output = "sigmoyd"', ['model "a"', '"sigmoyd"', '"sigmoid"?']),
+    "optimizer": ("learning_rate = 1e-3", 'optimizer = "adamm"', ['model "a"', '"adamm"', '"adam"?']),
+    "schedule": ("learning_rate = 1e-3", 'schedule = "one_cycle"', ['model "a"', '"one_cycle"', '"one-cycle"?']),
+    "loss": ("learning_rate = 1e-3", 'loss = "mze"', ['model "a"', '"mze"', '"mse"?']),
+    "per": ("weight = 1e-3", 'weight = 1e-3, per = "sampel"', ['model "a", penalty', '"sampel"', '"sample"?']),
+    "metric": ('metrics = ["mse"]', 'metrics = ["mes"]', ["measure 1", 'metric "mes"', '"mse"?']),
+    "split": ('metrics = ["mse"]', 'split = "tset"', ["measure 1", '"tset"', '"test"?']),
+    "figure kind": ('"scatter"', '"scater"', ['figure "f"', '"scater"', '"scatter"?']),
+    "data set": ('"digits"', '"digit"', ["mine.toml, data", 'data set "digit"', '"digits"?']),
+    "way to split": ('name = "digits"', 'name = "digits"\nsplit = "files"', ["data", '"files"', '"file"?']),
+    "model of a measure": ('models = ["a"]', 'models = ["b"]', ["measure 1", 'unknown model "b"']),
+    "model of a figure": ('models = ["p"]', 'models = ["pp"]', ['figure "f"', '"pp"', '"p"?']),
+    "model of a reference": ('model = "p"', 'model = "p*"', ['reference "r"', 'unknown model "p*"']),
+    "two models of one name": ('name = "p"', 'name = "a"', ["mine.toml", 'two models are named "a"']),
+    "name with a slash": ('name = "a"', 'name = "a/b"', ['model "a/b"', "small letters", "'a/b'"]),
+    "name of two dots": ('name = "a"', 'name = ".."', ['model ".."', "small letters", "'..'"]),
+    "name with a space": ('name = "a"', 'name = "a "', ["small letters", "'a '"]),
+    "empty name": ('name = "a"', 'name = ""', ["small letters", "''"]),
+    "figure's name with a slash": ('name = "f"', 'name = "../f"', ['figure "../f"', "small letters"]),
+    "name as a number": ('name = "a"', "name = 3", ["model", "name must be text", "got 3"]),
+    "no name": ('name = "a"\n', "", ["mine.toml, model 1", '"name" is missing']),
+    "no estimator": ('estimator = "pca"\n', "", ['model "p"', '"estimator" is missing']),
+    "no n_components": ("n_components = 2\n", "", ['model "p"', '"n_components" is missing']),
+    "no title": ('title = "good"\n', "", ["mine.toml", '"title" is missing']),
+    "no data": ('[data]\nname = "digits"\n', "", ["mine.toml", "[data] is missing"]),
+    "no weight": (", weight = 1e-3", "", ['model "a", penalty', '"weight" is missing']),
+    "no tolerance": ("rtol = 0.1\n", "", ['reference "r"', "one of rtol and atol"]),
+    "models as numbers": ("[[model]]", "[[modle]]", ["mine.toml", '"modle"', '"model"?']),
+    "of itself": ('estimator = "pca"', 'estimator = "pca"\nof = "p"', ['model "p", of', '"p"']),
+    "of one that comes later": ("learning_rate = 1e-3", 'of = "p"', ['model "a", of', "comes after"]),
+    "negative learning rate": (
+        "1e-3\n[[model]]",
+        "-1e-3\n[[model]]",
+        ['"a"', "learning_rate must be a positive", "-0.001"],
+    ),
+    "learning rate of zero": ("learning_rate = 1e-3", "learning_rate = 0", ['"a"', "learning_rate", "got 0"]),
+    "learning rate of NaN": ("learning_rate = 1e-3", "learning_rate = nan", ['"a"', "learning_rate", "got nan"]),
+    "endless learning rate": ("learning_rate = 1e-3", "learning_rate = inf", ['"a"', "learning_rate", "got inf"]),
+    "learning rate as text": ("learning_rate = 1e-3", 'learning_rate = "1e-3"', ['"a"', "a number", "'1e-3'"]),
+    "no epochs": ("learning_rate = 1e-3", "epochs = 0", ['"a"', "epochs must be", "got 0"]),
+    "half an epoch": ("learning_rate = 1e-3", "epochs = 0.5", ['"a"', "epochs must be an integer", "0.5"]),
+    "truth as a number": ("learning_rate = 1e-3", "epochs = true", ['"a"', "epochs must be an integer", "True"]),
+    "negative batch": ("learning_rate = 1e-3", "batch_size = -1", ['"a"', "batch_size", "-1"]),
+    "no patience": ("learning_rate = 1e-3", "patience = 0", ['"a"', "patience", "got 0"]),
+    "patience for nothing": ("learning_rate = 1e-3", "patience = 2", ['"a"', "patience needs validation"]),
+    "shuffle": ("learning_rate = 1e-3", 'shuffle = "twice"', ['"a"', "shuffle", "'twice'"]),
+    "negative sigma": ("sigma = 0.1", "sigma = -0.1", ['"a", corruption', "sigma must be at least 0", "-0.1"]),
+    "sigma of NaN": ("sigma = 0.1", "sigma = nan", ['"a", corruption', "sigma", "nan"]),
+    "negative weight": ("weight = 1e-3", "weight = -1", ['"a", penalty', "weight must be at least 0", "-1"]),
+    "weight of NaN": ("weight = 1e-3", "weight = nan", ['"a", penalty', "weight", "nan"]),
+    "no bottleneck": ("bottleneck = 4", "bottleneck = 0", ['"a", network', "bottleneck", "got 0"]),
+    "negative width": ("hidden = [16]", "hidden = [-16]", ['"a", network', "hidden", "-16"]),
+    "width as text": ("hidden = [16]", 'hidden = ["16"]', ['"a", network', "hidden must be a list", "'16'"]),
+    "hidden as a number": ("hidden = [16]", "hidden = 16", ['"a", network', "hidden must be a list", "16"]),
+    "no components": ("n_components = 2", "n_components = 0", ['"p"', "n_components", "got 0"]),
+    "level of NaN": ("levels = [0.1]", "levels = [nan]", ["measure 1", "sigma", "nan"]),
+    "levels without corruption": ('corruption = {kind = "gaussian"}\n', "", ["measure 1", "levels need a corruption"]),
+    "corruption without levels": ("levels = [0.1]\n", "", ["measure 1", "needs levels"]),
+    "levels of one name": ("levels = [0.1]", "levels = [0.1, 0.10000001]", ["mine.toml", "gaussian(0.1"]),
+    "train of zero": ('name = "digits"', 'name = "digits"\ntrain = 0', ["data", "train must be at least 1", "got 0"]),
+    "negative validation": ('name = "digits"', 'name = "digits"\nvalidation = -1', ["data", "validation", "-1"]),
+    "no classes": ('name = "digits"', 'name = "digits"\nclasses = []', ["data", "classes", "()"]),
+    "validation that is not there": ('metrics = ["mse"]', 'split = "validation"', ["mine.toml", "validation = 0"]),
+    "seed as text": ('title = "good"', 'title = "good"\nseed = "0"', ["mine.toml", "seed must be an integer", "'0'"]),
+    "title as a number": ('title = "good"', "title = 1", ["mine.toml", "title must be text"]),
+    "value of NaN": ("value = 0.1", "value = nan", ['reference "r"', "value", "nan"]),
+    "value as a list": ("value = 0.1", "value = [0.1]", ['reference "r"', "value"]),
+    "loss as a number": ('metric = "mse"\nvalue', 'metric = "loss"\nvalue', ['reference "r"', "value must be a list"]),
+    "tolerance of NaN": ("rtol = 0.1", "rtol = nan", ['reference "r"', "tolerance", "nan"]),
+    "negative tolerance": ("rtol = 0.1", "rtol = -0.1", ['reference "r"', "tolerance", "-0.1"]),
+    "two tolerances": ("rtol = 0.1", "rtol = 0.1\natol = 0.1", ['reference "r"', "one of rtol and atol"]),
+    "scatter of two": ('models = ["p"]', 'models = ["?"]', ['figure "f"', "one model", "'a', 'p'"]),
+    "curves of none": ('"scatter"', '"curves"', ['figure "f"', "autoencoders", "'p'"]),
+    "picture of nothing": ('models = ["p"]\n', "", ['figure "f"', "one model"]),
+    "negative position": ('models = ["p"]', 'models = ["p"]\nimages = [-1]', ['figure "f"', "images", "-1"]),
+    "cross-entropy of numbers": ("learning_rate = 1e-3", 'loss = "bce"', ['"a"', "bce", "sigmoid", "linear"]),
+    "two references of one id": (
+        "[[reference]]",
+        '[[reference]]\nid = "r"\nmodel = "p"\nmetric = "mse"\nvalue = 1\natol = 1\n[[reference]]',
+        ["mine.toml", 'two references are named "r"'],
+    ),
+    "not TOML": ("[data]", "[data", ["mine.toml is not TOML", "line"]),
+}
+
+
+def assert_one_line(message: str, words: list[str]) -> None:
+    assert "\n" not in message
+    assert not [word for word in words if word not in message], message
+
+
+def test_the_good_study_is_good():
+    study = parse_study(GOOD, "good", "good.toml")
+    assert [model.name for model in study.models] == ["a", "p"]
+    assert study.model("a").arguments["network"].hidden == (16,)
+    assert study.model("p").arguments == {"n_components": 2}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_study_is_refused(what):
+    old, new, words = WRONG[what]
+    assert old in GOOD
+    with pytest.raises(RequestError) as refused:
+        parse_study(GOOD.replace(old, new, 1), "mine", "mine.toml")
+    assert_one_line(str(refused.value), words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["mine.toml", "[data] is missing"]),
+        ('title = "x"\n[data]\nname = "digits"', ["mine.toml", "at least one [[model]]"]),
+        ('title = "x"\nmodel = [1]\n[data]\nname = "digits"', ["mine.toml, model 1", "must be a table"]),
+        ('title = "x"\nmodel = ["name"]\n[data]\nname = "digits"', ["mine.toml, model 1", "must be a table"]),
+        ('title = "x"\nmodel = 3\n[data]\nname = "digits"', ["mine.toml", "[[model]]"]),
+        ('title = "x"\ndata = "digits"', ["mine.toml", "must be a table"]),
+        ('title = "x"\nfigure = [[1]]\n[data]\nname = "digits"', ["mine.toml, figure 1", "must be a table"]),
+    ],
+)
+def test_a_study_of_another_form_is_refused(text, words):
+    with pytest.raises(RequestError) as refused:
+        parse_study(text, "mine", "mine.toml")
+    assert_one_line(str(refused.value), words)
+
+
+def test_a_file_that_is_not_a_study_is_refused(tmp_path, capsys):
+    (tmp_path / "latin.toml").write_bytes('title = "é"'.encode("latin-1"))
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "binary.toml").write_bytes(bytes(range(128)))
+    cases = {
+        "latin.toml": "UTF-8", "folder.toml": "directory", "missing.toml": "No such file", "binary.toml": "not TOML",
+        "": "directory",
+    }  # fmt: skip
+    for name, word in cases.items():
+        assert run_command(["run", f"{tmp_path}/{name}", "--out", str(tmp_path / "out")]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert name in err
+        assert word in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["...toml", "....toml"])
+def test_a_study_never_lies_outside_its_folder(tmp_path, name):
+    (tmp_path / name).write_text(GOOD)
+    with pytest.raises(RequestError, match="name"):
+        load_study(f"{tmp_path}/{name}")
+
+
+def test_an_unknown_study_suggests_the_nearest():
+    with pytest.raises(RequestError) as refused:
+        load_study("digts")
+    assert_one_line(str(refused.value), ['"digts"', 'Did you mean "digits"?', "./mine.toml"])
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_shipped_study_is_whole(name):
+    study = load_study(name)
+    assert study.name == name
+    assert study.title
+    assert study.question
+    assert study.traps
+    kinds = {figure.kind for figure in study.figures}
+    assert {"curves", "scatter", "reconstructions"} <= kinds
+
+
+def test_the_shipped_studies():
+    assert {"compress", "digits"} <= set(catalog())
+
+
+def test_data_sets_are_those_that_can_be_loaded():
+    from isthmus.data.sources import names
+
+    assert sorted(DATA) == sorted(names())
+
+
+# STUDIES.md: 784-32-784 and 784-256-64-32-64-256-784; pca-32-2 takes the 32 codes of pca-32
+WIDTHS = {"dense-32": [784, 32, 784]} | {
+    f"deep-32-{a}": [784, 256, 64, 32, 64, 256, 784] for a in ("relu", "tanh", "leakyrelu")
+}
+
+
+def test_compress_has_the_published_widths():
+    import torch
+
+    from isthmus.networks import build
+
+    study = load_study("compress")
+    built = {}
+    for model in study.models:
+        if model.training:
+            network = build(model.arguments["network"], 784, torch.Generator().manual_seed(0))
+            built[model.name] = sum(p.numel() for p in network.parameters())
+    expected = {name: sum(a * b + b for a, b in pairwise(widths)) for name, widths in WIDTHS.items()}
+    assert built == expected | {f"{name}-right": count for name, count in expected.items()}
+
+
+def test_compress_is_trained_as_published():
+    study = load_study("compress")
+    assert (study.data.name, study.data.pool_test, study.data.train) == ("mnist", True, None)
+    for name in WIDTHS:
+        training, network = study.model(name).training, study.model(name).arguments["network"]
+        epochs = 11 if name == "dense-32" else 10
+        assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 1e-3, 128)
+        assert (training.epochs, training.schedule, training.shuffle) == (epochs, "constant", True)
+        activation = "relu" if name == "dense-32" else name.removeprefix("deep-32-")
+        assert (network.activation, network.code_activation or activation) == (activation, activation)
+        assert network.output == "sigmoid"
+        right = study.model(f"{name}-right")  # differs in nothing but the images that it is fitted on
+        assert right.arguments == study.model(name).arguments
+        assert study.pools(study.model(name))
+        assert not study.pools(right)
+    components = {m.name: (m.arguments["n_components"], m.of) for m in study.models if m.estimator == "pca"}
+    assert components == {
+        "pca-2": (2, None),
+        "pca-32": (32, None),
+        "pca-32-2": (2, "pca-32"),
+        "pca-32-right": (32, None),
+    }
+
+
+def test_compress_has_every_published_number():
+    path = Path(__file__).parents[1] / "reference" / "published.json"
+    published = {k: v for k, v in json.loads(path.read_text()).items() if k.startswith("compress.")}
+    references = {reference.id: reference for reference in load_study("compress").references}
+    assert references.keys() == published.keys()
+    assert published
+    for name, fact in published.items():
+        reference = references[name]
+        value = list(reference.value) if isinstance(reference.value, tuple) else reference.value
+        assert (value, reference.rtol, reference.atol) == (fact["value"], fact["rtol"], None)
+        assert reference.model == name.split(".")[1]
+        if fact.get("data") == "all 70,000":
+            assert reference.split == "all"
+        if "epochs 1, 5, 10" in fact.get("note", ""):
+            assert reference.epochs == (1, 5, 10)
+
+
+def test_quick_is_one_epoch_on_few_images():
+    study = load_study("compress").quick(60_000)
+    assert (study.data.train, study.data.test, study.data.validation) == (2000, 2000, 0)
+    assert {model.training.epochs for model in study.models if model.training} == {1}
+    few = load_study("digits").quick(1437)
+    assert (few.data.train, few.data.validation) == (1237, 200)
+    assert dataclasses.replace(few, data=study.data).title == load_study("digits").title
+
+
+def test_only_includes_what_a_model_depends_on():
+    study = load_study("compress")
+    assert [model.name for model in study.only(["pca-32-2"])] == ["pca-32", "pca-32-2"]
+    assert [model.name for model in study.only(["*-tanh", "pca-2"])] == ["pca-2", "deep-32-tanh"]
+    assert study.only([]) == study.models
+    with pytest.raises(RequestError, match='compress: unknown model "dense-33"'):
+        study.only(["dense-33"])
+
+
+def test_a_wrong_study_is_refused_before_anything_slow_is_imported(tmp_path):
+    (tmp_path / "mine.toml").write_text(GOOD.replace('"relu"', "").replace("hidden =", "hiden ="))
+    program = (
+        "import sys; from isthmus.cli import run_command; code = run_command(sys.argv[1:]);"
+        "slow = {'torch', 'sklearn', 'matplotlib', 'numpy', 'scipy', 'jinja2', 'rich'} & set(sys.modules);"
+        "sys.exit(f'imported {slow}' if slow else code)"
+    )
+    command = [sys.executable, "-c", program, "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert_one_line(done.stderr.rstrip("\n"), ["isthmus: mine.toml", 'model "a"', '"hiden"', '"hidden"'])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,346 @@
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from isthmus.errors import RequestError, RunError
+from isthmus.files import atomic_file, atomic_folder, lock, prepare_folder, remove, sweep, write_json
+
+
+def child(script, *arguments, **options):
+    """A Python process that runs the script, with pipes to talk through."""
+    command = [sys.executable, "-c", script, *map(os.fsencode, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@contextmanager
+def no_file_above(n_bytes):
+    """Within it, the system lets this process write no file longer than n_bytes: what a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "sön.txt"
+    with atomic_file(path, "w") as file:
+        file.write("first é")
+        file.flush()
+        assert not path.exists()
+    assert path.read_text(encoding="utf-8") == "first é"
+    with atomic_file(path) as file:
+        file.write(b"second")
+        file.flush()
+        assert path.read_text(encoding="utf-8") == "first é"
+    assert path.read_bytes() == b"second"
+    assert names(tmp_path) == [path.name]
+
+
+def fail_in_a_file(path, error):
+    with atomic_file(path) as file:
+        file.write(b"ne")
+        raise error
+
+
+def fail_in_a_folder(path, error):
+    with atomic_folder(path) as building:
+        (building / "new").write_bytes(b"2")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_file_that_fails_leaves_the_old_one(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        fail_in_a_file(path, error)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with no_file_above(4096), pytest.raises(OSError), atomic_file(path) as file:
+        file.write(bytes(1 << 20))
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_json_is_strict_and_comes_back(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"é": [1, None, 0.1]})
+    with pytest.raises(ValueError):
+        write_json(path, {"bad": float("nan")})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1, None, 0.1]}
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_folder_appears_whole_in_place_of_the_old(tmp_path):
+    path = tmp_path / "model"
+    with atomic_folder(path) as building:
+        (building / "old").write_bytes(b"1")
+        assert not path.exists()
+    with atomic_folder(path) as building:
+        (building / "inner").mkdir()
+        (building / "inner" / "new").write_bytes(b"2")
+        assert names(path) == ["old"]
+    assert names(path) == ["inner"]
+    assert (path / "inner" / "new").read_bytes() == b"2"
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path, error):
+    path = tmp_path / "model"
+    with atomic_folder(path) as building:
+        (building / "old").write_bytes(b"1")
+    with pytest.raises(error):
+        fail_in_a_folder(path, error)
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_is_built_where_there_was_nothing(tmp_path):
+    path = tmp_path / "not" / "yet" / "model"
+    with atomic_folder(path) as building:
+        (building / "file").write_bytes(b"1")
+    assert names(path) == ["file"]
+
+
+WRITE_FILES = """
+import sys
+from pathlib import Path
+from isthmus.files import write_json
+n = 0
+while True:
+    n += 1
+    write_json(Path(sys.argv[1]), {"n": n, "filling": [n] * 20_000})
+    print(n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("wait_for", [1, 2, 5])
+def test_kill_9_never_leaves_half_a_file(tmp_path, wait_for):
+    path = tmp_path / "results.json"
+    with child(WRITE_FILES, path) as writer:
+        for _ in range(wait_for):
+            writer.stdout.readline()
+        writer.kill()
+    value = json.loads(path.read_text(encoding="utf-8"))
+    assert value["n"] >= wait_for
+    assert value["filling"] == [value["n"]] * 20_000
+    sweep(tmp_path)
+    assert names(tmp_path) == ["results.json"]
+
+
+DIE_IN_A_FILE = """
+import os, signal, sys
+from pathlib import Path
+from isthmus.files import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(bytes(1 << 20))
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_kill_9_in_mid_write_leaves_the_old_file_and_a_leftover_that_is_swept(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with child(DIE_IN_A_FILE, path) as writer:
+        assert writer.wait() == -signal.SIGKILL
+    assert len(names(tmp_path)) == 2
+    sweep(tmp_path)
+    assert names(tmp_path) == ["file"]
+    assert path.read_bytes() == b"old"
+
+
+DIE_IN_A_FOLDER = """
+import os, shutil, signal, sys
+from pathlib import Path
+from isthmus import files
+
+def dying(call):
+    def dies(*arguments):
+        global steps
+        steps -= 1
+        if steps == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+    return dies
+
+steps = int(sys.argv[2])
+os.replace, shutil.rmtree = dying(os.replace), dying(shutil.rmtree)
+with files.atomic_folder(Path(sys.argv[1])) as building:
+    (building / "weights").write_bytes(b"new")
+    (building / "config").write_bytes(b"new")
+print("lived")
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [(1, b"old"), (2, b"old"), (3, b"new"), (4, b"new")],
+    ids=["before the renames", "between them", "before the old one is removed", "never"],
+)
+def test_kill_9_while_a_folder_is_replaced_leaves_the_old_or_the_new(tmp_path, step, left):
+    path = tmp_path / "models" / "dense"
+    with atomic_folder(path) as building:
+        (building / "weights").write_bytes(b"old")
+        (building / "config").write_bytes(b"old")
+    with child(DIE_IN_A_FOLDER, path, str(step)) as writer:
+        assert (writer.stdout.read() == b"lived\n") == (step == 4)
+    sweep(tmp_path)
+    assert names(tmp_path / "models") == ["dense"]
+    assert {file.read_bytes() for file in path.iterdir()} == {left}
+    assert names(path) == ["config", "weights"]
+
+
+def test_sweep_removes_temporary_names_only(tmp_path):
+    for name in ("a.tmp", "models/b.7.tmp", "models/gone.old.tmp", "models/gone", "keep", "models/keep.tmpl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "c.9.tmp" / "inner.tmp").mkdir(parents=True)
+    sweep(tmp_path)
+    assert names(tmp_path) == ["keep", "models"]
+    assert names(tmp_path / "models") == ["gone", "keep.tmpl"]
+
+
+def test_remove_takes_the_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("link", "never there"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == ["kept"]
+    remove(tmp_path / "kept" / "file")
+    remove(tmp_path / "kept")
+    assert names(tmp_path) == []
+
+
+def test_prepare_folder_makes_it_and_leaves_nothing_in_it(tmp_path):
+    for _ in range(2):
+        prepare_folder(tmp_path / "new" / "папка", needed=1)
+    assert names(tmp_path / "new" / "папка") == []
+
+
+def unwritable(tmp_path, where):
+    if where == "/proc":  # not even root can write there
+        return Path("/proc/isthmus")
+    (tmp_path / "file").write_bytes(b"kept")
+    if where == "name too long":
+        return tmp_path / ("x" * 300)
+    return tmp_path / ("file" if where == "a file" else "file/below")
+
+
+@pytest.mark.parametrize("where", ["/proc", "a file", "below a file", "name too long"])
+def test_an_unwritable_place_is_refused_before_any_work(tmp_path, where):
+    folder = unwritable(tmp_path, where)
+    with pytest.raises(RequestError) as caught:
+        prepare_folder(folder, needed=1)
+    assert str(caught.value).startswith(f"cannot write to {folder}: ")
+    assert str(caught.value).endswith("; choose another folder with --out")
+    assert names(tmp_path) == ([] if where == "/proc" else ["file"])
+
+
+PREPARE_UNPRIVILEGED = """
+import os, sys
+from pathlib import Path
+os.chdir(sys.argv[1])
+from isthmus.files import prepare_folder
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    prepare_folder(Path("runs"), needed=1)
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o555, b"cannot write to runs: Permission denied; choose another folder with --out\n"), (0o777, b"")],
+)
+def test_a_read_only_folder_is_refused(tmp_path, mode, said):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(mode)
+    tmp_path.chmod(0o755)
+    with child(PREPARE_UNPRIVILEGED, tmp_path) as asked:
+        assert asked.stdout.read() == said
+        assert asked.wait() == 0
+    assert names(tmp_path / "runs") == []
+
+
+def test_too_little_room_is_refused(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(RequestError, match=r"MiB free, .* MiB needed; choose another folder"):
+        prepare_folder(tmp_path, needed=2 * free)
+    assert names(tmp_path) == []
+
+
+def test_a_disk_on_which_nothing_can_be_written_is_refused(tmp_path):
+    with no_file_above(4096), pytest.raises(RequestError, match=r"cannot write to .*: File too large"):
+        prepare_folder(tmp_path, needed=1)
+    assert names(tmp_path) == []
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from isthmus.files import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+print("released", flush=True)
+"""
+
+
+def test_the_second_process_is_told_who_holds_the_folder(tmp_path):
+    with child(HOLD, tmp_path) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"in use by process {holder.pid} on .*--out") as caught, lock(tmp_path):
+            pytest.fail("two processes held the lock")
+        assert "\n" not in str(caught.value)
+        holder.stdin.close()
+        assert holder.stdout.readline() == b"released\n"
+    with lock(tmp_path):
+        assert str(os.getpid()) in (tmp_path / ".lock").read_text(encoding="utf-8")
+
+
+def test_a_killed_holder_holds_nothing(tmp_path):
+    with child(HOLD, tmp_path) as holder:
+        holder.stdout.readline()
+        holder.kill()
+    with lock(tmp_path), pytest.raises(RunError, match=f"process {os.getpid()}"), lock(tmp_path):
+        pytest.fail("held twice")
+
+
+def test_the_lock_is_released_by_an_error(tmp_path):
+    with pytest.raises(KeyError), lock(tmp_path):
+        raise KeyError
+    with lock(tmp_path):
+        pass
+
+
+def test_a_holder_whose_arguments_are_not_utf8_holds_all_the_same(tmp_path):
+    with child(HOLD, tmp_path, "caf\udce9.toml") as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"process {holder.pid}"), lock(tmp_path):
+            pytest.fail("two processes held the lock")

@@ -1,0 +1,116 @@
+"""Metrics: scikit-image is the oracle, and the intervals cover what they say they cover."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from isthmus import metrics
+from isthmus.metrics import Estimate, explained_variance, mean_of, mean_psnr, psnr, squared_error, ssim
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def pair(rng, side, channels, n=5):
+    """Images in [0, 1] and reconstructions that are near, inverted, black, out of range and unrelated."""
+    x = rng.random((n, channels, side, side))
+    x_hat = np.stack([x[0] + 0.05 * rng.normal(size=x[0].shape), 1 - x[1], 0 * x[2], 3 * x[3] - 1, x[0]])
+    return x, x_hat
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [7, 8, 28])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ssim_and_psnr_are_scikit_images(side, channels, dtype, rng):
+    x, x_hat = (a.astype(dtype) for a in pair(rng, side, channels))
+    wide = x.astype(np.float64), x_hat.astype(np.float64)
+    ours, theirs = ssim(x, x_hat), [structural_similarity(a, b, data_range=1, channel_axis=0) for a, b in zip(*wide)]  # noqa: B905
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    assert np.ptp(ours) > 0.5
+    ratios = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(*wide)]  # noqa: B905
+    np.testing.assert_allclose(psnr(squared_error(x, x_hat)), ratios, rtol=1e-12)
+
+
+def test_ssim_of_images_that_are_not_square(rng):
+    x, x_hat = rng.random((2, 4, 1, 9, 20))
+    theirs = [structural_similarity(a, b, data_range=1, channel_axis=0) for a, b in zip(x, x_hat, strict=True)]
+    np.testing.assert_allclose(ssim(x, x_hat), theirs, rtol=1e-9)
+
+
+def test_ssim_of_an_image_with_itself_is_1(rng):
+    x = rng.random((3, 1, 8, 8))
+    np.testing.assert_allclose(ssim(x, x), 1)
+    np.testing.assert_allclose(ssim(np.zeros_like(x), np.zeros_like(x)), 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 6, 6), (2, 1, 28, 6), (2, 3, 6, 28)])
+def test_ssim_is_not_defined_for_a_side_shorter_than_its_window(shape):
+    assert ssim(np.zeros(shape), np.zeros(shape)) is None
+
+
+def test_squared_error_by_hand_and_in_float64():
+    x = np.array([[0, 0], [1, 1]], np.float32)
+    np.testing.assert_array_equal(squared_error(x, np.array([[1, 2], [1, 1]], np.float32)), [2.5, 0])
+    tiny = np.float32(1e-30) * np.ones((1, 2, 1, 1), np.float32)
+    assert squared_error(np.zeros_like(tiny), tiny)[0] == pytest.approx(1e-60), "float32 would give 0"
+    pixels = np.array([[200]], np.uint8)
+    assert squared_error(pixels, np.array([[250]], np.uint8)) == 2500, "unsigned numbers do not wrap around"
+
+
+def test_a_perfect_image_has_no_psnr_and_is_left_out_of_the_mean():
+    error = np.array([0.01, 0, 0.0001])
+    np.testing.assert_allclose(psnr(error), [20, np.nan, 40])
+    assert mean_psnr(error).value == pytest.approx(30)
+    assert mean_psnr(error).n == 2
+    assert mean_psnr(np.zeros(4)) == Estimate(None, None, 0)
+
+
+def test_psnr_is_averaged_over_images_not_taken_of_the_mean():
+    error = np.array([0.1, 0.001])
+    assert mean_psnr(error).value == pytest.approx(20)
+    assert mean_psnr(error).value != pytest.approx(-10 * math.log10(error.mean()))
+
+
+def test_estimates_of_few_samples():
+    assert mean_of(np.array([])) == Estimate(None, None, 0)
+    assert mean_of(np.array([3.0])) == Estimate(3.0, None, 1)
+    two = mean_of(np.array([1.0, 3.0]))
+    assert two.value == 2
+    assert two.ci95 == pytest.approx((2 - metrics.Z95, 2 + metrics.Z95))
+
+
+def coverage(estimates, truth):
+    return np.mean([low <= truth <= high for low, high in (estimate.ci95 for estimate in estimates)])
+
+
+def test_the_mean_lies_in_its_interval_in_95_of_100_experiments(rng):
+    experiments = rng.gamma(2, size=(4000, 200))  # skewed, as errors are; the mean is 2
+    assert coverage(map(mean_of, experiments), 2) == pytest.approx(0.95, abs=0.015)
+
+
+def test_explained_variance_lies_in_its_interval_in_95_of_100_experiments(rng):
+    baseline = rng.gamma(2, size=(4000, 200))
+    error = baseline * rng.uniform(0, 0.4, size=baseline.shape)  # tied to the baseline; a fifth is not explained
+    estimates = [explained_variance(e, b) for e, b in zip(error, baseline, strict=True)]
+    assert coverage(estimates, 0.8) == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_mean_predictor_explains_nothing_and_a_perfect_model_everything(rng):
+    x = rng.random((300, 12))
+    error = squared_error(x, np.broadcast_to(x.mean(axis=0), x.shape))
+    nothing = explained_variance(error, error)
+    assert nothing.value == 0
+    assert nothing.ci95 == pytest.approx((0, 0), abs=1e-12)
+    assert explained_variance(0 * error, error).value == 1
+    assert explained_variance(2 * error, error).value == pytest.approx(-1), "worse than the mean is below 0"
+
+
+def test_explained_variance_is_a_ratio_of_sums():
+    assert explained_variance(np.array([1.0, 0.0]), np.array([1.0, 3.0])).value == 0.75
+    assert explained_variance(np.array([0.5]), np.array([2.0])) == Estimate(0.75, None, 1)
+    assert explained_variance(np.zeros(3), np.zeros(3)) == Estimate(None, None, 3)
+    assert explained_variance(np.zeros(0), np.zeros(0)).value is None

@@ -1,0 +1,64 @@
+"""The objective: known answers, and what a penalty is summed over."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from isthmus.objective import Objective
+from isthmus.parts import BCE, L1, MSE
+
+
+@pytest.fixture
+def batch():
+    """x_hat and x in (0, 1), (12, 9), and a code, (12, 5)."""
+    generator = torch.Generator().manual_seed(0)
+    x_hat, x = torch.rand((2, 12, 9), generator=generator)
+    return x_hat, torch.randn((12, 5), generator=generator), x
+
+
+def penalty_of(objective, x_hat, code, x):
+    return objective(x_hat, code, x) - Objective(objective.loss)(x_hat, code, x)
+
+
+def test_mse_and_bce_are_torchs_means(batch):
+    x_hat, _, x = batch
+    torch.testing.assert_close(Objective(MSE())(*batch), functional.mse_loss(x_hat, x))
+    torch.testing.assert_close(Objective(BCE())(*batch), functional.binary_cross_entropy(x_hat, x))
+
+
+def test_known_answers_by_hand():
+    x, x_hat = torch.tensor([[0.0, 1.0], [1.0, 1.0]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    code = torch.tensor([[1.0, -2.0, 0.0], [0.0, 0.0, 4.0]])
+    assert Objective(MSE())(x_hat, code, x) == 0.375
+    assert Objective(MSE(), L1(0.5))(x_hat, code, x) == 0.375 + 0.5 * 3.5
+    assert Objective(MSE(), L1(0.5, per="element"))(x_hat, code, x) == pytest.approx(0.375 + 0.5 * 3.5 / 3)
+    assert Objective(MSE(), L1(0.5, per="batch"))(x_hat, code, x) == 0.375 + 0.5 * 7
+
+
+@pytest.mark.parametrize("loss", [MSE, BCE])
+def test_the_weight_multiplies_the_loss(loss, batch):
+    torch.testing.assert_close(Objective(loss(0.5))(*batch), 0.5 * Objective(loss())(*batch))
+
+
+@pytest.mark.parametrize("loss", [MSE(), BCE()])
+@pytest.mark.parametrize(("per", "factor"), [(None, 1), ("sample", 1), ("element", 1), ("batch", 2)])
+def test_what_happens_when_the_batch_is_doubled(loss, per, factor, batch):
+    twice = [torch.cat([part, part]) for part in batch]
+    alone = Objective(loss)
+    torch.testing.assert_close(alone(*twice), alone(*batch))
+    if per is not None:
+        objective = Objective(loss, L1(0.1, per=per))
+        assert penalty_of(objective, *batch) > 0.01
+        torch.testing.assert_close(penalty_of(objective, *twice), factor * penalty_of(objective, *batch))
+
+
+@pytest.mark.parametrize("per", ["sample", "element", "batch"])
+def test_a_penalty_pushes_codes_towards_zero(per, batch):
+    x_hat, code, x = batch
+    code.requires_grad_()
+    Objective(MSE(), L1(0.1, per=per))(x_hat, code, x).backward()
+    assert torch.equal(code.grad.sign(), code.detach().sign())
+
+
+def test_weight_zero_is_no_penalty(batch):
+    assert torch.equal(Objective(MSE(), L1(0.0))(*batch), Objective(MSE())(*batch))
