@@ -144,13 +144,15 @@ def test_json_is_one_line_for_each_study(tiny, tmp_path, capsys):
     other.write_text(TINY.replace("tiny", "other"))
     command = ["run", str(tiny), str(other), "--json", "--out", str(tmp_path / "my runs"), "--seeds", "2"]
     assert run_command(command) == 0
-    out, err = capsys.readouterr()
+    out = capsys.readouterr().out
     tables = [json.loads(line) for line in out.splitlines()]
     assert [table["study"] for table in tables] == ["tiny", "other"]
     for table in tables:
         assert table == json.loads((tmp_path / "my runs" / table["study"] / "results.json").read_text())
         # the command that repeats it, quoted for a shell
-        assert table["environment"]["command"].startswith(f"isthmus run {tiny} {other} --json --out '{tmp_path}/my runs'")
+        assert table["environment"]["command"].startswith(
+            f"isthmus run {tiny} {other} --json --out '{tmp_path}/my runs'"
+        )
 
 
 def test_the_data_folder_is_where_data_is_looked_for(tiny, tmp_path, capsys, monkeypatch):

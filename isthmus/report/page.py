@@ -27,7 +27,7 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     figures = []
     for facts in results.figures:
-        png = draw(facts, _arrays(folder / "figures" / f"{facts['name']}.npz"))
+        png = draw(facts, _arrays(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
             file.write(png)
         figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png)})
@@ -55,12 +55,16 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        # opened here: NumPy does not close a file that turns out not to be a whole archive
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if missing := [name for name in wanted if name not in arrays]:
+            raise ValueError(f"there is no {missing[0]}")
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read the arrays of a figure, {path}: {error}; run the study again") from None
+    return arrays
 
 
 # --- numbers ---

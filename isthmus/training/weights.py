@@ -32,7 +32,8 @@ class FlatWeights:
                 view = self.vector.detach()[place].view_as(parameter)
                 parameter.data = view.copy_(parameter)
                 parameter.grad = self.vector.grad[place].view_as(parameter)
-        self.overwriting: list[Any] = [module for module in network.modules() if hasattr(module, "gradients_overwritten")]
+        modules: list[Any] = list(network.modules())
+        self.overwriting = [module for module in modules if hasattr(module, "gradients_overwritten")]
         for module in self.overwriting:
             module.gradients_overwritten = True
         covered = {id(parameter) for module in self.overwriting for parameter in module.parameters()}

@@ -113,7 +113,6 @@ def row_key(row: dict) -> tuple:
 @pytest.fixture(scope="session")
 def tools():
     """The functions above, for tests: a folder of tests is no package to import from."""
-    texts = {
-        "HEAD": HEAD, "IDENTITY": IDENTITY, "PCA": PCA, "DENSE": DENSE, "PCA_OF": PCA_OF, "NOISE": NOISE, "SMALL": SMALL,
-    }  # fmt: skip
+    names = ("HEAD", "IDENTITY", "PCA", "DENSE", "PCA_OF", "NOISE", "SMALL")
+    texts = {name: globals()[name] for name in names}
     return types.SimpleNamespace(weights=weights, written=written, read=read_strictly, row_key=row_key, **texts)

@@ -1,0 +1,108 @@
+"""Pictures: where each image lies, one grey scale, the same bytes for the same arrays."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isthmus.report.figures import draw, grid
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((4, 1, 8, 8))
+
+
+def picture(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def test_grid_lays_images_out_in_lines():
+    images = np.arange(1.0, 4.0)[:, None, None, None] * np.ones((3, 1, 2, 2))
+    expected = [
+        [1, 1, 0, 2, 2],
+        [1, 1, 0, 2, 2],
+        [0, 0, 0, 0, 0],
+        [3, 3, 0, 0, 0],
+        [3, 3, 0, 0, 0],
+    ]
+    np.testing.assert_array_equal(grid(images, 2, gap=1, fill=0)[..., 0], expected)
+
+
+def test_grid_keeps_each_pixel_in_its_place():
+    images = np.arange(12.0).reshape(2, 1, 2, 3)
+    page = grid(images, 2, gap=2, fill=-1)[..., 0]
+    np.testing.assert_array_equal(page, [[0, 1, 2, -1, -1, 6, 7, 8], [3, 4, 5, -1, -1, 9, 10, 11]])
+    assert np.isnan(grid(images, 2)[0, 3, 0])
+
+
+def test_grid_shows_three_channels_as_colours_and_the_first_of_others():
+    images = RNG.random((2, 3, 4, 5))
+    page = grid(images, 2, gap=0)
+    assert page.shape == (4, 10, 3)
+    np.testing.assert_array_equal(page[:, 5:], images[1].transpose(1, 2, 0))
+    two = grid(images[:, :2], 1, gap=0)
+    assert two.shape == (8, 5, 1)
+    np.testing.assert_array_equal(two[4:, :, 0], images[1, 0])
+
+
+FIGURES = {
+    "curves": ({"kind": "curves"}, {"a": np.array([3.0, 2.0, 1.0]), "a (validation)": np.array([3.0, 2.5, 2.0])}),
+    "later curves": ({"kind": "curves", "first_epoch": 2}, {"a": np.array([9.0, 2.0, 1.0])}),
+    "curves of nothing": ({"kind": "curves", "first_epoch": 2}, {"a": np.array([9.0])}),
+    "scatter": ({"kind": "scatter"}, {"code": RNG.random((12, 2)), "labels": np.arange(12)}),
+    "filters": ({"kind": "filters", "rows": ["a", "b"]}, {"a": RNG.normal(size=(17, 1, 8, 8)), "b": IMAGES - 0.5}),
+    "dead filters": ({"kind": "filters", "rows": ["a"]}, {"a": np.zeros((3, 1, 8, 8))}),
+    "images": ({"kind": "images", "rows": ["original"]}, {"original": IMAGES[:1]}),
+    "reconstructions": (
+        {"kind": "reconstructions", "rows": ["original", "a"]},
+        {"original": IMAGES, "a": 1 - IMAGES, "labels": np.arange(4), "positions": np.arange(4)},
+    ),
+    "denoising": (
+        {"kind": "denoising", "rows": ["original", "input", "a"], "corruption": "gaussian(0.3)"},
+        {"original": IMAGES, "input": IMAGES + 0.5, "a": IMAGES, "labels": np.arange(4)},
+    ),
+    "colours": ({"kind": "images", "rows": ["original"]}, {"original": RNG.random((3, 3, 8, 8))}),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_arrays_give_the_same_bytes_and_others_do_not(name):
+    facts, arrays = FIGURES[name]
+    png = draw(facts, arrays)
+    assert draw(facts, arrays) == png
+    pixels = picture(png)
+    assert pixels.std() > 0
+    assert min(pixels.shape[:2]) > 50
+    if name not in ("curves of nothing", "dead filters"):
+        first = "code" if name == "scatter" else next(iter(arrays))
+        assert draw(facts, {**arrays, first: arrays[first][::-1] ** 2}) != png
+
+
+def test_all_images_have_one_grey_scale():
+    """A half-grey image is half grey, whatever stands beside it: no picture is scaled by itself."""
+    grey = np.full((1, 1, 8, 8), 0.5)
+    alone = picture(draw({"kind": "images", "rows": ["original"]}, {"original": grey}))
+    beside = picture(draw({"kind": "images", "rows": ["original", "b"]}, {"original": grey, "b": grey * 2 - 0.9}))
+    for pixels in (alone, beside):
+        # the share of pixels of just this grey is that of an image, not of some letters' edges
+        assert (np.abs(pixels.astype(int) - 128).max(axis=-1) <= 1).mean() > 0.1
+
+
+def test_pixels_outside_the_scale_are_cut():
+    facts = {"kind": "images", "rows": ["original"]}
+    wide, cut = IMAGES * 3 - 1, np.clip(IMAGES * 3 - 1, 0, 1)
+    assert draw(facts, {"original": wide}) == draw(facts, {"original": cut})
+
+
+def test_zero_is_white_among_filters():
+    filters = np.zeros((4, 1, 8, 8))
+    filters[0, 0, 0, 0] = 1
+    pixels = picture(draw({"kind": "filters", "rows": ["a"]}, {"a": filters}))
+    assert (pixels >= 245).all(axis=-1).mean() > 0.8
+    flipped = picture(draw({"kind": "filters", "rows": ["a"]}, {"a": -filters}))
+    red, blue = ((p[..., 0].astype(int) - p[..., 2]).ravel() for p in (pixels, flipped))
+    assert red.sum() > blue.sum()

@@ -1,0 +1,277 @@
+"""The report: one file, without network, made from what lies on disk alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.errors import DataError
+from isthmus.report.page import number, sentences, write_report
+from isthmus.studies.results import read_results
+
+STUDY = """
+title = "A <b>bold</b> & \\"quoted\\" title"
+question = "Is <script>alert(1)</script> text?"
+[data]
+name = "digits"
+train = 200
+validation = 50
+[[model]]
+name = "nothing"
+estimator = "identity"
+note = "<i>nothing</i>"
+[[model]]
+name = "pca-4"
+estimator = "pca"
+n_components = 4
+label = "64 <- 4"
+[[model]]
+name = "dense-4"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4, output = "sigmoid"}
+epochs = 2
+[[measure]]
+metrics = ["mse"]
+corruption = {kind = "gaussian"}
+levels = [0.3]
+[[measure]]
+metrics = ["mse"]
+split = "train"
+[[figure]]
+name = "rows"
+kind = "reconstructions"
+models = ["pca-4", "dense-4"]
+title = "Rows <of> images"
+[[figure]]
+name = "noisy"
+kind = "denoising"
+models = ["*"]
+corruption = {kind = "gaussian"}
+levels = [0.3]
+[[figure]]
+name = "curves"
+kind = "curves"
+models = ["dense-4"]
+[[figure]]
+name = "scatter"
+kind = "scatter"
+models = ["pca-4"]
+[[figure]]
+name = "filters"
+kind = "filters"
+models = ["dense-4", "pca-4"]
+[[figure]]
+name = "first"
+kind = "images"
+images = [0]
+[[trap]]
+what = "The trap of <one>."
+instead = "What is done & why."
+[[trap]]
+what = "The second trap."
+instead = "Something else."
+[[reference]]
+id = "small.agrees"
+model = "pca-4"
+metric = "code_size"
+value = 4
+atol = 0
+[[reference]]
+id = "small.differs"
+model = "dense-4"
+metric = "loss"
+split = "train"
+value = [9.0, 8.0]
+rtol = 0.01
+"""
+FIGURES = ["rows", "noisy", "curves", "scatter", "filters", "first"]
+
+
+class Page(HTMLParser):
+    """The tags, the attributes and the text of a page."""
+
+    def __init__(self, html: str):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.open, self.texts = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "link", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a finished run; tests that change it copy it."""
+    where = tmp_path_factory.mktemp("report")
+    (where / "small.toml").write_text(STUDY)
+    assert run_command(["run", str(where / "small.toml"), "--out", str(where), "--threads", "1", "--seeds", "2"]) == 0
+    return where / "small"
+
+
+@pytest.fixture(scope="module")
+def html(finished) -> str:
+    return (finished / "report.html").read_text("utf-8")
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "moved"))
+
+
+def test_the_page_is_whole_and_small(html):
+    page = Page(html)
+    assert page.open == []
+    assert page.tags[0] == ("html", {"lang": "en"})
+    assert len(html.encode()) < 10e6
+
+
+def test_the_page_needs_no_network(html):
+    for tag, attributes in Page(html).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/png;base64,", "#")), (tag, name, value[:80])
+    assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest", html)
+
+
+def test_the_links_within_the_page_lead_somewhere(html):
+    tags = Page(html).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    links = {attributes["href"][1:] for tag, attributes in tags if tag == "a"}
+    assert len(ids) == len(set(ids))
+    assert links
+    assert links <= set(ids)
+
+
+def test_every_figure_is_there_and_is_its_file(finished, html):
+    images = [attributes for tag, attributes in Page(html).tags if tag == "img"]
+    shown = [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in images]
+    files = [(finished / "figures" / f"{name}.png").read_bytes() for name in FIGURES]
+    assert shown == files
+    assert len(set(files)) == len(FIGURES)
+    assert all(image["alt"] for image in images)
+    assert {file.stem for file in (finished / "figures").glob("*.npz")} == set(FIGURES)
+
+
+def test_every_trap_model_and_reference_is_there(finished, html):
+    text = Page(html).text
+    for words in ("The trap of <one>.", "What is done & why.", "The second trap.", "Something else."):
+        assert words in text
+    for model in ("nothing", "pca-4", "dense-4"):
+        assert model in text
+    agrees = text.index("small.agrees")
+    differs = text.index("small.differs")
+    assert "✓ agrees" in text[agrees:differs]
+    assert "✗ differs" in text[differs:]
+    assert "1 of 2 published results" in text
+    results = read_results(finished)
+    assert number(results.value("dense-4", "mse", "test")) in text
+    assert results.data["sha256"] in text
+    assert results.environment["command"] in text
+    assert "gaussian(0.3,clip=false)" in text
+
+
+def test_what_a_study_says_is_text_and_never_markup(html):
+    page = Page(html)
+    assert 'A <b>bold</b> & "quoted" title' in page.text
+    assert "Is <script>alert(1)</script> text?" in page.text
+    assert "<i>nothing</i>" in page.text
+    assert "64 <- 4" in page.text
+    assert not [tag for tag, _ in page.tags if tag == "i"]
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert "alert(1)</script>" not in html
+    assert ("img", "Rows <of> images") in [(tag, attributes.get("alt")) for tag, attributes in page.tags]
+
+
+def test_the_report_is_written_again_from_disk_alone(copied, capsys):
+    before = {file.name: file.read_bytes() for file in (copied / "figures").glob("*.png")}
+    html = (copied / "report.html").read_bytes()
+    for file in (*(copied / "figures").glob("*.png"), copied / "report.html"):
+        file.unlink()
+    shutil.rmtree(copied / "models")  # the pictures need no model
+    assert run_command(["report", str(copied)]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == (f"{copied / 'report.html'}\n", "")
+    assert {file.name: file.read_bytes() for file in (copied / "figures").glob("*.png")} == before
+    assert (copied / "report.html").read_bytes() == html
+    assert len(before) == len(FIGURES)
+
+
+def test_a_number_that_changes_on_disk_changes_on_the_page(copied):
+    table = json.loads((copied / "results.json").read_text())
+    for row in table["rows"]:
+        if (row["model"], row["metric"], row["split"], row["corruption"]) == ("pca-4", "psnr", "test", None):
+            row.update(value=77.77, ci95=None)
+    (copied / "results.json").write_text(json.dumps(table))
+    assert "77.77" in write_report(copied).read_text()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "another"])
+def test_arrays_that_cannot_be_read(copied, damage, capsys):
+    path = copied / "figures" / "rows.npz"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "another":
+        shutil.copy(copied / "figures" / "curves.npz", path)
+    else:
+        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"not arrays"}[damage])
+    with pytest.raises(DataError, match=r"rows\.npz.*run the study again"):
+        write_report(copied)
+    assert run_command(["report", str(copied)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_folder_without_results(tmp_path, copied):
+    with pytest.raises(DataError, match="holds no results"):
+        write_report(tmp_path)
+    (copied / "results.json").write_text("{")
+    with pytest.raises(DataError, match="does not hold a study's results"):
+        write_report(copied)
+
+
+def test_an_incomplete_run_says_so(finished, copied):
+    assert "Not every model" not in (finished / "report.html").read_text()
+    study = copied.parent / "moved.toml"
+    study.write_text(STUDY)
+    assert (
+        run_command(["run", str(study), "--out", str(copied.parent / "other"), "--only", "pca-4", "--threads", "1"])
+        == 0
+    )
+    html = (copied.parent / "other" / "moved" / "report.html").read_text()
+    assert "Not every model" in html
+    assert "not judged" in html
+
+
+def test_the_sentences_are_made_from_the_numbers(finished):
+    results = read_results(finished)
+    said = " ".join(sentences(results))
+    errors = {name: results.value(name, "mse", "test") for name in ("pca-4", "dense-4")}
+    best, worst = sorted(errors, key=errors.get)
+    assert f"With 4 numbers for 64 pixels, {best} draws unseen test images best" in said
+    assert f"{errors[worst] / errors[best]:.1f} times less than {worst}" in said
+    for row in results.rows:  # the other way round, and the sentence turns round
+        if row.metric == "mse" and row.model == best:
+            object.__setattr__(row, "value", 1.0)
+    assert f"{worst} draws unseen test images best" in " ".join(sentences(results))
