@@ -6,17 +6,9 @@ The names below are imported when they are first used, so `import isthmus` is qu
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-
-# libgomp lets idle threads spin for milliseconds. Two trainings at once, or one beside a busy program, then wait for
-# each other: steps took 5 to 40 times as long. With a thousand turns they take their fair share, and a training
-# alone loses nothing measurable. It is read when torch is loaded; who has said something else is left alone.
-if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _HOME = {
     "Autoencoder": "isthmus.estimators.autoencoder",

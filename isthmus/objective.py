@@ -16,13 +16,26 @@ def l1_norm(code: torch.Tensor) -> torch.Tensor:
     return code.abs().sum(dim=1)
 
 
-# (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one
-# kernel forward and one backward, where the per-sample losses and their mean would be eight.
+def _mse_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return torch.sub(x_hat, x).mul_(2 / x.numel())
+
+
+def _bce_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    # a sigmoid that is saturated would divide by zero; the bound is torch's own
+    return (x_hat - x).div_((1 - x_hat).mul_(x_hat).clamp_(min=1e-12)).div_(x.numel())
+
+
+# (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one pass.
 _LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     MSE: functional.mse_loss,
     BCE: functional.binary_cross_entropy,
 }
+_LOSS_GRADIENTS: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    MSE: _mse_gradient,
+    BCE: _bce_gradient,
+}
 _PENALTIES: dict[type[Part], Callable[[torch.Tensor], torch.Tensor]] = {L1: l1_norm}
+_PENALTY_GRADIENTS: dict[type[Part], Callable[[torch.Tensor], torch.Tensor]] = {L1: torch.sign}
 
 
 class Objective:
@@ -41,12 +54,20 @@ class Objective:
             value = self.loss.weight * value
         if self.penalty is None or self.penalty.weight == 0:
             return value
-        per_sample = _PENALTIES[type(self.penalty)](code)
-        match self.penalty.per:
-            case "sample":
-                total = per_sample.mean()
-            case "element":
-                total = per_sample.mean() / code.shape[1]
-            case "batch":
-                total = per_sample.sum()
-        return value + self.penalty.weight * total
+        return value + self._penalty_factor(code) * _PENALTIES[type(self.penalty)](code).sum()
+
+    def gradients(
+        self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What autograd would give for the value at x_hat and, by the penalty alone, at the code (None without one)."""
+        at_x_hat = _LOSS_GRADIENTS[type(self.loss)](x_hat, x)
+        if self.loss.weight != 1:
+            at_x_hat *= self.loss.weight
+        if self.penalty is None or self.penalty.weight == 0:
+            return at_x_hat, None
+        return at_x_hat, _PENALTY_GRADIENTS[type(self.penalty)](code).mul_(self._penalty_factor(code))
+
+    def _penalty_factor(self, code: torch.Tensor) -> float:
+        """What the sum of the penalty over everything is multiplied by."""
+        n, code_size = code.shape
+        return self.penalty.weight / {"sample": n, "element": n * code_size, "batch": 1}[self.penalty.per]

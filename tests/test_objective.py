@@ -62,3 +62,23 @@ def test_a_penalty_pushes_codes_towards_zero(per, batch):
 
 def test_weight_zero_is_no_penalty(batch):
     assert torch.equal(Objective(MSE(), L1(0.0))(*batch), Objective(MSE())(*batch))
+
+
+@pytest.mark.parametrize("penalty", [None, L1(0.1), L1(0.1, per="element"), L1(0.1, per="batch"), L1(0)])
+@pytest.mark.parametrize("loss", [MSE(), MSE(0.5), BCE(), BCE(2.0)])
+def test_gradients_are_those_of_autograd(loss, penalty, batch):
+    x_hat, code, x = batch
+    objective = Objective(loss, penalty)
+    x_hat.requires_grad_()
+    code.requires_grad_()
+    at_x_hat, at_code = torch.autograd.grad(objective(x_hat, code, x), (x_hat, code), allow_unused=True)
+    ours_x_hat, ours_code = objective.gradients(x_hat.detach(), code.detach(), x)
+    torch.testing.assert_close(ours_x_hat, at_x_hat)
+    torch.testing.assert_close(ours_code, at_code)
+
+
+def test_cross_entropy_of_saturated_outputs_has_finite_gradients():
+    x_hat, x = torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    gradient, _ = Objective(BCE()).gradients(x_hat, x_hat, x)
+    assert gradient.isfinite().all()
+    assert gradient[0, 2] < 0 < gradient[0, 3]

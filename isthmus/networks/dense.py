@@ -16,12 +16,32 @@ from isthmus.parts import Dense
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": functional.gelu,
     "leakyrelu": functional.leaky_relu,  # slope 0.01
-    "linear": lambda x: x,
+    "linear": lambda z: z,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "silu": functional.silu,
     "tanh": torch.tanh,
 }
+# The same in place, for those whose derivative needs their output alone.
+_IN_PLACE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "leakyrelu": functional.leaky_relu_,
+    "relu": torch.relu_,
+    "sigmoid": torch.sigmoid_,
+    "tanh": torch.tanh_,
+}
+# (gradient at the output y, y, the input z) → gradient at z. Where z was overwritten by y, both are y.
+_BACKWARD: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "gelu": lambda grad, y, z: torch.ops.aten.gelu_backward(grad, z),
+    "leakyrelu": lambda grad, y, z: torch.ops.aten.leaky_relu_backward(grad, y, 0.01, True),
+    "linear": lambda grad, y, z: grad,
+    "relu": lambda grad, y, z: torch.ops.aten.threshold_backward(grad, y, 0),
+    "sigmoid": lambda grad, y, z: torch.ops.aten.sigmoid_backward(grad, y),
+    "silu": lambda grad, y, z: torch.ops.aten.silu_backward(grad, z),
+    "tanh": lambda grad, y, z: torch.ops.aten.tanh_backward(grad, y),
+}
+
+# What the backward pass needs of one layer: its input, its weight as it was multiplied, z and y.
+Tape = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
@@ -34,80 +54,51 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
-# The gradient at an activation's input, from the gradient at its output y and, where it is needed, the input z.
-_BACKWARDS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "gelu": lambda grad, y, z: torch.ops.aten.gelu_backward(grad, z),
-    "leakyrelu": lambda grad, y, z: torch.ops.aten.leaky_relu_backward(grad, y, 0.01, True),
-    "linear": lambda grad, y, z: grad,
-    "relu": lambda grad, y, z: torch.ops.aten.threshold_backward(grad, y, 0),
-    "sigmoid": lambda grad, y, z: torch.ops.aten.sigmoid_backward(grad, y),
-    "silu": lambda grad, y, z: torch.ops.aten.silu_backward(grad, z),
-    "tanh": lambda grad, y, z: torch.ops.aten.tanh_backward(grad, y),
-}
-_NEED_INPUT = ("gelu", "silu")
-
-
-class _Chained(torch.autograd.Function):
-    """A chain as one node of the graph, its backward pass written out.
-
-    Autograd would make three nodes of each layer, and new memory for each gradient: for a small network, half of the
-    step. Here the gradients of the weights go where they are wanted, over those of the step before.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, chain: Chain, *parameters: torch.Tensor) -> torch.Tensor:
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        weights = [weight.to(dtype) for weight in parameters[::2]]
-        inputs, outputs = [x.to(dtype)], []
-        for activation, weight, bias in zip(chain.activations, weights, parameters[1::2], strict=True):
-            z = torch.addmm(bias.to(dtype), inputs[-1], weight.t())
-            y = ACTIVATIONS[activation](z)
-            inputs.append(y)
-            outputs.append(z if activation in _NEED_INPUT else y)
-        ctx.chain = chain
-        ctx.save_for_backward(*inputs, *outputs, *weights)
-        return y
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        chain, saved, n = ctx.chain, ctx.saved_tensors, len(ctx.chain.activations)
-        inputs, before, weights = saved[: n + 1], saved[n + 1 : 2 * n + 1], saved[2 * n + 1 :]
-        for i in reversed(range(n)):
-            layer = chain.layers[i]
-            grad = _BACKWARDS[chain.activations[i]](grad, inputs[i + 1], before[i])
-            if grad.dtype == layer.weight.dtype:
-                torch.mm(grad.t(), inputs[i], out=layer.weight.grad)
-                torch.sum(grad, 0, out=layer.bias.grad)
-            else:
-                layer.weight.grad.copy_(grad.t() @ inputs[i])
-                torch.sum(grad, 0, dtype=layer.bias.dtype, out=layer.bias.grad)
-            if i or ctx.needs_input_grad[0]:
-                grad = grad @ weights[i]
-        return (grad if ctx.needs_input_grad[0] else None, None, *[None] * (2 * n))
-
-
 class Chain(nn.Module):
     """Linear layers, each followed by its activation.
 
-    gradients_overwritten: whether backward may write the gradients over those of the step before; the loop, which
-    keeps one buffer for all gradients, sets it. Otherwise autograd adds them up as it always does.
+    `forward` is for autograd and for inference. Training uses `record` and `backward`, the same with its backward pass
+    written out: autograd would make three nodes of each layer, and new memory for each gradient, which for a small
+    network is half of a step.
     """
-
-    gradients_overwritten = False
 
     def __init__(self, widths: tuple[int, ...], activations: tuple[str, ...], generator: torch.Generator) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
+        self.layers: Any = nn.ModuleList(linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
         self.activations = activations
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.gradients_overwritten and torch.is_grad_enabled():
-            return _Chained.apply(x, self, *self.parameters())
         for layer, activation in zip(self.layers, self.activations, strict=True):
             x = ACTIVATIONS[activation](layer(x))
         return x
+
+    def record(self, x: torch.Tensor) -> tuple[torch.Tensor, Tape]:
+        """The output, and what `backward` needs. Products are in x's dtype, whatever the weights have."""
+        tape = []
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            weight = layer.weight.to(x.dtype)
+            z = torch.addmm(layer.bias.to(x.dtype), x, weight.t())
+            y = _IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
+            tape.append((x, weight, z, y))
+            x = y
+        return x, tape
+
+    def backward(self, tape: Tape, grad: torch.Tensor, *, to_input: bool) -> torch.Tensor:
+        """Write each weight's gradient into its `.grad`, over what was there; return the gradient at the input.
+
+        Without `to_input`, the gradient at the input is not computed, and what is returned has no meaning.
+        """
+        steps = list(zip(self.layers, self.activations, tape, strict=True))
+        for i, (layer, activation, (x, weight, z, y)) in reversed(list(enumerate(steps))):
+            grad = _BACKWARD[activation](grad.to(x.dtype), y, z)
+            if x.dtype == layer.weight.dtype:
+                torch.mm(grad.t(), x, out=layer.weight.grad)
+            else:
+                layer.weight.grad.copy_(grad.t() @ x)
+            torch.sum(grad, 0, dtype=layer.bias.dtype, out=layer.bias.grad)
+            if i or to_input:
+                grad = grad @ weight
+        return grad
 
 
 class DenseNetwork(nn.Module):
@@ -133,3 +124,15 @@ class DenseNetwork(nn.Module):
         """x → (x_hat, code)."""
         code = self.encode(x)
         return self.decode(code), code
+
+    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
+        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""
+        code, down = self.encoder.record(x.to(dtype))
+        x_hat, up = self.decoder.record(code)
+        return x_hat.to(x.dtype), code.to(x.dtype), (down, up)
+
+    def backward(self, tapes: tuple[Tape, Tape], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
+        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+        down, up = tapes
+        grad = self.decoder.backward(up, grad_x_hat, to_input=True)
+        self.encoder.backward(down, grad if grad_code is None else grad + grad_code, to_input=False)

@@ -21,12 +21,8 @@ from isthmus.errors import DataError, RequestError
 from isthmus.parts import Dense
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.study import Model, Study, matches
-from isthmus.training.hardware import resolve_precision
+from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
-
-# Steps of less arithmetic than this are no faster with two threads than with one, and on a machine that is busy
-# with something else they are many times slower, because the threads wait for each other at every operation.
-_ONE_THREAD_MFLOP = 20
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,7 @@ class Context:
         training = model.training
         if training is None:
             return self.request.threads
-        small = 6e-6 * self._weights(model) * training.batch_size < _ONE_THREAD_MFLOP
-        return 1 if small and self.device.type == "cpu" else self.request.threads
+        return step_threads(self._weights(model), training.batch_size, self.request.threads, self.device)
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""

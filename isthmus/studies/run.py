@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import threadpoolctl
-import torch
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -26,7 +25,7 @@ from isthmus.studies.measure import measure
 from isthmus.studies.pictures import figure_arrays
 from isthmus.studies.results import RESULTS, Results, Row, environment, judge, over_seeds, read_results, row_of
 from isthmus.studies.study import ERROR_METRICS, Measure, Model, Study, matches
-from isthmus.training.hardware import resolve_device
+from isthmus.training.hardware import resolve_device, using_threads
 from isthmus.training.history import Epoch, History
 
 # Results, pictures and the report; a model's weights come on top: what must be free before anything is trained.
@@ -87,13 +86,8 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
 @contextlib.contextmanager
 def _threads(n: int) -> Iterator[None]:
     """Torch and BLAS use n threads inside, and what they used before outside."""
-    before = torch.get_num_threads()
-    with threadpoolctl.threadpool_limits(n):
-        torch.set_num_threads(n)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with threadpoolctl.threadpool_limits(n), using_threads(n):
+        yield
 
 
 # --- the results, before anything is trained ---
@@ -214,9 +208,8 @@ def _fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple
         if model.of:
             given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
         x, held_out = given
-        with _threads(context.threads(model)):
-            for row in estimator.fit_epochs(x, validation=held_out):
-                listener.epoch(label, row, training.epochs)
+        for row in estimator.fit_epochs(x, validation=held_out):
+            listener.epoch(label, row, training.epochs)
         seconds = estimator.history_.seconds
     else:
         x = encode(context.fitted[model.of, seed], images) if model.of else images.floats()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import os
 import platform
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +40,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return "float32"
 
 
+_POOL_CAN_BE_REACHED = sys.platform == "linux" and platform.machine() == "x86_64"  # and elsewhere it need not be
 _FTZ_AND_DAZ = 0x8040  # the two bits of x86's MXCSR that flush denormal results and operands to zero
 
 
@@ -49,7 +53,7 @@ def denormals_flushed() -> Iterator[None]:
     have a pool born with the flag, but libgomp stops spinning once two pools outnumber the cores: steps of small
     networks then took 4 times as long. So torch's own pool is asked to run libm's fesetenv in each worker.
     """
-    if sys.platform != "linux" or platform.machine() != "x86_64":  # there, the pool cannot be reached, or need not be
+    if not _POOL_CAN_BE_REACHED:
         torch.set_flush_denormal(True)
         try:
             yield
@@ -80,3 +84,96 @@ def _torch_cpu() -> ctypes.CDLL:
 def _in_every_worker(state: ctypes.Array[ctypes.c_uint32]) -> None:
     """fesetenv(state) in this thread and each worker that torch's parallel regions use."""
     _torch_cpu().GOMP_parallel(_libm().fesetenv, state, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+
+
+# Steps of less arithmetic than this are no faster with two threads than with one.
+_ONE_THREAD_FLOP = 20e6
+
+
+def step_threads(n_weights: int, batch_size: int, available: int, device: torch.device) -> int:
+    """The threads that a step is worth: 1 for a small one on a CPU, else all.
+
+    A function of its arguments alone, for the threads decide in which order floats are summed, and so the bits.
+    """
+    small = 6 * n_weights * batch_size < _ONE_THREAD_FLOP
+    return 1 if small and device.type == "cpu" else available
+
+
+@contextlib.contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """Torch uses n threads inside, and what it used before outside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class FairShare:
+    """Lets idle threads sleep, instead of spin, while other programs want the cores.
+
+    libgomp's threads spin 300,000 turns at the end of every operation before they sleep. Alone, that makes steps of
+    medium networks twice as fast; but two trainings at once then wait for each other's spinning threads, and take four
+    times their fair share. libgomp spins 100 turns only while it manages more threads than there are cores (GCC's
+    manual, GOMP_SPINCOUNT), so a second pool, which does nothing, switches the spinning off, and its end switches it
+    on again. Which threads spin has no influence on any result.
+    """
+
+    _LOOK, _RETRY = 0.1, 2.0  # seconds over which the share is measured; until spinning is tried again
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads if _POOL_CAN_BE_REACHED else 1
+        self._second_pool: tuple[threading.Thread, threading.Event] | None = None
+        self._wall = self._cpu = 0.0  # seconds measured before the last pause
+        self.resume()
+
+    @property
+    def sleeping(self) -> bool:
+        """Whether idle threads sleep at once."""
+        return self._second_pool is not None
+
+    def resume(self) -> None:
+        """Measure from now on."""
+        self._wall_start, self._cpu_start = time.perf_counter(), time.process_time()
+
+    def pause(self) -> None:
+        """Stop measuring; what was measured counts when it is resumed."""
+        self._wall += time.perf_counter() - self._wall_start
+        self._cpu += time.process_time() - self._cpu_start
+
+    def look(self) -> None:
+        """Call it often: once in a while it compares the processor time that was had with what spinning takes."""
+        wall = self._wall + time.perf_counter() - self._wall_start
+        if self.threads < 2 or wall < (self._RETRY if self.sleeping else self._LOOK):
+            return
+        cpu = self._cpu + time.process_time() - self._cpu_start
+        crowded = not self.sleeping and cpu < 0.8 * self.threads * wall
+        self.end()
+        if crowded:
+            self._begin()
+
+    def _begin(self) -> None:
+        over, ready = threading.Event(), threading.Event()
+
+        def idle() -> None:
+            state = (ctypes.c_uint32 * 8)()
+            _libm().fegetenv(state)
+            _torch_cpu().GOMP_parallel(_libm().fesetenv, state, ctypes.c_uint(os.cpu_count() or 1), ctypes.c_uint(0))
+            ready.set()
+            over.wait()
+
+        thread = threading.Thread(target=idle, name="isthmus-fair-share", daemon=True)
+        thread.start()
+        ready.wait()
+        self._second_pool = thread, over
+
+    def end(self) -> None:
+        """Spin again; what was measured so far is forgotten."""
+        if self._second_pool is not None:
+            thread, over = self._second_pool
+            over.set()
+            thread.join()
+            self._second_pool = None
+        self._wall = self._cpu = 0.0
+        self.resume()

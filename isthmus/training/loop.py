@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
 
 from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels, batches, epoch_order
 from isthmus.errors import RunError
+from isthmus.networks.dense import DenseNetwork
 from isthmus.objective import Objective
 from isthmus.parts import Part, Training
 from isthmus.rng import generator
-from isthmus.training.hardware import denormals_flushed
+from isthmus.training.hardware import FairShare, denormals_flushed, step_threads, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.weights import FlatWeights
 
@@ -52,7 +52,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def train(
-    network: nn.Module,
+    network: DenseNetwork,
     pixels: Pixels,
     objective: Objective,
     training: Training,
@@ -68,13 +68,18 @@ def train(
     """
 
     weights = FlatWeights(network)
+    n_weights = sum(parameter.numel() for parameter in weights.parameters if parameter.ndim > 1)
+    device = pixels.values.device
+    threads = step_threads(n_weights, training.batch_size, torch.get_num_threads(), device)
+    share = FairShare(threads if device.type == "cpu" else 1)
     step = _Step(network, weights, objective, training, corruption, precision, n_steps(len(pixels), training))
     try:
         for epoch in range(1, training.epochs + 1):
-            with denormals_flushed():
-                row = _epoch(step, pixels, training, epoch, seed)
+            with using_threads(threads), denormals_flushed():
+                row = _epoch(step, pixels, training, epoch, seed, share)
             yield row
     finally:
+        share.end()
         weights.release()
 
 
@@ -88,7 +93,7 @@ class _Step:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: DenseNetwork,
         weights: FlatWeights,
         objective: Objective,
         training: Training,
@@ -99,7 +104,11 @@ class _Step:
         self.network, self.weights, self.objective, self.corruption = network, weights, objective, corruption
         self.optimizer = OPTIMIZERS[training.optimizer]([weights.vector], lr=training.learning_rate, fused=True)  # type: ignore[call-arg]
         self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
-        self.low_precision = precision == "bfloat16"
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+    def weights_are_finite(self) -> bool:
+        """Whether the last step, whose effect no loss has seen yet, left the weights finite."""
+        return bool(self.weights.vector.isfinite().all())
 
     @property
     def learning_rate(self) -> float:
@@ -110,32 +119,33 @@ class _Step:
         self.optimizer.param_groups[0]["lr"] = self.learning_rate
         self.done += 1
         x_in = x if self.corruption is None else corrupt(self.corruption, x, noise)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low_precision):
-            x_hat, code = self.network(x_in)
-        loss = self.objective(x_hat.float(), code.float(), x)
-        self.weights.clear_gradients()
-        loss.backward()
+        x_hat, code, tapes = self.network.record(x_in, self.dtype)
+        self.network.backward(tapes, *self.objective.gradients(x_hat, code, x))
         self.optimizer.step()
-        return loss.detach()
+        return self.objective(x_hat, code, x)
 
 
-def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int) -> Epoch:
+@torch.no_grad()
+def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int, share: FairShare) -> Epoch:
     device = pixels.values.device
     noise = generator(seed, "noise", epoch, device)
     sizes, losses, first = [], [], step.done
+    share.resume()
     start = time.perf_counter()
     order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
     for x in batches(pixels, training.batch_size, order):
+        share.look()
         sizes.append(len(x))
         losses.append(step(x, noise))
     values = torch.stack(losses).cpu().double()
     seconds = time.perf_counter() - start
+    share.pause()  # what the caller does between epochs is not measured
     bad = torch.nonzero(~values.isfinite())
-    if len(bad):
-        step.done = first + int(bad[0])
+    if len(bad) or not step.weights_are_finite():
+        step.done = first + (int(bad[0]) if len(bad) else len(losses) - 1)
         raise RunError(
-            f"the loss was {values[bad[0]].item()} at step {step.done + 1} (epoch {epoch}) with learning rate "
-            f"{step.learning_rate:g}; lower the learning rate, or look for extreme values in the data"
+            f"training diverged: the loss was {values[step.done - first].item()} at step {step.done + 1} (epoch {epoch}), "
+            f"learning rate {step.learning_rate:g}; lower the learning rate, or look for extreme values in the data"
         )
     weights = torch.tensor(sizes, dtype=torch.float64)
     return Epoch(epoch, float(values @ weights / weights.sum()), seconds, tuple(values.tolist()))
@@ -143,7 +153,13 @@ def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: in
 
 @torch.no_grad()
 def mean_loss(
-    network: nn.Module, pixels: Pixels, objective: Objective, *, corruption: Part | None, seed: int, chunk: int = 1000
+    network: DenseNetwork,
+    pixels: Pixels,
+    objective: Objective,
+    *,
+    corruption: Part | None,
+    seed: int,
+    chunk: int = 1000,
 ) -> float:
     """The objective's loss on `pixels`, averaged over samples, in float32.
 

@@ -2,12 +2,21 @@
 
 import platform
 import sys
+import threading
+import time
 
 import pytest
 import torch
 
 from isthmus.errors import RequestError
-from isthmus.training.hardware import denormals_flushed, resolve_device, resolve_precision
+from isthmus.training.hardware import (
+    FairShare,
+    denormals_flushed,
+    resolve_device,
+    resolve_precision,
+    step_threads,
+    using_threads,
+)
 
 x86 = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="the flag of every worker is set on x86 Linux"
@@ -90,3 +99,63 @@ def test_precisions_by_name(kind):
     assert resolve_precision("float32", device) == "float32"
     assert resolve_precision("bfloat16", device) == "bfloat16"
     assert resolve_precision("auto", device) in (("float32",) if kind == "mps" else ("float32", "bfloat16"))
+
+
+CPU = torch.device("cpu")
+
+
+def test_small_steps_have_one_thread_and_large_ones_all():
+    assert step_threads(1_000, 64, 2, CPU) == 1
+    assert step_threads(1_000_000, 64, 2, CPU) == 2
+    assert step_threads(1_000, 64, 2, torch.device("cuda")) == 2
+
+
+def test_using_threads_restores_the_number():
+    before = torch.get_num_threads()
+    with using_threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+@x86
+def test_a_crowded_machine_makes_idle_threads_sleep_until_the_end(monkeypatch):
+    monkeypatch.setattr(FairShare, "_LOOK", 0.02)
+    names = lambda: [thread.name for thread in threading.enumerate()]  # noqa: E731
+    share = FairShare(2)
+    deadline = time.perf_counter() + 5
+    while not share.sleeping and time.perf_counter() < deadline:
+        time.sleep(0.005)  # no processor time is had: as if other programs had it
+        share.look()
+    assert share.sleeping
+    assert "isthmus-fair-share" in names()
+    share.end()
+    assert not share.sleeping
+    assert "isthmus-fair-share" not in names()
+
+
+def test_a_machine_of_our_own_keeps_spinning(monkeypatch):
+    monkeypatch.setattr(FairShare, "_LOOK", 0.02)
+    share = FairShare(2)
+    monkeypatch.setattr(time, "process_time", lambda: 2 * time.perf_counter())  # as two busy threads have it
+    deadline = time.perf_counter() + 0.2
+    share.resume()  # by the new clock
+    while time.perf_counter() < deadline:
+        share.look()
+    assert not share.sleeping
+
+
+def test_time_between_epochs_does_not_count(monkeypatch):
+    monkeypatch.setattr(FairShare, "_LOOK", 0.02)
+    share = FairShare(2)
+    share.pause()
+    time.sleep(0.1)
+    share.resume()
+    share.look()
+    assert not share.sleeping
+
+
+def test_one_thread_never_needs_it():
+    share = FairShare(1)
+    share._wall = 1e6
+    share.look()
+    assert not share.sleeping
