@@ -58,5 +58,5 @@ def test_links_lead_to_files(target):
 
 def test_make_targets_exist():
     makefile = (Path(__file__).parent.parent / "Makefile").read_text("utf-8")
-    for target in set(re.findall(r"make ([a-z-]+)", README)):
+    for target in set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

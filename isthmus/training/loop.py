@@ -144,7 +144,7 @@ def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: in
     if len(bad) or not step.weights_are_finite():
         step.done = first + (int(bad[0]) if len(bad) else len(losses) - 1)
         raise RunError(
-            f"training diverged: the loss was {values[step.done - first].item()} at step {step.done + 1} (epoch {epoch}), "
+            f"diverged: the loss was {values[step.done - first].item()} at step {step.done + 1} (epoch {epoch}), "
             f"learning rate {step.learning_rate:g}; lower the learning rate, or look for extreme values in the data"
         )
     weights = torch.tensor(sizes, dtype=torch.float64)

@@ -33,6 +33,12 @@ class Scale(nn.Module):
         self.weights.append(self.weight.item())
         return self.weight * x, x
 
+    def record(self, x, dtype):
+        return *self(x), x
+
+    def backward(self, x, grad_x_hat, grad_code):
+        self.weight.grad.copy_((grad_x_hat * x).sum())
+
 
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
     """All the rows of a training on an array or on `Images`."""
@@ -292,12 +298,12 @@ def test_uint8_pixels_train_like_their_floats(images):
 def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(bad):
     x = np.ones((12, 3), np.float32)
     x[9, 1] = bad  # the third batch of four
-    with pytest.raises(RunError, match=r"the loss was (inf|nan) at step 3 \(epoch 1\) with learning rate 0.001"):
+    with pytest.raises(RunError, match=r"the loss was (inf|nan) at step 3 \(epoch 1\), learning rate 0.001;"):
         run(Scale(), x, Training("sgd", batch_size=4, shuffle=False))
 
 
 def test_divergence_is_an_error_that_names_epoch_and_rate(x):
-    with pytest.raises(RunError, match=r"step \d+ \(epoch \d+\) with learning rate 100;") as caught:
+    with pytest.raises(RunError, match=r"step \d+ \(epoch \d+\), learning rate 100;") as caught:
         run(dense(Dense(bottleneck=3, activation="linear"), 16), x, Training("sgd", 100.0, epochs=50))
     assert "\n" not in str(caught.value)
 
@@ -326,3 +332,10 @@ def test_bfloat16_products_keep_float32_weights_and_learn_alike(x):
         final[precision] = rows[-1].loss
     assert final["bfloat16"] != final["float32"]
     assert math.isclose(final["bfloat16"], final["float32"], rel_tol=0.05)
+
+
+def test_weights_that_the_last_step_made_infinite_are_an_error_too():
+    x = np.full((4, 3), 1.0, np.float32)
+    training = Training(epochs=1, batch_size=4, optimizer="sgd", learning_rate=3e38)
+    with pytest.raises(RunError, match=r"diverged: the loss was 961.0 at step 1 "):  # before which all is well
+        run(Scale(-30.0), x, training)
