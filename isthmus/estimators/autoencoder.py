@@ -270,13 +270,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             # MPS has no float64
             device, dtype = torch.device("cpu") if device.type == "mps" else device, torch.float64
             network = copy.deepcopy(network).to(device, dtype)
-        outputs = []
+        result = None
         with torch.inference_mode():
             for start in range(0, len(X), _CHUNK):
                 which = slice(start, start + _CHUNK)
                 x = as_tensor(X.floats(which) if isinstance(X, Images) else X[which])
-                outputs.append(compute(network, x.to(device, dtype)).cpu().numpy())
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+                y = compute(network, x.to(device, dtype))
+                if result is None:
+                    result = torch.empty((len(X), *y.shape[1:]), dtype=dtype)
+                result[which] = y
+        assert result is not None
+        return result.numpy()
 
     # --- samples: what goes in, checked ---
 

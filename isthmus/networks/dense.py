@@ -69,7 +69,10 @@ class Chain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer, activation in zip(self.layers, self.activations, strict=True):
-            x = ACTIVATIONS[activation](layer(x))
+            function = ACTIVATIONS[activation]
+            if not torch.is_grad_enabled():  # autograd may need what is before an activation; nobody else does
+                function = _IN_PLACE.get(activation, function)
+            x = function(layer(x))
         return x
 
     def record(self, x: torch.Tensor) -> tuple[torch.Tensor, Tape]:
