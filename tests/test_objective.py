@@ -72,13 +72,14 @@ def test_gradients_are_those_of_autograd(loss, penalty, batch):
     x_hat.requires_grad_()
     code.requires_grad_()
     at_x_hat, at_code = torch.autograd.grad(objective(x_hat, code, x), (x_hat, code), allow_unused=True)
-    ours_x_hat, ours_code = objective.gradients(x_hat.detach(), code.detach(), x)
+    value, ours_x_hat, ours_code = objective.with_gradients(x_hat.detach(), code.detach(), x)
+    torch.testing.assert_close(value, objective(x_hat, code, x).detach())
     torch.testing.assert_close(ours_x_hat, at_x_hat)
     torch.testing.assert_close(ours_code, at_code)
 
 
 def test_cross_entropy_of_saturated_outputs_has_finite_gradients():
     x_hat, x = torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]])
-    gradient, _ = Objective(BCE()).gradients(x_hat, x_hat, x)
+    _, gradient, _ = Objective(BCE()).with_gradients(x_hat, x_hat, x)
     assert gradient.isfinite().all()
     assert gradient[0, 2] < 0 < gradient[0, 3]

@@ -22,6 +22,7 @@ from isthmus.parts import Part, Training
 from isthmus.rng import generator
 from isthmus.training.hardware import FairShare, denormals_flushed, step_threads, using_threads
 from isthmus.training.history import Epoch
+from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.weights import FlatWeights
 
 
@@ -42,12 +43,6 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _done: 1.0,
     "cosine": _cosine,
     "one-cycle": _one_cycle,
-}
-
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
 }
 
 
@@ -102,7 +97,7 @@ class _Step:
         total: int,
     ) -> None:
         self.network, self.weights, self.objective, self.corruption = network, weights, objective, corruption
-        self.optimizer = OPTIMIZERS[training.optimizer]([weights.vector], lr=training.learning_rate, fused=True)  # type: ignore[call-arg]
+        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector)
         self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
@@ -116,13 +111,13 @@ class _Step:
 
     def __call__(self, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
         """Update the weights on a batch, (n, n_features), and return its objective, on the device."""
-        self.optimizer.param_groups[0]["lr"] = self.learning_rate
-        self.done += 1
         x_in = x if self.corruption is None else corrupt(self.corruption, x, noise)
         x_hat, code, tapes = self.network.record(x_in, self.dtype)
-        self.network.backward(tapes, *self.objective.gradients(x_hat, code, x))
-        self.optimizer.step()
-        return self.objective(x_hat, code, x)
+        value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x)
+        self.network.backward(tapes, at_x_hat, at_code)
+        self.optimizer.step(self.learning_rate)
+        self.done += 1
+        return value
 
 
 @torch.no_grad()
