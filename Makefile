@@ -19,8 +19,9 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(BIN)/pytest -m "mnist or slow"
 
+# the table in README; needs MNIST, and a machine that does nothing else for ten minutes
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --readme
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("isthmus needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

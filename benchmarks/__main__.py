@@ -1,10 +1,11 @@
 """Time the notebook's way of training and isthmus', interleaved, and print the ratios.
 
-    python -m benchmarks [--models dense-64,...] [--repeats 5] [--images 10000] [--threads 2] [--json FILE]
+    python -m benchmarks [--models dense-64,...] [--repeats 5] [--images 50000] [--threads 2] [--json FILE] [--readme]
 
 Both train the same network on the same images with the same batch size. A ratio is the notebook's seconds over isthmus'
 in the same round; the table has the median over rounds and their range. The floor is the bare products and Adam's
-traffic, measured in the same run. MNIST is looked for where `isthmus data list` looks.
+traffic, measured in the same run. MNIST is looked for where `isthmus data list` looks. --readme puts the table into
+README.md.
 """
 
 from __future__ import annotations
@@ -14,30 +15,39 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import torch
 
 from benchmarks import notebook_loop
 from benchmarks.floor import step_floor
-from benchmarks.recipes import GOALS, NETWORKS, autoencoder, digits
+from benchmarks.recipes import NETWORKS, autoencoder, digits
+from isthmus import IsthmusError
 from isthmus.cli import cores
 
 EPOCH = 50_000
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Notebook and isthmus, interleaved.")
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated (all)")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--images", type=int, default=10_000, help="trained on in each round (10000)")
+    parser.add_argument("--images", type=int, default=EPOCH, help="trained on in each round (50000)")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", help="write every round to this file")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    images = digits(options.images)
+    try:
+        images = digits(options.images)
+    except IsthmusError as error:
+        sys.exit(f"benchmarks: {error}")
     as_tensor = torch.from_numpy(images.pixels[:, 0].copy())
     scale = EPOCH / options.images
-    print("| model | notebook, s | isthmus, s | ratio (range) | goal | floor, s |\n|---|---|---|---|---|---|")
+    table = ["| model | notebook, s | isthmus, s | ratio (range) | floor, s |", "|---|---|---|---|---|"]
+    print("\n".join(table))
     records = []
     for name in options.models.split(","):
         rounds = []
@@ -50,19 +60,23 @@ def main() -> None:
         floor = step_floor(NETWORKS[name], 64) * EPOCH / 64
         ratios = [one["notebook"] / one["isthmus"] for one in rounds]
         notebook, isthmus = (statistics.median(one[who] for one in rounds) for who in ("notebook", "isthmus"))
-        print(
-            f"| {name} | {notebook:.2f} | {isthmus:.2f} | {statistics.median(ratios):.1f} "
-            f"({min(ratios):.1f} to {max(ratios):.1f}) | {GOALS[name]:g} | {floor:.2f} |",
-            flush=True,
-        )
+        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        table.append(f"| {name} | {notebook:.2f} | {isthmus:.2f} | {spread} | {floor:.2f} |")
+        print(table[-1], flush=True)
         records.append({"model": name, "rounds": rounds, "floor": floor, "precision": model.precision_})
-    print(
-        f"seconds per epoch of {EPOCH:,} images, {options.repeats} rounds, {options.threads} threads", file=sys.stderr
+    vectors = torch.backends.cpu.get_cpu_capability()
+    about = (
+        f"Medians of {options.repeats} rounds, {options.threads} threads, {vectors}, "
+        f"{' and '.join(sorted({record['precision'] for record in records}))} products."
     )
+    print(about)
     if options.json:
-        facts = {"threads": options.threads, "torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({**facts, "images": options.images, "models": records}, file, indent=1)
+        facts = {"threads": options.threads, "torch": torch.__version__, "cpu": vectors, "images": options.images}
+        Path(options.json).write_text(json.dumps({**facts, "models": records}, indent=1), "utf-8")
+    if options.readme:
+        text = README.read_text("utf-8")
+        before, rest = text.split(BEGIN)
+        README.write_text(f"{before}{BEGIN}\n" + "\n".join(table) + f"\n\n{about}\n{END}{rest.split(END)[1]}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ NETWORKS = {
     "deep-30": Dense(hidden=(512, 256, 128), bottleneck=30, decoder_hidden=(128, 256), output="sigmoid"),
     "sparse-1024": Dense(bottleneck=1024, output="sigmoid"),
 }
-GOALS = {"dense-64": 6.0, "dense-256": 6.0, "deep-30": 4.0, "sparse-1024": 4.5}
 
 
 def digits(n: int) -> Images:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isthmus.studies.results import Results
     from isthmus.training.history import Epoch
 
-_GFLOP_PER_SECOND = 30  # of one thread, roughly: only for the first guess at how long a run takes
+_GFLOP_PER_SECOND = 50  # of one thread, roughly: only for the first guess at how long a run takes
 
 
 def say(line: str) -> None:
