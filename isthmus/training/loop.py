@@ -75,6 +75,7 @@ def train(
             yield row
     finally:
         share.end()
+        del step  # and with it the optimizer's memory, before the weights are copied
         weights.release()
 
 
@@ -124,15 +125,16 @@ class _Step:
 def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int, share: FairShare) -> Epoch:
     device = pixels.values.device
     noise = generator(seed, "noise", epoch, device)
-    sizes, losses, first = [], [], step.done
+    first, n = step.done, len(pixels)
+    # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
+    losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
     share.resume()
     start = time.perf_counter()
     order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
-    for x in batches(pixels, training.batch_size, order):
+    for i, x in enumerate(batches(pixels, training.batch_size, order)):
         share.look()
-        sizes.append(len(x))
-        losses.append(step(x, noise))
-    values = torch.stack(losses).cpu().double()
+        losses[i] = step(x, noise)
+    values = losses.cpu().double()
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured
     bad = torch.nonzero(~values.isfinite())
@@ -142,8 +144,9 @@ def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: in
             f"diverged: the loss was {values[step.done - first].item()} at step {step.done + 1} (epoch {epoch}), "
             f"learning rate {step.learning_rate:g}; lower the learning rate, or look for extreme values in the data"
         )
-    weights = torch.tensor(sizes, dtype=torch.float64)
-    return Epoch(epoch, float(values @ weights / weights.sum()), seconds, tuple(values.tolist()))
+    sizes = torch.full((len(losses),), training.batch_size, dtype=torch.float64)
+    sizes[-1] = n - training.batch_size * (len(losses) - 1)
+    return Epoch(epoch, float(values @ sizes / n), seconds, tuple(values.tolist()))
 
 
 @torch.no_grad()

@@ -32,5 +32,8 @@ class FlatWeights:
 
     def release(self) -> None:
         """Give the network parameters of its own again, and no gradients."""
+        self.vector.grad = None
         for parameter in self.parameters:
-            parameter.data, parameter.grad = parameter.detach().clone(), None
+            parameter.grad = None
+        for parameter in self.parameters:
+            parameter.data = parameter.detach().clone()
