@@ -119,13 +119,14 @@ def _scatter(code: np.ndarray, labels: np.ndarray) -> Figure:
     """The codes as points, coloured by label, with a legend."""
     figure = _new(6.6, 5.4)
     axes = figure.add_subplot()
+    size = 11 if len(code) > 1000 else 24
     for i, label in enumerate(np.unique(labels)):
         of_label = code[labels == label]
         colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
         axes.scatter(
             of_label[:, 0],
             of_label[:, 1],
-            s=11,
+            s=size,
             marker=marker,
             color=colour,
             alpha=0.65,
