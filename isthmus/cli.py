@@ -44,6 +44,10 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever read our output has left: nobody is there to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except RuntimeError as error:  # torch's allocator has no exception of its own on a CPU
+        if "memory" not in str(error).lower():
+            raise
+        return _fail("out of memory; choose a smaller network or batch_size", 1)
     except (OSError, MemoryError) as error:
         return _fail(f"the run failed: {error or 'out of memory'}; {again}", 1)
     return 0

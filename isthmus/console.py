@@ -142,6 +142,8 @@ def summary(results: Results) -> str:
         lines.append(
             f"{facts['name']:<28}{mse.value:>10.6f}  {interval:<22}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}"
         )
+    means = (r for r in results.rows if r.seed is None and (r.metric, r.split, r.corruption) == ("mse", "test", None))
+    lines += [f"{r.model:<28}{r.value:>10.6f}  mean of {r.n_seeds} seeds, standard deviation {r.sd:.6f}" for r in means]
     judged = [reference for reference in results.references if reference["agrees"] is not None]
     if judged:
         differing = [reference["id"] for reference in judged if not reference["agrees"]]

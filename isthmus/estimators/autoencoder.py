@@ -171,6 +171,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
         network_part, corruption, objective, training = self._parts()
         seed = seed_from(self.random_state)
+        if hasattr(self, "network_"):
+            del self.network_  # from here on the former fit is gone: a fit that fails leaves none, not half of each
         X, image_shape = self._samples(X, reset=True)
         self.image_shape_ = image_shape  # validation is held against this shape, not a former fit's
         held_out = None if validation is None else self._samples(validation, reset=False)[0]

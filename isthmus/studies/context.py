@@ -140,7 +140,7 @@ class Context:
         """What was noted when this very model was finished ("timing"), or None if it has to be trained."""
         with contextlib.suppress(DataError):
             noted = persistence.read_config(self.model_folder(model, seed))["extra"]
-            if noted.get("key") == self.key(model, seed):
+            if isinstance(noted, dict) and noted.get("key") == self.key(model, seed):
                 return noted
         return None
 

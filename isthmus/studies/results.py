@@ -18,6 +18,13 @@ from isthmus.studies.study import COUNTS, Reference
 from isthmus.training.history import History
 
 SCHEMA = 1
+# What whoever reads results.json back relies on.
+_TABLES = {
+    "models": {"name", "label", "note", "fitted_on", "code"},
+    "timings": {"model", "seed", "phase", "seconds", "samples"},
+    "figures": {"name", "kind", "title", "note", "rows", "first_epoch", "corruption"},
+    "traps": {"what", "instead"},
+}
 RESULTS = "results.json"
 
 
@@ -90,6 +97,9 @@ def read_results(folder: Path) -> Results:
         table = json.loads(path.read_text("utf-8"))
         if table["schema"] != SCHEMA:
             raise DataError(f"{path} has schema {table['schema']!r}; this isthmus reads {SCHEMA}")
+        for name, needed in _TABLES.items():
+            if not all(needed <= set(one) for one in table[name]):
+                raise DataError(f"{path} has {name} without {', '.join(sorted(needed))}; run the study again")
         rows = [Row(**{**row, "ci95": tuple(row["ci95"]) if row["ci95"] else None}) for row in table["rows"]]
         return Results(**{**table, "rows": rows})
     except OSError as error:

@@ -59,7 +59,7 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
     prepare_folder(context.folder, _ROOM)
     with lock(context.folder), _threads(request.threads):
         sweep(context.folder)
-        results = _results_so_far(context)
+        results = _results_so_far(context, listener)
         finished = {
             (model.name, seed)
             for seed in context.seeds
@@ -93,7 +93,7 @@ def _threads(n: int) -> Iterator[None]:
 # --- the results, before anything is trained ---
 
 
-def _results_so_far(context: Context) -> Results:
+def _results_so_far(context: Context, listener: Listener) -> Results:
     """What is known before this run: the plan, and what earlier runs measured on models that are still the same."""
     study, request, dataset = context.study, context.request, context.dataset
     results = Results(
@@ -128,6 +128,9 @@ def _results_so_far(context: Context) -> Results:
     known = {model.name: model for model in study.models}
     pairs = {(row.model, row.seed) for row in before.rows if row.seed is not None and row.model in known}
     same = {(name, seed) for name, seed in pairs if context.finished(known[name], seed)}
+    running = {(model.name, seed) for model in context.models for seed in context.seeds}
+    if lost := sorted({name for name, _ in pairs - same - running}):
+        listener.note(f"left out, for the study or its options have changed since they were trained: {', '.join(lost)}")
     results.rows = [row for row in before.rows if (row.model, row.seed) in same]
     results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
     return results

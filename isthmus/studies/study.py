@@ -329,7 +329,8 @@ def _read_model(table: Any, where: str) -> Model:
     rest = {key: value for key, value in table.items() if key not in own}
     values = {"autoencoder": Training, "pca": Projection, "identity": None}[model.estimator]
     roles = ROLES if model.estimator == "autoencoder" else {}
-    known = [*roles, *(f.name for f in dataclasses.fields(values))] if values else []
+    # no "device": `isthmus run --device` says where all models are trained
+    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []
     for key in rest:
         if key not in known:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")

@@ -2,7 +2,7 @@
 
 A step is: gather the batch, corrupt it, forward, objective, backward, optimizer. Nothing in an epoch waits for the
 device: losses are collected there and read once, when the epoch is over. `train` is a generator that yields once per
-epoch, so early stopping, progress and checkpoints live in the caller's `for`.
+epoch, so early stopping and progress live in the caller's `for`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Optimizers of one vector, each update one fused kernel.
 
 torch.optim would spend a tenth of a small network's step on its own Python; these are the kernels that it calls, with
-its default constants. Where a checkpoint needs it, everything that an optimizer remembers is in `state`.
+its default constants. Everything that an optimizer remembers is in `state`.
 """
 
 from __future__ import annotations

@@ -535,3 +535,13 @@ def test_many_samples_go_through_in_chunks(x):
     many = np.tile(x, (30, 1))
     np.testing.assert_allclose(model.transform(many), np.tile(model.transform(x), (30, 1)), rtol=1e-5, atol=1e-6)
     assert model.score(many) == pytest.approx(model.score(x), rel=1e-6)
+
+
+def test_a_refit_that_fails_leaves_no_half_of_each():
+    X = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
+    model = Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0).fit(X)
+    model.set_params(optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(RunError, match="diverged"):
+        model.fit(X[:, :10])
+    with pytest.raises(NotFittedError):
+        model.transform(X)

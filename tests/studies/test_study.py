@@ -332,3 +332,9 @@ def test_a_wrong_study_is_refused_before_anything_slow_is_imported(tmp_path):
     assert done.stdout == ""
     assert_one_line(done.stderr.rstrip("\n"), ["isthmus: mine.toml", 'model "a"', '"hiden"', '"hidden"'])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_models_own_device_is_refused_for_the_run_decides_it():
+    text = 'title = "x"\n[data]\nname = "digits"\n[[model]]\nname = "a"\nestimator = "autoencoder"\ndevice = "cuda"\n'
+    with pytest.raises(RequestError, match='x.toml, model "a": unknown key "device"'):
+        parse_study(text, "x", "x.toml")
