@@ -336,5 +336,5 @@ def test_a_wrong_study_is_refused_before_anything_slow_is_imported(tmp_path):
 
 def test_a_models_own_device_is_refused_for_the_run_decides_it():
     text = 'title = "x"\n[data]\nname = "digits"\n[[model]]\nname = "a"\nestimator = "autoencoder"\ndevice = "cuda"\n'
-    with pytest.raises(RequestError, match='x.toml, model "a": unknown key "device"'):
+    with pytest.raises(RequestError, match=r'x\.toml, model "a": unknown key "device"'):
         parse_study(text, "x", "x.toml")
