@@ -27,7 +27,8 @@ def main() -> NoReturn:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
-    again = f"what was finished is kept, and the same command goes on from there: isthmus {shlex.join(arguments)}"
+    repeated = shlex.join(one for one in arguments if one != "--fresh")  # which would train it all again
+    again = f"what was finished is kept, and the same command goes on from there: isthmus {repeated}"
     try:
         options = parser().parse_args(arguments)
         options.arguments = arguments
