@@ -17,8 +17,14 @@ _HOME = {
     "GaussianNoise": "isthmus.parts",
     "Images": "isthmus.data.images",
     "IsthmusError": "isthmus.errors",
+    "KL": "isthmus.parts",
     "L1": "isthmus.parts",
     "MSE": "isthmus.parts",
+    "Masking": "isthmus.parts",
+    "Occlusion": "isthmus.parts",
+    "Poisson": "isthmus.parts",
+    "SaltAndPepper": "isthmus.parts",
+    "Sequence": "isthmus.parts",
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources",
     "save": "isthmus.persistence",
@@ -29,11 +35,24 @@ if TYPE_CHECKING:
     from isthmus.data.sources import load as load_dataset
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.parts import BCE, L1, MSE, Dense, GaussianNoise
+    from isthmus.parts import (
+        BCE,
+        KL,
+        L1,
+        MSE,
+        Dense,
+        GaussianNoise,
+        Masking,
+        Occlusion,
+        Poisson,
+        SaltAndPepper,
+        Sequence,
+    )
     from isthmus.persistence import load, save
 
 __all__ = [
     "BCE",
+    "KL",
     "L1",
     "MSE",
     "Autoencoder",
@@ -41,6 +60,11 @@ __all__ = [
     "GaussianNoise",
     "Images",
     "IsthmusError",
+    "Masking",
+    "Occlusion",
+    "Poisson",
+    "SaltAndPepper",
+    "Sequence",
     "load",
     "load_dataset",
     "save",

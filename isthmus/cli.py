@@ -142,7 +142,7 @@ def cores() -> int:
 
 def _run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
-    from isthmus.studies.study import load_study
+    from isthmus.studies.reading import load_study
 
     studies = [load_study(name) for name in options.study]  # a wrong second one is refused before the first is run
     names = [study.name for study in studies]
@@ -187,7 +187,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _studies(_: argparse.Namespace) -> None:
-    from isthmus.studies.study import catalog, load_study
+    from isthmus.studies.reading import catalog, load_study
 
     for name in catalog():
         study = load_study(name)
@@ -195,7 +195,7 @@ def _studies(_: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from isthmus.studies.study import catalog
+    from isthmus.studies.reading import catalog
 
     shipped = catalog()
     if options.name not in shipped:

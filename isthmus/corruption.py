@@ -1,16 +1,27 @@
-"""What a corruption computes: (part, x, generator) → x_noisy. Every draw comes from the generator that is passed in."""
+"""What a corruption computes: (part, x, generator, image_shape) → x_noisy.
+
+Every draw comes from the generator that is passed in. image_shape is (channels, height, width), or None where nobody
+knows one: then samples are rows of numbers.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from isthmus.parts import GaussianNoise, Part
+from isthmus.errors import RequestError, require
+from isthmus.parts import GaussianNoise, Masking, Occlusion, Part, Poisson, SaltAndPepper, Sequence
+
+ImageShape = tuple[int, int, int]
+_MOST_EVENTS = 1e9  # that a pixel may count on average: a GPU draws them as 32-bit integers
 
 
-def gaussian_noise(part: GaussianNoise, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def gaussian_noise(
+    part: GaussianNoise, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
+) -> torch.Tensor:
     """x + sigma * e, e ~ N(0, I); if relative, sigma is scaled by each sample's ‖x‖/√features; clipped if asked.
 
     x: (n, n_features). Returns a new tensor of the same shape, type and device.
@@ -22,11 +33,91 @@ def gaussian_noise(part: GaussianNoise, x: torch.Tensor, generator: torch.Genera
     return x_noisy.clamp_(0, 1) if part.clip else x_noisy
 
 
-_COMPUTES: dict[type[Part], Callable[[Any, torch.Tensor, torch.Generator], torch.Tensor]] = {
+def salt_and_pepper(
+    part: SaltAndPepper, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
+) -> torch.Tensor:
+    """u ~ U(0, 1) for each number: 1 where u < fraction / 2, 0 where fraction / 2 ≤ u < fraction, else x."""
+    u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return torch.where(u < part.fraction, (u < part.fraction / 2).to(x.dtype), x)
+
+
+def masking(part: Masking, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:
+    """u ~ U(0, 1) for each pixel: 0 in all its channels where u < fraction, else x (Vincent et al. 2008)."""
+    channels = image_shape[0] if image_shape else 1
+    pixels = x.reshape(len(x), channels, -1)
+    u = torch.rand((len(x), 1, pixels.shape[2]), generator=generator, device=x.device, dtype=x.dtype)
+    return pixels.masked_fill(u < part.fraction, 0).view(x.shape)
+
+
+def occlusion(
+    part: Occlusion, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
+) -> torch.Tensor:
+    """`value` where row ≤ i < row + size and column ≤ j < column + size; row and column drawn for each sample."""
+    shape = image_shape or part.image_shape
+    assert shape is not None, "checked by check_corruption"
+    size, (channels, height, width) = int(part.size), shape
+
+    def covered(length: int) -> torch.Tensor:
+        """(n, length): whether the square reaches this row, or this column."""
+        first = torch.randint(length - size + 1, (len(x), 1), generator=generator, device=x.device)
+        place = torch.arange(length, device=x.device)
+        return (place >= first) & (place < first + size)
+
+    rows, columns = covered(height), covered(width)
+    square = rows[:, None, :, None] & columns[:, None, None, :]
+    return x.reshape(-1, channels, height, width).masked_fill(square, part.value).view(x.shape)
+
+
+def poisson(part: Poisson, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:
+    """Poisson(x · peak) / peak. Raises RequestError if x is negative, or the rate more than can be counted."""
+    # waits for the device, but torch's own check of a rate ends a GPU's process, and too large ones overflow unseen
+    low, high = torch.stack(torch.aminmax(x)).tolist()
+    if not low >= 0:
+        raise RequestError(
+            f"Poisson noise needs numbers of at least 0, like pixels in [0, 1], got a minimum of {low:g}"
+        )
+    require(high * part.peak <= _MOST_EVENTS, "the largest x · peak", f"at most {_MOST_EVENTS:g}", high * part.peak)
+    return torch.poisson(x * part.peak, generator=generator).div_(part.peak)
+
+
+def sequence(
+    part: Sequence, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
+) -> torch.Tensor:
+    """One after the other, with the one generator."""
+    for one in part.parts:
+        x = corrupt(one, x, generator, image_shape)
+    return x
+
+
+_COMPUTES: dict[type[Part], Callable[[Any, torch.Tensor, torch.Generator, ImageShape | None], torch.Tensor]] = {
     GaussianNoise: gaussian_noise,
+    SaltAndPepper: salt_and_pepper,
+    Masking: masking,
+    Occlusion: occlusion,
+    Poisson: poisson,
+    Sequence: sequence,
 }
 
 
-def corrupt(part: Part, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The corrupted x, (n, n_features), in a new tensor. x is left as it is."""
-    return _COMPUTES[type(part)](part, x, generator)
+def corrupt(
+    part: Part, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
+) -> torch.Tensor:
+    """The corrupted x, (n, n_features), in a new tensor. x is left as it is. Raises as `check_corruption`."""
+    check_corruption(part, x.shape[1], image_shape)
+    return _COMPUTES[type(part)](part, x, generator, image_shape)
+
+
+def check_corruption(part: Part, n_features: int, image_shape: ImageShape | None) -> None:
+    """Raise RequestError unless the corruption can be applied to samples of this shape: before a training, say."""
+    if isinstance(part, Sequence):
+        for one in part.parts:
+            check_corruption(one, n_features, image_shape)
+    shape = image_shape
+    if isinstance(part, Occlusion):
+        shape = image_shape or part.image_shape
+        if shape is None:
+            raise RequestError("occlusion needs images: give (n, channels, height, width), or image_shape")
+        side = min(shape[1:])
+        require(part.size <= side, "size", f"at most {side}, the shorter side of the images", part.size)
+    if shape is not None:
+        require(math.prod(shape) == n_features, "image_shape", f"of {n_features} numbers, as the samples are", shape)

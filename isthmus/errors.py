@@ -23,6 +23,10 @@ class DataError(RequestError):
     """A data file or an array is not what it should be."""
 
 
+class DoubtWarning(UserWarning):
+    """What was asked for can be done, and may well not do what is hoped for."""
+
+
 class RunError(IsthmusError):
     """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
 

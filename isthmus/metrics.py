@@ -86,6 +86,43 @@ def _window_means(x: np.ndarray) -> np.ndarray:
     return windows / SSIM_WINDOW**2
 
 
+# A unit is on for an image if its number is further from zero than this: rounding never reaches it, a ReLU that is off
+# is exactly zero, and a code that is merely small is on.
+L0_THRESHOLD = 1e-6
+
+
+def active(code: np.ndarray) -> np.ndarray:
+    """Which units are on, |code| > L0_THRESHOLD: (n, code_size) → (n, code_size) of bool."""
+    return np.abs(code) > L0_THRESHOLD
+
+
+def l0(code: np.ndarray) -> np.ndarray:
+    """Per-sample number of units that are on: (n, code_size) → (n,)."""
+    return active(code).sum(axis=1).astype(np.float64)
+
+
+def mean_activation(code: np.ndarray) -> np.ndarray:
+    """Per-sample mean of the code's numbers: (n, code_size) → (n,)."""
+    return code.mean(axis=1, dtype=np.float64)
+
+
+class Variation:
+    """How much images vary from one to the next: each pixel's variance, summed over pixels. Fed chunk by chunk."""
+
+    def __init__(self) -> None:
+        self.n, self.sum, self.squares = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, x: np.ndarray) -> None:
+        """x: (n, n_features)."""
+        x = x.astype(np.float64)
+        self.n, self.sum, self.squares = self.n + len(x), self.sum + x.sum(0), self.squares + (x * x).sum(0)
+
+    @property
+    def value(self) -> float:
+        """The sum over pixels of the (population) variance; 0 for images that are all the same."""
+        return float(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0).sum()) if self.n else 0.0
+
+
 def explained_variance(error: np.ndarray, baseline_error: np.ndarray) -> Estimate:
     """1 - Σ error / Σ baseline_error: the share of the squared deviation from a baseline that is explained.
 

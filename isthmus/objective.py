@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from isthmus.parts import BCE, L1, MSE, Part
-
-
-def l1_norm(code: torch.Tensor) -> torch.Tensor:
-    """Per-sample L1 norm, sum_j |code_j| (Tibshirani 1996): (n, code_size) → (n,), in the code's units."""
-    return code.abs().sum(dim=1)
-
+from isthmus.parts import BCE, KL, L1, MSE, Part
 
 # (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one pass.
 _LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -39,30 +34,65 @@ _LOSSES_WITH_GRADIENTS: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], 
     MSE: _mse_with_gradient,
     BCE: _bce_with_gradient,
 }
-_PENALTIES: dict[type[Part], Callable[[torch.Tensor], torch.Tensor]] = {L1: l1_norm}
-_PENALTY_GRADIENTS: dict[type[Part], Callable[[torch.Tensor], torch.Tensor]] = {L1: torch.sign}
+
+
+def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:
+    """sum_ij |code_ij|."""
+    return code.abs().sum()
+
+
+def _l1_gradient(part: L1, code: torch.Tensor) -> torch.Tensor:
+    return code.sign()
+
+
+def _mean_activation(code: torch.Tensor) -> torch.Tensor:
+    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite."""
+    return code.mean(dim=0).clamp_(1e-6, 1 - 1e-6)
+
+
+def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
+    """n sum_j [t log(t / ρ_j) + (1 - t) log((1 - t) / (1 - ρ_j))], t the target: what each sample has, n times."""
+    t, rho = part.target, _mean_activation(code)
+    entropy = t * math.log(t) + (1 - t) * math.log(1 - t)
+    return (entropy - t * rho.log() - (1 - t) * (-rho).log1p()).sum() * len(code)
+
+
+def _kl_gradient(part: KL, code: torch.Tensor) -> torch.Tensor:
+    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away the n of `_kl`."""
+    t, rho = part.target, _mean_activation(code)
+    return ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1)
+
+
+# (part, code), code (n, code_size) → the penalty, summed over samples and units; and its gradient at the code, a new
+# tensor. `Objective` alone knows what they are averaged over.
+_PENALTIES: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {L1: _l1, KL: _kl}
+_PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    L1: _l1_gradient,
+    KL: _kl_gradient,
+}
 
 
 class Objective:
-    """loss.weight * mean_i loss(x_hat_i, x_i) + penalty.weight * (the penalty, summed as its `per` says).
+    """loss.weight * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says).
 
-    With per="sample" or "element" the value does not change when the batch is doubled; with "batch" it does.
+    With per="sample" or "element" the value does not change when the batch is doubled; with "batch" it does. ramp is
+    how far the penalty's warm-up has come, from 0 to 1.
     """
 
     def __init__(self, loss: Any, penalty: Any = None) -> None:
         self.loss, self.penalty = loss, penalty
 
-    def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""
         value = _LOSSES[type(self.loss)](x_hat, x)
         if self.loss.weight != 1:
             value = self.loss.weight * value
-        if self.penalty is None or self.penalty.weight == 0:
+        if self.penalty is None or self.penalty.weight * ramp == 0:
             return value
-        return value + self._penalty_factor(code) * _PENALTIES[type(self.penalty)](code).sum()
+        return value + self._penalty_factor(code, ramp) * _PENALTIES[type(self.penalty)](self.penalty, code)
 
     def with_gradients(
-        self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor
+        self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """The value, and what autograd would give for it at x_hat and, by the penalty alone, at the code.
 
@@ -71,12 +101,13 @@ class Objective:
         value, at_x_hat = _LOSSES_WITH_GRADIENTS[type(self.loss)](x_hat, x)
         if self.loss.weight != 1:
             value, at_x_hat = value * self.loss.weight, at_x_hat.mul_(self.loss.weight)
-        if self.penalty is None or self.penalty.weight == 0:
+        if self.penalty is None or self.penalty.weight * ramp == 0:
             return value, at_x_hat, None
-        factor, kind = self._penalty_factor(code), type(self.penalty)
-        return value + factor * _PENALTIES[kind](code).sum(), at_x_hat, _PENALTY_GRADIENTS[kind](code).mul_(factor)
+        factor, kind = self._penalty_factor(code, ramp), type(self.penalty)
+        at_code = _PENALTY_GRADIENTS[kind](self.penalty, code).mul_(factor)
+        return value + factor * _PENALTIES[kind](self.penalty, code), at_x_hat, at_code
 
-    def _penalty_factor(self, code: torch.Tensor) -> float:
+    def _penalty_factor(self, code: torch.Tensor, ramp: float) -> float:
         """What the sum of the penalty over everything is multiplied by."""
         n, code_size = code.shape
-        return self.penalty.weight / {"sample": n, "element": n * code_size, "batch": 1}[self.penalty.per]
+        return self.penalty.weight * ramp / {"sample": n, "element": n * code_size, "batch": 1}[self.penalty.per]

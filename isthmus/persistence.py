@@ -24,7 +24,7 @@ from isthmus.errors import DataError, RequestError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import atomic_folder
 from isthmus.networks import build
-from isthmus.parts import ROLES, Part
+from isthmus.parts import ROLES, Part, from_table
 from isthmus.training.history import History
 
 FORMAT = 1
@@ -136,8 +136,7 @@ def _part(role: str, value: Any) -> Any:
     """The part that a table in config.json stands for; other values as they are."""
     if not isinstance(value, dict) or role not in ROLES:
         return value
-    fields = dict(value)
-    return ROLES[role][fields.pop("kind")](**fields)
+    return from_table(ROLES[role], value)
 
 
 def _autoencoder(
@@ -145,10 +144,10 @@ def _autoencoder(
 ) -> Autoencoder:
     model = Autoencoder(**parameters)
     network_part = model._parts()[0]
-    network = build(network_part, fitted["n_features_in_"], torch.Generator())
+    shape = tuple(fitted["image_shape_"]) if fitted["image_shape_"] else None
+    network = build(network_part, fitted["n_features_in_"], torch.Generator(), shape)
     network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
-    shape = fitted["image_shape_"]
-    model._fitted(network.eval(), history, tuple(shape) if shape else None, fitted["seed_"], fitted["precision_"])
+    model._fitted(network.eval(), history, shape, fitted["seed_"], fitted["precision_"])
     return model
 
 

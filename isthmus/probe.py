@@ -1,21 +1,31 @@
-"""What a fitted model knows, as named arrays: pictures draw these, and nothing else is computed for them."""
+"""What a fitted model knows, as named arrays: pictures draw these, and nothing else is computed for them.
+
+Images are (n, c, h, w). A model is an `Autoencoder`, a PCA, the identity, or a pipeline that ends in one of them.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 
+from isthmus import metrics
 from isthmus.data.images import Images
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import encode, reconstruct
+from isthmus.estimators.common import chunks, encode, reconstruct
+from isthmus.networks.conv import ConvNetwork, channels_last
+from isthmus.rng import numpy_generator
+
+SIDES = ("encoder", "decoder")
 
 
 def reconstructions(models: dict[str, Any], images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Images in and out, each (n, c, h, w): "original", "input" if x_in is given, and one entry for each model.
+    """Images in and out: "original", "input" if x_in is given, and one entry for each model.
 
     x_in: (n, n_features), what the models are given in place of the images.
     """
@@ -37,13 +47,171 @@ def code_scatter(model: Any, images: Images) -> dict[str, np.ndarray]:
     return {"code": code[:, :2], "labels": labels}
 
 
-def encoder_filters(model: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """What each unit of the first layer looks for, as images: (n_units, c, h, w); of a PCA, its components."""
+def uniform_noise(n: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
+    """n images whose pixels are independent and uniform on [0, 1]: nothing that a model was trained on."""
+    pixels = numpy_generator(seed, "noise").random((n, *shape), np.float32)
+    return Images(pixels, source="uniform noise")
+
+
+# --- weights as images ---
+
+
+def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", channel: int = 0) -> dict[str, np.ndarray]:
+    """Weights as images, (n, c, h, w), by the name of their layer.
+
+    Dense: what each unit of the encoder's first layer looks for, or what each unit before the decoder's last layer
+    draws; "" is the one layer there is. A PCA's components are both. Convolutional: the kernels of each layer that
+    belong to one channel, (n, 1, k, k): an input channel of a convolution, an output channel of a transposed one.
+    Raises RequestError for a model without weights, and for a channel that a layer does not have.
+    """
+    one_of("side", side, SIDES)
     if isinstance(model, Pipeline):
         model = model.steps[0][1]
     if isinstance(model, PCA):
-        return model.components_.reshape(-1, *shape)
-    if isinstance(model, Autoencoder):
-        first: Any = model.network_.encoder
-        return first.layers[0].weight.detach().cpu().numpy().reshape(-1, *shape)
-    raise RequestError(f"a {type(model).__name__} has no filters")
+        return {"": model.components_.reshape(-1, *shape)}
+    if not isinstance(model, Autoencoder):
+        raise RequestError(f"a {type(model).__name__} has no filters")
+    half: Any = getattr(model.network_, side)
+    if isinstance(model.network_, ConvNetwork):
+        kernels = {f"layer {i}": layer.weight for i, layer in enumerate(half.layers, 1) if hasattr(layer, "weight")}
+        for name, weight in kernels.items():
+            require(channel < weight.shape[1], "channel", f"below {weight.shape[1]}, what {side} {name} has", channel)
+        return {name: weight[:, channel, None].detach().cpu().numpy() for name, weight in kernels.items()}
+    weight = half.layers[0].weight if side == "encoder" else half.layers[-1].weight.t()
+    return {"": weight.detach().cpu().numpy().reshape(-1, *shape)}
+
+
+def usage(model: Any, images: Images) -> np.ndarray:
+    """The share of the images for which each unit of the code is on, (code_size,): 0 is a dead unit."""
+    counts = [metrics.active(model.transform(images.floats(which))).sum(axis=0) for which in chunks(len(images))]
+    return np.sum(counts, axis=0) / len(images)
+
+
+def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndarray]:
+    """What the n units that are on most often draw: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
+
+    Ties go to the unit that is on more strongly. Raises RequestError for a decoder of several layers, which has none.
+    """
+    if not has_atoms(model):
+        raise RequestError("atoms are the rows of a decoder of one linear layer; this decoder has more")
+    code = np.abs(encode(model, images))
+    on, strength = metrics.active(code).mean(axis=0), code.mean(axis=0)
+    order = np.lexsort((-strength, -on))[:n]
+    return {"atoms": filters(model, images.shape, "decoder")[""][order], "usage": on[order], "unit": order}
+
+
+def has_atoms(model: Any) -> bool:
+    """Whether a decoder is one linear layer, whose rows are what each unit draws."""
+    if isinstance(model, PCA):
+        return True
+    dense = isinstance(model, Autoencoder) and not isinstance(model.network_, ConvNetwork)
+    return dense and len(model.network_.decoder.layers) == 1
+
+
+# --- codes as images ---
+
+
+def activation_maps(model: Any, images: Images) -> dict[str, np.ndarray]:
+    """Activations as pictures, (n_images, n_maps, h, w), by layer.
+
+    Convolutional: the maps that each layer of the encoder gives. Any other: the code as one picture, as near to a
+    square as its size allows, filled up with NaN.
+    """
+    if isinstance(model, Autoencoder) and isinstance(model.network_, ConvNetwork):
+        return _feature_maps(model, images)
+    code = encode(model, images)
+    n, size = code.shape
+    columns = math.ceil(math.sqrt(size))
+    rows = math.ceil(size / columns)
+    page = np.full((n, rows * columns), np.nan, np.float32)
+    page[:, :size] = code
+    return {"": page.reshape(n, 1, rows, columns)}
+
+
+def _feature_maps(model: Autoencoder, images: Images) -> dict[str, np.ndarray]:
+    network, maps = model.network_, {}
+    assert isinstance(network, ConvNetwork)
+    with torch.inference_mode():
+        x = channels_last(torch.from_numpy(images.floats()).to(model.device_), network.shape)
+        for number, layer in enumerate(network.encoder.plan, 1):
+            part = network.encoder.up_to(number)
+            maps[f"layer {number}"] = part(x, [None] * number)[0].cpu().numpy()
+            assert maps[f"layer {number}"].shape[2:] == layer.pool
+    return maps
+
+
+def code_spread(model: Any, images: Images) -> np.ndarray:
+    """The standard deviation of each number of the code over images, (code_size,)."""
+    return encode(model, images).std(axis=0)
+
+
+def latent_noise(
+    model: Any,
+    images: Images,
+    levels: tuple[float, ...],
+    *,
+    relative_to: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Decoded codes with Gaussian noise on them: "original", "reconstruction", then one entry for each level.
+
+    levels: standard deviations, in the code's units; with relative_to, (code_size,), in units of these. The draws are
+    the same at each level, times the level. The decoder reads the code alone.
+    """
+    code = encode(model, images)
+    noise = numpy_generator(seed, "latent").standard_normal(code.shape).astype(code.dtype)
+    unit = 1 if relative_to is None else relative_to.astype(code.dtype)
+    shape = (len(images), *images.shape)
+
+    def decoded(z: np.ndarray) -> np.ndarray:
+        return np.asarray(model.inverse_transform(z)).reshape(shape)
+
+    rows = {"original": images.floats().reshape(shape), "reconstruction": decoded(code)}
+    times = "" if relative_to is None else " × spread"
+    return rows | {f"code + {level:g}{times}": decoded(code + level * unit * noise) for level in levels}
+
+
+def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dict[str, np.ndarray]:
+    """From the first image to the second in equal steps: "pixels" blends the images, each model decodes blended codes.
+
+    images: two. Each entry is (steps, c, h, w); the decoder reads the code alone.
+    """
+    require(len(images) == 2, "the number of images to interpolate between", "2", len(images))
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+
+    def blend(pair: np.ndarray) -> np.ndarray:
+        return (1 - share) * pair[:1] + share * pair[1:]
+
+    rows = {"pixels": blend(images.floats())}
+    for name, model in models.items():
+        rows[name] = np.asarray(model.inverse_transform(blend(encode(model, images))))
+    return {name: row.reshape(steps, *images.shape) for name, row in rows.items()}
+
+
+def nearest(models: dict[str, Any], images: Images, among: Images) -> dict[str, np.ndarray]:
+    """For each image the one of `among` that is nearest by Euclidean distance: in pixels, and in each model's code."""
+    shape = (len(images), *images.shape)
+    rows = {"original": images.floats().reshape(shape)}
+    coders: dict[str, Any] = {"nearest in pixels": None}
+    coders |= {f"nearest for {name}": model for name, model in models.items()}
+    for name, model in coders.items():
+        found = among.take(_nearest(model, images, among))
+        rows[name] = found.floats().reshape(shape)
+    return rows
+
+
+def _nearest(model: Any, images: Images, among: Images) -> np.ndarray:
+    """Positions in `among`, (n,). Chunk by chunk: no float copy of the set is made."""
+
+    def code(x: np.ndarray) -> np.ndarray:
+        return (x if model is None else np.asarray(model.transform(x))).astype(np.float64)
+
+    wanted = code(images.floats())
+    best, where = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
+    for which in chunks(len(among)):
+        other = code(among.floats(which))
+        distances = (other**2).sum(axis=1) - 2 * wanted @ other.T  # |a - b|² without the |a|² that all share
+        nearer = distances.min(axis=1) < best
+        where[nearer] = which.start + distances.argmin(axis=1)[nearer]
+        best = np.minimum(best, distances.min(axis=1))
+    return where

@@ -11,7 +11,7 @@ import pytest
 
 import isthmus
 from isthmus.cli import run_command
-from isthmus.studies.study import catalog, parse_study
+from isthmus.studies.reading import catalog, parse_study
 
 TINY = """
 title = "tiny"

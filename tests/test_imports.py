@@ -23,7 +23,7 @@ STAGES = (
     {"training"},
     {"solvers"},
     {"estimators"},
-    {"persistence", "probe"},
+    {"collapse", "persistence", "probe"},
     {"studies"},
     {"report", "console"},
     {"cli"},

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,27 @@ import pytest
 
 from isthmus import parts
 from isthmus.errors import RequestError
-from isthmus.parts import BCE, L1, MSE, ROLES, Dense, GaussianNoise, Projection, Training
+from isthmus.parts import (
+    BCE,
+    CORRUPTIONS,
+    KL,
+    L1,
+    MSE,
+    PENALTIES,
+    ROLES,
+    Dense,
+    GaussianNoise,
+    Masking,
+    Occlusion,
+    Poisson,
+    Projection,
+    SaltAndPepper,
+    Sequence,
+    Training,
+    contradiction,
+    doubt,
+    from_table,
+)
 
 NAN, INF = float("nan"), float("inf")
 EXAMPLES = [
@@ -20,9 +41,19 @@ EXAMPLES = [
     GaussianNoise(0.3),
     GaussianNoise(0.5, clip=True),
     GaussianNoise(1, relative=True),
+    SaltAndPepper(0),
+    SaltAndPepper(1),
+    Masking(0.25),
+    Occlusion(3),
+    Occlusion(4.0, value=-1, image_shape=(3, 32, 32)),
+    Poisson(30),
+    Sequence([Poisson(0.5)]),
+    Sequence((GaussianNoise(0.3, clip=True), Occlusion(2, image_shape=[1, 8, 8]), Masking(0.2))),
     L1(1e-5),
     L1(0, per="element"),
-    L1(2.5, per="batch"),
+    L1(2.5, per="batch", warmup=0.5),
+    KL(1e-3),
+    KL(0, 0.5, per="element", warmup=3),
     MSE(),
     MSE(0.5),
     BCE(weight=3),
@@ -46,8 +77,8 @@ def test_repr_is_the_code_that_builds_it(part):
 @every_part
 def test_a_table_reads_back_as_the_same_part(part):
     table = part.table()
-    assert table.pop("kind") == part.kind
-    assert type(part)(**table) == part
+    assert table["kind"] == part.kind
+    assert from_table({part.kind: type(part)} | CORRUPTIONS, json.loads(json.dumps(table))) == part
 
 
 @every_part
@@ -71,6 +102,8 @@ def test_equal_means_equal_fields():
     assert Dense(bottleneck=3) == Dense(bottleneck=3) != Dense(bottleneck=4)
     assert Dense(hidden=[16, 8]) == Dense(hidden=(16, 8))
     assert MSE(2.0) != BCE(2.0)
+    assert SaltAndPepper(0.5) != Masking(0.5)
+    assert Sequence([Masking(0.5), Poisson(3)]) == Sequence((Masking(0.5), Poisson(3))) != Sequence([Poisson(3)])
 
 
 NOT_POSITIVE = [0, -1, NAN, INF, "1", None, True]
@@ -78,7 +111,15 @@ NOT_A_SIZE = [-0.3, NAN, INF, "0.3", None, True]
 NOT_A_COUNT = [0, -3, 2.0, NAN, "8", None, True]
 WRONG = [
     *[(GaussianNoise, "sigma", value) for value in NOT_A_SIZE],
-    *[(L1, "weight", value) for value in NOT_A_SIZE],
+    *[(part, "fraction", value) for part in (SaltAndPepper, Masking) for value in (*NOT_A_SIZE, 1.01)],
+    *[(Occlusion, "size", value) for value in (0, -3, 2.5, NAN, INF, "8", None, True)],
+    *[(Occlusion, "value", value) for value in (NAN, INF, "0", None, True)],
+    *[(Occlusion, "image_shape", value) for value in (28, "1x2", (28, 28), (1, 1, 28, 28))],
+    *[(Poisson, "peak", value) for value in NOT_POSITIVE],
+    *[(Sequence, "parts", value) for value in ((), [], Masking(0.1), "masking", None)],
+    *[(part, name, value) for part in (L1, KL) for name in ("weight", "warmup") for value in NOT_A_SIZE],
+    *[(KL, "target", value) for value in (0, 1, -0.1, 1.5, NAN, "0.1", None, True)],
+    (KL, "per", "batch"),
     *[(MSE, "weight", value) for value in NOT_POSITIVE],
     *[(BCE, "weight", value) for value in NOT_POSITIVE],
     *[(Dense, "bottleneck", value) for value in NOT_A_COUNT],
@@ -97,7 +138,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("part", "name", "value"), WRONG)
 def test_a_wrong_value_is_named_with_its_rule(part, name, value):
-    needed = {"sigma": 1.0} if part is GaussianNoise else {"n_components": 2} if part is Projection else {}
+    required = {GaussianNoise: {"sigma": 1.0}, Occlusion: {"size": 2}, KL: {"weight": 1}, L1: {"weight": 1}}
+    needed = {Projection: {"n_components": 2}, **required}.get(part, {})
     with pytest.raises(RequestError) as caught:
         part(**{**needed, name: value})
     sentence = str(caught.value)
@@ -113,6 +155,18 @@ def test_each_width_is_checked(name, width):
         Dense(**{name: (16, width)})
 
 
+@pytest.mark.parametrize("length", [0, -1, 2.5, "8", None])
+def test_each_number_of_a_shape_is_checked(length):
+    with pytest.raises(RequestError, match=rf"each number in image_shape must be an integer .*, got {length!r}"):
+        Occlusion(2, image_shape=(1, length, 8))
+
+
+@pytest.mark.parametrize("wrong", [0.5, "masking", None, L1(1), Masking, Sequence((Masking(0.1),))])
+def test_a_sequence_holds_corruptions_that_are_none(wrong):
+    with pytest.raises(RequestError, match="each of parts must be a corruption other than a sequence, got "):
+        Sequence((Masking(0.1), wrong))
+
+
 @pytest.mark.parametrize(
     ("build", "hint"),
     [
@@ -120,6 +174,7 @@ def test_each_width_is_checked(name, width):
         (lambda: Dense(code_activation="tahn"), 'unknown code activation "tahn".*Did you mean "tanh"'),
         (lambda: Dense(output="sigmod"), 'unknown output activation "sigmod".*Did you mean "sigmoid"'),
         (lambda: L1(1, per="samples"), 'unknown value of "per" "samples".*Did you mean "sample"'),
+        (lambda: KL(1, per="samples"), 'unknown value of "per" "samples"; known: element, sample.*"sample"'),
         (lambda: Training(optimizer="Adam"), 'unknown optimizer "Adam".*Did you mean "adam"'),
         (lambda: Training(schedule="onecycle"), 'unknown schedule "onecycle".*Did you mean "one-cycle"'),
         (lambda: Training(precision="float16"), 'unknown precision "float16"; known: auto, bfloat16, float32'),
@@ -139,6 +194,18 @@ def test_numbers_from_numpy_become_plain():
     assert repr(L1(np.float64(0.5))) == "L1(weight=0.5)"
     assert GaussianNoise(np.float32(0.25)) == GaussianNoise(0.25)
     assert Training(shuffle=np.bool_(False)).shuffle is False
+    assert (
+        repr(Occlusion(np.float64(3), image_shape=np.array([1, 8, 8]).tolist()))
+        == "Occlusion(size=3, image_shape=(1, 8, 8))"
+    )
+    assert type(Occlusion(np.float32(4.0), image_shape=[np.int64(1), 8, 8]).image_shape[0]) is int
+
+
+def test_a_size_is_whole_and_kept_as_an_integer():
+    part = Occlusion(4.0)
+    assert part == Occlusion(4)
+    assert type(part.size) is int
+    assert repr(part) == "Occlusion(size=4)"
 
 
 @pytest.mark.parametrize(
@@ -147,10 +214,108 @@ def test_numbers_from_numpy_become_plain():
         (GaussianNoise(0.3, clip=True), "gaussian(0.3)"),
         (GaussianNoise(0.3), "gaussian(0.3,clip=false)"),
         (GaussianNoise(0.3**0.5, relative=True), "gaussian(0.547723,relative=true)"),
+        (SaltAndPepper(0.1), "salt-and-pepper(0.1)"),
+        (Masking(1), "masking(1)"),
+        (Occlusion(8.0), "occlusion(8)"),
+        (Occlusion(8, value=0.5), "occlusion(8,value=0.5)"),
+        (Occlusion(8, -1, (3, 32, 32)), "occlusion(8,value=-1,image_shape=3x32x32)"),
+        (Poisson(1e4 / 3), "poisson(3333.33)"),
+        (Sequence((GaussianNoise(0.3, clip=True), Masking(0.2))), "gaussian(0.3)+masking(0.2)"),
+        (Sequence((Poisson(10),)), "poisson(10)"),
     ],
 )
 def test_labels_of_corruptions_are_designs(part, label):
     assert part.label == label
+
+
+def test_labels_tell_the_examples_apart():
+    corruptions = [part for part in EXAMPLES if isinstance(part, tuple(CORRUPTIONS.values()))]
+    assert len({part.label for part in corruptions}) == len(corruptions)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS.values())
+def test_a_level_is_the_one_field_that_must_be_given(kind):
+    required = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+    assert required == [getattr(kind, "level", "parts")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"kind": "gausian", "sigma": 1},
+        {"kind": ["gaussian"]},
+        {"kind": "gaussian"},
+        {"kind": "gaussian", "sigma": -1},
+        {"kind": "gaussian", "sigma": 1, "more": 1},
+        {"kind": "sequence"},
+        {"kind": "sequence", "parts": 3},
+        {"kind": "sequence", "parts": ["masking"]},
+        {"kind": "sequence", "parts": []},
+        {"kind": "sequence", "parts": [{"kind": "sequence", "parts": [{"kind": "masking", "fraction": 0.1}]}]},
+    ],
+)
+def test_another_table_is_no_part(table):
+    before = copy.deepcopy(table)
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        from_table(CORRUPTIONS, table)
+    assert table == before
+
+
+# --- what no part can know alone ---
+
+
+def test_what_goes_together_has_no_contradiction():
+    sigmoid = Dense(activation="sigmoid")
+    for network, penalty, loss in [
+        (Dense(), None, None),
+        (Dense(), L1(1), MSE()),
+        (Dense(output="sigmoid"), L1(1), BCE()),
+        (sigmoid, KL(1), MSE()),
+        (Dense(code_activation="sigmoid", output="sigmoid"), KL(1), BCE()),
+    ]:
+        assert contradiction(network, penalty, loss) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "penalty", "loss", "sentence"),
+    [
+        (
+            Dense(bottleneck=4),
+            None,
+            BCE(),
+            'loss "bce" needs output="sigmoid", got output="linear" in Dense(bottleneck=4)',
+        ),
+        (Dense(activation="sigmoid"), KL(1), BCE(), 'loss "bce" needs output="sigmoid", got output="linear"'),
+        (Dense(), KL(1), MSE(), 'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "relu" in '),
+        (Dense(activation="sigmoid", code_activation="tanh"), KL(1), None, 'code_activation="sigmoid", got "tanh"'),
+    ],
+)
+def test_a_contradiction_is_a_sentence(network, penalty, loss, sentence):
+    found = contradiction(network, penalty, loss)
+    assert sentence in found
+    assert "\n" not in found
+
+
+def test_l1_on_a_code_that_is_never_zero_is_doubted():
+    assert doubt(Dense(code_activation="linear"), L1(1e-3)) == (
+        'L1 makes this code small but never exactly zero, for its activation is "linear"; '
+        'with code_activation="relu" units can be off'
+    )
+    assert '"tanh"' in doubt(Dense(activation="tanh"), L1(1e-3))
+    for network, penalty in [
+        (Dense(), L1(1e-3)),
+        (Dense(activation="tanh", code_activation="relu"), L1(1e-3)),
+        (Dense(code_activation="linear"), None),
+        (Dense(code_activation="linear"), L1(0)),
+        (Dense(activation="sigmoid"), KL(1)),
+    ]:
+        assert doubt(network, penalty) is None
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values())
+def test_every_penalty_has_what_the_loop_asks_for(penalty):
+    assert (penalty(0.5).weight, penalty(0.5).per, penalty(0.5).warmup) == (0.5, "sample", 0)
 
 
 def test_importing_parts_imports_no_library():

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from isthmus import BCE, L1, Autoencoder, Dense, GaussianNoise, load, save
+from isthmus import BCE, L1, Autoencoder, Dense, GaussianNoise, Masking, Occlusion, Sequence, load, save
 from isthmus.errors import DataError, RequestError
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "model.safetensors", "history.jsonl"
@@ -79,6 +79,12 @@ def test_images_and_all_kinds_of_arguments_come_back(images, tmp_path):
     assert again.random_state is None, "a generator cannot be written down; its seed is"
     assert again.seed_ == model.seed_
     assert json.loads((tmp_path / "m" / CONFIG).read_text())["extra"] == {"study": "none"}
+
+
+def test_a_sequence_of_corruptions_comes_back(x, tmp_path):
+    corruption = Sequence((Occlusion(2, value=0.5, image_shape=(1, 4, 4)), GaussianNoise(0.1, clip=True), Masking(0.2)))
+    save(Autoencoder(Dense(bottleneck=3), corruption=corruption, epochs=1).fit(x), tmp_path / "m")
+    assert load(tmp_path / "m").corruption == corruption
 
 
 @pytest.mark.parametrize("whiten", [False, True])

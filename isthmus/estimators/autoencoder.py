@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,12 +14,13 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
-from isthmus.errors import RequestError, require, unknown
-from isthmus.networks import build
+from isthmus.errors import DoubtWarning, RequestError, require, unknown
+from isthmus.networks import Network, build
 from isthmus.objective import Objective
-from isthmus.parts import BCE, LOSSES, ROLES, Dense, Part, Training
+from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction, doubt
 from isthmus.rng import generator, numpy_generator, seed_from
 from isthmus.training.hardware import resolve_device, resolve_precision
 from isthmus.training.history import Epoch, History
@@ -32,7 +34,7 @@ _DEFAULTS: dict[str, Part] = {"network": Dense()}
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
-    The variants are composed: a `network` part (`Dense`), a `corruption` of the input makes it denoising
+    The variants are composed: a `network` part (`Dense`, `Conv`), a `corruption` of the input makes it denoising
     (Vincent, Larochelle, Bengio, Manzagol 2008), a `penalty` on the code makes it sparse.
 
     Parameters
@@ -152,8 +154,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
         training = Training(**fields)
-        if isinstance(parts["loss"], BCE) and getattr(parts["network"], "output", None) != "sigmoid":
-            raise RequestError(f'loss "bce" needs output="sigmoid", got {parts["network"]!r}')
+        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
+            raise RequestError(wrong)
         return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
 
     # --- fitting ---
@@ -175,6 +177,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             del self.network_  # from here on the former fit is gone: a fit that fails leaves none, not half of each
         X, image_shape = self._samples(X, reset=True)
         self.image_shape_ = image_shape  # validation is held against this shape, not a former fit's
+        known_shape = image_shape or getattr(network_part, "image_shape", None)
+        if corruption is not None:
+            check_corruption(corruption, self.n_features_in_, known_shape)
+        if said := doubt(network_part, objective.penalty):
+            warnings.warn(said, DoubtWarning, stacklevel=3)
         held_out = None if validation is None else self._samples(validation, reset=False)[0]
         if held_out is None and training.validation_fraction is not None:
             X, held_out = _hold_out(X, training.validation_fraction, seed)
@@ -187,13 +194,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         precision = resolve_precision(training.precision, device)
         pixels = Pixels(X, device)
         validation_pixels = None if held_out is None else Pixels(held_out, device)
-        network = build(network_part, pixels.n_features, generator(seed, "init")).to(device)
+        network = build(network_part, pixels.n_features, generator(seed, "init"), image_shape).to(device)
         history, best, best_weights = History(), np.inf, None
         loss_only = Objective(objective.loss)
-        rows = train(network, pixels, objective, training, corruption=corruption, precision=precision, seed=seed)
+        given = {"corruption": corruption, "seed": seed, "image_shape": known_shape}
+        rows = train(network, pixels, objective, training, precision=precision, **given)
         for row in rows:
             if validation_pixels is not None:
-                loss = mean_loss(network, validation_pixels, loss_only, corruption=corruption, seed=seed)
+                loss = mean_loss(network, validation_pixels, loss_only, **given)
                 row = dataclasses.replace(row, validation_loss=loss)
             history.epochs.append(row)
             if self.verbose:
@@ -213,14 +221,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _fitted(
         self,
-        network: torch.nn.Module,
+        network: Network,
         history: History,
         image_shape: tuple[int, int, int] | None,
         seed: int,
         precision: str,
     ) -> None:
         self.network_, self.history_, self.image_shape_, self.seed_ = network, history, image_shape, seed
-        self.n_features_in_: int = network.n_features  # type: ignore[assignment]
+        self.n_features_in_ = network.n_features
         self.device_, self.precision_ = next(network.parameters()).device.type, precision
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
 
@@ -244,7 +252,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._shaped(self._apply(code, lambda network, z: network.decode(z)))
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """x_hat for each sample; the same as `inverse_transform(transform(X))`."""
+        """x_hat for each sample; the same as `inverse_transform(transform(X))`.
+
+        But for a `Conv` that unpools: here its decoder sees the encoder's switches, there it has the code alone.
+        """
         check_is_fitted(self)
         X, shape = self._samples(X, reset=False)
         x_hat = self._apply(X, lambda network, x: network(x)[0])
@@ -312,7 +323,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.network_.code_size)  # type: ignore[arg-type]
+        return self.network_.code_size
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -26,6 +26,19 @@ def reconstruct(model: Any, x: np.ndarray) -> np.ndarray:
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
 
 
+def reconstruct_code_only(model: Any, x: np.ndarray) -> np.ndarray | None:
+    """x_hat from the code alone, for an autoencoder whose decoder otherwise sees more; None for any other model."""
+    if not isinstance(model, Autoencoder) or model.network_.n_switches == 0:
+        return None
+    return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
+
+
+def has_code(model: Any) -> bool:
+    """Whether a model has a code of its own: the identity has none."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    return isinstance(last, Autoencoder | PCA)
+
+
 def encode(model: Any, images: Images) -> np.ndarray:
     """The codes of all images, (n, code_size)."""
     return np.concatenate([model.transform(images.floats(which)) for which in chunks(len(images))])
@@ -41,9 +54,9 @@ def n_parameters(model: Any) -> int:
 
 
 def code_size(model: Any, n_features: int) -> int:
-    """Numbers in the code of one sample."""
+    """Numbers that are kept of one sample: its code, and the switches that an unpooling decoder sees beside it."""
     if isinstance(model, Pipeline):
         return code_size(model.steps[-1][1], n_features)
     if isinstance(model, Autoencoder):
-        return int(model.network_.code_size)  # type: ignore[arg-type]
+        return model.network_.code_size + model.network_.n_switches
     return int(model.n_components_) if isinstance(model, PCA) else n_features

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
-from isthmus.parts import Dense, Part
+from isthmus.networks.network import Network
+from isthmus.parts import Conv, Dense, Part
 
-_BUILDS = {Dense: DenseNetwork}
+_BUILDS: dict[type[Part], type[Any]] = {Conv: ConvNetwork, Dense: DenseNetwork}
 
 
-def build(part: Part, n_features: int, generator: torch.Generator) -> DenseNetwork:
-    """The module for a network part, on the CPU, with weights drawn from `generator`."""
-    return _BUILDS[type(part)](part, n_features, generator)  # type: ignore[index, arg-type]
+def build(
+    part: Part, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
+) -> Network:
+    """The module for a network part, on the CPU, with weights drawn from `generator`.
+
+    image_shape: (channels, height, width), if the samples have one. Raises RequestError if the part needs another.
+    """
+    return _BUILDS[type(part)](part, n_features, generator, image_shape)
+
+
+__all__ = ["Network", "build"]

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
+from isthmus.networks.network import Network
 from isthmus.parts import Dense
-
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "gelu": functional.gelu,
-    "leakyrelu": functional.leaky_relu,  # slope 0.01
-    "linear": lambda z: z,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "silu": functional.silu,
-    "tanh": torch.tanh,
-}
-# The same in place, for those whose derivative needs their output alone.
-_IN_PLACE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "leakyrelu": functional.leaky_relu_,
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid_,
-    "tanh": torch.tanh_,
-}
-# (gradient at the output y, y, the input z) → gradient at z. Where z was overwritten by y, both are y.
-_BACKWARD: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "gelu": lambda grad, y, z: torch.ops.aten.gelu_backward(grad, z),
-    "leakyrelu": lambda grad, y, z: torch.ops.aten.leaky_relu_backward(grad, y, 0.01, True),
-    "linear": lambda grad, y, z: grad,
-    "relu": lambda grad, y, z: torch.ops.aten.threshold_backward(grad, y, 0),
-    "sigmoid": lambda grad, y, z: torch.ops.aten.sigmoid_backward(grad, y),
-    "silu": lambda grad, y, z: torch.ops.aten.silu_backward(grad, z),
-    "tanh": lambda grad, y, z: torch.ops.aten.tanh_backward(grad, y),
-}
 
 # What the backward pass needs of one layer: its input, its weight as it was multiplied, z and y.
 Tape = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
@@ -71,7 +44,7 @@ class Chain(nn.Module):
         for layer, activation in zip(self.layers, self.activations, strict=True):
             function = ACTIVATIONS[activation]
             if not torch.is_grad_enabled():  # autograd may need what is before an activation; nobody else does
-                function = _IN_PLACE.get(activation, function)
+                function = IN_PLACE.get(activation, function)
             x = function(layer(x))
         return x
 
@@ -81,7 +54,7 @@ class Chain(nn.Module):
         for layer, activation in zip(self.layers, self.activations, strict=True):
             weight = layer.weight.to(x.dtype)
             z = torch.addmm(layer.bias.to(x.dtype), x, weight.t())
-            y = _IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
+            y = IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
             tape.append((x, weight, z, y))
             x = y
         return x, tape
@@ -93,7 +66,7 @@ class Chain(nn.Module):
         """
         steps = list(zip(self.layers, self.activations, tape, strict=True))
         for i, (layer, activation, (x, weight, z, y)) in reversed(list(enumerate(steps))):
-            grad = _BACKWARD[activation](grad.to(x.dtype), y, z)
+            grad = BACKWARD[activation](grad.to(x.dtype), y, z)
             if x.dtype == layer.weight.dtype:
                 torch.mm(grad.t(), x, out=layer.weight.grad)
             else:
@@ -104,14 +77,17 @@ class Chain(nn.Module):
         return grad
 
 
-class DenseNetwork(nn.Module):
+class DenseNetwork(Network):
     """The module that a `Dense` part describes."""
 
-    def __init__(self, part: Dense, n_features: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, part: Dense, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
+    ) -> None:
         super().__init__()
         code = part.activation if part.code_activation is None else part.code_activation
         down, up = part.widths(n_features)
         self.n_features, self.code_size = n_features, part.bottleneck
+        self.multiplications = part.multiplications(n_features, None)
         self.encoder = Chain(down, (*[part.activation] * (len(down) - 2), code), generator)
         self.decoder = Chain(up, (*[part.activation] * (len(up) - 2), part.output), generator)
 
@@ -122,11 +98,6 @@ class DenseNetwork(nn.Module):
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): reads the code alone."""
         return self.decoder(code)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code)."""
-        code = self.encode(x)
-        return self.decode(code), code
 
     def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
         """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""

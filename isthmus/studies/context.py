@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ import torch
 
 from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
-from isthmus.errors import DataError, RequestError
+from isthmus.errors import DataError
 from isthmus.parts import Dense
 from isthmus.studies.measure import pixel_means
-from isthmus.studies.study import Model, Study, matches
+from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
+
+Shape = tuple[int, int, int]  # (channels, height, width)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Context:
     dataset: Dataset
     splits: dict[str, Images]
     device: torch.device
+    others: dict[str, Images] = field(default_factory=dict)  # test images of the data sets that figures show
     fitted: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     @property
@@ -92,22 +95,21 @@ class Context:
         training = model.training
         if training is None:
             return self.request.threads
-        return step_threads(self._weights(model), training.batch_size, self.request.threads, self.device)
+        return step_threads(self._multiplications(model), training.batch_size, self.request.threads, self.device)
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""
         return resolve_precision(model.training.precision, self.device) if model.training else "float32"
 
-    def _weights(self, model: Model) -> int:
-        network = model.arguments.get("network", Dense())
-        widths = network.widths(n_inputs(self.study, model, self.splits["train"].n_features))
-        return sum(a * b for chain in widths for a, b in pairwise(chain))
+    def _multiplications(self, model: Model) -> int:
+        n, shape = inputs(self.study, model, self.splits["train"].shape)
+        return network_of(model).multiplications(n, shape)
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
-        """What is to be done for one model; the work is 6 operations for each weight, sample and epoch."""
+        """What is to be done for one model; the work is 6 operations for each product, sample and epoch."""
         n, training = len(self.splits[self.fit_split(model)]), model.training
         n_features = self.splits["train"].n_features
-        operations = 6 * self._weights(model) * training.epochs if training else 2 * n_features**2
+        operations = 6 * self._multiplications(model) * training.epochs if training else 2 * n_features**2
         return {
             "model": model.name,
             "seed": seed,
@@ -167,47 +169,24 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
     return splits
 
 
-def check_sizes(study: Study, splits: dict[str, Images], models: tuple[Model, ...]) -> None:
-    """What a study alone cannot know. Raises RequestError for components and positions that there are too few of."""
-    for model in models:
-        if model.estimator != "pca":
-            continue
-        images = splits["all" if study.pools(model) else "train"]
-        n_features = n_inputs(study, model, images.n_features)
-        limit, asked = min(len(images), n_features), model.arguments["n_components"]
-        if asked > limit:
-            raise RequestError(
-                f'{study.name}, model "{model.name}": n_components must be at most {limit} '
-                f"({len(images):,} samples of {n_features} numbers), got {asked}"
-            )
-    for figure in study.figures:
-        n = len(splits[figure.split])
-        if figure.kind == "scatter":
-            (model,) = (m for m in study.models if matches(m, figure.models))
-            width = code_width(study, model, splits["train"].n_features)
-            if width < 2:
-                raise RequestError(
-                    f'{study.name}, figure "{figure.name}": a scatter needs codes of at least 2 numbers, '
-                    f'got {width} of "{model.name}"'
-                )
-        elif max(figure.images) >= n:
-            raise RequestError(
-                f'{study.name}, figure "{figure.name}": images must be below {n}, the size of split '
-                f'"{figure.split}", got {max(figure.images)}'
-            )
+def network_of(model: Model) -> Any:
+    """The network part of an autoencoder."""
+    return model.arguments.get("network", Dense())
 
 
-def n_inputs(study: Study, model: Model, n_features: int) -> int:
-    """Numbers that go into a model: an image's, or the code's of the model that it is of."""
-    return code_width(study, study.model(model.of), n_features) if model.of else n_features
+def inputs(study: Study, model: Model, shape: Shape) -> tuple[int, Shape | None]:
+    """Numbers that go into a model, an image's or the code's of the model that it is of; and an image's shape."""
+    if model.of:
+        return code_width(study, study.model(model.of), shape), None
+    return math.prod(shape), shape
 
 
-def code_width(study: Study, model: Model, n_features: int) -> int:
+def code_width(study: Study, model: Model, shape: Shape) -> int:
     """Numbers in the code of a model that is not fitted yet."""
     match model.estimator:
         case "pca":
             return model.arguments["n_components"]
         case "identity":
-            return n_inputs(study, model, n_features)
+            return inputs(study, model, shape)[0]
         case _:
-            return model.arguments.get("network", Dense()).bottleneck
+            return network_of(model).code_width(*inputs(study, model, shape))

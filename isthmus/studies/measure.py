@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,62 @@ import torch
 from isthmus import metrics
 from isthmus.corruption import corrupt
 from isthmus.data.images import Images
-from isthmus.estimators.common import chunks, reconstruct
-from isthmus.metrics import Estimate
+from isthmus.estimators.common import CHUNK, chunks, has_code, reconstruct, reconstruct_code_only
+from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part
 from isthmus.rng import generator
+from isthmus.studies.study import CODE_METRICS, PUBLISHED_SSE
 
 # Test noise is drawn on the CPU from this seed: the same for every model, device and training seed.
 TEST_NOISE_SEED = 0
+GREY_LEVELS = 255
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """The estimates by metric (a metric that is not defined for these images is missing), and the time it took."""
+    """What was found on one set of images under one corruption.
+
+    estimates: by metric; a metric that is not defined for these images or this model is missing. variation: of the
+    reconstructions, as a share of the images' own; None where they do not vary. seconds: of reconstruction alone.
+    """
 
     estimates: dict[str, Estimate]
-    seconds: float  # of reconstruction alone
+    variation: float | None
+    seconds: float
 
 
-def corrupted(images: Images, part: Part, number: int, which: slice) -> np.ndarray:
-    """Chunk `number` of the images, corrupted: the same floats whoever asks, for each chunk has its own stream."""
-    x = torch.from_numpy(images.floats(which))
-    return corrupt(part, x, generator(TEST_NOISE_SEED, "noise", number)).numpy()
+@dataclass
+class _Sums:
+    """What is gathered from chunk to chunk: values per sample by metric, and what is over all of them."""
+
+    values: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    units_on: list[np.ndarray] = field(default_factory=list)  # of each chunk, which units were on for an image
+    images: Variation = field(default_factory=Variation)
+    own: Variation = field(default_factory=Variation)
+    seconds: float = 0.0
+
+    def add(self, metric: str, values: np.ndarray | None) -> None:
+        if values is not None:
+            self.values.setdefault(metric, []).append(values)
+
+
+def corrupted(images: Images, part: Part, number: int, which: slice, scale: float = 1) -> np.ndarray:
+    """Chunk `number` of the images, corrupted: the same floats whoever asks, for each chunk has its own stream.
+
+    scale: the images are multiplied by it first, and the corruption is in these units.
+    """
+    x = torch.from_numpy(images.floats(which) * np.float32(scale))
+    return corrupt(part, x, generator(TEST_NOISE_SEED, "noise", number), images.shape).numpy()
+
+
+def corrupted_at(images: Images, part: Part, positions: tuple[int, ...], scale: float = 1) -> np.ndarray:
+    """The images at these positions with the very noise under which they are measured, (n, n_features)."""
+    rows = []
+    for position in positions:
+        number, within = divmod(position, CHUNK)
+        which = slice(number * CHUNK, min((number + 1) * CHUNK, len(images)))
+        rows.append(corrupted(images, part, number, which, scale)[within])
+    return np.stack(rows)
 
 
 def pixel_means(images: Images) -> np.ndarray:
@@ -46,25 +81,61 @@ def pixel_means(images: Images) -> np.ndarray:
 def measure(
     model: Any, images: Images, wanted: tuple[str, ...], baseline: np.ndarray, corruption: Part | None = None
 ) -> Measured:
-    """Compare each clean image with the reconstruction of it, or of its corrupted version."""
-    errors, baseline_errors, similarities, seconds = [], [], [], 0.0
+    """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes."""
+    sums = _Sums()
+    with_code = has_code(model) and not set(wanted).isdisjoint(CODE_METRICS)
     for number, which in enumerate(chunks(len(images))):
         x = images.floats(which)
         x_in = x if corruption is None else corrupted(images, corruption, number, which)
         start = time.perf_counter()
         x_hat = reconstruct(model, x_in)
-        seconds += time.perf_counter() - start
-        errors.append(metrics.squared_error(x, x_hat))
+        sums.seconds += time.perf_counter() - start
+        sums.images.add(x)
+        sums.own.add(x_hat)
+        sums.add("mse", metrics.squared_error(x, x_hat))
         if "explained_variance" in wanted:
-            baseline_errors.append(metrics.squared_error(x, np.broadcast_to(baseline, x.shape)))
+            sums.add("baseline", metrics.squared_error(x, np.broadcast_to(baseline, x.shape)))
         if "ssim" in wanted:
             shape = (-1, *images.shape)
-            similarities.append(metrics.ssim(x.reshape(shape), x_hat.reshape(shape)))
-    error = np.concatenate(errors)
-    estimates = {"mse": metrics.mean_of(error), "psnr": metrics.mean_psnr(error)}
-    if "explained_variance" in wanted:
-        estimates["explained_variance"] = metrics.explained_variance(error, np.concatenate(baseline_errors))
-    defined = [values for values in similarities if values is not None]
-    if defined:
-        estimates["ssim"] = metrics.mean_of(np.concatenate(defined))
-    return Measured({name: estimates[name] for name in wanted if name in estimates}, seconds)
+            sums.add("ssim", metrics.ssim(x.reshape(shape), x_hat.reshape(shape)))
+        if "mse_code_only" in wanted and (from_code := reconstruct_code_only(model, x_in)) is not None:
+            sums.add("mse_code_only", metrics.squared_error(x, from_code))
+        if with_code:
+            code = np.asarray(model.transform(x_in)).reshape(len(x), -1)
+            sums.add("mean_activation", metrics.mean_activation(code))
+            sums.add("l0", metrics.l0(code))
+            sums.units_on.append(metrics.active(code).any(axis=0))
+    share = sums.own.value / sums.images.value if sums.images.value else None
+    found = _estimates(sums)
+    return Measured({name: found[name] for name in wanted if name in found}, share, sums.seconds)
+
+
+def _estimates(sums: _Sums) -> dict[str, Estimate]:
+    values = {metric: np.concatenate(parts) for metric, parts in sums.values.items()}
+    baseline = values.pop("baseline", None)
+    estimates = {metric: metrics.mean_of(one) for metric, one in values.items()}
+    estimates["psnr"] = metrics.mean_psnr(values["mse"])
+    if baseline is not None:
+        estimates["explained_variance"] = metrics.explained_variance(values["mse"], baseline)
+    if sums.units_on:
+        dead = ~np.any(sums.units_on, axis=0)
+        estimates["dead_units"] = Estimate(float(dead.sum()), None, len(values["mse"]))
+    return estimates
+
+
+def per_image(
+    model: Any, images: Images, metric: str, positions: tuple[int, ...], corruption: Part | None = None
+) -> np.ndarray:
+    """One value for each of a few images, (n,): mse, mean_activation, l0, or the published sum of squared errors.
+
+    published_sse repeats what a notebook did: the model is shown grey levels from 0 to 255, with noise in the same
+    units, and the squared errors are summed over pixels; in units of [0, 1], which are 1/255.
+    """
+    scale = GREY_LEVELS if metric == PUBLISHED_SSE else 1
+    x = images.floats(np.array(positions)) * np.float32(scale)
+    x_in = x if corruption is None else corrupted_at(images, corruption, positions, scale)
+    if metric in ("mean_activation", "l0"):
+        compute = metrics.mean_activation if metric == "mean_activation" else metrics.l0
+        return compute(np.asarray(model.transform(x_in)).reshape(len(x), -1))
+    error = metrics.squared_error(x, reconstruct(model, x_in))
+    return error * images.n_features / scale**2 if metric == PUBLISHED_SSE else error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,58 +12,209 @@ from sklearn.pipeline import Pipeline
 from isthmus import probe
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import CHUNK
-from isthmus.studies.measure import corrupted
-from isthmus.studies.study import Figure
+from isthmus.files import atomic_file, remove
+from isthmus.parts import Corruption
+from isthmus.studies.context import Context
+from isthmus.studies.figure import Figure
+from isthmus.studies.fitting import available
+from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
+from isthmus.studies.results import Results
+
+Arrays = dict[str, np.ndarray]
+_NOT_DRAWN = ("labels", "positions", "usage", "trained")  # arrays that say something of those that are drawn
 
 
-def figure_arrays(figure: Figure, models: dict[str, Any], images: Images) -> dict[str, np.ndarray]:
-    """The named arrays of a figure, in the order in which they are drawn."""
-    match figure.kind:
-        case "curves":
-            return _curves(models)
-        case "filters":
-            return {name: probe.encoder_filters(model, images.shape) for name, model in models.items()}
-        case "scatter":
-            first = images.take(slice(0, figure.n))
-            (model,) = models.values()
-            return probe.code_scatter(model, first)
-        case "images":
-            return _with_labels(probe.reconstructions({}, images.take(np.array(figure.images))), figure, images)
-        case "reconstructions":
-            return _with_labels(probe.reconstructions(models, images.take(np.array(figure.images))), figure, images)
-        case "denoising":
-            x_in = _corrupted_at(figure, images)
-            return _with_labels(
-                probe.reconstructions(models, images.take(np.array(figure.images)), x_in), figure, images
-            )
-    raise AssertionError(figure.kind)
+def figure_arrays(figure: Figure, models: dict[str, Any], context: Context, results: Results) -> Arrays:
+    """The named arrays of a figure, in the order in which they are drawn.
+
+    models: the fitted ones that it shows, by name. "labels" and "positions" say which images they are.
+    """
+    return _DRAWN_FROM[figure.kind](figure, models, context, results)
 
 
-def _with_labels(rows: dict[str, np.ndarray], figure: Figure, images: Images) -> dict[str, np.ndarray]:
-    positions = np.array(figure.images)
-    labels = {} if images.labels is None else {"labels": images.labels[positions]}
-    return rows | labels | {"positions": positions}
+def _images(figure: Figure, context: Context) -> Images:
+    """The images that a figure shows: of its split, of another data set, or uniform noise."""
+    split = context.splits[figure.split]
+    if figure.source == "noise":
+        return probe.uniform_noise(len(figure.images), split.shape, TEST_NOISE_SEED)
+    return context.others.get(figure.source, split).take(np.array(figure.images))
 
 
-def _curves(models: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The loss of each epoch; and the validation loss, where there is one, as "<model> (validation)"."""
+def _with_labels(rows: Arrays, figure: Figure, images: Images) -> Arrays:
+    names = np.array(images.label_names) if images.label_names else None
+    labels = images.labels if names is None or images.labels is None else names[images.labels]
+    known = {} if labels is None else {"labels": labels}
+    return rows | known | {"positions": np.array(figure.images)}
+
+
+def _reconstructions(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    images = _images(figure, context)
+    return _with_labels(probe.reconstructions(models, images), figure, images)
+
+
+def _denoising(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    """The original, then for each level the noisy images and what each model makes of them."""
+    split, images = context.splits[figure.split], _images(figure, context)
+    rows: Arrays = {}
+    for level, part in zip(figure.levels or (0,), figure.corruptions(), strict=True):
+        seen = probe.reconstructions(models, images, corrupted_at(split, part, figure.images))
+        rows["original"] = seen.pop("original")
+        at = f" at {level:g}" if len(figure.levels) > 1 else ""
+        rows |= {f"{part.label if name == 'input' else name + at}": row for name, row in seen.items()}
+    return _with_labels(rows, figure, images)
+
+
+def _scatter(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    (model,) = models.values()
+    return probe.code_scatter(model, context.splits[figure.split].take(slice(0, figure.n or 2000)))
+
+
+def _curves(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    """The loss of each epoch or step; by epochs also the validation loss, where there is one, as "… (validation)"."""
     rows = {}
     for name, model in models.items():
         model = model[-1] if isinstance(model, Pipeline) else model
-        if isinstance(model, Autoencoder):
-            rows[name] = model.history_.losses
-            if np.isfinite(model.history_.validation_losses).all():
-                rows[f"{name} (validation)"] = model.history_.validation_losses
+        if not isinstance(model, Autoencoder):
+            continue
+        if figure.per == "step":
+            rows[name] = np.concatenate([row.step_losses for row in model.history_])
+            continue
+        rows[name] = model.history_.losses
+        if np.isfinite(model.history_.validation_losses).all():
+            rows[f"{name} (validation)"] = model.history_.validation_losses
     return rows
 
 
-def _corrupted_at(figure: Figure, images: Images) -> np.ndarray:
-    """The figure's images with the very noise under which they are measured, (n, n_features)."""
-    (part,) = figure.corruptions()
-    rows = []
-    for position in figure.images:
-        number, within = divmod(position, CHUNK)
-        which = slice(number * CHUNK, min((number + 1) * CHUNK, len(images)))
-        rows.append(corrupted(images, part, number, which)[within])
-    return np.stack(rows)
+def _filters(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    rows = {}
+    for name, model in models.items():
+        layers = probe.filters(model, context.splits["train"].shape, figure.side, figure.channel)
+        for layer, filters in layers.items():
+            chosen = filters[list(figure.units)] if figure.units else filters[: figure.n]
+            rows[", ".join(word for word in (name, layer) if word)] = chosen
+    return rows
+
+
+def _atoms(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    (model,) = models.values()
+    found = probe.atoms_by_usage(model, context.splits[figure.split], figure.n or 64)
+    return {next(iter(models)): found["atoms"], "usage": found["usage"], "positions": found["unit"]}
+
+
+def _usage(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    return {name: probe.usage(model, context.splits[figure.split]) for name, model in models.items()}
+
+
+def _activations(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    images = _images(figure, context)
+    rows = {"original": images.floats().reshape(-1, 1, *images.shape)}
+    for name, model in models.items():
+        for layer, maps in probe.activation_maps(model, images).items():
+            rows[", ".join(word for word in (name, layer) if word)] = maps
+    return _with_labels(rows, figure, images)
+
+
+def _latent_noise(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    (model,) = models.values()
+    spread = probe.code_spread(model, context.splits[figure.split]) if figure.relative else None
+    images = _images(figure, context)
+    rows = probe.latent_noise(model, images, figure.levels, relative_to=spread, seed=TEST_NOISE_SEED)
+    return _with_labels(rows, figure, images)
+
+
+def _interpolation(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    return probe.interpolation(models, _images(figure, context), figure.n or 9)
+
+
+def _nearest(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    images = _images(figure, context)
+    return _with_labels(probe.nearest(models, images, context.splits["train"]), figure, images)
+
+
+def _levels(figure: Figure, models: dict[str, Any], context: Context, results: Results) -> Arrays:
+    """For each model (n_levels, 4): level, value and its interval; "trained" is where it was trained, or NaN."""
+    measured = {(row.model, row.corruption): row for row in results.rows
+                if (row.seed, row.split, row.metric) == (results.seed, figure.split, figure.metric)}  # fmt: skip
+    at: list[tuple[float, Any]] = list(zip(figure.levels, figure.corruptions(), strict=True))
+    if getattr(at[0][1], "clean_level", None) == 0:
+        at.insert(0, (0.0, None))  # the images as they are
+    rows: Arrays = {}
+    trained = []
+    for name in models:
+        lines = []
+        for level, part in at:
+            row = measured.get((name, part.label if part else None))
+            if row is not None and row.value is not None:
+                lines.append((level, row.value, *(row.ci95 or (row.value, row.value))))
+        rows[name] = np.array(lines, float).reshape(-1, 4)
+        trained.append(_trained_at(context.study.model(name).arguments.get("corruption"), at[-1][1]))
+    return rows | {"trained": np.array(trained)}
+
+
+def _trained_at(own: Any, part: Any) -> float:
+    """The level of the corruption that a model was trained on, if it differs from `part` in its level alone; or NaN."""
+    if not isinstance(own, Corruption) or type(own) is not type(part):
+        return np.nan
+    level = {own.level: getattr(part, part.level)}
+    same = dataclasses.replace(own, **level) == part  # type: ignore[type-var]
+    return float(getattr(own, own.level)) if same else np.nan
+
+
+_DRAWN_FROM: dict[str, Callable[[Figure, dict[str, Any], Context, Results], Arrays]] = {
+    "activations": _activations,
+    "atoms": _atoms,
+    "curves": _curves,
+    "denoising": _denoising,
+    "filters": _filters,
+    "images": _reconstructions,
+    "interpolation": _interpolation,
+    "latent-noise": _latent_noise,
+    "levels": _levels,
+    "nearest": _nearest,
+    "reconstructions": _reconstructions,
+    "scatter": _scatter,
+    "usage": _usage,
+}
+
+
+def _origin(figure: Figure, context: Context) -> str:
+    """Where images that are not the study's come from."""
+    return f"The images: {context.others[figure.source].source}" if figure.source in context.others else ""
+
+
+def write_figures(context: Context, results: Results) -> list[dict[str, Any]]:
+    """Write each figure's arrays to figures/<name>.npz, and list what there is to draw."""
+    folder = context.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    listed = []
+    for figure in context.study.figures:
+        chosen = [name for name in context.study.named(figure.models) if available(context, name)]
+        if (figure.models and not chosen) or (figure.source not in ("", "noise", *context.others)):
+            continue
+        fitted = {name: context.fitted[name, context.study.seed] for name in chosen}
+        arrays: dict[str, Any] = dict(figure_arrays(figure, fitted, context, results))
+        with atomic_file(folder / f"{figure.name}.npz") as file:
+            np.savez(file, **arrays)
+        corruption = figure.corruptions()[0]
+        listed.append(
+            {
+                "name": figure.name,
+                "kind": figure.kind,
+                "title": figure.title,
+                "note": " ".join(filter(None, (figure.note, _origin(figure, context)))),
+                "section": figure.section,
+                "models": chosen,
+                "split": figure.split,
+                "corruption": corruption.label if corruption else None,
+                "levels": list(figure.levels),
+                "first_epoch": figure.first_epoch,
+                "per": figure.per,
+                "metric": figure.metric,
+                "rows": [name for name in arrays if name not in _NOT_DRAWN],
+            }
+        )
+    names = {facts["name"] for facts in listed}
+    for stale in folder.glob("*"):
+        if stale.stem not in names:
+            remove(stale)
+    return listed

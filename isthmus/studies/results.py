@@ -13,17 +13,16 @@ import numpy as np
 
 from isthmus.errors import DataError
 from isthmus.files import write_json
-from isthmus.metrics import Estimate
-from isthmus.studies.study import COUNTS, Reference
-from isthmus.training.history import History
+from isthmus.metrics import L0_THRESHOLD, Estimate
 
 SCHEMA = 1
 # What whoever reads results.json back relies on.
 _TABLES = {
-    "models": {"name", "label", "note", "fitted_on", "code"},
+    "models": {"name", "label", "note", "fitted_on", "code", "corruption", "doubt", "collapsed"},
     "timings": {"model", "seed", "phase", "seconds", "samples"},
-    "figures": {"name", "kind", "title", "note", "rows", "first_epoch", "corruption"},
-    "traps": {"what", "instead"},
+    "figures": {"name", "kind", "title", "note", "rows", "first_epoch", "corruption", "section", "per", "metric"},
+    "traps": {"what", "instead", "section"},
+    "sections": {"name", "title", "text", "models"},
 }
 RESULTS = "results.json"
 
@@ -67,6 +66,8 @@ class Results:
     plan: list[dict[str, Any]]
     models: list[dict[str, Any]]
     traps: list[dict[str, str]]
+    sections: list[dict[str, Any]] = field(default_factory=list)
+    l0_threshold: float = L0_THRESHOLD
     rows: list[Row] = field(default_factory=list)
     references: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
@@ -139,31 +140,6 @@ def over_seeds(rows: list[Row]) -> list[Row]:
                 group[0].n, len(group), sd)
         )  # fmt: skip
     return means
-
-
-def judge(reference: Reference, results: Results, history: History | None) -> dict[str, Any]:
-    """Published beside measured, of the study's own seed. agrees is null for what was not measured, or a quick run."""
-    published: Any = reference.value
-    measured: Any = None
-    if reference.metric == "loss":
-        published = list(reference.value)  # type: ignore[arg-type]
-        epochs = list(reference.epochs) or list(range(1, len(published) + 1))
-        if history is not None and len(history) >= max(epochs):
-            measured = [float(history.losses[epoch - 1]) for epoch in epochs]
-    else:
-        epochs = []
-        split = None if reference.metric in COUNTS else reference.split
-        measured = results.value(reference.model, reference.metric, split)
-    agrees = None
-    if measured is not None and not results.quick:
-        ours, theirs = np.atleast_1d(measured), np.atleast_1d(published)
-        margin = reference.atol if reference.rtol is None else reference.rtol * np.abs(theirs)
-        agrees = bool(np.all(np.abs(ours - theirs) <= margin))
-    table = {"id": reference.id, "published": published, "measured": measured, "agrees": agrees}
-    table |= {"rtol": reference.rtol} if reference.atol is None else {"atol": reference.atol}
-    table |= {"model": reference.model, "metric": reference.metric, "split": reference.split, "seed": results.seed}
-    table |= {"epochs": epochs} if epochs else {}
-    return table | ({"note": reference.note} if reference.note else {})
 
 
 def environment(device: str, threads: int, command: str) -> dict[str, Any]:

@@ -9,10 +9,18 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from isthmus.errors import RequestError, unknown
-from isthmus.parts import Part
+from isthmus.parts import Part, Sequence
 
 T = TypeVar("T")
-_WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false", dict: "a table"}
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list of tables",
+    Part: "a table",
+}
 
 
 def read_table(cls: type[T], table: Any, where: str) -> T:
@@ -44,8 +52,15 @@ def read_table(cls: type[T], table: Any, where: str) -> T:
 
 
 def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str) -> Any:
-    """The part that a table like {kind = "dense", ...} stands for; a bare word is its kind."""
+    """The part that a table like {kind = "dense", ...} stands for; a bare word is its kind, a bare list a sequence."""
+    return _read_part(role, kinds, table, where, f"{where}, {role}")
+
+
+def _read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str, inside: str) -> Any:
+    """where: what an error of the kind begins with; inside: what one of the other keys begins with."""
     fields = {"kind": table} if isinstance(table, str) else table
+    if isinstance(table, list | tuple) and Sequence.kind in kinds:
+        fields = {"kind": Sequence.kind, "parts": table}
     if not isinstance(fields, Mapping):
         raise RequestError(f'{where}: {role} must be a table like {{kind = "{min(kinds)}"}}, got {table!r}')
     if "kind" not in fields:
@@ -53,7 +68,11 @@ def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str
     kind = fields["kind"]
     if not isinstance(kind, str) or kind not in kinds:
         raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
-    return read_table(kinds[kind], {k: v for k, v in fields.items() if k != "kind"}, f"{where}, {role}")
+    values = {k: v for k, v in fields.items() if k != "kind"}
+    if kinds[kind] is Sequence and isinstance(values.get("parts"), list | tuple):
+        places = [(one, f"{inside}, part {i}") for i, one in enumerate(values["parts"], 1)]
+        values["parts"] = [_read_part(role, kinds, one, place, place) for one, place in places]
+    return read_table(kinds[kind], values, inside)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -90,12 +90,12 @@ def _in_every_worker(state: ctypes.Array[ctypes.c_uint32]) -> None:
 _ONE_THREAD_FLOP = 20e6
 
 
-def step_threads(n_weights: int, batch_size: int, available: int, device: torch.device) -> int:
-    """The threads that a step is worth: 1 for a small one on a CPU, else all.
+def step_threads(multiplications: int, batch_size: int, available: int, device: torch.device) -> int:
+    """The threads that a step is worth: 1 for a small one on a CPU, else all. multiplications: of one sample's pass.
 
     A function of its arguments alone, for the threads decide in which order floats are summed, and so the bits.
     """
-    small = 6 * n_weights * batch_size < _ONE_THREAD_FLOP
+    small = 6 * multiplications * batch_size < _ONE_THREAD_FLOP
     return 1 if small and device.type == "cpu" else available
 
 

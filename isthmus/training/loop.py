@@ -16,7 +16,7 @@ import torch
 from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels, batches, epoch_order
 from isthmus.errors import RunError
-from isthmus.networks.dense import DenseNetwork
+from isthmus.networks import Network
 from isthmus.objective import Objective
 from isthmus.parts import Part, Training
 from isthmus.rng import generator
@@ -47,7 +47,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def train(
-    network: DenseNetwork,
+    network: Network,
     pixels: Pixels,
     objective: Objective,
     training: Training,
@@ -55,19 +55,20 @@ def train(
     corruption: Part | None,
     precision: str,
     seed: int,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> Iterator[Epoch]:
     """Train `network` in place on `pixels`, which live on its device, and yield a row after each epoch.
 
-    Order and noise are functions of (seed, purpose, epoch). Raises RunError after an epoch whose loss is not finite,
-    with the first such step.
+    image_shape: (channels, height, width) of samples that are images, for the corruption. Order and noise are functions
+    of (seed, purpose, epoch). Raises RunError after an epoch whose loss is not finite, with the first such step.
     """
 
     weights = FlatWeights(network)
-    n_weights = sum(parameter.numel() for parameter in weights.parameters if parameter.ndim > 1)
     device = pixels.values.device
-    threads = step_threads(n_weights, training.batch_size, torch.get_num_threads(), device)
+    threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
     share = FairShare(threads if device.type == "cpu" else 1)
-    step = _Step(network, weights, objective, training, corruption, precision, n_steps(len(pixels), training))
+    total = n_steps(len(pixels), training)
+    step = _Step(network, weights, objective, training, corruption, image_shape, precision, total)
     try:
         for epoch in range(1, training.epochs + 1):
             with using_threads(threads), denormals_flushed():
@@ -89,17 +90,21 @@ class _Step:
 
     def __init__(
         self,
-        network: DenseNetwork,
+        network: Network,
         weights: FlatWeights,
         objective: Objective,
         training: Training,
         corruption: Part | None,
+        image_shape: tuple[int, int, int] | None,
         precision: str,
         total: int,
     ) -> None:
-        self.network, self.weights, self.objective, self.corruption = network, weights, objective, corruption
+        self.network, self.weights, self.objective = network, weights, objective
+        self.corruption, self.image_shape = corruption, image_shape
         self.optimizer = OPTIMIZERS[training.optimizer](weights.vector)
         self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
+        warmup = 0.0 if objective.penalty is None else objective.penalty.warmup
+        self.warmup = warmup * total / training.epochs  # in steps
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
     def weights_are_finite(self) -> bool:
@@ -110,11 +115,16 @@ class _Step:
     def learning_rate(self) -> float:
         return self.peak * self.schedule(self.done / self.total)
 
+    @property
+    def ramp(self) -> float:
+        """The factor on the penalty's weight: it grows from 0 to 1 during the warm-up, and stays there."""
+        return min(1.0, self.done / self.warmup) if self.warmup else 1.0
+
     def __call__(self, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
         """Update the weights on a batch, (n, n_features), and return its objective, on the device."""
-        x_in = x if self.corruption is None else corrupt(self.corruption, x, noise)
+        x_in = x if self.corruption is None else corrupt(self.corruption, x, noise, self.image_shape)
         x_hat, code, tapes = self.network.record(x_in, self.dtype)
-        value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x)
+        value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
         self.network.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(self.learning_rate)
         self.done += 1
@@ -151,12 +161,13 @@ def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: in
 
 @torch.no_grad()
 def mean_loss(
-    network: DenseNetwork,
+    network: Network,
     pixels: Pixels,
     objective: Objective,
     *,
     corruption: Part | None,
     seed: int,
+    image_shape: tuple[int, int, int] | None = None,
     chunk: int = 1000,
 ) -> float:
     """The objective's loss on `pixels`, averaged over samples, in float32.
@@ -166,7 +177,7 @@ def mean_loss(
     noise = generator(seed, "noise", 0, pixels.values.device)
     total = 0.0
     for x in batches(pixels, chunk, None):
-        x_in = x if corruption is None else corrupt(corruption, x, noise)
+        x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
         x_hat, code = network(x_in)
         total += float(objective(x_hat, code, x)) * len(x)
     return total / len(pixels)

@@ -125,7 +125,7 @@ def sound(tmp_path_factory):
     """The results of one small run, as results.json has them."""
     from isthmus.console import Lines
     from isthmus.studies.run import Request, run_study
-    from isthmus.studies.study import parse_study
+    from isthmus.studies.reading import parse_study
 
     text = """
 title = "small"

@@ -13,7 +13,9 @@ import pytest
 
 from isthmus.cli import run_command
 from isthmus.errors import RequestError
-from isthmus.studies.study import DATA, catalog, load_study, parse_study
+from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
+from isthmus.studies.figure import DATA
+from isthmus.studies.reading import catalog, load_study, parse_study
 
 GOOD = """
 title = "good"
@@ -121,7 +123,7 @@ WRONG = {
     "no components": ("n_components = 2", "n_components = 0", ['"p"', "n_components", "got 0"]),
     "level of NaN": ("levels = [0.1]", "levels = [nan]", ["measure 1", "sigma", "nan"]),
     "levels without corruption": ('corruption = {kind = "gaussian"}\n', "", ["measure 1", "levels need a corruption"]),
-    "corruption without levels": ("levels = [0.1]\n", "", ["measure 1", "needs levels"]),
+    "corruption without its level": ("levels = [0.1]\n", "", ["measure 1", "needs levels", "or its own sigma"]),
     "levels of one name": ("levels = [0.1]", "levels = [0.1, 0.10000001]", ["mine.toml", "gaussian(0.1"]),
     "train of zero": ('name = "digits"', 'name = "digits"\ntrain = 0', ["data", "train must be at least 1", "got 0"]),
     "negative validation": ('name = "digits"', 'name = "digits"\nvalidation = -1', ["data", "validation", "-1"]),
@@ -139,6 +141,19 @@ WRONG = {
     "curves of none": ('"scatter"', '"curves"', ['figure "f"', "autoencoders", "'p'"]),
     "picture of nothing": ('models = ["p"]\n', "", ['figure "f"', "one model"]),
     "negative position": ('models = ["p"]', 'models = ["p"]\nimages = [-1]', ['figure "f"', "images", "-1"]),
+    "divergence of numbers": ('kind = "l1"', 'kind = "kl"', ['"a"', 'penalty "kl"', "sigmoid", '"relu"']),
+    "target of one": ('kind = "l1"', 'kind = "kl", target = 1', ['"a", penalty', "target must be above 0", "got 1"]),
+    "warm-up as text": ("weight = 1e-3", 'weight = 1, warmup = "2"', ['"a", penalty', "warmup must be a number"]),
+    "half a pixel": (
+        '{kind = "gaussian"}\nlevels = [0.1]',
+        '{kind = "occlusion"}\nlevels = [2.5]',
+        ["measure 1", "2.5"],
+    ),
+    "shape as a number": (
+        '{kind = "gaussian", sigma = 0.1}',
+        '{kind = "occlusion", size = 2, image_shape = 28}',
+        ['"a", corruption', "image_shape must be a list, each an integer", "28"],
+    ),
     "cross-entropy of numbers": ("learning_rate = 1e-3", 'loss = "bce"', ['"a"', "bce", "sigmoid", "linear"]),
     "two references of one id": (
         "[[reference]]",
@@ -146,6 +161,49 @@ WRONG = {
         ["mine.toml", 'two references are named "r"'],
     ),
     "not TOML": ("[data]", "[data", ["mine.toml is not TOML", "line"]),
+}
+
+
+# the corruption of the model "a": what stands in its table, and the words that the error must have
+WRONG_SEQUENCES = {
+    "no list": ('{kind = "sequence", parts = 3}', ['model "a", corruption: parts must be a list, each a table, got 3']),
+    "no parts": ('{kind = "sequence"}', ['model "a", corruption: the key "parts" is missing']),
+    "nothing": ("[]", ['model "a", corruption: parts must be a list of at least one corruption']),
+    "a word for a table": ('["masking"]', ['model "a", corruption, part 1: the key "fraction" is missing']),
+    "a number for a table": ("[3]", ['model "a", corruption, part 1: corruption must be a table']),
+    "kind": (
+        '[{kind = "masking", fraction = 0.1}, {kind = "gausian", sigma = 1}]',
+        ['model "a", corruption, part 2: unknown corruption kind "gausian"', 'Did you mean "gaussian"?'],
+    ),
+    "no kind": ("[{sigma = 1}]", ['model "a", corruption, part 1: corruption needs a "kind"']),
+    "key": (
+        '{kind = "sequence", parts = [{kind = "masking", fracton = 0.1}]}',
+        ['model "a", corruption, part 1: unknown key "fracton"', '"fraction"?'],
+    ),
+    "value": ('[{kind = "masking", fraction = 2}]', ['model "a", corruption, part 1: fraction must be', "got 2"]),
+    "key of the whole": (
+        '{kind = "sequence", part = [{kind = "masking", fraction = 0.1}]}',
+        ['model "a", corruption: unknown key "part"', '"parts"?'],
+    ),
+    "sequence in a sequence": (
+        '[{kind = "sequence", parts = [{kind = "masking", fraction = 0.1}]}]',
+        ['model "a", corruption: each of parts must be a corruption other than a sequence'],
+    ),
+}
+
+# the corruption and levels of a measure, and the words that the error must have
+WRONG_LEVELS = {
+    "none left out": ('[{kind = "masking", fraction = 0.1}]\nlevels = [0.1]', ["got 0 such parts of 1"]),
+    "two left out": ('[{kind = "masking"}, {kind = "gaussian"}]\nlevels = [0.1]', ["got 2 such parts of 2"]),
+    "none given": ('[{kind = "poisson", peak = 9}, {kind = "gaussian"}]', ["needs levels", "its own sigma"]),
+    "kind": ('[{kind = "gausian"}]\nlevels = [0.1]', ["part 1: unknown corruption kind", 'Did you mean "gaussian"?']),
+    "kind of one": ('{kind = "gausian"}\nlevels = [0.1]', ["unknown corruption kind", 'Did you mean "gaussian"?']),
+    "no kind": ("{sigma = 1}", ['corruption needs a "kind"']),
+    "no parts": ('{kind = "sequence"}\nlevels = [0.1]', ['"parts" is missing']),
+    "level": ('[{kind = "masking"}]\nlevels = [7]', ["corruption, part 1: fraction must be", "got 7"]),
+    "other key": ('[{kind = "masking", fraction = 0.1, clip = true}]', ['corruption, part 1: unknown key "clip"']),
+    "key of the whole": ('{kind = "sequence", parts = [{kind = "masking"}], x = 1}\nlevels = [0.1]', ['key "x"']),
+    "word": ('"masking"\nlevels = [0.1]', ["corruption must be a table or a list of tables", "'masking'"]),
 }
 
 
@@ -168,6 +226,77 @@ def test_a_wrong_study_is_refused(what):
     with pytest.raises(RequestError) as refused:
         parse_study(GOOD.replace(old, new, 1), "mine", "mine.toml")
     assert_one_line(str(refused.value), words)
+
+
+@pytest.mark.parametrize("what", WRONG_SEQUENCES)
+def test_a_wrong_sequence_is_refused_with_its_place(what):
+    table, words = WRONG_SEQUENCES[what]
+    with pytest.raises(RequestError) as refused:
+        parse_study(GOOD.replace('{kind = "gaussian", sigma = 0.1}', table, 1), "mine", "mine.toml")
+    assert_one_line(str(refused.value), ["mine.toml, ", *words])
+
+
+@pytest.mark.parametrize("what", WRONG_LEVELS)
+def test_wrong_levels_are_refused(what):
+    lines, words = WRONG_LEVELS[what]
+    with pytest.raises(RequestError) as refused:
+        parse_study(GOOD.replace('{kind = "gaussian"}\nlevels = [0.1]', lines, 1), "mine", "mine.toml")
+    assert_one_line(str(refused.value), ["mine.toml, measure 1", *words])
+
+
+GAUSSIAN, MASKING = '{kind = "gaussian", sigma = 0.3}', '{kind = "masking", fraction = 0.2}'
+
+
+@pytest.mark.parametrize(
+    ("table", "part"),
+    [
+        ('{kind = "occlusion", size = 3.0, image_shape = [1, 8, 8]}', Occlusion(3, image_shape=(1, 8, 8))),
+        ('{kind = "salt-and-pepper", fraction = 1}', SaltAndPepper(1)),
+        (f'{{kind = "sequence", parts = [{GAUSSIAN}, {MASKING}]}}', Sequence((GaussianNoise(0.3), Masking(0.2)))),
+        (f"[{GAUSSIAN}, {MASKING}]", Sequence((GaussianNoise(0.3), Masking(0.2)))),
+        (f"[{MASKING}]", Sequence((Masking(0.2),))),
+    ],
+)
+def test_corruptions_of_models(table, part):
+    study = parse_study(GOOD.replace('{kind = "gaussian", sigma = 0.1}', table, 1), "mine", "mine.toml")
+    assert study.model("a").arguments["corruption"] == part
+    json.dumps(study.model("a").table())
+
+
+@pytest.mark.parametrize(
+    ("lines", "labels"),
+    [
+        ('{kind = "gaussian"}\nlevels = [0.1, 1]', ["gaussian(0.1,clip=false)", "gaussian(1,clip=false)"]),
+        ('{kind = "gaussian", sigma = 0.2, clip = true}', ["gaussian(0.2)"]),
+        ('{kind = "occlusion"}\nlevels = [2, 4.0]', ["occlusion(2)", "occlusion(4)"]),
+        ('{kind = "poisson"}\nlevels = [10]', ["poisson(10)"]),
+        (f"[{MASKING}]", ["masking(0.2)"]),
+        (
+            f'[{{kind = "poisson"}}, {MASKING}]\nlevels = [10, 100]',
+            ["poisson(10)+masking(0.2)", "poisson(100)+masking(0.2)"],
+        ),
+        ('["salt-and-pepper"]\nlevels = [0.1]', ["salt-and-pepper(0.1)"]),
+        (
+            f'{{kind = "sequence", parts = [{MASKING}, {{kind = "gaussian", clip = true}}]}}\nlevels = [0.3]',
+            ["masking(0.2)+gaussian(0.3)"],
+        ),
+    ],
+)
+def test_corruptions_of_measures(lines, labels):
+    study = parse_study(GOOD.replace('{kind = "gaussian"}\nlevels = [0.1]', lines, 1), "mine", "mine.toml")
+    assert [part.label for part in study.measures[0].corruptions()] == labels
+
+
+def test_the_levels_go_into_the_part_that_leaves_its_own_out():
+    text = '[{kind = "masking", fraction = 0.2}, {kind = "poisson"}]\nlevels = [30]'
+    study = parse_study(GOOD.replace('{kind = "gaussian"}\nlevels = [0.1]', text, 1), "mine", "mine.toml")
+    assert study.measures[0].corruptions() == [Sequence((Masking(0.2), Poisson(30)))]
+
+
+def test_a_denoising_figure_needs_no_level_if_its_corruption_has_one():
+    figure = '[[figure]]\nname = "d"\nkind = "denoising"\nmodels = ["a"]\ncorruption = '
+    study = parse_study(f"{GOOD}{figure}[{GAUSSIAN}, {MASKING}]", "mine", "mine.toml")
+    assert study.figures[-1].corruptions() == [Sequence((GaussianNoise(0.3), Masking(0.2)))]
 
 
 @pytest.mark.parametrize(

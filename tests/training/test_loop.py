@@ -13,7 +13,7 @@ from isthmus.data.batches import Pixels, epoch_order
 from isthmus.errors import RunError
 from isthmus.networks import build
 from isthmus.objective import Objective
-from isthmus.parts import ACTIVATIONS, BCE, L1, MSE, Dense, GaussianNoise, Training
+from isthmus.parts import ACTIVATIONS, BCE, KL, L1, MSE, Dense, GaussianNoise, Masking, Occlusion, Sequence, Training
 from isthmus.rng import generator
 from isthmus.training.loop import SCHEDULES, mean_loss, n_steps, train
 
@@ -22,6 +22,8 @@ CPU = torch.device("cpu")
 
 class Scale(nn.Module):
     """x_hat = weight * x: the smallest network. It keeps each batch it saw in training and its weight at that time."""
+
+    multiplications = 1
 
     def __init__(self, weight=0.5):
         super().__init__()
@@ -276,6 +278,72 @@ def test_one_cycle_is_torchs():
     ours = [SCHEDULES["one-cycle"](step / 10_000) for step in range(10_001)]
     np.testing.assert_allclose(ours, factors, atol=1e-3)
     assert SCHEDULES["one-cycle"](1.0) == pytest.approx(1 / 250_000)
+
+
+# --- penalties ---
+
+
+def ramps(x, training, penalty):
+    """The objective of each step over what it would be without penalty, less 1: L1's factor, for codes that are x."""
+    network = Scale(0.0)  # whose loss of x = 1 is 1, whose code is x, and which hardly learns
+    rows = run(network, x, training, penalty=penalty)
+    return np.array([row.step_losses for row in rows]) - 1
+
+
+@pytest.mark.parametrize(("warmup", "per_step"), [(2, 1 / 10), (0.5, 1 / 2.5), (7, 1 / 35)])
+def test_a_penalty_warms_up_step_by_step(warmup, per_step):
+    x, training = np.ones((40, 1), np.float32), Training("sgd", 1e-12, epochs=4, batch_size=8)
+    found = ramps(x, training, L1(0.5, warmup=warmup))
+    expected = 0.5 * np.minimum(1, np.arange(20) * per_step).reshape(4, 5)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[0, 0] == 0
+    if warmup == 2:
+        assert found[1, -1] < 0.5
+        np.testing.assert_allclose(found[2:], 0.5, rtol=1e-6)
+
+
+def test_without_warm_up_a_penalty_is_whole_from_the_first_step():
+    x, training = np.ones((40, 1), np.float32), Training("sgd", 1e-12, epochs=2, batch_size=8)
+    np.testing.assert_allclose(ramps(x, training, L1(0.5)), 0.5, rtol=1e-6)
+
+
+def test_a_warm_up_that_has_not_begun_changes_no_weight(x):
+    def weights(penalty):
+        network = dense(Dense(bottleneck=4), 16)
+        run(network, x, Training(epochs=1, batch_size=len(x)), penalty=penalty)  # one step
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    assert torch.equal(weights(L1(0.5, warmup=1)), weights(None))
+    assert not torch.equal(weights(L1(0.5)), weights(None))
+
+
+def test_kl_brings_activations_to_the_target(x):
+    def mean_activations(penalty):
+        network = dense(Dense(bottleneck=8, activation="sigmoid"), 16)
+        run(network, x, Training("adam", 0.02, epochs=60, batch_size=50), penalty=penalty)
+        return network.encode(torch.from_numpy(x)).detach().mean(dim=0)
+
+    free, sparse = mean_activations(None), mean_activations(KL(10.0, target=0.1))
+    assert (sparse - 0.1).abs().max() < 0.1 < (free - 0.1).abs().mean()
+    assert sparse.std() > 0
+
+
+# --- corruptions that know images ---
+
+
+def test_a_corruption_has_the_images_shape():
+    x, training = np.ones((40, 12), np.float32), Training("sgd", 1e-12, epochs=2, batch_size=16)
+    corruption = Sequence((Occlusion(2), Masking(0.1)))
+    network = Scale()
+    pixels, objective = Pixels(x, CPU), Objective(MSE())
+    for _ in train(
+        network, pixels, objective, training, corruption=corruption, precision="float32", seed=0, image_shape=(3, 2, 2)
+    ):
+        pass
+    assert (torch.cat(network.seen) == 0).all(), "a square of 2×2 is the whole of such an image"
+    loss = mean_loss(network, pixels, objective, corruption=Occlusion(1), seed=0, image_shape=(3, 2, 2))
+    # one pixel of four is hidden in all channels, and there the error is 1; elsewhere Scale gives half of the number
+    assert loss == pytest.approx((1 + 3 * 0.25) / 4)
 
 
 # --- pixels, precision, errors, the world outside ---

@@ -1,0 +1,96 @@
+"""Collapse: a model that draws the same image whatever it is shown, or whose code is always zero. Named, with a cause."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus import metrics
+from isthmus.data.images import Images
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.common import chunks, reconstruct
+from isthmus.metrics import Variation
+from isthmus.parts import L1
+
+# A reconstruction that varies less than this, as a share of how much the images vary, is one image for all. The first
+# principal component alone has a tenth on handwritten digits; a collapsed network has rounding errors.
+LEAST_VARIATION = 0.01
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """what: what was seen. cause: why it is likely so. instead: what to change."""
+
+    what: str
+    cause: str
+    instead: str
+
+    def table(self) -> dict[str, str]:
+        """As results.json has it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"collapsed: {self.what}; {self.cause}; {self.instead}"
+
+
+def collapse(model: Autoencoder, X: Images | np.ndarray) -> Collapse | None:
+    """How a fitted autoencoder has collapsed, judged on samples X, (n, n_features) or `Images`; None if it has not.
+
+    >>> import numpy as np
+    >>> from isthmus import L1, Autoencoder, Dense
+    >>> X = np.random.default_rng(0).random((256, 6), np.float32)
+    >>> model = Autoencoder(Dense(bottleneck=3), penalty=L1(10.0), epochs=30, learning_rate=0.01, random_state=0).fit(X)
+    >>> collapse(model, X).what
+    'all 3 units of its code are zero for every image'
+    """
+    variation, own = Variation(), Variation()
+    on = np.zeros(model.network_.code_size, bool)
+    for which in chunks(len(X)):
+        x = X.floats(which) if isinstance(X, Images) else np.asarray(X[which]).reshape(len(X[which]), -1)
+        variation.add(x)
+        own.add(reconstruct(model, x))
+        on |= metrics.active(model.transform(x)).any(axis=0)
+    return diagnose(model, int((~on).sum()), own.value / variation.value if variation.value else None)
+
+
+def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collapse | None:
+    """What `collapse` says, from what was measured.
+
+    dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
+    """
+    if not isinstance(model, Autoencoder):
+        return None
+    n_units = model.network_.code_size
+    if n_units and dead_units == n_units:
+        many = f"all {n_units} units of its code are" if n_units > 1 else "the one unit of its code is"
+        return Collapse(f"{many} zero for every image", *_cause(model))
+    if share is not None and share < LEAST_VARIATION:
+        return Collapse("it draws the same image whatever it is shown", *_cause(model))
+    return None
+
+
+def _cause(model: Autoencoder) -> tuple[str, str]:
+    penalty: Any = model.penalty
+    network: Any = model._parts()[0]
+    if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
+        as_sample = penalty.weight * model.batch_size
+        return (
+            f"its penalty is summed over the batch, so that a weight of {penalty.weight:g} at a batch size of "
+            f"{model.batch_size} is {as_sample:g} for each sample, and a code of zeros costs least",
+            'sum it over a sample, per="sample", or lower its weight, or let it grow with warmup',
+        )
+    if penalty is not None and penalty.weight > 0:
+        return (
+            f"its penalty of weight {penalty.weight:g} costs more than a better image gains",
+            "lower its weight, or let it grow with warmup",
+        )
+    relu = "relu" in (network.activation, network.code_activation, network.output)
+    if relu:
+        return (
+            "a ReLU unit that is zero for every image gets no gradient, and never comes back",
+            'take another activation there ("linear" for the code, "sigmoid" for the output, "leakyrelu"), more units, '
+            "a smaller learning rate, or another seed",
+        )
+    return "training has not got away from the mean image", "train longer, or with another learning rate or seed"

@@ -1,0 +1,103 @@
+"""What a study alone cannot know, checked against the images before anything is trained."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from isthmus.corruption import check_corruption
+from isthmus.data.images import Images
+from isthmus.data.sources import load as load_dataset
+from isthmus.errors import RequestError, require
+from isthmus.studies.context import Shape, code_width, inputs, network_of
+from isthmus.studies.figure import Figure
+from isthmus.studies.study import Model, Study, matches
+
+
+def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Images]:
+    """The test images of the data sets that figures show, by name; those that cannot be had are told, and left out.
+
+    Raises RequestError for images of another size than the study's.
+    """
+    others = {}
+    for name in sorted({figure.source for figure in study.figures} - {"", "noise"}):
+        try:
+            dataset = load_dataset(name, data_dir)
+        except RequestError as error:
+            tell(f"figures of {name} are left out: {error}")
+            continue
+        others[name] = dataclasses.replace(dataset.test, source=" ".join((dataset.title, *dataset.notes)))
+    return others
+
+
+def check_sizes(study: Study, splits: dict[str, Images], others: dict[str, Images], models: tuple[Model, ...]) -> None:
+    """What a study alone cannot know, before anything is trained.
+
+    Raises RequestError for components and positions that there are too few of, networks deeper than the images allow,
+    corruptions that these images cannot have, and other data sets' images of another size.
+    """
+    shape = splits["train"].shape
+    for model in models:
+        with _inside(f'{study.name}, model "{model.name}"'):
+            _check_model(study, model, splits, shape)
+    for number, measure in enumerate(study.measures, 1):
+        with _inside(f"{study.name}, measure {number}"):
+            for part in filter(None, measure.corruptions()):
+                check_corruption(part, math.prod(shape), shape)
+            _check_positions(measure.images, splits[measure.split], measure.split)
+    for reference in study.references:
+        with _inside(f'{study.name}, reference "{reference.id}"'):
+            _check_positions(reference.images, splits[reference.split], reference.split)
+    for figure in study.figures:
+        with _inside(f'{study.name}, figure "{figure.name}"'):
+            _check_figure(study, figure, splits, others)
+
+
+@contextlib.contextmanager
+def _inside(where: str) -> Iterator[None]:
+    """Say where an error stands."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from None
+
+
+def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: Shape) -> None:
+    images = splits["all" if study.pools(model) else "train"]
+    n_features, image_shape = inputs(study, model, shape)
+    if model.estimator == "pca":
+        limit, asked = min(len(images), n_features), model.arguments["n_components"]
+        samples = f"at most {limit} ({len(images):,} samples of {n_features} numbers)"
+        require(asked <= limit, "n_components", samples, asked)
+    if model.training is None:
+        return
+    network_of(model).multiplications(n_features, image_shape)  # which raises if the network does not fit
+    if corruption := model.arguments.get("corruption"):
+        check_corruption(corruption, n_features, image_shape)
+
+
+def _check_positions(positions: tuple[int, ...], images: Images, what: str) -> None:
+    highest = max(positions, default=0)
+    require(highest < len(images), "images", f'below {len(images)}, the size of split "{what}"', highest)
+
+
+def _check_figure(study: Study, figure: Figure, splits: dict[str, Images], others: dict[str, Images]) -> None:
+    shape = splits["train"].shape
+    models = [model for model in study.models if matches(model, figure.models)]
+    if figure.kind == "scatter":
+        width = code_width(study, models[0], shape)
+        require(width >= 2, f'a scatter of "{models[0].name}", its codes', "of at least 2 numbers", width)
+    elif figure.source in others:
+        other = others[figure.source]
+        rule = f"of {figure.source} as large as the study's, {shape}"
+        require(other.shape == shape, "images", rule, other.shape)
+        _check_positions(figure.images, other, "test")
+    elif figure.source != "noise":
+        _check_positions(figure.images, splits[figure.split], figure.split)
+    for part in filter(None, figure.corruptions()):
+        check_corruption(part, math.prod(shape), shape)
+    if figure.kind == "interpolation":
+        require(figure.n is None or figure.n > 1, "n, the steps of an interpolation", "at least 2", figure.n)

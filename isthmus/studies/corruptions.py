@@ -1,0 +1,45 @@
+"""A corruption's table at each of its levels, as measures and figures ask for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isthmus.errors import RequestError
+from isthmus.parts import CORRUPTIONS, Sequence
+from isthmus.studies.schema import read_part
+
+
+def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
+    """A corruption at each level; without levels, as it is. A sequence's levels are of the part that has none yet."""
+    if table is None:
+        if levels:
+            raise RequestError("levels need a corruption")
+        return [None]
+    if isinstance(table, list | tuple):
+        table = {"kind": Sequence.kind, "parts": table}
+    several = table.get("kind") == Sequence.kind and isinstance(table.get("parts"), list | tuple)
+    tables = [{"kind": one} if isinstance(one, str) else one for one in table["parts"]] if several else [table]
+    names = [_level_of(one) for one in tables]
+    without = [i for i, name in enumerate(names) if name and name not in tables[i]]
+    if not levels:
+        for i in without:
+            raise RequestError(f"a corruption needs levels, like levels = [0.3, 0.5], or its own {names[i]}")
+        return [read_part("corruption", CORRUPTIONS, table, "without levels")]
+    if several and all(names) and len(without) != 1:
+        rule = "levels need a sequence in which one part leaves its level out"
+        raise RequestError(f"{rule}, got {len(without)} such parts of {len(tables)}")
+    found = []
+    for level in levels:
+        filled = [
+            {**one, name: level} if name and (i in without or not several) else one
+            for i, (one, name) in enumerate(zip(tables, names, strict=True))
+        ]
+        whole = {**table, "parts": filled} if several else filled[0]
+        found.append(read_part("corruption", CORRUPTIONS, whole, "at one level"))
+    return found
+
+
+def _level_of(table: Any) -> str | None:
+    """The key that is the level of a corruption's table, if it has one."""
+    kind = CORRUPTIONS.get(str(table.get("kind"))) if isinstance(table, dict) else None
+    return getattr(kind, "level", None)

@@ -1,0 +1,219 @@
+"""From a study's TOML to a `Study`, checked whole: names are unique, and what is referred to exists.
+
+Everything that can be known without the data is checked here, so a wrong study is refused in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import RequestError, require, unknown
+from isthmus.parts import ROLES, Dense, Projection, Training, contradiction
+from isthmus.studies.figure import ONE_MODEL, Figure, Section
+from isthmus.studies.schema import read_part, read_table
+from isthmus.studies.study import (
+    COUNTS,
+    TRAINING_METRICS,
+    Data,
+    Measure,
+    Model,
+    Reference,
+    Study,
+    Trap,
+    matches,
+)
+
+
+def catalog() -> dict[str, str]:
+    """The shipped studies: name → TOML."""
+    folder = resources.files("isthmus.studies") / "catalog"
+    files = (file for file in folder.iterdir() if file.name.endswith(".toml"))
+    return {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in sorted(files, key=lambda f: f.name)}
+
+
+def load_study(name_or_path: str) -> Study:
+    """A shipped study by name, or one's own by path: what has a slash or ends in .toml. Raises RequestError."""
+    if "/" not in name_or_path and not name_or_path.endswith(".toml"):
+        shipped = catalog()
+        if name_or_path not in shipped:
+            hint = "; a study of your own is given by its path, like ./mine.toml"
+            raise RequestError(unknown("study", name_or_path, shipped) + hint)
+        return parse_study(shipped[name_or_path], name_or_path, f"{name_or_path}.toml")
+    path = Path(name_or_path)
+    # results go to a folder of this name, which must be one
+    require(bool(path.stem.strip(".")), "a study's file name", "a name and .toml, like mine.toml", path.name)
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise RequestError(f"cannot read the study {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not a text file in UTF-8") from None
+    return parse_study(text, path.stem, path.name)
+
+
+def parse_study(text: str, name: str, file: str) -> Study:
+    """A study from its TOML. Raises RequestError that names the file, the model and the key."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{file} is not TOML: {error}") from None
+    singles = {"title", "question", "seed", "data"}
+    classes = {"measure": Measure, "figure": Figure, "reference": Reference, "section": Section, "trap": Trap}
+    lists = {"model": _read_model} | {key: _reader(cls) for key, cls in classes.items()}
+    for key in document:
+        if key not in singles | set(lists):
+            raise RequestError(f"{file}: {unknown('key', key, singles | set(lists))}")
+    items = {}
+    for key, reader in lists.items():
+        tables = document.get(key, [])
+        if not isinstance(tables, list):
+            raise RequestError(f"{file}: {key} must be a list of tables, written [[{key}]]")
+        # a table is a model's of that name, a reference's of that id, or the third of its kind
+        labels = [
+            next((f'"{t[k]}"' for k in ("name", "id") if isinstance(t, dict) and k in t), i)
+            for i, t in enumerate(tables, 1)
+        ]
+        places = [f"{file}, {key} {label}" for label in labels]
+        items[f"{key}s"] = tuple(reader(table, where) for table, where in zip(tables, places, strict=True))
+    if "data" not in document:
+        raise RequestError(f'{file}: the table [data] is missing; it needs a name, like name = "digits"')
+    head = {key: value for key, value in document.items() if key in ("title", "question", "seed")}
+    data = read_table(Data, document["data"], f"{file}, data")
+    study = read_table(Study, {"name": name, **head, "data": data, **items}, file)
+    _check(study, file)
+    return study
+
+
+def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
+    return lambda table, where: read_table(cls, table, where)
+
+
+def _read_model(table: Any, where: str) -> Model:
+    """A model: its own keys, and its estimator's constructor arguments."""
+    if not isinstance(table, dict):
+        raise RequestError(f"{where}: must be a table, got {table!r}")
+    own = {f.name for f in dataclasses.fields(Model)} - {"arguments"}
+    model = read_table(Model, {key: value for key, value in table.items() if key in own}, where)
+    rest = {key: value for key, value in table.items() if key not in own}
+    values = {"autoencoder": Training, "pca": Projection, "identity": None}[model.estimator]
+    roles = ROLES if model.estimator == "autoencoder" else {}
+    # no "device": `isthmus run --device` says where all models are trained
+    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []
+    for key in rest:
+        if key not in known:
+            raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")
+    parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
+    if values:
+        read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
+    return dataclasses.replace(model, arguments={**parts, **rest})
+
+
+def _check(study: Study, file: str) -> None:
+    """What one table cannot know: names that are unique, and names that exist."""
+    if not study.models:
+        raise RequestError(f"{file}: a study needs at least one [[model]]")
+    names = [model.name for model in study.models]
+    sections = [section.name for section in study.sections]
+    others = {
+        "figure": [f.name for f in study.figures],
+        "reference": [r.id for r in study.references],
+        "section": sections,
+    }
+    for what, given in {"model": names, **others}.items():
+        if twice := next((name for name in given if given.count(name) > 1), None):
+            raise RequestError(f'{file}: two {what}s are named "{twice}"')
+    known = set(names)
+    for index, model in enumerate(study.models):
+        if model.of is not None and model.of not in names[:index]:
+            hint = "; a model comes after the one it is of" if model.of in known else ""
+            raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
+        if training := model.training:
+            where, network = f'{file}, model "{model.name}"', model.arguments.get("network", Dense())
+            if wrong := contradiction(network, model.arguments.get("penalty"), model.arguments.get("loss")):
+                raise RequestError(f"{where}: {wrong}")
+            if training.patience and not (study.data.validation or training.validation_fraction):
+                raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
+    _check_references(study, file)
+    for what, section in [
+        *((f'figure "{f.name}"', f.section) for f in study.figures),
+        *((f"trap {i}", trap.section) for i, trap in enumerate(study.traps, 1)),
+    ]:
+        if section and section not in sections:
+            raise RequestError(f"{file}, {what}: {unknown('section', section, sections)}")
+    uses = [(f'figure "{f.name}"', glob) for f in study.figures for glob in f.models]
+    uses += [(f'section "{s.name}"', glob) for s in study.sections for glob in s.models]
+    uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
+    for what, glob in uses:
+        if not any(matches(model, [glob]) for model in study.models):
+            raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
+    for figure in study.figures:
+        _check_models(figure, [m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
+    labels: dict[str, Any] = {}
+    for part in (part for measure in study.measures for part in measure.corruptions() if part):
+        if labels.setdefault(part.label, part) != part:  # rows are told apart by it
+            raise RequestError(f"{file}: {part!r} and {labels[part.label]!r} are both named {part.label}; keep one")
+    for figure in study.figures:
+        _check_measured(study, figure, f'{file}, figure "{figure.name}"')
+    splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
+    if "validation" in splits and not study.data.validation:
+        raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")
+
+
+def _check_references(study: Study, file: str) -> None:
+    """That what was published is measured here too."""
+    names = [model.name for model in study.models]
+    for reference in study.references:
+        where = f'{file}, reference "{reference.id}"'
+        if reference.model not in names:
+            raise RequestError(f"{where}: {unknown('model', reference.model, names)}")
+        model = study.model(reference.model)
+        if reference.metric in TRAINING_METRICS:
+            require(model.training is not None, f"{where}: the model of a loss", "an autoencoder", model.name)
+        if reference.images or reference.metric in (*TRAINING_METRICS, *COUNTS):
+            continue  # these need no measure
+        always = reference.split == "test" and reference.corruption is None
+        if not always and not any(
+            matches(model, m.models)
+            and (m.split, reference.metric in m.metrics) == (reference.split, True)
+            and reference.part() in m.corruptions()
+            for m in study.measures
+        ):
+            under = f" under {reference.part().label}" if reference.corruption else ""
+            what = f"{reference.metric} of {model.name} on {reference.split} images{under}"
+            raise RequestError(f"{where}: no [[measure]] asks for {what}")
+
+
+def _check_measured(study: Study, figure: Figure, where: str) -> None:
+    """A levels figure draws rows, so they must be measured."""
+    if figure.kind != "levels":
+        return
+    for model in (m for m in study.models if matches(m, figure.models)):
+        parts = [part for m in study.measures if matches(model, m.models) and m.split == figure.split
+                 and figure.metric in m.metrics for part in m.corruptions()]  # fmt: skip
+        for part in figure.corruptions():
+            if part not in parts:
+                rule = f"measured under {part.label} on {figure.split} images by {figure.metric}, in a [[measure]]"
+                require(False, f"{where}: {model.name}", rule, "no such measure")
+
+
+def _check_models(figure: Figure, models: list[Model], where: str) -> None:
+    """That there is something to draw of the models that a figure's patterns stand for."""
+    names = [model.name for model in models]
+    if figure.kind in ONE_MODEL:
+        require(len(models) == 1, f"{where}: the models of a {figure.kind} figure", "one model", names)
+    if figure.kind == "curves":
+        require(any(m.training for m in models), f"{where}: models", "autoencoders, which have curves", names)
+    if figure.kind in ("activations", "atoms", "filters", "interpolation", "latent-noise", "nearest", "usage"):
+        without = [model.name for model in models if model.estimator == "identity"]
+        require(not without, f"{where}: models", "other than identity, which has no filters and no code", without)
+    if figure.kind == "atoms":
+        for model in models:
+            network = model.arguments.get("network", Dense())
+            simple = isinstance(network, Dense) and len(network.widths(1)[1]) == 2
+            rule = "one with a decoder of one linear layer, whose rows are atoms"
+            require(model.estimator == "pca" or simple, f"{where}: the model", rule, model.name)
