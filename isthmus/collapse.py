@@ -1,4 +1,4 @@
-"""Collapse: a model that draws the same image whatever it is shown, or whose code is always zero. Named, with a cause."""
+"""Collapse: a model that draws one image whatever it is shown, or whose code is always zero. Named, with a cause."""
 
 from __future__ import annotations
 

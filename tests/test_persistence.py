@@ -19,7 +19,7 @@ CONFIG, WEIGHTS, HISTORY = "config.json", "model.safetensors", "history.jsonl"
 
 @pytest.fixture
 def autoencoder(x):
-    part = Dense(hidden=(8,), bottleneck=3, decoder_hidden=(5, 6), activation="tanh")
+    part = Dense(hidden=(8,), bottleneck=3, decoder_hidden=(5, 6), activation="tanh", code_activation="relu")
     noise, penalty = GaussianNoise(0.2, clip=True), L1(1e-3, per="element")
     return Autoencoder(part, corruption=noise, penalty=penalty, epochs=2, random_state=3).fit(x, validation=x[:20])
 

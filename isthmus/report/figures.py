@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from isthmus.report import plots
+from isthmus.report.plots import INK, new_figure
 
 _DPI = 160
-_INK, _FAINT = "#1b2530", "#8a94a0"
-# Okabe and Ito's colours, which colour-blind readers can tell apart, and two more; each with a marker of its own.
-_COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#7b3294",
-    "#8c6d31",
-    "#444444",
-    "#b2182b",
-)
-_MARKERS = "osD^vP*Xph"
+_CELL = 0.72  # inches of an image in a row of images
+
+Facts = Mapping[str, Any]
+Arrays = Mapping[str, np.ndarray]
 
 
-def draw(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+def draw(facts: Facts, arrays: Arrays) -> bytes:
     """The PNG of a figure that `results.json` lists, from the arrays of its npz."""
-    match facts["kind"]:
-        case "curves":
-            figure = _curves(arrays, facts.get("first_epoch", 1))
-        case "scatter":
-            figure = _scatter(arrays["code"], arrays["labels"])
-        case "filters":
-            figure = _filters({row: arrays[row] for row in facts["rows"]})
-        case _:
-            figure = _rows({row: arrays[row] for row in facts["rows"]}, arrays.get("labels"), facts.get("corruption"))
+    figure = _DRAW[facts["kind"]](facts, arrays)
     buffer = io.BytesIO()
     # no date, no version: the same arrays give the same bytes
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
@@ -50,12 +33,6 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 def css_width(png: bytes) -> int:
     """The width at which a page shows a picture, so that the letters in all pictures are of one size."""
     return int.from_bytes(png[16:20], "big") * 120 // _DPI  # bytes 16 to 19 of a PNG are its width in pixels
-
-
-def _new(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def grid(images: np.ndarray, columns: int, gap: int = 1, fill: float = np.nan) -> np.ndarray:
@@ -73,100 +50,163 @@ def grid(images: np.ndarray, columns: int, gap: int = 1, fill: float = np.nan) -
     return page
 
 
-def _rows(rows: Mapping[str, np.ndarray], labels: np.ndarray | None, corruption: str | None) -> Figure:
-    """A line of images for each row, all in one grey scale from 0 to 1."""
+# --- images ---
+
+
+def _images(facts: Facts, arrays: Arrays) -> Figure:
+    """A line of images for each row, all in one grey scale from 0 to 1; of one or two images, a column for each row."""
+    rows = {name: np.clip(arrays[name], 0, 1) for name in facts["rows"]}
+    if facts.get("corruption") and "input" in rows:  # as it was called before a figure had several levels
+        rows = {f"input: {facts['corruption']}" if name == "input" else name: row for name, row in rows.items()}
+    n = len(next(iter(rows.values())))
+    labels = [str(label) for label in arrays["labels"]] if "labels" in arrays else []
+    if facts["kind"] == "interpolation":
+        labels = [f"{share:.0%}" for share in np.linspace(0, 1, n)]
+    return _columns(rows) if n <= 2 and len(rows) > 2 else _lines(rows, labels)
+
+
+def _lines(rows: Mapping[str, np.ndarray], labels: list[str]) -> Figure:
     n, _, h, w = next(iter(rows.values())).shape
-    stacked = np.concatenate([np.clip(images, 0, 1) for images in rows.values()])
-    page = grid(stacked, n, gap=max(1, h // 14), fill=1.0)
-    names = [f"{name}: {corruption}" if name == "input" and corruption else name for name in rows]
-    side, letters = 0.72, 0.08 * max(len(name) for name in names) + 0.2  # in inches
-    figure = _new(n * side * w / h + letters, len(rows) * side + (0.35 if labels is not None else 0.1))
+    gap = max(1, h // 14)
+    page = grid(np.concatenate(list(rows.values())), n, gap=gap, fill=1.0)
+    letters = 0.08 * max(len(name) for name in rows) + 0.2  # in inches
+    figure = new_figure(n * _CELL * w / h + letters, len(rows) * _CELL + (0.35 if labels else 0.1))
     axes = figure.add_subplot()
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    gap = max(1, h // 14)
-    axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], names, fontsize=8.5, color=_INK)
-    if labels is not None:
-        axes.set_xticks([i * (w + gap) + w / 2 - 0.5 for i in range(n)], [str(label) for label in labels])
-        axes.xaxis.tick_top()
-    axes.tick_params(length=0, labelcolor=_INK, labelsize=8.5)
+    axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], list(rows), fontsize=8.5, color=INK)
+    axes.set_xticks([i * (w + gap) + w / 2 - 0.5 for i in range(len(labels))], labels)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, labelcolor=INK, labelsize=8.5)
     axes.spines[:].set_visible(False)
     return figure
 
 
-def _filters(models: Mapping[str, np.ndarray]) -> Figure:
-    """Weights as images, one diverging scale for all: zero is white."""
-    limit = max(float(np.abs(filters).max()) for filters in models.values()) or 1.0
-    pages = {}
-    for name, filters in models.items():
-        n = len(filters)
-        columns = n if n <= 10 else math.ceil(math.sqrt(n * 1.6))
-        pages[name] = grid(filters[:, :1], columns, gap=max(1, filters.shape[-1] // 8))
-    tall = sum(page.shape[0] / page.shape[1] for page in pages.values())
-    width = 6.4
-    figure = _new(width, max(1.2, tall * (width - 1) + 0.3 * len(pages)))
-    all_axes = figure.subplots(len(pages), 1, squeeze=False)[:, 0]
-    for axes, (name, page) in zip(all_axes, pages.items(), strict=True):
-        shown = axes.imshow(page[..., 0], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        axes.set_title(name, fontsize=9, color=_INK, loc="left")
+def _columns(rows: Mapping[str, np.ndarray]) -> Figure:
+    """One or two images through many models: side by side, with the name above each, in lines of at most eight."""
+    cell, across = 0.98, min(8, len(rows))
+    lines, n = math.ceil(len(rows) / across), len(next(iter(rows.values())))
+    figure = new_figure(across * cell, lines * (n * cell + 0.36))
+    all_axes = figure.subplots(lines, across, squeeze=False).ravel()
+    for axes in all_axes:
         axes.set_axis_off()
-    bar = figure.colorbar(shown, ax=list(all_axes), shrink=0.8, aspect=25, pad=0.02)
-    bar.ax.tick_params(labelsize=8, labelcolor=_INK)
-    bar.outline.set_visible(False)
+    for axes, (name, images) in zip(all_axes, rows.items(), strict=False):
+        axes.imshow(grid(images, 1, gap=max(1, images.shape[2] // 14), fill=1.0), cmap="gray", vmin=0, vmax=1,
+                    interpolation="nearest")  # fmt: skip
+        axes.set_title(_wrapped(name), fontsize=7.5, color=INK, pad=3)
     return figure
 
 
-def _scatter(code: np.ndarray, labels: np.ndarray) -> Figure:
-    """The codes as points, coloured by label, with a legend."""
-    figure = _new(6.6, 5.4)
+def _wrapped(name: str) -> str:
+    """A name in lines of at most fourteen letters, broken at blanks, else at hyphens and commas."""
+    return "\n".join(textwrap.wrap(name.replace(",", ", "), 14, break_on_hyphens=True))
+
+
+# --- weights and activations: a panel for each row ---
+
+
+def _panels(
+    pages: Mapping[str, np.ndarray], widths: list[float], cmap: str, limits: list[tuple[float, float]], bar: bool
+) -> Figure:
+    """Pages one below the other, each of its width in inches, with its name above it, aligned at the left."""
+    heights = [page.shape[0] / page.shape[1] * width for page, width in zip(pages.values(), widths, strict=True)]
+    total = max(widths)
+    title, between = 0.24, 0.12
+    figure = new_figure(
+        total + (0.75 if bar else 0.0), sum(heights) + len(pages) * (title + between), constrained=False
+    )
+    full = figure.get_figheight()
+    top, shown = full, None
+    for (name, page), width, height, (low, high) in zip(pages.items(), widths, heights, limits, strict=True):
+        top -= title + height
+        place = (0, top / full, width / figure.get_figwidth(), height / full)
+        axes = figure.add_axes(place)
+        shown = axes.imshow(page, cmap=cmap, vmin=low, vmax=high, interpolation="nearest", aspect="auto")
+        axes.set_title(name, fontsize=9, color=INK, loc="left", pad=4)
+        axes.set_axis_off()
+        top -= between
+    if bar and shown is not None:
+        tall = min(full * 0.8, 2.6)
+        axes = figure.add_axes(((total + 0.12) / figure.get_figwidth(), (full - tall) / 2 / full, 0.02, tall / full))
+        colours = figure.colorbar(shown, cax=axes)
+        axes.tick_params(labelsize=8, labelcolor=INK)
+        colours.outline.set_visible(False)
+    return figure
+
+
+def _filters(facts: Facts, arrays: Arrays) -> Figure:
+    """Weights as images, zero white; one diverging scale for all, or for each layer of a convolutional network."""
+    rows = {name: arrays[name] for name in facts["rows"]}
+    by_layer = any(", layer" in name for name in rows)
+    sizes = [float(np.abs(filters).max()) or 1.0 for filters in rows.values()]
+    if not by_layer:
+        sizes = [max(sizes)] * len(sizes)
+    pages, widths = {}, []
+    for (name, filters), size in zip(rows.items(), sizes, strict=True):
+        n, _, h, _ = filters.shape
+        columns = n if n <= 16 else math.ceil(math.sqrt(n * (1.6 if n < 400 else 1)))
+        scale = f"  (white is 0, the darkest {size:.2g})" if by_layer else ""
+        pages[name + scale] = grid(filters[:, :1], columns, gap=max(1, h // 14))[..., 0]
+        widths.append(min(6.6, columns * (0.42 if by_layer else _CELL)))
+    limits = [(-size, size) for size in sizes]
+    return _panels(pages, widths, "RdBu_r", limits, bar=not by_layer)
+
+
+def _atoms(facts: Facts, arrays: Arrays) -> Figure:
+    """The units that are on most often, line by line, with the share of the images that they are on for."""
+    (name,) = facts["rows"]
+    atoms, usage = arrays[name], arrays["usage"]
+    n, _, h, _ = atoms.shape
+    columns = n if n <= 8 else math.ceil(math.sqrt(n * 1.3))
+    limit = float(np.abs(atoms).max()) or 1.0
+    gap = max(1, h // 14)
+    page = grid(atoms[:, :1], columns, gap=gap)[..., 0]
+    lines = math.ceil(n / columns)
+    figure = new_figure(columns * 0.62 + 1.4, lines * 0.62 + 0.1)
     axes = figure.add_subplot()
-    size = 11 if len(code) > 1000 else 24
-    for i, label in enumerate(np.unique(labels)):
-        of_label = code[labels == label]
-        colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
-        axes.scatter(
-            of_label[:, 0],
-            of_label[:, 1],
-            s=size,
-            marker=marker,
-            color=colour,
-            alpha=0.65,
-            linewidths=0,
-            label=str(label),
-        )
-    axes.legend(title="label", fontsize=8.5, title_fontsize=8.5, markerscale=2, frameon=False,
-                bbox_to_anchor=(1, 1), loc="upper left")  # fmt: skip
-    axes.set_xlabel("first number of the code", fontsize=9, color=_INK)
-    axes.set_ylabel("second number of the code", fontsize=9, color=_INK)
-    _plain(axes)
+    axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    said = [usage[i * columns : (i + 1) * columns] for i in range(lines)]
+    names = [f"{part[0]:.0%}" if len(part) == 1 or f"{part[0]:.0%}" == f"{part[-1]:.0%}" else
+             f"{part[0]:.0%} to {part[-1]:.0%}" for part in said]  # fmt: skip
+    axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(lines)], names, fontsize=8, color=INK)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return figure
 
 
-def _curves(rows: Mapping[str, np.ndarray], first_epoch: int) -> Figure:
-    """Loss against epoch, on a logarithmic scale; the validation loss dashed, in its model's colour."""
-    figure = _new(7.2, 4.0)
-    axes = figure.add_subplot()
-    models = [name for name in rows if not name.endswith("(validation)")]
-    for name, losses in rows.items():
-        validation = name.endswith("(validation)")
-        colour = _COLOURS[models.index(name.removesuffix(" (validation)")) % len(_COLOURS)]
-        epochs = np.arange(1, len(losses) + 1)[first_epoch - 1 :]
-        style = "--" if validation else "-"
-        marker = "o" if len(epochs) <= 20 and not validation else None
-        axes.plot(epochs, losses[first_epoch - 1 :], style, color=colour, marker=marker, markersize=3.5,
-                  linewidth=1.6, label=name)  # fmt: skip
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else "")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch", fontsize=9, color=_INK)
-    axes.set_ylabel("loss", fontsize=9, color=_INK)
-    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
-    axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
-    return figure
+def _activations(facts: Facts, arrays: Arrays) -> Figure:
+    """Codes and feature maps as pictures, each row in a grey scale of its own from black, its least, to white."""
+    pages, widths, limits = {}, [], []
+    for name in facts["rows"]:
+        maps = arrays[name]
+        n, k, h, w = maps.shape if maps.ndim == 4 else (len(maps), 1, *maps.shape[-2:])
+        low, high = (0.0, 1.0) if name == "original" else (min(0.0, float(np.nanmin(maps))), float(np.nanmax(maps)))
+        if name == "original" or k == 1:
+            columns, cell = n, _CELL
+        else:  # a line for each image, a column for each map
+            columns, cell = k, 0.42
+        images = maps.reshape(-1, 1, h, w)
+        said = "" if name == "original" else f"  (black is {low:.2g}, white {high:.2g})"
+        # between the pictures the page's white, in whatever scale
+        page = grid(np.where(np.isnan(images), high, images), columns, gap=max(1, h // 14), fill=np.inf)[..., 0]
+        pages[name + said] = np.where(np.isinf(page), np.nan, page)
+        widths.append(columns * cell)
+        limits.append((low, high if high > low else low + 1))
+    return _panels(pages, widths, "gray", limits, bar=False)
 
 
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_FAINT)
-    axes.tick_params(which="both", labelsize=8, labelcolor=_INK, color=_FAINT)
+_DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {
+    "activations": _activations,
+    "atoms": _atoms,
+    "curves": plots.curves,
+    "denoising": _images,
+    "filters": _filters,
+    "images": _images,
+    "interpolation": _images,
+    "latent-noise": _images,
+    "levels": plots.levels,
+    "nearest": _images,
+    "reconstructions": _images,
+    "scatter": plots.scatter,
+    "usage": plots.usage,
+}

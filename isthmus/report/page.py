@@ -13,8 +13,10 @@ import numpy as np
 
 from isthmus.errors import DataError
 from isthmus.files import atomic_file
+from isthmus.report import sentences
 from isthmus.report.figures import css_width, draw
-from isthmus.studies.results import Results, Row, read_results
+from isthmus.report.numbers import find, number, published
+from isthmus.studies.results import Results, read_results
 
 PAGE = "report.html"
 
@@ -36,18 +38,21 @@ def write_report(folder: Path) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text("utf-8"))
+    everything = [facts["name"] for facts in results.models]
     html = template.render(
         r=results,
-        figures=figures,
         style=(here / "page.css").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
-        sentences=sentences(results),
-        models=_models_table(results),
-        corruptions=_corruption_table(results),
+        sentences=sentences.found(results),
+        sections=_sections(results, figures),
+        figures=[figure for figure in figures if not figure["section"]],
+        traps=[trap for trap in results.traps if not trap["section"]],
+        models=_models_table(results, everything),
+        noise=_noise_table(results, everything),
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
         number=number,
-        published=_published,
+        published=published,
     )
     path = folder / PAGE
     with atomic_file(path, "w") as file:
@@ -67,52 +72,44 @@ def _arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-# --- numbers ---
-
-_DIGITS = {
-    "mse": ".6f",
-    "psnr": ".2f",
-    "ssim": ".4f",
-    "explained_variance": ".4f",
-    "n_parameters": ",.0f",
-    "code_size": ",.0f",
-}
-
-
-def number(value: float | None, metric: str = "mse") -> str:
-    """A value as the page shows it; a dash for what is not defined."""
-    return "–" if value is None else format(value, _DIGITS[metric])
-
-
-def _published(value: Any) -> str:
-    return (
-        ", ".join(f"{one:.6g}" for one in value)
-        if isinstance(value, list)
-        else "–"
-        if value is None
-        else f"{value:.6g}"
-    )
+def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What stands in each section. A published number stands in the first one that has its model."""
+    placed: set[str] = set()
+    sections = []
+    for section in results.sections:
+        names = section["models"]
+        references = [r for r in results.references if r["model"] in names and r["id"] not in placed]
+        placed |= {reference["id"] for reference in references}
+        measured = [name for name in names if find(results, name, "mse", "test")]
+        sections.append(
+            {
+                **section,
+                "sentences": sentences.section(results, measured),
+                "table": _models_table(results, measured),
+                "references": references,
+                "noise": _noise_table(results, measured),
+                "figures": [figure for figure in figures if figure["section"] == section["name"]],
+                "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
+                "repeated": [row for row in results.rows if row.metric == "published_sse" and row.model in names],
+            }
+        )
+    return sections
 
 
-def _find(results: Results, model: str, metric: str, split: str | None, corruption: str | None = None) -> Row | None:
-    wanted = (model, results.seed, metric, split, corruption)
-    rows = (row for row in results.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
-    return next(rows, None)
+_SHOWN = ("mse", "mse_code_only", "psnr", "ssim", "explained_variance", "mean_activation", "l0", "dead_units")
 
 
-def _models_table(results: Results) -> list[dict[str, Any]]:
+def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
     """One line per measured model: what it is, its size, its test errors, its error on fitted images, its time."""
     table = []
     for facts in results.models:
-        mse = _find(results, facts["name"], "mse", "test")
-        if mse is None:
+        mse = find(results, facts["name"], "mse", "test")
+        if mse is None or facts["name"] not in names:
             continue
-        cells: dict[str, Any] = {**facts, "mse": mse, "seen": mse.seen}
-        for metric in ("psnr", "ssim", "explained_variance"):
-            cells[metric] = _find(results, facts["name"], metric, "test")
-        for metric in ("n_parameters", "code_size"):
-            cells[metric] = _find(results, facts["name"], metric, None)
-        fitted = [_find(results, facts["name"], "mse", split) for split in ("all", "train")]
+        cells: dict[str, Any] = {**facts, "seen": mse.seen}
+        cells |= {metric: find(results, facts["name"], metric, "test") for metric in _SHOWN}
+        cells |= {metric: find(results, facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
+        fitted = [find(results, facts["name"], "mse", split) for split in ("all", "train")]
         cells["fitted_mse"] = next((row for row in fitted if row and row.seen), None)
         times = [t for t in results.timings if t["model"] == facts["name"] and t["seed"] == results.seed]
         cells |= {t["phase"]: t for t in times}
@@ -120,58 +117,28 @@ def _models_table(results: Results) -> list[dict[str, Any]]:
     return table
 
 
-def _corruption_table(results: Results) -> dict[str, Any] | None:
+def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:
     """MSE of each model under each corruption it was measured under, on test images; None if there is none."""
-    rows = [r for r in results.rows if r.seed == results.seed and r.metric == "mse" and r.split == "test"]
-    labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption))
+    rows = [
+        r
+        for r in results.rows
+        if (r.seed, r.metric, r.split) == (results.seed, "mse", "test") and r.model in names and r.corruption
+    ]
+    labels = list(dict.fromkeys(row.corruption for row in rows))
     if not labels:
         return None
     lines = []
     for facts in results.models:
-        cells = [_find(results, facts["name"], "mse", "test", label) for label in (None, *labels)]
+        if facts["name"] not in names:
+            continue
+        cells = [find(results, facts["name"], "mse", "test", label) for label in (None, *labels)]
         if any(cells[1:]):
-            lines.append({"name": facts["name"], "cells": cells})
+            lines.append({**facts, "cells": cells})
     best = [
         min((line["cells"][i].value for line in lines if line["cells"][i]), default=None)
         for i in range(len(labels) + 1)
     ]
     return {"labels": labels, "lines": lines, "best": best}
-
-
-# --- sentences ---
-
-
-def sentences(results: Results) -> list[str]:
-    """What the numbers say, in words that are made from them."""
-    said = []
-    if results.quick:
-        said.append("This was a quick run, of one epoch on few images: it shows that everything works, and no more.")
-        return said
-    judged = [reference for reference in results.references if reference["agrees"] is not None]
-    if judged:
-        agreeing = sum(reference["agrees"] for reference in judged)
-        said.append(f"{agreeing} of {len(judged)} published results are reproduced within their tolerance.")
-    rows = [row for row in _models_table(results) if not row["seen"] and row["mse"].value and row["code_size"]]
-    n_pixels = int(np.prod(results.data["image_shape"]))
-    narrow = [row for row in rows if row["code_size"].value < n_pixels]
-    by_size: dict[float, list[dict[str, Any]]] = {}
-    for row in narrow:
-        by_size.setdefault(row["code_size"].value, []).append(row)
-    for size, group in sorted(by_size.items()):
-        if len(group) < 2:
-            continue
-        best, worst = (pick(group, key=lambda row: row["mse"].value) for pick in (min, max))
-        ratio = worst["mse"].value / best["mse"].value
-        said.append(
-            f"With {size:.0f} numbers for {n_pixels} pixels, {best['name']} draws unseen test images best: MSE "
-            f"{number(best['mse'].value)}, {ratio:.1f} times less than {worst['name']} ({number(worst['mse'].value)})."
-        )
-    if table := _corruption_table(results):
-        i = len(table["labels"]) // 2 + 1
-        line = min((line for line in table["lines"] if line["cells"][i]), key=lambda line: line["cells"][i].value)
-        least = number(line["cells"][i].value)
-        said.append(f"Under {table['labels'][i - 1]}, {line['name']} comes closest to the clean image: MSE {least}.")
-    return said
 
 
 def _commands(results: Results) -> list[str]:

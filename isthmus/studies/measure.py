@@ -104,7 +104,7 @@ def measure(
             code = np.asarray(model.transform(x_in)).reshape(len(x), -1)
             sums.add("mean_activation", metrics.mean_activation(code))
             sums.add("l0", metrics.l0(code))
-            sums.units_on.append(metrics.active(code).any(axis=0))
+            sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
     share = sums.own.value / sums.images.value if sums.images.value else None
     found = _estimates(sums)
     return Measured({name: found[name] for name in wanted if name in found}, share, sums.seconds)

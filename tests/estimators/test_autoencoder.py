@@ -84,15 +84,13 @@ def test_a_denoiser_removes_noise(x):
 
 def test_a_penalty_makes_codes_small(x):
     penalties = (None, L1(0.3), L1(0.3, per="element"), L1(0.3, per="batch"))
-    norms = [
-        np.abs(small(penalty=penalty, epochs=20, learning_rate=0.01).fit(x).transform(x)).mean()
-        for penalty in penalties
-    ]
+    common = {"network": Dense(bottleneck=8), "epochs": 20, "learning_rate": 0.01}
+    norms = [np.abs(small(penalty=penalty, **common).fit(x).transform(x)).mean() for penalty in penalties]
     assert norms[0] > norms[2] > norms[1] > norms[3]
 
 
 def test_the_objective_includes_the_penalty_and_the_losss_weight(x):
-    rate = {"learning_rate": 1e-12, "epochs": 1, "optimizer": "sgd"}
+    rate = {"network": Dense(bottleneck=3), "learning_rate": 1e-12, "epochs": 1, "optimizer": "sgd"}
     model = small(**rate).fit(x)
     plain, norm = model.history_[0].loss, np.abs(model.transform(x)).sum(axis=1).mean()
     assert plain == pytest.approx(-model.score(x), rel=1e-5)
@@ -183,7 +181,7 @@ def test_repr_is_the_code_that_builds_it():
 
 def test_grid_search_over_fields_of_parts(x):
     grid = {"network__bottleneck": np.array([1, 3]), "penalty__weight": np.array([0.0, 10.0])}
-    model = small(network=Dense(activation="linear"), penalty=L1(0.0), epochs=40, learning_rate=0.02)
+    model = small(network=Dense(), penalty=L1(0.0), epochs=40, learning_rate=0.02)
     search = GridSearchCV(model, grid, cv=KFold(2, shuffle=True, random_state=0), error_score="raise").fit(x)
     assert search.best_params_ == {"network__bottleneck": 3, "penalty__weight": 0.0}
     assert len(np.unique(search.cv_results_["mean_test_score"])) == 4
@@ -348,7 +346,7 @@ def test_measuring_a_validation_loss_does_not_change_training(x):
 
 
 def test_the_validation_loss_is_the_score_without_the_penalty(x):
-    model = small(penalty=L1(5.0)).fit(x[:150], validation=x[150:])
+    model = small(network=Dense(bottleneck=3), penalty=L1(0.1)).fit(x[:150], validation=x[150:])
     assert model.history_.validation_losses[-1] == pytest.approx(-model.score(x[150:]), rel=1e-5)
     assert np.isnan(small().fit(x).history_.validation_losses).all()
 
@@ -458,7 +456,7 @@ def test_a_sigmoid_output_demands_numbers_between_0_and_1(low, high, message):
         ({"loss": "bce"}, 'loss "bce" needs output="sigmoid"'),
         ({"loss": BCE()}, 'loss "bce" needs output="sigmoid"'),
         ({"loss": "mae"}, "loss must be one of isthmus' parts MSE, BCE, got 'mae'"),
-        ({"network": L1(1)}, "network must be one of isthmus' parts Dense, got L1"),
+        ({"network": L1(1)}, "network must be one of isthmus' parts Conv, Dense, got L1"),
         ({"network": "dense"}, "network must be one of .*, got 'dense'"),
         ({"network": Dense}, "network must be one of"),
         ({"corruption": 0.5}, "corruption must be one of isthmus' parts GaussianNoise, .*, Sequence, got 0.5"),

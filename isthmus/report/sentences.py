@@ -1,0 +1,156 @@
+"""What the numbers say, in words that are made from them, so that no sentence can contradict a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from isthmus.report.numbers import find, number
+from isthmus.studies.results import Results, Row
+
+
+def found(results: Results) -> list[str]:
+    """What a reader should know first of the whole study."""
+    if results.quick:
+        return ["This was a quick run, of one epoch on few images: it shows that everything works, and no more."]
+    said = []
+    judged = [reference for reference in results.references if reference["agrees"] is not None]
+    if judged:
+        agreeing = sum(reference["agrees"] for reference in judged)
+        said.append(f"{agreeing} of {len(judged)} published results are reproduced within their tolerance.")
+    collapsed = [facts["name"] for facts in results.models if facts["collapsed"]]
+    if collapsed:
+        verb = "has" if len(collapsed) == 1 else "have"
+        said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
+    said += _by_code_size(results)
+    if not results.sections:
+        said += _under_noise(results, [facts["name"] for facts in results.models])
+    return said
+
+
+def section(results: Results, names: list[str]) -> list[str]:
+    """What the models of one section show; nothing for a quick run, whose numbers mean nothing."""
+    if results.quick:
+        return []
+    sound = [name for name in names if not _facts(results, name)["collapsed"]]
+    said = _best_and_worst(results, sound)
+    said += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
+    said += [one for name in sound for one in _switches(results, name)]
+    said += _sparsity(results, names)
+    return said + _under_noise(results, sound)
+
+
+def _facts(results: Results, name: str) -> dict[str, Any]:
+    return next(facts for facts in results.models if facts["name"] == name)
+
+
+def _test_errors(results: Results, names: Iterable[str]) -> dict[str, Row]:
+    """The MSE on clean test images of the models that have not seen them, and are not perfect by doing nothing."""
+    rows = {name: find(results, name, "mse", "test") for name in names}
+    return {name: row for name, row in rows.items() if row is not None and row.value and not row.seen}
+
+
+def _apart(a: Row, b: Row) -> bool:
+    """Whether two intervals do not overlap."""
+    return not (a.ci95 and b.ci95) or a.ci95[1] < b.ci95[0] or b.ci95[1] < a.ci95[0]
+
+
+def _best_and_worst(results: Results, names: list[str]) -> list[str]:
+    errors = sorted(_test_errors(results, names).items(), key=lambda item: item[1].value or 0)
+    if len(errors) < 2:
+        return []
+    (best, least), (worst, most) = errors[0], errors[-1]
+    assert least.value is not None
+    assert most.value is not None
+    said = (
+        f"Of these, {best} draws unseen test images best, with an MSE of {number(least.value)}, and {worst} worst, "
+        f"with {number(most.value)}."
+    )
+    second, row = errors[1]
+    if not _apart(least, row):
+        said += f" The intervals of {best} and {second} overlap: these images cannot tell which is better."
+    return [said]
+
+
+def _collapse(results: Results, name: str) -> str:
+    """Why a model is as it is. Its sentences were made when it was measured."""
+    told = _facts(results, name)["collapsed"]
+    return f"{name} has collapsed: {told['what']}. Likely, {told['cause']}. To change: {told['instead']}."
+
+
+def _switches(results: Results, name: str) -> list[str]:
+    with_switches, alone = find(results, name, "mse", "test"), find(results, name, "mse_code_only", "test")
+    if with_switches is None or alone is None:
+        return []
+    return [
+        f"The decoder of {name} also sees where the encoder's maxima were: with these switches its MSE is "
+        f"{number(with_switches.value)}, from the code alone {number(alone.value)}."
+    ]
+
+
+def _sparsity(results: Results, names: list[str]) -> list[str]:
+    """How many units are on, of the models that were to be sparse: where not all are."""
+    said = []
+    for name in names:
+        on, dead = find(results, name, "l0", "test"), find(results, name, "dead_units", "test")
+        if on is None or dead is None or on.value is None or dead.value is None or _facts(results, name)["collapsed"]:
+            continue
+        n_units = _n_units(results, name)
+        if n_units and n_units > 100 and on.value < 0.5 * n_units:
+            share = on.value / n_units
+            said.append(
+                f"{name} has {on.value:.1f} of its {n_units:,.0f} units on for an image, {share:.1%}, on average; "
+                f"{dead.value:,.0f} are off for all test images."
+            )
+    return said
+
+
+def _n_units(results: Results, name: str) -> float | None:
+    row = find(results, name, "code_size", None)
+    return None if row is None else row.value
+
+
+def _under_noise(results: Results, names: list[str]) -> list[str]:
+    """Who is best at the least and at the greatest level, and what was trained for it."""
+    rows = [r for r in results.rows if (r.seed, r.metric, r.split) == (results.seed, "mse", "test")]
+    labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
+    said = []
+    for label in labels[:: max(1, len(labels) - 1)]:
+        there = {r.model: r for r in rows if r.corruption == label and r.model in names and r.value is not None}
+        if len(there) < 2:
+            continue
+        best, least = min(there.items(), key=lambda item: item[1].value or 0)
+        trained = _facts(results, best)["corruption"]
+        how = f", which was trained on {trained}," if trained else ", which was trained on clean images,"
+        how = how if best not in ("identity",) else ", which does nothing,"
+        said.append(f"Under {label}, {best}{how} comes closest to the clean image: MSE {number(least.value)}.")
+    return said
+
+
+def _by_code_size(results: Results) -> list[str]:
+    """The best and the worst of those that keep equally few numbers, unless sections compare them."""
+    if results.sections:
+        return []
+    n_pixels = int(np.prod(results.data["image_shape"]))
+    by_size: dict[float, dict[str, Row]] = {}
+    for name, row in _test_errors(results, [facts["name"] for facts in results.models]).items():
+        size = _n_units(results, name)
+        if size and size < n_pixels:
+            by_size.setdefault(size, {})[name] = row
+    said = []
+    for size, group in sorted(by_size.items()):
+        if len(group) < 2:
+            continue
+        ordered = sorted((row.value or 0.0, name) for name, row in group.items())
+        (low, best), (high, worst) = ordered[0], ordered[-1]
+        said.append(
+            f"With {size:.0f} numbers for {n_pixels} pixels, {best} draws unseen test images best: MSE "
+            f"{number(low)}, {high / low:.1f} times less than {worst} ({number(high)})."
+        )
+    return said
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
