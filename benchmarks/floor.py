@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 
-from isthmus import Dense
+from isthmus.parts import Conv, Dense, Part
 
 
 def _least_seconds(call: Callable[[], object], repeats: int = 20) -> float:
@@ -21,19 +22,33 @@ def _least_seconds(call: Callable[[], object], repeats: int = 20) -> float:
     return min(times)
 
 
-def step_floor(network: Dense, batch_size: int, n_features: int = 784) -> float:
+def products(network: Part, batch_size: int, image_shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """(rows, inputs, outputs) of the matrix product that each layer is; of a convolution, a row for each position."""
+    if isinstance(network, Conv):
+        layers = (*network.encoder_layers(image_shape), *network.decoder_layers(image_shape))
+        return [
+            (batch_size * math.prod(layer.size_in), layer.n_in, layer.n_out * math.prod(layer.kernel))
+            if layer.transposed
+            else (batch_size * math.prod(layer.size_out), layer.n_in * math.prod(layer.kernel), layer.n_out)
+            for layer in layers
+            if layer.kernel
+        ]
+    assert isinstance(network, Dense)
+    return [(batch_size, *pair) for widths in network.widths(math.prod(image_shape)) for pair in pairwise(widths)]
+
+
+def step_floor(network: Part, batch_size: int, image_shape: tuple[int, int, int] = (1, 28, 28)) -> float:
     """Seconds of the products of one float32 step, forward and backward, plus Adam's 28 bytes per weight.
 
     Each product alone, with its operands in cache: what a step that did nothing else would take.
     """
     seconds, weights = 0.0, 0
-    layers = [pair for widths in network.widths(n_features) for pair in pairwise(widths)]
-    for i, (n_in, n_out) in enumerate(layers):
-        x, weight, grad = torch.rand(batch_size, n_in), torch.rand(n_out, n_in), torch.rand(batch_size, n_out)
-        products = [lambda x=x, w=weight: x @ w.t(), lambda x=x, g=grad: g.t() @ x]
+    for i, (rows, n_in, n_out) in enumerate(products(network, batch_size, image_shape)):
+        x, weight, grad = torch.rand(rows, n_in), torch.rand(n_out, n_in), torch.rand(rows, n_out)
+        calls = [lambda x=x, w=weight: x @ w.t(), lambda x=x, g=grad: g.t() @ x]
         if i:  # nobody asks for the gradient at the pixels
-            products.append(lambda w=weight, g=grad: g @ w)
-        seconds += sum(_least_seconds(product) for product in products)
+            calls.append(lambda w=weight, g=grad: g @ w)
+        seconds += sum(_least_seconds(call) for call in calls)
         weights += n_in * n_out + n_out
     vector = torch.nn.Parameter(torch.rand(weights))
     vector.grad = torch.rand(weights)

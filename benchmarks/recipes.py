@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from isthmus import Autoencoder, Dense, Images, load_dataset
+from isthmus import Autoencoder, Conv, Dense, Images, load_dataset
 
 NETWORKS = {
     "dense-64": Dense(bottleneck=64, output="sigmoid"),
     "dense-256": Dense(bottleneck=256, output="sigmoid"),
     "deep-30": Dense(hidden=(512, 256, 128), bottleneck=30, decoder_hidden=(128, 256), output="sigmoid"),
     "sparse-1024": Dense(bottleneck=1024, output="sigmoid"),
+    "conv-unpool": Conv(channels=(8, 16, 16), padding=0, decoder="deconv-unpool", output="sigmoid"),
 }
 
 

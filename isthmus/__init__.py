@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Autoencoder": "isthmus.estimators.autoencoder",
     "BCE": "isthmus.parts",
+    "Conv": "isthmus.parts",
     "Dense": "isthmus.parts",
     "GaussianNoise": "isthmus.parts",
     "Images": "isthmus.data.images",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         KL,
         L1,
         MSE,
+        Conv,
         Dense,
         GaussianNoise,
         Masking,
@@ -56,6 +58,7 @@ __all__ = [
     "L1",
     "MSE",
     "Autoencoder",
+    "Conv",
     "Dense",
     "GaussianNoise",
     "Images",

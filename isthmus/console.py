@@ -139,6 +139,7 @@ def summary(results: Results) -> str:
             for row, digits in ((psnr, 2), (code, 0), (count, 0))
         ]
         seen = "  (test images seen)" if mse.seen else ""
+        seen += "  collapsed" if facts["collapsed"] else ""
         lines.append(
             f"{facts['name']:<28}{mse.value:>10.6f}  {interval:<22}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}"
         )

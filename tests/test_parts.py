@@ -19,6 +19,8 @@ from isthmus.parts import (
     MSE,
     PENALTIES,
     ROLES,
+    Conv,
+    ConvLayer,
     Dense,
     GaussianNoise,
     Masking,
@@ -38,6 +40,9 @@ EXAMPLES = [
     Dense(),
     Dense(hidden=(16,), bottleneck=3),
     Dense((64, 32), 8, decoder_hidden=(), activation="tanh", code_activation="linear", output="sigmoid"),
+    Conv(),
+    Conv((4,), 5, 2, "unpool", "tanh", "relu", "sigmoid", image_shape=[3, 32, 32]),
+    Conv(channels=[8, 16, 16], padding=0, decoder="deconv-unpool"),
     GaussianNoise(0.3),
     GaussianNoise(0.5, clip=True),
     GaussianNoise(1, relative=True),
@@ -132,7 +137,11 @@ WRONG = [
     *[(Training, "shuffle", value) for value in (0, 1, "twice", None)],
     *[(Dense, name, value) for name in ("hidden", "decoder_hidden") for value in (16, "16")],
     *[(GaussianNoise, name, value) for name in ("clip", "relative") for value in ("false", 0, None)],
-    (Projection, "whiten", "no"),
+    *[(Projection, name, value) for name in ("whiten", "center") for value in ("no", 0, None)],
+    *[(Conv, "channels", value) for value in (8, "8", None, [])],
+    *[(Conv, "kernel", value) for value in NOT_A_COUNT],
+    *[(Conv, "padding", value) for value in (-1, 3, 0.5, NAN, "1", None, True)],
+    *[(Conv, "image_shape", value) for value in (28, "1x2", (28, 28), (1, 1, 28, 28))],
 ]
 
 
@@ -149,16 +158,17 @@ def test_a_wrong_value_is_named_with_its_rule(part, name, value):
 
 
 @pytest.mark.parametrize("width", [0, -1, 2.5, "8", None])
-@pytest.mark.parametrize("name", ["hidden", "decoder_hidden"])
-def test_each_width_is_checked(name, width):
+@pytest.mark.parametrize(("part", "name"), [(Dense, "hidden"), (Dense, "decoder_hidden"), (Conv, "channels")])
+def test_each_width_is_checked(part, name, width):
     with pytest.raises(RequestError, match=rf"each width in {name} must be an integer .*, got {width!r}"):
-        Dense(**{name: (16, width)})
+        part(**{name: (16, width)})
 
 
 @pytest.mark.parametrize("length", [0, -1, 2.5, "8", None])
 def test_each_number_of_a_shape_is_checked(length):
-    with pytest.raises(RequestError, match=rf"each number in image_shape must be an integer .*, got {length!r}"):
-        Occlusion(2, image_shape=(1, length, 8))
+    for part, needed in ((Occlusion, {"size": 2}), (Conv, {})):
+        with pytest.raises(RequestError, match=rf"each number in image_shape must be an integer .*, got {length!r}"):
+            part(**needed, image_shape=(1, length, 8))
 
 
 @pytest.mark.parametrize("wrong", [0.5, "masking", None, L1(1), Masking, Sequence((Masking(0.1),))])
@@ -173,6 +183,10 @@ def test_a_sequence_holds_corruptions_that_are_none(wrong):
         (lambda: Dense(activation="rellu"), 'unknown activation "rellu".*Did you mean "relu"'),
         (lambda: Dense(code_activation="tahn"), 'unknown code activation "tahn".*Did you mean "tanh"'),
         (lambda: Dense(output="sigmod"), 'unknown output activation "sigmod".*Did you mean "sigmoid"'),
+        (lambda: Conv(activation="rellu"), 'unknown activation "rellu".*Did you mean "relu"'),
+        (lambda: Conv(code_activation="tahn"), 'unknown code activation "tahn".*Did you mean "tanh"'),
+        (lambda: Conv(output="sigmod"), 'unknown output activation "sigmod".*Did you mean "sigmoid"'),
+        (lambda: Conv(decoder="unpol"), 'unknown decoder "unpol"; known: deconv, deconv-unpool, unpool.*"unpool"'),
         (lambda: L1(1, per="samples"), 'unknown value of "per" "samples".*Did you mean "sample"'),
         (lambda: KL(1, per="samples"), 'unknown value of "per" "samples"; known: element, sample.*"sample"'),
         (lambda: Training(optimizer="Adam"), 'unknown optimizer "Adam".*Did you mean "adam"'),
@@ -193,6 +207,8 @@ def test_numbers_from_numpy_become_plain():
     assert repr(part) == "Dense(hidden=(16,), bottleneck=3)"
     assert repr(L1(np.float64(0.5))) == "L1(weight=0.5)"
     assert GaussianNoise(np.float32(0.25)) == GaussianNoise(0.25)
+    conv = Conv([np.int64(4)], kernel=np.int32(5), image_shape=(np.int64(1), 8, 8))
+    assert repr(conv) == "Conv(channels=(4,), kernel=5, image_shape=(1, 8, 8))"
     assert Training(shuffle=np.bool_(False)).shuffle is False
     assert (
         repr(Occlusion(np.float64(3), image_shape=np.array([1, 8, 8]).tolist()))
@@ -262,6 +278,41 @@ def test_another_table_is_no_part(table):
     assert table == before
 
 
+# --- a convolutional network's sizes, known without torch ---
+
+
+def test_the_images_shape_comes_before_the_parts_own():
+    part = Conv(image_shape=(3, 32, 32))
+    assert part.shape(None) == (3, 32, 32)
+    assert part.shape((1, 8, 8)) == (1, 8, 8)
+    with pytest.raises(RequestError, match=r"needs images: give \(n, channels, height, width\), or Conv\(image_shape="):
+        Conv().shape(None)
+
+
+def test_the_layers_of_an_encoder_by_hand():
+    # 10×7, a 3×3 convolution without padding: 8×5, pooled to 4×2, whose next convolution would give 2×0
+    (layer,) = Conv((4,), padding=0).encoder_layers((3, 10, 7))
+    assert layer == ConvLayer(3, 4, (10, 7), (8, 5), (3, 3), padding=(0, 0), pool=(4, 2))
+    with pytest.raises(RequestError, match=r"2 layers is deeper than images of 10×7 allow: layer 2 gets 4×2, too little "):
+        Conv((4, 4), padding=0).encoder_layers((3, 10, 7))
+    assert [layer.pool for layer in Conv((4, 4)).encoder_layers((3, 10, 7))] == [(5, 3), (2, 1)]
+
+
+@pytest.mark.parametrize(("decoder", "switches"), [("deconv", 0), ("unpool", 4 * 15 + 6 * 2), ("deconv-unpool", 72)])
+def test_the_size_of_a_code_and_of_its_switches(decoder, switches):
+    part = Conv((4, 6), decoder=decoder)  # 10×7 is pooled to 5×3, and that to 2×1
+    assert part.code_width(210, (3, 10, 7)) == 6 * 2
+    assert part.n_switches((3, 10, 7)) == switches
+
+
+def test_the_multiplications_by_hand():
+    # each of 8×8 outputs is of 2·9 products for each of 3 channels; a transposed convolution has as many for each input
+    down = 3 * 2 * 9 * 64
+    assert Conv((3,), decoder="unpool").multiplications(128, (2, 8, 8)) == down + 2 * 3 * 9 * 64
+    assert Conv((3,), decoder="deconv-unpool").multiplications(128, (2, 8, 8)) == down + 2 * 3 * 9 * 64
+    assert Conv((3,), decoder="deconv").multiplications(128, (2, 8, 8)) == down + 2 * 3 * 16 * 16  # 4×4 at each of 4×4
+
+
 # --- what no part can know alone ---
 
 
@@ -272,6 +323,7 @@ def test_what_goes_together_has_no_contradiction():
         (Dense(), L1(1), MSE()),
         (Dense(output="sigmoid"), L1(1), BCE()),
         (sigmoid, KL(1), MSE()),
+        (Conv(code_activation="sigmoid", output="sigmoid"), KL(1), BCE()),
         (Dense(code_activation="sigmoid", output="sigmoid"), KL(1), BCE()),
     ]:
         assert contradiction(network, penalty, loss) is None
@@ -287,6 +339,8 @@ def test_what_goes_together_has_no_contradiction():
             'loss "bce" needs output="sigmoid", got output="linear" in Dense(bottleneck=4)',
         ),
         (Dense(activation="sigmoid"), KL(1), BCE(), 'loss "bce" needs output="sigmoid", got output="linear"'),
+        (Conv(), None, BCE(), 'loss "bce" needs output="sigmoid", got output="linear" in Conv()'),
+        (Conv(output="sigmoid"), KL(1), BCE(), 'code_activation="sigmoid", got "relu" in Conv('),
         (Dense(), KL(1), MSE(), 'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "relu" in '),
         (Dense(activation="sigmoid", code_activation="tanh"), KL(1), None, 'code_activation="sigmoid", got "tanh"'),
     ],
@@ -303,6 +357,7 @@ def test_l1_on_a_code_that_is_never_zero_is_doubted():
         'with code_activation="relu" units can be off'
     )
     assert '"tanh"' in doubt(Dense(activation="tanh"), L1(1e-3))
+    assert '"linear"' in doubt(Conv(code_activation="linear"), L1(1e-3))
     for network, penalty in [
         (Dense(), L1(1e-3)),
         (Dense(activation="tanh", code_activation="relu"), L1(1e-3)),

@@ -120,7 +120,7 @@ class ConvChain(nn.Module):
         for i, (layer, activation, module, tape) in reversed(list(enumerate(steps))):
             grad = BACKWARD[activation](grad.to(tape.y.dtype), tape.y, tape.z)
             if layer.n_out == 1:  # the strides of one channel got lost, and with them three quarters of the speed
-                grad = channels_last(grad.flatten(1), (1, *layer.size_out))
+                grad = channels_last(grad.flatten(1), (1, *(layer.pool or layer.size_out)))
             if layer.pool is not None:
                 pooling = [2, 2], [2, 2], [0, 0], [1, 1], False
                 grad = aten.max_pool2d_with_indices_backward(grad, tape.convolved, *pooling, tape.switches)

@@ -12,7 +12,10 @@ from jsonschema import Draft202012Validator
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
+from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
+from isthmus.studies.figure import ERRORS, FIGURES
 from isthmus.studies.results import RESULTS, over_seeds, read_results, row_of
+from isthmus.studies.study import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -43,9 +46,29 @@ metric = "mse"
 value = 0.5
 rtol = 0.1
 note = "wrong, and must be seen to be"
+[[reference]]
+id = "small.dense-4.last-step"
+model = "dense-4"
+metric = "step_loss"
+split = "train"
+value = 1.0
+rtol = 0.99
+[[reference]]
+id = "small.nothing.images"
+model = "nothing"
+metric = "mse"
+value = [0.04, 0.04]
+images = [3, 5]
+corruption = {kind = "gaussian", sigma = 0.2}
+rtol = 0.5
+[[section]]
+name = "compression"
+title = "Compression"
+models = ["pca-*"]
 [[trap]]
 what = "a trap"
 instead = "what is done"
+section = "compression"
 """
 
 
@@ -74,8 +97,17 @@ def test_a_run_keeps_every_promise(run, folder, tools):
     assert table == json.loads(json.dumps(results.table()))
     assert read_results(folder).table() == results.table()
     agrees = {reference["id"]: reference["agrees"] for reference in table["references"]}
-    assert agrees == {"small.dense-4.losses": True, "small.pca-4.code": True, "small.nothing.mse": False}
+    assert agrees == {
+        "small.dense-4.losses": True,
+        "small.pca-4.code": True,
+        "small.nothing.mse": False,
+        "small.dense-4.last-step": True,
+        "small.nothing.images": True,
+    }
     assert [r["id"] for r in table["references"] if r["metric"] == "loss" and r["epochs"] == [1, 2]]
+    (section,) = table["sections"]
+    assert section["models"] == ["pca-4", "pca-of"], "patterns are names by now"
+    assert table["traps"][0]["section"] == section["name"]
     assert table["complete"]
     assert not table["quick"]
 
@@ -105,10 +137,19 @@ BREAKS = {
     "interval of three": lambda t: t["rows"][2].update(ci95=[0, 1, 2]),
     "interval without value": lambda t: t["rows"][2].update(value=None),
     "corruption without level": lambda t: t["rows"][2].update(corruption="gaussian"),
+    "half a corruption": lambda t: t["rows"][2].update(corruption="gaussian(0.3)+masking"),
+    "negative dead units": lambda t: t["rows"][2].update(metric="dead_units", value=-1),
     "further key of a reference": lambda t: t["references"][0].update(tolerance=1),
     "two tolerances": lambda t: t["references"][0].update(rtol=1, atol=1),
     "a verdict on nothing": lambda t: t["references"][0].update(measured=None),
     "losses as one number": lambda t: t["references"][0].update(measured=0.5),
+    "losses of no epochs": lambda t: t["references"][0].pop("epochs"),
+    "epochs of one number": lambda t: t["references"][0].update(published=0.5, measured=0.5),
+    "epochs of an error": lambda t: t["references"][0].update(metric="mse"),
+    "images of a loss": lambda t: t["references"][0].update(images=[1]),
+    "unknown metric of a reference": lambda t: t["references"][0].update(metric="losses"),
+    "published sum of no images": lambda t: t["references"][1].update(metric="published_sse"),
+    "clean as a corruption": lambda t: t["references"][1].update(corruption=None),
     "a verdict on a quick run": lambda t: t.update(quick=True),
     "phase": lambda t: t["timings"][0].update(phase="load"),
     "further key of a timing": lambda t: t["timings"][0].update(note=""),
@@ -117,6 +158,23 @@ BREAKS = {
     "further key": lambda t: t.update(more=1),
     "fingerprint": lambda t: t["data"].update(sha256="abc"),
     "no environment": lambda t: t.pop("environment"),
+    "no threshold": lambda t: t.pop("l0_threshold"),
+    "threshold of zero": lambda t: t.update(l0_threshold=0),
+    "no sections": lambda t: t.pop("sections"),
+    "section without a text": lambda t: t["sections"][0].pop("text"),
+    "section with a pattern": lambda t: t["sections"][0].update(models=["dense-*"]),
+    "trap without a section": lambda t: t["traps"][0].pop("section"),
+    "trap in a section with a space": lambda t: t["traps"][0].update(section="a b"),
+    "model without a verdict": lambda t: t["models"][0].pop("collapsed"),
+    "collapse without a cause": lambda t: t["models"][0].update(collapsed={"what": "a", "instead": "b"}),
+    "collapse as a word": lambda t: t["models"][0].update(collapsed="yes"),
+    "empty doubt": lambda t: t["models"][0].update(doubt=""),
+    "model trained on a corruption without level": lambda t: t["models"][0].update(corruption="gaussian"),
+    "figure kind": lambda t: t["figures"][0].update(kind="pie"),
+    "figure by week": lambda t: t["figures"][0].update(per="week"),
+    "figure of another metric": lambda t: t["figures"][0].update(metric="ssim"),
+    "negative level": lambda t: t["figures"][0].update(levels=[-1]),
+    "figure without a section": lambda t: t["figures"][0].pop("section"),
 }
 
 
@@ -142,6 +200,23 @@ model = "dense-4"
 metric = "loss"
 value = [0.5]
 rtol = 0.1
+[[reference]]
+id = "mse"
+model = "dense-4"
+metric = "mse"
+value = 0.5
+rtol = 0.1
+[[section]]
+name = "all"
+title = "All"
+models = ["*"]
+[[figure]]
+name = "curves"
+kind = "curves"
+models = ["*"]
+[[trap]]
+what = "a trap"
+instead = "what is done"
 """
     request = Request(out=tmp_path_factory.mktemp("runs"), device="cpu")
     return json.loads(json.dumps(run_study(parse_study(text, "small", "small.toml"), request, Lines()).table()))
@@ -153,6 +228,39 @@ def test_the_schema_refuses(name, sound):
     broken = copy.deepcopy(sound)
     BREAKS[name](broken)
     assert not VALIDATOR.is_valid(broken)
+
+
+def test_the_schema_knows_every_word():
+    known, properties = SCHEMA["$defs"], SCHEMA["$defs"]["figure"]["properties"]
+    assert set(properties["kind"]["enum"]) == set(FIGURES)
+    assert set(properties["metric"]["enum"]) == set(ERRORS)
+    assert set(known["metric"]["anyOf"][0]["enum"]) == {CODE_ONLY, *ERROR_METRICS, *CODE_METRICS, *COUNTS}
+    assert set(known["reference"]["properties"]["metric"]["anyOf"][0]["enum"]) == set(TRAINING_METRICS)
+    of_images = [rule["then"] for rule in known["reference"]["allOf"] if rule["if"] == {"required": ["images"]}]
+    assert set(of_images[0]["properties"]["metric"]["enum"]) == set(PER_IMAGE)
+
+
+LABELLED = [
+    GaussianNoise(0.3, clip=True),
+    GaussianNoise(1e-5),
+    GaussianNoise(0.3**0.5, relative=True),
+    GaussianNoise(2.0, clip=True, relative=True),
+    SaltAndPepper(0.1),
+    Masking(1),
+    Occlusion(8, value=0.5),
+    Occlusion(8, -1, (3, 32, 32)),
+    Poisson(1e7 / 3),
+    Sequence((GaussianNoise(0.3, clip=True), Masking(0.2))),
+    Sequence((Poisson(1e7), GaussianNoise(0.3), Occlusion(8, value=0.5))),
+]
+
+
+@pytest.mark.parametrize("part", LABELLED, ids=lambda part: part.label)
+def test_the_label_of_every_corruption_is_in_the_schema(part):
+    pattern = Draft202012Validator(SCHEMA["$defs"]["corruption"])
+    assert pattern.is_valid(part.label)
+    for broken in (part.label[:-1], f"{part.label}+", f"+{part.label}", f" {part.label}", f"{part.label}{part.label}"):
+        assert not pattern.is_valid(broken)
 
 
 def test_what_is_not_finite_is_null():
@@ -185,9 +293,10 @@ def test_results_that_cannot_be_read_say_so(tmp_path, text):
         read_results(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("table", "lacking"), [("timings", [{}]), ("models", [{}]), ("figures", ["x"])])
+@pytest.mark.parametrize(("table", "lacking"), [("timings", [{}]), ("models", [{}]), ("figures", ["x"]), ("sections", [{}])])
 def test_damaged_tables_are_one_documented_error(tmp_path, table, lacking):
-    tables = {"models": [], "timings": [], "figures": [], "traps": [], "rows": [], table: lacking}
+    names = ("models", "timings", "figures", "traps", "sections", "rows")
+    tables = {name: [] for name in names} | {table: lacking}
     (tmp_path / RESULTS).write_text(json.dumps({"schema": 1, **tables}), "utf-8")
     with pytest.raises(DataError, match=rf"has {table} without "):
         read_results(tmp_path)

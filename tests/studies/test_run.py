@@ -268,7 +268,7 @@ REFUSED = {
             t.SMALL.replace("n_components = 2", "n_components = 1")
             + '[[figure]]\nname = "f"\nkind = "scatter"\nmodels = ["pca-of"]\n'
         ),
-        r'figure "f": a scatter needs codes of at least 2 numbers, got 1 of "pca-of"',
+        r'figure "f": a scatter of "pca-of", its codes must be of at least 2 numbers, got 1',
     ),
     "a data set that is not here": (
         lambda t: t.SMALL.replace('"digits"', '"kmnist"'),
