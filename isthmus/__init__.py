@@ -14,7 +14,9 @@ _HOME = {
     "Autoencoder": "isthmus.estimators.autoencoder",
     "BCE": "isthmus.parts",
     "Conv": "isthmus.parts",
+    "DecoderPrior": "isthmus.estimators.decoder_prior",
     "Dense": "isthmus.parts",
+    "Dictionary": "isthmus.parts",
     "GaussianNoise": "isthmus.parts",
     "Images": "isthmus.data.images",
     "IsthmusError": "isthmus.errors",
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from isthmus.data.sources import load as load_dataset
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.decoder_prior import DecoderPrior
     from isthmus.parts import (
         BCE,
         KL,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
         MSE,
         Conv,
         Dense,
+        Dictionary,
         GaussianNoise,
         Masking,
         Occlusion,
@@ -59,7 +63,9 @@ __all__ = [
     "MSE",
     "Autoencoder",
     "Conv",
+    "DecoderPrior",
     "Dense",
+    "Dictionary",
     "GaussianNoise",
     "Images",
     "IsthmusError",

@@ -166,8 +166,8 @@ class Conv(Part):
     """Convolutions and 2×2 max-pooling down to a small map, whose numbers are the code; and back to the image.
 
     channels: of each layer, a convolution of kernel×kernel with `padding`, pooling, activation. Any image size will
-    do: what pooling leaves over at an edge is made again by the decoder. The activation follows the pooling, which for
-    the monotone ones is the same as the other way round, and cheaper.
+    do: what pooling leaves over at an edge is made again by the decoder. But for ReLU, the activation follows the
+    pooling, which for the monotone ones is the same as the other way round, and cheaper.
     decoder: "deconv": a transposed convolution of stride 2 for each layer. "unpool": max-unpooling, by the places in
     which the encoder's maxima were (the switches), and a convolution each, but no convolution after the first
     unpooling if the map has the right shape already. "deconv-unpool": max-unpooling and a transposed convolution each.
@@ -276,6 +276,39 @@ class Conv(Part):
             at = layer.size_in if layer.transposed else layer.size_out
             total += layer.n_in * layer.n_out * math.prod(layer.kernel or (0,)) * math.prod(at)
         return total
+
+
+@dataclass(frozen=True, repr=False)
+class Dictionary(Part):
+    """An explicit dictionary: a dense encoder, features → hidden → n_atoms, and x_hat = code @ atoms, without bias.
+
+    unit_norm: every atom is kept at Euclidean length 1, by a projection after each step. Without it atoms can trade
+    length for a smaller code, and so evade a penalty. code_activation: "linear" codes have signs and no exact zeros.
+    """
+
+    kind: ClassVar[str] = "dictionary"
+    output: ClassVar[str] = "linear"
+    hidden: tuple[int, ...] = ()
+    n_atoms: int = 256
+    activation: str = "relu"
+    code_activation: str = "relu"
+    unit_norm: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _widths(self, "hidden")
+        _count("n_atoms", self.n_atoms)
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("code activation", self.code_activation, ACTIVATIONS)
+        _flag("unit_norm", self.unit_norm)
+
+    def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Numbers in a code."""
+        return self.n_atoms
+
+    def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Products of a number and a weight in one pass of one sample."""
+        return sum(a * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms, n_features)))
 
 
 class Corruption(Part):
@@ -495,20 +528,74 @@ class BCE(Part):
 class Projection(Part):
     """What a study says of a principal component analysis, which is scikit-learn's own.
 
+    n_components: a number, or "best": as many as draw validation images best, under the model's corruption.
     center: whether the mean is taken away before images are projected, and added again after. False is what some
     notebooks do: components of centred images, onto which images are projected that are not.
     """
 
     kind: ClassVar[str] = "pca"
-    n_components: int
+    n_components: int | str
     whiten: bool = False
     center: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _count("n_components", self.n_components)
+        if self.n_components != "best":
+            require(not isinstance(self.n_components, str), "n_components", 'a number or "best"', self.n_components)
+            _count("n_components", self.n_components)
         _flag("whiten", self.whiten)
         _flag("center", self.center)
+
+
+@dataclass(frozen=True, repr=False)
+class DictionaryLearning(Part):
+    """What a study says of scikit-learn's `MiniBatchDictionaryLearning` (Mairal, Bach, Ponce, Sapiro 2009).
+
+    n_nonzero: atoms with which an image is drawn, found by orthogonal matching pursuit. alpha: its L1 penalty when it
+    learns. n_images: the first so many training images, for it is slow; passes: over these.
+    """
+
+    kind: ClassVar[str] = "dictionary-learning"
+    n_atoms: int = 256
+    n_nonzero: int = 20
+    alpha: float = 0.1
+    batch_size: int = 256
+    n_images: int = 10_000
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_atoms", "n_nonzero", "batch_size", "n_images", "passes"):
+            _count(name, getattr(self, name))
+        require(self.n_nonzero <= self.n_atoms, "n_nonzero", f"at most n_atoms = {self.n_atoms}", self.n_nonzero)
+        _positive("alpha", self.alpha)
+
+
+@dataclass(frozen=True, repr=False)
+class CodeSearch(Part):
+    """What a study says of a `DecoderPrior`, whose decoder is that of the model it is of."""
+
+    kind: ClassVar[str] = "decoder-prior"
+    solver: str = "gauss-newton"
+    start: str = "encoder"
+    n_starts: int = 1
+    lower: float | str | None = "auto"
+    max_iter: int = 50
+    tol: float = 1e-4
+    learning_rate: float = 1.0
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("solver", self.solver, ("adam", "gauss-newton", "gradient-descent"))
+        one_of("start", self.start, ("encoder", "random"))
+        _count("n_starts", self.n_starts)
+        _count("max_iter", self.max_iter)
+        _positive("tol", self.tol)
+        _positive("learning_rate", self.learning_rate)
+        _flag("clip", self.clip)
+        bound = _is_number(self.lower) or self.lower in ("auto", "none")
+        require(bound, "lower", 'a number, "auto" or "none"', self.lower)
 
 
 @dataclass(frozen=True, repr=False)
@@ -550,7 +637,7 @@ class Training(Part):
         one_of("device", self.device, DEVICES)
 
 
-NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense)}
+NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense, Dictionary)}
 CORRUPTIONS: dict[str, type[Part]] = {
     part.kind: part for part in (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence)
 }

@@ -15,13 +15,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.decomposition import PCA
+from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import __version__
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_folder
 from isthmus.networks import build
 from isthmus.parts import ROLES, Part, from_table
@@ -29,13 +30,16 @@ from isthmus.training.history import History
 
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
+_DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
 _PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
 
 
 def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
-    """Write a fitted Autoencoder, PCA or identity (a FunctionTransformer without functions) to a folder, whole or not.
+    """Write a fitted model to a folder, whole or not at all.
 
-    extra: facts to keep in config.json under "extra". Raises RequestError for another class.
+    Known: Autoencoder, DecoderPrior, and scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
+    FunctionTransformer without functions). extra: facts to keep in config.json under "extra". Raises RequestError for
+    another class.
     """
     tensors, fitted = _parts_of(model)
     weights = safetensors.numpy.save(tensors)
@@ -53,8 +57,9 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
     with atomic_folder(folder) as building:
         (building / WEIGHTS).write_bytes(weights)
         (building / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False), "utf-8")
-        if isinstance(model, Autoencoder):
-            (building / HISTORY).write_text(model.history_.to_jsonl(), "utf-8")
+        trained = model.autoencoder_ if isinstance(model, DecoderPrior) else model
+        if isinstance(trained, Autoencoder):
+            (building / HISTORY).write_text(trained.history_.to_jsonl(), "utf-8")
 
 
 def load(folder: str | Path) -> Any:
@@ -74,6 +79,11 @@ def load(folder: str | Path) -> Any:
             case "Autoencoder":
                 text = (folder / HISTORY).read_text("utf-8")
                 return _autoencoder(parameters, tensors, config["fitted"], History.from_jsonl(text))
+            case "DecoderPrior":
+                text = (folder / HISTORY).read_text("utf-8")
+                return _decoder_prior(parameters, tensors, config["fitted"], History.from_jsonl(text))
+            case "MiniBatchDictionaryLearning":
+                return _dictionary_learning(parameters, tensors, config["fitted"])
             case "PCA":
                 return _pca(parameters, tensors, config["fitted"])
             case "FunctionTransformer":
@@ -109,6 +119,13 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
         names = ("n_features_in_", "image_shape_", "seed_", "precision_")
         return tensors, {name: getattr(model, name) for name in names}
+    if isinstance(model, DecoderPrior):
+        tensors, fitted = _parts_of(model.autoencoder_)
+        own = {name: _plain(value) for name, value in model.autoencoder_.get_params(deep=False).items()}
+        return tensors, {"autoencoder": {"parameters": own, "fitted": fitted}, "seed_": model.seed_}
+    if isinstance(model, MiniBatchDictionaryLearning):
+        counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
+        return {"components_": np.ascontiguousarray(model.components_)}, counts
     if isinstance(model, PCA):
         tensors = {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS}
         numbers = ("n_components_", "n_samples_", "n_features_in_")
@@ -120,7 +137,8 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         }
     if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
         return {}, {}
-    raise RequestError(f"cannot save a {type(model).__name__}; known: Autoencoder, PCA, identity")
+    known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
+    raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +166,29 @@ def _autoencoder(
     network = build(network_part, fitted["n_features_in_"], torch.Generator(), shape)
     network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
     model._fitted(network.eval(), history, shape, fitted["seed_"], fitted["precision_"])
+    return model
+
+
+def _decoder_prior(
+    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any], history: History
+) -> DecoderPrior:
+    own = fitted["autoencoder"]
+    searched = {name: _part(name, value) for name, value in own["parameters"].items()}
+    autoencoder = _autoencoder(searched, tensors, own["fitted"], history)
+    model = DecoderPrior(**{**parameters, "autoencoder": clone(autoencoder)}).of(autoencoder)
+    model.seed_ = fitted["seed_"]
+    return model
+
+
+def _dictionary_learning(
+    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
+) -> MiniBatchDictionaryLearning:
+    model = MiniBatchDictionaryLearning(**parameters)
+    if set(tensors) != {"components_"} or tensors["components_"].shape[1:] != (fitted["n_features_in_"],):
+        raise DataError(f"tensors {sorted(tensors)}, expected components_ of {fitted['n_features_in_']} columns")
+    model.components_ = tensors["components_"]
+    for name in _DICTIONARY_NUMBERS:
+        setattr(model, name, fitted[name])
     return model
 
 

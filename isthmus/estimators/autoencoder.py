@@ -314,7 +314,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.n_features_in_ = n_features
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
-        expected = getattr(self, "image_shape_", None)
+        # of a convolutional network that was fitted on flat samples, the network knows the shape
+        expected = getattr(self, "image_shape_", None) or getattr(getattr(self, "network_", None), "shape", None)
         if not reset and (n_features != self.n_features_in_ or expected not in (None, shape)):
             name = type(self).__name__
             wanted = expected or f"{self.n_features_in_} features"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.decoder_prior import DecoderPrior
 
 CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
 
@@ -23,6 +24,10 @@ def reconstruct(model: Any, x: np.ndarray) -> np.ndarray:
     """x_hat for samples (n, n_features), flat."""
     if isinstance(model, Autoencoder):
         return model.reconstruct(x).reshape(len(x), -1)
+    if isinstance(model, DecoderPrior):
+        return model.denoise(x).reshape(len(x), -1)
+    if isinstance(model, MiniBatchDictionaryLearning):
+        return model.transform(x) @ model.components_.astype(x.dtype)
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
 
 
@@ -34,9 +39,9 @@ def reconstruct_code_only(model: Any, x: np.ndarray) -> np.ndarray | None:
 
 
 def has_code(model: Any) -> bool:
-    """Whether a model has a code of its own: the identity has none."""
+    """Whether a model has a code that it makes at once: the identity has none, a `DecoderPrior` searches for it."""
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    return isinstance(last, Autoencoder | PCA)
+    return isinstance(last, Autoencoder | PCA | MiniBatchDictionaryLearning)
 
 
 def encode(model: Any, images: Images) -> np.ndarray:
@@ -50,6 +55,11 @@ def n_parameters(model: Any) -> int:
         return sum(n_parameters(step) for _, step in model.steps)
     if isinstance(model, Autoencoder):
         return model.n_parameters_
+    if isinstance(model, DecoderPrior):
+        network: Any = model.autoencoder_.network_
+        return sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in network.encoder.parameters())
+    if isinstance(model, MiniBatchDictionaryLearning):
+        return model.components_.size
     return model.components_.size + model.mean_.size if isinstance(model, PCA) else 0
 
 
@@ -59,4 +69,8 @@ def code_size(model: Any, n_features: int) -> int:
         return code_size(model.steps[-1][1], n_features)
     if isinstance(model, Autoencoder):
         return model.network_.code_size + model.network_.n_switches
+    if isinstance(model, DecoderPrior):
+        return model.autoencoder_.network_.code_size
+    if isinstance(model, MiniBatchDictionaryLearning):
+        return len(model.components_)
     return int(model.n_components_) if isinstance(model, PCA) else n_features

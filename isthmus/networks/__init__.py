@@ -8,10 +8,11 @@ import torch
 
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
+from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.network import Network
-from isthmus.parts import Conv, Dense, Part
+from isthmus.parts import Conv, Dense, Dictionary, Part
 
-_BUILDS: dict[type[Part], type[Any]] = {Conv: ConvNetwork, Dense: DenseNetwork}
+_BUILDS: dict[type[Part], type[Any]] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
 
 
 def build(

@@ -71,14 +71,17 @@ class ConvChain(nn.Module):
             if layer.unpool is not None:
                 x = aten.max_unpool2d(x, upper_left(layer, x) if given is None else given, layer.unpool)
             x = module(x)
-            places = None
-            if layer.pool is not None:
-                x, places = nn.functional.max_pool2d(x, 2, return_indices=True)
-            found.append(places)
             function = ACTIVATIONS[activation]
             if not torch.is_grad_enabled() and layer.kernel is not None:
                 function = IN_PLACE.get(activation, function)
-            x = function(x)
+            places, first = None, _is_first(layer, activation)
+            if first:
+                x = function(x)
+            if layer.pool is not None:
+                x, places = nn.functional.max_pool2d(x, 2, return_indices=True)
+            found.append(places)
+            if not first:
+                x = function(x)
         return x, found
 
     def up_to(self, number: int) -> ConvChain:
@@ -101,12 +104,13 @@ class ConvChain(nn.Module):
                     y = spread(x, weight, bias, layer)
                 else:
                     y = aten.convolution(x, weight, bias, *_options(layer))
-            convolved = y
+            function, first = IN_PLACE.get(activation, ACTIVATIONS[activation]), _is_first(layer, activation)
+            convolved = y = function(y) if first else y
             if layer.pool is not None:
                 y, places = aten.max_pool2d_with_indices(y, [2, 2])
             z = y
-            if layer.kernel is not None:
-                y = IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
+            if layer.kernel is not None and not first:
+                y = function(z)
             tapes.append(Tape(x, weight, convolved, places, z, y))
             x = y
         return x, tapes
@@ -167,6 +171,15 @@ def spread(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, layer: Con
     (above, before), (height, width) = layer.padding, layer.size_out
     image = canvas[:, above : above + height, before : before + width]
     return channels_last(image.flatten(1), (1, height, width))
+
+
+def _is_first(layer: ConvLayer, activation: str) -> bool:
+    """Whether the activation comes before the pooling. After it, it is cheaper, and for a monotone one the same.
+
+    But for ReLU's switches, as published: in a window that is all off they point to the upper left, not to the maximum
+    of what was there before. Its gradient is the same in either order: what is off passes none on.
+    """
+    return layer.pool is not None and activation == "relu"
 
 
 def _options(layer: ConvLayer) -> tuple[list[int], list[int], list[int], bool, list[int], int]:

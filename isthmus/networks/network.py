@@ -33,6 +33,9 @@ class Network(nn.Module, abc.ABC):
         code = self.encode(x)
         return self.decode(code), code
 
+    def project(self) -> None:
+        """Bring the weights back to where they may be; called after each step."""
+
     @abc.abstractmethod
     def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""

@@ -71,7 +71,9 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
     if model.estimator == "pca":
         limit, asked = min(len(images), n_features), model.arguments["n_components"]
         samples = f"at most {limit} ({len(images):,} samples of {n_features} numbers)"
-        require(asked <= limit, "n_components", samples, asked)
+        require(asked == "best" or asked <= limit, "n_components", samples, asked)
+        rule = 'more than 0 in [data] for n_components = "best"'
+        require(asked != "best" or "validation" in splits, "validation", rule, 0)
     if model.training is None:
         return
     network_of(model).multiplications(n_features, image_shape)  # which raises if the network does not fit

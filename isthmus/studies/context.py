@@ -18,7 +18,7 @@ import torch
 from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.errors import DataError
-from isthmus.parts import Dense
+from isthmus.parts import Dense, DictionaryLearning
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_precision, step_threads
@@ -185,7 +185,12 @@ def code_width(study: Study, model: Model, shape: Shape) -> int:
     """Numbers in the code of a model that is not fitted yet."""
     match model.estimator:
         case "pca":
-            return model.arguments["n_components"]
+            asked = model.arguments["n_components"]
+            return inputs(study, model, shape)[0] if asked == "best" else asked
+        case "dictionary-learning":
+            return DictionaryLearning(**model.arguments).n_atoms
+        case "decoder-prior":
+            return code_width(study, study.model(str(model.of)), shape)
         case "identity":
             return inputs(study, model, shape)[0]
         case _:

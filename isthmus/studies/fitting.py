@@ -7,16 +7,20 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import persistence
 from isthmus.errors import DataError, DoubtWarning
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import encode
+from isthmus.estimators.common import chunks, encode
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.parts import DictionaryLearning
 from isthmus.studies.context import Context
 from isthmus.studies.listener import Listener
+from isthmus.studies.measure import corrupted
 from isthmus.studies.study import Model
 
 
@@ -24,9 +28,28 @@ def estimator(context: Context, model: Model, seed: int) -> Any:
     """The unfitted estimator that a study's model stands for."""
     match model.estimator:
         case "pca":
-            arguments = {name: value for name, value in model.arguments.items() if name != "center"}
+            arguments = {k: v for k, v in model.arguments.items() if k not in ("center", "corruption")}
+            if arguments["n_components"] == "best":
+                arguments["n_components"] = None  # all, until it is known how many are best
             # the covariance of 784 pixels costs one product, however many images there are
             return PCA(**arguments, svd_solver="covariance_eigh", copy=False)
+        case "dictionary-learning":
+            part = DictionaryLearning(**model.arguments)
+            return MiniBatchDictionaryLearning(
+                part.n_atoms,
+                alpha=part.alpha,
+                max_iter=part.passes,
+                batch_size=part.batch_size,
+                fit_algorithm="cd",
+                transform_algorithm="omp",
+                transform_n_nonzero_coefs=part.n_nonzero,
+                random_state=seed,
+            )
+        case "decoder-prior":
+            arguments = dict(model.arguments)
+            if arguments.get("lower") == "none":
+                arguments["lower"] = None
+            return DecoderPrior(**arguments, random_state=seed)
         case "identity":
             return FunctionTransformer(check_inverse=False)
         case _:
@@ -51,10 +74,19 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
             for row in unfitted.fit_epochs(x, validation=held_out):
                 listener.epoch(label, row, training.epochs)
         seconds = unfitted.history_.seconds
+    elif isinstance(unfitted, DecoderPrior):
+        unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
+        seconds = 0.0
     else:
+        if isinstance(unfitted, MiniBatchDictionaryLearning):
+            images = images.take(slice(0, DictionaryLearning(**model.arguments).n_images))
         x = encode(context.fitted[model.of, seed], images) if model.of else images.floats()
         start = time.perf_counter()
-        unfitted.fit(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            unfitted.fit(x)
+        if model.arguments.get("n_components") == "best":
+            _keep_the_best(unfitted, context, model, seed)
         seconds = time.perf_counter() - start
         if not model.arguments.get("center", True):
             unfitted.mean_ = np.zeros_like(unfitted.mean_)  # from here on images are projected as they are
@@ -71,9 +103,32 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
     }
 
 
+def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
+    """Leave a PCA of all components those first ones that draw validation images best, under the model's corruption.
+
+    With coordinates a of a clean image and b of its corrupted version, k components leave an error of
+    Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.
+    """
+    images = context.splits["validation"]
+    part = model.arguments.get("corruption")
+    errors = np.zeros(pca.n_components_ + 1)
+    for number, which in enumerate(chunks(len(images))):
+        x = images.floats(which)
+        a = pca.transform(x)
+        b = a if part is None else pca.transform(corrupted(images, part, number, which))
+        kept, dropped = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
+        errors[1:] += kept.sum(axis=0)
+        errors[:-1] += dropped.sum(axis=0)
+    best = max(1, int(errors.argmin()))
+    pca.n_components, pca.n_components_ = best, best
+    for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"):
+        setattr(pca, name, getattr(pca, name)[:best])
+
+
 def keep(context: Context, model: Model, seed: int, own: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
-    upstream = context.fitted[model.of, seed] if model.of else None
+    own_codes = model.of is not None and not isinstance(own, DecoderPrior)
+    upstream = context.fitted[str(model.of), seed] if own_codes else None
     context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
 
 

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.errors import RequestError, require, unknown
-from isthmus.parts import ROLES, Dense, Projection, Training, contradiction
+from isthmus.parts import (
+    CORRUPTIONS,
+    ROLES,
+    CodeSearch,
+    Dense,
+    DictionaryLearning,
+    Part,
+    Projection,
+    Training,
+    contradiction,
+)
 from isthmus.studies.figure import ONE_MODEL, Figure, Section
 from isthmus.studies.schema import read_part, read_table
 from isthmus.studies.study import (
@@ -93,6 +103,16 @@ def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
     return lambda table, where: read_table(cls, table, where)
 
 
+# What the estimators' arguments are checked against: a part of plain values, and the arguments that take parts.
+_ARGUMENTS: dict[str, tuple[type[Part] | None, dict[str, dict[str, type[Part]]]]] = {
+    "autoencoder": (Training, ROLES),
+    "decoder-prior": (CodeSearch, {}),
+    "dictionary-learning": (DictionaryLearning, {}),
+    "identity": (None, {}),
+    "pca": (Projection, {"corruption": CORRUPTIONS}),
+}
+
+
 def _read_model(table: Any, where: str) -> Model:
     """A model: its own keys, and its estimator's constructor arguments."""
     if not isinstance(table, dict):
@@ -100,10 +120,9 @@ def _read_model(table: Any, where: str) -> Model:
     own = {f.name for f in dataclasses.fields(Model)} - {"arguments"}
     model = read_table(Model, {key: value for key, value in table.items() if key in own}, where)
     rest = {key: value for key, value in table.items() if key not in own}
-    values = {"autoencoder": Training, "pca": Projection, "identity": None}[model.estimator]
-    roles = ROLES if model.estimator == "autoencoder" else {}
+    values, roles = _ARGUMENTS[model.estimator]
     # no "device": `isthmus run --device` says where all models are trained
-    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []
+    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []  # type: ignore[arg-type]
     for key in rest:
         if key not in known:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")
@@ -132,6 +151,13 @@ def _check(study: Study, file: str) -> None:
         if model.of is not None and model.of not in names[:index]:
             hint = "; a model comes after the one it is of" if model.of in known else ""
             raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
+        upstream = study.model(model.of) if model.of else None
+        if model.estimator == "decoder-prior":
+            searched = upstream is not None and upstream.estimator == "autoencoder"
+            rule = "an autoencoder whose decoder is to be searched"
+            require(searched, f'{file}, model "{model.name}": of', rule, model.of)
+        elif upstream is not None and upstream.estimator == "decoder-prior":
+            require(False, f'{file}, model "{model.name}": of', "a model that has codes of its own", model.of)
         if training := model.training:
             where, network = f'{file}, model "{model.name}"', model.arguments.get("network", Dense())
             if wrong := contradiction(network, model.arguments.get("penalty"), model.arguments.get("loss")):

@@ -23,7 +23,7 @@ COUNTS = ("n_parameters", "code_size")
 PUBLISHED_SSE = "published_sse"
 PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked of a few images alone
 TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
-ESTIMATORS = ("autoencoder", "identity", "pca")
+ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
 
 

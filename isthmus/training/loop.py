@@ -127,6 +127,7 @@ class _Step:
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
         self.network.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(self.learning_rate)
+        self.network.project()
         self.done += 1
         return value
 

@@ -1,0 +1,243 @@
+"""A trained decoder as a prior: an image is denoised by the code whose decoded image is nearest to it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from isthmus.data.images import Images
+from isthmus.errors import DoubtWarning, RequestError, one_of, require
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.networks.decoders import decoder_of
+from isthmus.rng import generator, seed_from
+from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
+
+_FLOATS = (np.float32, np.float64)
+_CHUNK = 500  # images that are searched at a time: their Jacobians are what takes memory
+STARTS = ("encoder", "random")
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was found for n images.
+
+    code: (n, k). x_hat: (n, n_features), decoded. objective: (n,), mean squared difference between x_hat and what was
+    given. n_iter: (n,), steps over all starts. reason: (n,), "converged", "stalled", "iterations" or "diverged".
+    """
+
+    code: np.ndarray
+    x_hat: np.ndarray
+    objective: np.ndarray
+    n_iter: np.ndarray
+    reason: np.ndarray
+
+
+class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Denoise by searching the code of a trained decoder: x_hat = decoder(argmin_z ‖decoder(z) - y‖²).
+
+    What a decoder of k numbers can draw is a surface of k dimensions among all images; the point on it that is nearest
+    to a noisy image has lost all noise but the part along the surface, k/n of it for n pixels (Bora, Jalal, Price,
+    Dimakis 2017; Heckel, Huang, Hand, Voroninski 2021). Searched for all images at once.
+
+    Parameters
+    ----------
+    autoencoder : the `Autoencoder` whose decoder is searched. `fit` fits a clone of it; a trained one is kept as it is
+        inside scikit-learn's `FrozenEstimator`.
+    solver : "gauss-newton" (damped), "gradient-descent" or "adam".
+    start : "encoder" begins at the code of the noisy image itself, "random" at codes between 0 and 1.
+    n_starts : searches for each image; the best is kept. Those after the first begin at random.
+    lower : the least that each number of a code may be: "auto" is 0 where the codes come from a ReLU, else none; a
+        number; or None for no bound.
+    max_iter : steps of one search.
+    tol : a search has converged when a step makes its objective less by less than this share of it ("gauss-newton"), or
+        when a step changes it by less than tol itself (the others).
+    learning_rate : of the first-order solvers, on the mean squared difference.
+    clip : whether what `denoise` returns is cut to [0, 1].
+    verbose : 1 prints how far a long search has come.
+    random_state : the seed of random starts.
+
+    Attributes
+    ----------
+    autoencoder_ : the fitted `Autoencoder`. n_features_in_ : numbers in a sample.
+
+    >>> import numpy as np
+    >>> from isthmus import Autoencoder, DecoderPrior, Dense
+    >>> X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    >>> prior = DecoderPrior(Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0)).fit(X)
+    >>> prior.denoise(X).shape
+    (64, 5)
+    """
+
+    def __init__(
+        self,
+        autoencoder: Any = None,
+        *,
+        solver: str = "gauss-newton",
+        start: str = "encoder",
+        n_starts: int = 1,
+        lower: float | str | None = "auto",
+        max_iter: int = 50,
+        tol: float = 1e-4,
+        learning_rate: float = 1.0,
+        clip: bool = False,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.solver = solver
+        self.start = start
+        self.n_starts = n_starts
+        self.lower = lower
+        self.max_iter = max_iter
+        self.tol = tol
+        self.learning_rate = learning_rate
+        self.clip = clip
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> DecoderPrior:
+        """Fit a clone of the autoencoder to X; a frozen one is kept. y is ignored."""
+        self._check()
+        given = clone(Autoencoder() if self.autoencoder is None else self.autoencoder)
+        if isinstance(given, FrozenEstimator):
+            return self.of(given.estimator)
+        return self.of(given.fit(X, **fit_params) if isinstance(given, Autoencoder) else given)
+
+    def of(self, autoencoder: Any) -> DecoderPrior:
+        """Take a fitted autoencoder as it is; `self`, fitted. Raises RequestError for what has no decoder."""
+        self._check()
+        if not isinstance(autoencoder, Autoencoder):
+            name = type(autoencoder).__name__
+            raise RequestError(f"autoencoder must be an Autoencoder, whose decoder can be searched, got a {name}")
+        check_is_fitted(autoencoder)
+        self.autoencoder_: Autoencoder = autoencoder
+        self.n_features_in_ = autoencoder.n_features_in_
+        self.seed_ = seed_from(self.random_state)
+        size = autoencoder.network_.code_size
+        if size > self.n_features_in_:
+            said = f"the code has {size} numbers for {self.n_features_in_} features: it can draw the noise as well"
+            warnings.warn(said, DoubtWarning, stacklevel=3)
+        return self
+
+    def _check(self) -> None:
+        one_of("solver", self.solver, SOLVERS)
+        one_of("start", self.start, STARTS)
+        for name, value in (("n_starts", self.n_starts), ("max_iter", self.max_iter)):
+            require(isinstance(value, int | np.integer) and value >= 1, name, "an integer of at least 1", value)
+        for name, number in (("tol", self.tol), ("learning_rate", self.learning_rate)):
+            require(isinstance(number, int | float) and 0 < number < np.inf, name, "a positive number", number)
+        bound = self.lower is None or self.lower == "auto" or isinstance(self.lower, int | float)
+        require(bound, "lower", '"auto", a number or None', self.lower)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "autoencoder_")
+
+    # --- using ---
+
+    def search(self, Y: Any, *, on_progress: Callable[[int, int], None] | None = None) -> SearchResult:
+        """The codes nearest to noisy samples Y, like those that `fit` saw, with what there is to know of each search.
+
+        on_progress: called with (images done, images) after each part of a long batch.
+        """
+        check_is_fitted(self)
+        self._check()
+        model, network = self.autoencoder_, self.autoencoder_.network_
+        Y, _ = model._samples(Y, reset=False)
+        device = torch.device(model.device_)
+        dtype = torch.float64 if isinstance(Y, np.ndarray) and Y.dtype == np.float64 else torch.float32
+        decoder = decoder_of(network if dtype == torch.float32 else network.double(), dtype)
+        parts, images = [], []
+        try:
+            with torch.no_grad():
+                for begin in range(0, len(Y), _CHUNK):
+                    which = slice(begin, begin + _CHUNK)
+                    y = torch.from_numpy(np.array(Y.floats(which) if isinstance(Y, Images) else Y[which]))
+                    found = self._search(decoder, y.to(device, dtype), begin)
+                    parts.append(found)
+                    images.append(decoder.decode(found.code))
+                    self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
+        finally:
+            network.float()
+        whole, x_hat = Search.join(parts), torch.cat(images)
+        code, drawn, objective, n_iter, reason = (
+            array.cpu().numpy() for array in (whole.code, x_hat, whole.objective, whole.n_iter, whole.reason)
+        )
+        return SearchResult(code, drawn, objective, n_iter, np.array(REASONS)[reason])
+
+    def _search(self, decoder: Any, y: torch.Tensor, begin: int) -> Search:
+        """All starts for one part of the images."""
+        network = self.autoencoder_.network_
+        options: dict[str, Any] = {
+            "solver": self.solver,
+            "lower": self._lower(),
+            "max_iter": int(self.max_iter),
+            "tol": self.tol,
+            "learning_rate": self.learning_rate,
+        }
+        best = None
+        for number in range(int(self.n_starts)):
+            if number == 0 and self.start == "encoder":
+                z = network.encode(y)
+            else:
+                stream = generator(self.seed_, "latent", begin + number)  # parts begin _CHUNK apart
+                z = torch.rand((len(y), network.code_size), generator=stream, dtype=y.dtype).to(y.device)
+            found = search(decoder, y, z, **options)
+            best = found if best is None else best.better_of(found)
+        assert best is not None
+        return best
+
+    def _lower(self) -> float | None:
+        if self.lower != "auto":
+            return self.lower  # type: ignore[return-value]
+        part: Any = self.autoencoder_._parts()[0]
+        return 0.0 if (part.code_activation or part.activation) == "relu" else None
+
+    def _tell(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
+        if on_progress is not None:
+            on_progress(done, n)
+        if self.verbose and n > _CHUNK:
+            print(f"searched {done:,} of {n:,} images")
+
+    def denoise(self, Y: Any) -> np.ndarray:
+        """The decoded images nearest to noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
+        x_hat = self._shaped(self.search(Y).x_hat)
+        return np.clip(x_hat, 0, 1) if self.clip else x_hat
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes that `search` finds, (n, k)."""
+        return self.search(X).code
+
+    def inverse_transform(self, code: Any) -> np.ndarray:
+        """What the decoder makes of codes, as `denoise` returns it."""
+        check_is_fitted(self)
+        x_hat = self.autoencoder_.inverse_transform(check_array(code, dtype=_FLOATS, input_name="code"))
+        return np.clip(x_hat, 0, 1) if self.clip else x_hat
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the mean objective: how near decoded images come to X."""
+        return -float(np.mean(self.search(X).objective, dtype=np.float64))
+
+    def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
+        shape = self.autoencoder_.image_shape_
+        return x_hat if shape is None else x_hat.reshape(-1, *shape)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.autoencoder_.network_.code_size
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+__all__ = ["DecoderPrior", "SearchResult"]

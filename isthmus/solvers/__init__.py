@@ -1,0 +1,1 @@
+"""Problems that are solved for one sample at a time, but all at once."""

@@ -1,0 +1,184 @@
+"""argmin_z mean_j (decoder(z)_j - y_j)² for a whole batch at once: each image has its own damping and its own end.
+
+The damped Gauss-Newton method (Levenberg 1944, Marquardt 1963) solves K×K systems for codes of K numbers; gradient
+descent and Adam are there to compare with. Bounds on the code are kept by projection (Bertsekas 1982).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from isthmus.networks.decoders import Decoder
+
+SOLVERS = ("adam", "gauss-newton", "gradient-descent")
+REASONS = ("converged", "stalled", "iterations", "diverged")  # why a search ended
+CONVERGED, STALLED, ITERATIONS, DIVERGED = range(4)
+# damping of the Gauss-Newton systems, as a share of their largest diagonal element
+_FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-7, 1e4
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found for n images.
+
+    code: (n, k). objective: (n,), the mean squared residual at it. n_iter: (n,), steps that were tried. reason: (n,),
+    positions in REASONS: converged, the objective moves by less than the tolerance; stalled, no step makes it less;
+    iterations, the limit was reached; diverged, it is not finite.
+    """
+
+    code: torch.Tensor
+    objective: torch.Tensor
+    n_iter: torch.Tensor
+    reason: torch.Tensor
+
+    @staticmethod
+    def join(parts: list[Search]) -> Search:
+        """One after the other."""
+        return Search(*(torch.cat([getattr(p, name) for p in parts]) for name in Search.__dataclass_fields__))
+
+    def better_of(self, other: Search) -> Search:
+        """Of two searches for the same images, the one with the smaller objective, image by image; steps add up."""
+        mine = self.objective.nan_to_num(torch.inf) <= other.objective.nan_to_num(torch.inf)
+        return Search(
+            torch.where(mine[:, None], self.code, other.code),
+            torch.where(mine, self.objective, other.objective),
+            self.n_iter + other.n_iter,
+            torch.where(mine, self.reason, other.reason),
+        )
+
+
+class _Batch:
+    """The images whose search goes on, and what is known of each; those that end are written to the result."""
+
+    def __init__(self, decoder: Decoder, y: torch.Tensor, start: torch.Tensor, lower: float | None) -> None:
+        n = len(y)
+        self.decoder, self.y, self.lower = decoder, y, lower
+        self.code = start.clone() if lower is None else start.clamp(min=lower)
+        self.which = torch.arange(n, device=y.device)
+        self.objective = (decoder.decode(self.code) - y).square().mean(dim=1)
+        self.damping = torch.full((n,), _FIRST_DAMPING, dtype=y.dtype, device=y.device)
+        self.result = Search(
+            self.code.clone(),
+            self.objective.clone(),
+            torch.zeros(n, dtype=torch.int64, device=y.device),
+            torch.full((n,), ITERATIONS, device=y.device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def end(self, over: torch.Tensor, reason: int, n_iter: int) -> None:
+        """Write down the images in the mask `over`, and go on without them."""
+        if not bool(over.any()):
+            return
+        which = self.which[over]
+        self.result.code[which], self.result.objective[which] = self.code[over], self.objective[over]
+        self.result.n_iter[which], self.result.reason[which] = n_iter, reason
+        keep = ~over
+        self.which, self.y, self.code = self.which[keep], self.y[keep], self.code[keep]
+        self.objective, self.damping = self.objective[keep], self.damping[keep]
+
+
+def search(
+    decoder: Decoder,
+    y: torch.Tensor,
+    start: torch.Tensor,
+    *,
+    solver: str = "gauss-newton",
+    lower: float | None = None,
+    max_iter: int = 50,
+    tol: float = 1e-4,
+    learning_rate: float = 1.0,
+) -> Search:
+    """Search a code for each image. y: (n, n_features); start: (n, k), of the same dtype and device.
+
+    lower: the least that each number of a code may be. max_iter: steps for one image. tol: a search has converged when
+    a step makes the objective less by less than this share of it; for the first-order solvers, in which one step is
+    little, by less than tol itself. learning_rate: of these, on the mean squared residual.
+    """
+    batch = _Batch(decoder, y, start, lower)
+    batch.end(~batch.objective.isfinite(), DIVERGED, 0)
+    steps: dict[str, Callable[..., None]] = {"gauss-newton": _gauss_newton, "gradient-descent": _first_order}
+    steps["adam"] = _first_order
+    with torch.no_grad():
+        steps[solver](batch, max_iter, tol, learning_rate, adam=solver == "adam")
+    batch.end(torch.ones(len(batch), dtype=torch.bool, device=y.device), ITERATIONS, max_iter)
+    return batch.result
+
+
+def _gauss_newton(batch: _Batch, max_iter: int, tol: float, _: float, **__: Any) -> None:
+    """Steps of (JᵀJ + damping) δ = -Jᵀr: damping falls when a step helps and rises when it does not."""
+    eye = torch.eye(batch.code.shape[1], dtype=batch.y.dtype, device=batch.y.device)
+    system = None
+    for i in range(1, max_iter + 1):
+        if not len(batch):
+            return
+        if system is None:
+            system = _systems(batch)
+        matrix, gradient = system
+        free = torch.ones_like(gradient, dtype=torch.bool)
+        if batch.lower is not None:  # a number at its bound stays there if the objective falls beyond it
+            free = (batch.code > batch.lower) | (gradient < 0)
+        scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1).clamp(min=1e-12)
+        damped = torch.where(free[:, :, None] & free[:, None, :], matrix, 0 * eye)
+        # numbers that stay get a row of their own, so that the system keeps its size
+        damped = damped + eye * torch.where(free, (batch.damping * scale)[:, None], scale[:, None])[:, None, :]
+        step = torch.linalg.solve_ex(damped, -torch.where(free, gradient, 0))[0]
+        tried = batch.code + step
+        if batch.lower is not None:
+            tried = tried.clamp(min=batch.lower)
+        objective = (batch.decoder.decode(tried) - batch.y).square().mean(dim=1)
+        better = objective < batch.objective  # False for what is not finite
+        gain = torch.where(better, batch.objective - objective, 0)
+        small = better & (gain <= tol * batch.objective)
+        batch.code = torch.where(better[:, None], tried, batch.code)
+        batch.objective = torch.where(better, objective, batch.objective)
+        batch.damping = torch.where(better, batch.damping * 0.2, batch.damping * 8).clamp_(min=_LEAST_DAMPING)
+        stalled = ~better & (batch.damping > _MOST_DAMPING)
+        # only where the code moved is the system another one
+        keep = ~(small | stalled)
+        moved = better[keep]
+        system = (matrix[keep], gradient[keep])
+        reason_small, reason_stalled = small, stalled[~small]
+        batch.end(reason_small, CONVERGED, i)
+        batch.end(reason_stalled, STALLED, i)
+        if len(batch) and bool(moved.any()):
+            if bool(moved.all()):
+                system = None
+            else:
+                fresh = _systems(batch, moved)
+                system[0][moved], system[1][moved] = fresh
+
+
+def _systems(batch: _Batch, which: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """JᵀJ, (n, k, k), and Jᵀr, (n, k), at the codes."""
+    code, y = (batch.code, batch.y) if which is None else (batch.code[which], batch.y[which])
+    return batch.decoder.normal_equations(code, y)
+
+
+def _first_order(batch: _Batch, max_iter: int, tol: float, learning_rate: float, *, adam: bool) -> None:
+    """Gradient descent, or Adam (Kingma and Ba 2015), on each image's own mean squared residual."""
+    first = torch.zeros_like(batch.result.code)
+    second = torch.zeros_like(first)
+    for i in range(1, max_iter + 1):
+        if not len(batch):
+            return
+        gradient = batch.decoder.gradient(batch.code, batch.y)
+        if adam:
+            which = batch.which
+            first[which] = 0.9 * first[which] + 0.1 * gradient
+            second[which] = 0.999 * second[which] + 0.001 * gradient.square()
+            gradient = first[which] / (1 - 0.9**i) / ((second[which] / (1 - 0.999**i)).sqrt() + 1e-8)
+        batch.code = batch.code - learning_rate * gradient
+        if batch.lower is not None:
+            batch.code = batch.code.clamp(min=batch.lower)
+        before = batch.objective
+        batch.objective = (batch.decoder.decode(batch.code) - batch.y).square().mean(dim=1)
+        over = (before - batch.objective).abs() < tol
+        lost = ~batch.objective.isfinite()
+        batch.end(lost, DIVERGED, i)
+        batch.end(over[~lost], CONVERGED, i)
