@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from isthmus import metrics
 from isthmus.data.images import Images
@@ -35,8 +36,10 @@ class Collapse:
         return f"collapsed: {self.what}; {self.cause}; {self.instead}"
 
 
-def collapse(model: Autoencoder, X: Images | np.ndarray) -> Collapse | None:
+def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     """How a fitted autoencoder has collapsed, judged on samples X, (n, n_features) or `Images`; None if it has not.
+
+    Of a pipeline its last step is judged. A model that is none, like a PCA, has no code that could collapse: None.
 
     >>> import numpy as np
     >>> from isthmus import L1, Autoencoder, Dense
@@ -45,8 +48,10 @@ def collapse(model: Autoencoder, X: Images | np.ndarray) -> Collapse | None:
     >>> collapse(model, X).what
     'all 3 units of its code are zero for every image'
     """
+    if not isinstance(_last(model), Autoencoder):
+        return None
     variation, own = Variation(), Variation()
-    on = np.zeros(model.network_.code_size, bool)
+    on = np.zeros(_last(model).network_.code_size, bool)
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else np.asarray(X[which]).reshape(len(X[which]), -1)
         variation.add(x)
@@ -60,6 +65,7 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
 
     dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
     """
+    model = _last(model)
     if not isinstance(model, Autoencoder):
         return None
     n_units = model.network_.code_size
@@ -69,6 +75,11 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
     if share is not None and share < LEAST_VARIATION:
         return Collapse("it draws the same image whatever it is shown", *_cause(model))
     return None
+
+
+def _last(model: Any) -> Any:
+    """The model itself; of a pipeline, as a model of another's codes is one, its last step."""
+    return model[-1] if isinstance(model, Pipeline) else model
 
 
 def _cause(model: Autoencoder) -> tuple[str, str]:

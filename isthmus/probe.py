@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 
 from isthmus import metrics
@@ -19,6 +19,8 @@ from isthmus.errors import RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, encode, reconstruct
 from isthmus.networks.conv import ConvNetwork, channels_last
+from isthmus.networks.dense import DenseNetwork
+from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.rng import numpy_generator
 
 SIDES = ("encoder", "decoder")
@@ -67,17 +69,22 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     one_of("side", side, SIDES)
     if isinstance(model, Pipeline):
         model = model.steps[0][1]
-    if isinstance(model, PCA):
+    if isinstance(model, PCA | MiniBatchDictionaryLearning):
         return {"": model.components_.reshape(-1, *shape)}
     if not isinstance(model, Autoencoder):
         raise RequestError(f"a {type(model).__name__} has no filters")
-    half: Any = getattr(model.network_, side)
+    half: Any = getattr(model.network_, side, None)
     if isinstance(model.network_, ConvNetwork):
         kernels = {f"layer {i}": layer.weight for i, layer in enumerate(half.layers, 1) if hasattr(layer, "weight")}
         for name, weight in kernels.items():
             require(channel < weight.shape[1], "channel", f"below {weight.shape[1]}, what {side} {name} has", channel)
         return {name: weight[:, channel, None].detach().cpu().numpy() for name, weight in kernels.items()}
-    weight = half.layers[0].weight if side == "encoder" else half.layers[-1].weight.t()
+    if side == "encoder":
+        weight = model.network_.encoder.layers[0].weight  # type: ignore[union-attr, index]
+    elif isinstance(model.network_, DictionaryNetwork):
+        weight = model.network_.atoms
+    else:
+        weight = half.layers[-1].weight.t()
     return {"": weight.detach().cpu().numpy().reshape(-1, *shape)}
 
 
@@ -102,10 +109,27 @@ def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndar
 
 def has_atoms(model: Any) -> bool:
     """Whether a decoder is one linear layer, whose rows are what each unit draws."""
-    if isinstance(model, PCA):
+    if isinstance(model, PCA | MiniBatchDictionaryLearning):
         return True
-    dense = isinstance(model, Autoencoder) and not isinstance(model.network_, ConvNetwork)
-    return dense and len(model.network_.decoder.layers) == 1
+    network: Any = model.network_ if isinstance(model, Autoencoder) else None
+    return isinstance(network, DictionaryNetwork) or (
+        isinstance(network, DenseNetwork) and len(network.decoder.layers) == 1
+    )
+
+
+def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int = 5) -> dict[str, np.ndarray]:
+    """For each sample, (n_samples, n_features), the n atoms with the largest |code|, largest first.
+
+    {"atoms": (n_samples, n, c, h, w), each times its code; "code": (n_samples, n); "unit": (n_samples, n)}. Raises
+    RequestError for a decoder of several layers.
+    """
+    if not has_atoms(model):
+        raise RequestError("atoms are the rows of a decoder of one linear layer; this decoder has more")
+    code = np.asarray(model.transform(x_in))
+    unit = np.argsort(-np.abs(code), axis=1, kind="stable")[:, :n]
+    chosen = np.take_along_axis(code, unit, axis=1)
+    atoms = filters(model, shape, "decoder")[""][unit]
+    return {"atoms": atoms * chosen[:, :, None, None, None], "code": chosen, "unit": unit}
 
 
 # --- codes as images ---

@@ -293,7 +293,9 @@ def test_the_layers_of_an_encoder_by_hand():
     # 10×7, a 3×3 convolution without padding: 8×5, pooled to 4×2, whose next convolution would give 2×0
     (layer,) = Conv((4,), padding=0).encoder_layers((3, 10, 7))
     assert layer == ConvLayer(3, 4, (10, 7), (8, 5), (3, 3), padding=(0, 0), pool=(4, 2))
-    with pytest.raises(RequestError, match=r"2 layers is deeper than images of 10×7 allow: layer 2 gets 4×2, too little "):
+    with pytest.raises(
+        RequestError, match=r"2 layers is deeper than images of 10×7 allow: layer 2 gets 4×2, too little "
+    ):
         Conv((4, 4), padding=0).encoder_layers((3, 10, 7))
     assert [layer.pool for layer in Conv((4, 4)).encoder_layers((3, 10, 7))] == [(5, 3), (2, 1)]
 

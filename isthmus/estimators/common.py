@@ -25,7 +25,7 @@ def reconstruct(model: Any, x: np.ndarray) -> np.ndarray:
     if isinstance(model, Autoencoder):
         return model.reconstruct(x).reshape(len(x), -1)
     if isinstance(model, DecoderPrior):
-        return model.denoise(x).reshape(len(x), -1)
+        return model.drawn(model.search(x))
     if isinstance(model, MiniBatchDictionaryLearning):
         return model.transform(x) @ model.components_.astype(x.dtype)
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)

@@ -209,8 +209,11 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def denoise(self, Y: Any) -> np.ndarray:
         """The decoded images nearest to noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
-        x_hat = self._shaped(self.search(Y).x_hat)
-        return np.clip(x_hat, 0, 1) if self.clip else x_hat
+        return self._shaped(self.drawn(self.search(Y)))
+
+    def drawn(self, found: SearchResult) -> np.ndarray:
+        """The images of a search, (n, n_features), cut to [0, 1] if `clip`."""
+        return np.clip(found.x_hat, 0, 1) if self.clip else found.x_hat
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes that `search` finds, (n, k)."""

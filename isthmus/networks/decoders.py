@@ -95,7 +95,7 @@ class AnyDecoder(Decoder):
         n, k = code.shape
         # a unit vector for each number of the code, pushed forward for all images in one pass
         codes, directions = code.repeat_interleave(k, dim=0), torch.eye(k, dtype=code.dtype, device=code.device)
-        x_hat, columns = torch.func.jvp(self.network.decode, (codes,), (directions.repeat(n, 1),))
+        x_hat, columns = torch.func.jvp(self.network.decode, (codes,), (directions.repeat(n, 1),))[:2]
         jacobian = columns.view(n, k, -1)
         residual = x_hat[::k] - y
         return jacobian @ jacobian.transpose(1, 2), (jacobian @ residual[:, :, None])[:, :, 0]

@@ -174,6 +174,25 @@ def _atoms(facts: Facts, arrays: Arrays) -> Figure:
     return figure
 
 
+def _top_atoms(facts: Facts, arrays: Arrays) -> Figure:
+    """A line for each image: clean, noisy, drawn, then its atoms times their codes, on a scale where zero is white."""
+    names, atoms, code = list(facts["rows"]), arrays["atoms"], arrays["code"]
+    n, k = code.shape
+    limit = float(np.abs(atoms).max()) or 1.0
+    figure = new_figure((len(names) + k) * 0.86, n * 1.02)
+    all_axes = figure.subplots(n, len(names) + k, squeeze=False)
+    for i, line in enumerate(all_axes):
+        for axes, name in zip(line, names, strict=False):
+            axes.imshow(np.clip(arrays[name][i], 0, 1).transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+            axes.set_title(_wrapped(name) if i == 0 else "", fontsize=7.5, color=INK, pad=3)
+        for j, axes in enumerate(line[len(names) :]):
+            axes.imshow(atoms[i, j, 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
+            axes.set_title(f"{code[i, j]:+.2f}", fontsize=7.5, color=INK, pad=3)
+        for axes in line:
+            axes.set_axis_off()
+    return figure
+
+
 def _activations(facts: Facts, arrays: Arrays) -> Figure:
     """Codes and feature maps as pictures, each row in a grey scale of its own from black, its least, to white."""
     pages, widths, limits = {}, [], []
@@ -208,5 +227,6 @@ _DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "nearest": _images,
     "reconstructions": _images,
     "scatter": plots.scatter,
+    "top-atoms": _top_atoms,
     "usage": plots.usage,
 }

@@ -49,6 +49,8 @@ def write_report(folder: Path) -> Path:
         traps=[trap for trap in results.traps if not trap["section"]],
         models=_models_table(results, everything),
         noise=_noise_table(results, everything),
+        comparisons=[one for one in results.comparisons if not one["section"]],
+        searches=[one for one in results.searches if one["seed"] == results.seed and not results.sections],
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
         number=number,
@@ -90,6 +92,8 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
                 "noise": _noise_table(results, measured),
                 "figures": [figure for figure in figures if figure["section"] == section["name"]],
                 "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
+                "comparisons": [one for one in results.comparisons if one["section"] == section["name"]],
+                "searches": [one for one in results.searches if one["seed"] == results.seed and one["model"] in names],
                 "repeated": [row for row in results.rows if row.metric == "published_sse" and row.model in names],
             }
         )

@@ -109,16 +109,23 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
     """A metric against the level of a corruption, with 95 % intervals; a ring where a model was trained."""
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
-    for i, (name, trained) in enumerate(zip(facts["rows"], arrays["trained"], strict=True)):
+    names = list(facts["rows"])
+    for name, trained in zip(names, arrays["trained"], strict=True):
         level, value, low, high = arrays[name].T
+        i = names.index(name.removesuffix(": theory"))
+        if name.endswith(": theory"):  # in the colour of the search that it is about
+            axes.plot(level, value, ":", color=style(i)["color"], linewidth=1.4, label=name)
+            continue
         axes.errorbar(level, value, yerr=[value - low, high - value], fmt="-", markersize=4.5, linewidth=1.5,
                       capsize=2, label=name, **style(i))  # fmt: skip
         if np.isfinite(trained) and trained in level:
             axes.plot(trained, value[level == trained], "o", markersize=13, markerfacecolor="none",
                       markeredgecolor=style(i)["color"], markeredgewidth=1.6)  # fmt: skip
-    names = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
-    axes.set_ylabel(names[facts["metric"]], fontsize=9, color=INK)
-    axes.set_xlabel(f"level of {facts['corruption'].split('(')[0]}", fontsize=9, color=INK)
+    said = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
+    axes.set_ylabel(said[facts["metric"]], fontsize=9, color=INK)
+    kind = facts["corruption"].split("(")[0]
+    level_of = {"level": f"level of {kind}", "square": f"level of {kind}, squared", "noise": "MSE of the noisy image"}
+    axes.set_xlabel(level_of[facts.get("axis", "level")], fontsize=9, color=INK)
     if facts["metric"] == "mse":
         axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)

@@ -53,6 +53,8 @@ class Context:
     device: torch.device
     others: dict[str, Images] = field(default_factory=dict)  # test images of the data sets that figures show
     fitted: dict[tuple[str, int], Any] = field(default_factory=dict)
+    # each image's MSE by (model, split, corruption), of the study's own seed: for comparisons image by image
+    errors: dict[tuple[str, str, str | None], np.ndarray] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

@@ -13,11 +13,12 @@ SPLITS = ("train", "validation", "test", "all")
 DATA = ("digits", "fashion-mnist", "kmnist", "mnist")  # what `data.sources` knows, which costs numpy to import
 FIGURES = (
     "activations", "atoms", "curves", "denoising", "filters", "images", "interpolation", "latent-noise", "levels",
-    "nearest", "reconstructions", "scatter", "usage",
+    "nearest", "reconstructions", "scatter", "top-atoms", "usage",
 )  # fmt: skip
-ONE_MODEL = ("atoms", "latent-noise", "scatter")  # kinds that show one model
+ONE_MODEL = ("atoms", "latent-noise", "scatter", "top-atoms")  # kinds that show one model
 LEVELLED = ("denoising", "latent-noise", "levels")  # kinds that need levels
 ERRORS = ("mse", "psnr")
+AXES = ("level", "square", "noise")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Figure:
     another data set. n: how many images of the scatter, atoms, steps of the interpolation. first_epoch, per: of the
     curves, by "epoch" or "step". side, channel, units: which filters. corruption, levels: as a measure's; the levels of
     latent-noise are standard deviations on the code; if `relative`, in units of its own spread. metric: of levels.
+    axis: of levels, the "level", its "square", or the "noise" that there really is, which is the error of the model
+    identity. theory: of levels, also the line of a search: what is left at level 0, and k/n of the noise.
     """
 
     kind: str
@@ -47,6 +50,8 @@ class Figure:
     levels: tuple[float, ...] = ()
     relative: bool = False
     metric: str = "mse"
+    axis: str = "level"
+    theory: bool = False
     title: str = ""
     note: str = ""
 
@@ -63,6 +68,7 @@ class Figure:
         one_of('value of "per"', self.per, ("epoch", "step"))
         one_of("side", self.side, ("encoder", "decoder"))
         one_of("metric of a figure", self.metric, ERRORS)
+        one_of("axis", self.axis, AXES)
         if self.source:
             one_of("source", self.source, ("noise", *DATA))
         require(self.kind == "images" or len(self.models) > 0, "models", "a list of at least one model", self.models)
@@ -79,7 +85,7 @@ class Figure:
             require(len(self.levels) > 0, "the levels of a latent-noise figure", "at least one number", self.levels)
             require(self.corruption is None, "the corruption of a latent-noise figure", "left out", self.corruption)
             return
-        if self.kind in ("denoising", "levels"):
+        if self.kind in ("denoising", "levels", "top-atoms"):
             require(self.corruption is not None, f"the corruption of a {self.kind} figure", "a table", None)
         if self.kind == "levels":
             require(len(self.levels) > 1, "the levels of a levels figure", "at least two", self.levels)

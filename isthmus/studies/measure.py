@@ -13,6 +13,7 @@ from isthmus import metrics
 from isthmus.corruption import corrupt
 from isthmus.data.images import Images
 from isthmus.estimators.common import CHUNK, chunks, has_code, reconstruct, reconstruct_code_only
+from isthmus.estimators.decoder_prior import DecoderPrior, SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part
 from isthmus.rng import generator
@@ -27,13 +28,16 @@ GREY_LEVELS = 255
 class Measured:
     """What was found on one set of images under one corruption.
 
-    estimates: by metric; a metric that is not defined for these images or this model is missing. variation: of the
-    reconstructions, as a share of the images' own; None where they do not vary. seconds: of reconstruction alone.
+    estimates: by metric; a metric that is not defined for these images or this model is missing. errors: each image's
+    MSE, (n,). variation: of the reconstructions, as a share of the images' own; None where they do not vary. seconds:
+    of reconstruction alone. search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
     """
 
     estimates: dict[str, Estimate]
+    errors: np.ndarray
     variation: float | None
     seconds: float
+    search: dict[str, Any] | None = None
 
 
 @dataclass
@@ -45,6 +49,7 @@ class _Sums:
     images: Variation = field(default_factory=Variation)
     own: Variation = field(default_factory=Variation)
     seconds: float = 0.0
+    searches: list[SearchResult] = field(default_factory=list)
 
     def add(self, metric: str, values: np.ndarray | None) -> None:
         if values is not None:
@@ -88,7 +93,11 @@ def measure(
         x = images.floats(which)
         x_in = x if corruption is None else corrupted(images, corruption, number, which)
         start = time.perf_counter()
-        x_hat = reconstruct(model, x_in)
+        if isinstance(model, DecoderPrior):
+            sums.searches.append(model.search(x_in))
+            x_hat = model.drawn(sums.searches[-1])
+        else:
+            x_hat = reconstruct(model, x_in)
         sums.seconds += time.perf_counter() - start
         sums.images.add(x)
         sums.own.add(x_hat)
@@ -106,8 +115,20 @@ def measure(
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
     share = sums.own.value / sums.images.value if sums.images.value else None
-    found = _estimates(sums)
-    return Measured({name: found[name] for name in wanted if name in found}, share, sums.seconds)
+    found, errors = _estimates(sums), np.concatenate(sums.values["mse"])
+    estimates = {name: found[name] for name in wanted if name in found}
+    return Measured(estimates, errors, share, sums.seconds, _ended(sums.searches) if sums.searches else None)
+
+
+def _ended(searches: list[SearchResult]) -> dict[str, Any]:
+    """{"n", "mean_steps", "reasons": {reason: how many}}."""
+    steps = np.concatenate([found.n_iter for found in searches])
+    reasons, counts = np.unique(np.concatenate([found.reason for found in searches]), return_counts=True)
+    return {
+        "n": len(steps),
+        "mean_steps": float(steps.mean()),
+        "reasons": dict(zip(reasons.tolist(), counts.tolist(), strict=True)),
+    }
 
 
 def _estimates(sums: _Sums) -> dict[str, Estimate]:

@@ -12,6 +12,8 @@ from sklearn.pipeline import Pipeline
 from isthmus import probe
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.common import chunks
+from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
 from isthmus.parts import Corruption
 from isthmus.studies.context import Context
@@ -21,7 +23,14 @@ from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
 from isthmus.studies.results import Results
 
 Arrays = dict[str, np.ndarray]
-_NOT_DRAWN = ("labels", "positions", "usage", "trained")  # arrays that say something of those that are drawn
+_NOT_DRAWN = (
+    "labels",
+    "positions",
+    "usage",
+    "trained",
+    "atoms",
+    "code",
+)  # arrays that say something of those that are drawn
 
 
 def figure_arrays(figure: Figure, models: dict[str, Any], context: Context, results: Results) -> Arrays:
@@ -138,6 +147,7 @@ def _levels(figure: Figure, models: dict[str, Any], context: Context, results: R
     at: list[tuple[float, Any]] = list(zip(figure.levels, figure.corruptions(), strict=True))
     if getattr(at[0][1], "clean_level", None) == 0:
         at.insert(0, (0.0, None))  # the images as they are
+    x_of = _axis(figure, context, measured)
     rows: Arrays = {}
     trained = []
     for name in models:
@@ -145,10 +155,70 @@ def _levels(figure: Figure, models: dict[str, Any], context: Context, results: R
         for level, part in at:
             row = measured.get((name, part.label if part else None))
             if row is not None and row.value is not None:
-                lines.append((level, row.value, *(row.ci95 or (row.value, row.value))))
+                lines.append((x_of(level, part), row.value, *(row.ci95 or (row.value, row.value))))
         rows[name] = np.array(lines, float).reshape(-1, 4)
-        trained.append(_trained_at(context.study.model(name).arguments.get("corruption"), at[-1][1]))
+        own = context.study.model(name).arguments.get("corruption")
+        where = _trained_at(own, at[-1][1])
+        trained.append(where if np.isnan(where) else x_of(where, own))
+    if figure.theory:
+        rows |= _theory(figure, models, context, rows)
+        trained += [np.nan] * (len(rows) - len(trained))
     return rows | {"trained": np.array(trained)}
+
+
+def _axis(
+    figure: Figure, context: Context, measured: dict[tuple[str, str | None], Any]
+) -> Callable[[float, Any], float]:
+    """From a level and its corruption to a place on the axis."""
+    if figure.axis == "level":
+        return lambda level, _: level
+    if figure.axis == "square":
+        return lambda level, _: level**2
+    identity = next(model.name for model in context.study.models if model.estimator == "identity")
+
+    def noise(_: float, part: Any) -> float:
+        row = measured.get((identity, part.label if part else None))
+        return np.nan if row is None or row.value is None else row.value
+
+    return noise
+
+
+def _theory(figure: Figure, models: dict[str, Any], context: Context, rows: Arrays) -> Arrays:
+    """For each search the line of Heckel, Huang, Hand, Voroninski: its error at level 0, and k/n of the noise's power.
+
+    Noise that is relative to the image's norm has the power σ²‖x‖²/n; what k numbers can draw keeps k/n of it.
+    """
+    split = context.splits[figure.split]
+    lines: Arrays = {}
+    for name, model in models.items():
+        if not isinstance(model, DecoderPrior) or not len(rows[name]) or rows[name][0, 0] != 0:
+            continue
+        power = np.array([_noise_power(split, part) for part in figure.corruptions()])
+        share = model.autoencoder_.network_.code_size / split.n_features
+        values = rows[name][0, 1] + share * power
+        x = rows[name][-len(power) :, 0]
+        lines[f"{name}: theory"] = np.stack([x, values, values, values], axis=1)
+    return lines
+
+
+def _noise_power(images: Images, part: Any) -> float:
+    """The mean square of Gaussian noise that is not clipped, by its formula."""
+    if not getattr(part, "relative", False):
+        return float(part.sigma**2)
+    total = sum(float((images.floats(which).astype(np.float64) ** 2).sum()) for which in chunks(len(images)))
+    return float(part.sigma**2) * total / len(images) / images.n_features
+
+
+def _top_atoms(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
+    """Of noisy images: the clean one, the noisy one, what the model draws, and the atoms that count most in it."""
+    ((name, model),) = models.items()
+    (part,) = figure.corruptions()
+    images, split = _images(figure, context), context.splits[figure.split]
+    x_in = corrupted_at(split, part, figure.images)
+    rows = probe.reconstructions({name: model}, images, x_in)
+    found = probe.top_atoms(model, x_in, split.shape, figure.n or 5)
+    rows = {part.label if key == "input" else key: row for key, row in rows.items()}
+    return _with_labels(rows | {"atoms": found["atoms"], "code": found["code"]}, figure, images)
 
 
 def _trained_at(own: Any, part: Any) -> float:
@@ -173,6 +243,7 @@ _DRAWN_FROM: dict[str, Callable[[Figure, dict[str, Any], Context, Results], Arra
     "nearest": _nearest,
     "reconstructions": _reconstructions,
     "scatter": _scatter,
+    "top-atoms": _top_atoms,
     "usage": _usage,
 }
 
@@ -209,8 +280,9 @@ def write_figures(context: Context, results: Results) -> list[dict[str, Any]]:
                 "levels": list(figure.levels),
                 "first_epoch": figure.first_epoch,
                 "per": figure.per,
+                "axis": figure.axis,
                 "metric": figure.metric,
-                "rows": [name for name in arrays if name not in _NOT_DRAWN],
+                "rows": [name for name in arrays if name not in _NOT_DRAWN or figure.kind == "scatter"],
             }
         )
     names = {facts["name"] for facts in listed}

@@ -18,6 +18,7 @@ from isthmus.parts import (
     ROLES,
     CodeSearch,
     Dense,
+    Dictionary,
     DictionaryLearning,
     Part,
     Projection,
@@ -29,6 +30,7 @@ from isthmus.studies.schema import read_part, read_table
 from isthmus.studies.study import (
     COUNTS,
     TRAINING_METRICS,
+    Compare,
     Data,
     Measure,
     Model,
@@ -73,7 +75,14 @@ def parse_study(text: str, name: str, file: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{file} is not TOML: {error}") from None
     singles = {"title", "question", "seed", "data"}
-    classes = {"measure": Measure, "figure": Figure, "reference": Reference, "section": Section, "trap": Trap}
+    classes = {
+        "compare": Compare,
+        "measure": Measure,
+        "figure": Figure,
+        "reference": Reference,
+        "section": Section,
+        "trap": Trap,
+    }
     lists = {"model": _read_model} | {key: _reader(cls) for key, cls in classes.items()}
     for key in document:
         if key not in singles | set(lists):
@@ -168,11 +177,13 @@ def _check(study: Study, file: str) -> None:
     for what, section in [
         *((f'figure "{f.name}"', f.section) for f in study.figures),
         *((f"trap {i}", trap.section) for i, trap in enumerate(study.traps, 1)),
+        *((f"compare {i}", one.section) for i, one in enumerate(study.compares, 1)),
     ]:
         if section and section not in sections:
             raise RequestError(f"{file}, {what}: {unknown('section', section, sections)}")
     uses = [(f'figure "{f.name}"', glob) for f in study.figures for glob in f.models]
     uses += [(f'section "{s.name}"', glob) for s in study.sections for glob in s.models]
+    uses += [(f"compare {i}", name) for i, one in enumerate(study.compares, 1) for name in one.models]
     uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
     for what, glob in uses:
         if not any(matches(model, [glob]) for model in study.models):
@@ -185,6 +196,9 @@ def _check(study: Study, file: str) -> None:
             raise RequestError(f"{file}: {part!r} and {labels[part.label]!r} are both named {part.label}; keep one")
     for figure in study.figures:
         _check_measured(study, figure, f'{file}, figure "{figure.name}"')
+    for i, one in enumerate(study.compares, 1):
+        for name in one.models:
+            _check_parts(study, study.model(name), one.split, "mse", one.corruptions(), f"{file}, compare {i}")
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:
         raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")
@@ -219,12 +233,21 @@ def _check_measured(study: Study, figure: Figure, where: str) -> None:
     if figure.kind != "levels":
         return
     for model in (m for m in study.models if matches(m, figure.models)):
-        parts = [part for m in study.measures if matches(model, m.models) and m.split == figure.split
-                 and figure.metric in m.metrics for part in m.corruptions()]  # fmt: skip
-        for part in figure.corruptions():
-            if part not in parts:
-                rule = f"measured under {part.label} on {figure.split} images by {figure.metric}, in a [[measure]]"
-                require(False, f"{where}: {model.name}", rule, "no such measure")
+        _check_parts(study, model, figure.split, figure.metric, figure.corruptions(), where)
+
+
+def _check_parts(study: Study, model: Model, split: str, metric: str, parts: list[Any], where: str) -> None:
+    """That a model is measured under each of these corruptions; on clean test images it always is."""
+    asked = [m for m in study.measures if matches(model, m.models) and (m.split, metric in m.metrics) == (split, True)]
+    measured = [part for m in asked for part in m.corruptions()] + ([None] if split == "test" else [])
+    for part in parts:
+        if part not in measured:
+            under = f" under {part.label}" if part else ""
+            rule = f"measured{under} on {split} images by {metric}, in a [[measure]]"
+            require(False, f"{where}: {model.name}", rule, "no such measure")
+
+
+_WITH_WEIGHTS = ("atoms", "filters", "top-atoms")
 
 
 def _check_models(figure: Figure, models: list[Model], where: str) -> None:
@@ -234,12 +257,15 @@ def _check_models(figure: Figure, models: list[Model], where: str) -> None:
         require(len(models) == 1, f"{where}: the models of a {figure.kind} figure", "one model", names)
     if figure.kind == "curves":
         require(any(m.training for m in models), f"{where}: models", "autoencoders, which have curves", names)
-    if figure.kind in ("activations", "atoms", "filters", "interpolation", "latent-noise", "nearest", "usage"):
-        without = [model.name for model in models if model.estimator == "identity"]
-        require(not without, f"{where}: models", "other than identity, which has no filters and no code", without)
-    if figure.kind == "atoms":
+    if figure.kind in ("activations", "interpolation", "latent-noise", "nearest", "usage", *_WITH_WEIGHTS):
+        without = [model.name for model in models if model.estimator in ("decoder-prior", "identity")]
+        require(not without, f"{where}: models", "models with filters and codes of their own", without)
+    if figure.kind in ("atoms", "top-atoms"):
         for model in models:
             network = model.arguments.get("network", Dense())
-            simple = isinstance(network, Dense) and len(network.widths(1)[1]) == 2
+            simple = isinstance(network, Dictionary) or (isinstance(network, Dense) and len(network.widths(1)[1]) == 2)
             rule = "one with a decoder of one linear layer, whose rows are atoms"
-            require(model.estimator == "pca" or simple, f"{where}: the model", rule, model.name)
+            require(model.estimator != "autoencoder" or simple, f"{where}: the model", rule, model.name)
+    if figure.axis == "noise":
+        there = any(model.estimator == "identity" for model in models)
+        require(there, f"{where}: models", "with the identity, whose error is the noise", names)

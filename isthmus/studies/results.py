@@ -23,6 +23,8 @@ _TABLES = {
     "figures": {"name", "kind", "title", "note", "rows", "first_epoch", "corruption", "section", "per", "metric"},
     "traps": {"what", "instead", "section"},
     "sections": {"name", "title", "text", "models"},
+    "comparisons": {"models", "corruption", "section", "difference", "ci95", "n"},
+    "searches": {"model", "seed", "corruption", "n", "mean_steps", "reasons"},
 }
 RESULTS = "results.json"
 
@@ -68,6 +70,8 @@ class Results:
     traps: list[dict[str, str]]
     sections: list[dict[str, Any]] = field(default_factory=list)
     l0_threshold: float = L0_THRESHOLD
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    searches: list[dict[str, Any]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     references: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from isthmus.studies.study import (
     ERROR_METRICS,
     PUBLISHED_SSE,
     TRAINING_METRICS,
+    Compare,
     Measure,
     Model,
     Reference,
@@ -32,11 +34,20 @@ from isthmus.training.history import History
 _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the clean test images
 
 
-def measure_rows(context: Context, model: Model, seed: int) -> tuple[list[Row], Collapse | None, float]:
-    """Every row of one model, each once: what is always measured, and what the study asks for.
-
-    And whether it has collapsed, and the seconds that it took to reconstruct the clean test images.
+@dataclass
+class Found:
+    """What was measured of one model: its rows, each once; whether it has collapsed; the seconds that it took to
+    reconstruct the clean test images; and of a search, why it ended, by corruption.
     """
+
+    rows: list[Row]
+    collapse: Collapse | None = None
+    seconds: float = 0.0
+    searches: list[dict[str, Any]] = field(default_factory=list)
+
+
+def measure_model(context: Context, model: Model, seed: int) -> Found:
+    """Measure what is always measured, and what the study asks for."""
     fitted, name = context.fitted[model.name, seed], model.name
     counts = {
         "n_parameters": n_parameters(fitted),
@@ -53,16 +64,44 @@ def measure_rows(context: Context, model: Model, seed: int) -> tuple[list[Row], 
                 continue
             listed = wanted.setdefault((one.split, corruption), [])
             listed += [metric for metric in one.metrics if metric not in listed]
-    seconds, collapse = 0.0, None
+    found = Found(rows)
     for (split, corruption), listed in wanted.items():
         measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
         label, seen = corruption.label if corruption else None, context.seen(model, split)
         rows += [row_of(e, name, seed, metric, split, label, seen) for metric, e in measured.estimates.items()]
+        if seed == context.study.seed:
+            context.errors[name, split, label] = measured.errors
+        if measured.search:
+            found.searches.append({"model": name, "seed": seed, "split": split, "corruption": label, **measured.search})
         if (split, corruption) == ("test", None):
-            seconds = measured.seconds
+            found.seconds = measured.seconds
             dead = measured.estimates.get("dead_units")
-            collapse = diagnose(fitted, None if dead is None else int(dead.value or 0), measured.variation)
-    return rows, collapse, seconds
+            found.collapse = diagnose(fitted, None if dead is None else int(dead.value or 0), measured.variation)
+    return found
+
+
+def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
+    """The differences of two models' errors on the same images, a - b, at each level; empty if one was not measured."""
+    found = []
+    for part in one.corruptions():
+        label = part.label if part else None
+        errors = [context.errors.get((name, one.split, label)) for name in one.models]
+        if errors[0] is None or errors[1] is None:
+            continue
+        estimate = metrics.mean_of(errors[0] - errors[1])
+        found.append(
+            {
+                "models": list(one.models),
+                "metric": "mse",
+                "split": one.split,
+                "corruption": label,
+                "section": one.section,
+                "difference": estimate.value,
+                "ci95": list(estimate.ci95) if estimate.ci95 else None,
+                "n": estimate.n,
+            }
+        )
+    return found
 
 
 def judge(reference: Reference, context: Context, results: Results) -> dict[str, Any]:
@@ -104,7 +143,12 @@ def _measured(reference: Reference, context: Context, results: Results) -> Any:
         fitted, split = context.fitted[reference.model, results.seed], context.splits[reference.split]
         if max(reference.images) >= len(split):  # of a quick run
             return None
-        values = per_image(fitted, split, reference.metric, reference.images, reference.part())
+        values = np.concatenate(
+            [
+                per_image(fitted, split, reference.metric, places, part)
+                for places, part in zip(_places(reference), reference.parts(), strict=True)
+            ]
+        )
         found = values.tolist() if isinstance(reference.value, tuple) else float(values.mean())
         return found if np.all(np.isfinite(values)) else None
     part = reference.part()
@@ -112,6 +156,11 @@ def _measured(reference: Reference, context: Context, results: Results) -> Any:
     wanted = (reference.model, results.seed, reference.metric, split_name, part.label if part else None)
     rows = (row for row in results.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
     return next((row.value for row in rows), None)
+
+
+def _places(reference: Reference) -> list[tuple[int, ...]]:
+    """The images of a reference, by the corruption that they have."""
+    return [(one,) for one in reference.images] if reference.levels else [reference.images]
 
 
 def _of_training(reference: Reference, history: History | None) -> Any:

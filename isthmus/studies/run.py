@@ -20,7 +20,7 @@ from isthmus.studies.fitting import estimator, fit, keep
 from isthmus.studies.listener import Listener
 from isthmus.studies.pictures import write_figures
 from isthmus.studies.results import RESULTS, Results, environment, over_seeds, read_results
-from isthmus.studies.rows import judge, measure_rows
+from isthmus.studies.rows import compare, judge, measure_model
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_device, using_threads
 
@@ -64,6 +64,7 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
                 _fit_and_measure(context, model, seed, results, listener, again=(model.name, seed) not in finished)
                 results.write(context.folder)  # a run that is stopped has told what it found so far
         results.rows += over_seeds(results.rows)
+        results.comparisons = [line for one in study.compares for line in compare(one, context)]
         results.references = [judge(reference, context, results) for reference in study.references]
         results.figures = write_figures(context, results)
         measured = {row.model for row in results.rows if row.seed == study.seed}
@@ -123,6 +124,7 @@ def _results_so_far(context: Context, listener: Listener) -> Results:
         listener.note(f"left out, for the study or its options have changed since they were trained: {', '.join(lost)}")
     results.rows = [row for row in before.rows if (row.model, row.seed) in same]
     results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
+    results.searches = [found for found in before.searches if (found["model"], found["seed"]) in same]
     collapsed = {facts["name"]: facts["collapsed"] for facts in before.models}
     for facts in results.models:
         if (facts["name"], study.seed) in same:
@@ -169,8 +171,10 @@ def _fit_and_measure(
     keep(context, model, seed, own)
     results.rows = [row for row in results.rows if (row.model, row.seed) != (model.name, seed)]
     results.timings = [t for t in results.timings if (t["model"], t["seed"]) != (model.name, seed)]
-    rows, collapse, seconds = measure_rows(context, model, seed)
-    results.rows += rows
+    found = measure_model(context, model, seed)
+    collapse, seconds = found.collapse, found.seconds
+    results.rows += found.rows
+    results.searches = [s for s in results.searches if (s["model"], s["seed"]) != (model.name, seed)] + found.searches
     if collapse and not context.request.quick:  # one epoch leaves many a network at the mean image
         listener.note(f"{label} {collapse}")
         if seed == context.study.seed:

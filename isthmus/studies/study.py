@@ -112,12 +112,32 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Two models, image by image on the same images: the mean of the differences of their errors, with its interval."""
+
+    models: tuple[str, ...]
+    split: str = "test"
+    corruption: dict[str, Any] | list[Any] | None = None
+    levels: tuple[float, ...] = ()
+    section: str = ""
+
+    def __post_init__(self) -> None:
+        one_of("split", self.split, SPLITS)
+        require(len(self.models) == 2, "the models of a comparison", "two names", self.models)
+        self.corruptions()
+
+    def corruptions(self) -> list[Any]:
+        """As `Measure.corruptions`."""
+        return at_levels(self.corruption, self.levels)
+
+
+@dataclass(frozen=True)
 class Reference:
     """A published number, or a list of them.
 
     metric "loss": the training loss of the last epoch; a list's, at `epochs`, or at all. "step_loss": of the last step.
     images: positions in the split, for a number that was published for a few images; a list has one for each.
-    corruption: what they were measured under, complete.
+    corruption: what they were measured under, complete; or with `levels`, one for each of the images.
     """
 
     id: str
@@ -130,6 +150,7 @@ class Reference:
     epochs: tuple[int, ...] = ()
     images: tuple[int, ...] = ()
     corruption: dict[str, Any] | list[Any] | None = None
+    levels: tuple[float, ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -154,11 +175,18 @@ class Reference:
                 require(len(places) in (0, len(self.value)), name, "as many as values", places)
         else:
             require(not self.epochs, "epochs", "left out for one number, which is the last epoch's", self.epochs)
-        self.part()
+        if self.levels:
+            rule = "as many as images, and a corruption"
+            require(self.corruption is not None and len(self.levels) == len(self.images), "levels", rule, self.levels)
+        self.parts()
+
+    def parts(self) -> list[Any]:
+        """The corruption, or None, as one; with levels, one for each image."""
+        return at_levels(self.corruption, self.levels)
 
     def part(self) -> Any:
-        """The corruption, or None."""
-        return at_levels(self.corruption, ())[0]
+        """The corruption, or None; None too where each image has a level of its own."""
+        return None if self.levels else self.parts()[0]
 
 
 @dataclass(frozen=True)
@@ -185,6 +213,7 @@ class Study:
     references: tuple[Reference, ...] = ()
     traps: tuple[Trap, ...] = ()
     sections: tuple[Section, ...] = ()
+    compares: tuple[Compare, ...] = ()
 
     def model(self, name: str) -> Model:
         """The model of this name."""

@@ -29,7 +29,7 @@ def colours():
 
 def small(**changes):
     """A convolutional autoencoder that is quick to train and whose output moves; keywords replace arguments."""
-    network = Conv((4, 6), activation="silu", output="sigmoid")
+    network = Conv((4, 6), activation="silu")
     return Autoencoder(**{"network": network, "epochs": 2, "batch_size": 20, "random_state": 0, **changes})
 
 
@@ -42,9 +42,9 @@ def same(a, b):
 
 @every_decoder
 def test_the_loss_falls_and_the_output_moves(decoder, colours):
-    model = small(epochs=60, learning_rate=0.02).set_params(network__decoder=decoder).fit(colours)
+    model = small(epochs=30, learning_rate=0.02).set_params(network__decoder=decoder).fit(colours)
     assert model.history_[-1].loss < 0.5 * model.history_[0].loss
-    assert model.score(colours) > -colours.var(axis=0).mean(), "better than the mean image"
+    assert model.score(colours) > -0.5 * colours.var(axis=0).mean(), "far better than the mean image"
     x_hat, code = model.reconstruct(colours), model.transform(colours)
     assert x_hat.shape == colours.shape
     assert x_hat.std(axis=0).min() > 0
@@ -56,7 +56,7 @@ def test_images_may_come_in_three_ways(colours):
     flat = colours.reshape(80, -1)
     shape = (3, 11, 9)
     from_array, from_images = small().fit(colours), small().fit(Images(colours))
-    from_flat = small(network=Conv((4, 6), activation="silu", output="sigmoid", image_shape=shape)).fit(flat)
+    from_flat = small(network=Conv((4, 6), activation="silu", image_shape=shape)).fit(flat)
     code = from_array.transform(colours)
     same(from_images.transform(Images(colours)), code)
     same(from_flat.transform(flat), code)
@@ -96,7 +96,9 @@ def test_images_of_another_size_are_refused_when_it_is_used(flat, colours):
     model.fit(colours.reshape(80, -1) if flat else colours)
     for wrong in (colours.reshape(80, 3, 9, 11), colours.reshape(80, 9, 11, 3), colours[:, :1], colours[..., :8]):
         for use in (model.transform, model.reconstruct, model.score_samples):
-            with pytest.raises(ValueError, match=r"X has images of shape .*, but Autoencoder is expecting \(3, 11, 9\)"):
+            with pytest.raises(
+                ValueError, match=r"X has images of shape .*, but Autoencoder is expecting \(3, 11, 9\)"
+            ):
                 use(wrong)
     with pytest.raises(ValueError, match="100 features"):
         model.transform(np.zeros((2, 100), np.float32))
@@ -157,7 +159,7 @@ def test_a_saved_model_comes_back_with_the_same_bits(flat, decoder, colours, tmp
         assert again.image_shape_ == (None if flat else (3, 11, 9))
         assert again.network == part
         assert (again.n_parameters_, again.network_.n_switches) == (model.n_parameters_, model.network_.n_switches)
-        same(again.fit(x).transform(x), model.transform(x))
+    same(load(tmp_path / "m").fit(x).transform(x), model.transform(x))
 
 
 def test_clone_and_set_params_replace_the_part():
@@ -165,9 +167,7 @@ def test_clone_and_set_params_replace_the_part():
     cloned = clone(model)
     assert cloned.network is model.network
     cloned.set_params(network__decoder="unpool", network__channels=[3], network__image_shape=(1, 9, 9))
-    assert cloned.network == Conv(
-        (3,), decoder="unpool", activation="silu", output="sigmoid", image_shape=(1, 9, 9)
-    )
+    assert cloned.network == Conv((3,), decoder="unpool", activation="silu", image_shape=(1, 9, 9))
     assert model.network.decoder == "deconv"
     assert model.get_params()["network__channels"] == (4, 6)
     assert eval(repr(cloned), {"Autoencoder": Autoencoder, "Conv": Conv}).network == cloned.network
@@ -205,7 +205,9 @@ def test_fitting_leaves_the_global_generators_and_the_images_alone(colours, glob
 def test_an_occlusion_needs_to_know_the_shape(colours):
     flat = colours.reshape(80, -1)
     square = Occlusion(4, value=0.5)
-    with pytest.raises(RequestError, match=r"occlusion needs images: give \(n, channels, height, width\), or image_shape"):
+    with pytest.raises(
+        RequestError, match=r"occlusion needs images: give \(n, channels, height, width\), or image_shape"
+    ):
         small(network=Dense(bottleneck=4), corruption=square).fit(flat)
     with pytest.raises(RequestError, match="size must be at most 9, the shorter side of the images, got 10"):
         small(corruption=Occlusion(10)).fit(colours)

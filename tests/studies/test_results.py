@@ -182,8 +182,8 @@ BREAKS = {
 def sound(tmp_path_factory):
     """The results of one small run, as results.json has them."""
     from isthmus.console import Lines
-    from isthmus.studies.run import Request, run_study
     from isthmus.studies.reading import parse_study
+    from isthmus.studies.run import Request, run_study
 
     text = """
 title = "small"
@@ -293,7 +293,9 @@ def test_results_that_cannot_be_read_say_so(tmp_path, text):
         read_results(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("table", "lacking"), [("timings", [{}]), ("models", [{}]), ("figures", ["x"]), ("sections", [{}])])
+@pytest.mark.parametrize(
+    ("table", "lacking"), [("timings", [{}]), ("models", [{}]), ("figures", ["x"]), ("sections", [{}])]
+)
 def test_damaged_tables_are_one_documented_error(tmp_path, table, lacking):
     names = ("models", "timings", "figures", "traps", "sections", "rows")
     tables = {name: [] for name in names} | {table: lacking}

@@ -133,7 +133,11 @@ WRONG = {
     "title as a number": ('title = "good"', "title = 1", ["mine.toml", "title must be text"]),
     "value of NaN": ("value = 0.1", "value = nan", ['reference "r"', "value", "nan"]),
     "value as a list": ("value = 0.1", "value = [0.1]", ['reference "r"', "value"]),
-    "loss of no training": ('metric = "mse"\nvalue', 'metric = "loss"\nvalue', ['"r"', "must be an autoencoder", "'p'"]),
+    "loss of no training": (
+        'metric = "mse"\nvalue',
+        'metric = "loss"\nvalue',
+        ['"r"', "must be an autoencoder", "'p'"],
+    ),
     "tolerance of NaN": ("rtol = 0.1", "rtol = nan", ['reference "r"', "tolerance", "nan"]),
     "negative tolerance": ("rtol = 0.1", "rtol = -0.1", ['reference "r"', "tolerance", "-0.1"]),
     "two tolerances": ("rtol = 0.1", "rtol = 0.1\natol = 0.1", ['reference "r"', "one of rtol and atol"]),

@@ -1,0 +1,168 @@
+"""Collapse: named where a model draws one image or has no code left, with the cause; and never where it has not."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from isthmus import KL, L1, Autoencoder, Conv, Dense, GaussianNoise, Images
+from isthmus.collapse import LEAST_VARIATION, Collapse, collapse, diagnose
+from isthmus.metrics import Variation
+
+RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
+
+
+def fitted(x, network=None, **changes):
+    arguments = {"epochs": 3, "batch_size": 20, "learning_rate": 0.01, "random_state": 0, **changes}
+    return Autoencoder(network or Dense(bottleneck=8), **arguments).fit(x)
+
+
+def share(model, x):
+    """How much the reconstructions vary, over how much the samples do."""
+    own, theirs = Variation(), Variation()
+    own.add(model.reconstruct(x).reshape(len(x), -1))
+    theirs.add(x.floats() if isinstance(x, Images) else x)
+    return own.value / theirs.value
+
+
+@torch.no_grad()
+def with_dead_units(model, which=slice(None)):
+    """The same model, in which these units of the code are off whatever it is shown."""
+    model.network_.encoder.layers[-1].bias[which] = -1e3
+    return model
+
+
+@torch.no_grad()
+def with_weak_decoder(model, factor):
+    """The same model, whose reconstructions vary less by this factor."""
+    model.network_.decoder.layers[-1].weight *= factor
+    return model
+
+
+@pytest.mark.parametrize(
+    "network", [None, Dense(hidden=(12,), bottleneck=5, activation="tanh"), Conv((4, 4)), Conv((4,), decoder="unpool")]
+)
+def test_a_healthy_model_has_not_collapsed(network, images):
+    assert collapse(fitted(images, network, epochs=20), images) is None
+
+
+def test_a_penalty_over_the_batch_is_named_with_what_it_is_for_each_sample(images):
+    model = fitted(images, penalty=L1(0.5, per="batch"), epochs=30)
+    assert model.transform(images).max() == 0
+    found = collapse(model, images)
+    assert found.what == "all 8 units of its code are zero for every image"
+    assert "summed over the batch" in found.cause
+    assert "a weight of 0.5 at a batch size of 20 is 10 for each sample" in found.cause
+    assert 'per="sample"' in found.instead
+
+
+@pytest.mark.parametrize("per", ["sample", "element"])
+def test_a_penalty_that_weighs_too_much_is_named(per, images):
+    found = collapse(fitted(images, penalty=L1(50.0, per=per), epochs=30), images)
+    assert found.what == "all 8 units of its code are zero for every image"
+    assert found.cause == "its penalty of weight 50 costs more than a better image gains"
+    assert "lower its weight" in found.instead
+
+
+@pytest.mark.parametrize("penalty", [None, L1(0.0, per="batch")])
+def test_a_denoiser_of_one_dead_unit(penalty, images):
+    model = fitted(images, Dense(bottleneck=1), corruption=GaussianNoise(0.5, clip=True), penalty=penalty)
+    found = collapse(with_dead_units(model), images)
+    assert found.what == "the one unit of its code is zero for every image"
+    assert found.cause == RELU
+    assert '"linear" for the code' in found.instead
+
+
+def test_one_living_unit_is_enough_where_the_image_follows_it(images):
+    model = fitted(images, epochs=20)
+    order = model.transform(images).std(axis=0).argsort()
+    assert collapse(with_dead_units(model, order[:-1].copy()), images) is None
+    assert collapse(with_dead_units(model), images) is not None
+
+
+@pytest.mark.parametrize(
+    ("network", "cause"),
+    [
+        (Dense(bottleneck=8), RELU),
+        (Dense(bottleneck=8, activation="tanh", output="relu"), RELU),
+        (Dense(bottleneck=8, activation="tanh"), "training has not got away from the mean image"),
+        (Conv((4,), activation="tanh"), "training has not got away from the mean image"),
+    ],
+)
+def test_one_image_for_all(network, cause, images):
+    model = with_weak_decoder(fitted(images, network), 0)
+    assert model.transform(images).std() > 0, "the code is alive"
+    found = collapse(model, images)
+    assert (found.what, found.cause) == ("it draws the same image whatever it is shown", cause)
+
+
+def test_a_penalty_of_a_code_that_is_alive(images):
+    network = Dense(bottleneck=8, activation="sigmoid", output="linear")
+    found = collapse(with_weak_decoder(fitted(images, network, penalty=KL(0.5)), 0), images)
+    assert found.what.startswith("it draws the same image")
+    assert "its penalty of weight 0.5" in found.cause
+
+
+def test_what_is_one_image_is_a_matter_of_how_much_the_images_vary(images):
+    model = fitted(images, epochs=20)
+    before = share(model, images)
+    assert before > 2 * LEAST_VARIATION
+    with_weak_decoder(model, np.sqrt(1.1 * LEAST_VARIATION / before))  # the output is linear
+    assert share(model, images) == pytest.approx(1.1 * LEAST_VARIATION, rel=1e-3)
+    assert collapse(model, images) is None
+    with_weak_decoder(model, np.sqrt(0.8))
+    assert collapse(model, images) is not None
+
+
+def test_it_does_not_depend_on_the_unit_of_the_numbers(x):
+    model = with_weak_decoder(fitted(x, Dense(bottleneck=3, activation="linear")), 0)
+    for factor in (1e-3, 1.0, 1e3):
+        assert collapse(model, factor * x) is not None
+
+
+def test_many_images_are_looked_at_chunk_by_chunk(images):
+    """Most of them leave every unit off; those that do not are in the last chunk, or between two."""
+    model = fitted(images, Dense(bottleneck=2), epochs=20)
+    with torch.no_grad():
+        model.network_.encoder.layers[0].bias.fill_(-1.0)
+        model.network_.encoder.layers[0].weight.fill_(1 / 64)
+    dark, bright = np.zeros((1200, 64), np.float32), 2 * np.ones((1, 64), np.float32)
+    assert "all 2 units" in collapse(model, dark).what
+    for place in (0, 499, 500, 1199):
+        some = dark.copy()
+        some[place] = bright
+        assert "all 2 units" not in str(collapse(model, some))
+
+
+@pytest.mark.parametrize("network", [Dense(bottleneck=3, activation="tanh"), Dense(bottleneck=3)])
+def test_images_that_do_not_vary_say_nothing_of_the_model(network):
+    x = np.full((40, 6), 0.5, np.float32)
+    model = fitted(x, network)
+    assert (collapse(model, x) is None) is bool(np.abs(model.transform(x)).max() > 0)
+    assert diagnose(model, 0, None) is None
+    assert "all 3 units" in diagnose(model, 3, None).what
+
+
+def test_models_that_are_no_autoencoders_have_not_collapsed(images):
+    x = images.floats()
+    for model in (PCA(3).fit(x), FunctionTransformer(check_inverse=False).fit(x)):
+        assert collapse(model, x) is None
+        assert diagnose(model, 3, 0.0) is None
+
+
+def test_of_a_pipeline_the_last_step_is_judged(images):
+    pca = PCA(5).fit(images.floats())
+    code = pca.transform(images.floats())
+    healthy = Pipeline([("pca", pca), ("auto", fitted(code, Dense(bottleneck=3, activation="tanh"), epochs=40))])
+    dead = Pipeline([("pca", pca), ("auto", with_dead_units(fitted(code, Dense(bottleneck=3))))])
+    assert collapse(healthy, images) is None
+    assert collapse(dead, images).what == "all 3 units of its code are zero for every image"
+    assert collapse(Pipeline([("pca", pca), ("other", PCA(2).fit(code))]), images) is None
+
+
+def test_it_is_one_sentence_and_a_table():
+    found = Collapse("it is dark", "no light", "switch it on")
+    assert str(found) == "collapsed: it is dark; no light; switch it on"
+    assert found.table() == {"what": "it is dark", "cause": "no light", "instead": "switch it on"}
