@@ -36,7 +36,7 @@ def test_the_python_runs_and_learns(capsys):
     names: dict = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
-    score, shape = capsys.readouterr().out.split(" ", 1)
+    score, shape = capsys.readouterr().out.splitlines()[0].split(" ", 1)
     assert shape.strip() == "(1797, 8)"
     baseline = -names["X"].var(axis=0).mean()  # the mean image's score
     assert baseline / 2 < float(score) < 0
