@@ -114,3 +114,48 @@ def test_explained_variance_is_a_ratio_of_sums():
     assert explained_variance(np.array([0.5]), np.array([2.0])) == Estimate(0.75, None, 1)
     assert explained_variance(np.zeros(3), np.zeros(3)) == Estimate(None, None, 3)
     assert explained_variance(np.zeros(0), np.zeros(0)).value is None
+
+
+# --- codes ---
+
+
+def test_units_are_on_beyond_the_threshold_on_either_side():
+    assert metrics.L0_THRESHOLD == 1e-6
+    code = np.array([[0, 2e-6, -2e-6, 1e-6, -1e-7], [0, 0, 0, 0, -0.0], [1, -1, 3, 1e-3, np.pi]])
+    np.testing.assert_array_equal(metrics.active(code)[0], [False, True, True, False, False])
+    np.testing.assert_array_equal(metrics.l0(code), [2, 0, 5])
+    assert metrics.l0(code).dtype == np.float64
+    relu = np.maximum(np.random.default_rng(0).normal(size=(50, 30)), 0).astype(np.float32)
+    np.testing.assert_array_equal(metrics.l0(relu), np.count_nonzero(relu, axis=1))
+
+
+def test_mean_activation_is_of_each_sample_and_in_float64():
+    code = np.array([[1, 2, 6], [-1, 0, 1]], np.float32)
+    np.testing.assert_array_equal(metrics.mean_activation(code), [3, 0])
+    many = np.full((1, 1 << 20), 0.1, np.float32)
+    assert metrics.mean_activation(many)[0] == pytest.approx(np.float32(0.1), rel=1e-12), "float32 sums would drift"
+
+
+# --- variation ---
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [250], [100, 101, 299], list(range(1, 300))])
+def test_variation_is_the_sum_of_variances_however_it_is_cut(cuts, rng):
+    x = (rng.normal(size=(300, 12)) * rng.random(12) + rng.normal(size=12)).astype(np.float32)
+    variation = metrics.Variation()
+    for chunk in np.split(x, cuts):
+        variation.add(chunk)
+    assert variation.value == pytest.approx(x.astype(np.float64).var(axis=0).sum(), rel=1e-9)
+    assert variation.value > 0.1
+
+
+def test_images_that_are_all_the_same_do_not_vary(rng):
+    variation = metrics.Variation()
+    assert variation.value == 0
+    image = rng.random((1, 20), np.float32)
+    for _ in range(7):
+        variation.add(np.repeat(image, 100, axis=0))
+    assert variation.value == pytest.approx(0, abs=1e-12)
+    assert variation.value >= 0
+    variation.add(1 - image)
+    assert variation.value > 1e-4

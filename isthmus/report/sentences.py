@@ -24,9 +24,10 @@ def found(results: Results) -> list[str]:
     if collapsed:
         verb = "has" if len(collapsed) == 1 else "have"
         said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
-    said += _by_code_size(results)
+    for part in results.sections:
+        said += [f"{part['title']}: {one}" for one in _best_and_worst(results, _sound(results, part["models"]))]
     if not results.sections:
-        said += _under_noise(results, [facts["name"] for facts in results.models])
+        said += _by_code_size(results) + _under_noise(results, [facts["name"] for facts in results.models])
     return said
 
 
@@ -34,12 +35,17 @@ def section(results: Results, names: list[str]) -> list[str]:
     """What the models of one section show; nothing for a quick run, whose numbers mean nothing."""
     if results.quick:
         return []
-    sound = [name for name in names if not _facts(results, name)["collapsed"]]
-    said = _best_and_worst(results, sound)
+    sound = _sound(results, names)
+    said = [one[0].upper() + one[1:] for one in _best_and_worst(results, sound)]
     said += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
     said += [one for name in sound for one in _switches(results, name)]
     said += _sparsity(results, names)
     return said + _under_noise(results, sound)
+
+
+def _sound(results: Results, names: list[str]) -> list[str]:
+    """Those that have not collapsed."""
+    return [name for name in names if not _facts(results, name)["collapsed"]]
 
 
 def _facts(results: Results, name: str) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _best_and_worst(results: Results, names: list[str]) -> list[str]:
     assert least.value is not None
     assert most.value is not None
     said = (
-        f"Of these, {best} draws unseen test images best, with an MSE of {number(least.value)}, and {worst} worst, "
+        f"of these, {best} draws unseen test images best, with an MSE of {number(least.value)}, and {worst} worst, "
         f"with {number(most.value)}."
     )
     second, row = errors[1]
@@ -97,7 +103,7 @@ def _sparsity(results: Results, names: list[str]) -> list[str]:
         on, dead = find(results, name, "l0", "test"), find(results, name, "dead_units", "test")
         if on is None or dead is None or on.value is None or dead.value is None or _facts(results, name)["collapsed"]:
             continue
-        n_units = _n_units(results, name)
+        n_units = _facts(results, name)["units"]
         if n_units and n_units > 100 and on.value < 0.5 * n_units:
             share = on.value / n_units
             said.append(
@@ -130,9 +136,7 @@ def _under_noise(results: Results, names: list[str]) -> list[str]:
 
 
 def _by_code_size(results: Results) -> list[str]:
-    """The best and the worst of those that keep equally few numbers, unless sections compare them."""
-    if results.sections:
-        return []
+    """The best and the worst of those that keep equally few numbers."""
     n_pixels = int(np.prod(results.data["image_shape"]))
     by_size: dict[float, dict[str, Row]] = {}
     for name, row in _test_errors(results, [facts["name"] for facts in results.models]).items():

@@ -62,6 +62,11 @@ class Context:
         return self.request.out / self.study.name
 
     @property
+    def shape(self) -> Shape:
+        """Of the images: (channels, height, width)."""
+        return self.splits["train"].shape
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """The models that this run is about."""
         return self.study.only(self.request.only)

@@ -18,7 +18,7 @@ from isthmus.metrics import L0_THRESHOLD, Estimate
 SCHEMA = 1
 # What whoever reads results.json back relies on.
 _TABLES = {
-    "models": {"name", "label", "note", "fitted_on", "code", "corruption", "doubt", "collapsed"},
+    "models": {"name", "label", "note", "fitted_on", "code", "corruption", "doubt", "collapsed", "units"},
     "timings": {"model", "seed", "phase", "seconds", "samples"},
     "figures": {"name", "kind", "title", "note", "rows", "first_epoch", "corruption", "section", "per", "metric"},
     "traps": {"what", "instead", "section"},

@@ -15,7 +15,7 @@ from isthmus.errors import DataError, RequestError
 from isthmus.files import lock, prepare_folder, sweep
 from isthmus.parts import doubt
 from isthmus.studies.checks import check_sizes, other_images
-from isthmus.studies.context import Context, Request, network_of, split_for
+from isthmus.studies.context import Context, Request, code_width, network_of, split_for
 from isthmus.studies.fitting import estimator, fit, keep
 from isthmus.studies.listener import Listener
 from isthmus.studies.pictures import write_figures
@@ -144,6 +144,7 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "code": " ".join(repr(estimator(context, model, context.study.seed)).split()),
         "corruption": corruption.label if corruption else None,
         "doubt": doubt(network_of(model), model.arguments.get("penalty")) if model.training else None,
+        "units": None if model.estimator == "identity" else code_width(context.study, model, context.shape),
         "collapsed": None,
     }
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from isthmus.cli import run_command
 from isthmus.errors import DataError
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
-from isthmus.studies.figure import ERRORS, FIGURES
+from isthmus.studies.figure import AXES, ERRORS, FIGURES
 from isthmus.studies.results import RESULTS, over_seeds, read_results, row_of
 from isthmus.studies.study import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
 
@@ -122,6 +122,25 @@ def test_quick_digits_keeps_every_promise(tmp_path, capsys, tools):
     assert (tmp_path / "digits" / "report.html").is_file()
 
 
+SEARCH = {
+    "model": "a",
+    "seed": 0,
+    "split": "test",
+    "corruption": None,
+    "n": 3,
+    "mean_steps": 7.5,
+    "reasons": {"tol": 3},
+}
+COMPARISON = {
+    "models": ["a", "b"],
+    "metric": "mse",
+    "split": "test",
+    "corruption": "gaussian(0.3)+masking(0.2)",
+    "section": "",
+    "difference": -0.1,
+    "ci95": [-0.2, 0.0],
+    "n": 3,
+}
 BREAKS = {
     "split": lambda t: t["rows"][2].update(split="dev"),
     "no split of an error": lambda t: t["rows"][2].update(split=None),
@@ -171,8 +190,15 @@ BREAKS = {
     "empty doubt": lambda t: t["models"][0].update(doubt=""),
     "model trained on a corruption without level": lambda t: t["models"][0].update(corruption="gaussian"),
     "figure kind": lambda t: t["figures"][0].update(kind="pie"),
+    "figure of another axis": lambda t: t["figures"][0].update(axis="log"),
     "figure by week": lambda t: t["figures"][0].update(per="week"),
     "figure of another metric": lambda t: t["figures"][0].update(metric="ssim"),
+    "no searches": lambda t: t.pop("searches"),
+    "a search that never ended": lambda t: t["searches"].append({**SEARCH, "reasons": {}}),
+    "a search of no split": lambda t: t["searches"].append({**SEARCH, "split": None}),
+    "a comparison of three": lambda t: t["comparisons"].append({**COMPARISON, "models": ["a", "b", "c"]}),
+    "a comparison of nothing": lambda t: t["comparisons"].append({**COMPARISON, "difference": None}),
+    "further key of a comparison": lambda t: t["comparisons"].append({**COMPARISON, "note": ""}),
     "negative level": lambda t: t["figures"][0].update(levels=[-1]),
     "figure without a section": lambda t: t["figures"][0].pop("section"),
 }
@@ -225,6 +251,7 @@ instead = "what is done"
 @pytest.mark.parametrize("name", BREAKS)
 def test_the_schema_refuses(name, sound):
     assert VALIDATOR.is_valid(sound)
+    assert VALIDATOR.is_valid({**sound, "searches": [SEARCH], "comparisons": [COMPARISON]})
     broken = copy.deepcopy(sound)
     BREAKS[name](broken)
     assert not VALIDATOR.is_valid(broken)
@@ -234,6 +261,7 @@ def test_the_schema_knows_every_word():
     known, properties = SCHEMA["$defs"], SCHEMA["$defs"]["figure"]["properties"]
     assert set(properties["kind"]["enum"]) == set(FIGURES)
     assert set(properties["metric"]["enum"]) == set(ERRORS)
+    assert set(properties["axis"]["enum"]) == set(AXES)
     assert set(known["metric"]["anyOf"][0]["enum"]) == {CODE_ONLY, *ERROR_METRICS, *CODE_METRICS, *COUNTS}
     assert set(known["reference"]["properties"]["metric"]["anyOf"][0]["enum"]) == set(TRAINING_METRICS)
     of_images = [rule["then"] for rule in known["reference"]["allOf"] if rule["if"] == {"required": ["images"]}]
