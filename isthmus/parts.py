@@ -270,8 +270,9 @@ class Conv(Part):
         return sum(layer.n_out * math.prod(layer.pool or ()) for layer in self.encoder_layers(image_shape))
 
     def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Products of a number and a weight in one pass of one image."""
+        """Products of a number and a weight in one pass of one image. Raises RequestError for another shape."""
         shape, total = self.shape(image_shape), 0
+        require(math.prod(shape) == n_features, "image_shape", f"of {n_features} numbers, as the samples are", shape)
         for layer in (*self.encoder_layers(shape), *self.decoder_layers(shape)):
             at = layer.size_in if layer.transposed else layer.size_out
             total += layer.n_in * layer.n_out * math.prod(layer.kernel or (0,)) * math.prod(at)

@@ -67,7 +67,7 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     Raises RequestError for a model without weights, and for a channel that a layer does not have.
     """
     one_of("side", side, SIDES)
-    if isinstance(model, Pipeline):
+    while isinstance(model, Pipeline):  # of a model of another's codes: what sees the image
         model = model.steps[0][1]
     if isinstance(model, PCA | MiniBatchDictionaryLearning):
         return {"": model.components_.reshape(-1, *shape)}

@@ -97,8 +97,8 @@ def search(
     """Search a code for each image. y: (n, n_features); start: (n, k), of the same dtype and device.
 
     lower: the least that each number of a code may be. max_iter: steps for one image. tol: a search has converged when
-    a step makes the objective less by less than this share of it; for the first-order solvers, in which one step is
-    little, by less than tol itself. learning_rate: of these, on the mean squared residual.
+    a step makes the objective less, or promises to, by less than this share of it; for the first-order solvers, in
+    which one step is little, by less than tol itself. learning_rate: of these, on the mean squared residual.
     """
     batch = _Batch(decoder, y, start, lower)
     batch.end(~batch.objective.isfinite(), DIVERGED, 0)
@@ -128,13 +128,15 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float, _: float, **__: Any)
         # numbers that stay get a row of their own, so that the system keeps its size
         damped = damped + eye * torch.where(free, (batch.damping * scale)[:, None], scale[:, None])[:, None, :]
         step = torch.linalg.solve_ex(damped, -torch.where(free, gradient, 0))[0]
+        # what the quadratic model promises: where that is next to nothing, the search is over
+        promised = -(step * (2 * gradient + (matrix @ step[:, :, None])[:, :, 0])).sum(dim=1) / batch.y.shape[1]
         tried = batch.code + step
         if batch.lower is not None:
             tried = tried.clamp(min=batch.lower)
         objective = (batch.decoder.decode(tried) - batch.y).square().mean(dim=1)
         better = objective < batch.objective  # False for what is not finite
         gain = torch.where(better, batch.objective - objective, 0)
-        small = better & (gain <= tol * batch.objective)
+        small = (better & (gain <= tol * batch.objective)) | (promised <= tol * batch.objective)
         batch.code = torch.where(better[:, None], tried, batch.code)
         batch.objective = torch.where(better, objective, batch.objective)
         batch.damping = torch.where(better, batch.damping * 0.2, batch.damping * 8).clamp_(min=_LEAST_DAMPING)

@@ -12,6 +12,7 @@ from isthmus.corruption import check_corruption
 from isthmus.data.images import Images
 from isthmus.data.sources import load as load_dataset
 from isthmus.errors import RequestError, require
+from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.studies.context import Shape, code_width, inputs, network_of
 from isthmus.studies.figure import Figure
 from isthmus.studies.study import Model, Study, matches
@@ -97,9 +98,36 @@ def _check_figure(study: Study, figure: Figure, splits: dict[str, Images], other
         rule = f"of {figure.source} as large as the study's, {shape}"
         require(other.shape == shape, "images", rule, other.shape)
         _check_positions(figure.images, other, "test")
-    elif figure.source != "noise":
+    elif not figure.source:
         _check_positions(figure.images, splits[figure.split], figure.split)
     for part in filter(None, figure.corruptions()):
         check_corruption(part, math.prod(shape), shape)
+    if figure.kind == "filters":
+        for model in models:
+            _check_filters(study, figure, model, shape)
     if figure.kind == "interpolation":
         require(figure.n is None or figure.n > 1, "n, the steps of an interpolation", "at least 2", figure.n)
+
+
+def _check_filters(study: Study, figure: Figure, model: Model, shape: Shape) -> None:
+    """That the units and the channel of a figure are there: of the model that sees the image, as `probe.filters`."""
+    while model.of:
+        model = study.model(model.of)
+    network, down = network_of(model) if model.training else None, figure.side == "encoder"
+    kernels: list[tuple[int, int]] = []  # of each layer: filters, channels
+    if isinstance(network, Conv):
+        layers = network.encoder_layers(shape) if down else network.decoder_layers(shape)
+        kernels = [(one.n_in, one.n_out) if one.transposed else (one.n_out, one.n_in) for one in layers if one.kernel]
+    elif isinstance(network, Dense):
+        into, back = network.widths(math.prod(shape))
+        kernels = [(into[1] if down else back[-2], 1)]
+    elif isinstance(network, Dictionary):
+        kernels = [((*network.hidden, network.n_atoms)[0] if down else network.n_atoms, 1)]
+    elif isinstance(n_components := model.arguments.get("n_components"), int):
+        kernels = [(n_components, 1)]
+    for n_filters, n_channels in kernels:
+        name = f'below {{}}, what a layer of the {figure.side} of "{model.name}" has'
+        highest = max(figure.units, default=0)
+        require(highest < n_filters, "units", name.format(n_filters), highest)
+        if isinstance(network, Conv):
+            require(figure.channel < n_channels, "channel", name.format(n_channels), figure.channel)

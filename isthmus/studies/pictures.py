@@ -264,6 +264,8 @@ def write_figures(context: Context, results: Results) -> list[dict[str, Any]]:
             continue
         fitted = {name: context.fitted[name, context.study.seed] for name in chosen}
         arrays: dict[str, Any] = dict(figure_arrays(figure, fitted, context, results))
+        if not arrays:  # curves, when none of the models so far is one that has them
+            continue
         with atomic_file(folder / f"{figure.name}.npz") as file:
             np.savez(file, **arrays)
         corruption = figure.corruptions()[0]

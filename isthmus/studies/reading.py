@@ -29,6 +29,7 @@ from isthmus.studies.figure import ONE_MODEL, Figure, Section
 from isthmus.studies.schema import read_part, read_table
 from isthmus.studies.study import (
     COUNTS,
+    PUBLISHED_SSE,
     TRAINING_METRICS,
     Compare,
     Data,
@@ -183,13 +184,17 @@ def _check(study: Study, file: str) -> None:
             raise RequestError(f"{file}, {what}: {unknown('section', section, sections)}")
     uses = [(f'figure "{f.name}"', glob) for f in study.figures for glob in f.models]
     uses += [(f'section "{s.name}"', glob) for s in study.sections for glob in s.models]
-    uses += [(f"compare {i}", name) for i, one in enumerate(study.compares, 1) for name in one.models]
     uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
     for what, glob in uses:
         if not any(matches(model, [glob]) for model in study.models):
             raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
     for figure in study.figures:
         _check_models(figure, [m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
+    for model in study.models:
+        sums = [(m.split, part) for m in study.measures if PUBLISHED_SSE in m.metrics and matches(model, m.models)
+                for part in m.corruptions()]  # fmt: skip
+        if len(set(sums)) < len(sums):  # of one row's value there is one
+            raise RequestError(f"{file}: {PUBLISHED_SSE} of {model.name} is asked for twice; keep one [[measure]]")
     labels: dict[str, Any] = {}
     for part in (part for measure in study.measures for part in measure.corruptions() if part):
         if labels.setdefault(part.label, part) != part:  # rows are told apart by it
@@ -198,6 +203,8 @@ def _check(study: Study, file: str) -> None:
         _check_measured(study, figure, f'{file}, figure "{figure.name}"')
     for i, one in enumerate(study.compares, 1):
         for name in one.models:
+            if name not in known:
+                raise RequestError(f"{file}, compare {i}: {unknown('model', name, known)}")
             _check_parts(study, study.model(name), one.split, "mse", one.corruptions(), f"{file}, compare {i}")
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:

@@ -40,6 +40,8 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
         study = study.quick(len(dataset.train))
     models = study.only(request.only)
     splits = split_for(study, dataset, models)
+    if request.quick:
+        study = study.within({name: len(images) for name, images in splits.items()})
     untold: list[str] = []
     others = other_images(study, request.data_dir, untold.append)
     check_sizes(study, splits, others, models)

@@ -6,7 +6,7 @@ import dataclasses
 import fnmatch
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,10 @@ PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked
 TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
+# What a figure's rows are called beside its models, and what NumPy calls the file.
+RESERVED = (
+    "atoms", "code", "file", "input", "labels", "original", "pixels", "positions", "reconstruction", "trained", "usage",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Model:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.name):
             rule = "small letters, digits, dots and hyphens, beginning with a letter or digit"
             raise RequestError(f"a model's name must be {rule}, got {self.name!r}")
+        require(self.name not in RESERVED, "a model's name", f"none of {', '.join(RESERVED)}", self.name)
         one_of("estimator", self.estimator, ESTIMATORS)
 
     @property
@@ -254,15 +259,20 @@ class Study:
             dataclasses.replace(model, arguments={**model.arguments, "epochs": 1}) if model.training else model
             for model in self.models
         )
-        # of many images few are left, and a picture takes others
+        return dataclasses.replace(self, data=data, models=models)
+
+    def within(self, sizes: Mapping[str, int]) -> Study:
+        """The same study with other images wherever a split of these sizes has none at a position."""
         few: dict[str, Any] = {
             name: tuple(
-                dataclasses.replace(one, images=tuple(i % (QUICK_IMAGES // 2) for i in one.images))
+                one
+                if getattr(one, "source", "")
+                else dataclasses.replace(one, images=tuple(i % sizes[one.split] for i in one.images))
                 for one in getattr(self, name)
             )
             for name in ("measures", "figures", "references")
         }
-        return dataclasses.replace(self, data=data, models=models, **few)
+        return dataclasses.replace(self, **few)
 
 
 def matches(model: Model, globs: Iterable[str]) -> bool:

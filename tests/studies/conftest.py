@@ -7,6 +7,7 @@ import json
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 HEAD = """
@@ -85,6 +86,29 @@ def folder(tmp_path) -> Path:
     return tmp_path / "runs" / "small"
 
 
+def write_fashion(root: Path, sizes: dict[str, int], side: int) -> None:
+    """IDX files of noise where Fashion-MNIST is looked for: {"sample": n}, or {"train": n, "t10k": m} for its whole."""
+
+    def idx(array: np.ndarray) -> bytes:
+        lengths = b"".join(n.to_bytes(4, "big") for n in array.shape)
+        return bytes([0, 0, 8, array.ndim]) + lengths + array.tobytes()
+
+    folder = root / ("fashion-mnist-sample" if "sample" in sizes else "fashion-mnist")
+    folder.mkdir(parents=True)
+    for part, n in sizes.items():
+        pixels = np.random.default_rng(n).integers(0, 256, (n, side, side), dtype=np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(n, dtype=np.uint8) % 10))
+
+
+@pytest.fixture
+def fashion(tmp_path, monkeypatch):
+    """A machine with no data set but the Fashion-MNIST that is written: `fashion(sizes, side)`."""
+    for name in ("ISTHMUS_DATA", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "data"))
+    return lambda sizes, side=8: write_fashion(tmp_path / "data", sizes, side)
+
+
 def weights(folder: Path) -> dict[str, str]:
     """sha256 of every model's weights, by the name of its folder."""
     files = sorted((folder / "models").glob("*/model.safetensors"))
@@ -115,4 +139,6 @@ def tools():
     """The functions above, for tests: a folder of tests is no package to import from."""
     names = ("HEAD", "IDENTITY", "PCA", "DENSE", "PCA_OF", "NOISE", "SMALL")
     texts = {name: globals()[name] for name in names}
-    return types.SimpleNamespace(weights=weights, written=written, read=read_strictly, row_key=row_key, **texts)
+    return types.SimpleNamespace(
+        weights=weights, written=written, read=read_strictly, row_key=row_key, write_fashion=write_fashion, **texts
+    )

@@ -325,7 +325,7 @@ def test_results_that_cannot_be_read_say_so(tmp_path, text):
     ("table", "lacking"), [("timings", [{}]), ("models", [{}]), ("figures", ["x"]), ("sections", [{}])]
 )
 def test_damaged_tables_are_one_documented_error(tmp_path, table, lacking):
-    names = ("models", "timings", "figures", "traps", "sections", "rows")
+    names = ("models", "timings", "figures", "traps", "sections", "comparisons", "searches", "rows")
     tables = {name: [] for name in names} | {table: lacking}
     (tmp_path / RESULTS).write_text(json.dumps({"schema": 1, **tables}), "utf-8")
     with pytest.raises(DataError, match=rf"has {table} without "):

@@ -168,6 +168,201 @@ WRONG = {
 }
 
 
+WRONG |= {
+    "name of another row": ('name = "a"', 'name = "original"', ['model "original"', "none of atoms, ", "'original'"]),
+    "name of a file": ('name = "a"', 'name = "file"', ['model "file"', "got 'file'"]),
+    "key of a convolution": ('kind = "dense", hidden = [16]', 'kind = "conv", hidden = [16]', ["network", '"hidden"']),
+    "decoder": (
+        'kind = "dense", hidden = [16], bottleneck = 4',
+        'kind = "conv", decoder = "unpol"',
+        ["network", '"unpool"?'],
+    ),
+    "cross-entropy of a convolution": (
+        '{kind = "dense", hidden = [16], bottleneck = 4}\n',
+        '{kind = "conv"}\nloss = "bce"\n',
+        ['model "a"', 'loss "bce" needs output="sigmoid"', "Conv()"],
+    ),
+    "section of a figure": ("[[figure]]", '[[figure]]\nsection = "one"', ['figure "f"', 'unknown section "one"']),
+    "section nearly right": (
+        "[[figure]]",
+        '[[section]]\nname = "ones"\ntitle = "x"\n[[figure]]\nsection = "one"',
+        ['figure "f"', 'known: ones. Did you mean "ones"?'],
+    ),
+    "section of a trap": (
+        "[[figure]]",
+        '[[trap]]\nwhat = "a"\ninstead = "b"\nsection = "x"\n[[figure]]',
+        ["trap 1", 'unknown section "x"'],
+    ),
+    "section's name": (
+        "[[figure]]",
+        '[[section]]\nname = "a.b"\ntitle = "x"\n[[figure]]',
+        ['section "a.b"', "small letters, digits and hyphens", "'a.b'"],
+    ),
+    "two sections of one name": (
+        "[[figure]]",
+        '[[section]]\nname = "s"\ntitle = "x"\n[[section]]\nname = "s"\ntitle = "y"\n[[figure]]',
+        ["mine.toml", 'two sections are named "s"'],
+    ),
+    "model of a section": (
+        "[[figure]]",
+        '[[section]]\nname = "s"\ntitle = "x"\nmodels = ["z*"]\n[[figure]]',
+        ['section "s"', 'unknown model "z*"'],
+    ),
+    "negative level": ("levels = [0.1]", "levels = [-0.1]", ["measure 1", "sigma must be at least 0", "-0.1"]),
+    "images of an error": (
+        'metrics = ["mse"]',
+        'metrics = ["mse"]\nimages = [1]',
+        ["measure 1", "published_sse", "(1,)"],
+    ),
+    "published sum of no images": (
+        'metrics = ["mse"]',
+        'metrics = ["published_sse"]',
+        ["measure 1", "images of a measure"],
+    ),
+    "published sum among others": (
+        'metrics = ["mse"]',
+        'metrics = ["mse", "published_sse"]\nimages = [1]',
+        ["measure 1", "only then"],
+    ),
+    "negative image of a measure": (
+        'metrics = ["mse"]',
+        'metrics = ["published_sse"]\nimages = [-1]',
+        ["measure 1", "images must be positions of at least 0", "(-1,)"],
+    ),
+    "published sum twice": (
+        "[[figure]]",
+        '[[measure]]\nmetrics = ["published_sse"]\nimages = [1]\n' * 2 + "[[figure]]",
+        ["mine.toml", "published_sse of a is asked for twice"],
+    ),
+    "two models of a comparison": (
+        "[[figure]]",
+        '[[compare]]\nmodels = ["a", "p*"]\n[[figure]]',
+        ["compare 1", 'unknown model "p*"'],
+    ),
+    "comparison of what is not measured": (
+        "[[figure]]",
+        '[[compare]]\nmodels = ["a", "p"]\ncorruption = {kind = "gaussian", sigma = 0.1}\n[[figure]]',
+        ["compare 1: p must be measured under gaussian(0.1,clip=false) on test images by mse"],
+    ),
+}
+
+# what takes the place of a reference's metric and value, and the words that the error must have
+WRONG_REFERENCES = {
+    "noise that is not measured": (
+        'metric = "mse"\nvalue = 1\ncorruption = {kind = "gaussian", sigma = 0.5}',
+        ["no [[measure]] asks for mse of p on test images under gaussian(0.5,clip=false)"],
+    ),
+    "noise that is measured for another": (
+        'metric = "mse"\nvalue = 1\ncorruption = {kind = "gaussian", sigma = 0.1}',
+        ["no [[measure]] asks for mse of p on test images under gaussian(0.1,clip=false)"],
+    ),
+    "split that is not measured": (
+        'metric = "mse"\nvalue = 1\nsplit = "train"',
+        ["no [[measure]] asks for mse of p on train images"],
+    ),
+    "noise without its level": (
+        'metric = "mse"\nvalue = 1\ncorruption = {kind = "gaussian"}',
+        ["needs levels", "sigma"],
+    ),
+    "metric": ('metric = "mze"\nvalue = 1', ['unknown metric "mze"', '"mse"?']),
+    "list of errors": ('metric = "mse"\nvalue = [1, 2]', ["value must be a number; lists are of loss, or of images"]),
+    "list of last steps": ('metric = "step_loss"\nvalue = [1, 2]', ["value must be a number"]),
+    "list of another length": (
+        'metric = "mse"\nvalue = [1, 2]\nimages = [1, 2, 3]',
+        ["images must be as many as values"],
+    ),
+    "epochs of one loss": ('metric = "loss"\nvalue = 1\nepochs = [3]', ["epochs must be left out for one number"]),
+    "epochs of another number": ('metric = "loss"\nvalue = [1, 2]\nepochs = [3]', ["epochs must be as many as values"]),
+    "epoch of zero": ('metric = "loss"\nvalue = [1]\nepochs = [0]', ["epochs must be at least 1"]),
+    "similarity of single images": (
+        'metric = "ssim"\nvalue = 1\nimages = [1]',
+        ['unknown metric of single images "ssim"'],
+    ),
+    "published sum of no images": ('metric = "published_sse"\nvalue = 1', ["images must be given for published_sse"]),
+    "negative image": ('metric = "mse"\nvalue = 1\nimages = [-1]', ["images must be positions of at least 0"]),
+    "loss of no training": ('metric = "step_loss"\nvalue = 1', ["the model of a loss must be an autoencoder, got 'p'"]),
+    "no value": ('metric = "loss"\nvalue = []', ["value must be finite numbers"]),
+    "levels of no images": (
+        'metric = "mse"\nvalue = 1\ncorruption = {kind = "gaussian"}\nlevels = [0.1]',
+        ["levels must be as many as images"],
+    ),
+}
+
+# the keys of a figure, and the words that the error must have; the models: "a" is deep, "p" a PCA, "i" the identity,
+# "flat" and "flat-2" have one layer each way
+WRONG_FIGURES = {
+    "levels that are not measured": (
+        'kind = "levels"\nmodels = ["a"]\ncorruption = {kind = "gaussian"}\nlevels = [0.1, 0.2]',
+        ["a must be measured under gaussian(0.2,clip=false) on test images by mse, in a [[measure]]"],
+    ),
+    "levels that are measured for another": (
+        'kind = "levels"\nmodels = ["a", "p"]\ncorruption = {kind = "gaussian"}\nlevels = [0.1, 0.1]',
+        ["p must be measured under gaussian(0.1,clip=false)"],
+    ),
+    "levels measured by another metric": (
+        'kind = "levels"\nmodels = ["a"]\nmetric = "psnr"\ncorruption = {kind = "gaussian"}\nlevels = [0.1, 0.1]',
+        ["a must be measured under gaussian(0.1,clip=false) on test images by psnr"],
+    ),
+    "levels by another metric": ('kind = "levels"\nmodels = ["a"]\nmetric = "ssim"', ['metric of a figure "ssim"']),
+    "levels of one": (
+        'kind = "levels"\nmodels = ["a"]\ncorruption = {kind = "gaussian"}\nlevels = [0.1]',
+        ["the levels of a levels figure must be at least two"],
+    ),
+    "levels of nothing": ('kind = "levels"\nmodels = ["a"]', ["the corruption of a levels figure must be a table"]),
+    "denoising of nothing": (
+        'kind = "denoising"\nmodels = ["a"]',
+        ["the corruption of a denoising figure must be a table"],
+    ),
+    "denoising of other images": (
+        'kind = "denoising"\nmodels = ["a"]\nsource = "mnist"\ncorruption = {kind = "gaussian", sigma = 1}',
+        ["the source of a denoising figure must be left out", "'mnist'"],
+    ),
+    "latent noise without levels": ('kind = "latent-noise"\nmodels = ["a"]', ["the levels of a latent-noise figure"]),
+    "latent noise of a corruption": (
+        'kind = "latent-noise"\nmodels = ["a"]\nlevels = [1]\ncorruption = {kind = "gaussian"}',
+        ["the corruption of a latent-noise figure must be left out"],
+    ),
+    "negative noise": (
+        'kind = "latent-noise"\nmodels = ["a"]\nlevels = [-1]',
+        ["levels must be numbers of at least 0"],
+    ),
+    "atoms of a deep decoder": (
+        'kind = "atoms"\nmodels = ["a"]',
+        ["must be one with a decoder of one linear layer", "'a'"],
+    ),
+    "atoms of two": ('kind = "atoms"\nmodels = ["flat", "p"]', ["models of a atoms figure must be one model"]),
+    "atoms of a pattern": ('kind = "atoms"\nmodels = ["flat*"]', ["must be one model, got ['flat', 'flat-2']"]),
+    "scatter of a pattern": ('kind = "scatter"\nmodels = ["flat*"]', ["must be one model, got ['flat', 'flat-2']"]),
+    "latent noise of a pattern": (
+        'kind = "latent-noise"\nmodels = ["*"]\nlevels = [1]',
+        ["must be one model, got ['a', "],
+    ),
+    "curves without training": (
+        'kind = "curves"\nmodels = ["p", "i"]',
+        ["autoencoders, which have curves", "['p', 'i']"],
+    ),
+    "curves of weeks": ('kind = "curves"\nmodels = ["a"]\nper = "steps"', ['value of "per" "steps"', '"step"?']),
+    "curves from epoch zero": ('kind = "curves"\nmodels = ["a"]\nfirst_epoch = 0', ["first_epoch must be at least 1"]),
+    "filters of the identity": (
+        'kind = "filters"\nmodels = ["i", "p"]',
+        ["models with filters and codes of their own", "['i']"],
+    ),
+    "usage of the identity": ('kind = "usage"\nmodels = ["i"]', ["got ['i']"]),
+    "nearest of the identity": ('kind = "nearest"\nmodels = ["i"]', ["got ['i']"]),
+    "filters of a side": ('kind = "filters"\nmodels = ["a"]\nside = "decodr"', ['unknown side "decodr"', '"decoder"?']),
+    "filters of a negative channel": ('kind = "filters"\nmodels = ["a"]\nchannel = -1', ["channel must be at least 0"]),
+    "filters of negative units": ('kind = "filters"\nmodels = ["a"]\nunits = [0, -1]', ["units must be positions"]),
+    "interpolation of three": (
+        'kind = "interpolation"\nmodels = ["a"]\nimages = [1, 2, 3]',
+        ["the images of an interpolation must be two", "(1, 2, 3)"],
+    ),
+    "no images": ('kind = "images"\nimages = []', ["images must be positions of at least 0, got ()"]),
+    "other images": ('kind = "images"\nsource = "noize"', ['unknown source "noize"', '"noise"?']),
+    "split": ('kind = "images"\nsplit = "validation"', ["validation images, and [data] has validation = 0"]),
+    "no models": ('kind = "reconstructions"', ["models must be a list of at least one model"]),
+}
+
+
 # the corruption of the model "a": what stands in its table, and the words that the error must have
 WRONG_SEQUENCES = {
     "no list": ('{kind = "sequence", parts = 3}', ['model "a", corruption: parts must be a list, each a table, got 3']),
@@ -230,6 +425,55 @@ def test_a_wrong_study_is_refused(what):
     with pytest.raises(RequestError) as refused:
         parse_study(GOOD.replace(old, new, 1), "mine", "mine.toml")
     assert_one_line(str(refused.value), words)
+
+
+@pytest.mark.parametrize("what", WRONG_REFERENCES)
+def test_a_wrong_reference_is_refused(what):
+    lines, words = WRONG_REFERENCES[what]
+    with pytest.raises(RequestError) as refused:
+        parse_study(GOOD.replace('metric = "mse"\nvalue = 0.1', lines, 1), "mine", "mine.toml")
+    assert_one_line(str(refused.value), ['mine.toml, reference "r"', *words])
+
+
+MORE_MODELS = """
+[[model]]
+name = "i"
+estimator = "identity"
+[[model]]
+name = "flat"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4}
+[[model]]
+name = "flat-2"
+estimator = "autoencoder"
+"""
+
+
+@pytest.mark.parametrize("what", WRONG_FIGURES)
+def test_a_wrong_figure_is_refused(what):
+    lines, words = WRONG_FIGURES[what]
+    with pytest.raises(RequestError) as refused:
+        parse_study(f'{GOOD}{MORE_MODELS}[[figure]]\nname = "g"\n{lines}\n', "mine", "mine.toml")
+    assert_one_line(str(refused.value), ["mine.toml", *words])
+    assert 'figure "g"' in str(refused.value) or "validation" in what or "split" in what
+
+
+RIGHT_FIGURES = [
+    'kind = "levels"\nmodels = ["a"]\ncorruption = {kind = "gaussian"}\nlevels = [0.1, 0.1]',
+    'kind = "atoms"\nmodels = ["p"]',
+    'kind = "atoms"\nmodels = ["flat"]',
+    'kind = "latent-noise"\nmodels = ["a"]\nlevels = [0, 1]\nrelative = true',
+    'kind = "filters"\nmodels = ["a", "p"]\nside = "decoder"\nunits = [1, 0]',
+    'kind = "reconstructions"\nmodels = ["*"]\nsource = "noise"',
+    'kind = "interpolation"\nmodels = ["a"]\nimages = [1, 2]',
+    'kind = "curves"\nmodels = ["*"]\nper = "step"',
+]
+
+
+@pytest.mark.parametrize("lines", RIGHT_FIGURES)
+def test_a_right_figure_is_read(lines):
+    study = parse_study(f'{GOOD}{MORE_MODELS}[[figure]]\nname = "g"\n{lines}\n', "mine", "mine.toml")
+    assert f'"{study.figures[-1].kind}"' in lines
 
 
 @pytest.mark.parametrize("what", WRONG_SEQUENCES)
@@ -438,9 +682,20 @@ def test_quick_is_one_epoch_on_few_images():
     study = load_study("compress").quick(60_000)
     assert (study.data.train, study.data.test, study.data.validation) == (2000, 2000, 0)
     assert {model.training.epochs for model in study.models if model.training} == {1}
+    assert study.figures == load_study("compress").figures
     few = load_study("digits").quick(1437)
     assert (few.data.train, few.data.validation) == (1237, 200)
     assert dataclasses.replace(few, data=study.data).title == load_study("digits").title
+
+
+def test_within_takes_other_images_where_there_are_none():
+    text = GOOD.replace('models = ["p"]', 'models = ["p"]\nimages = [9, 10, 25]\nsplit = "train"')
+    text += '[[figure]]\nname = "g"\nkind = "images"\nsource = "mnist"\nimages = [9705]\n'
+    text += '[[measure]]\nmetrics = ["published_sse"]\nimages = [3, 7]\n'
+    study = parse_study(text, "mine", "mine.toml").within({"train": 10, "test": 4})
+    assert [figure.images for figure in study.figures] == [(9, 0, 5), (9705,)], "another data set is not cut"
+    assert study.measures[-1].images == (3, 3)
+    assert study.references == parse_study(text, "mine", "mine.toml").references
 
 
 def test_only_includes_what_a_model_depends_on():

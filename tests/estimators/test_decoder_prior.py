@@ -1,0 +1,147 @@
+"""A decoder as a prior: scikit-learn's contract, and that a search denoises."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+
+from isthmus import Autoencoder, Conv, DecoderPrior, Dense, Images, load, save
+from isthmus.errors import DoubtWarning
+
+X = (load_digits().data / 16).astype(np.float32)
+
+
+def autoencoder(**changes):
+    network = Dense(hidden=(64,), bottleneck=6, activation="relu", output="sigmoid")
+    return Autoencoder(network, **{"epochs": 40, "learning_rate": 5e-3, "random_state": 0, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return autoencoder().fit(X[:1500])
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    test = X[1500:1600]
+    return test, test + 0.4 * np.random.default_rng(0).standard_normal(test.shape, np.float32)
+
+
+def test_fit_trains_a_clone_and_keeps_a_frozen_one(trained):
+    unfitted = autoencoder(epochs=1)
+    prior = DecoderPrior(unfitted).fit(X[:200])
+    assert not hasattr(unfitted, "network_")
+    assert prior.autoencoder_ is not unfitted
+    assert prior.n_features_in_ == 64
+    assert DecoderPrior(FrozenEstimator(trained)).fit(X[:200]).autoencoder_ is trained
+    assert clone(prior).autoencoder is not unfitted
+    assert clone(prior).get_params()["autoencoder__network__bottleneck"] == 6
+
+
+def test_a_search_denoises(trained, noisy):
+    """Better than the noise, and than one pass through the autoencoder, which never saw noise."""
+    clean, y = noisy
+    prior = DecoderPrior(FrozenEstimator(trained), n_starts=3, random_state=0).fit(X[:200])
+
+    def error(x_hat):
+        return float(((x_hat - clean) ** 2).mean())
+
+    assert error(prior.denoise(y)) < 0.8 * error(trained.reconstruct(y))
+    assert error(prior.denoise(y)) < 0.4 * error(y)
+
+
+def test_what_a_search_tells(trained, noisy):
+    _, y = noisy
+    prior = DecoderPrior(FrozenEstimator(trained), random_state=0).fit(X[:200])
+    found = prior.search(y)
+    np.testing.assert_allclose(found.objective, ((found.x_hat - y) ** 2).mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(found.x_hat, trained.inverse_transform(found.code), rtol=1e-4, atol=1e-5)
+    assert set(found.reason) <= {"converged", "stalled", "iterations"}
+    assert (found.n_iter >= 1).all()
+    assert found.code.min() >= 0, "ReLU codes are not negative"
+    np.testing.assert_array_equal(prior.transform(y), found.code)
+    assert prior.score(y) == pytest.approx(-found.objective.mean())
+    start = ((trained.reconstruct(y) - y) ** 2).mean(axis=1)
+    assert (found.objective <= start + 1e-7).all(), "a search from the encoder's code never ends above it"
+
+
+def test_more_starts_are_never_worse(trained, noisy):
+    _, y = noisy
+    one, three = (
+        DecoderPrior(FrozenEstimator(trained), start="random", n_starts=n, random_state=0).fit(X).search(y)
+        for n in (1, 3)
+    )
+    assert (three.objective <= one.objective + 1e-7).all()
+    assert three.objective.mean() < one.objective.mean()
+    assert (three.n_iter > one.n_iter).all()
+
+
+def test_the_same_seed_finds_the_same_and_chunks_do_not_matter(trained):
+    y = np.tile(X[:70], (10, 1))  # 700, more than one part
+    prior = DecoderPrior(FrozenEstimator(trained), random_state=3).fit(X)
+    told = []
+    found = prior.search(y, on_progress=lambda done, n: told.append((done, n)))
+    assert told == [(500, 700), (700, 700)]
+    np.testing.assert_array_equal(found.code, prior.search(y).code)
+    np.testing.assert_allclose(found.objective[:70], found.objective[630:], rtol=1e-3, atol=1e-6)
+    again = DecoderPrior(FrozenEstimator(trained), start="random", random_state=3).fit(X)
+    np.testing.assert_array_equal(again.search(y[:20]).code, again.search(y[:20]).code)
+
+
+def test_clip_cuts_to_the_range_of_pixels():
+    network = Dense(hidden=(16,), bottleneck=4, output="linear")
+    prior = DecoderPrior(Autoencoder(network, epochs=3, random_state=0)).fit(X[:300])
+    free = prior.denoise(2 * X[:20])
+    cut = prior.set_params(clip=True).denoise(2 * X[:20])
+    assert free.max() > 1
+    np.testing.assert_array_equal(cut, np.clip(free, 0, 1))
+
+
+def test_images_keep_their_shape():
+    model = Autoencoder(Conv((4, 8), output="sigmoid"), epochs=2, random_state=0)
+    pixels = X[:60].reshape(-1, 1, 8, 8)
+    prior = DecoderPrior(model, max_iter=3).fit(Images(pixels))
+    assert prior.denoise(pixels[:4]).shape == (4, 1, 8, 8)
+    with pytest.raises(ValueError, match="is expecting"):
+        prior.denoise(np.zeros((2, 1, 9, 9), np.float32))
+
+
+def test_float64_stays_float64_and_one_image_is_enough(trained):
+    prior = DecoderPrior(FrozenEstimator(trained)).fit(X)
+    assert prior.denoise(X[:1].astype(np.float64)).dtype == np.float64
+    assert prior.denoise(X[:1]).dtype == np.float32
+    assert next(trained.network_.parameters()).dtype.itemsize == 4, "the network is as it was"
+
+
+def test_saved_is_loaded_bit_for_bit(trained, noisy, tmp_path):
+    prior = DecoderPrior(FrozenEstimator(trained), clip=True, n_starts=2, random_state=5).fit(X)
+    save(prior, tmp_path / "prior")
+    loaded = load(tmp_path / "prior")
+    np.testing.assert_array_equal(loaded.denoise(noisy[1]), prior.denoise(noisy[1]))
+    assert loaded.get_params()["n_starts"] == 2
+
+
+def test_wrong_requests_are_refused_in_one_sentence(trained):
+    prior = DecoderPrior(FrozenEstimator(trained)).fit(X)
+    with pytest.raises(ValueError, match="64 features"):
+        prior.denoise(np.zeros((2, 9), np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        prior.denoise(np.full((2, 64), np.nan, np.float32))
+    with pytest.raises(ValueError, match="0 sample"):
+        prior.denoise(np.zeros((0, 64), np.float32))
+    with pytest.raises(ValueError, match="whose decoder can be searched, got a PCA"):
+        DecoderPrior(PCA(2)).fit(X)
+    with pytest.raises(ValueError, match='unknown solver "newton"'):
+        DecoderPrior(FrozenEstimator(trained), solver="newton").fit(X)
+    with pytest.raises(ValueError, match="n_starts must be"):
+        DecoderPrior(FrozenEstimator(trained), n_starts=0).fit(X)
+    with pytest.raises(ValueError, match="tol must be a positive number"):
+        DecoderPrior(FrozenEstimator(trained), tol=0).fit(X)
+
+
+def test_a_code_larger_than_the_image_is_doubted():
+    wide = Autoencoder(Dense(bottleneck=80), epochs=1, random_state=0)
+    with pytest.warns(DoubtWarning, match="it can draw the noise as well"):
+        DecoderPrior(wide).fit(X[:100])

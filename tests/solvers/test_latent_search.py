@@ -1,0 +1,171 @@
+"""The search of codes: known answers, bounds, each image by itself, and the theory of decoders as priors."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import nnls
+
+from isthmus.networks import build
+from isthmus.networks.decoders import AnyDecoder, decoder_of
+from isthmus.parts import Conv, Dense, Dictionary
+from isthmus.solvers.latent_search import CONVERGED, DIVERGED, ITERATIONS, REASONS, SOLVERS, search
+
+PARTS = [
+    Dense(hidden=(12,), bottleneck=4, activation="relu", output="relu"),
+    Dense(hidden=(12, 9), bottleneck=4, activation="tanh", output="sigmoid"),
+    Dense(hidden=(8,), bottleneck=3, activation="gelu", output="linear"),
+    Dense(bottleneck=5, output="linear"),
+    Dense(bottleneck=5, output="relu"),
+    Dictionary(n_atoms=6),
+    Conv((3, 4), image_shape=(1, 5, 6), output="sigmoid"),
+    Conv((3, 4), image_shape=(1, 5, 6), decoder="deconv-unpool"),
+]
+every_part = pytest.mark.parametrize("part", PARTS, ids=repr)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def made(part, n=30):
+    """A decoder in float64, five codes and five images."""
+    network = build(part, n, seeded()).double()
+    generator = seeded(1)
+    code = torch.rand((5, network.code_size), generator=generator, dtype=torch.float64)
+    return network, code, torch.rand((5, n), generator=generator, dtype=torch.float64)
+
+
+def linear_decoder(n=40, k=6):
+    network = build(Dense(bottleneck=k, output="linear"), n, seeded()).double()
+    layer = network.decoder.layers[0]
+    return decoder_of(network, torch.float64), layer.weight.detach(), layer.bias.detach()
+
+
+@every_part
+def test_normal_equations_are_those_of_the_jacobian(part):
+    network, code, y = made(part)
+    decoder = decoder_of(network, torch.float64)
+    matrix, gradient = decoder.normal_equations(code, y)
+    for i in range(len(code)):
+        jacobian = torch.autograd.functional.jacobian(lambda z: network.decode(z[None])[0], code[i])
+        residual = network.decode(code[i : i + 1])[0].detach() - y[i]
+        torch.testing.assert_close(matrix[i], jacobian.T @ jacobian)
+        torch.testing.assert_close(gradient[i], jacobian.T @ residual)
+    assert matrix.abs().max() > 1e-6
+
+
+@every_part
+def test_the_gradient_is_autograds(part):
+    network, code, y = made(part)
+    decoder = decoder_of(network, torch.float64)
+    torch.testing.assert_close(decoder.gradient(code, y), AnyDecoder(network).gradient(code, y))
+    torch.testing.assert_close(decoder.decode(code), network.decode(code).detach())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_linear_decoder_gives_the_least_squares_solution(solver):
+    decoder, weight, bias = linear_decoder()
+    y = torch.rand((7, 40), generator=seeded(2), dtype=torch.float64)
+    rates = {"gradient-descent": 5.0, "adam": 0.05, "gauss-newton": 1.0}
+    tol = 1e-10 if solver == "gauss-newton" else 1e-14
+    options = {"max_iter": 20_000, "tol": tol, "learning_rate": rates[solver]}
+    found = search(decoder, y, torch.zeros(7, 6, dtype=torch.float64), solver=solver, **options)
+    expected = torch.linalg.lstsq(weight, (y - bias).T).solution.T
+    torch.testing.assert_close(found.code, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.objective, (decoder.decode(found.code) - y).square().mean(dim=1))
+    if solver == "gauss-newton":
+        assert found.n_iter.max() < 12
+        assert (found.reason == CONVERGED).all()
+
+
+@pytest.mark.parametrize("solver", ["gauss-newton", "gradient-descent"])
+def test_bounded_codes_are_those_of_non_negative_least_squares(solver):
+    decoder, weight, bias = linear_decoder()
+    y = torch.rand((5, 40), generator=seeded(3), dtype=torch.float64)
+    start = torch.ones(5, 6, dtype=torch.float64)
+    options = {"max_iter": 20_000, "tol": 1e-15, "learning_rate": 5.0}
+    found = search(decoder, y, start, lower=0.0, solver=solver, **options)
+    expected = np.stack([nnls(weight.numpy(), one)[0] for one in (y - bias).numpy()])
+    assert (expected == 0).any()
+    np.testing.assert_allclose(found.code.numpy(), expected, atol=2e-4)
+    assert found.code.min() >= 0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_each_image_is_searched_by_itself(solver):
+    """A search in a batch ends where it ends alone; one that diverges harms no other."""
+    network, code, y = made(PARTS[0])
+    decoder = decoder_of(network, torch.float64)
+    options = {"solver": solver, "max_iter": 200, "learning_rate": 0.05}
+    together = search(decoder, y, code, **options)
+    for i in range(len(y)):
+        alone = search(decoder, y[i : i + 1], code[i : i + 1], **options)
+        torch.testing.assert_close(alone.code[0], together.code[i])
+        assert alone.n_iter[0] == together.n_iter[i]
+    spoiled = y.clone()
+    spoiled[2] = torch.inf
+    found = search(decoder, spoiled, code, **options)
+    others = [0, 1, 3, 4]
+    assert REASONS[found.reason[2]] == "diverged"
+    torch.testing.assert_close(found.code[others], together.code[others])
+
+
+def test_a_rate_that_is_too_large_is_called_diverged_and_the_search_stops():
+    decoder, _, _ = linear_decoder()
+    y = torch.rand((3, 40), generator=seeded(2), dtype=torch.float64)
+    start = torch.zeros(3, 6, dtype=torch.float64)
+    found = search(decoder, y, start, solver="gradient-descent", learning_rate=1e6, max_iter=5000)
+    assert (found.reason == DIVERGED).all()
+    assert (found.n_iter < 5000).all()
+
+
+def test_the_limit_of_steps_is_a_reason():
+    decoder, _, _ = linear_decoder()
+    y = torch.rand((3, 40), generator=seeded(2), dtype=torch.float64)
+    found = search(decoder, y, torch.zeros(3, 6, dtype=torch.float64), solver="adam", learning_rate=1e-3, max_iter=5)
+    assert (found.reason == ITERATIONS).all()
+    assert (found.n_iter == 5).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_search_never_ends_above_its_start(solver):
+    network, code, y = made(PARTS[0])
+    decoder = decoder_of(network, torch.float64)
+    before = (decoder.decode(code) - y).square().mean(dim=1)
+    found = search(decoder, y, code, solver=solver, learning_rate=0.02, max_iter=100)
+    assert (found.objective < before).all()
+
+
+def test_the_better_of_two_is_chosen_image_by_image():
+    network, code, y = made(PARTS[0])
+    decoder = decoder_of(network, torch.float64)
+    one = search(decoder, y, code, max_iter=1)
+    two = search(decoder, y, torch.rand(code.shape, generator=seeded(9), dtype=torch.float64), max_iter=1)
+    best = one.better_of(two)
+    torch.testing.assert_close(best.objective, torch.minimum(one.objective, two.objective))
+    torch.testing.assert_close((decoder.decode(best.code) - y).square().mean(dim=1), best.objective)
+    torch.testing.assert_close(best.n_iter, one.n_iter + two.n_iter)
+
+
+@pytest.mark.parametrize("k", [5, 10, 20, 40])
+def test_noise_error_is_k_over_n_of_the_noise_for_images_in_the_range(k):
+    """Heckel, Huang, Hand, Voroninski 2021: what is left of noise σ is (k/n) σ², linear in both, within 15 %."""
+    n, images = 784, 100
+    part = Dense(hidden=(400,), bottleneck=k, activation="relu", output="linear")
+    network = build(part, n, seeded(k)).double()
+    generator = seeded(k + 1)
+    with torch.no_grad():  # a decoder that spreads its codes well: random weights of a network that keeps lengths
+        for layer in network.decoder.layers:
+            n_in = layer.weight.shape[1]
+            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64) / n_in**0.5)
+            layer.bias.zero_()
+    decoder = decoder_of(network, torch.float64)
+    code = torch.randn((images, k), generator=generator, dtype=torch.float64)
+    clean = decoder.decode(code)
+    left = []
+    for sigma2 in (1e-4, 4e-4):
+        noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64) * sigma2**0.5
+        found = search(decoder, clean + noise, code + 0.05, max_iter=60, tol=1e-9)
+        left.append(float((decoder.decode(found.code) - clean).square().mean()))
+        assert left[-1] == pytest.approx(k / n * sigma2, rel=0.15)
+    assert left[1] / left[0] == pytest.approx(4, rel=0.2)

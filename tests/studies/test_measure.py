@@ -1,0 +1,155 @@
+"""What is measured of a model, by hand: codes, single images, the noise, and a notebook's sum of squared errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import FunctionTransformer
+
+from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking
+from isthmus.studies.measure import corrupted, corrupted_at, measure, per_image, pixel_means
+from isthmus.studies.study import CODE_METRICS, CODE_ONLY, ERROR_METRICS
+
+EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """1,200 images of 1×8×8 in three chunks: smooth, and of float32."""
+    rng = np.random.default_rng(5)
+    mixed = rng.random((1200, 4)) @ rng.random((4, 64)) / 4 + 0.05 * rng.random((1200, 64))
+    return Images(mixed.reshape(-1, 1, 8, 8).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def sparse(many):
+    """Six ReLU units, of which unit 2 is dead and unit 4 always on."""
+    model = Autoencoder(Dense(bottleneck=6, output="sigmoid"), epochs=3, random_state=0).fit(many)
+    with torch.no_grad():
+        model.network_.encoder.layers[0].bias[2] = -1e3
+        model.network_.encoder.layers[0].bias[4] = 2.0
+    return model
+
+
+def found(model, images, wanted=EVERYTHING, part=None):
+    return measure(model, images, wanted, pixel_means(images), part)
+
+
+def value(measured, metric):
+    return measured.estimates[metric].value
+
+
+def test_codes_by_hand_over_all_chunks(sparse, many):
+    code, measured = sparse.transform(many), found(sparse, many)
+    assert value(measured, "dead_units") == (~(code > 0).any(axis=0)).sum() >= 1
+    assert value(measured, "l0") == pytest.approx((code > 0).sum(axis=1).mean())
+    assert value(measured, "mean_activation") == pytest.approx(code.mean(), rel=1e-5)
+    low, high = measured.estimates["l0"].ci95
+    assert low < value(measured, "l0") < high
+    assert measured.estimates["dead_units"].ci95 is None
+    x, x_hat = many.floats(), sparse.reconstruct(many).reshape(1200, -1)
+    assert value(measured, "mse") == pytest.approx(np.square(x_hat - x).mean(), rel=1e-5)
+    np.testing.assert_allclose(measured.errors, np.square(x_hat - x).mean(axis=1), rtol=1e-4)
+    assert measured.variation == pytest.approx(x_hat.var(axis=0).sum() / x.var(axis=0).sum(), rel=1e-4)
+    assert measured.seconds > 0
+
+
+def test_a_unit_is_dead_if_no_chunk_has_it_on(sparse, many):
+    """On for one image of the last chunk alone: dead for every other set."""
+    with torch.no_grad():
+        bright = Images(np.concatenate([many.pixels, np.ones((1, 1, 8, 8), np.float32)]))
+        model = Autoencoder(Dense(bottleneck=2), epochs=1, random_state=0).fit(many)
+        model.network_.encoder.layers[0].weight.fill_(1 / 64)
+        model.network_.encoder.layers[0].bias.fill_(-0.98)
+    assert value(found(model, many, ("dead_units",)), "dead_units") == 2
+    assert value(found(model, bright, ("dead_units",)), "dead_units") == 0
+
+
+def test_what_is_not_defined_is_missing(sparse, many):
+    pca, identity = PCA(3).fit(many.floats()), FunctionTransformer(check_inverse=False)
+    assert set(found(identity, many).estimates) == set(ERROR_METRICS)
+    assert set(found(pca, many).estimates) == {*ERROR_METRICS, *CODE_METRICS}
+    assert set(found(sparse, many).estimates) == {*ERROR_METRICS, *CODE_METRICS}
+    assert value(found(pca, many), "l0") == pytest.approx(3)
+    assert set(found(pca, many, ("mse", "l0")).estimates) == {"mse", "l0"}
+    small = Images(many.pixels[:, :, :6])
+    assert "ssim" not in found(identity, small).estimates
+
+
+@pytest.mark.parametrize("decoder", ["deconv", "unpool"])
+def test_the_error_from_the_code_alone_is_of_what_unpools(decoder, many):
+    images = many.take(slice(0, 600))
+    model = Autoencoder(Conv((4,), decoder=decoder, activation="tanh"), epochs=2, random_state=0).fit(images)
+    for part in (None, GaussianNoise(0.2)):
+        measured = found(model, images, EVERYTHING, part)
+        assert (CODE_ONLY in measured.estimates) is (decoder == "unpool")
+        if decoder == "unpool":
+            x = images.floats()
+            x_in = x if part is None else np.concatenate([corrupted(images, part, i, s) for i, s in CUT[:2]])[:600]
+            from_code = model.inverse_transform(model.transform(x_in)).reshape(600, -1)
+            assert value(measured, CODE_ONLY) == pytest.approx(np.square(from_code - x).mean(), rel=1e-4)
+            assert value(measured, CODE_ONLY) != pytest.approx(value(measured, "mse"), rel=0.01)
+
+
+CUT = [(0, slice(0, 500)), (1, slice(500, 1000)), (2, slice(1000, 1500))]
+
+
+def test_noise_is_the_same_for_an_image_alone_and_in_its_chunk(many):
+    part, places = GaussianNoise(0.3, clip=True), (1199, 0, 499, 500, 999, 1000)
+    whole = np.concatenate([corrupted(many, part, number, which) for number, which in CUT])
+    np.testing.assert_array_equal(corrupted_at(many, part, places), whole[list(places)])
+    assert len(np.unique(whole - many.floats(), axis=0)) == 1200, "each image has noise of its own"
+    # the scale is that of the images; the noise is in its units
+    part = GaussianNoise(0.3)
+    noise, scaled = (corrupted_at(many, part, places, s) - s * many.floats(np.array(places)) for s in (1, 255))
+    np.testing.assert_allclose(scaled, noise, atol=1e-4)
+    assert noise.std() == pytest.approx(0.3, rel=0.2)
+
+
+def test_single_images_are_what_the_mean_is_made_of(sparse, many):
+    places = (1199, 3, 500)
+    for part in (None, GaussianNoise(0.3), Masking(0.5)):
+        whole = found(sparse, many, EVERYTHING, part)
+        np.testing.assert_allclose(per_image(sparse, many, "mse", places, part), whole.errors[list(places)], rtol=1e-4)
+        few = many.take(slice(0, 150))
+        whole = found(sparse, few, EVERYTHING, part)
+        for metric in ("mse", "mean_activation", "l0"):
+            values = per_image(sparse, few, metric, tuple(range(150)), part)
+            assert values.mean() == pytest.approx(value(whole, metric), rel=1e-5)
+            assert metric == "l0" or values.std() > 0
+
+
+# --- a notebook's mistake ---
+
+
+def test_the_published_sum_is_of_grey_levels_shown_to_a_model_of_unit_images(sparse, many):
+    places = np.array([5, 700])
+    grey = 255 * many.floats(places)
+    by_hand = np.square(sparse.reconstruct(grey).reshape(2, -1) - grey).sum(axis=1) / 255**2
+    values = per_image(sparse, many, "published_sse", (5, 700))
+    np.testing.assert_allclose(values, by_hand, rtol=1e-5)
+    honest = 64 * per_image(sparse, many, "mse", (5, 700))
+    assert not np.allclose(values, honest, rtol=0.1), "a network is not linear"
+
+
+def test_the_published_sum_of_a_linear_model_without_a_mean_is_the_honest_one(many):
+    pca, places = PCA(1).fit(many.floats()), (5, 700)
+    centred, with_mean = per_image(pca, many, "published_sse", places), 64 * per_image(pca, many, "mse", places)
+    pca.mean_ = np.zeros_like(pca.mean_)
+    values = per_image(pca, many, "published_sse", places)
+    np.testing.assert_allclose(values, 64 * per_image(pca, many, "mse", places), rtol=1e-3)
+    np.testing.assert_allclose(values, centred, rtol=0.01)  # the mean of unit images is less than a grey level
+    assert not np.allclose(values, with_mean, rtol=0.1)
+
+
+def test_the_published_sum_hardly_sees_the_noise(many):
+    """A deviation of 0.9 is less than one grey level: that is the mistake."""
+    pca, places = PCA(3).fit(many.floats()), tuple(range(60))
+    pca.mean_ = np.zeros_like(pca.mean_)
+    clean, noisy = (per_image(pca, many, "published_sse", places, part) for part in (None, GaussianNoise(0.9)))
+    assert not np.array_equal(clean, noisy)
+    np.testing.assert_allclose(noisy, clean, atol=1e-3)
+    honest = 64 * per_image(pca, many, "mse", places, GaussianNoise(0.9))
+    assert honest.mean() - clean.mean() == pytest.approx(3 * 0.9**2, rel=0.3), "what three numbers let through"
