@@ -71,9 +71,9 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
     n_units = model.network_.code_size
     if n_units and dead_units == n_units:
         many = f"all {n_units} units of its code are" if n_units > 1 else "the one unit of its code is"
-        return Collapse(f"{many} zero for every image", *_cause(model))
+        return Collapse(f"{many} zero for every image", *_cause(model, dead_units))
     if share is not None and share < LEAST_VARIATION:
-        return Collapse("it draws the same image whatever it is shown", *_cause(model))
+        return Collapse("it draws the same image whatever it is shown", *_cause(model, dead_units))
     return None
 
 
@@ -82,7 +82,7 @@ def _last(model: Any) -> Any:
     return model[-1] if isinstance(model, Pipeline) else model
 
 
-def _cause(model: Autoencoder) -> tuple[str, str]:
+def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
     network: Any = model._parts()[0]
     if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
@@ -97,8 +97,8 @@ def _cause(model: Autoencoder) -> tuple[str, str]:
             f"its penalty of weight {penalty.weight:g} costs more than a better image gains",
             "lower its weight, or let it grow with warmup",
         )
-    relu = "relu" in (network.activation, network.code_activation, network.output)
-    if relu:
+    dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
+    if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):
         return (
             "a ReLU unit that is zero for every image gets no gradient, and never comes back",
             'take another activation there ("linear" for the code, "sigmoid" for the output, "leakyrelu"), more units, '

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from isthmus.report.figures import draw, grid
+from isthmus.studies.figure import FIGURES as KINDS
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((4, 1, 8, 8))
@@ -65,6 +66,64 @@ FIGURES = {
         {"kind": "denoising", "rows": ["original", "input", "a"], "corruption": "gaussian(0.3)"},
         {"original": IMAGES, "input": IMAGES + 0.5, "a": IMAGES, "labels": np.arange(4)},
     ),
+    "many levels": (
+        {"kind": "denoising", "rows": ["original", "gaussian(0.3)", "a at 0.3"]},
+        {"original": IMAGES[:1], "gaussian(0.3)": IMAGES[:1] + 0.5, "a at 0.3": IMAGES[:1]},
+    ),
+    "steps": ({"kind": "curves", "per": "step", "rows": ["a"]}, {"a": RNG.random(400) + 1}),
+    "few steps": ({"kind": "curves", "per": "step", "rows": ["a"]}, {"a": np.array([3.0, 1.0])}),
+    "layers": (
+        {"kind": "filters", "rows": ["a, layer 1", "a, layer 2"]},
+        {"a, layer 1": RNG.normal(size=(8, 1, 3, 3)), "a, layer 2": RNG.normal(size=(16, 1, 3, 3))},
+    ),
+    "many filters": ({"kind": "filters", "rows": ["a"]}, {"a": RNG.normal(size=(1024, 1, 28, 28))}),
+    "atoms": ({"kind": "atoms", "rows": ["a"]}, {"a": RNG.normal(size=(20, 1, 8, 8)), "usage": np.linspace(1, 0, 20)}),
+    "activations": (
+        {"kind": "activations", "rows": ["original", "a", "b, layer 1"]},
+        {
+            "original": IMAGES,
+            "a": np.where(RNG.random((4, 1, 5, 5)) < 0.1, np.nan, RNG.random((4, 1, 5, 5))),
+            "b, layer 1": RNG.random((4, 8, 4, 4)),
+        },
+    ),
+    "dead activations": ({"kind": "activations", "rows": ["a"]}, {"a": np.zeros((4, 1, 5, 5))}),
+    "usage": ({"kind": "usage", "rows": ["a", "b", "c", "d"]}, {name: RNG.random(50) for name in "abcd"}),
+    "dead usage": ({"kind": "usage", "rows": ["a"]}, {"a": np.zeros(5)}),
+    "levels": (
+        {"kind": "levels", "rows": ["a", "b"], "metric": "mse", "corruption": "gaussian(0.3)"},
+        {
+            "a": np.array([[0, 0.1, 0.09, 0.11], [0.3, 0.2, 0.19, 0.21]]),
+            "b": np.array([[0, 0.2, 0.2, 0.2], [0.3, 0.25, 0.2, 0.3]]),
+            "trained": np.array([0.3, np.nan]),
+        },
+    ),
+    "theory": (
+        {
+            "kind": "levels",
+            "rows": ["a", "a: theory"],
+            "metric": "psnr",
+            "corruption": "gaussian(0.3)",
+            "axis": "square",
+        },
+        {
+            "a": np.array([[0, 0.1, 0.09, 0.11], [0.3, 0.2, 0.19, 0.21]]),
+            "a: theory": np.array([[0, 0.1, 0.1, 0.1], [0.3, 0.15, 0.15, 0.15]]),
+            "trained": np.array([np.nan, np.nan]),
+        },
+    ),
+    "interpolation": ({"kind": "interpolation", "rows": ["pixels"]}, {"pixels": IMAGES}),
+    "latent noise": (
+        {"kind": "latent-noise", "rows": ["original", "code + 1"]},
+        {"original": IMAGES, "code + 1": IMAGES},
+    ),
+    "nearest": (
+        {"kind": "nearest", "rows": ["original", "nearest in pixels"]},
+        {"original": IMAGES, "nearest in pixels": IMAGES[::-1], "labels": np.arange(4)},
+    ),
+    "top atoms": (
+        {"kind": "top-atoms", "rows": ["original", "a"]},
+        {"original": IMAGES, "a": IMAGES, "atoms": RNG.normal(size=(4, 3, 1, 8, 8)), "code": RNG.normal(size=(4, 3))},
+    ),
     "colours": ({"kind": "images", "rows": ["original"]}, {"original": RNG.random((3, 3, 8, 8))}),
 }
 
@@ -77,9 +136,20 @@ def test_the_same_arrays_give_the_same_bytes_and_others_do_not(name):
     pixels = picture(png)
     assert pixels.std() > 0
     assert min(pixels.shape[:2]) > 50
-    if name not in ("curves of nothing", "dead filters"):
+    if "dead" not in name and name != "curves of nothing":
         first = "code" if name == "scatter" else next(iter(arrays))
         assert draw(facts, {**arrays, first: arrays[first][::-1] ** 2}) != png
+
+
+def test_every_kind_of_figure_is_drawn_here():
+    assert {facts["kind"] for facts, _ in FIGURES.values()} == set(KINDS)
+
+
+def test_a_thousand_filters_are_small_and_readable():
+    """One pixel of the picture for each weight at least, and less than three megabytes."""
+    png = draw(*FIGURES["many filters"])
+    assert len(png) < 3e6
+    assert min(picture(png).shape[:2]) > 32 * 28
 
 
 def test_all_images_have_one_grey_scale():

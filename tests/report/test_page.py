@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
-from isthmus.report.page import number, sentences, write_report
+from isthmus.report.numbers import number
+from isthmus.report.page import write_report
+from isthmus.report.sentences import found, section
 from isthmus.studies.results import read_results
 
 STUDY = """
@@ -266,7 +269,7 @@ def test_an_incomplete_run_says_so(finished, copied):
 
 def test_the_sentences_are_made_from_the_numbers(finished):
     results = read_results(finished)
-    said = " ".join(sentences(results))
+    said = " ".join(found(results))
     errors = {name: results.value(name, "mse", "test") for name in ("pca-4", "dense-4")}
     best, worst = sorted(errors, key=errors.get)
     assert f"With 4 numbers for 64 pixels, {best} draws unseen test images best" in said
@@ -274,4 +277,147 @@ def test_the_sentences_are_made_from_the_numbers(finished):
     for row in results.rows:  # the other way round, and the sentence turns round
         if row.metric == "mse" and row.model == best:
             object.__setattr__(row, "value", 1.0)
-    assert f"{worst} draws unseen test images best" in " ".join(sentences(results))
+    assert f"{worst} draws unseen test images best" in " ".join(found(results))
+
+
+SECTIONS = """
+title = "In sections"
+[data]
+name = "digits"
+train = 300
+validation = 50
+[[section]]
+name = "first"
+title = "The first part"
+text = "What is compared."
+models = ["pca-4", "dense-4", "dead"]
+[[section]]
+name = "second"
+title = "The second part"
+models = ["unpool", "searched"]
+[[model]]
+name = "pca-4"
+estimator = "pca"
+n_components = 4
+[[model]]
+name = "dense-4"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4, code_activation = "linear", output = "sigmoid"}
+epochs = 60
+learning_rate = 0.01
+corruption = {kind = "gaussian", sigma = 0.3, clip = true}
+[[model]]
+name = "dead"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4, output = "sigmoid"}
+penalty = {kind = "l1", weight = 10, per = "batch"}
+learning_rate = 0.01
+epochs = 8
+[[model]]
+name = "unpool"
+estimator = "autoencoder"
+network = {kind = "conv", channels = [4, 4], decoder = "unpool", output = "sigmoid"}
+epochs = 30
+learning_rate = 0.01
+[[model]]
+name = "searched"
+estimator = "decoder-prior"
+of = "dense-4"
+[[measure]]
+metrics = ["mse"]
+corruption = {kind = "gaussian", clip = true}
+levels = [0.3, 0.5]
+[[measure]]
+models = ["pca-4"]
+metrics = ["published_sse"]
+images = [0, 1]
+[[compare]]
+models = ["searched", "dense-4"]
+section = "second"
+corruption = {kind = "gaussian", clip = true}
+levels = [0.3]
+[[figure]]
+name = "rows"
+section = "first"
+kind = "reconstructions"
+models = ["dense-4"]
+[[figure]]
+name = "loose"
+kind = "images"
+[[trap]]
+what = "A trap of the first part."
+instead = "What is done there."
+section = "first"
+[[trap]]
+what = "A trap of all."
+instead = "What is done."
+[[reference]]
+id = "size"
+model = "unpool"
+metric = "code_size"
+value = 16
+atol = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def sectioned(tmp_path_factory) -> Path:
+    where = tmp_path_factory.mktemp("sections")
+    (where / "parts.toml").write_text(SECTIONS)
+    assert run_command(["run", str(where / "parts.toml"), "--out", str(where), "--threads", "1"]) == 0
+    return where / "parts"
+
+
+def test_sections_hold_what_belongs_to_them(sectioned):
+    html = (sectioned / "report.html").read_text("utf-8")
+    page = Page(html)
+    assert page.open == []
+    _, first, second = re.split(r"<section>", html)
+    second, rest = second.split("</section>")
+    first, second, rest = (unescape(re.sub(r"<[^>]+>", "", part)) for part in (first, second, rest))
+    assert "What is compared." in first
+    assert "A trap of the first part." in first
+    assert "A trap of the first part." not in second + rest
+    assert "A trap of all." in rest
+    assert "size" in second
+    assert "✗ differs" in second, "16 numbers and 80 switches are a code of 96"
+    assert "published_sse" in first
+    assert "searched − dense-4" in second
+    assert "How the searches ended" in second
+    assert "rows" in {attributes.get("id") for _, attributes in page.tags}
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links.index("#first") < links.index("#second") < links.index("#models")
+
+
+def test_collapse_is_named_with_its_cause_wherever_the_model_stands(sectioned):
+    text = Page((sectioned / "report.html").read_text("utf-8")).text
+    assert "dead has collapsed: all 4 units of its code are zero for every image" in text
+    assert "a weight of 10 at a batch size of 128 is 1280 for each sample" in text
+    assert text.count("dead collapsed") >= 2, "the tag stands in every table of models"
+    results = read_results(sectioned)
+    assert "dead has collapsed" in " ".join(found(results))
+    for facts in results.models:
+        facts["collapsed"] = None
+    assert "collapsed" not in " ".join(found(results) + section(results, ["pca-4", "dense-4", "dead"]))
+
+
+def test_a_sections_sentences_turn_with_its_numbers(sectioned):
+    results = read_results(sectioned)
+    names = ["pca-4", "dense-4"]
+    errors = {name: results.value(name, "mse", "test") for name in names}
+    best, worst = sorted(errors, key=errors.get)
+    assert f"Of these, {best} draws unseen test images best" in section(results, names)[0]
+    for row in results.rows:
+        if row.metric == "mse" and row.model == best:
+            object.__setattr__(row, "value", 1.0)
+    said = section(results, names)
+    assert f"Of these, {worst} draws unseen test images best" in said[0]
+    assert f"Under gaussian(0.5), {worst}" in " ".join(said)
+
+
+def test_the_code_alone_is_told_beside_the_switches(sectioned):
+    results = read_results(sectioned)
+    with_switches, alone = (results.value("unpool", metric, "test") for metric in ("mse", "mse_code_only"))
+    said = " ".join(section(results, ["unpool"]))
+    assert f"with these switches its MSE is {number(with_switches)}, from the code alone {number(alone)}" in said
+    assert alone > with_switches

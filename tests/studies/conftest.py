@@ -98,7 +98,7 @@ def write_fashion(root: Path, sizes: dict[str, int], side: int) -> None:
     for part, n in sizes.items():
         pixels = np.random.default_rng(n).integers(0, 256, (n, side, side), dtype=np.uint8)
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(n, dtype=np.uint8) % 10))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(n) % 10).astype(np.uint8)))
 
 
 @pytest.fixture

@@ -143,6 +143,44 @@ def test_quick_does_not_replace_a_full_run(run, folder):
     assert run(quick=True, fresh=True, only=("pca-4",)).quick
 
 
+def test_quick_shows_other_images_where_it_has_too_few(run, folder, tools, fashion):
+    """2,000 of each split are left, and of one class far fewer."""
+    fashion({"train": 3000, "t10k": 2500})
+    text = 'title = "x"\n[data]\nname = "fashion-mnist"\n' + tools.PCA + NUMBERED
+    full = run(text)
+    assert full.figures[0]["rows"] == ["original", "pca-4"]
+    with np.load(folder / "figures" / "f.npz") as arrays:
+        before = arrays["original"]
+    for more in ("", "classes = [4]\n"):
+        quick = run(text.replace("[data]\n", f"[data]\n{more}"), quick=True, fresh=True)
+        size = quick.data["splits"]["test"]
+        assert size == (250 if more else 2000)
+        with np.load(folder / "figures" / "f.npz") as arrays:
+            assert arrays["positions"].tolist() == [2400 % size, 2499 % size]
+            assert not np.array_equal(arrays["original"], before)
+        (reference,) = quick.references
+        assert (reference["agrees"], len(reference["measured"])) == (None, 2)
+
+
+NUMBERED = """
+[[figure]]
+name = "f"
+kind = "reconstructions"
+models = ["*"]
+images = [2400, 2499]
+[[measure]]
+metrics = ["published_sse"]
+images = [2400]
+[[reference]]
+id = "r"
+model = "pca-4"
+metric = "mse"
+value = [0, 0]
+images = [2400, 2401]
+rtol = 1
+"""
+
+
 # --- what is measured ---
 
 
@@ -236,6 +274,105 @@ def test_figures_that_the_study_no_longer_has_are_removed(run, folder, tools):
     assert {file.name for file in (folder / "figures").iterdir()} == {"a.npz", "b.npz"}
     run(tools.HEAD + tools.IDENTITY + figure.format("b"))
     assert {file.name for file in (folder / "figures").iterdir()} == {"b.npz"}
+
+
+# --- collapse and doubt ---
+
+COLLAPSING = """
+[[model]]
+name = "dark"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 6}
+penalty = {kind = "l1", weight = 5.0, per = "batch"}
+learning_rate = 0.01
+epochs = 10
+batch_size = 50
+"""
+DOUBTFUL = """
+[[model]]
+name = "doubtful"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 6, activation = "tanh"}
+penalty = {kind = "l1", weight = 1e-4}
+epochs = 1
+"""
+
+
+def facts_of(results, name):
+    return next(facts for facts in results.models if facts["name"] == name)
+
+
+def test_a_collapsed_model_is_named_with_its_cause(run, folder, tools, capsys):
+    trained = tools.DENSE.replace("epochs = 2", "learning_rate = 0.01\nepochs = 20").replace("sigmoid", "linear")
+    text = tools.HEAD + tools.IDENTITY + tools.PCA + trained + COLLAPSING
+    results = run(text)
+    collapsed = facts_of(results, "dark")["collapsed"]
+    assert collapsed["what"] == "all 6 units of its code are zero for every image"
+    assert "a weight of 5 at a batch size of 50 is 250 for each sample" in collapsed["cause"]
+    assert 'per="sample"' in collapsed["instead"]
+    assert [facts["name"] for facts in results.models if facts["collapsed"]] == ["dark"]
+    assert tools.read(folder / "results.json")["models"] == results.models
+    said = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert said == [f"dark collapsed: {collapsed['what']}; {collapsed['cause']}; {collapsed['instead']}"]
+    assert (results.value("dark", "l0", "test"), results.value("dark", "dead_units", "test")) == (0, 6)
+    assert results.value("dark", "explained_variance", "test") < 0.05
+
+
+def test_only_keeps_what_is_known_of_a_collapsed_model(run, folder, tools, capsys):
+    text = tools.HEAD + tools.PCA + COLLAPSING
+    first = facts_of(run(text), "dark")
+    capsys.readouterr()
+    second = facts_of(run(text, only=("pca-4",)), "dark")
+    assert second == first
+    assert second["collapsed"]
+    assert "collapsed" not in capsys.readouterr().err, "nothing was measured again"
+    healed = run(text.replace("weight = 5.0", "weight = 0.0"), only=("pca-4",))
+    assert facts_of(healed, "dark")["collapsed"] is None, "another model, not measured yet"
+    assert facts_of(run(text.replace("weight = 5.0", "weight = 0.0")), "dark")["collapsed"] is None
+
+
+def test_a_collapsed_model_that_is_kept_is_measured_again(run, tools, capsys):
+    text = tools.HEAD + COLLAPSING
+    first = facts_of(run(text), "dark")
+    capsys.readouterr()
+    assert facts_of(run(text), "dark") == first
+    assert "dark collapsed: all 6 units" in capsys.readouterr().err
+
+
+def test_another_seeds_collapse_is_said_under_its_name(run, tools, capsys):
+    run(tools.HEAD + COLLAPSING, seeds=2)
+    err = capsys.readouterr().err
+    assert "dark collapsed: " in err
+    assert "dark.seed-4 collapsed: " in err
+
+
+def test_one_epoch_is_no_collapse(run, tools, capsys):
+    quick = run(tools.HEAD + COLLAPSING, quick=True)
+    assert facts_of(quick, "dark")["collapsed"] is None
+    assert "collapsed" not in capsys.readouterr().err
+
+
+def test_a_model_of_another_models_codes_can_collapse(run, tools):
+    text = tools.HEAD + tools.PCA + COLLAPSING.replace("epochs", 'of = "pca-4"\nepochs')
+    assert facts_of(run(text), "dark")["collapsed"]["what"].startswith("all 6 units")
+
+
+def test_a_doubt_is_said_before_training_and_is_in_the_results(run, folder, tools, capsys):
+    results = run(tools.HEAD + tools.DENSE + DOUBTFUL)  # and no warning, which would be an error here
+    doubt = facts_of(results, "doubtful")["doubt"]
+    assert 'never exactly zero, for its activation is "tanh"' in doubt
+    assert facts_of(results, "dense-4")["doubt"] is None
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.index(f"doubtful: {doubt}") < min(i for i, line in enumerate(lines) if "  epoch 1/" in line)
+    assert tools.read(folder / "results.json")["models"] == results.models
+    assert results.value("doubtful", "dead_units", "test") == 0
+
+
+def test_what_a_model_was_trained_on_is_in_the_results(run, tools):
+    corruption = 'corruption = [{kind = "gaussian", sigma = 0.1}, {kind = "occlusion", size = 2}]\nepochs'
+    results = run(tools.HEAD + tools.PCA + tools.DENSE.replace("epochs", corruption))
+    assert facts_of(results, "dense-4")["corruption"] == "gaussian(0.1,clip=false)+occlusion(2)"
+    assert facts_of(results, "pca-4")["corruption"] is None
 
 
 # --- what is refused, before anything is trained ---
