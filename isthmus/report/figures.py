@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from isthmus.report import plots
 from isthmus.report.plots import INK, new_figure
 
 _DPI = 160
+_LARGE = 300_000  # bytes
 _CELL = 0.72  # inches of an image in a row of images
 
 Facts = Mapping[str, Any]
@@ -27,7 +29,13 @@ def draw(facts: Facts, arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
     # no date, no version: the same arrays give the same bytes
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
-    return buffer.getvalue()
+    if facts["kind"] not in ("atoms", "filters") or len(buffer.getvalue()) < _LARGE:
+        return buffer.getvalue()
+    # a thousand noisy filters: 256 colours are a third of the bytes, and the scale has no more to tell
+    small = io.BytesIO()
+    with Image.open(buffer) as image:
+        image.convert("RGB").quantize(256).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def css_width(png: bytes) -> int:
@@ -140,15 +148,46 @@ def _filters(facts: Facts, arrays: Arrays) -> Figure:
     sizes = [float(np.abs(filters).max()) or 1.0 for filters in rows.values()]
     if not by_layer:
         sizes = [max(sizes)] * len(sizes)
+    few = len(next(iter(rows.values())))
+    if len(rows) > 2 and not by_layer and few <= 8 and all(len(row) == few for row in rows.values()):
+        return _filter_lines(rows, sizes[0])
     pages, widths = {}, []
     for (name, filters), size in zip(rows.items(), sizes, strict=True):
         n, _, h, _ = filters.shape
-        columns = n if n <= 16 else math.ceil(math.sqrt(n * (1.6 if n < 400 else 1)))
+        columns = _columns_of(n)
         scale = f"  (white is 0, the darkest {size:.2g})" if by_layer else ""
         pages[name + scale] = grid(filters[:, :1], columns, gap=max(1, h // 14))[..., 0]
         widths.append(min(6.6, columns * (0.42 if by_layer else _CELL)))
     limits = [(-size, size) for size in sizes]
     return _panels(pages, widths, "RdBu_r", limits, bar=not by_layer)
+
+
+def _columns_of(n: int) -> int:
+    """A line of few; a square, or two side by side, where that comes out even: 8×8, 8×16, 16×16."""
+    side, half = math.isqrt(n), math.isqrt(n // 2)
+    if n <= 16:
+        return n
+    if side * side == n:
+        return side
+    return 2 * half if 2 * half * half == n else math.ceil(math.sqrt(n * 1.6))
+
+
+def _filter_lines(rows: Arrays, limit: float) -> Figure:
+    """The same few filters of many models, a line for each model."""
+    n, _, h, w = next(iter(rows.values())).shape
+    gap = max(1, h // 14)
+    page = grid(np.concatenate([filters[:, :1] for filters in rows.values()]), n, gap=gap)[..., 0]
+    letters = 0.08 * max(len(name) for name in rows) + 0.2
+    figure = new_figure(n * _CELL * w / h + letters + 0.9, len(rows) * _CELL + 0.1)
+    axes = figure.add_subplot()
+    shown = axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], list(rows), fontsize=8.5, color=INK)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    colours = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=20, pad=0.03)
+    colours.ax.tick_params(labelsize=8, labelcolor=INK)
+    return figure
 
 
 def _atoms(facts: Facts, arrays: Arrays) -> Figure:

@@ -75,8 +75,10 @@ def _arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
 
 
 def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What stands in each section. A published number stands in the first one that has its model."""
+    """What stands in each section. A published number stands in the first that has its model, a mistake in the last."""
     placed: set[str] = set()
+    repeated = [row for row in results.rows if row.metric == "published_sse" and row.seed == results.seed]
+    last_place = {name: section["name"] for section in results.sections for name in section["models"]}
     sections = []
     for section in results.sections:
         names = section["models"]
@@ -94,7 +96,7 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
                 "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
                 "comparisons": [one for one in results.comparisons if one["section"] == section["name"]],
                 "searches": [one for one in results.searches if one["seed"] == results.seed and one["model"] in names],
-                "repeated": [row for row in results.rows if row.metric == "published_sse" and row.model in names],
+                "repeated": [row for row in repeated if last_place.get(row.model) == section["name"]],
             }
         )
     return sections
@@ -113,6 +115,9 @@ def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
         cells: dict[str, Any] = {**facts, "seen": mse.seen}
         cells |= {metric: find(results, facts["name"], metric, "test") for metric in _SHOWN}
         cells |= {metric: find(results, facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
+        cells["validation"] = find(results, facts["name"], "mse", "validation")
+        own_noise = facts["corruption"]
+        cells["validation_noisy"] = own_noise and find(results, facts["name"], "mse", "validation", own_noise)
         fitted = [find(results, facts["name"], "mse", split) for split in ("all", "train")]
         cells["fitted_mse"] = next((row for row in fitted if row and row.seen), None)
         times = [t for t in results.timings if t["model"] == facts["name"] and t["seed"] == results.seed]
@@ -139,7 +144,7 @@ def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:
         if any(cells[1:]):
             lines.append({**facts, "cells": cells})
     best = [
-        min((line["cells"][i].value for line in lines if line["cells"][i]), default=None)
+        min((line["cells"][i].value for line in lines if line["cells"][i] and line["cells"][i].value), default=None)
         for i in range(len(labels) + 1)
     ]
     return {"labels": labels, "lines": lines, "best": best}
