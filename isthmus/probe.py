@@ -95,7 +95,7 @@ def usage(model: Any, images: Images) -> np.ndarray:
 
 
 def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndarray]:
-    """What the n units that are on most often draw: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
+    """What the (at most) n units that are on most often draw: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
 
     Ties go to the unit that is on more strongly. Raises RequestError for a decoder of several layers, which has none.
     """
@@ -104,6 +104,7 @@ def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndar
     code = np.abs(encode(model, images))
     on, strength = metrics.active(code).mean(axis=0), code.mean(axis=0)
     order = np.lexsort((-strength, -on))[:n]
+    order = order[on[order] > 0] if on.any() else order[:1]  # a dead unit draws nothing
     return {"atoms": filters(model, images.shape, "decoder")[""][order], "usage": on[order], "unit": order}
 
 

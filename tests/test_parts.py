@@ -19,9 +19,12 @@ from isthmus.parts import (
     MSE,
     PENALTIES,
     ROLES,
+    CodeSearch,
     Conv,
     ConvLayer,
     Dense,
+    Dictionary,
+    DictionaryLearning,
     GaussianNoise,
     Masking,
     Occlusion,
@@ -43,6 +46,8 @@ EXAMPLES = [
     Conv(),
     Conv((4,), 5, 2, "unpool", "tanh", "relu", "sigmoid", image_shape=[3, 32, 32]),
     Conv(channels=[8, 16, 16], padding=0, decoder="deconv-unpool"),
+    Dictionary(),
+    Dictionary([16], 40, activation="tanh", code_activation="linear", unit_norm=False),
     GaussianNoise(0.3),
     GaussianNoise(0.5, clip=True),
     GaussianNoise(1, relative=True),
@@ -63,6 +68,11 @@ EXAMPLES = [
     MSE(0.5),
     BCE(weight=3),
     Projection(30, whiten=True),
+    Projection("best", center=False),
+    DictionaryLearning(),
+    DictionaryLearning(100, 5, 1, n_images=50, passes=3),
+    CodeSearch(),
+    CodeSearch("gradient-descent", "random", 3, lower=0.0, clip=True),
     Training(),
     Training("sgd", 1.0, "one-cycle", 3, 7, "once", 0.25, 2, "float32", "cpu"),
 ]
@@ -70,7 +80,8 @@ every_part = pytest.mark.parametrize("part", EXAMPLES, ids=repr)
 
 
 def test_every_kind_of_part_has_an_example():
-    kinds = {kind for kinds in ROLES.values() for kind in kinds.values()} | {Projection, Training}
+    kinds = {kind for kinds in ROLES.values() for kind in kinds.values()}
+    kinds |= {CodeSearch, DictionaryLearning, Projection, Training}
     assert kinds == {type(part) for part in EXAMPLES}
 
 
@@ -128,7 +139,16 @@ WRONG = [
     *[(MSE, "weight", value) for value in NOT_POSITIVE],
     *[(BCE, "weight", value) for value in NOT_POSITIVE],
     *[(Dense, "bottleneck", value) for value in NOT_A_COUNT],
-    *[(Projection, "n_components", value) for value in NOT_A_COUNT],
+    *[(Dictionary, "n_atoms", value) for value in NOT_A_COUNT],
+    *[(Dictionary, "hidden", value) for value in (16, "16")],
+    *[(Dictionary, "unit_norm", value) for value in ("no", 0, None)],
+    *[(Projection, "n_components", value) for value in (*NOT_A_COUNT, "all")],
+    *[(DictionaryLearning, name, value) for name in ("n_atoms", "n_nonzero", "passes") for value in NOT_A_COUNT],
+    *[(DictionaryLearning, "alpha", value) for value in NOT_POSITIVE],
+    (DictionaryLearning, "n_nonzero", 257),
+    *[(CodeSearch, name, value) for name in ("n_starts", "max_iter") for value in NOT_A_COUNT],
+    *[(CodeSearch, name, value) for name in ("tol", "learning_rate") for value in NOT_POSITIVE],
+    *[(CodeSearch, "lower", value) for value in ("zero", True)],
     *[(Training, "epochs", value) for value in NOT_A_COUNT],
     *[(Training, "batch_size", value) for value in NOT_A_COUNT],
     *[(Training, "patience", value) for value in NOT_A_COUNT if value is not None],

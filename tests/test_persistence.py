@@ -114,7 +114,7 @@ def test_saving_over_a_model_replaces_it_and_leaves_nothing_else(saved, x, tmp_p
 
 @pytest.mark.parametrize("model", [StandardScaler(), FunctionTransformer(np.log), BaseEstimator()], ids=repr)
 def test_other_classes_are_refused_before_anything_is_written(model, tmp_path):
-    with pytest.raises(RequestError, match=r"cannot save a .*; known: Autoencoder, PCA, identity"):
+    with pytest.raises(RequestError, match=r"cannot save a .*; known: Autoencoder, .*PCA, .*identity"):
         save(model, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -34,7 +35,9 @@ def draw(facts: Facts, arrays: Arrays) -> bytes:
     # a thousand noisy filters: 256 colours are a third of the bytes, and the scale has no more to tell
     small = io.BytesIO()
     with Image.open(buffer) as image:
-        image.convert("RGB").quantize(256).save(small, format="png", optimize=True)
+        image.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE).save(
+            small, format="png", optimize=True
+        )
     return small.getvalue()
 
 
@@ -135,7 +138,7 @@ def _panels(
     if bar and shown is not None:
         tall = min(full * 0.8, 2.6)
         axes = figure.add_axes(((total + 0.12) / figure.get_figwidth(), (full - tall) / 2 / full, 0.02, tall / full))
-        colours = figure.colorbar(shown, cax=axes)
+        colours = figure.colorbar(shown, cax=axes, extend="both")
         axes.tick_params(labelsize=8, labelcolor=INK)
         colours.outline.set_visible(False)
     return figure
@@ -145,7 +148,7 @@ def _filters(facts: Facts, arrays: Arrays) -> Figure:
     """Weights as images, zero white; one diverging scale for all, or for each layer of a convolutional network."""
     rows = {name: arrays[name] for name in facts["rows"]}
     by_layer = any(", layer" in name for name in rows)
-    sizes = [float(np.abs(filters).max()) or 1.0 for filters in rows.values()]
+    sizes = [_reach(filters) for filters in rows.values()]
     if not by_layer:
         sizes = [max(sizes)] * len(sizes)
     few = len(next(iter(rows.values())))
@@ -155,11 +158,26 @@ def _filters(facts: Facts, arrays: Arrays) -> Figure:
     for (name, filters), size in zip(rows.items(), sizes, strict=True):
         n, _, h, _ = filters.shape
         columns = _columns_of(n)
-        scale = f"  (white is 0, the darkest {size:.2g})" if by_layer else ""
+        scale = f"  (white is 0, the darkest {size:.2g} or more)" if by_layer else ""
         pages[name + scale] = grid(filters[:, :1], columns, gap=max(1, h // 14))[..., 0]
         widths.append(min(6.6, columns * (0.42 if by_layer else _CELL)))
     limits = [(-size, size) for size in sizes]
     return _panels(pages, widths, "RdBu_r", limits, bar=not by_layer)
+
+
+def _reach(weights: np.ndarray) -> float:
+    """Where a scale of weights ends: 1 in 200 is beyond it, lest a few large ones make all others look like nothing."""
+    sizes = np.abs(weights)
+    return float(np.quantile(sizes, 0.995)) or float(sizes.max()) or 1.0
+
+
+def _palette() -> Image.Image:
+    """The colours of weights, and greys for letters: a fixed palette, so that white stays white."""
+    weights = matplotlib.colormaps["RdBu_r"](np.linspace(0, 1, 224))[:, :3]
+    greys = np.linspace(0, 1, 32)[:, None].repeat(3, axis=1)
+    image = Image.new("P", (1, 1))
+    image.putpalette((np.concatenate([weights, greys]) * 255).round().astype(np.uint8).tobytes())
+    return image
 
 
 def _columns_of(n: int) -> int:
@@ -185,7 +203,7 @@ def _filter_lines(rows: Arrays, limit: float) -> Figure:
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    colours = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=20, pad=0.03)
+    colours = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=20, pad=0.03, extend="both")
     colours.ax.tick_params(labelsize=8, labelcolor=INK)
     return figure
 
@@ -196,7 +214,7 @@ def _atoms(facts: Facts, arrays: Arrays) -> Figure:
     atoms, usage = arrays[name], arrays["usage"]
     n, _, h, _ = atoms.shape
     columns = n if n <= 8 else math.ceil(math.sqrt(n * 1.3))
-    limit = float(np.abs(atoms).max()) or 1.0
+    limit = _reach(atoms)
     gap = max(1, h // 14)
     page = grid(atoms[:, :1], columns, gap=gap)[..., 0]
     lines = math.ceil(n / columns)

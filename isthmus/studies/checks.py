@@ -30,7 +30,7 @@ def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None
         except RequestError as error:
             tell(f"figures of {name} are left out: {error}")
             continue
-        others[name] = dataclasses.replace(dataset.test, source=" ".join((dataset.title, *dataset.notes)))
+        others[name] = dataclasses.replace(dataset.test, source=". ".join((dataset.title, *dataset.notes)))
     return others
 
 
