@@ -25,6 +25,12 @@ PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked
 TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
+# What takes the place of the arguments that decide how long an estimator takes.
+_QUICK: dict[str, dict[str, Any]] = {
+    "autoencoder": {"epochs": 1},
+    "decoder-prior": {"max_iter": 20},
+    "dictionary-learning": {"n_images": 500, "passes": 1},
+}
 # What a figure's rows are called beside its models, and what NumPy calls the file.
 RESERVED = (
     "atoms", "code", "file", "input", "labels", "original", "pixels", "positions", "reconstruction", "trained", "usage",
@@ -256,7 +262,7 @@ class Study:
             test=min(self.data.test or QUICK_IMAGES, QUICK_IMAGES),
         )
         models = tuple(
-            dataclasses.replace(model, arguments={**model.arguments, "epochs": 1}) if model.training else model
+            dataclasses.replace(model, arguments={**model.arguments, **_QUICK.get(model.estimator, {})})
             for model in self.models
         )
         return dataclasses.replace(self, data=data, models=models)

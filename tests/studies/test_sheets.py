@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 
-import jsonschema
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from isthmus.cli import run_command
 from isthmus.studies.figure import FIGURES
 from isthmus.studies.reading import load_study
 from isthmus.studies.results import read_results
 
+SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 SHEETS = ("lab", "imaging", "sparse-denoise", "prior-denoise")
 
 
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", SHEETS)
-def test_a_quick_run_draws_every_figure(name, tmp_path, schema):
+def test_a_quick_run_draws_every_figure(name, tmp_path):
     """Every model, measure, figure and comparison of the study, in one epoch on few images."""
     study = load_study(name)
     assert run_command(["run", name, "--quick", "--out", str(tmp_path), "--json"]) == 0
     folder = tmp_path / name
     results = read_results(folder)
-    jsonschema.validate(json.loads((folder / "results.json").read_text()), schema)
+    Draft202012Validator(SCHEMA).validate(json.loads((folder / "results.json").read_text("utf-8")))
     assert results.complete
     assert {facts["name"] for facts in results.figures} == {figure.name for figure in study.figures}
     for facts in results.figures:

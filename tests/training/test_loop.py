@@ -28,7 +28,7 @@ class Scale(nn.Module):
     def __init__(self, weight=0.5):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([weight]))
-        self.seen, self.weights = [], []
+        self.seen, self.weights, self.projected = [], [], []
 
     def forward(self, x):
         self.seen.append(x.clone())
@@ -40,6 +40,9 @@ class Scale(nn.Module):
 
     def backward(self, x, grad_x_hat, grad_code):
         self.weight.grad.copy_((grad_x_hat * x).sum())
+
+    def project(self):
+        self.projected.append(self.weight.item())
 
 
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
@@ -248,6 +251,14 @@ def rates(schedule, n=100, peak=0.01):
 
 def test_a_constant_rate_is_constant():
     np.testing.assert_allclose(rates("constant"), 1, rtol=1e-3)
+
+
+def test_the_network_may_project_its_weights_after_every_step(x):
+    network = Scale()
+    run(network, x, Training("sgd", 0.01, epochs=2, batch_size=50))
+    assert len(network.projected) == 8
+    assert network.projected[:-1] == network.weights[1:], "before the next step sees them"
+    assert len(set(network.projected)) == 8
 
 
 def test_cosine_falls_from_the_peak_to_nothing():
