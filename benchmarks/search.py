@@ -1,8 +1,8 @@
 """The code search against the notebook's: `python -m benchmarks.search [--repeats 5] [--threads 2]`.
 
-The notebook searches one image at a time, ten in all. The same decoder and the same noisy images are searched here: alone,
-and in a batch of 1,000 that begins with them. Both begin at random codes; what is compared is the mean objective on the
-notebook's ten, and the seconds for an image.
+The notebook searches one image at a time, ten in all. The same decoder and the same noisy images are searched here:
+alone, and in a batch of 1,000 that begins with them. Both begin at random codes; what is compared is the mean objective
+on the notebook's ten, and the seconds for an image.
 """
 
 from __future__ import annotations
