@@ -73,9 +73,8 @@ def main() -> None:
         print(json.dumps({name: round(value, 6) for name, value in facts.items()}), flush=True)
     for what in ("batch", "alone"):
         ratios = [one["notebook"] / one[what] for one in rounds]
-        print(
-            f"{what}: {statistics.median(ratios):.0f} times the notebook's speed ({min(ratios):.0f} to {max(ratios):.0f})"
-        )
+        spread = f"({min(ratios):.0f} to {max(ratios):.0f})"
+        print(f"{what}: {statistics.median(ratios):.0f} times the notebook's speed {spread}")
     if options.json:
         Path(options.json).write_text(json.dumps({"threads": options.threads, "rounds": rounds}, indent=1), "utf-8")
 
