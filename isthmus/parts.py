@@ -447,6 +447,13 @@ class Sequence(Part):
         for part in self.parts:
             require(isinstance(part, Corruption), "each of parts", "a corruption other than a sequence", part)
         object.__setattr__(self, "parts", tuple(self.parts))
+        below_zero = False  # whether what has gone before may have left numbers below zero
+        for part in self.parts:
+            if isinstance(part, Poisson) and below_zero:
+                raise RequestError(f"Poisson noise needs numbers of at least 0: put it first, or clip, in {self!r}")
+            if isinstance(part, GaussianNoise):
+                below_zero = not part.clip
+            below_zero = below_zero or (isinstance(part, Occlusion) and part.value < 0)
 
     @property
     def label(self) -> str:

@@ -399,3 +399,16 @@ def test_importing_parts_imports_no_library():
     code = "import sys, isthmus.parts; print([m for m in ('torch', 'sklearn', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_poisson_after_numbers_below_zero_is_refused_before_anything_is_drawn():
+    noise, shots = GaussianNoise(0.3), Poisson(10)
+    for wrong in ((noise, shots), (Occlusion(2, value=-1), shots), (noise, Masking(0.1), shots)):
+        with pytest.raises(ValueError, match="put it first, or clip"):
+            Sequence(wrong)
+    for right in (
+        (shots, noise),
+        (GaussianNoise(0.3, clip=True), shots),
+        (noise, GaussianNoise(0.1, clip=True), shots),
+    ):
+        assert Sequence(right).parts == right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from isthmus.data.batches import as_tensor
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.networks.decoders import decoder_of
+from isthmus.networks import Network
+from isthmus.networks.decoders import Decoder, decoder_of
 from isthmus.rng import generator, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
 
@@ -154,28 +157,25 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Y, _ = model._samples(Y, reset=False)
         device = torch.device(model.device_)
         dtype = torch.float64 if isinstance(Y, np.ndarray) and Y.dtype == np.float64 else torch.float32
-        decoder = decoder_of(network if dtype == torch.float32 else network.double(), dtype)
-        parts, images = [], []
-        try:
-            with torch.no_grad():
-                for begin in range(0, len(Y), _CHUNK):
-                    which = slice(begin, begin + _CHUNK)
-                    y = torch.from_numpy(np.array(Y.floats(which) if isinstance(Y, Images) else Y[which]))
-                    found = self._search(decoder, y.to(device, dtype), begin)
-                    parts.append(found)
-                    images.append(decoder.decode(found.code))
-                    self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
-        finally:
-            network.float()
+        if dtype == torch.float64:
+            network = copy.deepcopy(network).double()
+        decoder, parts, images = decoder_of(network, dtype), [], []
+        with torch.no_grad():
+            for begin in range(0, len(Y), _CHUNK):
+                which = slice(begin, begin + _CHUNK)
+                y = as_tensor(Y.floats(which) if isinstance(Y, Images) else Y[which])
+                found = self._search(network, decoder, y.to(device, dtype), begin)
+                parts.append(found)
+                images.append(decoder.decode(found.code))
+                self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
         whole, x_hat = Search.join(parts), torch.cat(images)
         code, drawn, objective, n_iter, reason = (
             array.cpu().numpy() for array in (whole.code, x_hat, whole.objective, whole.n_iter, whole.reason)
         )
         return SearchResult(code, drawn, objective, n_iter, np.array(REASONS)[reason])
 
-    def _search(self, decoder: Any, y: torch.Tensor, begin: int) -> Search:
+    def _search(self, network: Network, decoder: Decoder, y: torch.Tensor, begin: int) -> Search:
         """All starts for one part of the images."""
-        network = self.autoencoder_.network_
         options: dict[str, Any] = {
             "solver": self.solver,
             "lower": self._lower(),

@@ -129,7 +129,7 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
     if facts["metric"] == "mse":
         axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
-    ring = "a ring: trained at this level" if np.isfinite(arrays["trained"]).any() else None
+    ring = "a ring: fitted at this level" if np.isfinite(arrays["trained"]).any() else None
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left", title=ring, title_fontsize=8)
     _plain(axes)
     return figure

@@ -115,6 +115,8 @@ class Context:
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
         """What is to be done for one model; the work is 6 operations for each product, sample and epoch."""
         n, training = len(self.splits[self.fit_split(model)]), model.training
+        if model.estimator == "dictionary-learning":
+            n = min(n, DictionaryLearning(**model.arguments).n_images)
         n_features = self.splits["train"].n_features
         operations = 6 * self._multiplications(model) * training.epochs if training else 2 * n_features**2
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import one_of, require
+from isthmus.parts import GaussianNoise
 from isthmus.studies.corruptions import at_levels
 
 SPLITS = ("train", "validation", "test", "all")
@@ -91,7 +92,10 @@ class Figure:
             require(len(self.levels) > 1, "the levels of a levels figure", "at least two", self.levels)
         if self.kind == "denoising":
             require(not self.source, "the source of a denoising figure", "left out", self.source)
-        self.corruptions()
+        parts = self.corruptions()
+        if self.theory:
+            known = self.kind == "levels" and all(isinstance(one, GaussianNoise) and not one.clip for one in parts)
+            require(known, "theory", "of a levels figure under Gaussian noise that is not clipped", self.corruption)
 
     def corruptions(self) -> list[Any]:
         """The corruption at each of its levels, or as it is; [None] for the images as they are."""

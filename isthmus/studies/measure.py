@@ -67,12 +67,11 @@ def corrupted(images: Images, part: Part, number: int, which: slice, scale: floa
 
 def corrupted_at(images: Images, part: Part, positions: tuple[int, ...], scale: float = 1) -> np.ndarray:
     """The images at these positions with the very noise under which they are measured, (n, n_features)."""
-    rows = []
-    for position in positions:
-        number, within = divmod(position, CHUNK)
+    drawn = {}
+    for number in {position // CHUNK for position in positions}:
         which = slice(number * CHUNK, min((number + 1) * CHUNK, len(images)))
-        rows.append(corrupted(images, part, number, which, scale)[within])
-    return np.stack(rows)
+        drawn[number] = corrupted(images, part, number, which, scale)
+    return np.stack([drawn[position // CHUNK][position % CHUNK] for position in positions])
 
 
 def pixel_means(images: Images) -> np.ndarray:

@@ -23,14 +23,8 @@ from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
 from isthmus.studies.results import Results
 
 Arrays = dict[str, np.ndarray]
-_NOT_DRAWN = (
-    "labels",
-    "positions",
-    "usage",
-    "trained",
-    "atoms",
-    "code",
-)  # arrays that say something of those that are drawn
+# Arrays that say something of those that are drawn.
+_NOT_DRAWN = ("labels", "positions", "usage", "trained", "atoms", "code")
 
 
 def figure_arrays(figure: Figure, models: dict[str, Any], context: Context, results: Results) -> Arrays:

@@ -61,7 +61,7 @@ def load_study(name_or_path: str) -> Study:
     # results go to a folder of this name, which must be one
     require(bool(path.stem.strip(".")), "a study's file name", "a name and .toml, like mine.toml", path.name)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise RequestError(f"cannot read the study {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -89,6 +89,8 @@ def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
         if errors[0] is None or errors[1] is None:
             continue
         estimate = metrics.mean_of(errors[0] - errors[1])
+        if estimate.value is None or not math.isfinite(estimate.value):  # JSON has no such number
+            continue
         found.append(
             {
                 "models": list(one.models),

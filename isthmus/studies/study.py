@@ -28,7 +28,7 @@ QUICK_IMAGES = 2000
 # What takes the place of the arguments that decide how long an estimator takes.
 _QUICK: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 1},
-    "decoder-prior": {"max_iter": 20},
+    "decoder-prior": {"max_iter": 5, "n_starts": 1},
     "dictionary-learning": {"n_images": 500, "passes": 1},
 }
 # What a figure's rows are called beside its models, and what NumPy calls the file.
@@ -134,7 +134,7 @@ class Compare:
 
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)
-        require(len(self.models) == 2, "the models of a comparison", "two names", self.models)
+        require(len(set(self.models)) == len(self.models) == 2, "the models of a comparison", "two names", self.models)
         self.corruptions()
 
     def corruptions(self) -> list[Any]:

@@ -239,6 +239,23 @@ WRONG |= {
         '[[compare]]\nmodels = ["a", "p*"]\n[[figure]]',
         ["compare 1", 'unknown model "p*"'],
     ),
+    "a model with itself": (
+        "[[figure]]",
+        '[[compare]]\nmodels = ["a", "a"]\n[[figure]]',
+        ["compare 1", "the models of a comparison must be two names"],
+    ),
+    "theory of another corruption": (
+        "[[figure]]",
+        '[[figure]]\nname = "t"\nkind = "levels"\nmodels = ["a"]\ncorruption = {kind = "masking"}\n'
+        "levels = [0.1, 0.2]\ntheory = true\n[[figure]]",
+        ['figure "t"', "theory must be of a levels figure under Gaussian noise that is not clipped"],
+    ),
+    "theory of noise that is clipped": (
+        "[[figure]]",
+        '[[figure]]\nname = "t"\nkind = "levels"\nmodels = ["a"]\ncorruption = {kind = "gaussian", clip = true}\n'
+        "levels = [0.1, 0.2]\ntheory = true\n[[figure]]",
+        ['figure "t"', "theory must be of a levels figure under Gaussian noise that is not clipped"],
+    ),
     "comparison of what is not measured": (
         "[[figure]]",
         '[[compare]]\nmodels = ["a", "p"]\ncorruption = {kind = "gaussian", sigma = 0.1}\n[[figure]]',
@@ -725,3 +742,9 @@ def test_a_models_own_device_is_refused_for_the_run_decides_it():
     text = 'title = "x"\n[data]\nname = "digits"\n[[model]]\nname = "a"\nestimator = "autoencoder"\ndevice = "cuda"\n'
     with pytest.raises(RequestError, match=r'x\.toml, model "a": unknown key "device"'):
         parse_study(text, "x", "x.toml")
+
+
+def test_a_study_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "marked.toml"
+    path.write_text("\ufeff" + catalog()["digits"], "utf-8")
+    assert load_study(str(path)).title == load_study("digits").title
