@@ -112,9 +112,11 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
     names = list(facts["rows"])
     for name, trained in zip(names, arrays["trained"], strict=True):
         level, value, low, high = arrays[name].T
-        i = names.index(name.removesuffix(": theory"))
-        if name.endswith(": theory"):  # in the colour of the search that it is about
-            axes.plot(level, value, ":", color=style(i)["color"], linewidth=1.4, label=name)
+        of, _, line = name.partition(": ")
+        i = names.index(of)
+        if line:  # of theory, in the colour of the search that it is about
+            dashes = {"theory": ":", "representation error": (0, (6, 4))}
+            axes.plot(level, value, linestyle=dashes[line], color=style(i)["color"], linewidth=1.4, label=name)
             continue
         axes.errorbar(level, value, yerr=[value - low, high - value], fmt="-", markersize=4.5, linewidth=1.5,
                       capsize=2, label=name, **style(i))  # fmt: skip

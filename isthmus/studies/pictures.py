@@ -178,20 +178,21 @@ def _axis(
 
 
 def _theory(figure: Figure, models: dict[str, Any], context: Context, rows: Arrays) -> Arrays:
-    """For each search the line of Heckel, Huang, Hand, Voroninski: its error at level 0, and k/n of the noise's power.
+    """For each search the lines of Heckel, Huang, Hand, Voroninski: its error at level 0, and k/n of the noise on top.
 
-    Noise that is relative to the image's norm has the power σ²‖x‖²/n; what k numbers can draw keeps k/n of it.
+    The first is the representation error: what k numbers cannot draw at all. Noise that is relative to the image's norm
+    has the power σ²‖x‖²/n; what k numbers can draw keeps k/n of it.
     """
     split = context.splits[figure.split]
     lines: Arrays = {}
     for name, model in models.items():
         if not isinstance(model, DecoderPrior) or not len(rows[name]) or rows[name][0, 0] != 0:
             continue
-        power = np.array([_noise_power(split, part) for part in figure.corruptions()])
+        power = np.array([0.0, *(_noise_power(split, part) for part in figure.corruptions())])
         share = model.autoencoder_.network_.code_size / split.n_features
-        values = rows[name][0, 1] + share * power
-        x = rows[name][-len(power) :, 0]
-        lines[f"{name}: theory"] = np.stack([x, values, values, values], axis=1)
+        x, left = rows[name][-len(power) :, 0], rows[name][0, 1]
+        for line, values in (("representation error", np.full(len(power), left)), ("theory", left + share * power)):
+            lines[f"{name}: {line}"] = np.stack([x, values, values, values], axis=1)
     return lines
 
 

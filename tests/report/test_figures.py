@@ -100,15 +100,16 @@ FIGURES = {
     "theory": (
         {
             "kind": "levels",
-            "rows": ["a", "a: theory"],
+            "rows": ["a", "a: representation error", "a: theory"],
             "metric": "psnr",
             "corruption": "gaussian(0.3)",
             "axis": "square",
         },
         {
             "a": np.array([[0, 0.1, 0.09, 0.11], [0.3, 0.2, 0.19, 0.21]]),
+            "a: representation error": np.array([[0, 0.1, 0.1, 0.1], [0.3, 0.1, 0.1, 0.1]]),
             "a: theory": np.array([[0, 0.1, 0.1, 0.1], [0.3, 0.15, 0.15, 0.15]]),
-            "trained": np.array([np.nan, np.nan]),
+            "trained": np.array([np.nan] * 3),
         },
     ),
     "interpolation": ({"kind": "interpolation", "rows": ["pixels"]}, {"pixels": IMAGES}),
