@@ -123,6 +123,18 @@ def test_seeds_give_rows_for_each_and_their_mean(run, folder, tools):
 # --- quick ---
 
 
+def test_another_start_is_that_of_another_seed(run, folder, tools):
+    def weights(name):
+        return (folder / "models" / name / "model.safetensors").read_bytes()
+
+    run(seeds=2)
+    first, second = weights("dense-4"), weights("dense-4.seed-4")
+    text = tools.SMALL.replace("epochs = 2", "epochs = 2\nstart = 1", 1)
+    assert text != tools.SMALL
+    run(text)
+    assert weights("dense-4") == second != first
+
+
 def test_quick_is_marked_and_not_judged(run, tools):
     text = tools.SMALL + '[[reference]]\nid = "r"\nmodel = "pca-4"\nmetric = "mse"\nvalue = 1e6\nrtol = 1e-9\n'
     quick = run(text, quick=True)
