@@ -59,7 +59,7 @@ def estimator(context: Context, model: Model, seed: int) -> Any:
 def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[Any, dict[str, Any]]:
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
-    unfitted, training = estimator(context, model, seed + model.start), model.training
+    unfitted, training = estimator(context, model, seed + model.seed_offset), model.training
     given: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)

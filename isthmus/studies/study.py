@@ -63,7 +63,7 @@ class Model:
     """One model of a study. arguments: its estimator's constructor arguments, with parts as objects.
 
     pool_test: overrides the study's, so that a model as published and one done right stand side by side.
-    start: another start than the other models': it is added to the run's seed where the model is trained.
+    seed_offset: for another start than the other models: it is added to the run's seed where this one is trained.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Model:
     note: str = ""
     of: str | None = None
     pool_test: bool | None = None
-    start: int = 0
+    seed_offset: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Model:
             raise RequestError(f"a model's name must be {rule}, got {self.name!r}")
         require(self.name not in RESERVED, "a model's name", f"none of {', '.join(RESERVED)}", self.name)
         one_of("estimator", self.estimator, ESTIMATORS)
-        require(self.start >= 0, "start", "at least 0", self.start)
+        require(self.seed_offset >= 0, "seed_offset", "at least 0", self.seed_offset)
 
     @property
     def training(self) -> Training | None:
@@ -94,7 +94,7 @@ class Model:
     def table(self) -> dict[str, Any]:
         """What decides the trained weights, as plain values."""
         arguments = {k: v.table() if isinstance(v, Part) else v for k, v in self.arguments.items()}
-        own = {"name": self.name, "estimator": self.estimator, "of": self.of, "start": self.start}
+        own = {"name": self.name, "estimator": self.estimator, "of": self.of, "seed_offset": self.seed_offset}
         return {**own, "arguments": arguments}
 
 

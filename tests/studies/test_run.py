@@ -129,7 +129,7 @@ def test_another_start_is_that_of_another_seed(run, folder, tools):
 
     run(seeds=2)
     first, second = weights("dense-4"), weights("dense-4.seed-4")
-    text = tools.SMALL.replace("epochs = 2", "epochs = 2\nstart = 1", 1)
+    text = tools.SMALL.replace("epochs = 2", "epochs = 2\nseed_offset = 1", 1)
     assert text != tools.SMALL
     run(text)
     assert weights("dense-4") == second != first
