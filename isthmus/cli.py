@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from isthmus.commands import denoise, encode, evaluate, fit, reconstruct, score
+from isthmus.commands.options import cores, threads_of
 from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
 
 
@@ -28,10 +30,12 @@ def main() -> NoReturn:
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
     repeated = shlex.join(one for one in arguments if one != "--fresh")  # which would train it all again
-    again = f"what was finished is kept, and the same command goes on from there: isthmus {repeated}"
+    left = "what was finished is kept, and the same command goes on from there"
+    again = f"{left}: isthmus {repeated}"
     try:
         options = parser().parse_args(arguments)
-        options.arguments = arguments
+        options.command = "isthmus " + shlex.join(arguments)
+        again = f"{getattr(options, 'interrupted', left)}: isthmus {repeated}"
         options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
@@ -104,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     show = _command(inner, "show", _show, "print a study's TOML, to start one's own from")
     show.add_argument("name", metavar="NAME", help="a shipped study")
 
+    for one in (fit, evaluate, reconstruct, denoise, encode, score):
+        one.add(commands)
+
     data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
     inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _data_dir(_command(inner, "list", _data_list, "which data sets there are, and where each is on this machine"))
@@ -132,11 +139,6 @@ def _version() -> str:
     return __version__
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # --- commands ---
 
 
@@ -151,8 +153,7 @@ def _run(options: argparse.Namespace) -> None:
     for study in studies:
         study.only(options.only)
     one_of("device", options.device, DEVICES)
-    threads = cores() if options.threads is None else options.threads
-    require(1 <= threads <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", threads)
+    threads = threads_of(options)
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
 
     from isthmus import console
@@ -168,7 +169,7 @@ def _run(options: argparse.Namespace) -> None:
         only=tuple(options.only),
         fresh=options.fresh,
         quick=options.quick,
-        command="isthmus " + shlex.join(options.arguments),
+        command=options.command,
     )
     for study in studies:
         with console.listener() as listener:

@@ -23,9 +23,10 @@ STAGES = (
     {"training"},
     {"solvers"},
     {"estimators"},
-    {"collapse", "persistence", "probe"},
+    {"collapse", "patchwork", "persistence", "probe", "screening"},
     {"studies"},
     {"report", "console"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 )

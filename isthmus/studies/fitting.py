@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -104,18 +105,27 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
 
 
 def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
-    """Leave a PCA of all components those first ones that draw validation images best, under the model's corruption.
+    """Leave a PCA of all components those that draw validation images best, under the model's corruption."""
+    images = context.splits["validation"]
+    part = model.arguments.get("corruption")
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number, which in enumerate(chunks(len(images))):
+            x = images.floats(which)
+            yield x, x if part is None else corrupted(images, part, number, which)
+
+    keep_best_components(pca, pairs())
+
+
+def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Leave a PCA of all components those first ones that draw images best, given (clean, corrupted) chunks of them.
 
     With coordinates a of a clean image and b of its corrupted version, k components leave an error of
     Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.
     """
-    images = context.splits["validation"]
-    part = model.arguments.get("corruption")
     errors = np.zeros(pca.n_components_ + 1)
-    for number, which in enumerate(chunks(len(images))):
-        x = images.floats(which)
-        a = pca.transform(x)
-        b = a if part is None else pca.transform(corrupted(images, part, number, which))
+    for x, x_noisy in pairs:
+        a, b = pca.transform(x), pca.transform(x_noisy)
         kept, dropped = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
         errors[1:] += kept.sum(axis=0)
         errors[:-1] += dropped.sum(axis=0)

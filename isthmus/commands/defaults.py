@@ -1,0 +1,102 @@
+"""What is trained when little is said: a network and a training that suit the number and the size of the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
+
+Shape = tuple[int, int, int]
+
+_LARGE = 4096  # numbers in an image from which on convolutions learn faster than dense layers, whose size is its square
+_STEPS = 10_000  # updates of the weights after which small networks have mostly learned what they will
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network, and arguments of `Autoencoder`; why: the sentence that says what was chosen, and why."""
+
+    network: Part
+    training: dict[str, Any]
+    why: str
+
+
+def choose(
+    shape: Shape,
+    n: int,
+    *,
+    kind: str | None = None,
+    fields: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    corruption: Part | None = None,
+    penalty: Part | None = None,
+    loss: Part | None = None,
+) -> Choice:
+    """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
+
+    A denoiser's code is wide, for the noise is what it has to get past; a plain autoencoder's is narrow. Raises
+    RequestError for fields that no network can have.
+    """
+    fields, said = fields or {}, training or {}
+    d = math.prod(shape)
+    kind_chosen = kind or ("conv" if d > _LARGE else "dense")
+    network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
+    network = dataclasses.replace(network, **fields)
+    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32)
+    epochs = said.get("epochs") or min(200, max(5, round(_STEPS * batch_size / n)))
+    chosen = {"batch_size": batch_size, "epochs": epochs, "patience": said.get("patience") or max(5, epochs // 10)}
+    told = []
+    if not (kind and set(fields) >= {"hidden", "bottleneck"}):
+        told.append(f"{network!r}{'' if fields else f', {reason}'}")
+    free = [name for name in chosen if not said.get(name)]
+    words = {
+        "batch_size": f"batches of {batch_size}",
+        "epochs": f"at most {epochs} epochs",
+        "patience": f"stopping {chosen['patience']} epochs after the best",
+    }
+    if free:
+        told.append(", ".join(words[name] for name in free))
+    images = f"{n:,} images of {'×'.join(map(str, shape))}"
+    return Choice(network, said | chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
+
+
+def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+    d = math.prod(shape)
+    wide = 2 ** round(math.log2(min(512, max(64, d))))
+    if corruption is not None:
+        size, reason = min(256, max(16, d // 4)), "a wide code, for it is the noise that makes this hard"
+        hidden: tuple[int, ...] = (2 * wide,) if d < 512 else (wide,)
+    else:
+        size, reason = min(64, max(4, round(math.sqrt(d)))), "a code of about the root of the pixels"
+        hidden = (wide, wide // 2)
+    if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
+        size, hidden, reason = min(1024, 2 * d), (), "a wide code for the penalty to make sparse"
+    return Dense(hidden, size, code_activation=_code(penalty), output=_output(loss)), reason
+
+
+def _conv(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+    depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 2))  # down to a map of about four pixels, at most by 8
+    channels = (16, 32, 32)[:depth] if corruption is None else (32, 64, 64)[:depth]
+    reason = f"{depth} convolutions, each of which halves the image"
+    return Conv(channels, code_activation=_code(penalty), output=_output(loss)), reason
+
+
+def _dictionary(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+    d = math.prod(shape)
+    return Dictionary((min(1024, 2 * d),), min(1024, 2 * d)), "twice as many atoms as pixels, at most 1,024"
+
+
+_NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
+assert set(_NETWORK) == set(NETWORKS)
+
+
+def _code(penalty: Part | None) -> str:
+    """L1 needs codes that can be exactly zero, KL codes between 0 and 1; without either no unit should ever die."""
+    return "sigmoid" if isinstance(penalty, KL) else "relu" if isinstance(penalty, L1) else "linear"
+
+
+def _output(loss: Part | None) -> str:
+    return "sigmoid"

@@ -1,0 +1,131 @@
+"""Pictures in, pictures out: what `isthmus reconstruct` and `isthmus denoise` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus import console
+from isthmus.commands.opened import Opened
+from isthmus.commands.options import printable
+from isthmus.commands.pictures import Pictures, Result, through
+from isthmus.commands.previews import side_by_side, write_preview
+from isthmus.commands.results import ACCOUNT, result_folder
+from isthmus.data.image_file import SUFFIXES
+from isthmus.data.writers import write_like
+from isthmus.errors import RequestError
+from isthmus.files import atomic_file, write_json
+from isthmus.metrics import mean_of, mean_psnr, squared_error
+from isthmus.parts import Part
+
+ARRAYS = (".npy", ".npz")
+_SHOWN = 6
+
+
+def restore(
+    options: argparse.Namespace,
+    opened: Opened,
+    pictures: Pictures,
+    *,
+    model: Any = None,
+    corruption: Part | None = None,
+    name: str = "reconstruction",
+) -> str:
+    """Write what the model makes of each picture to -o, and return a table of errors, before and after.
+
+    -o is an .npy or .npz of arrays, one file for one picture, or a folder in which each has its own name and format.
+    """
+    target: Path = options.out
+    errors = _Errors(corruption, name)
+    results = through(opened, pictures, model=model, corruption=corruption, what=name)
+    if target.suffix.lower() in ARRAYS:
+        _write_arrays(target, errors.watch(results), pictures)
+    elif target.suffix.lower() in SUFFIXES:
+        if pictures.n != 1:
+            raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
+        for result in errors.watch(results):
+            write_like(result.picture.path, result.written(), target)
+    else:
+        with result_folder(target, force=options.force) as building:
+            shown = []
+            for result in errors.watch(results):
+                if len(shown) < _SHOWN:
+                    shown.append(result)
+                place = building / result.picture.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_like(result.picture.path, result.written(), place)
+            _account(building, options, opened, errors, shown)
+    console.say(f"written: {errors.n:,} image{'s' * (errors.n != 1)} to {printable(str(target.resolve()))}")
+    return errors.table()
+
+
+class _Errors:
+    """Squared errors of what went in and of what came out, gathered while the pictures pass."""
+
+    def __init__(self, corruption: Part | None, name: str) -> None:
+        self.names = [f"{corruption.label}, as it is"] if corruption is not None else []  # type: ignore[attr-defined]
+        self.names.append(name)
+        self.values: list[list[float]] = [[] for _ in self.names]
+
+    def watch(self, results: Iterator[Result]) -> Iterator[Result]:
+        for result in results:
+            images = [result.x_in, result.x_hat][-len(self.names) :]
+            for values, image in zip(self.values, images, strict=True):
+                values.append(float(squared_error(result.picture.x[None], np.clip(image, 0, 1)[None])[0]))
+            yield result
+
+    @property
+    def n(self) -> int:
+        return len(self.values[0])
+
+    def rows(self) -> list[dict[str, Any]]:
+        found = []
+        for name, values in zip(self.names, self.values, strict=True):
+            mse, psnr = mean_of(np.array(values)), mean_psnr(np.array(values))
+            found.append({"name": name, "mse": mse.value, "ci95": mse.ci95, "psnr": psnr.value, "n": mse.n})
+        return found
+
+    def table(self) -> str:
+        head = f"{self.n:,} image{'s' * (self.n != 1)}"
+        width = max(len(name) for name in [head, *self.names]) + 2
+        lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
+        for row in self.rows():
+            interval = f"{row['ci95'][0]:.6f} to {row['ci95'][1]:.6f}" if row["ci95"] else ""
+            psnr = "–" if row["psnr"] is None else f"{row['psnr']:.2f}"
+            lines.append(f"{row['name']:<{width}}{row['mse']:>10.6f}  {interval:<22}{psnr:>7}")
+        return "\n".join(lines)
+
+
+def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:
+    """(n, c, h, w) of the type that came in: uint8 in 0..255, or float32 in [0, 1]. An .npz has names and labels too."""
+    made, names, labels = [], [], []
+    for result in results:
+        image = result.written()
+        if made and image.shape != made[0].shape:
+            raise RequestError(f"an array holds images of one size, and {result.picture.name} is another; give a folder")
+        made.append(np.rint(image * 255).astype(np.uint8) if pictures.dtype == np.uint8 else image.astype(np.float32))
+        names.append(printable(result.picture.name))
+        labels.append(result.picture.label)
+    images = np.stack(made)
+    with atomic_file(target) as file:
+        if target.suffix.lower() == ".npy":
+            np.save(file, images)
+        else:
+            known = {"label": np.array(labels)} if any(labels) else {}
+            np.savez(file, images=images, name=np.array(names), **known)
+
+
+def _account(building: Path, options: argparse.Namespace, opened: Opened, errors: _Errors, shown: list[Result]) -> None:
+    """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
+    write_json(building / ACCOUNT, {"command": options.command, "model": opened.facts(), "errors": errors.rows()})
+    if (building / "preview.png").exists() or not shown:
+        return
+    images = {"original": [one.picture.x for one in shown]}
+    if len(errors.names) > 1:
+        images[errors.names[0]] = [np.clip(one.x_in, 0, 1) for one in shown]
+    images[errors.names[-1]] = [one.x_hat for one in shown]
+    write_preview(building / "preview.png", {name: side_by_side(row) for name, row in images.items()})
