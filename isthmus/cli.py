@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from isthmus.commands import denoise, encode, evaluate, fit, reconstruct, score
-from isthmus.commands.options import cores, threads_of
+from isthmus.commands.options import threads_of
 from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
 
 

@@ -11,9 +11,7 @@ from isthmus.data.patches import assemble, cut, positions_of, window
 _AT_ONCE = 4096  # patches that are in memory at a time
 
 
-def patchwork(
-    reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
+def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """x_hat of a whole image (c, h, w), from a model of patches: `reconstruct` takes and gives (n, c·ph·pw) floats.
 
     Patches overlap by half, and are blended with weights that fall off towards their edges, so that no seam shows. They

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
+from isthmus.parts import KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
 
 Shape = tuple[int, int, int]
 
@@ -74,14 +74,14 @@ def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Pa
         hidden = (wide, wide // 2)
     if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
         size, hidden, reason = min(1024, 2 * d), (), "a wide code for the penalty to make sparse"
-    return Dense(hidden, size, code_activation=_code(penalty), output=_output(loss)), reason
+    return Dense(hidden, size, code_activation=_code(penalty), output="sigmoid"), reason
 
 
 def _conv(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
     depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 2))  # down to a map of about four pixels, at most by 8
     channels = (16, 32, 32)[:depth] if corruption is None else (32, 64, 64)[:depth]
     reason = f"{depth} convolutions, each of which halves the image"
-    return Conv(channels, code_activation=_code(penalty), output=_output(loss)), reason
+    return Conv(channels, code_activation=_code(penalty), output="sigmoid"), reason
 
 
 def _dictionary(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
@@ -96,7 +96,3 @@ assert set(_NETWORK) == set(NETWORKS)
 def _code(penalty: Part | None) -> str:
     """L1 needs codes that can be exactly zero, KL codes between 0 and 1; without either no unit should ever die."""
     return "sigmoid" if isinstance(penalty, KL) else "relu" if isinstance(penalty, L1) else "linear"
-
-
-def _output(loss: Part | None) -> str:
-    return "sigmoid"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from isthmus.parts import Part
 
 _TEXT = """
-    Writes what a denoiser (`isthmus fit ... --corruption ...`) makes of noisy images, in one pass. With --prior the code
-    is searched whose decoded image is nearest to the noisy one instead: that needs a model with a code much smaller
-    than its images, which need not have been trained on noise, and takes longer.
+    Writes what a denoiser (`isthmus fit ... --corruption ...`) makes of noisy images, in one pass. With --prior, the
+    code is searched whose decoded image is nearest to the noisy one instead: that needs a model with a code much
+    smaller than its images, which need not have been trained on noise, and takes longer.
 
     An image keeps its name, format, size and bit depth. To try a denoiser out on clean images, let --corruption add the
     noise first: then the errors before and after are printed.
@@ -32,7 +32,9 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus denoise`."""
-    command = add_command(commands, "denoise", run, "take the noise out of images", _TEXT, _EXAMPLES)
+    command = add_command(
+        commands, "denoise", run, "MODEL DATA -o OUT", "take the noise out of images", _TEXT, _EXAMPLES
+    )
     add_model_and_data(command)
     add_out(command)
     command.add_argument("--prior", action="store_true", help="search the code, with the decoder as a prior")
@@ -55,9 +57,7 @@ def run(options: argparse.Namespace) -> None:
     model = _searched(opened) if options.prior else opened.model
     if not options.prior:
         _say_what_it_was_trained_for(opened, part)
-    table = restore(
-        options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised"
-    )
+    table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
     if part is not None:
         print(table)
 
@@ -75,7 +75,7 @@ def _searched(opened: Opened) -> Any:
     if 2 * size > opened.n_features:
         shape = "×".join(map(str, opened.shape or (opened.n_features,)))
         raise RequestError(
-            f"--prior needs a code much smaller than the images, for it can draw the noise as well: {opened.folder} has "
+            f"--prior needs a code much smaller than the images, or it draws the noise as well: {opened.folder} has "
             f"{size:,} numbers for {shape}; fit one with --bottleneck {max(2, round(math.sqrt(opened.n_features)))}"
         )
     return DecoderPrior(FrozenEstimator(autoencoder), clip=True).of(autoencoder)

@@ -28,7 +28,7 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus encode`."""
-    command = add_command(commands, "encode", run, "write the codes of images", _TEXT, _EXAMPLES)
+    command = add_command(commands, "encode", run, "MODEL DATA -o FILE", "write the codes of images", _TEXT, _EXAMPLES)
     add_model_and_data(command)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="codes.npz or codes.csv")
     command.add_argument("--force", action="store_true", help="replace a file that is there")

@@ -30,7 +30,7 @@ METRICS = ("mse", "psnr", "ssim", "mse_code_only", "mean_activation", "l0", "dea
 
 def add(commands: Any) -> None:
     """The parser of `isthmus evaluate`."""
-    command = add_command(commands, "evaluate", run, "measure a model on images", _TEXT, _EXAMPLES)
+    command = add_command(commands, "evaluate", run, "MODEL DATA", "measure a model on images", _TEXT, _EXAMPLES)
     add_model_and_data(command)
     command.add_argument(
         "--corruption",

@@ -46,7 +46,7 @@ _TRAINING = (
 
 def add(commands: Any) -> None:
     """The parser of `isthmus fit`."""
-    command = add_command(commands, "fit", run, "train a model on your images", _TEXT, _EXAMPLES)
+    command = add_command(commands, "fit", run, "DATA -o MODEL", "train a model on your images", _TEXT, _EXAMPLES)
     command.set_defaults(interrupted="the last checkpoint is kept, and the same command goes on from there")
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
@@ -55,7 +55,9 @@ def add(commands: Any) -> None:
     add_sizes(group)
     group.add_argument("--patches-per-image", type=int, metavar="N", help="take N patches of each image at random")
     group.add_argument("--classes", metavar="A,B", help="only images with these labels")
-    group.add_argument("--validation", type=float, default=0.1, metavar="SHARE", help="held out to see when to stop (0.1)")
+    group.add_argument(
+        "--validation", type=float, default=0.1, metavar="SHARE", help="held out to see when to stop (0.1)"
+    )
     add_network_options(command)
     group = command.add_argument_group("what is learned")
     group.add_argument(
@@ -68,7 +70,9 @@ def add(commands: Any) -> None:
     group = command.add_argument_group("training")
     for name, kind, metavar, said in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of start, order, noise and what is held out (0)")
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of start, order, noise and what is held out (0)"
+    )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
 
 

@@ -22,25 +22,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def add_command(commands: Any, name: str, call: Call, summary: str, text: str, examples: str) -> Any:
+def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:
     """A sub-command whose --help is a page: what it does, its options, examples.
 
     An `interrupted` default says what a run that was stopped half-way has left.
     """
     command = commands.add_parser(
         name,
+        usage=f"%(prog)s {usage} [options]",
         help=summary,
         description=_filled(summary[0].upper() + summary[1:] + ".\n\n" + text),
         epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Page,
     )
     command.set_defaults(call=call, interrupted=_NOTHING_WRITTEN)
     return command
 
 
+class _Page(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+
 def _filled(text: str) -> str:
     paragraphs = textwrap.dedent(text).strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(one.split()), 88) for one in paragraphs)
+    return "\n\n".join(textwrap.fill(" ".join(one.split()), 98) for one in paragraphs)
 
 
 DATA_HELP = "a folder of images, one image, an .npy, .npz or IDX file, or the name of a data set, like digits"

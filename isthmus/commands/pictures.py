@@ -64,8 +64,8 @@ class Pictures:
     """What DATA holds, read when it is needed, and as often as it is gone through. dtype: of an array's pixels."""
 
     n: int
+    dtype: np.dtype
     read: Callable[[], Iterator[Picture]]
-    dtype: np.dtype = np.dtype(np.float32)
 
 
 def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
@@ -79,7 +79,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
             listing = list_images(path) if path.is_dir() else Listing(path.parent, (path.name,), None, (), ())
             for note in listing.notes:
                 console.say(note)
-            return Pictures(len(listing.names), lambda: _from_files(listing, options, opened))
+            return Pictures(len(listing.names), np.dtype(np.float32), lambda: _from_files(listing, options, opened))
     images = load_images(
         options.data,
         opened.preparation.without_patches(),
@@ -88,7 +88,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
         skip_bad=options.skip_bad,
     )
     opened.check(images.shape, images.source, patches=True)
-    return Pictures(len(images), lambda: _from_images(images), dtype=images.pixels.dtype)
+    return Pictures(len(images), images.pixels.dtype, lambda: _from_images(images))
 
 
 def _from_images(images: Images) -> Iterator[Picture]:

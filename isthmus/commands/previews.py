@@ -22,7 +22,7 @@ def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str]
 
 
 def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images (c, h, w) of any size as one array (n, c, h, w): made smaller, and centred on white, where they have to be."""
+    """Images (c, h, w) of any size as one array (n, c, h, w): large ones made smaller, small ones centred on white."""
     channels = max(len(image) for image in images)
     small = [_smaller(np.broadcast_to(image, (channels, *image.shape[1:]))) for image in images]
     h, w = (max(image.shape[axis] for image in small) for axis in (1, 2))
@@ -39,5 +39,5 @@ def _smaller(image: np.ndarray) -> np.ndarray:
     if share >= 1:
         return image
     to = (max(1, round(w * share)), max(1, round(h * share)))
-    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize(to, Image.Resampling.BOX) for plane in image]
-    return np.stack([np.asarray(plane) for plane in planes])
+    planes = (Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in image)
+    return np.stack([np.asarray(plane.resize(to, Image.Resampling.BOX)) for plane in planes])

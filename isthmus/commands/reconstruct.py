@@ -22,7 +22,9 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus reconstruct`."""
-    command = add_command(commands, "reconstruct", run, "write what a model makes of images", _TEXT, _EXAMPLES)
+    command = add_command(
+        commands, "reconstruct", run, "MODEL DATA -o OUT", "write what a model makes of images", _TEXT, _EXAMPLES
+    )
     add_model_and_data(command)
     add_out(command)
 

@@ -101,12 +101,14 @@ class _Errors:
 
 
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:
-    """(n, c, h, w) of the type that came in: uint8 in 0..255, or float32 in [0, 1]. An .npz has names and labels too."""
+    """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too."""
     made, names, labels = [], [], []
     for result in results:
         image = result.written()
         if made and image.shape != made[0].shape:
-            raise RequestError(f"an array holds images of one size, and {result.picture.name} is another; give a folder")
+            raise RequestError(
+                f"an array holds images of one size, and {result.picture.name} has another; give a folder with -o"
+            )
         made.append(np.rint(image * 255).astype(np.uint8) if pictures.dtype == np.uint8 else image.astype(np.float32))
         names.append(printable(result.picture.name))
         labels.append(result.picture.label)

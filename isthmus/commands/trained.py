@@ -14,7 +14,7 @@ import threadpoolctl
 
 from isthmus import console, persistence
 from isthmus.collapse import diagnose
-from isthmus.commands.previews import side_by_side, write_preview
+from isthmus.commands.previews import write_preview
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError
@@ -88,7 +88,9 @@ def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, s
     """
     n = len(images)
     if n < 2:
-        raise RequestError(f"{images.source}: one image cannot be learned from and held out; give more, or --patches HxW")
+        raise RequestError(
+            f"{images.source}: one image cannot be learned from and held out; give more, or --patches HxW"
+        )
     sources = np.array(_sources(images))
     found = np.unique(sources)
     chance = numpy_generator(seed, "split")
@@ -175,7 +177,7 @@ def _measure(model: Autoencoder, images: Images) -> Measured:
 
 
 def _warnings(model: Autoencoder, measured: dict[str, Measured]) -> Iterator[str]:
-    own, *others = measured.values()
+    own, *_ = measured.values()
     dead = own.estimates.get("dead_units")
     if collapse := diagnose(model, None if dead is None else int(dead.value or 0), own.variation):
         yield str(collapse)

@@ -11,7 +11,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.data.images import Images
 from isthmus.estimators.common import chunks
-
 from isthmus.parts import Part
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import keep_best_components
@@ -21,9 +20,7 @@ MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first componen
 MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
 
 
-def yardsticks(
-    train: Images, held_out: Images, code_size: int, corruption: Part | None = None
-) -> dict[str, Measured]:
+def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part | None = None) -> dict[str, Measured]:
     """Errors on held-out images by name, of what costs nothing to train.
 
     Under a corruption the images go in corrupted and are compared with the clean ones, as for a denoiser; then PCA has
@@ -73,5 +70,3 @@ def _pca(train: Images, held_out: Images, code_size: int, corruption: Part | Non
     pca = PCA(most, svd_solver="covariance_eigh", copy=False).fit(x)
     keep_best_components(pca, pairs())
     return pca
-
-
