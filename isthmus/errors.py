@@ -27,6 +27,10 @@ class DoubtWarning(UserWarning):
     """What was asked for can be done, and may well not do what is hoped for."""
 
 
+class SkippedWarning(UserWarning):
+    """Some of what was to be read is damaged, and was left out as asked."""
+
+
 class RunError(IsthmusError):
     """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
 
