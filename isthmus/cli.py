@@ -108,8 +108,8 @@ def parser() -> argparse.ArgumentParser:
     show = _command(inner, "show", _show, "print a study's TOML, to start one's own from")
     show.add_argument("name", metavar="NAME", help="a shipped study")
 
-    for one in (fit, evaluate, reconstruct, denoise, encode, score):
-        one.add(commands)
+    for module in (fit, evaluate, reconstruct, denoise, encode, score):
+        module.add(commands)
 
     data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
     inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)

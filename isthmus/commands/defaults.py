@@ -44,7 +44,7 @@ def choose(
     d = math.prod(shape)
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
     network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
-    network = dataclasses.replace(network, **fields)
+    network = dataclasses.replace(network, **fields)  # type: ignore[type-var]
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32)
     epochs = said.get("epochs") or min(200, max(5, round(_STEPS * batch_size / n)))
     chosen = {"batch_size": batch_size, "epochs": epochs, "patience": said.get("patience") or max(5, epochs // 10)}

@@ -32,9 +32,8 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus denoise`."""
-    command = add_command(
-        commands, "denoise", run, "MODEL DATA -o OUT", "take the noise out of images", _TEXT, _EXAMPLES
-    )
+    summary = "take the noise out of images"
+    command = add_command(commands, "denoise", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
     add_out(command)
     command.add_argument("--prior", action="store_true", help="search the code, with the decoder as a prior")

@@ -13,7 +13,6 @@ from isthmus.errors import RequestError, require
 from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
 
 if TYPE_CHECKING:
-    from isthmus.commands.inputs import Preparation
     from isthmus.commands.trained import Fitted
     from isthmus.data.images import Images
 
@@ -96,17 +95,10 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console
     from isthmus.commands import trained
     from isthmus.commands.defaults import choose
-    from isthmus.commands.inputs import load_images, preparation_of
+    from isthmus.commands.inputs import framing_of, load_images, table_of
 
-    preparation = preparation_of(options)
-    images = load_images(
-        options.data,
-        preparation,
-        split="train",
-        data_dir=options.data_dir,
-        skip_bad=options.skip_bad,
-        patches_per_image=options.patches_per_image,
-    )
+    framing = framing_of(options)
+    images = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(images, options.classes)
     kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
     console.say(how)
@@ -114,9 +106,9 @@ def run(options: argparse.Namespace) -> None:
     if choice.why:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
-    fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": preparation.table()})
+    fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": table_of(framing)})
     print(fitted.table())
-    _say_what_next(fitted, options, preparation)
+    _say_what_next(fitted, options)
 
 
 def _refuse_what_is_there(folder: Path, *, force: bool) -> None:
@@ -139,7 +131,7 @@ def _only(images: Images, classes: str | None) -> Images:
     return images.only(tuple(label_of(images, word) for word in classes.split(",")))
 
 
-def _say_what_next(fitted: Fitted, options: argparse.Namespace, preparation: Preparation) -> None:
+def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
     from isthmus import console
 
     for line in fitted.warnings:

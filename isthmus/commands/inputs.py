@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,41 @@ import numpy as np
 
 from isthmus import console
 from isthmus.data import sources
+from isthmus.data.collection import open_images
+from isthmus.data.framing import Framing
 from isthmus.data.images import Images
-from isthmus.errors import RequestError, unknown
-
-Size = tuple[int, int]
+from isthmus.errors import DataError, RequestError, SkippedWarning, unknown
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What is done to images before a model sees them: brought to a size, cropped, or cut into patches."""
-
-    resize: Size | None = None
-    crop: Size | None = None
-    patches: Size | None = None
-
-    def __post_init__(self) -> None:
-        several = [f"--{name}" for name, value in asdict(self).items() if value]
-        if len(several) > 1:
-            raise RequestError(f"{' and '.join(several)} exclude each other; choose one")
-
-    def without_patches(self) -> Preparation:
-        """For images that stay whole."""
-        return Preparation(self.resize, self.crop)
-
-    def table(self) -> dict[str, list[int]]:
-        """As config.json keeps it."""
-        return {name: list(value) for name, value in asdict(self).items() if value}
-
-    def __str__(self) -> str:
-        return " ".join(f"--{name} {h}x{w}" for name, (h, w) in self.table().items())
+def framing_of(options: argparse.Namespace) -> Framing:
+    """What the command line says is to be done to each image."""
+    n = getattr(options, "patches_per_image", None)
+    return Framing(options.resize, options.crop, options.patches, n, getattr(options, "seed", 0))
 
 
-def preparation_of(options: argparse.Namespace) -> Preparation:
-    """What the command line says."""
-    return Preparation(options.resize, options.crop, options.patches)
+def whole(framing: Framing) -> Framing:
+    """The same for images that are not to be cut into patches."""
+    return Framing(framing.resize, framing.crop)
+
+
+def table_of(framing: Framing) -> dict[str, list[int]]:
+    """The sizes as config.json keeps them; `framing_from` reads them back."""
+    sizes = {"resize": framing.resize, "crop": framing.crop, "patches": framing.patches}
+    return {name: list(size) for name, size in sizes.items() if size}
+
+
+def framing_from(table: Any, where: str) -> Framing:
+    """What `table_of` wrote. Raises DataError for anything else."""
+    try:
+        sizes: dict[str, Any] = {name: tuple(size) for name, size in table.items()}
+        return Framing(**sizes)
+    except (AttributeError, TypeError, RequestError):
+        raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
+
+
+def words_of(framing: Framing) -> str:
+    """As options say it: --resize 32x32."""
+    return " ".join(f"--{name} {h}x{w}" for name, (h, w) in table_of(framing).items())
 
 
 def is_named(data: str) -> bool:
@@ -53,62 +55,46 @@ def is_named(data: str) -> bool:
 
 
 def load_images(
-    data: str,
-    preparation: Preparation,
-    *,
-    split: str = "test",
-    data_dir: Path | None = None,
-    skip_bad: bool = False,
-    patches_per_image: int | None = None,
+    data: str, framing: Framing, *, split: str = "test", data_dir: Path | None = None, skip_bad: bool = False
 ) -> Images:
     """All images of DATA in memory, prepared. What was done to them is said on stderr.
 
     Raises RequestError for a DATA that is neither there nor known, DataError for images that cannot be used.
     """
+    sizes: dict[str, Any] = {
+        "resize": framing.resize,
+        "crop": framing.crop,
+        "patches": framing.patches,
+        "patches_per_image": framing.patches_per_image,
+        "seed": framing.seed,
+    }
     if is_named(data):
         dataset = sources.load(data, data_dir)
         for note in dataset.notes:
             console.say(note)
         images = dataset.train if split == "train" else dataset.test
-        return _prepared(images, preparation, patches_per_image)
-    from isthmus.data.collection import open_images
-
-    with console.progress("reading") as on_progress:
-        images = open_images(
-            existing(data),
-            **_sizes(preparation),
-            patches_per_image=patches_per_image,
-            skip_bad=skip_bad,
-            on_progress=on_progress,
-        )
+        if not table_of(framing):
+            return images
+        prepared = open_images(images.pixels, **sizes)
+        labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
+        return Images(prepared.pixels, labels, images.source, images.label_names)
+    with console.progress("reading") as on_progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
+        images = open_images(existing(data), **sizes, skip_bad=skip_bad, on_progress=on_progress)
     for note in images.notes:
         console.say(note)
     return images
 
 
 def existing(data: str) -> Path:
-    """The path that DATA is. Raises RequestError with the nearest name of a data set."""
+    """The path that DATA is; what is wrong with it is for its reader to say.
+
+    Raises RequestError for a word that is neither here nor a data set.
+    """
     path = Path(data)
-    if not path.exists() and path.name == data:
+    if path.name == data and not os.path.lexists(path):
         raise RequestError(f"no file or folder {data} is here, and {unknown('data set', data, sources.names())}")
-    if not path.exists():
-        raise RequestError(f"{path} does not exist")
     return path
-
-
-def _sizes(preparation: Preparation) -> dict[str, Any]:
-    return {"resize": preparation.resize, "crop": preparation.crop, "patches": preparation.patches}
-
-
-def _prepared(images: Images, preparation: Preparation, patches_per_image: int | None) -> Images:
-    """A named data set, prepared as a file's images would be."""
-    if not preparation.table():
-        return images
-    from isthmus.data.collection import open_images
-
-    prepared = open_images(images.pixels, **_sizes(preparation), patches_per_image=patches_per_image, cache=False)
-    labels = images.labels if len(prepared) == len(images) else None
-    return Images(prepared.pixels, labels, images.source, images.label_names)
 
 
 def label_of(images: Images, word: str) -> int:

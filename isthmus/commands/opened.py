@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import Preparation, load_images, preparation_of
+from isthmus.commands.inputs import framing_from, framing_of, load_images, table_of, words_of
+from isthmus.data.framing import Framing
 from isthmus.data.images import Images
-from isthmus.errors import DataError, RequestError
+from isthmus.errors import RequestError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 
@@ -22,21 +23,20 @@ Shape = tuple[int, int, int]
 class Opened:
     """A fitted model and what its folder knows. shape: of its images, None where it was fitted on rows of numbers.
 
-    preparation: what was done to the images that it was fitted on.
+    framing: what was done to the images that it was fitted on.
     """
 
     model: Any
     folder: Path
     shape: Shape | None
     n_features: int
-    preparation: Preparation
+    framing: Framing
     weights_sha256: str
 
     @property
     def autoencoder(self) -> Autoencoder | None:
         """The autoencoder that it is, or whose decoder is searched; None for a PCA and its like."""
-        model = self.model.autoencoder_ if isinstance(self.model, DecoderPrior) else self.model
-        return model if isinstance(model, Autoencoder) else None
+        return _autoencoder(self.model)
 
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
@@ -62,7 +62,7 @@ class Opened:
         if shape[0] != self.shape[0]:
             raise RequestError(f"{said}; fit a model on images of {shape[0]} channel{'s' * (shape[0] > 1)}")
         larger = shape[1] >= h and shape[2] >= w
-        if patches and larger and self.preparation.patches == (h, w):
+        if patches and larger and self.framing.patches == (h, w):
             return
         ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
         raise RequestError(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
@@ -85,29 +85,24 @@ def open_model(options: argparse.Namespace) -> Opened:
         raise RequestError(f"{folder} {missing}; `isthmus fit DATA -o MODEL` makes one")
     model = persistence.load(folder)
     config = persistence.read_config(folder)
-    said, known = preparation_of(options), _preparation(config.get("extra", {}), folder)
-    if not said.table() and known.table():
-        console.say(f"images are prepared as for the training: {known}")
-    autoencoder = model.autoencoder_ if isinstance(model, DecoderPrior) else model
-    shape = getattr(autoencoder, "image_shape_", None)
-    preparation = said if said.table() else known
-    shape = tuple(shape) if shape else None
-    return Opened(model, folder, shape, model.n_features_in_, preparation, config["weights_sha256"])
+    said = framing_of(options)
+    known = framing_from(config.get("extra", {}).get("preparation", {}), str(folder / persistence.CONFIG))
+    if not table_of(said) and table_of(known):
+        console.say(f"images are prepared as for the training: {words_of(known)}")
+        said = known
+    shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
+    return Opened(model, folder, shape, model.n_features_in_, said, config["weights_sha256"])
 
 
-def _preparation(extra: dict[str, Any], folder: Path) -> Preparation:
-    table = extra.get("preparation", {})
-    try:
-        sizes = {name: (int(value[0]), int(value[1])) for name, value in table.items()}
-        return Preparation(**sizes)
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise DataError(f"{folder / persistence.CONFIG} has a preparation that is none: {table!r}") from None
+def _autoencoder(model: Any) -> Autoencoder | None:
+    model = model.autoencoder_ if isinstance(model, DecoderPrior) else model
+    return model if isinstance(model, Autoencoder) else None
 
 
 def images_for(opened: Opened, options: argparse.Namespace) -> Images:
     """The images of a command in memory, ready for its model. Raises RequestError if they do not fit it."""
     images = load_images(
-        options.data, opened.preparation, split=options.split, data_dir=options.data_dir, skip_bad=options.skip_bad
+        options.data, opened.framing, split=options.split, data_dir=options.data_dir, skip_bad=options.skip_bad
     )
     opened.check(images.shape, images.source)
     return images

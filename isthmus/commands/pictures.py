@@ -13,14 +13,15 @@ import torch
 
 from isthmus import console
 from isthmus.commands.encode import label_word
-from isthmus.commands.inputs import existing, is_named, load_images
+from isthmus.commands.inputs import existing, is_named, load_images, whole
 from isthmus.commands.opened import Opened
-from isthmus.commands.options import printable
+from isthmus.commands.options import cores, printable
 from isthmus.corruption import corrupt
-from isthmus.data.framing import cropped, resized
-from isthmus.data.image_file import SUFFIXES, read_image
+from isthmus.data.image_file import SUFFIXES, read_shape
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
+from isthmus.data.reading import read_all
+from isthmus.data.sizes import resized
 from isthmus.errors import DataError
 from isthmus.estimators.common import CHUNK, reconstruct
 from isthmus.parts import Part
@@ -82,7 +83,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
             return Pictures(len(listing.names), np.dtype(np.float32), lambda: _from_files(listing, options, opened))
     images = load_images(
         options.data,
-        opened.preparation.without_patches(),
+        whole(opened.framing),
         split=options.split,
         data_dir=options.data_dir,
         skip_bad=options.skip_bad,
@@ -99,36 +100,26 @@ def _from_images(images: Images) -> Iterator[Picture]:
 
 
 def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened) -> Iterator[Picture]:
-    skipped = []
-    for i, (name, path) in enumerate(zip(listing.names, listing.paths(), strict=True)):
-        try:
-            pixels = read_image(path).pixels
-        except DataError as error:
+    paths, skipped = listing.paths(), []
+    blocks = read_all(paths, whole(opened.framing), cores())
+    for i, (name, path, block) in enumerate(zip(listing.names, paths, blocks, strict=True)):
+        if isinstance(block, DataError):
             if not options.skip_bad:
-                raise DataError(f"{error} (--skip-bad)") from None
-            skipped.append(str(error))
+                raise DataError(f"{block}" + (", as --skip-bad does" if len(paths) > 1 else ""))
+            skipped.append(str(block))
             continue
-        label = listing.label_names[listing.labels[i]] if listing.labels else ""
-        yield _picture(name, pixels, label, path, opened)
+        pixels = block[0][0]
+        x = Images(pixels[None], source=printable(str(path))).floats().reshape(pixels.shape)
+        grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
+        x = np.repeat(x, 3, axis=0) if grey else x
+        opened.check(x.shape, printable(str(path)), patches=True)
+        size = read_shape(path)[1:] if opened.framing.resize and not opened.framing.crop else None
+        yield Picture(name, x, listing.label_names[listing.labels[i]] if listing.labels else "", path, grey, size)
+    if len(skipped) == len(paths):
+        raise DataError(f"{listing.folder}: none of its {len(skipped)} images can be read; the first: {skipped[0]}")
     if skipped:
-        more = f" and {len(skipped) - 10} more" if len(skipped) > 10 else ""
-        console.say(f"left out {len(skipped)} of {len(listing.names)} files: {'; '.join(skipped[:10])}{more}")
-    if len(skipped) == len(listing.names):
-        raise DataError(f"{listing.folder}: none of its {len(skipped)} images can be read")
-
-
-def _picture(name: str, pixels: np.ndarray, label: str, path: Path, opened: Opened) -> Picture:
-    """A file's pixels as the model is given them."""
-    preparation, what = opened.preparation, printable(str(path))
-    x = Images(pixels[None], source=what).floats().reshape(pixels.shape)
-    grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
-    x, size = np.repeat(x, 3, axis=0) if grey else x, None
-    if preparation.resize is not None and x.shape[1:] != preparation.resize:
-        x, size = resized(x, preparation.resize), x.shape[1:]
-    if preparation.crop is not None and x.shape[1] >= preparation.crop[0] and x.shape[2] >= preparation.crop[1]:
-        x = cropped(x, preparation.crop)
-    opened.check(x.shape, what, patches=True)
-    return Picture(name, np.ascontiguousarray(x), label, path, grey, size)
+        more = f"; and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+        console.say(f"left out {len(skipped)} of {len(paths)} files: {'; '.join(skipped[:10])}{more}")
 
 
 # --- through the model ---

@@ -22,9 +22,8 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus reconstruct`."""
-    command = add_command(
-        commands, "reconstruct", run, "MODEL DATA -o OUT", "write what a model makes of images", _TEXT, _EXAMPLES
-    )
+    summary = "write what a model makes of images"
+    command = add_command(commands, "reconstruct", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
     add_out(command)
 

@@ -51,7 +51,7 @@ def restore(
             write_like(result.picture.path, result.written(), target)
     else:
         with result_folder(target, force=options.force) as building:
-            shown = []
+            shown: list[Result] = []
             for result in errors.watch(results):
                 if len(shown) < _SHOWN:
                     shown.append(result)
@@ -102,7 +102,8 @@ class _Errors:
 
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:
     """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too."""
-    made, names, labels = [], [], []
+    made: list[np.ndarray] = []
+    names, labels = [], []
     for result in results:
         image = result.written()
         if made and image.shape != made[0].shape:
@@ -117,7 +118,7 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -
         if target.suffix.lower() == ".npy":
             np.save(file, images)
         else:
-            known = {"label": np.array(labels)} if any(labels) else {}
+            known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
             np.savez(file, images=images, name=np.array(names), **known)
 
 

@@ -35,9 +35,8 @@ _SHEET = 12  # images on most-unusual.png
 
 def add(commands: Any) -> None:
     """The parser of `isthmus score`."""
-    command = add_command(
-        commands, "score", run, "MODEL DATA", "find the images that are unusual for a model", _TEXT, _EXAMPLES
-    )
+    summary = "find the images that are unusual for a model"
+    command = add_command(commands, "score", run, "MODEL DATA", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
     command.add_argument("-o", "--out", type=Path, metavar="OUT", help="a folder for the table and the maps")
     command.add_argument("--force", action="store_true", help="replace results that are there")

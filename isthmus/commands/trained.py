@@ -197,6 +197,7 @@ def preview(model: Autoencoder, images: Images, folder: Path) -> None:
     shown = images.take(np.array(positions))
     rows = {"original": shown.floats()}
     if model.corruption is not None:
-        rows[model.corruption.label] = corrupted_at(images, model.corruption, positions)
+        label: str = model.corruption.label  # type: ignore[attr-defined]
+        rows[label] = corrupted_at(images, model.corruption, positions)
     rows["this model"] = reconstruct(model, list(rows.values())[-1])
     write_preview(folder / "preview.png", {name: x.reshape(n, *images.shape) for name, x in rows.items()})
