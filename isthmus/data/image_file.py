@@ -6,9 +6,11 @@ reader is ever run on a stranger's file; what Pillow would read wrongly is mende
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,31 +60,48 @@ def read_image(path: Path) -> Decoded:
 
     Raises DataError, with the path, for what is empty, no image, damaged, cut short, too large or unreadable.
     """
-    data = _bytes_of(path)
-    try:
-        with _open(path, data) as image:
-            return _decode(path, image)
-    except DataError:
-        raise
-    except _STUMBLES as error:
-        raise DataError(f"{path} is a damaged image ({_said(error)}); replace it, or leave it out") from None
+    with open_header(path) as image:
+        return _decode(path, image)
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
     """(channels, height, width) as `read_image` would give them, from the header alone. Raises what it raises."""
+    with open_header(path) as image:
+        if image.mode == "P" or (image.format == "PNG" and b"eXIf" in image.fp.getvalue()):  # type: ignore[union-attr]
+            image.load()  # only then is it known which colours a palette has, or which way up a PNG is
+        width, height = image.size
+        channels, sideways = 1 if is_grey(image) else 3, _orientation(image) >= 5
+        return (channels, width, height) if sideways else (channels, height, width)
+
+
+@contextlib.contextmanager
+def open_header(path: Path) -> Iterator[ImageFile]:
+    """Pillow's reader of an image file, for what its header says. Raises what `read_image` raises."""
     data = _bytes_of(path)
     try:
         with _open(path, data) as image:
-            if image.mode in ("P", "PA") or (image.format == "PNG" and b"eXIf" in data):
-                return _decode(path, image).pixels.shape
-            width, height = image.size
-            grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode[0] == "I" or _rawmode(image) == "LA;16B"
-            channels, sideways = 1 if grey else 3, _orientation(image) >= 5
-            return (channels, width, height) if sideways else (channels, height, width)
+            yield image
     except DataError:
         raise
     except _STUMBLES as error:
         raise DataError(f"{path} is a damaged image ({_said(error)}); replace it, or leave it out") from None
+
+
+def is_grey(image: ImageFile) -> bool:
+    """Whether an image file has one channel, alpha aside; a palette counts as colours unless all of them are grey."""
+    if image.mode == "P":
+        return _has_grey_palette(image)
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode[0] == "I" or _rawmode(image) == "LA;16B"
+
+
+def is_deep(image: ImageFile) -> bool:
+    """Whether a file has 16 bits per channel, of which Pillow reads 8."""
+    return ";16" in _rawmode(image) and not image.mode.startswith("I")
+
+
+def _has_grey_palette(image: Image) -> bool:
+    palette = np.reshape(image.getpalette() or [0, 0, 0], (-1, 3))
+    return bool((palette == palette[:, :1]).all())
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -225,8 +244,7 @@ def _plain(image: Image, notes: list[str]) -> Image:
     if image.mode == "CMYK":
         notes.append("cmyk")
     if image.mode == "P":
-        palette = np.reshape(image.getpalette() or [0, 0, 0], (-1, 3))
-        return image.convert("L" if (palette == palette[:, :1]).all() else "RGB")
+        return image.convert("L" if _has_grey_palette(image) else "RGB")
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
