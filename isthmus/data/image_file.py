@@ -7,13 +7,15 @@ reader is ever run on a stranger's file; what Pillow would read wrongly is mende
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import struct
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +30,7 @@ SUFFIXES = (".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here would be its limit all the same
 # An image of more than BOMB_BYTES that was BOMB_RATIO times smaller is no photograph: deflate reaches 1,030
 BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
+_PNG = b"\x89PNG\r\n\x1a\n"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 # What Pillow's parsers raise when they stumble over bytes that they do not expect
 _STUMBLES = (
@@ -87,6 +90,14 @@ def open_header(path: Path) -> Iterator[ImageFile]:
         raise DataError(f"{path} is a damaged image ({_said(error)}); replace it, or leave it out") from None
 
 
+class quiet_pillow(warnings.catch_warnings):  # noqa: N801
+    """Within it, Pillow's own warnings are not shown: what matters in them is an error or a note here."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 def is_grey(image: ImageFile) -> bool:
     """Whether an image file has one channel, alpha aside; a palette counts as colours unless all of them are grey."""
     if image.mode == "P":
@@ -119,26 +130,30 @@ def _said(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _open(path: Path, data: bytes) -> ImageFile:
-    """Pillow's reader for these bytes, its header read and its size checked; nothing is decoded yet."""
+@functools.cache
+def _readers() -> tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile]], ...]:
+    """First bytes, and Pillow's reader of what starts with them."""
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-    file = io.BytesIO(data)
-    image: ImageFile
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        _check_png(data)
-        image = PngImagePlugin.PngImageFile(file)
-    elif data.startswith(b"\xff\xd8\xff"):
-        image = JpegImagePlugin.jpeg_factory(file)
-    elif data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        image = TiffImagePlugin.TiffImageFile(file)
-    elif data.startswith(b"BM"):
-        image = BmpImagePlugin.BmpImageFile(file)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        image = WebPImagePlugin.WebPImageFile(file)
-    else:
+    tiff = TiffImagePlugin.TiffImageFile
+    return (
+        (_PNG, PngImagePlugin.PngImageFile),
+        (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
+        *((start, tiff) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        (b"BM", BmpImagePlugin.BmpImageFile),
+        (b"RIFF", WebPImagePlugin.WebPImageFile),
+    )
+
+
+def _open(path: Path, data: bytes) -> ImageFile:
+    """Pillow's reader for these bytes, its header read and its size checked; nothing is decoded yet."""
+    reader = next((reader for start, reader in _readers() if data.startswith(start)), None)
+    if reader is None or (data.startswith(b"RIFF") and data[8:12] != b"WEBP"):
         start = data[:8].hex(" ")
         raise DataError(f"{path} is not a PNG, JPEG, TIFF, BMP or WebP image: it starts with {start}; leave it out")
+    if data.startswith(_PNG):
+        _check_png(data)
+    image = reader(io.BytesIO(data))
     width, height = image.size
     if width < 1 or height < 1:
         raise DataError(f"{path} is an image of {height}×{width}, without pixels; leave it out")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isthmus.data.image_file import is_deep, is_grey, open_header
+from isthmus.data.image_file import is_deep, is_grey, open_header, quiet_pillow
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 
@@ -41,15 +41,15 @@ def write_like(original: Path | None, image: np.ndarray, target: Path) -> tuple[
     if original is None:
         _save(_quantized(pixels, np.uint8), target, "PNG", {})
         return tuple(notes)
-    with open_header(original) as header:
+    with quiet_pillow(), open_header(original) as header:
         grey, dtype = _form(header, notes)
-        if grey and len(pixels) == 3:  # a grey file that was read beside colour ones
-            pixels = np.tensordot(_LUMA, pixels, 1)[None]
-        elif not grey and len(pixels) == 1:
-            pixels = np.repeat(pixels, 3, 0)
-        values = pixels.astype(np.float32) if dtype == np.float32 else _quantized(pixels, dtype)
         kind = "JPEG" if header.format == "MPO" else str(header.format)
-        _save(values, target, kind, _options(header, kind))
+        options = _options(header, kind)
+    if grey and len(pixels) == 3:  # a grey file that was read beside colour ones
+        pixels = np.tensordot(_LUMA, pixels, 1)[None]
+    elif not grey and len(pixels) == 1:
+        pixels = np.repeat(pixels, 3, 0)
+    _save(pixels.astype(np.float32) if dtype == np.float32 else _quantized(pixels, dtype), target, kind, options)
     return tuple(notes)
 
 
