@@ -35,6 +35,16 @@ class RunError(IsthmusError):
     """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
 
 
+class DivergedError(RunError):
+    """A training's loss stopped being finite. step: counted from 1 over all epochs. samples: of that step's batch."""
+
+    def __init__(
+        self, message: str, step: int = 0, epoch: int = 0, learning_rate: float = 0.0, samples: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.step, self.epoch, self.learning_rate, self.samples = step, epoch, learning_rate, samples
+
+
 def require(holds: bool, name: str, rule: str, value: Any) -> None:
     """Raise `RequestError("<name> must be <rule>, got <value>")` unless `holds`.
 

@@ -72,6 +72,8 @@ def load_images(
         dataset = sources.load(data, data_dir)
         for note in dataset.notes:
             console.say(note)
+        if Path(data).exists():
+            console.say(f"{data} is the data set of that name; the folder is ./{data}")
         images = dataset.train if split == "train" else dataset.test
         if not table_of(framing):
             return images

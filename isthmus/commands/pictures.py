@@ -95,7 +95,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
 def _from_images(images: Images) -> Iterator[Picture]:
     width = len(str(len(images) - 1))
     for i in range(len(images)):
-        name = f"{i:0{width}d}.png"
+        name = f"{i:0{width}d}"
         yield Picture(name, images.floats(slice(i, i + 1)).reshape(images.shape), label_word(images, i))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from isthmus.data.sizes import cropped
 from isthmus.files import atomic_file
 from isthmus.report.figures import draw
 
@@ -31,6 +32,11 @@ def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
         top, left = (h - image.shape[1]) // 2, (w - image.shape[2]) // 2
         place[:, top : top + image.shape[1], left : left + image.shape[2]] = image
     return page
+
+
+def middle(image: np.ndarray) -> np.ndarray:
+    """The middle of a large image (c, h, w), at its own size."""
+    return cropped(image, (min(image.shape[1], _SIDE), min(image.shape[2], _SIDE)))
 
 
 def _smaller(image: np.ndarray) -> np.ndarray:

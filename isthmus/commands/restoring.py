@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from isthmus import console
 from isthmus.commands.opened import Opened
 from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
-from isthmus.commands.previews import side_by_side, write_preview
+from isthmus.commands.previews import middle, side_by_side, write_preview
 from isthmus.commands.results import ACCOUNT, result_folder
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.writers import write_like
@@ -24,6 +25,7 @@ from isthmus.parts import Part
 
 ARRAYS = (".npy", ".npz")
 _SHOWN = 6
+_SEVERAL = 10  # images of which a table gives an interval
 
 
 def restore(
@@ -40,27 +42,37 @@ def restore(
     -o is an .npy or .npz of arrays, one file for one picture, or a folder in which each has its own name and format.
     """
     target: Path = options.out
-    errors = _Errors(corruption, name)
+    errors, notes = _Errors(corruption, name), Counter[str]()
     results = through(opened, pictures, model=model, corruption=corruption, what=name)
     if target.suffix.lower() in ARRAYS:
         _write_arrays(target, errors.watch(results), pictures)
     elif target.suffix.lower() in SUFFIXES:
         if pictures.n != 1:
             raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
+        _check_format(target, Path(options.data))
         for result in errors.watch(results):
-            write_like(result.picture.path, result.written(), target)
+            notes.update(write_like(result.picture.path, result.written(), target))
     else:
         with result_folder(target, force=options.force) as building:
             shown: list[Result] = []
             for result in errors.watch(results):
                 if len(shown) < _SHOWN:
                     shown.append(result)
-                place = building / result.picture.name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                write_like(result.picture.path, result.written(), place)
+                place = building / (result.picture.name if result.picture.path else f"{result.picture.name}.png")
+                notes.update(write_like(result.picture.path, result.written(), place))
             _account(building, options, opened, errors, shown)
+    for note, n in notes.items():
+        console.say(f"{n:,} image{'s' * (n != 1)}: {note}")
     console.say(f"written: {errors.n:,} image{'s' * (errors.n != 1)} to {printable(str(target.resolve()))}")
     return errors.table()
+
+
+def _check_format(target: Path, source: Path) -> None:
+    """An image keeps its format, so a name that says another would lie."""
+    wanted = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
+    same = [{".jpe", ".jpeg", ".jpg"}, {".tif", ".tiff"}]
+    if target.suffix.lower() != wanted and not any({target.suffix.lower(), wanted} <= names for names in same):
+        raise RequestError(f"{target}: an image keeps its format; give -o a name that ends in {wanted}")
 
 
 class _Errors:
@@ -94,7 +106,7 @@ class _Errors:
         width = max(len(name) for name in [head, *self.names]) + 2
         lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
         for row in self.rows():
-            interval = f"{row['ci95'][0]:.6f} to {row['ci95'][1]:.6f}" if row["ci95"] else ""
+            interval = f"{row['ci95'][0]:.6f} to {row['ci95'][1]:.6f}" if row["ci95"] and row["n"] >= _SEVERAL else ""
             psnr = "–" if row["psnr"] is None else f"{row['psnr']:.2f}"
             lines.append(f"{row['name']:<{width}}{row['mse']:>10.6f}  {interval:<22}{psnr:>7}")
         return "\n".join(lines)
@@ -131,4 +143,6 @@ def _account(building: Path, options: argparse.Namespace, opened: Opened, errors
     if len(errors.names) > 1:
         images[errors.names[0]] = [np.clip(one.x_in, 0, 1) for one in shown]
     images[errors.names[-1]] = [one.x_hat for one in shown]
-    write_preview(building / "preview.png", {name: side_by_side(row) for name, row in images.items()})
+    # the middle, for a photograph made smaller has lost its noise
+    rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
+    write_preview(building / "preview.png", rows)

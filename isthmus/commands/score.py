@@ -149,16 +149,14 @@ def _write(
     with result_folder(options.out, force=options.force) as building:
         for one in through(opened, pictures, what="drawing"):
             found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
-            place = building / "maps" / f"{one.picture.name}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
+            place = building / "maps" / f"{one.picture.name}.png"  # beside a.png there may be a.jpg
             write_like(None, found, place)
             if rank := ranks.get(printable(one.picture.name)):
                 said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
                 rows[said] = (rank, side_by_side([one.picture.x, one.x_hat, found]))
         (building / "scores.csv").write_bytes(_csv(scores))
         drawn = dict(sorted(((name, row) for name, (_, row) in rows.items()), key=lambda item: rows[item[0]][0]))
-        title = f"error, white is {scale:.2g}"
-        write_preview(building / "most-unusual.png", drawn, ["original", "by the model", title])
+        write_preview(building / "most-unusual.png", drawn, ["original", "model", f"error\n(white: {scale:.2g})"])
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
 

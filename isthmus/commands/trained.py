@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +16,13 @@ from isthmus.collapse import diagnose
 from isthmus.commands.previews import write_preview
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
-from isthmus.errors import DoubtWarning, RequestError
+from isthmus.errors import RequestError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
-from isthmus.files import lock, prepare_folder, remove, sweep
+from isthmus.files import remove
 from isthmus.parts import Part, doubt
 from isthmus.rng import numpy_generator
+from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, corrupted_at, measure
 from isthmus.training.hardware import using_threads
 
@@ -130,14 +130,15 @@ def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts:
     model = recipe.estimator()
     if said := doubt(recipe.network, recipe.penalty):
         console.say(f"note: {said}")
-    with _working_folder(folder) as working, threads(recipe.threads):
-        _train(model, train, held_out, folder.name, working)
+    with threads(recipe.threads):
+        _train(model, train, held_out, folder)
         measured = {f"{folder.name}, {code_size(model, train.n_features):,} numbers": _measure(model, held_out)}
         measured |= yardsticks(train, held_out, code_size(model, train.n_features), recipe.corruption)
         own = next(iter(measured.values()))
         summary = {"n": len(held_out), "mse": own.estimates["mse"].value, "psnr": own.estimates["psnr"].value}
         known = {"image_shape": list(train.shape), "images": train.source, "data_sha256": train.fingerprint}
         persistence.save(model, folder, extra={**facts, **known, "validation": summary})
+        remove(checkpoints_of(folder))
         preview(model, held_out, folder)
     return Fitted(model, len(held_out), measured, list(_warnings(model, measured)))
 
@@ -149,26 +150,19 @@ def threads(n: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _working_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the model, which holds its checkpoint until it is finished; one process at a time has it."""
-    working = folder.with_name(folder.name + ".fit")
-    prepare_folder(working, needed=0, option="-o")
-    with lock(working, option="-o"):
-        sweep(working)
-        yield working
-        remove(working)
+def checkpoints_of(folder: Path) -> Path:
+    """Where an unfinished training of this model is kept."""
+    return folder.with_name(folder.name + ".checkpoint")
 
 
-def _train(model: Autoencoder, train: Images, held_out: Images, name: str, working: Path) -> None:
-    with console.listener() as listener, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DoubtWarning)  # it was said
-        listener.started(name, model.epochs)
-        for row in model.fit_epochs(train, validation=held_out):
-            listener.epoch(name, row, model.epochs)
+def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) -> None:
+    with console.listener() as listener:
+        listener.started(folder.name, model.epochs)
+        train_with_checkpoints(model, train, held_out, checkpoints_of(folder), folder.name, listener)
         history = model.history_
         best = int(np.nanargmin(history.validation_losses)) + 1
-        listener.finished(name, f"{len(history)} epochs in {console.duration(history.seconds)}, the best was {best}")
+        said = f"{len(history)} epochs in {console.duration(history.seconds)}, the best was {best}"
+        listener.finished(folder.name, said)
 
 
 def _measure(model: Autoencoder, images: Images) -> Measured:
