@@ -77,6 +77,7 @@ def load_images(
         images = dataset.train if split == "train" else dataset.test
         if not table_of(framing):
             return images
+        framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
         prepared = open_images(images.pixels, **sizes)
         labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
         return Images(prepared.pixels, labels, images.source, images.label_names)

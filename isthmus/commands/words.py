@@ -13,7 +13,7 @@ from typing import Any
 
 from isthmus.errors import RequestError, unknown
 from isthmus.parts import NETWORKS, ROLES, GaussianNoise, Part, Sequence
-from isthmus.studies.schema import read_part
+from isthmus.studies.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
 _OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option
@@ -60,7 +60,7 @@ def _read_one(role: str, word: str, where: str) -> Part:
         raise RequestError(f"{where}: {unknown(role, kind, kinds)}")
     cls = kinds[kind]
     fields = fields_of(cls)
-    table: dict[str, Any] = {"kind": kind}
+    table: dict[str, Any] = {}
     for place, value in enumerate(values):
         name, separator, said = value.partition("=")
         if not separator:
@@ -72,7 +72,7 @@ def _read_one(role: str, word: str, where: str) -> Part:
         table[name] = _plain(said)
     if missing := [name for name, field in fields.items() if name not in table and _is_required(field)]:
         raise RequestError(f"{where}: {missing[0]} is missing; write it as {kind}:{missing[0].upper()}")
-    part: Part = read_part(role, kinds, table, where)
+    part = read_table(cls, table, where)
     if isinstance(part, GaussianNoise) and "clip" not in table and not part.relative:
         part = dataclasses.replace(part, clip=True)
     return part
@@ -163,5 +163,5 @@ def _field_value(cls: type[Part], name: str, text: str) -> Any:
     """Checked for its type by the dataclass itself, which every other field lets be what it is by default."""
     several = "tuple" in str(fields_of(cls)[name].type)
     value = [_plain(word) for word in text.split(",") if word] if several else _plain(text)
-    part = read_part("network", NETWORKS, {"kind": cls.kind, name: value}, f"{option_of(name)} {text}")
+    part = read_table(cls, {name: value}, f"{option_of(name)} {text}")
     return getattr(part, name)

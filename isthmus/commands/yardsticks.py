@@ -30,6 +30,9 @@ def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part
     if corruption is not None:
         doing_nothing = FunctionTransformer(check_inverse=False)
         found[f"{corruption.label}, as it is"] = _measured(doing_nothing, held_out, corruption)  # type: ignore[attr-defined]
+    if corruption is None and code_size >= train.n_features:  # then a PCA draws every image exactly, and means nothing
+        found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, None)
+        return found
     pca = _pca(train, held_out, code_size, corruption)
     found[f"PCA, {pca.n_components_:,} numbers"] = _measured(pca, held_out, corruption)
     found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, corruption)
