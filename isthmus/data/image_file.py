@@ -118,7 +118,8 @@ def _has_grey_palette(image: Image) -> bool:
 def _bytes_of(path: Path) -> bytes:
     # whole and at once: half the time of Pillow's many small reads, and sums can be held against it
     try:
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     if not data:
