@@ -47,28 +47,23 @@ def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | No
         for name in names:
             facts = os.stat(os.path.join(root, name))
             total += facts.st_size
-            digest.update(
-                f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ctime_ns}\0".encode("utf-8", "replace")
-            )
+            line = f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ctime_ns}\0"
+            digest.update(line.encode("utf-8", "surrogateescape"))
     except OSError:
         return None
     return digest.hexdigest() if len(names) >= WORTH_FILES or total >= WORTH_BYTES else None
 
 
-def fetch(name: str) -> Images | None:
-    """The images of an entry, if there is one and it is whole."""
+def fetch(name: str, source: str) -> Images | None:
+    """The images of an entry, if there is one and it is whole. source: what they will say they come from."""
     entry = folder() / name
     try:
         about = json.loads((entry / _ABOUT).read_text("utf-8"))
         pixels = read_npy(entry / _PIXELS, max_bytes=(entry / _PIXELS).stat().st_size)
-        digest = about.pop("sha256")
-        labels = about.pop("labels")
-        images = Images(
-            pixels,
-            None if labels is None else np.array(labels, np.int64),
-            **{field: value if field == "source" else tuple(value) for field, value in about.items()},
-        )
-        if _digest(images) != digest:
+        labels = None if about["labels"] is None else np.array(about["labels"], np.int64)
+        label_names, names, notes = (tuple(about[field]) for field in ("label_names", "names", "notes"))
+        images = Images(pixels, labels, source, label_names, names, notes)
+        if _digest(images) != about["sha256"]:
             return None
         os.utime(entry)  # it was used now
         return images
@@ -83,7 +78,6 @@ def keep(name: str, images: Images) -> None:
     about = {
         "sha256": _digest(images),
         "labels": None if images.labels is None else images.labels.tolist(),
-        "source": images.source,
         "label_names": images.label_names,
         "names": images.names,
         "notes": images.notes,
@@ -98,7 +92,7 @@ def keep(name: str, images: Images) -> None:
 
 def _digest(images: Images) -> str:
     """sha256 of all that is kept; the fingerprint in it is computed once and needed later in any case."""
-    rest = [images.fingerprint, images.source, images.label_names, images.names, images.notes]
+    rest = [images.fingerprint, images.label_names, images.names, images.notes]
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 

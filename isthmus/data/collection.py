@@ -84,12 +84,12 @@ def open_images(
     if cache:
         options = {**dataclasses.asdict(framing), "skip_bad": skip_bad}
         key = decoded.key(listing.folder, listing.names, options)
-    if key and (kept := decoded.fetch(key)):
+    if key and (kept := decoded.fetch(key, str(path))):
         if on_progress:
             on_progress(len(listing.names), len(listing.names))
-        return dataclasses.replace(kept, source=str(path))
+        return kept
     images = _read_files(listing, str(path), framing, skip_bad, threads, on_progress)
-    if key and not len(images.names) < len(listing.names):  # damaged files are to be said each time
+    if key and len(set(images.names)) == len(listing.names):  # damaged files are to be said each time
         decoded.keep(key, images)
     return images
 
