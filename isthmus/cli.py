@@ -107,9 +107,7 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
     inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _data_dir(_command(inner, "list", _data_list, "which data sets there are, and where each is on this machine"))
-    info = _command(
-        inner, "info", _data_info, "describe a data set or any collection of images: sizes, labels, checksums"
-    )
+    info = _command(inner, "info", _data_info, "describe any images: how many, sizes, labels, checksums")
     get = _command(inner, "get", _data_get, "fetch a data set, verified, into --data-dir or the user's cache folder")
     get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
     for one in (info, get):
@@ -245,14 +243,14 @@ def _data_get(options: argparse.Namespace) -> None:
 def _data_info(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isthmus.data.sources import load, names
+    from isthmus.data import sources
 
-    if options.name not in names() and (os.sep in options.name or Path(options.name).exists()):
+    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
         from isthmus.data.summary import summary
 
         print("\n".join(summary(Path(options.name))))
         return
-    dataset = load(options.name, options.data_dir)
+    dataset = sources.load(options.name, options.data_dir)
     print(dataset.title)
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         c, h, w = images.shape
