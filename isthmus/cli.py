@@ -114,11 +114,15 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
     inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _data_dir(_command(inner, "list", _data_list, "which data sets there are, and where each is on this machine"))
-    info = _command(inner, "info", _data_info, "describe a data set: sizes, labels, checksums")
+    info = _command(inner, "info", _data_info, "describe any images: how many, sizes, labels, checksums")
     get = _command(inner, "get", _data_get, "fetch a data set, verified, into --data-dir or the user's cache folder")
     get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
     for one in (info, get):
-        one.add_argument("name", metavar="NAME", help="a data set")
+        one.add_argument(
+            "name",
+            metavar="NAME",
+            help="a data set" + (", or a path: a folder, .npy, .npz, IDX" if one is info else ""),
+        )
         _data_dir(one)
     return top
 
@@ -240,9 +244,14 @@ def _data_get(options: argparse.Namespace) -> None:
 def _data_info(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isthmus.data.sources import load
+    from isthmus.data import sources
 
-    dataset = load(options.name, options.data_dir)
+    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
+        from isthmus.data.summary import summary
+
+        print("\n".join(summary(Path(options.name))))
+        return
+    dataset = sources.load(options.name, options.data_dir)
     print(dataset.title)
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         c, h, w = images.shape

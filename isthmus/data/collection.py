@@ -6,6 +6,7 @@ that offers the choices. Nothing is resized unless it is asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import warnings
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.data import cache as decoded
 from isthmus.data.arrays import as_pixels, from_any, read_npy, read_npz
 from isthmus.data.framing import Framing
 from isthmus.data.image_file import NOTES, SUFFIXES
@@ -78,7 +80,18 @@ def open_images(
     else:
         pixels, labels = _read_array_file(path)
         return _framed(as_pixels(pixels, str(path)), labels, str(path), framing)
-    return _read_files(listing, str(path), framing, skip_bad, threads, on_progress)
+    key = None
+    if cache:
+        options = {**dataclasses.asdict(framing), "skip_bad": skip_bad}
+        key = decoded.key(listing.folder, listing.names, options)
+    if key and (kept := decoded.fetch(key, str(path))):
+        if on_progress:
+            on_progress(len(listing.names), len(listing.names))
+        return kept
+    images = _read_files(listing, str(path), framing, skip_bad, threads, on_progress)
+    if key and len(set(images.names)) == len(listing.names):  # damaged files are to be said each time
+        decoded.keep(key, images)
+    return images
 
 
 def _missing(path: Path) -> str:

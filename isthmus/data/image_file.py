@@ -73,8 +73,8 @@ def read_shape(path: Path) -> tuple[int, int, int]:
         if image.mode == "P" or (image.format == "PNG" and b"eXIf" in image.fp.getvalue()):  # type: ignore[union-attr]
             image.load()  # only then is it known which colours a palette has, or which way up a PNG is
         width, height = image.size
-        channels, sideways = 1 if is_grey(image) else 3, _orientation(image) >= 5
-        return (channels, width, height) if sideways else (channels, height, width)
+        sideways = image.format != "TIFF" and _orientation(image) >= 5  # of a TIFF, Pillow gives the size turned
+        return (1 if is_grey(image) else 3, *((width, height) if sideways else (height, width)))
 
 
 @contextlib.contextmanager
@@ -118,7 +118,8 @@ def _has_grey_palette(image: Image) -> bool:
 def _bytes_of(path: Path) -> bytes:
     # whole and at once: half the time of Pillow's many small reads, and sums can be held against it
     try:
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     if not data:

@@ -56,13 +56,14 @@ def list_images(folder: Path) -> Listing:
     for where, folders, files in os.walk(folder, onerror=refuse):
         linked += sum(os.path.islink(os.path.join(where, name)) for name in folders if not name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(where).relative_to(folder)
+        inside = Path(where).relative_to(folder).as_posix()
+        inside = "" if inside == "." else f"{inside}/"
         for name in files:
             if name.startswith("."):
                 continue
             ending = os.path.splitext(name)[1].lower()
             if ending in SUFFIXES:
-                names.append((inside / name).as_posix())
+                names.append(inside + name)
             else:
                 others[ending or "no ending"] += 1
     listed = ", ".join(f"{n:,} {ending}" for ending, n in others.most_common(5))

@@ -23,7 +23,7 @@ class Stack:
     """
 
     def __init__(self, counts: list[int], source: str, cut: bool = False) -> None:
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).tolist()
         self._source, self._cut = source, cut
         self._array: np.ndarray | None = None
         self._filled = np.zeros(len(counts), bool)
@@ -38,19 +38,23 @@ class Stack:
             self._array = self._allocate(block.shape[1:], block.dtype)
         if block.shape[2:] != self._array.shape[2:]:
             raise SizesDifferError
-        if block.dtype != self._array.dtype:
-            self.mixed_depths = True
-        if block.shape[1] != self._array.shape[1]:
-            self.mixed_colours = True
+        if block.shape[1] != self._array.shape[1] or block.dtype != self._array.dtype:
+            self._widen(block)
+        # one grey channel is written to all three of a colour array
+        self._array[self._starts[i] : self._starts[i + 1]] = _as(block, self._array.dtype)
+        self._filled[i] = True
+
+    def _widen(self, block: np.ndarray) -> None:
+        """Make room for colour if the block or the array has it, and for floats."""
+        assert self._array is not None
+        self.mixed_depths |= block.dtype != self._array.dtype
+        self.mixed_colours |= block.shape[1] != self._array.shape[1]
         dtype = np.result_type(block.dtype, self._array.dtype)
         channels = max(block.shape[1], self._array.shape[1])
         if dtype != self._array.dtype or channels != self._array.shape[1]:
             wider = self._allocate((channels, *block.shape[2:]), dtype)
             wider[:] = _as(self._array, dtype)
             self._array = wider
-        # one grey channel is written to all three of a colour array
-        self._array[self._starts[i] : self._starts[i + 1]] = _as(block, dtype)
-        self._filled[i] = True
 
     def pixels(self) -> np.ndarray:
         """What was placed, in order. Raises DataError if nothing was."""
@@ -61,7 +65,7 @@ class Stack:
         return self._array[np.repeat(self._filled, np.diff(self._starts))]
 
     def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        n = int(self._starts[-1])
+        n = self._starts[-1]
         total = n * int(np.prod(shape)) * dtype.itemsize
         dims = "×".join(map(str, shape))
         if self._cut and total > MAX_PATCH_BYTES:
