@@ -23,8 +23,17 @@ from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
 
 def main() -> NoReturn:
     """The `isthmus` command."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run_command(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for what a script starts with &
+        signal.signal(signal.SIGINT, _stop)
+    try:
+        try:
+            code = run_command(sys.argv[1:])
+        finally:  # while Python exits there is nobody to catch what a signal raises
+            _stop_at_once()
+    except (KeyboardInterrupt, _Terminated) as stop:  # the moment between the command's end and here
+        code = 143 if isinstance(stop, _Terminated) else 130
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -52,7 +61,7 @@ def run_command(arguments: list[str]) -> int:
     except RuntimeError as error:  # torch's allocator has no exception of its own on a CPU
         if "memory" not in str(error).lower():
             raise
-        return _fail("out of memory; choose a smaller network or batch_size", 1)
+        return _fail(f"out of memory; choose a smaller network or batch_size; {again}", 1)
     except (OSError, MemoryError) as error:
         return _fail(f"the run failed: {error or 'out of memory'}; {again}", 1)
     return 0
@@ -67,8 +76,17 @@ class _Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that locks and temporary files are let go; a second signal ends the process where it stands."""
+    _stop_at_once()
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+def _stop_at_once() -> None:
+    """From here on a signal ends the process at once, by the system's own hand."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Parser(argparse.ArgumentParser):

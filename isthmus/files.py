@@ -34,7 +34,11 @@ def _fsync(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open `path` for writing; it appears, complete, only if the block ends without an error."""
+    """Open `path` for writing; it appears, complete, only if the block ends without an error.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
@@ -57,7 +61,11 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error."""
+    """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
     building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
@@ -141,8 +149,8 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
             ) from None
         file.seek(0)
         file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n")
-        file.flush()
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
+        os.write(file.fileno(), holder.encode("utf-8", "replace"))  # at once: nothing is left for the file's end
         try:
             yield
         finally:

@@ -66,7 +66,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     network_ : the trained torch module. history_ : a `History`, a row per epoch. n_features_in_ : numbers in a sample.
     image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
-    device_, precision_ : what "auto" chose. n_parameters_ : weights and biases.
+    device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
+    tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
 
     Samples are arrays (n, n_features) or (n, channels, height, width), or `Images`. Arrays are numbers in any range
     (uint8 too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's
@@ -248,7 +249,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                     self._say(f"epoch {row.epoch}/{training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
                     yield row
             self._fitted(network.eval(), history, image_shape, seed, precision)
-            self._describe(X)
+            self._describe(whole)
             if kept is not checkpoint:
                 kept.remove()
 
@@ -287,7 +288,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
         code = self._apply(some, lambda network, x: network.encode(x))
         low, high = extremes(X)
-        self.input_ = {"n_samples": len(X), "minimum": low, "maximum": high}
+        self.input_ = {
+            "n_samples": len(X),
+            "n_features": self.n_features_in_,
+            "image_shape": self.image_shape_,
+            "minimum": low,
+            "maximum": high,
+            "sha256": array_fingerprint(pixels_of(X)),
+        }
         self.code_ = {
             "n_samples": len(code),
             "mean_activation": float(mean_activation(code).mean()),

@@ -160,9 +160,10 @@ class Checkpoints:
         try:
             with atomic_folder(self.folder / f"{number:06d}") as building:
                 _write(snapshot, self._all_facts(), building)
-        except OSError as error:
+        except (OSError, safetensors.SafetensorError) as error:  # the latter for what the system told safetensors
             if not self._failed:
-                self.say(f"no checkpoint could be written to {self.folder}, training goes on: {error.strerror}")
+                reason = getattr(error, "strerror", None) or error
+                self.say(f"no checkpoint could be written to {self.folder}, training goes on: {reason}")
             self._failed = True
             return
         for place in self._places()[:-_KEPT]:

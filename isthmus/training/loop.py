@@ -85,7 +85,8 @@ def train(
     threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
     share = FairShare(threads if device.type == "cpu" else 1)
     total = n_steps(len(pixels), training)
-    weights = FlatWeights(network)
+    with memory_told(training.batch_size):
+        weights = FlatWeights(network)
     try:
         with memory_told(training.batch_size):
             step = _Step(network, weights, objective, training, corruption, image_shape, precision, total)

@@ -104,11 +104,11 @@ def test_best_and_last_weights_are_apart_and_each_of_one_epoch(tmp_path):
     rng = np.random.default_rng(0)
     x, other = rng.normal(size=(2, 40, 20)).astype(np.float32)
     network = Dense(hidden=(64,), bottleneck=20, activation="tanh")
-    arguments = {"network": network, "learning_rate": 0.003, "epochs": 50, "patience": 40}
+    arguments = {"network": network, "learning_rate": 0.01, "epochs": 100, "patience": 90}
     losses = small(**arguments).fit(x, validation=other).history_.validation_losses
     last = 2 + int(np.flatnonzero(np.diff(losses) > 0)[0])  # the first epoch that is worse than the one before it
     best = 1 + int(losses[:last].argmin())
-    assert 1 < best < last < 50
+    assert 1 < best < last < 100
     checkpoints = stopped(small(**arguments), x, tmp_path / "c", last, validation=other)
     snapshot, _ = module._read(checkpoints._places()[-1])
     for epochs, weights in ((best, snapshot.best_weights), (last, snapshot.weights)):
