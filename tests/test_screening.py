@@ -24,5 +24,5 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
 
 @pytest.mark.parametrize("unusual", [np.zeros(3, bool), np.ones(3, bool)])
 def test_auroc_of_one_kind_is_refused(unusual):
-    with pytest.raises(RequestError, match="got [03] and [03]"):
+    with pytest.raises(RequestError, match=r"got [03] and [03]"):
         auroc(np.arange(3.0), unusual)

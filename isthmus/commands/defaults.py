@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.parts import KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
+from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
 
 Shape = tuple[int, int, int]
 
@@ -45,8 +45,8 @@ def choose(
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
     network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
     network = dataclasses.replace(network, **fields)  # type: ignore[type-var]
-    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32)
-    epochs = said.get("epochs") or min(200, max(5, round(_STEPS * batch_size / n)))
+    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
+    epochs = said.get("epochs") or min(400, max(5, round(_STEPS * batch_size / n)))
     chosen = {"batch_size": batch_size, "epochs": epochs, "patience": said.get("patience") or max(5, epochs // 10)}
     told = []
     if not (kind and set(fields) >= {"hidden", "bottleneck"}):
@@ -65,16 +65,20 @@ def choose(
 
 def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
     d = math.prod(shape)
-    wide = 2 ** round(math.log2(min(512, max(64, d))))
-    if corruption is not None:
-        size, reason = min(256, max(16, d // 4)), "a wide code, for it is the noise that makes this hard"
-        hidden: tuple[int, ...] = (2 * wide,) if d < 512 else (wide,)
-    else:
-        size, reason = min(64, max(4, round(math.sqrt(d)))), "a code of about the root of the pixels"
-        hidden = (wide, wide // 2)
     if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
-        size, hidden, reason = min(1024, 2 * d), (), "a wide code for the penalty to make sparse"
-    return Dense(hidden, size, code_activation=_code(penalty), output="sigmoid"), reason
+        return Dense(
+            (), min(1024, 2 * d), code_activation=_code(penalty), output="sigmoid"
+        ), "a wide code for the penalty to make sparse"
+    if corruption is not None:
+        # on patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's
+        wide = 2 ** math.ceil(math.log2(min(1024, max(64, d))))
+        output = "sigmoid" if isinstance(loss, BCE) else "linear"
+        return Dense((), wide, activation="gelu", output=output), "one wide layer, for it is the noise that is hard"
+    wide = 2 ** round(math.log2(min(512, max(64, d))))
+    size = min(64, max(4, round(math.sqrt(d))))
+    return Dense(
+        (wide, wide // 2), size, code_activation="linear", output="sigmoid"
+    ), "a code of about the root of the pixels"
 
 
 def _conv(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:

@@ -71,11 +71,12 @@ def _searched(opened: Opened) -> Any:
     if autoencoder is None:
         raise RequestError(f"--prior searches an autoencoder's decoder, and {opened.folder} has none")
     size = autoencoder.network_.code_size
-    if 2 * size > opened.n_features:
-        shape = "×".join(map(str, opened.shape or (opened.n_features,)))
+    n_features = autoencoder.n_features_in_
+    if 2 * size > n_features:
+        shape = "×".join(map(str, opened.shape or (n_features,)))
         raise RequestError(
             f"--prior needs a code much smaller than the images, or it draws the noise as well: {opened.folder} has "
-            f"{size:,} numbers for {shape}; fit one with --bottleneck {max(2, round(math.sqrt(opened.n_features)))}"
+            f"{size:,} numbers for {shape}; fit one with --bottleneck {max(2, round(math.sqrt(n_features)))}"
         )
     return DecoderPrior(FrozenEstimator(autoencoder), clip=True).of(autoencoder)
 

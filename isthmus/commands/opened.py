@@ -21,15 +21,16 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Opened:
-    """A fitted model and what its folder knows. shape: of its images, None where it was fitted on rows of numbers.
+    """A fitted model and what its folder knows.
 
+    shape: of its images; None where it was fitted on rows of n_features numbers, which is None where any will do.
     framing: what was done to the images that it was fitted on.
     """
 
     model: Any
     folder: Path
     shape: Shape | None
-    n_features: int
+    n_features: int | None
     framing: Framing
     weights_sha256: str
 
@@ -44,7 +45,7 @@ class Opened:
 
     def takes(self, shape: Shape) -> bool:
         """Whether images of this shape can be given to the model as they are."""
-        return shape == self.shape or (self.shape is None and math.prod(shape) == self.n_features)
+        return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
 
     def check(self, shape: Shape, what: str, *, patches: bool = False) -> None:
         """Raise RequestError unless images of this shape can be given to the model: both shapes, and the way out.
@@ -91,7 +92,7 @@ def open_model(options: argparse.Namespace) -> Opened:
         console.say(f"images are prepared as for the training: {words_of(known)}")
         said = known
     shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
-    return Opened(model, folder, shape, model.n_features_in_, said, config["weights_sha256"])
+    return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"])
 
 
 def _autoencoder(model: Any) -> Autoencoder | None:

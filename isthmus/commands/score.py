@@ -14,6 +14,8 @@ from isthmus.commands.options import add_command, add_model_and_data, check_targ
 from isthmus.errors import RequestError, require
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from isthmus.commands.opened import Opened
     from isthmus.commands.pictures import Pictures, Result
 
@@ -137,7 +139,6 @@ def _write(
     import numpy as np
 
     from isthmus.commands.pictures import through
-    from isthmus.commands.previews import side_by_side, write_preview
     from isthmus.commands.results import ACCOUNT, result_folder
     from isthmus.data.writers import write_like
     from isthmus.files import write_json
@@ -153,12 +154,20 @@ def _write(
             write_like(None, found, place)
             if rank := ranks.get(printable(one.picture.name)):
                 said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
-                rows[said] = (rank, side_by_side([one.picture.x, one.x_hat, found]))
+                rows[rank] = (said, [one.picture.x, one.x_hat, found])
         (building / "scores.csv").write_bytes(_csv(scores))
-        drawn = dict(sorted(((name, row) for name, (_, row) in rows.items()), key=lambda item: rows[item[0]][0]))
-        write_preview(building / "most-unusual.png", drawn, ["original", "model", f"error\n(white: {scale:.2g})"])
+        _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
+
+
+def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
+    """A line for each image, with its name: the image, what the model made of it, and the error."""
+    from isthmus.commands.previews import side_by_side, write_preview
+
+    cells = side_by_side([image for _, images in rows for image in images])
+    lines = {said: cells[3 * i : 3 * i + 3] for i, (said, _) in enumerate(rows)}
+    write_preview(path, lines, ["original", "model", f"error\n(white: {scale:.2g})"])
 
 
 def _short(name: str) -> str:

@@ -89,7 +89,7 @@ def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, s
     n = len(images)
     if n < 2:
         raise RequestError(
-            f"{images.source}: one image cannot be learned from and held out; give more, or --patches HxW"
+            f"{images.source}: one image is too few to train on and hold out; give more, or --patches HxW"
         )
     sources = np.array(_sources(images))
     found = np.unique(sources)

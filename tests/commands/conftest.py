@@ -45,6 +45,9 @@ def photographs(tmp_path_factory):
     return folder
 
 
+LONG = ("--epochs", 150, "--learning-rate", 0.01)
+
+
 def fitted(folder, *arguments):
     assert run_command(["fit", *map(str, arguments), "-o", str(folder), "--threads", "1", "--device", "cpu"]) == 0
     return folder
@@ -53,7 +56,7 @@ def fitted(folder, *arguments):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory, digits):
     """An autoencoder of the digits folder."""
-    return fitted(tmp_path_factory.mktemp("models") / "small", digits, "--epochs", 30, "--hidden", 32, "--bottleneck", 6)
+    return fitted(tmp_path_factory.mktemp("models") / "small", digits, "--hidden", 32, "--bottleneck", 6, *LONG)
 
 
 @pytest.fixture(scope="session")

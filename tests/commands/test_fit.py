@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -41,19 +40,28 @@ def test_a_model_is_a_folder_with_a_picture(model, digits):
 
 
 def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
-    out, err = done("fit", digits, "-o", tmp_path / "m", *QUICK)
+    out, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 12, *QUICK[2:])
     lines = out.splitlines()
     assert lines[0].startswith("on 9 held-out images")
     assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
     assert "81 images to train on, 9 held out" in err
     assert "chosen for 81 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
-    assert err.count("m  epoch ") == 2
-    assert "PCA, 8 numbers is better than this model" in err  # after two epochs
+    assert err.count("m  epoch ") == 12
+    assert "PCA, 8 numbers is better than this model" in err  # after twelve epochs
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
 
 
 def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
-    words = ["--network", "conv", "--channels", "4,4", "--corruption", "gaussian:0.2+masking:0.1", "--penalty", "l1:0.01"]
+    words = [
+        "--network",
+        "conv",
+        "--channels",
+        "4,4",
+        "--corruption",
+        "gaussian:0.2+masking:0.1",
+        "--penalty",
+        "l1:0.01",
+    ]
     out, err = done("fit", digits, "-o", tmp_path / "m", *words, "--loss", "bce", "--learning-rate", "0.01", *QUICK)
     model = isthmus.load(tmp_path / "m")
     assert model.network.channels == (4, 4)
@@ -65,7 +73,9 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
 
 
 def test_a_collapse_is_named(digits, tmp_path, done):
-    _, err = done("fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--epochs", 20, *QUICK[2:])
+    _, err = done(
+        "fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--learning-rate", 0.05, "--epochs", 30, *QUICK[2:]
+    )
     assert "collapsed: all " in err
     assert "is better than this model" not in err
 
@@ -192,37 +202,27 @@ def test_images_are_held_out_at_random():
         hold_out(images_of("a"), 0.5, seed=0)
 
 
-LONG = ("--epochs", "3000", "--patience", "3000", "--hidden", "64", "--threads", "1", "--device", "cpu")
+LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on(stop, code, digits, tmp_path, monkeypatch, capsys):
-    # checkpoints after every epoch in the child, which is stopped when it has a few
+def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done):
+    # the child writes a checkpoint after every epoch, and is stopped when it has two
     program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
     command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     kept, deadline = checkpoints_of(tmp_path / "m"), time.monotonic() + 60
     while len(list(kept.glob("0*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(stop)
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
     err = child.communicate(timeout=60)[1]
-    assert child.returncode == code
+    assert child.returncode == 130
+    assert "the same command goes on from there: isthmus fit" in err.splitlines()[-1]
     assert not (tmp_path / "m").exists()
-    if stop != signal.SIGKILL:
-        assert "the same command goes on from there: isthmus fit" in err.splitlines()[-1]
-        return
-    from isthmus.cli import run_command
+    assert kept.is_dir()
 
-    short = ["fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
-    again = subprocess.Popen(
-        [sys.executable, "-m", "isthmus", *short], stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    heard = []
-    for line in again.stderr:
-        heard.append(line)
-        if "epoch" in line and "/3000" in line:
-            break
-    again.kill()
-    again.communicate(timeout=60)
-    assert any("goes on after epoch" in line for line in heard)
-    assert run_command(["fit", str(digits), "-o", str(tmp_path / "n"), *map(str, QUICK)]) == 0
+    _, err = done("fit", digits, "-o", tmp_path / "m", *LONG)
+    assert "goes on after epoch" in err
+    assert not kept.exists()
+    done("fit", digits, "-o", tmp_path / "whole", *LONG)
+    resumed, whole = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "whole"))
+    assert resumed == whole

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import FunctionTransformer
 
 import isthmus
 from isthmus.cli import run_command
 from isthmus.data.image_file import read_image
-from isthmus.metrics import squared_error
 
 
 def test_a_table_and_the_same_as_json(model, digits, done):
@@ -40,9 +40,8 @@ def test_a_model_that_was_copied_elsewhere(model, digits, tmp_path, copy_of, don
 
 def test_a_studys_models_can_be_used_too(digits, tmp_path, done):
     study = tmp_path / "tiny.toml"
-    study.write_text(
-        'title = "t"\n[data]\nname = "digits"\ntrain = 100\n[[model]]\nname = "pca-4"\nestimator = "pca"\nn_components = 4'
-    )
+    data, pca = '[data]\nname = "digits"\ntrain = 100', 'name = "pca-4"\nestimator = "pca"\nn_components = 4'
+    study.write_text(f'title = "t"\n{data}\n[[model]]\n{pca}')
     assert run_command(["run", str(study), "--out", str(tmp_path)]) == 0
     out, _ = done("evaluate", tmp_path / "tiny/models/pca-4", "digits")
     assert out.startswith("360 images")
@@ -52,7 +51,7 @@ def test_patches_are_cut_as_they_were_for_the_training(denoiser, photographs, do
     out, err = done("evaluate", denoiser, photographs)
     assert "--patches 8x8" in err
     assert out.split()[1] == "images"
-    assert int(out.split()[0]) > 500
+    assert int(out.split()[0].replace(",", "")) > 500
 
 
 # --- encode ---
@@ -96,7 +95,7 @@ def ones(tmp_path_factory, digits):
 
 
 def test_the_most_unusual_come_first(ones, digits, tmp_path, done):
-    out, err = done("score", ones, digits, "-o", tmp_path / "scores", "--normal", "one", "--top", 5)
+    out, _ = done("score", ones, digits, "-o", tmp_path / "scores", "--normal", "one", "--top", 5)
     with open(tmp_path / "scores/scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     errors = np.array([float(row["mse"]) for row in rows])
@@ -141,12 +140,6 @@ def test_the_normal_class_must_be_known(ones, digits, denoiser, photographs, ref
 
 def test_a_perfect_image_is_no_trouble(digits, tmp_path, done):
     folder = tmp_path / "identity"
-    isthmus.save(
-        __import__("sklearn.preprocessing").preprocessing.FunctionTransformer(check_inverse=False).fit(
-            isthmus.open_images(digits).floats()
-        ),
-        folder,
-    )
+    isthmus.save(FunctionTransformer(check_inverse=False).fit(isthmus.open_images(digits).floats()), folder)
     out, _ = done("score", folder, digits, "-o", tmp_path / "scores")
     assert "0.000000" in out
-    assert squared_error(np.zeros((1, 2)), np.zeros((1, 2)))[0] == 0

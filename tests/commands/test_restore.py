@@ -94,7 +94,7 @@ def test_a_named_data_set_can_become_pictures(model, tmp_path, done):
 
 def test_the_code_is_searched(model, digits, tmp_path, done):
     noise = ["--corruption", "gaussian:0.3"]
-    out, _ = done("denoise", model, digits, "-o", tmp_path / "prior", *noise, "--prior")
+    done("denoise", model, digits, "-o", tmp_path / "prior", *noise, "--prior")
     errors = [row["mse"] for row in json.loads((tmp_path / "prior/isthmus.json").read_text())["errors"]]
     assert errors[1] < errors[0]
     _, err = done("denoise", model, digits, "-o", tmp_path / "pass", *noise)
