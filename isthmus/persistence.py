@@ -36,6 +36,7 @@ from isthmus.training.history import History
 
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
+PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
 _DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
 _PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
@@ -70,7 +71,7 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
         "extra": extra or {},
     }
     folder = Path(folder)
-    _refuse_to_replace_anything_else(folder)
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder) as building:
         (building / WEIGHTS).write_bytes(weights)
@@ -79,9 +80,10 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
             (building / HISTORY).write_text(trained.history_.to_jsonl(), "utf-8")
 
 
-def _refuse_to_replace_anything_else(folder: Path) -> None:
+def check_place(folder: Path) -> None:
+    """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
     if folder.is_dir():
-        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY})
+        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW})
         if not others:
             return
         raise RequestError(f"{folder} holds {others[0]}, so it is no model's folder to be replaced; choose another")

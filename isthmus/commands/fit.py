@@ -92,11 +92,12 @@ def run(options: argparse.Namespace) -> None:
     check_target(options.out, options.data, needed=64 << 20)
     _refuse_what_is_there(options.out, force=options.force)
 
-    from isthmus import console
+    from isthmus import console, persistence
     from isthmus.commands import trained
     from isthmus.commands.defaults import choose
     from isthmus.commands.inputs import framing_of, load_images, table_of
 
+    persistence.check_place(options.out)
     framing = framing_of(options)
     images = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(images, options.classes)

@@ -194,4 +194,4 @@ def preview(model: Autoencoder, images: Images, folder: Path) -> None:
         label: str = model.corruption.label  # type: ignore[attr-defined]
         rows[label] = corrupted_at(images, model.corruption, positions)
     rows["this model"] = reconstruct(model, list(rows.values())[-1])
-    write_preview(folder / "preview.png", {name: x.reshape(n, *images.shape) for name, x in rows.items()})
+    write_preview(folder / persistence.PREVIEW, {name: x.reshape(n, *images.shape) for name, x in rows.items()})

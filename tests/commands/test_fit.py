@@ -40,7 +40,7 @@ def test_a_model_is_a_folder_with_a_picture(model, digits):
 
 
 def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
-    out, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 12, *QUICK[2:])
+    out, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 12, "--learning-rate", 0.004, *QUICK[2:])
     lines = out.splitlines()
     assert lines[0].startswith("on 9 held-out images")
     assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
@@ -123,6 +123,13 @@ def test_what_is_no_model_is_never_replaced(digits, tmp_path, refused):
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     assert "is no model" in refused("fit", digits, "-o", tmp_path / "thesis", *QUICK, "--force")
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+
+
+def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_of, refused):
+    folder = copy_of(model, tmp_path / "m")
+    (folder / "notes.txt").write_text("what I tried")
+    assert "notes.txt" in refused("fit", digits, "-o", folder, *QUICK, "--force")
+    assert (folder / "notes.txt").is_file()
 
 
 @pytest.mark.parametrize(
