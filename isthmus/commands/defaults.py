@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part
+from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
 
 Shape = tuple[int, int, int]
 
 _LARGE = 4096  # numbers in an image from which on convolutions learn faster than dense layers, whose size is its square
 _STEPS = 10_000  # updates of the weights after which small networks have mostly learned what they will
+_PATIENT = 500  # updates without progress at the beginning, where a network that is deep may seem to stand still
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,16 @@ def choose(
     network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
     network = dataclasses.replace(network, **fields)  # type: ignore[type-var]
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
-    epochs = said.get("epochs") or min(400, max(5, round(_STEPS * batch_size / n)))
-    chosen = {"batch_size": batch_size, "epochs": epochs, "patience": said.get("patience") or max(5, epochs // 10)}
+    steps = math.ceil(n / batch_size)  # of an epoch
+    epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))
+    patience = max(5, epochs // 10, min(epochs // 3, round(_PATIENT / steps)))
+    chosen = {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": said.get("patience") or patience,
+        # few images are few steps, which have to be larger
+        "learning_rate": said.get("learning_rate") or (Training().learning_rate if n >= 2000 else 3e-3),
+    }
     told = []
     if not (kind and set(fields) >= {"hidden", "bottleneck"}):
         told.append(f"{network!r}{'' if fields else f', {reason}'}")
@@ -56,6 +65,7 @@ def choose(
         "batch_size": f"batches of {batch_size}",
         "epochs": f"at most {epochs} epochs",
         "patience": f"stopping {chosen['patience']} epochs after the best",
+        "learning_rate": f"a learning rate of {chosen['learning_rate']:g}",
     }
     if free:
         told.append(", ".join(words[name] for name in free))
@@ -82,9 +92,9 @@ def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Pa
 
 
 def _conv(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
-    depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 2))  # down to a map of about four pixels, at most by 8
-    channels = (16, 32, 32)[:depth] if corruption is None else (32, 64, 64)[:depth]
-    reason = f"{depth} convolutions, each of which halves the image"
+    depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
+    channels = (32, 64, 64)[:depth] if corruption is not None else (16, 32, 8)[-depth:]
+    reason = f"{depth} convolution{'s' * (depth > 1)}, each of which halves the image"
     return Conv(channels, code_activation=_code(penalty), output="sigmoid"), reason
 
 

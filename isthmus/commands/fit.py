@@ -34,7 +34,7 @@ _EXAMPLES = """
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
     ("batch_size", int, "N", "images in a step"),
-    ("learning_rate", float, "RATE", f"of the optimizer ({Training().learning_rate:g})"),
+    ("learning_rate", float, "RATE", f"of the optimizer ({Training().learning_rate:g}; 0.003 for fewer than 2,000 images)"),
     ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
     ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)} ({Training().schedule})"),
     ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),

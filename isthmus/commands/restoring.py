@@ -16,16 +16,16 @@ from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.commands.previews import middle, side_by_side, write_preview
 from isthmus.commands.results import ACCOUNT, result_folder
+from isthmus.commands.tables import error_table
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.writers import write_like
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file, write_json
-from isthmus.metrics import mean_of, mean_psnr, squared_error
+from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 from isthmus.parts import Part
 
 ARRAYS = (".npy", ".npz")
 _SHOWN = 6
-_SEVERAL = 10  # images of which a table gives an interval
 
 
 def restore(
@@ -94,22 +94,19 @@ class _Errors:
     def n(self) -> int:
         return len(self.values[0])
 
+    def estimates(self) -> dict[str, tuple[Estimate, Estimate]]:
+        """(MSE, PSNR) by name."""
+        arrays = {name: np.array(values) for name, values in zip(self.names, self.values, strict=True)}
+        return {name: (mean_of(errors), mean_psnr(errors)) for name, errors in arrays.items()}
+
     def rows(self) -> list[dict[str, Any]]:
-        found = []
-        for name, values in zip(self.names, self.values, strict=True):
-            mse, psnr = mean_of(np.array(values)), mean_psnr(np.array(values))
-            found.append({"name": name, "mse": mse.value, "ci95": mse.ci95, "psnr": psnr.value, "n": mse.n})
-        return found
+        """As isthmus.json has them."""
+        found = self.estimates().items()
+        return [{"name": k, "mse": m.value, "ci95": m.ci95, "psnr": p.value, "n": m.n} for k, (m, p) in found]
 
     def table(self) -> str:
-        head = f"{self.n:,} image{'s' * (self.n != 1)}"
-        width = max(len(name) for name in [head, *self.names]) + 2
-        lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
-        for row in self.rows():
-            interval = f"{row['ci95'][0]:.6f} to {row['ci95'][1]:.6f}" if row["ci95"] and row["n"] >= _SEVERAL else ""
-            psnr = "–" if row["psnr"] is None else f"{row['psnr']:.2f}"
-            lines.append(f"{row['name']:<{width}}{row['mse']:>10.6f}  {interval:<22}{psnr:>7}")
-        return "\n".join(lines)
+        """As they are printed."""
+        return error_table(f"{self.n:,} image{'s' * (self.n != 1)}", self.estimates())
 
 
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:

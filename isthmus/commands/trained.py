@@ -14,6 +14,7 @@ import threadpoolctl
 from isthmus import console, persistence
 from isthmus.collapse import diagnose
 from isthmus.commands.previews import write_preview
+from isthmus.commands.tables import error_table
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
@@ -68,16 +69,8 @@ class Fitted:
 
     def table(self) -> str:
         """MSE and PSNR on the held-out images, the model first."""
-        width = max(len(name) for name in self.measured) + 2
-        head = f"on {self.n_held_out:,} held-out images"
-        width = max(width, len(head) + 2)
-        lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
-        for name, found in self.measured.items():
-            mse, psnr = found.estimates["mse"], found.estimates["psnr"]
-            interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 else ""
-            shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
-            lines.append(f"{name:<{width}}{mse.value:>10.6f}  {interval:<22}{shown:>7}")
-        return "\n".join(lines)
+        rows = {name: (one.estimates["mse"], one.estimates["psnr"]) for name, one in self.measured.items()}
+        return error_table(f"on {self.n_held_out:,} held-out images", rows)
 
 
 def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, str]:
