@@ -464,7 +464,7 @@ def test_arrays_and_tensors():
         (np.full((2, 8, 8), 255.0), "divide by 255"),
         (np.full((2, 8, 8), np.nan), "NaN"),
         (np.zeros((0, 8, 8)), "no images"),
-        (np.array([[[None]]]), "object"),
+        (np.array([[[None] * 4]]), "object"),
     ],
 )
 def test_arrays_that_could_be_misread_are_refused(array, word):
