@@ -31,14 +31,15 @@ class Listing:
         return [self.folder / name for name in self.names]
 
 
-def natural(text: str) -> list[tuple[int, int | str, str]]:
+def natural(text: str) -> tuple[list[tuple[int, int | str]], str]:
     """A key that sorts numbers by value and words without regard to case: a2 before a10 before B1.
 
     >>> sorted(["b1", "a10", "a2", "A3"], key=natural)
     ['a2', 'A3', 'a10', 'b1']
     """
     parts = [part for part in re.split(r"([0-9]+)", text) if part]
-    return [(0, int(p[:4000]), p) if p[0] in "0123456789" else (1, p.casefold(), p) for p in parts]
+    # the text itself decides between names that differ only in case, or in zeros before a number
+    return [(0, int(p[:4000])) if p[0] in "0123456789" else (1, p.casefold()) for p in parts], text
 
 
 def list_images(folder: Path) -> Listing:
