@@ -21,12 +21,11 @@ import safetensors.numpy
 import sklearn
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
-from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import __version__
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_folder
 from isthmus.networks import build
@@ -38,8 +37,6 @@ FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
 PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
-_DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
-_PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
 
 
 def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
@@ -116,12 +113,8 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
             case "DecoderPrior":
                 model = _decoder_prior(parameters, config["fitted"], folder, device)
                 _describe(model.autoencoder_, config)
-            case "MiniBatchDictionaryLearning":
-                model = _dictionary_learning(parameters, _tensors(path), config["fitted"])
-            case "PCA":
-                model = _pca(parameters, _tensors(path), config["fitted"])
-            case "FunctionTransformer":
-                model = FunctionTransformer(check_inverse=False)
+            case name if name in BORROWED:
+                model = rebuilt(name, parameters, safetensors.numpy.load_file(path), config["fitted"])
             case other:
                 raise DataError(f'unknown class "{other}" in {CONFIG}')
     except RequestError as error:
@@ -176,10 +169,6 @@ def _regular(path: Path) -> Path:
     return path
 
 
-def _tensors(path: Path) -> dict[str, np.ndarray]:
-    return safetensors.numpy.load_file(path)
-
-
 def _describe(model: Autoencoder, config: dict[str, Any]) -> None:
     """Give a model what is noted of its samples and codes, so that it is there when it is saved again."""
     for name in ("input", "code"):
@@ -192,43 +181,16 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         state = model.network_.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
         names = ("n_features_in_", "image_shape_", "seed_", "precision_")
-        return tensors, {**{name: getattr(model, name) for name in names}, **_feature_names(model)}
+        return tensors, {**{name: getattr(model, name) for name in names}, **feature_names(model)}
     if isinstance(model, DecoderPrior):
         tensors, fitted = _parts_of(model.autoencoder_)
         own = {name: _plain(value) for name, value in model.autoencoder_.get_params(deep=False).items()}
         return tensors, {"autoencoder": {"parameters": own, "fitted": fitted}, "seed_": model.seed_}
-    if isinstance(model, MiniBatchDictionaryLearning):
-        counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
-        return {"components_": np.ascontiguousarray(model.components_)}, {**counts, **_feature_names(model)}
-    if isinstance(model, PCA):
-        tensors = {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS}
-        numbers = ("n_components_", "n_samples_", "n_features_in_")
-        return tensors, {
-            **{k: int(getattr(model, k)) for k in numbers},
-            "noise_variance_": float(model.noise_variance_),
-            # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
-            "by_columns": not model.components_.flags.c_contiguous,
-            **_feature_names(model),
-        }
-    if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
-        return {}, {}
+    borrowed = parts_of(model)
+    if borrowed is not None:
+        return borrowed
     known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
     raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
-
-
-def _feature_names(model: Any) -> dict[str, list[str]]:
-    """The names of a data frame's columns, if `fit` saw any."""
-    return {"feature_names_in_": list(model.feature_names_in_)} if hasattr(model, "feature_names_in_") else {}
-
-
-def _name_features(model: Any, fitted: dict[str, Any]) -> None:
-    names = fitted.get("feature_names_in_")
-    if names is None:
-        return
-    n = fitted["n_features_in_"]
-    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
-        raise DataError(f"feature_names_in_ must be {n} names")
-    model.feature_names_in_ = np.array(names, dtype=object)
 
 
 def _plain(value: Any) -> Any:
@@ -265,12 +227,12 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if in_file != described:
         raise DataError(f"{WEIGHTS} holds {in_file} numbers, and the network that {CONFIG} describes has {described}")
     network = build(network_part, n, torch.Generator(), shape)
-    tensors = _tensors(folder / WEIGHTS)
+    tensors = safetensors.numpy.load_file(folder / WEIGHTS)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
     history = History.from_jsonl((folder / HISTORY).read_text("utf-8"))
     network.to(_device(device, training.device)).eval()
     model._fitted(network, history, shape, seed, precision)
-    _name_features(model, fitted)
+    name_features(model, fitted)
     return model
 
 
@@ -312,36 +274,4 @@ def _decoder_prior(
         warnings.simplefilter("ignore", DoubtWarning)  # which was said when it was fitted
         model.of(autoencoder)
     model.seed_ = _whole_number(fitted, "seed_")
-    return model
-
-
-def _dictionary_learning(
-    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
-) -> MiniBatchDictionaryLearning:
-    model = MiniBatchDictionaryLearning(**parameters)
-    if set(tensors) != {"components_"} or tensors["components_"].shape[1:] != (fitted["n_features_in_"],):
-        raise DataError(f"tensors {sorted(tensors)}, expected components_ of {fitted['n_features_in_']} columns")
-    model.components_ = tensors["components_"]
-    for name in _DICTIONARY_NUMBERS:
-        setattr(model, name, fitted[name])
-    _name_features(model, fitted)
-    return model
-
-
-def _pca(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> PCA:
-    model = PCA(**parameters)
-    if set(tensors) != set(_PCA_ARRAYS):
-        raise DataError(f"tensors {sorted(tensors)}, expected {sorted(_PCA_ARRAYS)}")
-    n, n_features = fitted["n_components_"], fitted["n_features_in_"]
-    for name, array in tensors.items():
-        shape = {"components_": (n, n_features), "mean_": (n_features,)}.get(name, (n,))
-        if array.shape != shape:
-            raise DataError(f"{name} has the shape {array.shape}, expected {shape}")
-    if fitted.get("by_columns", False):
-        tensors["components_"] = np.asfortranarray(tensors["components_"])
-    for name, array in tensors.items():
-        setattr(model, name, array)
-    for name in ("n_components_", "n_samples_", "n_features_in_", "noise_variance_"):
-        setattr(model, name, fitted[name])
-    _name_features(model, fitted)
     return model

@@ -20,9 +20,8 @@ from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError, require, unknown
-from isthmus.estimators.samples import checked, extremes, hold_out, in_range, pixels_of
+from isthmus.estimators.samples import checked, code_described, hold_out, in_range, pixels_of, samples_described
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
-from isthmus.metrics import active, l0, mean_activation
 from isthmus.networks import Network, build
 from isthmus.objective import Objective
 from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction, doubt
@@ -286,22 +285,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _describe(self, X: Any) -> None:
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
         some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
-        code = self._apply(some, lambda network, x: network.encode(x))
-        low, high = extremes(X)
-        self.input_ = {
-            "n_samples": len(X),
-            "n_features": self.n_features_in_,
-            "image_shape": self.image_shape_,
-            "minimum": low,
-            "maximum": high,
-            "sha256": array_fingerprint(pixels_of(X)),
-        }
-        self.code_ = {
-            "n_samples": len(code),
-            "mean_activation": float(mean_activation(code).mean()),
-            "l0": float(l0(code).mean()),
-            "dead_units": int((~active(code).any(axis=0)).sum()),
-        }
+        self.input_ = {"image_shape": self.image_shape_, **samples_described(X)}
+        self.code_ = code_described(self._apply(some, lambda network, x: network.encode(x)))
 
     def _fitted(
         self,

@@ -1,4 +1,4 @@
-"""The samples that an estimator is given: held out, held against a range, and named when one of them is wrong."""
+"""The samples that an estimator is given: held out, held against a range, described, and named when one is wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from isthmus.data.images import Images
 from isthmus.errors import DataError, RequestError, require
+from isthmus.fingerprints import array_fingerprint
+from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator
 
 
@@ -18,11 +20,27 @@ def pixels_of(samples: Images | np.ndarray) -> np.ndarray:
     return samples.pixels if isinstance(samples, Images) else samples
 
 
-def extremes(samples: Images | np.ndarray) -> tuple[float, float]:
-    """The least and the greatest number of samples, as a network sees them."""
+def samples_described(samples: Images | np.ndarray) -> dict[str, Any]:
+    """What a saved model tells of its training samples: how many, how large, their range as the network saw it."""
     pixels = pixels_of(samples)
     scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
-    return float(pixels.min()) / scale, float(pixels.max()) / scale
+    return {
+        "n_samples": len(pixels),
+        "n_features": pixels[0].size,
+        "minimum": float(pixels.min()) / scale,
+        "maximum": float(pixels.max()) / scale,
+        "sha256": array_fingerprint(pixels),
+    }
+
+
+def code_described(code: np.ndarray) -> dict[str, Any]:
+    """What a saved model tells of its codes: the mean activation, how many units are on, how many never are."""
+    return {
+        "n_samples": len(code),
+        "mean_activation": float(mean_activation(code).mean()),
+        "l0": float(l0(code).mean()),
+        "dead_units": int((~active(code).any(axis=0)).sum()),
+    }
 
 
 def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:

@@ -2,13 +2,17 @@
 
 Run as a script. Each line of stdin is a task as JSON, each line of stdout its end: {"status": -9, "err": ""}.
 A task is {"do": "fit" | "run" | "save", ...}, and
-kill_at: the process kills itself with SIGKILL in place of its k-th call of os.replace, os.fsync or shutil.rmtree, or,
+kill_at: the process kills itself with SIGKILL in place of its k-th call of os.replace, os.fsync, shutil.rmtree ..., or,
 with "late", right after it. after: it is killed from outside, so many seconds after it began. limit: no file may be
 longer than so many bytes, as on a full disk. memory: bytes that it may take on top of what it has. hidden: of "fit".
+epoch: of "run", it kills itself when this epoch of a model is told.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import json
 import os
 import resource
@@ -21,12 +25,14 @@ from pathlib import Path
 
 import torch
 
-from isthmus import Autoencoder, Dense, GaussianNoise, load
+from isthmus import Autoencoder, Dense, GaussianNoise, files, load
 from isthmus.cli import run_command
+from isthmus.console import Lines
 from isthmus.data.sources import load as load_dataset
 from isthmus.training import checkpoint
 
 EPOCHS = 3
+X = load_dataset("digits").train.take(slice(300))  # once, for all
 calls = 0
 
 
@@ -46,12 +52,11 @@ def counted(call, kill_at, late):
 
 def fit(folder, hidden=16):
     """Train with a checkpoint after each epoch, save, and remove the checkpoints: what a run does with a model."""
-    x = load_dataset("digits").train.take(slice(300))
     part = Dense(hidden=(hidden,), bottleneck=4, output="sigmoid")
     arguments = {"corruption": GaussianNoise(0.2), "patience": 9, "validation_fraction": 0.2, "schedule": "one-cycle"}
     model = Autoencoder(part, epochs=EPOCHS, random_state=0, device="cpu", **arguments)
     kept = checkpoint.Checkpoints(folder / "checkpoint", every=0, say=lambda line: print(line, file=sys.stderr))
-    for row in model.fit_epochs(x, checkpoint=kept):
+    for row in model.fit_epochs(X, checkpoint=kept):
         print(f"epoch {row.epoch}", file=sys.stderr)
     model.save(folder / "model")
     kept.remove()
@@ -64,8 +69,16 @@ def save(folder):
     return 0
 
 
-def run(command):
+def run(command, epoch):
     checkpoint.EVERY = 0.0
+    tell = Lines.epoch
+
+    def telling(self, name, row, epochs):
+        tell(self, name, row, epochs)
+        if row.epoch == epoch:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Lines.epoch = telling
     return run_command(command)
 
 
@@ -73,15 +86,15 @@ def child(task):
     """Do the task in this process, and end it."""
     torch.set_num_threads(1)
     kill_at, late = task.get("kill_at"), task.get("late", False)
-    os.replace, os.fsync = counted(os.replace, kill_at, late), counted(os.fsync, kill_at, late)
-    shutil.rmtree = counted(shutil.rmtree, kill_at, late)
+    for module, name in ((os, "replace"), (os, "fsync"), (shutil, "rmtree"), (files, "_exchanged")):
+        setattr(module, name, counted(getattr(module, name), kill_at, late))
     if limit := task.get("limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if memory := task.get("memory"):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory,) * 2)
     if task["do"] == "run":
-        return run(task["command"])
+        return run(task["command"], task.get("epoch"))
     if task["do"] == "save":
         return save(Path(task["folder"]))
     return fit(Path(task["folder"]), task.get("hidden", 16))
@@ -114,7 +127,21 @@ def done(task):
         return {"status": status, "seconds": seconds, "err": err.read()}
 
 
+def warm_up():
+    """Import all that a run imports on its way, here and not in each child."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        fit(Path(folder))
+        study = Path(folder) / "warm.toml"
+        study.write_text(
+            'title = "warm"\n[data]\nname = "digits"\n[[model]]\nname = "nothing"\nestimator = "identity"\n'
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert run_command(["run", str(study), "--out", folder, "--threads", "1"]) == 0
+    gc.freeze()  # what a child does not look at, it does not copy
+
+
 if __name__ == "__main__":
-    load_dataset("digits")  # once, for all
+    torch.set_num_threads(1)
+    warm_up()
     for line in sys.stdin:
         print(json.dumps(done(json.loads(line))), flush=True)

@@ -121,7 +121,7 @@ def test_sigterm_at_any_moment_prints_no_traceback():
         assert said(one)[0] == 0
         seconds = time.perf_counter() - begun
     moments = random.Random(0)
-    for _ in range(12):
+    for _ in range(6):
         with process("-m", "isthmus", "studies") as one:
             time.sleep(moments.uniform(0, seconds))
             one.terminate()
