@@ -191,7 +191,14 @@ def test_the_command_itself_is_quick_and_quiet():
         "    slow = {'torch', 'sklearn', 'matplotlib', 'numpy', 'scipy', 'rich'} & set(sys.modules)\n"
         "    print(stop.code, sorted(slow), file=sys.stderr)\n"
     )
-    for arguments, expected in ((["--help"], 0), (["fit", "--help"], 0), (["fit", "digits", "-o", "m", "--loss", "x"], 2), (["studies"], 0), (["run", "digts"], 2), ([], 2)):
+    for arguments, expected in (
+        (["--help"], 0),
+        (["fit", "--help"], 0),
+        (["fit", "digits", "-o", "m", "--loss", "x"], 2),
+        (["studies"], 0),
+        (["run", "digts"], 2),
+        ([], 2),
+    ):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
         assert done.stderr.splitlines()[-1] == f"{expected} []"
         assert "Traceback" not in done.stderr

@@ -34,7 +34,12 @@ _EXAMPLES = """
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
     ("batch_size", int, "N", "images in a step"),
-    ("learning_rate", float, "RATE", f"of the optimizer ({Training().learning_rate:g}; 0.003 for fewer than 2,000 images)"),
+    (
+        "learning_rate",
+        float,
+        "RATE",
+        "of the optimizer (0.001; 0.003 for fewer than 2,000 images)",
+    ),
     ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
     ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)} ({Training().schedule})"),
     ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
@@ -46,7 +51,9 @@ _TRAINING = (
 def add(commands: Any) -> None:
     """The parser of `isthmus fit`."""
     command = add_command(commands, "fit", run, "DATA -o MODEL", "train a model on your images", _TEXT, _EXAMPLES)
-    command.set_defaults(interrupted="the last checkpoint is kept, and the same command goes on from there")
+    command.set_defaults(
+        interrupted="a checkpoint is kept every ten seconds or so, and the same command goes on from there"
+    )
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
     command.add_argument("--force", action="store_true", help="replace a model that is there")
