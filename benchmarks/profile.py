@@ -8,7 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.recipes import NETWORKS, autoencoder, digits
-from isthmus.cli import cores
+from isthmus.commands.options import cores
 
 
 def main() -> None:

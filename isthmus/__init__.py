@@ -30,10 +30,12 @@ _HOME = {
     "Sequence": "isthmus.parts",
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources",
+    "open_images": "isthmus.data.collection",
     "save": "isthmus.persistence",
 }
 
 if TYPE_CHECKING:
+    from isthmus.data.collection import open_images
     from isthmus.data.images import Images
     from isthmus.data.sources import load as load_dataset
     from isthmus.errors import IsthmusError
@@ -76,6 +78,7 @@ __all__ = [
     "Sequence",
     "load",
     "load_dataset",
+    "open_images",
     "save",
 ]
 

@@ -16,22 +16,35 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from isthmus.commands import denoise, encode, evaluate, fit, reconstruct, score
+from isthmus.commands.options import threads_of
 from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
 
 
 def main() -> NoReturn:
     """The `isthmus` command."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run_command(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for what a script starts with &
+        signal.signal(signal.SIGINT, _stop)
+    try:
+        try:
+            code = run_command(sys.argv[1:])
+        finally:  # while Python exits there is nobody to catch what a signal raises
+            _stop_at_once()
+    except (KeyboardInterrupt, _Terminated) as stop:  # the moment between the command's end and here
+        code = 143 if isinstance(stop, _Terminated) else 130
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
     repeated = shlex.join(one for one in arguments if one != "--fresh")  # which would train it all again
-    again = f"what was finished is kept, and the same command goes on from there: isthmus {repeated}"
+    left = "what was finished is kept, and the same command goes on from there"
+    again = f"{left}: isthmus {repeated}"
     try:
         options = parser().parse_args(arguments)
-        options.arguments = arguments
+        options.command = "isthmus " + shlex.join(arguments)
+        again = f"{getattr(options, 'interrupted', left)}: isthmus {repeated}"
         options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
@@ -48,7 +61,7 @@ def run_command(arguments: list[str]) -> int:
     except RuntimeError as error:  # torch's allocator has no exception of its own on a CPU
         if "memory" not in str(error).lower():
             raise
-        return _fail("out of memory; choose a smaller network or batch_size", 1)
+        return _fail(f"out of memory; choose a smaller network or batch_size; {again}", 1)
     except (OSError, MemoryError) as error:
         return _fail(f"the run failed: {error or 'out of memory'}; {again}", 1)
     return 0
@@ -63,8 +76,17 @@ class _Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that locks and temporary files are let go; a second signal ends the process where it stands."""
+    _stop_at_once()
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+def _stop_at_once() -> None:
+    """From here on a signal ends the process at once, by the system's own hand."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,14 +126,21 @@ def parser() -> argparse.ArgumentParser:
     show = _command(inner, "show", _show, "print a study's TOML, to start one's own from")
     show.add_argument("name", metavar="NAME", help="a shipped study")
 
+    for module in (fit, evaluate, reconstruct, denoise, encode, score):
+        module.add(commands)
+
     data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
     inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _data_dir(_command(inner, "list", _data_list, "which data sets there are, and where each is on this machine"))
-    info = _command(inner, "info", _data_info, "describe a data set: sizes, labels, checksums")
+    info = _command(inner, "info", _data_info, "describe any images: how many, sizes, labels, checksums")
     get = _command(inner, "get", _data_get, "fetch a data set, verified, into --data-dir or the user's cache folder")
     get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
     for one in (info, get):
-        one.add_argument("name", metavar="NAME", help="a data set")
+        one.add_argument(
+            "name",
+            metavar="NAME",
+            help="a data set" + (", or a path: a folder, .npy, .npz, IDX" if one is info else ""),
+        )
         _data_dir(one)
     return top
 
@@ -132,11 +161,6 @@ def _version() -> str:
     return __version__
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # --- commands ---
 
 
@@ -151,8 +175,7 @@ def _run(options: argparse.Namespace) -> None:
     for study in studies:
         study.only(options.only)
     one_of("device", options.device, DEVICES)
-    threads = cores() if options.threads is None else options.threads
-    require(1 <= threads <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", threads)
+    threads = threads_of(options)
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
 
     from isthmus import console
@@ -168,7 +191,7 @@ def _run(options: argparse.Namespace) -> None:
         only=tuple(options.only),
         fresh=options.fresh,
         quick=options.quick,
-        command="isthmus " + shlex.join(options.arguments),
+        command=options.command,
     )
     for study in studies:
         with console.listener() as listener:
@@ -239,9 +262,14 @@ def _data_get(options: argparse.Namespace) -> None:
 def _data_info(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isthmus.data.sources import load
+    from isthmus.data import sources
 
-    dataset = load(options.name, options.data_dir)
+    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
+        from isthmus.data.summary import summary
+
+        print("\n".join(summary(Path(options.name))))
+        return
+    dataset = sources.load(options.name, options.data_dir)
     print(dataset.title)
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         c, h, w = images.shape

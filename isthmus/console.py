@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from isthmus.studies.results import Results
     from isthmus.training.history import Epoch
 
+_SILENCE = 10  # seconds after which a long task says how far it is
 _GFLOP_PER_SECOND = 50  # of one thread, roughly: only for the first guess at how long a run takes
 
 
@@ -28,6 +31,28 @@ def duration(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield `on_progress(done, total)`: a bar on a terminal; elsewhere a line now and then, for what takes long."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    heard = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal heard
+        if time.monotonic() - heard > _SILENCE:
+            heard = time.monotonic()
+            say(f"{what}: {done:,} of {total:,}")
+
+    yield line
 
 
 class Lines:

@@ -27,8 +27,22 @@ class DoubtWarning(UserWarning):
     """What was asked for can be done, and may well not do what is hoped for."""
 
 
+class SkippedWarning(UserWarning):
+    """Some of what was to be read is damaged, and was left out as asked."""
+
+
 class RunError(IsthmusError):
     """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
+
+
+class DivergedError(RunError):
+    """A training's loss stopped being finite. step: counted from 1 over all epochs. samples: of that step's batch."""
+
+    def __init__(
+        self, message: str, step: int = 0, epoch: int = 0, learning_rate: float = 0.0, samples: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.step, self.epoch, self.learning_rate, self.samples = step, epoch, learning_rate, samples
 
 
 def require(holds: bool, name: str, rule: str, value: Any) -> None:

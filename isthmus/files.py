@@ -7,8 +7,10 @@ fsynced; a folder is built beside its place and renamed whole. Whoever is killed
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -34,7 +36,12 @@ def _fsync(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open `path` for writing; it appears, complete, only if the block ends without an error."""
+    """Open `path` for writing; it appears, complete, only if the block ends without an error.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
+    _sweep_the_dead(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
@@ -57,26 +64,59 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error."""
+    """Yield an empty folder to fill; it takes the place of `path`, whole, only if the block ends without an error.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
     building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
+    _sweep_the_dead(path)
     building.mkdir(parents=True)
     try:
         yield building
         for entry in [*building.rglob("*"), building]:
             _fsync(entry)
-        remove(replaced)
-        if path.exists():  # a folder cannot be renamed onto one that is not empty
-            os.replace(path, replaced)
-        os.replace(building, path)
+        if not (path.exists() and _exchanged(building, path)):
+            remove(replaced)
+            if path.exists():  # a folder cannot be renamed onto one that is not empty
+                os.replace(path, replaced)
+            os.replace(building, path)
     except BaseException:
         if replaced.exists() and not path.exists():
             os.replace(replaced, path)
         remove(building)
         raise
     _fsync(path.parent)
+    remove(building)  # where it was exchanged, this is the old one now
     remove(replaced)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step, so that neither is ever missing; False where the system has none.
+
+    Linux: renameat2 with RENAME_EXCHANGE; macOS: renamex_np with RENAME_SWAP. Some file systems have neither.
+    """
+    libc, here, swap = ctypes.CDLL(None, use_errno=True), -100, 2
+    paths = os.fsencode(one), os.fsencode(other)
+    if hasattr(libc, "renameat2"):
+        return libc.renameat2(here, paths[0], here, paths[1], ctypes.c_uint(swap)) == 0
+    return hasattr(libc, "renamex_np") and libc.renamex_np(*paths, ctypes.c_uint(swap)) == 0
+
+
+def _sweep_the_dead(path: Path) -> None:
+    """Remove what processes that are no more left of `path` under temporary names."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{TEMPORARY}"):
+        pid = leftover.name[len(path.name) + 1 : -len(TEMPORARY)]
+        if not pid.isdecimal():
+            continue
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            remove(leftover)
+        except OSError:
+            continue  # it lives, and is another user's
 
 
 def remove(path: Path) -> None:
@@ -141,8 +181,8 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
             ) from None
         file.seek(0)
         file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n")
-        file.flush()
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
+        os.write(file.fileno(), holder.encode("utf-8", "replace"))  # at once: nothing is left for the file's end
         try:
             yield
         finally:

@@ -129,6 +129,10 @@ class Dense(Part):
         """Products of a number and a weight in one pass of one sample."""
         return sum(a * b for chain in self.widths(n_features) for a, b in pairwise(chain))
 
+    def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Weights and biases, counted without making them."""
+        return sum((a + 1) * b for chain in self.widths(n_features) for a, b in pairwise(chain))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _widths(self, "hidden")
@@ -278,6 +282,12 @@ class Conv(Part):
             total += layer.n_in * layer.n_out * math.prod(layer.kernel or (0,)) * math.prod(at)
         return total
 
+    def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Weights and biases, counted without making them."""
+        shape = self.shape(image_shape)
+        layers = (*self.encoder_layers(shape), *self.decoder_layers(shape))
+        return sum((one.n_in * math.prod(one.kernel) + 1) * one.n_out for one in layers if one.kernel is not None)
+
 
 @dataclass(frozen=True, repr=False)
 class Dictionary(Part):
@@ -310,6 +320,11 @@ class Dictionary(Part):
     def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         """Products of a number and a weight in one pass of one sample."""
         return sum(a * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms, n_features)))
+
+    def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Weights, biases and the atoms' numbers, counted without making them."""
+        encoder = sum((a + 1) * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms)))
+        return encoder + self.n_atoms * n_features
 
 
 class Corruption(Part):

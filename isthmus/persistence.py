@@ -1,116 +1,179 @@
 """A fitted model as a folder: model.safetensors, config.json, history.jsonl. Never pickle.
 
-config.json says what to build, from a closed set of classes; the weights are held against its sha256 and against the
-shapes that were built. Outputs after a round trip are the same bits.
+config.json says what to build, from a closed set of classes. The weights are held against its sha256 and, before
+anything of their size is made, against the shapes in their header. Outputs after a round trip are the same bits, on the
+same device.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import platform
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+import sklearn
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
-from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import __version__
-from isthmus.errors import DataError, RequestError
+from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_folder
 from isthmus.networks import build
-from isthmus.parts import ROLES, Part, from_table
+from isthmus.parts import PRECISIONS, ROLES, Part, from_table
+from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History
 
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
-_DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
-_PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
+PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
+_CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
 
 
 def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
-    """Write a fitted model to a folder, whole or not at all.
+    """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
 
     Known: Autoencoder, DecoderPrior, and scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
     FunctionTransformer without functions). extra: facts to keep in config.json under "extra". Raises RequestError for
-    another class.
+    another class, and for a place where something lies that is no model.
     """
     tensors, fitted = _parts_of(model)
+    trained = model.autoencoder_ if isinstance(model, DecoderPrior) else model
     weights = safetensors.numpy.save(tensors)
     config = {
         "format": FORMAT,
-        "isthmus": __version__,
         "class": type(model).__name__,
         "parameters": {name: _plain(value) for name, value in model.get_params(deep=False).items()},
         "fitted": fitted,
+        # of the samples that it was fitted on, and of their codes: for readers, nothing is built from it
+        "input": getattr(trained, "input_", None),
+        "code": getattr(trained, "code_", None),
+        "versions": {
+            "isthmus": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "scikit-learn": sklearn.__version__,
+            "torch": str(torch.__version__),
+        },
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "extra": extra or {},
     }
     folder = Path(folder)
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder) as building:
         (building / WEIGHTS).write_bytes(weights)
         (building / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False), "utf-8")
-        trained = model.autoencoder_ if isinstance(model, DecoderPrior) else model
         if isinstance(trained, Autoencoder):
             (building / HISTORY).write_text(trained.history_.to_jsonl(), "utf-8")
 
 
-def load(folder: str | Path) -> Any:
-    """The fitted model that `save` wrote. Raises DataError, with the path, for anything that is not whole."""
+def check_place(folder: Path) -> None:
+    """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
+    if folder.is_dir():
+        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW})
+        if not others:
+            return
+        raise RequestError(f"{folder} holds {others[0]}, so it is no model's folder to be replaced; choose another")
+    if folder.exists():
+        raise RequestError(f"{folder} is a file, and a model is a folder; choose another name")
+
+
+def load(folder: str | Path, *, device: str | None = None) -> Any:
+    """The fitted model that `save` wrote. Raises DataError, with the path, for anything that is not whole.
+
+    device: "auto", "cpu", "cuda" or "mps"; None means the model's own argument `device`, and where that is not on this
+    machine, the CPU, with a DoubtWarning.
+    """
     folder = Path(folder)
     config = read_config(folder)
+    path = folder / WEIGHTS
     try:
-        weights = (folder / WEIGHTS).read_bytes()
+        with _regular(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"cannot read {folder / WEIGHTS}: {error.strerror}") from None
-    if hashlib.sha256(weights).hexdigest() != config["weights_sha256"]:
-        raise DataError(f"{folder / WEIGHTS} was changed or cut short: its sha256 is not the one in {CONFIG}")
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    if digest != config["weights_sha256"]:
+        raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
     try:
-        tensors = safetensors.numpy.load(weights)
         parameters = {name: _part(name, value) for name, value in config["parameters"].items()}
         match config["class"]:
             case "Autoencoder":
-                text = (folder / HISTORY).read_text("utf-8")
-                return _autoencoder(parameters, tensors, config["fitted"], History.from_jsonl(text))
+                model: Any = _autoencoder(parameters, config["fitted"], folder, device)
+                _describe(model, config)
             case "DecoderPrior":
-                text = (folder / HISTORY).read_text("utf-8")
-                return _decoder_prior(parameters, tensors, config["fitted"], History.from_jsonl(text))
-            case "MiniBatchDictionaryLearning":
-                return _dictionary_learning(parameters, tensors, config["fitted"])
-            case "PCA":
-                return _pca(parameters, tensors, config["fitted"])
-            case "FunctionTransformer":
-                return FunctionTransformer(check_inverse=False)
+                model = _decoder_prior(parameters, config["fitted"], folder, device)
+                _describe(model.autoencoder_, config)
+            case name if name in BORROWED:
+                model = rebuilt(name, parameters, safetensors.numpy.load_file(path), config["fitted"])
             case other:
-                raise DataError(f'{folder / CONFIG}: unknown class "{other}"')
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+                raise DataError(f'unknown class "{other}" in {CONFIG}')
+    except RequestError as error:
+        if device is not None and str(error).startswith("device "):
+            raise
+        raise DataError(f"{folder} does not hold a whole model: {error}") from None
+    except (
+        safetensors.SafetensorError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        OSError,
+    ) as error:
         reason = " ".join(str(error).split())  # torch lists wrong shapes in several lines
         raise DataError(f"{folder} does not hold a whole model: {reason}") from None
+    return model
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model's folder, its format checked."""
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text("utf-8"))
+        with _regular(path).open("rb") as file:
+            text = file.read(_CONFIG_BYTES + 1)
+        if len(text) > _CONFIG_BYTES:
+            raise DataError(f"{path} is longer than {_CONFIG_BYTES >> 20} MiB, so it is no model's")
+        config = json.loads(text.decode("utf-8"))
     except OSError as error:
         raise DataError(f"{folder} holds no model: cannot read {path.name}: {error.strerror}") from None
-    except ValueError as error:
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from None
     found = config.get("format") if isinstance(config, dict) else None
     if found != FORMAT:
-        raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}")
+        newer = isinstance(found, int) and found > FORMAT
+        why = ": a newer isthmus wrote it, so upgrade isthmus" if newer else ""
+        raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}{why}")
     for key, kind in (("class", str), ("parameters", dict), ("fitted", dict), ("weights_sha256", str)):
         if not isinstance(config.get(key), kind):
             raise DataError(f'{path} has no "{key}"')
     return config
+
+
+def _regular(path: Path) -> Path:
+    """A pipe or a device would be waited for, or read, for ever."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a file")
+    return path
+
+
+def _describe(model: Autoencoder, config: dict[str, Any]) -> None:
+    """Give a model what is noted of its samples and codes, so that it is there when it is saved again."""
+    for name in ("input", "code"):
+        if isinstance(config.get(name), dict):
+            setattr(model, f"{name}_", config[name])
 
 
 def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -118,25 +181,14 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         state = model.network_.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
         names = ("n_features_in_", "image_shape_", "seed_", "precision_")
-        return tensors, {name: getattr(model, name) for name in names}
+        return tensors, {**{name: getattr(model, name) for name in names}, **feature_names(model)}
     if isinstance(model, DecoderPrior):
         tensors, fitted = _parts_of(model.autoencoder_)
         own = {name: _plain(value) for name, value in model.autoencoder_.get_params(deep=False).items()}
         return tensors, {"autoencoder": {"parameters": own, "fitted": fitted}, "seed_": model.seed_}
-    if isinstance(model, MiniBatchDictionaryLearning):
-        counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
-        return {"components_": np.ascontiguousarray(model.components_)}, counts
-    if isinstance(model, PCA):
-        tensors = {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS}
-        numbers = ("n_components_", "n_samples_", "n_features_in_")
-        return tensors, {
-            **{k: int(getattr(model, k)) for k in numbers},
-            "noise_variance_": float(model.noise_variance_),
-            # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
-            "by_columns": not model.components_.flags.c_contiguous,
-        }
-    if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
-        return {}, {}
+    borrowed = parts_of(model)
+    if borrowed is not None:
+        return borrowed
     known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
     raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
 
@@ -157,52 +209,69 @@ def _part(role: str, value: Any) -> Any:
     return from_table(ROLES[role], value)
 
 
-def _autoencoder(
-    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any], history: History
-) -> Autoencoder:
+def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None) -> Autoencoder:
     model = Autoencoder(**parameters)
-    network_part = model._parts()[0]
-    shape = tuple(fitted["image_shape_"]) if fitted["image_shape_"] else None
-    network = build(network_part, fitted["n_features_in_"], torch.Generator(), shape)
-    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
-    model._fitted(network.eval(), history, shape, fitted["seed_"], fitted["precision_"])
+    network_part, _, _, training = model._parts()
+    n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]
+    if shape is not None:
+        if not (isinstance(shape, list) and len(shape) == 3 and all(type(length) is int for length in shape)):
+            raise DataError(f"image_shape_ must be three numbers, got {shape!r}")
+        if math.prod(shape) != n:
+            raise DataError(f"images of {shape} have not {n} numbers")
+        shape = tuple(shape)
+    seed, precision = _whole_number(fitted, "seed_"), fitted["precision_"]
+    if precision not in PRECISIONS:
+        raise DataError(f"unknown precision {precision!r}")
+    # a network is as large as config.json says, so before it is made it is held against what is in the file
+    in_file, described = _n_numbers(folder / WEIGHTS), network_part.n_weights(n, shape)
+    if in_file != described:
+        raise DataError(f"{WEIGHTS} holds {in_file} numbers, and the network that {CONFIG} describes has {described}")
+    network = build(network_part, n, torch.Generator(), shape)
+    tensors = safetensors.numpy.load_file(folder / WEIGHTS)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    history = History.from_jsonl((folder / HISTORY).read_text("utf-8"))
+    network.to(_device(device, training.device)).eval()
+    model._fitted(network, history, shape, seed, precision)
+    name_features(model, fitted)
     return model
+
+
+def _n_numbers(path: Path) -> int:
+    """Numbers in all tensors of a safetensors file, by its header alone. Raises DataError if some are not float32."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+        if others := {part.get_dtype() for part in parts} - {"F32"}:
+            raise DataError(f"{WEIGHTS} holds numbers of type {', '.join(sorted(others))}, expected F32")
+        return sum(math.prod(part.get_shape()) for part in parts)
+
+
+def _whole_number(fitted: dict[str, Any], name: str, least: int | None = None) -> int:
+    value = fitted[name]
+    if type(value) is not int or (least is not None and value < least):
+        raise DataError(f"{name} must be a whole number, got {value!r}")
+    return value
+
+
+def _device(asked: str | None, own: str) -> torch.device:
+    if asked is not None:
+        return resolve_device(asked)
+    try:
+        return resolve_device(own)
+    except RequestError:
+        said = f'the model\'s device "{own}" is not on this machine; it is loaded on the CPU'
+        warnings.warn(said, DoubtWarning, stacklevel=4)
+        return torch.device("cpu")
 
 
 def _decoder_prior(
-    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any], history: History
+    parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None
 ) -> DecoderPrior:
     own = fitted["autoencoder"]
     searched = {name: _part(name, value) for name, value in own["parameters"].items()}
-    autoencoder = _autoencoder(searched, tensors, own["fitted"], history)
-    model = DecoderPrior(**{**parameters, "autoencoder": clone(autoencoder)}).of(autoencoder)
-    model.seed_ = fitted["seed_"]
-    return model
-
-
-def _dictionary_learning(
-    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
-) -> MiniBatchDictionaryLearning:
-    model = MiniBatchDictionaryLearning(**parameters)
-    if set(tensors) != {"components_"} or tensors["components_"].shape[1:] != (fitted["n_features_in_"],):
-        raise DataError(f"tensors {sorted(tensors)}, expected components_ of {fitted['n_features_in_']} columns")
-    model.components_ = tensors["components_"]
-    for name in _DICTIONARY_NUMBERS:
-        setattr(model, name, fitted[name])
-    return model
-
-
-def _pca(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> PCA:
-    model = PCA(**parameters)
-    if set(tensors) != set(_PCA_ARRAYS):
-        raise DataError(f"tensors {sorted(tensors)}, expected {sorted(_PCA_ARRAYS)}")
-    n, n_features = fitted["n_components_"], fitted["n_features_in_"]
-    for name, array in tensors.items():
-        shape = {"components_": (n, n_features), "mean_": (n_features,)}.get(name, (n,))
-        if array.shape != shape:
-            raise DataError(f"{name} has the shape {array.shape}, expected {shape}")
-    if fitted.pop("by_columns", False):
-        tensors["components_"] = np.asfortranarray(tensors["components_"])
-    for name, value in {**tensors, **fitted}.items():
-        setattr(model, name, value)
+    autoencoder = _autoencoder(searched, own["fitted"], folder, device)
+    model = DecoderPrior(**{**parameters, "autoencoder": clone(autoencoder)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DoubtWarning)  # which was said when it was fitted
+        model.of(autoencoder)
+    model.seed_ = _whole_number(fitted, "seed_")
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ import tomllib
 import pytest
 
 import isthmus
-from isthmus.cli import run_command
+from isthmus.cli import parser, run_command
 from isthmus.studies.reading import catalog, parse_study
 
 TINY = """
@@ -37,12 +38,28 @@ def test_version(capsys):
     assert capsys.readouterr() == (f"isthmus {isthmus.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["studies"], ["studies", "show"], ["data", "info"]])
+ON_A_MODEL = ("fit", "evaluate", "reconstruct", "denoise", "encode", "score")
+OTHERS = ([], ["run"], ["report"], ["studies"], ["studies", "show"], ["data", "info"])
+
+
+@pytest.mark.parametrize("command", [*OTHERS, *([name] for name in ON_A_MODEL)])
 def test_help(command, capsys):
     assert run_command([*command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"usage: {' '.join(['isthmus', *command])}")
     assert err == ""
+
+
+@pytest.mark.parametrize("name", ON_A_MODEL)
+def test_the_examples_of_a_help_page_are_commands(name, capsys):
+    assert run_command([name, "--help"]) == 0
+    page = capsys.readouterr().out
+    examples = [line.strip() for line in page.split("examples:\n")[1].splitlines()]
+    assert any(example.startswith(f"isthmus {name} ") for example in examples)
+    for example in examples:
+        program, *arguments = shlex.split(example.split(" > ")[0])
+        assert program == "isthmus"
+        assert parser().parse_args(arguments).data  # every option is known, nothing is missing
 
 
 USAGE = {
@@ -174,7 +191,14 @@ def test_the_command_itself_is_quick_and_quiet():
         "    slow = {'torch', 'sklearn', 'matplotlib', 'numpy', 'scipy', 'rich'} & set(sys.modules)\n"
         "    print(stop.code, sorted(slow), file=sys.stderr)\n"
     )
-    for arguments, expected in ((["--help"], 0), (["studies"], 0), (["run", "digts"], 2), ([], 2)):
+    for arguments, expected in (
+        (["--help"], 0),
+        (["fit", "--help"], 0),
+        (["fit", "digits", "-o", "m", "--loss", "x"], 2),
+        (["studies"], 0),
+        (["run", "digts"], 2),
+        ([], 2),
+    ):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
         assert done.stderr.splitlines()[-1] == f"{expected} []"
         assert "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.errors import RequestError, RunError
-from isthmus.files import atomic_file, atomic_folder, lock, prepare_folder, remove, sweep, write_json
+from isthmus.files import _exchanged, atomic_file, atomic_folder, lock, prepare_folder, remove, sweep, write_json
 
 
 def child(script, *arguments, **options):
@@ -184,8 +184,9 @@ def dying(call):
         return call(*arguments)
     return dies
 
-steps = int(sys.argv[2])
+steps, at_once = int(sys.argv[2]), sys.argv[3] == "at once"
 os.replace, shutil.rmtree = dying(os.replace), dying(shutil.rmtree)
+files._exchanged = dying(files._exchanged) if at_once else lambda *_: False
 with files.atomic_folder(Path(sys.argv[1])) as building:
     (building / "weights").write_bytes(b"new")
     (building / "config").write_bytes(b"new")
@@ -193,22 +194,58 @@ print("lived")
 """
 
 
+@pytest.fixture(scope="module")
+def exchanges(tmp_path_factory):
+    """Whether two folders can change places in one step here."""
+    where = tmp_path_factory.mktemp("exchange")
+    for name in ("a", "b"):
+        (where / name).mkdir()
+        (where / name / name).write_bytes(b"")
+    done = _exchanged(where / "a", where / "b")
+    assert names(where / "a") == (["b"] if done else ["a"])
+    return done
+
+
 @pytest.mark.parametrize(
-    ("step", "left"),
-    [(1, b"old"), (2, b"old"), (3, b"new"), (4, b"new")],
-    ids=["before the renames", "between them", "before the old one is removed", "never"],
+    ("how", "step", "left"),
+    [
+        ("renames", 1, b"old"),
+        ("renames", 2, b"old"),
+        ("renames", 3, b"new"),
+        ("renames", 4, b"new"),
+        ("at once", 1, b"old"),
+        ("at once", 2, b"new"),
+        ("at once", 3, b"new"),
+    ],
 )
-def test_kill_9_while_a_folder_is_replaced_leaves_the_old_or_the_new(tmp_path, step, left):
+def test_kill_9_while_a_folder_is_replaced_leaves_the_old_or_the_new(how, step, left, tmp_path, exchanges):
+    if how == "at once" and not exchanges:
+        pytest.skip("this file system cannot exchange two folders in one step")
     path = tmp_path / "models" / "dense"
     with atomic_folder(path) as building:
         (building / "weights").write_bytes(b"old")
         (building / "config").write_bytes(b"old")
-    with child(DIE_IN_A_FOLDER, path, str(step)) as writer:
-        assert (writer.stdout.read() == b"lived\n") == (step == 4)
+    with child(DIE_IN_A_FOLDER, path, str(step), how) as writer:
+        assert (writer.stdout.read() == b"lived\n") == (step == (4 if how == "renames" else 3))
+    if how == "at once":
+        assert path.is_dir(), "it was never missing"
     sweep(tmp_path)
     assert names(tmp_path / "models") == ["dense"]
     assert {file.read_bytes() for file in path.iterdir()} == {left}
     assert names(path) == ["config", "weights"]
+
+
+def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_path):
+    with child("") as dead:
+        pass
+    dead.wait()
+    for name in (f"a.{dead.pid}.tmp", f"b.{dead.pid}.tmp", "a.1.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp"):
+        (tmp_path / name).mkdir()
+    with atomic_file(tmp_path / "a"):
+        pass
+    with atomic_folder(tmp_path / "b"):
+        pass
+    assert names(tmp_path) == ["a", "a.1.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp", "b"]
 
 
 def test_sweep_removes_temporary_names_only(tmp_path):

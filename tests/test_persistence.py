@@ -2,17 +2,40 @@
 
 import hashlib
 import json
+import os
 import pickle
+import warnings
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.numpy
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from isthmus import BCE, L1, Autoencoder, Dense, GaussianNoise, Masking, Occlusion, Sequence, load, save
-from isthmus.errors import DataError, RequestError
+from isthmus import (
+    BCE,
+    L1,
+    Autoencoder,
+    Conv,
+    DecoderPrior,
+    Dense,
+    Dictionary,
+    GaussianNoise,
+    Masking,
+    Occlusion,
+    Sequence,
+    load,
+    save,
+)
+from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.fingerprints import array_fingerprint
+from isthmus.networks import build
 
 CONFIG, WEIGHTS, HISTORY = "config.json", "model.safetensors", "history.jsonl"
 
@@ -155,7 +178,9 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_newer_format_is_refused(saved):
     change(saved, format=99)
-    assert "format 99; this isthmus reads format 1" in refused(saved)
+    assert "format 99; this isthmus reads format 1: a newer isthmus wrote it, so upgrade isthmus" in refused(saved)
+    change(saved, format="x")
+    assert "upgrade" not in refused(saved)
 
 
 def test_an_unknown_class_is_refused(saved):
@@ -241,3 +266,296 @@ def test_pickle_in_place_of_weights_is_refused_and_never_executed(saved, tmp_pat
     assert not sprung.exists()
     pickle.loads(pickled)
     assert sprung.exists(), "the trap works"
+
+
+def test_a_pickle_in_place_of_a_config_is_never_executed(saved, tmp_path):
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        (saved / CONFIG).write_bytes(pickle.dumps(Trap(tmp_path / "sprung"), protocol))
+        refused(saved)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 200_000, b" " * (17 << 20), b'{"format": 1' + b"9" * 5000 + b"}", b"\xff\xfe{"]
+)
+def test_a_config_that_would_cost_much_or_is_no_text(saved, text):
+    (saved / CONFIG).write_bytes(text)
+    refused(saved)
+
+
+def test_a_config_that_is_cut_short_anywhere(saved):
+    text = (saved / CONFIG).read_bytes()
+    for length in range(0, len(text) - 1, 37):
+        (saved / CONFIG).write_bytes(text[:length])
+        refused(saved)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_a_pipe_is_refused_and_not_waited_for(saved, name):
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    assert "is not a file" in refused(saved)
+
+
+# --- sizes: nothing large is made before it is known to be in the file ---
+
+
+@pytest.mark.parametrize(
+    ("fitted", "words"),
+    [
+        ({"n_features_in_": 10**12}, "the network that config.json describes has"),
+        ({"n_features_in_": 10**400}, "the network that config.json describes has"),
+        ({"n_features_in_": 0}, "n_features_in_ must be a whole number, got 0"),
+        ({"n_features_in_": True}, "n_features_in_ must be"),
+        ({"n_features_in_": 16.0}, "n_features_in_ must be"),
+        ({"image_shape_": [1, 1 << 40, 1 << 40]}, "have not 16 numbers"),
+        ({"image_shape_": [4, 4]}, "image_shape_ must be three numbers"),
+        ({"image_shape_": "abc"}, "image_shape_ must be three numbers"),
+        ({"precision_": "float8"}, "unknown precision"),
+        ({"seed_": "0"}, "seed_ must be a whole number"),
+    ],
+)
+def test_a_network_of_another_size_is_never_built(saved, fitted, words, monkeypatch):
+    monkeypatch.setattr("isthmus.persistence.build", lambda *_: pytest.fail("it was built"))
+    known = json.loads((saved / CONFIG).read_text())["fitted"]
+    change(saved, fitted={**known, **fitted})
+    assert words in refused(saved)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"kind": "dense", "hidden": [10**9], "bottleneck": 10**9},
+        {"kind": "dictionary", "n_atoms": 10**11},
+        {"kind": "conv", "channels": [10**9, 10**9], "kernel": 1, "padding": 0, "image_shape": [1, 4, 4]},
+        {"kind": "conv", "kernel": 10**9, "padding": 10**9 - 1, "channels": [1], "image_shape": [1, 4, 4]},
+    ],
+)
+def test_a_network_of_huge_layers_is_never_built(saved, network, monkeypatch):
+    monkeypatch.setattr("isthmus.persistence.build", lambda *_: pytest.fail("it was built"))
+    parameters = json.loads((saved / CONFIG).read_text())["parameters"]
+    change(saved, parameters={**parameters, "network": network})
+    refused(saved)
+
+
+def test_weights_are_counted_without_making_them():
+    dense, atoms = Dense(hidden=(9, 5), bottleneck=3, decoder_hidden=(4,)), Dictionary(hidden=(7,), n_atoms=30)
+    convolutions = [
+        Conv(channels=(3, 4), decoder=decoder, kernel=kernel, padding=padding, image_shape=(2, 12, 14))
+        for decoder in ("deconv", "unpool", "deconv-unpool")
+        for kernel, padding in ((3, 1), (3, 0), (2, 1))
+    ]
+    for part, n, shape in [(dense, 20, None), (atoms, 20, None), *((one, 336, None) for one in convolutions)]:
+        made = build(part, n, torch.Generator(), shape)
+        assert part.n_weights(n, shape) == sum(tensor.numel() for tensor in made.state_dict().values()), part
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
+def test_weights_of_another_type_are_refused(saved, dtype):
+    arrays = safetensors.numpy.load((saved / WEIGHTS).read_bytes())
+    put_weights(saved, safetensors.numpy.save({name: array.astype(dtype) for name, array in arrays.items()}))
+    assert "expected F32" in refused(saved)
+
+
+# --- what the folder tells ---
+
+
+def test_what_is_told_of_samples_and_codes(autoencoder, saved, x):
+    config = json.loads((saved / CONFIG).read_text())
+    assert config["input"] == {
+        "n_samples": 200,
+        "n_features": 16,
+        "image_shape": None,
+        "minimum": float(x.min()),
+        "maximum": float(x.max()),
+        "sha256": array_fingerprint(x),
+    }
+    code = autoencoder.transform(x)
+    told = config["code"]
+    assert told["n_samples"] == 200
+    assert told["mean_activation"] == pytest.approx(code.mean(), rel=1e-5)
+    assert told["l0"] == pytest.approx((np.abs(code) > 1e-6).sum(axis=1).mean())
+    assert told["dead_units"] == (np.abs(code).max(axis=0) <= 1e-6).sum()
+    assert {"isthmus", "numpy", "python", "scikit-learn", "torch"} == set(config["versions"])
+    assert config["parameters"]["network"]["kind"] == "dense"
+
+
+def test_images_are_told_as_the_network_sees_them(images, tmp_path):
+    Autoencoder(Dense(bottleneck=2), epochs=1).fit(images).save(tmp_path / "m")
+    told = json.loads((tmp_path / "m" / CONFIG).read_text())["input"]
+    assert told["image_shape"] == [1, 8, 8]
+    assert (told["minimum"], told["maximum"]) == (images.pixels.min() / 255, images.pixels.max() / 255)
+
+
+def test_names_of_features_come_back(x, tmp_path):
+    frame = pd.DataFrame(x, columns=[f"pixel {i}" for i in range(16)])
+    for model in (Autoencoder(Dense(bottleneck=2), epochs=1).fit(frame), PCA(2).fit(frame)):
+        save(model, tmp_path / "m")
+        again = load(tmp_path / "m")
+        assert list(again.feature_names_in_) == list(frame.columns)
+        np.testing.assert_array_equal(again.transform(frame), model.transform(frame))
+        with pytest.raises(ValueError, match="feature names"):
+            again.transform(frame[frame.columns[::-1]])
+        fitted = json.loads((tmp_path / "m" / CONFIG).read_text())["fitted"]
+        for wrong in (["a"], [1] * 16, "x" * 16):
+            change(tmp_path / "m", fitted={**fitted, "feature_names_in_": wrong})
+            assert "feature_names_in_" in refused(tmp_path / "m")
+    Autoencoder(Dense(bottleneck=2), epochs=1).fit(x).save(tmp_path / "m")
+    assert not hasattr(load(tmp_path / "m"), "feature_names_in_")
+
+
+# --- devices ---
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_model_of_a_device_that_is_not_here_is_loaded_on_the_cpu(autoencoder, saved, x):
+    parameters = json.loads((saved / CONFIG).read_text())["parameters"]
+    change(saved, parameters={**parameters, "device": "cuda"})
+    with pytest.warns(DoubtWarning, match='device "cuda" is not on this machine; it is loaded on the CPU') as said:
+        again = load(saved)
+    assert said[0].filename == __file__
+    assert (again.device, again.device_) == ("cuda", "cpu")
+    np.testing.assert_array_equal(again.transform(x), autoencoder.transform(x), strict=True)
+    assert load(saved, device="cpu").device_ == "cpu"  # asked for: no warning
+    with pytest.raises(RequestError, match='device "cuda" is not on this machine') as caught:
+        load(saved, device="cuda")
+    assert not isinstance(caught.value, DataError)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_model_of_the_cpu_is_loaded_on_cuda(autoencoder, saved, x):
+    there = load(saved, device="cuda")
+    assert there.device_ == "cuda"
+    np.testing.assert_allclose(there.transform(x), load(saved, device="cpu").transform(x), rtol=1e-3, atol=1e-4)
+
+
+# --- where it is saved ---
+
+
+def test_a_model_saves_itself(autoencoder, x, tmp_path):
+    autoencoder.save(tmp_path / "new" / "a model")
+    np.testing.assert_array_equal(load(tmp_path / "new" / "a model").transform(x), autoencoder.transform(x))
+    prior = DecoderPrior(max_iter=3).of(autoencoder)
+    prior.save(str(tmp_path / "prior"))
+    np.testing.assert_array_equal(load(tmp_path / "prior").denoise(x[:5]), prior.denoise(x[:5]))
+    for unfitted in (Autoencoder(), DecoderPrior()):
+        with pytest.raises(ValueError, match="not fitted"):
+            unfitted.save(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_nothing_but_a_model_is_replaced(autoencoder, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years")
+    with pytest.raises(RequestError, match=r"thesis holds chapter.tex, so it is no model's folder"):
+        autoencoder.save(tmp_path / "thesis")
+    with pytest.raises(RequestError, match=r"chapter.tex is a file, and a model is a folder"):
+        autoencoder.save(tmp_path / "thesis" / "chapter.tex")
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years"
+    (tmp_path / "empty").mkdir()
+    autoencoder.save(tmp_path / "empty")
+    autoencoder.save(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["with spaces", "päth-日本", "x" * 200, "per%cent", "-dash", "line\nbreak"])
+def test_names_of_any_kind(name, autoencoder, x, tmp_path):
+    for _ in range(2):
+        autoencoder.save(tmp_path / name)
+    np.testing.assert_array_equal(load(tmp_path / name).transform(x), autoencoder.transform(x))
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_link_stays_a_link(autoencoder, x, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "model").symlink_to(tmp_path / "disk" / "m")
+    for _ in range(2):
+        autoencoder.save(tmp_path / "model")
+        assert (tmp_path / "model").is_symlink()
+        assert os.listdir(tmp_path / "disk") == ["m"]
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(x), autoencoder.transform(x))
+
+
+# --- scikit-learn's own way ---
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "prior"])
+def test_pickle_and_joblib_keep_every_bit(kind, autoencoder, x, tmp_path):
+    model = autoencoder if kind == "autoencoder" else DecoderPrior(max_iter=3, random_state=0).of(autoencoder)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for again in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
+        assert repr(again) == repr(model)
+        np.testing.assert_array_equal(again.transform(x[:20]), model.transform(x[:20]), strict=True)
+        np.testing.assert_array_equal(again.inverse_transform(again.transform(x[:20])), model.inverse_transform(
+            model.transform(x[:20])), strict=True)  # fmt: skip
+        again.save(tmp_path / "again")
+        model.save(tmp_path / "model")
+        for name in (CONFIG, WEIGHTS, HISTORY):
+            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+# --- anything at all ---
+
+
+def mutations(length):
+    """Bytes of a file that are overwritten, cut off, or put in."""
+    at = st.integers(0, length - 1)
+    return st.lists(
+        st.one_of(
+            st.tuples(st.just("set"), at, st.binary(min_size=1, max_size=8)),
+            st.tuples(st.just("cut"), at, st.just(b"")),
+            st.tuples(st.just("insert"), at, st.binary(min_size=1, max_size=64)),
+            st.tuples(
+                st.just("word"), at, st.sampled_from([b"null", b"9" * 20, b"-1", b'"', b"{", b"[]", b"true", b"1e99"])
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+
+
+def mutated(data, changes):
+    for what, at, new in changes:
+        if what == "cut":
+            data = data[:at]
+        elif what == "insert":
+            data = data[:at] + new + data[at:]
+        else:
+            data = data[:at] + new + data[at + len(new) :]
+    return data
+
+
+def load_mutated(folder, name, changes, originals):
+    for path, data in originals.items():
+        (folder / path).write_bytes(data)
+    if name == WEIGHTS:
+        put_weights(folder, mutated(originals[name], changes))
+    else:
+        (folder / name).write_bytes(mutated(originals[name], changes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DoubtWarning)
+        try:
+            load(folder)
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def throw(folder, n_examples):
+    originals = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS, HISTORY)}
+    for name, data in originals.items():
+        header = min(len(data), 1200) if name == WEIGHTS else len(data)  # where the bytes mean something
+
+        @settings(max_examples=n_examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(st.just(name), mutations(header))
+        def never_anything_else(name, changes):
+            load_mutated(folder, name, changes, originals)
+
+        never_anything_else()
+
+
+def test_mutated_folders_give_a_model_or_a_data_error(saved):
+    throw(saved, 150)
+
+
+@pytest.mark.slow
+def test_thousands_of_mutated_folders_give_a_model_or_a_data_error(saved):
+    throw(saved, 3500)

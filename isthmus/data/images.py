@@ -20,6 +20,8 @@ class Images:
         is used, and is then divided by 255.
     labels: (n,) integers, or None. label_names: what the integers stand for, if it is known.
     source: in words, where the images come from.
+    names: each image's file, relative to the folder that was read, '/' between its parts; () if there were no files.
+    notes: sentences on what was done to the images when they were read.
 
     Raises DataError for another shape or type, for no images, and for pixels that are NaN or outside [0, 1].
     """
@@ -28,6 +30,8 @@ class Images:
     labels: np.ndarray | None = None
     source: str = "an array"
     label_names: tuple[str, ...] = field(default=())
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -47,6 +51,8 @@ class Images:
                     f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255?"
                 )
             object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
+        if self.names and len(self.names) != len(pixels):
+            raise DataError(f"{self.source}: {len(pixels)} images and {len(self.names)} names")
         labels = self.labels
         if labels is None:
             return
@@ -74,7 +80,7 @@ class Images:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the type, the shape, the pixels and the labels."""
+        """sha256 of the type, the shape, the pixels and the labels; names and notes are not in it."""
         digest = hashlib.sha256(f"{self.pixels.dtype}{self.pixels.shape}".encode())
         digest.update(np.ascontiguousarray(self.pixels).data)
         if self.labels is not None:
@@ -84,7 +90,8 @@ class Images:
     def take(self, which: np.ndarray | slice) -> Images:
         """The images at these positions; a slice shares the pixels, an index copies them."""
         labels = None if self.labels is None else self.labels[which]
-        return replace(self, pixels=self.pixels[which], labels=labels)
+        names = tuple(self.names[i] for i in np.arange(len(self))[which]) if self.names else ()
+        return replace(self, pixels=self.pixels[which], labels=labels, names=names)
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n, n_features) float32 in [0, 1]. A new array: ask for a part of a large set at a time."""
@@ -107,7 +114,13 @@ class Images:
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
-        return replace(self, pixels=np.concatenate([self.pixels, other.pixels]), labels=labels)
+        return replace(
+            self,
+            pixels=np.concatenate([self.pixels, other.pixels]),
+            labels=labels,
+            names=self.names + other.names if self.names and other.names else (),
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
 
 
 @dataclass(frozen=True)

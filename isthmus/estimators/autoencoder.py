@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,19 @@ from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError, require, unknown
+from isthmus.estimators.samples import checked, code_described, hold_out, in_range, pixels_of, samples_described
+from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.networks import Network, build
 from isthmus.objective import Objective
 from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction, doubt
-from isthmus.rng import generator, numpy_generator, seed_from
-from isthmus.training.hardware import resolve_device, resolve_precision
+from isthmus.rng import generator, seed_from
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
 from isthmus.training.history import Epoch, History
-from isthmus.training.loop import mean_loss, train
+from isthmus.training.session import session
 
 _CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
+_DESCRIBED = 2048  # training samples whose codes are described
 _FLOATS = (np.float32, np.float64)  # anything else becomes float32
 _DEFAULTS: dict[str, Part] = {"network": Dense()}
 
@@ -59,7 +65,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     network_ : the trained torch module. history_ : a `History`, a row per epoch. n_features_in_ : numbers in a sample.
     image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
-    device_, precision_ : what "auto" chose. n_parameters_ : weights and biases.
+    device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
+    tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
 
     Samples are arrays (n, n_features) or (n, channels, height, width), or `Images`. Arrays are numbers in any range
     (uint8 too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's
@@ -160,19 +167,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     # --- fitting ---
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Autoencoder:
-        """Train on X, from a new start. y is ignored. validation: samples like X for the validation loss.
+    def fit(
+        self, X: Any, y: Any = None, *, validation: Any = None, checkpoint: str | Path | Checkpoints | None = None
+    ) -> Autoencoder:
+        """Train on X, from a new start or a checkpoint. y is ignored. validation: samples like X for its loss.
 
-        Raises ValueError for parameters or samples that do not fit, RunError if the loss stops being finite.
+        checkpoint: a folder of its own, in which the training is kept every ten seconds or so; a fit that was stopped
+        and is repeated goes on from there and ends with the same bits. It is removed when the fit is done.
+
+        Raises ValueError for parameters or samples that do not fit; RunError if memory runs out; DivergedError, which
+        is one, if the loss stops being finite.
         """
-        for _ in self.fit_epochs(X, validation=validation):
+        for _ in self.fit_epochs(X, validation=validation, checkpoint=checkpoint):
             pass
         return self
 
-    def fit_epochs(self, X: Any, *, validation: Any = None) -> Iterator[Epoch]:
-        """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
+    def fit_epochs(
+        self, X: Any, *, validation: Any = None, checkpoint: str | Path | Checkpoints | None = None
+    ) -> Generator[Epoch, None, None]:
+        """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted.
+
+        checkpoint: a folder as for `fit`, or `Checkpoints`, which their maker removes when the model is safe.
+        """
         network_part, corruption, objective, training = self._parts()
-        seed = seed_from(self.random_state)
         if hasattr(self, "network_"):
             del self.network_  # from here on the former fit is gone: a fit that fails leaves none, not half of each
         X, image_shape = self._samples(X, reset=True)
@@ -183,41 +200,93 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if said := doubt(network_part, objective.penalty):
             warnings.warn(said, DoubtWarning, stacklevel=3)
         held_out = None if validation is None else self._samples(validation, reset=False)[0]
-        if held_out is None and training.validation_fraction is not None:
-            X, held_out = _hold_out(X, training.validation_fraction, seed)
-        if training.patience is not None and held_out is None:
+        if training.patience is not None and held_out is None and training.validation_fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
         for samples in (X, held_out):
-            _check_range(samples, network_part)
-
+            in_range(samples, network_part)
         device = resolve_device(training.device)
         precision = resolve_precision(training.precision, device)
-        pixels = Pixels(X, device)
-        validation_pixels = None if held_out is None else Pixels(held_out, device)
-        network = build(network_part, pixels.n_features, generator(seed, "init"), image_shape).to(device)
-        history, best, best_weights = History(), np.inf, None
-        loss_only = Objective(objective.loss)
-        given = {"corruption": corruption, "seed": seed, "image_shape": known_shape}
-        rows = train(network, pixels, objective, training, precision=precision, **given)
-        for row in rows:
-            if validation_pixels is not None:
-                loss = mean_loss(network, validation_pixels, loss_only, **given)
-                row = dataclasses.replace(row, validation_loss=loss)
-            history.epochs.append(row)
-            if self.verbose:
-                heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
-                print(f"epoch {row.epoch}/{training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
-            yield row
-            if training.patience is not None and row.validation_loss is not None:
-                if row.validation_loss < best:
-                    best, best_weights, waited = row.validation_loss, copy.deepcopy(network.state_dict()), 0
-                else:
-                    waited += 1
-                if waited >= training.patience:
-                    break
-        if best_weights is not None:
-            network.load_state_dict(best_weights)
-        self._fitted(network.eval(), history, image_shape, seed, precision)
+        seed = seed_from(self.random_state)
+
+        whole = X  # of which validation_fraction takes a part away
+
+        def facts() -> dict[str, Any]:
+            return self._facts(whole, None if validation is None else held_out, image_shape, seed, device, precision)
+
+        kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
+        with kept.held(4 * network_part.n_weights(self.n_features_in_, known_shape)):
+            former = kept.begin(facts)
+            seed = seed if former is None else former.seed
+            ids = None
+            if held_out is None and training.validation_fraction is not None:
+                X, held_out, ids = hold_out(X, training.validation_fraction, seed)
+            with memory_told(training.batch_size):
+                pixels = Pixels(X, device)
+                validation_pixels = None if held_out is None else Pixels(held_out, device)
+                network = build(network_part, pixels.n_features, generator(seed, "init"), image_shape).to(device)
+            if former is not None:
+                self._say(f"goes on after epoch {len(former.history)}/{training.epochs}")
+            history = History()
+            rows = session(
+                network,
+                pixels,
+                validation_pixels,
+                objective,
+                training,
+                kept,
+                former,
+                history,
+                corruption=corruption,
+                precision=precision,
+                seed=seed,
+                image_shape=known_shape,
+                ids=ids,
+            )
+            with contextlib.closing(rows):
+                for row in rows:
+                    heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
+                    self._say(f"epoch {row.epoch}/{training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
+                    yield row
+            self._fitted(network.eval(), history, image_shape, seed, precision)
+            self._describe(whole)
+            if kept is not checkpoint:
+                kept.remove()
+
+    def _facts(
+        self,
+        X: Any,
+        validation: Any,
+        image_shape: tuple[int, int, int] | None,
+        seed: int,
+        device: torch.device,
+        precision: str,
+    ) -> dict[str, Any]:
+        """What must be the same for a training to go on from a checkpoint and end with the same bits."""
+        network_part, _, _, training = self._parts()
+        multiplications = network_part.multiplications(self.n_features_in_, image_shape)
+        return {
+            **{role: part.table() if (part := self._part(role)) is not None else None for role in ROLES},
+            **{f.name: getattr(training, f.name) for f in dataclasses.fields(training)},
+            "random_state": None if self.random_state is None else seed,
+            "samples": array_fingerprint(pixels_of(X)),
+            "validation samples": None if validation is None else array_fingerprint(pixels_of(validation)),
+            "image_shape": image_shape,
+            "device": device.type,
+            "precision": precision,
+            "threads": step_threads(multiplications, training.batch_size, torch.get_num_threads(), device),
+            "isthmus' own code": code_fingerprint(),
+            "torch": torch.__version__,
+        }
+
+    def _say(self, line: str) -> None:
+        if self.verbose:
+            print(line)
+
+    def _describe(self, X: Any) -> None:
+        """Note what a reader of the saved model may want to know of the samples and of their codes."""
+        some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
+        self.input_ = {"image_shape": self.image_shape_, **samples_described(X)}
+        self.code_ = code_described(self._apply(some, lambda network, x: network.encode(x)))
 
     def _fitted(
         self,
@@ -234,6 +303,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit."""
+        from isthmus.persistence import save
+
+        check_is_fitted(self)
+        save(self, folder)
 
     # --- using ---
 
@@ -303,12 +379,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if isinstance(X, Images):
             shape, n_features = X.shape, X.n_features
         elif getattr(X, "ndim", 2) == 4:
-            X = check_array(X, dtype=_FLOATS, allow_nd=True, ensure_min_samples=least, estimator=self)
+            with checked(X):
+                X = check_array(X, dtype=_FLOATS, allow_nd=True, ensure_min_samples=least, estimator=self)
             shape = X.shape[1:]
             X = X.reshape(len(X), -1)
             n_features = X.shape[1]
         else:
-            return validate_data(self, X, reset=reset, dtype=_FLOATS, ensure_min_samples=least), None
+            with checked(X):
+                return validate_data(self, X, reset=reset, dtype=_FLOATS, ensure_min_samples=least), None
         if reset:
             require(len(X) >= least, "the number of images to fit", "at least 2", len(X))
             self.n_features_in_ = n_features
@@ -330,26 +408,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-    """(training samples, validation samples): a random share, by the stream `split`."""
-    n_held = max(1, round(len(X) * fraction))
-    require(
-        n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction
-    )
-    order = numpy_generator(seed, "split").permutation(len(X))
-    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
-    return (X.take(kept), X.take(held)) if isinstance(X, Images) else (X[kept], X[held])
-
-
-def _check_range(samples: Any, network: Any) -> None:
-    """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction."""
-    if network.output != "sigmoid" or not isinstance(samples, np.ndarray):
-        return
-    low, high = samples.min(), samples.max()
-    if low < 0 or high > 1:
-        extreme = f"a maximum of {high:g}" if high > 1 else f"a minimum of {low:g}"
-        raise RequestError(
-            f'pixels must lie in [0, 1] for a sigmoid output, got {extreme}; divide by 255 or use output="linear"'
-        )

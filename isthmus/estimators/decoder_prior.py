@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,10 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> DecoderPrior:
-        """Fit a clone of the autoencoder to X; a frozen one is kept. y is ignored."""
+        """Fit a clone of the autoencoder to X; a frozen one is kept. y is ignored.
+
+        fit_params: the keywords of `Autoencoder.fit`, `validation` and `checkpoint`.
+        """
         self._check()
         given = clone(Autoencoder() if self.autoencoder is None else self.autoencoder)
         if isinstance(given, FrozenEstimator):
@@ -143,6 +147,13 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "autoencoder_")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit."""
+        from isthmus.persistence import save
+
+        check_is_fitted(self)
+        save(self, folder)
 
     # --- using ---
 

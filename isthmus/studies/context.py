@@ -18,6 +18,7 @@ import torch
 from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.errors import DataError
+from isthmus.fingerprints import code_fingerprint
 from isthmus.parts import Dense, DictionaryLearning
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.study import Model, Study
@@ -97,6 +98,10 @@ class Context:
         """Where a fitted model lies."""
         return self.folder / "models" / self.label(model.name, seed)
 
+    def checkpoint_folder(self, model: Model, seed: int) -> Path:
+        """Where a model's training is kept until it is finished."""
+        return self.folder / "checkpoints" / self.label(model.name, seed)
+
     def threads(self, model: Model) -> int:
         """The threads that a model is trained with: a function of the study and of --threads alone."""
         training = model.training
@@ -147,13 +152,43 @@ class Context:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def finished(self, model: Model, seed: int) -> dict[str, Any] | None:
-        """What was noted when this very model was finished ("timing"), or None if it has to be trained."""
+    def noted(self, model: Model, seed: int) -> dict[str, Any]:
+        """What a model's folder is to remember of it: what must be the same for it to be used again."""
+        return {"key": self.key(model, seed), "code": code_fingerprint()}
+
+    def finished(self, model: Model, seed: int) -> bool:
+        """Whether this very model was finished before."""
+        noted = self._noted_before(model, seed)
+        return self.noted(model, seed).items() <= noted.items()
+
+    def outdated(self, model: Model, seed: int) -> bool:
+        """Whether this model was finished before, by code that has changed since."""
+        return self._noted_before(model, seed).get("key") == self.key(model, seed) and not self.finished(model, seed)
+
+    def _noted_before(self, model: Model, seed: int) -> dict[str, Any]:
         with contextlib.suppress(DataError):
-            noted = persistence.read_config(self.model_folder(model, seed))["extra"]
-            if isinstance(noted, dict) and noted.get("key") == self.key(model, seed):
-                return noted
-        return None
+            noted = persistence.read_config(self.model_folder(model, seed)).get("extra")
+            return noted if isinstance(noted, dict) else {}
+        return {}
+
+    def room(self) -> int:
+        """Bytes that the weights of all models to be trained may take, and the largest one's checkpoints."""
+        sizes = [4 * self._n_weights(model) for model in self.models]
+        trained = [size for size, model in zip(sizes, self.models, strict=True) if model.training]
+        checkpoints = 12 * max(trained, default=0)  # weights, moments and best weights; two of them and a third
+        return len(self.seeds) * sum(sizes) + checkpoints
+
+    def _n_weights(self, model: Model) -> int:
+        n, shape = inputs(self.study, model, self.shape)
+        match model.estimator:
+            case "pca" | "dictionary-learning":
+                return (code_width(self.study, model, self.shape) + 1) * n
+            case "identity":
+                return 0
+            case "decoder-prior":
+                return self._n_weights(self.study.model(str(model.of)))
+            case _:
+                return network_of(model).n_weights(n, shape)
 
 
 def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Images]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import persistence
-from isthmus.errors import DataError, DoubtWarning
+from isthmus.errors import DataError, DoubtWarning, RunError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, encode
 from isthmus.estimators.decoder_prior import DecoderPrior
@@ -22,6 +25,7 @@ from isthmus.studies.context import Context
 from isthmus.studies.listener import Listener
 from isthmus.studies.measure import corrupted
 from isthmus.studies.study import Model
+from isthmus.training.checkpoint import Checkpoints
 
 
 def estimator(context: Context, model: Model, seed: int) -> Any:
@@ -69,10 +73,7 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         if model.of:
             given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
         x, held_out = given
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DoubtWarning)  # the report says it, and the console did
-            for row in unfitted.fit_epochs(x, validation=held_out):
-                listener.epoch(label, row, training.epochs)
+        train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
         seconds = unfitted.history_.seconds
     elif isinstance(unfitted, DecoderPrior):
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
@@ -103,19 +104,51 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
     }
 
 
+def train_with_checkpoints(
+    unfitted: Autoencoder, x: Any, held_out: Any, folder: Path, label: str, listener: Listener
+) -> None:
+    """Train an autoencoder, from where an earlier run was stopped if it was; `folder` is the caller's to remove."""
+
+    def say(sentence: str) -> None:
+        listener.note(f"{label}: {sentence}")
+
+    checkpoints = Checkpoints(folder, say=say)  # which the run removes when the model is written
+    rows = unfitted.fit_epochs(x, validation=held_out, checkpoint=checkpoints)
+    first = True
+    try:
+        with warnings.catch_warnings(), contextlib.closing(rows):
+            warnings.simplefilter("ignore", DoubtWarning)  # the report says it, and the console did
+            for row in rows:
+                if first and row.epoch > 1:
+                    say(f"goes on after epoch {row.epoch - 1}, where it was stopped")
+                first = False
+                listener.epoch(label, row, unfitted.epochs)
+    except RunError as error:
+        raise RunError(f"{label}: {error}") from error
+
+
 def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
-    """Leave a PCA of all components those first ones that draw validation images best, under the model's corruption.
+    """Leave a PCA of all components those that draw validation images best, under the model's corruption."""
+    images = context.splits["validation"]
+    part = model.arguments.get("corruption")
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number, which in enumerate(chunks(len(images))):
+            x = images.floats(which)
+            yield x, x if part is None else corrupted(images, part, number, which)
+
+    keep_best_components(pca, pairs())
+
+
+def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Leave a PCA of all components those first ones that draw images best, given (clean, corrupted) chunks of them.
 
     With coordinates a of a clean image and b of its corrupted version, k components leave an error of
     Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.
     """
-    images = context.splits["validation"]
-    part = model.arguments.get("corruption")
     errors = np.zeros(pca.n_components_ + 1)
-    for number, which in enumerate(chunks(len(images))):
-        x = images.floats(which)
-        a = pca.transform(x)
-        b = a if part is None else pca.transform(corrupted(images, part, number, which))
+    for x, x_noisy in pairs:
+        a, b = pca.transform(x), pca.transform(x_noisy)
         kept, dropped = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
         errors[1:] += kept.sum(axis=0)
         errors[:-1] += dropped.sum(axis=0)

@@ -12,7 +12,7 @@ import threadpoolctl
 from isthmus import persistence
 from isthmus.data.sources import load as load_dataset
 from isthmus.errors import DataError, RequestError
-from isthmus.files import lock, prepare_folder, sweep
+from isthmus.files import lock, prepare_folder, remove, sweep
 from isthmus.parts import doubt
 from isthmus.studies.checks import check_sizes, other_images
 from isthmus.studies.context import Context, Request, code_width, network_of, split_for
@@ -24,7 +24,7 @@ from isthmus.studies.rows import compare, judge, measure_model
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_device, using_threads
 
-# Results, pictures and the report; a model's weights come on top: what must be free before anything is trained.
+# Results, pictures and the report; models' weights come on top: what must be free before anything is trained.
 _ROOM = 64 << 20
 
 
@@ -46,7 +46,7 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
     others = other_images(study, request.data_dir, untold.append)
     check_sizes(study, splits, others, models)
     context = Context(study, request, dataset, splits, device, others)
-    prepare_folder(context.folder, _ROOM)
+    prepare_folder(context.folder, _ROOM + context.room())
     with lock(context.folder), _threads(request.threads):
         sweep(context.folder)
         results = _results_so_far(context, listener)
@@ -57,6 +57,7 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
             if not request.fresh and context.finished(model, seed)
         }
         listener.planned(results, finished)
+        _forget(context, listener)
         doubts = [f"{facts['name']}: {facts['doubt']}" for facts in results.models if facts["doubt"]]
         for note in (*dataset.notes, *untold, *doubts):
             listener.note(note)
@@ -134,6 +135,18 @@ def _results_so_far(context: Context, listener: Listener) -> Results:
     return results
 
 
+def _forget(context: Context, listener: Listener) -> None:
+    """Say which finished models are trained again for isthmus itself has changed, and with --fresh drop checkpoints."""
+    every = [(model, seed) for seed in context.seeds for model in context.models]
+    if context.request.fresh:
+        for model, seed in every:
+            remove(context.checkpoint_folder(model, seed))
+    elif old := [context.label(model.name, seed) for model, seed in every if context.outdated(model, seed)]:
+        listener.note(
+            f"isthmus' own code has changed since these were trained, so they are trained again: {', '.join(old)}"
+        )
+
+
 def _facts(context: Context, model: Model) -> dict[str, Any]:
     """What the report says of a model, whether it is trained or not. collapsed: known when it was measured."""
     corruption = model.arguments.get("corruption")
@@ -169,8 +182,11 @@ def _fit_and_measure(
     how = "finished before"
     if own is None:
         own, timing = fit(context, model, seed, listener)
-        persistence.save(own, folder, extra={"key": context.key(model, seed), "timing": timing})
+        persistence.save(own, folder, extra={**context.noted(model, seed), "timing": timing})
         how = f"fitted in {timing['seconds']:.1f} s"
+    remove(context.checkpoint_folder(model, seed))  # the model is safe
+    with contextlib.suppress(OSError):
+        (context.folder / "checkpoints").rmdir()  # unless others are in it
     keep(context, model, seed, own)
     results.rows = [row for row in results.rows if (row.model, row.seed) != (model.name, seed)]
     results.timings = [t for t in results.timings if (t["model"], t["seed"]) != (model.name, seed)]

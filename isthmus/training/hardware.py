@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, RunError
 
 
 def resolve_device(name: str) -> torch.device:
@@ -108,6 +108,19 @@ def using_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def memory_told(batch_size: int) -> Iterator[None]:
+    """Where memory runs out inside, raise a RunError that says what to make smaller."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's allocator on a CPU has no exception of its own
+        said = str(error).lower()
+        if not (isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said):
+            raise
+        smaller = f"a smaller batch_size than {batch_size}, such as {max(1, batch_size // 4)}"
+        raise RunError(f"out of memory; use {smaller}, or a smaller network") from None
 
 
 class FairShare:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels, batches, epoch_order
-from isthmus.errors import RunError
+from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.objective import Objective
 from isthmus.parts import Part, Training
 from isthmus.rng import generator
-from isthmus.training.hardware import FairShare, denormals_flushed, step_threads, using_threads
+from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, step_threads, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.weights import FlatWeights
@@ -46,6 +48,18 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
+@dataclass
+class Position:
+    """Where a training stands between two epochs: with the weights, all that it needs to go on.
+
+    epoch: how many are done; the schedule follows from it. optimizer: its tensors, by name. After each epoch they are
+    the optimizer's own: copy what is to last.
+    """
+
+    epoch: int = 0
+    optimizer: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
 def train(
     network: Network,
     pixels: Pixels,
@@ -56,27 +70,36 @@ def train(
     precision: str,
     seed: int,
     image_shape: tuple[int, int, int] | None = None,
-) -> Iterator[Epoch]:
+    position: Position | None = None,
+    ids: np.ndarray | None = None,
+) -> Generator[Epoch, None, None]:
     """Train `network` in place on `pixels`, which live on its device, and yield a row after each epoch.
 
     image_shape: (channels, height, width) of samples that are images, for the corruption. Order and noise are functions
-    of (seed, purpose, epoch). Raises RunError after an epoch whose loss is not finite, with the first such step.
+    of (seed, purpose, epoch). position: where to go on from, if not from the start; kept up to date after each epoch.
+    ids: (n,), what to call the samples in messages, if not by their position. Raises DivergedError after an epoch whose
+    loss is not finite, with the first such step; RunError if memory runs out.
     """
-
-    weights = FlatWeights(network)
+    position = Position() if position is None else position
     device = pixels.values.device
     threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
     share = FairShare(threads if device.type == "cpu" else 1)
     total = n_steps(len(pixels), training)
-    step = _Step(network, weights, objective, training, corruption, image_shape, precision, total)
+    with memory_told(training.batch_size):
+        weights = FlatWeights(network)
     try:
-        for epoch in range(1, training.epochs + 1):
-            with using_threads(threads), denormals_flushed():
-                row = _epoch(step, pixels, training, epoch, seed, share)
+        with memory_told(training.batch_size):
+            step = _Step(network, weights, objective, training, corruption, image_shape, precision, total)
+        step.go_on_from(position, training)
+        for epoch in range(position.epoch + 1, training.epochs + 1):
+            with memory_told(training.batch_size), using_threads(threads), denormals_flushed():
+                row = _epoch(step, pixels, training, epoch, seed, share, ids)
+            position.epoch, position.optimizer = epoch, step.optimizer.state
             yield row
     finally:
         share.end()
-        del step  # and with it the optimizer's memory, before the weights are copied
+        position.optimizer = {}
+        step = None  # type: ignore[assignment]  # the optimizer's memory is free before the weights are copied
         weights.release()
 
 
@@ -107,6 +130,12 @@ class _Step:
         self.warmup = warmup * total / training.epochs  # in steps
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
+    def go_on_from(self, position: Position, training: Training) -> None:
+        """Take up a former training's optimizer and its place in the schedule."""
+        self.done = position.epoch * self.total // training.epochs
+        for name, tensor in position.optimizer.items():
+            self.optimizer.state[name].copy_(tensor)
+
     def weights_are_finite(self) -> bool:
         """Whether the last step, whose effect no loss has seen yet, left the weights finite."""
         return bool(self.weights.vector.isfinite().all())
@@ -133,7 +162,15 @@ class _Step:
 
 
 @torch.no_grad()
-def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: int, share: FairShare) -> Epoch:
+def _epoch(
+    step: _Step,
+    pixels: Pixels,
+    training: Training,
+    epoch: int,
+    seed: int,
+    share: FairShare,
+    ids: np.ndarray | None,
+) -> Epoch:
     device = pixels.values.device
     noise = generator(seed, "noise", epoch, device)
     first, n = step.done, len(pixels)
@@ -150,14 +187,41 @@ def _epoch(step: _Step, pixels: Pixels, training: Training, epoch: int, seed: in
     share.pause()  # what the caller does between epochs is not measured
     bad = torch.nonzero(~values.isfinite())
     if len(bad) or not step.weights_are_finite():
-        step.done = first + (int(bad[0]) if len(bad) else len(losses) - 1)
-        raise RunError(
-            f"diverged: the loss was {values[step.done - first].item()} at step {step.done + 1} (epoch {epoch}), "
-            f"learning rate {step.learning_rate:g}; lower the learning rate, or look for extreme values in the data"
-        )
+        number = int(bad[0]) if len(bad) else len(losses) - 1
+        step.done = first + number
+        place = slice(number * training.batch_size, (number + 1) * training.batch_size)
+        which = (torch.arange(n, device=device) if order is None else order)[place]
+        names = which.cpu().numpy() if ids is None else ids[which.cpu().numpy()]
+        raise _diverged(values[number].item(), epoch, step, pixels.batch(which), names)
     sizes = torch.full((len(losses),), training.batch_size, dtype=torch.float64)
     sizes[-1] = n - training.batch_size * (len(losses) - 1)
     return Epoch(epoch, float(values @ sizes / n), seconds, tuple(values.tolist()))
+
+
+_NAMED = 32  # samples of a batch that a message names; the exception has them all
+
+
+def _diverged(loss: float, epoch: int, step: _Step, x: torch.Tensor, names: np.ndarray) -> DivergedError:
+    """The error for a step after which nothing is finite any more. x: its batch; names: what its samples are called."""
+    where = f"step {step.done + 1} (epoch {epoch}), learning rate {step.learning_rate:g}"
+    finite = x.isfinite().all(dim=1).cpu().numpy()
+    if not finite.all():
+        spoilt = names[~finite]
+        way_out = f"sample {spoilt[0]} itself holds NaN or infinity; remove or repair it"
+    else:
+        size = x.abs().amax(dim=1)
+        most = f"{size.max().item():g} in sample {names[int(size.argmax())]}"
+        named = ", ".join(map(str, names[:_NAMED])) + (
+            f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        )
+        way_out = (
+            f"lower the learning rate, or look for extreme values in the data: the batch held the samples {named}, "
+            f"and of their numbers the largest is {most}"
+        )
+    samples = tuple(names.tolist())
+    return DivergedError(
+        f"diverged: the loss was {loss} at {where}; {way_out}", step.done + 1, epoch, step.learning_rate, samples
+    )
 
 
 @torch.no_grad()

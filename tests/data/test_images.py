@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,20 @@ def test_more_than_there_is_is_refused(wanted, fault):
 def test_the_dataset_fingerprint_covers_both_parts():
     assert dataset().fingerprint == dataset().fingerprint
     assert len({dataset().fingerprint, dataset(n_test=5).fingerprint, dataset(n_train=19).fingerprint}) == 3
+
+
+def test_names_stay_with_their_images():
+    named = replace(images(6), names=tuple("abcdef"), notes=("read",))
+    assert named.take(np.array([4, 1])).names == ("e", "b")
+    assert named.take(slice(1, 3)).names == ("b", "c")
+    assert named.take(np.arange(6) > 3).names == ("e", "f")
+    assert named.only((1,)).names == ("b", "e")
+    assert named.only((1,)).notes == ("read",)
+    both = named.followed_by(replace(images(2), names=("x", "y"), notes=("read", "turned")))
+    assert both.names == tuple("abcdefxy")
+    assert both.notes == ("read", "turned")
+    assert named.followed_by(images(2)).names == ()
+    assert images().take(slice(0, 2)).names == ()
+    assert named.fingerprint == images(6).fingerprint
+    with pytest.raises(DataError, match="6 images and 5 names"):
+        replace(named, names=tuple("abcde"))

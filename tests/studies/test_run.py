@@ -70,6 +70,63 @@ def test_fresh_trains_everything_again_to_the_same_weights(run, folder, tools):
     assert untimed(second) == untimed(first)
 
 
+def test_what_other_code_trained_is_trained_again_and_said_once(run, folder, tools, capsys, monkeypatch):
+    run(seeds=2)
+    before = tools.written(folder)
+    config = folder / "models" / "pca-4" / "config.json"
+    noted = json.loads(config.read_text())
+    del noted["extra"]["code"]  # as an older isthmus wrote it
+    config.write_text(json.dumps(noted))
+    capsys.readouterr()
+    run(seeds=2)
+    after = tools.written(folder)
+    assert {name for name in after if after[name] != before[name]} == {"pca-4"}
+    said = [line for line in capsys.readouterr().err.splitlines() if "own code has changed" in line]
+    assert said == ["isthmus' own code has changed since these were trained, so they are trained again: pca-4"]
+
+    monkeypatch.setattr("isthmus.studies.context.code_fingerprint", lambda: "other")
+    run()
+    again = tools.written(folder)
+    assert {name for name in again if again[name] != after[name]} == {"nothing", "pca-4", "dense-4", "pca-of"}
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "own code has changed" in line]
+    assert said.endswith(": nothing, pca-4, dense-4, pca-of")
+    run()
+    assert tools.written(folder) == again
+    assert "own code" not in capsys.readouterr().err
+
+
+def test_a_stopped_model_goes_on_and_fresh_begins_anew(run, folder, tools, capsys, monkeypatch):
+    from isthmus.console import Lines
+
+    def stopped(self, name, row, epochs):
+        if row.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("isthmus.training.checkpoint.EVERY", 0.0)
+    text = tools.HEAD + tools.DENSE.replace("epochs = 2", "epochs = 5")
+    whole = run(text)
+    sums = tools.weights(folder)
+    for fresh in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(Lines, "epoch", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                run(text, fresh=True)
+        (checkpoint,) = (folder / "checkpoints").iterdir()
+        assert checkpoint.name == "dense-4"
+        shutil.rmtree(folder / "models" / "dense-4")
+        capsys.readouterr()
+        results = run(text, fresh=fresh)
+        lines = capsys.readouterr().err.splitlines()
+        assert ("dense-4: goes on after epoch 2, where it was stopped" in lines) is not fresh
+        assert len([line for line in lines if "  epoch " in line]) == (5 if fresh else 3)
+        assert tools.weights(folder) == sums
+        assert untimed(results) == untimed(whole)
+        assert not (folder / "checkpoints").exists()
+        (fit,) = [t for t in results.timings if t["phase"] == "fit"]
+        history = (folder / "models" / "dense-4" / "history.jsonl").read_text().splitlines()
+        assert fit["seconds"] == sum(json.loads(line)["seconds"] for line in history)
+
+
 def test_damaged_weights_are_trained_again(run, folder, tools, capsys):
     run()
     sums = tools.weights(folder)

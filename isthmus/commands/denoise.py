@@ -1,0 +1,93 @@
+"""`isthmus denoise`: noisy pictures in, clean ones out, in one pass or by a search of the code."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Any
+
+from isthmus.commands.options import add_command, add_model_and_data, check_target
+from isthmus.commands.reconstruct import add_out
+from isthmus.commands.words import read_words
+from isthmus.errors import RequestError
+
+if TYPE_CHECKING:
+    from isthmus.commands.opened import Opened
+    from isthmus.parts import Part
+
+_TEXT = """
+    Writes what a denoiser (`isthmus fit ... --corruption ...`) makes of noisy images, in one pass. With --prior, the
+    code is searched whose decoded image is nearest to the noisy one instead: that needs a model with a code much
+    smaller than its images, which need not have been trained on noise, and takes longer.
+
+    An image keeps its name, format, size and bit depth. To try a denoiser out on clean images, let --corruption add the
+    noise first: then the errors before and after are printed.
+"""
+_EXAMPLES = """
+    isthmus denoise denoiser noisy-photographs/ -o clean/
+    isthmus denoise denoiser photographs/ -o tried-out/ --corruption gaussian:0.1
+    isthmus denoise my-model digits -o digits.npz --corruption gaussian:0.5 --prior
+"""
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus denoise`."""
+    summary = "take the noise out of images"
+    command = add_command(commands, "denoise", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
+    add_model_and_data(command)
+    add_out(command)
+    command.add_argument("--prior", action="store_true", help="search the code, with the decoder as a prior")
+    command.add_argument("--corruption", metavar="WORDS", help="add this to clean images first, like gaussian:0.1")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Denoise everything; with a corruption, say how much of it is left."""
+    part = read_words("corruption", options.corruption, "--corruption") if options.corruption else None
+    from isthmus.commands.results import check_free
+
+    check_target(options.out, options.data)
+    check_free(options.out, force=options.force)
+
+    from isthmus.commands.opened import open_model
+    from isthmus.commands.pictures import pictures_of
+    from isthmus.commands.restoring import restore
+
+    opened = open_model(options)
+    model = _searched(opened) if options.prior else opened.model
+    if not options.prior:
+        _say_what_it_was_trained_for(opened, part)
+    table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
+    if part is not None:
+        print(table)
+
+
+def _searched(opened: Opened) -> Any:
+    """The model's decoder as a prior."""
+    from sklearn.frozen import FrozenEstimator
+
+    from isthmus.estimators.decoder_prior import DecoderPrior
+
+    autoencoder = opened.autoencoder
+    if autoencoder is None:
+        raise RequestError(f"--prior searches an autoencoder's decoder, and {opened.folder} has none")
+    size = autoencoder.network_.code_size
+    n_features = autoencoder.n_features_in_
+    if 2 * size > n_features:
+        shape = "×".join(map(str, opened.shape or (n_features,)))
+        raise RequestError(
+            f"--prior needs a code much smaller than the images, or it draws the noise as well: {opened.folder} has "
+            f"{size:,} numbers for {shape}; fit one with --bottleneck {max(2, round(math.sqrt(n_features)))}"
+        )
+    return DecoderPrior(FrozenEstimator(autoencoder), clip=True).of(autoencoder)
+
+
+def _say_what_it_was_trained_for(opened: Opened, part: Part | None) -> None:
+    """A denoiser of another noise does what it can, and a model that never saw noise hardly anything."""
+    from isthmus import console
+
+    autoencoder = opened.autoencoder
+    own: Any = None if autoencoder is None else autoencoder.corruption
+    if autoencoder is not None and own is None:
+        console.say(f"{opened.folder} was not trained on noise; fit it with --corruption, or try --prior")
+    elif part is not None and own is not None and own.label != part.label:  # type: ignore[attr-defined]
+        console.say(f"{opened.folder} was trained on {own.label}")

@@ -1,0 +1,91 @@
+"""`isthmus encode`: the codes of images, with their names and labels, as npz or CSV."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
+from isthmus.errors import RequestError, require
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from isthmus.data.images import Images
+
+_TEXT = """
+    Writes the code of every image: what the encoder keeps of it. An .npz holds "code", (images, numbers), with "name",
+    "label" and "label_names" where they are known; a .csv has a line for each image: name, label, then the code.
+"""
+_EXAMPLES = """
+    isthmus encode my-model digits -o codes.csv
+    isthmus encode my-model photographs/ -o codes.npz
+"""
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus encode`."""
+    command = add_command(commands, "encode", run, "MODEL DATA -o FILE", "write the codes of images", _TEXT, _EXAMPLES)
+    add_model_and_data(command)
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="codes.npz or codes.csv")
+    command.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Encode everything, then write one file."""
+    kind = options.out.suffix.lower()
+    require(kind in (".npz", ".csv"), "-o", "a file that ends in .npz or .csv", str(options.out))
+    check_target(options.out, options.data)
+    if options.out.exists() and not options.force:
+        raise RequestError(f"{options.out} is there; choose another -o, or add --force to replace it")
+
+    from isthmus import console
+    from isthmus.commands.opened import images_for, open_model
+    from isthmus.estimators.common import encode, has_code
+    from isthmus.files import atomic_file
+
+    opened = open_model(options)
+    model = opened.model
+    require(has_code(model), "MODEL", "one that has an encoder", type(model).__name__)
+    images = images_for(opened, options)
+    code = encode(model, images)
+    with atomic_file(options.out) as file:
+        file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))
+    print(options.out)
+    console.say(f"{len(code):,} codes of {code.shape[1]:,} numbers")
+
+
+def _npz(code: np.ndarray, images: Images) -> bytes:
+    import numpy as np
+
+    arrays: dict[str, Any] = {"code": code}
+    if images.names:
+        arrays["name"] = np.array([printable(name) for name in images.names])
+    if images.labels is not None:
+        arrays["label"] = images.labels
+    if images.label_names:
+        arrays["label_names"] = np.array(images.label_names)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _csv(code: np.ndarray, images: Images) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "label", *(f"code_{i}" for i in range(code.shape[1]))])
+    for i, row in enumerate(code.tolist()):
+        name = printable(images.names[i]) if images.names else str(i)
+        writer.writerow([name, label_word(images, i), *(f"{value:.9g}" for value in row)])
+    return text.getvalue().encode()
+
+
+def label_word(images: Images, i: int) -> str:
+    """The label of an image as a person says it; "" where there is none."""
+    if images.labels is None:
+        return ""
+    label = int(images.labels[i])
+    return images.label_names[label] if images.label_names else str(label)

@@ -1,0 +1,153 @@
+"""`isthmus fit`: one model, from images to a folder, and whether it has learned more than costs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, threads_of
+from isthmus.commands.words import add_network_options, network_words, read_words
+from isthmus.errors import RequestError, require
+from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+
+if TYPE_CHECKING:
+    from isthmus.commands.trained import Fitted
+    from isthmus.data.images import Images
+
+_TEXT = """
+    Learns a code for your images and a way back, holds some of them out to see when to stop, and says at the end how
+    much better the model is than a mean image and a PCA. What you do not say is chosen by the number and the size of
+    the images, and printed. A --corruption makes a denoiser: it is shown noisy images and learns the clean ones.
+
+    MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. A fit that is
+    stopped goes on from where it was when the same command is given again.
+"""
+_EXAMPLES = """
+    isthmus fit digits -o my-model
+    isthmus fit photographs/ -o denoiser --patches 16x16 --corruption gaussian:0.1
+    isthmus fit scans/ -o small --resize 64x64 --network conv --channels 16,32 --epochs 50
+    isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
+"""
+# Options of the training: the field of `Training`, its type, what --help says.
+_TRAINING = (
+    ("epochs", int, "N", "passes over the images, at most"),
+    ("batch_size", int, "N", "images in a step"),
+    (
+        "learning_rate",
+        float,
+        "RATE",
+        "of the optimizer (0.001; 0.003 for fewer than 2,000 images)",
+    ),
+    ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
+    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)} ({Training().schedule})"),
+    ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
+    ("precision", str, "WORD", f"{', '.join(PRECISIONS)} ({Training().precision})"),
+    ("device", str, "WORD", f"{', '.join(DEVICES)} ({Training().device})"),
+)
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus fit`."""
+    command = add_command(commands, "fit", run, "DATA -o MODEL", "train a model on your images", _TEXT, _EXAMPLES)
+    command.set_defaults(
+        interrupted="a checkpoint is kept every ten seconds or so, and the same command goes on from there"
+    )
+    command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
+    command.add_argument("--force", action="store_true", help="replace a model that is there")
+    group = command.add_argument_group("images")
+    add_sizes(group)
+    group.add_argument("--patches-per-image", type=int, metavar="N", help="take N patches of each image at random")
+    group.add_argument("--classes", metavar="A,B", help="only images with these labels")
+    group.add_argument(
+        "--validation", type=float, default=0.1, metavar="SHARE", help="held out to see when to stop (0.1)"
+    )
+    add_network_options(command)
+    group = command.add_argument_group("what is learned")
+    group.add_argument(
+        "--corruption",
+        metavar="WORDS",
+        help="makes a denoiser: gaussian:0.3, salt-and-pepper:0.1, masking:0.3, occlusion:6, poisson:30; a + composes",
+    )
+    group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
+    group.add_argument("--loss", default="mse", metavar="WORD", help="mse or bce (mse)")
+    group = command.add_argument_group("training")
+    for name, kind, metavar, said in _TRAINING:
+        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of start, order, noise and what is held out (0)"
+    )
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Check everything that can be checked without the images, then read them, train, measure, save and print."""
+    kind, fields = network_words(options)
+    parts = {
+        "corruption": read_words("corruption", options.corruption, "--corruption") if options.corruption else None,
+        "penalty": read_words("penalty", options.penalty, "--penalty") if options.penalty else None,
+        "loss": read_words("loss", options.loss, "--loss"),
+    }
+    training = {name: getattr(options, name) for name, *_ in _TRAINING}
+    training = {name: value for name, value in training.items() if value is not None}
+    Training(**training)
+    require(0 < options.validation < 1, "--validation", "a share above 0 and below 1", options.validation)
+    require(options.seed >= 0, "--seed", "at least 0", options.seed)
+    threads = threads_of(options)
+    check_target(options.out, options.data, needed=64 << 20)
+    _refuse_what_is_there(options.out, force=options.force)
+
+    from isthmus import console, persistence
+    from isthmus.commands import trained
+    from isthmus.commands.defaults import choose
+    from isthmus.commands.inputs import framing_of, load_images, table_of
+
+    persistence.check_place(options.out)
+    framing = framing_of(options)
+    images = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
+    images = _only(images, options.classes)
+    kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
+    console.say(how)
+    choice = choose(images.shape, len(kept), kind=kind, fields=fields, training=training, **parts)
+    if choice.why:
+        console.say(choice.why)
+    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": table_of(framing)})
+    print(fitted.table())
+    _say_what_next(fitted, options)
+
+
+def _refuse_what_is_there(folder: Path, *, force: bool) -> None:
+    """A finished model is replaced only if that was asked for, and anything else never."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not (folder / "config.json").is_file():
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        raise RequestError(f"{folder} is there and is no model; choose another -o")
+    if not force:
+        raise RequestError(f"{folder} holds a model; choose another -o, or add --force to replace it")
+
+
+def _only(images: Images, classes: str | None) -> Images:
+    if classes is None:
+        return images
+    from isthmus.commands.inputs import label_of
+
+    return images.only(tuple(label_of(images, word) for word in classes.split(",")))
+
+
+def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
+    from isthmus import console
+
+    for line in fitted.warnings:
+        console.say(line)
+    console.say(f"model: {options.out.resolve()}  (look at {options.out / 'preview.png'})")
+    model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
+    if options.corruption:
+        command = f"isthmus denoise {model} {data} -o denoised --corruption {options.corruption}"
+    else:
+        command = f"isthmus evaluate {model} {data}"
+    console.say(f"next: {command}")

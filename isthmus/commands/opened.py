@@ -1,0 +1,109 @@
+"""A model's folder opened, with how its images were prepared, and the check that other images fit it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus import console, persistence
+from isthmus.commands.inputs import framing_from, framing_of, load_images, table_of, words_of
+from isthmus.data.framing import Framing
+from isthmus.data.images import Images
+from isthmus.errors import RequestError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.decoder_prior import DecoderPrior
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A fitted model and what its folder knows.
+
+    shape: of its images; None where it was fitted on rows of n_features numbers, which is None where any will do.
+    framing: what was done to the images that it was fitted on.
+    """
+
+    model: Any
+    folder: Path
+    shape: Shape | None
+    n_features: int | None
+    framing: Framing
+    weights_sha256: str
+
+    @property
+    def autoencoder(self) -> Autoencoder | None:
+        """The autoencoder that it is, or whose decoder is searched; None for a PCA and its like."""
+        return _autoencoder(self.model)
+
+    def facts(self) -> dict[str, str]:
+        """What results say of the model that made them."""
+        return {"folder": str(self.folder), "weights_sha256": self.weights_sha256}
+
+    def takes(self, shape: Shape) -> bool:
+        """Whether images of this shape can be given to the model as they are."""
+        return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
+
+    def check(self, shape: Shape, what: str, *, patches: bool = False) -> None:
+        """Raise RequestError unless images of this shape can be given to the model: both shapes, and the way out.
+
+        patches: larger ones will be cut, if the model is one of patches.
+        """
+        if self.takes(shape):
+            return
+        if self.shape is None:
+            raise RequestError(
+                f"{what}: {_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
+            )
+        h, w = self.shape[1:]
+        said = f"{what}: {_words(shape)}; {self.folder} takes {_words(self.shape)}"
+        if shape[0] != self.shape[0]:
+            raise RequestError(f"{said}; fit a model on images of {shape[0]} channel{'s' * (shape[0] > 1)}")
+        larger = shape[1] >= h and shape[2] >= w
+        if patches and larger and self.framing.patches == (h, w):
+            return
+        ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
+        raise RequestError(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
+
+
+def _words(shape: Shape) -> str:
+    """A shape as people say it: 28×28 grey, 64×64 RGB."""
+    c, h, w = shape
+    return f"{h}×{w} " + {1: "grey", 3: "RGB"}.get(c, f"of {c} channels")
+
+
+def open_model(options: argparse.Namespace) -> Opened:
+    """The model of a command, prepared for as it was trained unless the command says otherwise.
+
+    Raises RequestError for a folder that is no model, DataError for a damaged one.
+    """
+    folder: Path = options.model
+    if not (folder / persistence.CONFIG).is_file():
+        missing = "does not exist" if not folder.exists() else f"holds no {persistence.CONFIG}, so it is no model"
+        raise RequestError(f"{folder} {missing}; `isthmus fit DATA -o MODEL` makes one")
+    model = persistence.load(folder)
+    config = persistence.read_config(folder)
+    said = framing_of(options)
+    known = framing_from(config.get("extra", {}).get("preparation", {}), str(folder / persistence.CONFIG))
+    if not table_of(said) and table_of(known):
+        console.say(f"images are prepared as for the training: {words_of(known)}")
+        said = known
+    shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
+    return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"])
+
+
+def _autoencoder(model: Any) -> Autoencoder | None:
+    model = model.autoencoder_ if isinstance(model, DecoderPrior) else model
+    return model if isinstance(model, Autoencoder) else None
+
+
+def images_for(opened: Opened, options: argparse.Namespace) -> Images:
+    """The images of a command in memory, ready for its model. Raises RequestError if they do not fit it."""
+    images = load_images(
+        options.data, opened.framing, split=options.split, data_dir=options.data_dir, skip_bad=options.skip_bad
+    )
+    opened.check(images.shape, images.source)
+    return images

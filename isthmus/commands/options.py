@@ -1,0 +1,111 @@
+"""What the commands share: sizes, the options that say which images, where results may go."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import RequestError, require
+from isthmus.files import prepare_folder
+
+Call = Callable[[argparse.Namespace], None]
+_NOTHING_WRITTEN = "nothing was written; give the same command again"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:
+    """A sub-command whose --help is a page: what it does, its options, examples.
+
+    An `interrupted` default says what a run that was stopped half-way has left.
+    """
+    command = commands.add_parser(
+        name,
+        usage=f"%(prog)s {usage} [options]",
+        help=summary,
+        description=_filled(summary[0].upper() + summary[1:] + ".\n\n" + text),
+        epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
+        formatter_class=_Page,
+    )
+    command.set_defaults(call=call, interrupted=_NOTHING_WRITTEN)
+    return command
+
+
+class _Page(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+
+def _filled(text: str) -> str:
+    paragraphs = textwrap.dedent(text).strip().split("\n\n")
+    return "\n\n".join(textwrap.fill(" ".join(one.split()), 98) for one in paragraphs)
+
+
+DATA_HELP = "a folder of images, one image, an .npy, .npz or IDX file, or the name of a data set, like digits"
+
+
+def add_model_and_data(command: argparse.ArgumentParser) -> None:
+    """MODEL, DATA, and how DATA is read."""
+    command.add_argument("model", type=Path, metavar="MODEL", help="a model's folder, as `isthmus fit` writes it")
+    command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    group = command.add_argument_group("images (prepared as they were for the training, unless you say otherwise)")
+    group.add_argument("--split", choices=("train", "test"), default="test", help="of a named data set (test)")
+    add_sizes(group)
+
+
+def add_sizes(group: Any) -> None:
+    """--resize, --crop, --patches, --skip-bad, --data-dir."""
+    group.add_argument("--resize", type=size, metavar="HxW", help="bring every image to this height and width")
+    group.add_argument("--crop", type=size, metavar="HxW", help="keep the middle of every image")
+    group.add_argument(
+        "--patches", type=size, metavar="HxW", help="cut images of any size into overlapping patches of this size"
+    )
+    group.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read, and say which")
+    group.add_argument("--data-dir", type=Path, metavar="DIR", help="look for named data sets here first")
+
+
+def size(text: str) -> tuple[int, int]:
+    """(height, width) from "64x48", or "64" for a square.
+
+    >>> size("64x48"), size("32")
+    ((64, 48), (32, 32))
+    """
+    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)
+    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if min(sides) < 1:
+        raise argparse.ArgumentTypeError(f"must be a height and a width like 64x48, got {text!r}")
+    return sides
+
+
+def threads_of(options: argparse.Namespace) -> int:
+    """--threads, held against the cores of this machine."""
+    threads: int = cores() if options.threads is None else options.threads
+    require(1 <= threads <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", threads)
+    return threads
+
+
+def check_target(target: Path, data: str, needed: int = 0) -> None:
+    """Refuse a place for results before any work: inside the images it would be read as one of them the next time.
+
+    Raises RequestError with the way out. The folder that will hold `target` is made.
+    """
+    source = Path(data)
+    place = target.resolve()
+    if source.is_dir() and (place == source.resolve() or source.resolve() in place.parents):
+        raise RequestError(f"{target} lies inside {source}, whose images would then include it; choose another -o")
+    if place in source.resolve().parents or place == source.resolve():
+        raise RequestError(f"{target} holds the images themselves; choose another -o")
+    prepare_folder(place.parent, needed, option="-o")
+
+
+def printable(name: str) -> str:
+    """A file's name that any output takes: bytes that are no UTF-8 as \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

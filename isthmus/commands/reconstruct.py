@@ -1,0 +1,51 @@
+"""`isthmus reconstruct`: pictures through a model's code and back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from isthmus.commands.options import add_command, add_model_and_data, check_target
+
+_TEXT = """
+    Writes what a model makes of each image: through its code and back. An image keeps its name, format, size and bit
+    depth. Where -o is a folder, it appears whole when all is done, with isthmus.json (what made it) and preview.png.
+    Photographs are cut into patches and put together again for a model of patches. Arrays come back as an .npy or .npz.
+"""
+_EXAMPLES = """
+    isthmus reconstruct my-model photographs/ -o reconstructed/
+    isthmus reconstruct my-model one.png -o one-again.png
+    isthmus reconstruct my-model digits -o digits.npz
+"""
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus reconstruct`."""
+    summary = "write what a model makes of images"
+    command = add_command(commands, "reconstruct", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
+    add_model_and_data(command)
+    add_out(command)
+
+
+def add_out(command: argparse.ArgumentParser) -> None:
+    """-o and --force."""
+    command.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="a folder, an .npy or .npz, or one image for one"
+    )
+    command.add_argument("--force", action="store_true", help="replace results that are there")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reconstruct everything, and say how near it comes."""
+    from isthmus.commands.results import check_free
+
+    check_target(options.out, options.data)
+    check_free(options.out, force=options.force)
+
+    from isthmus.commands.opened import open_model
+    from isthmus.commands.pictures import pictures_of
+    from isthmus.commands.restoring import restore
+
+    opened = open_model(options)
+    print(restore(options, opened, pictures_of(options, opened)))

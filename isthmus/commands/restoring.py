@@ -1,0 +1,145 @@
+"""Pictures in, pictures out: what `isthmus reconstruct` and `isthmus denoise` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus import console
+from isthmus.commands.opened import Opened
+from isthmus.commands.options import printable
+from isthmus.commands.pictures import Pictures, Result, through
+from isthmus.commands.previews import middle, side_by_side, write_preview
+from isthmus.commands.results import ACCOUNT, result_folder
+from isthmus.commands.tables import error_table
+from isthmus.data.image_file import SUFFIXES
+from isthmus.data.writers import write_like
+from isthmus.errors import RequestError
+from isthmus.files import atomic_file, write_json
+from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
+from isthmus.parts import Part
+
+ARRAYS = (".npy", ".npz")
+_SHOWN = 6
+
+
+def restore(
+    options: argparse.Namespace,
+    opened: Opened,
+    pictures: Pictures,
+    *,
+    model: Any = None,
+    corruption: Part | None = None,
+    name: str = "reconstruction",
+) -> str:
+    """Write what the model makes of each picture to -o, and return a table of errors, before and after.
+
+    -o is an .npy or .npz of arrays, one file for one picture, or a folder in which each has its own name and format.
+    """
+    target: Path = options.out
+    errors, notes = _Errors(corruption, name), Counter[str]()
+    results = through(opened, pictures, model=model, corruption=corruption, what=name)
+    if target.suffix.lower() in ARRAYS:
+        _write_arrays(target, errors.watch(results), pictures)
+    elif target.suffix.lower() in SUFFIXES:
+        if pictures.n != 1:
+            raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
+        _check_format(target, Path(options.data))
+        for result in errors.watch(results):
+            notes.update(write_like(result.picture.path, result.written(), target))
+    else:
+        with result_folder(target, force=options.force) as building:
+            shown: list[Result] = []
+            for result in errors.watch(results):
+                if len(shown) < _SHOWN:
+                    shown.append(result)
+                place = building / (result.picture.name if result.picture.path else f"{result.picture.name}.png")
+                notes.update(write_like(result.picture.path, result.written(), place))
+            _account(building, options, opened, errors, shown)
+    for note, n in notes.items():
+        console.say(f"{n:,} image{'s' * (n != 1)}: {note}")
+    console.say(f"written: {errors.n:,} image{'s' * (errors.n != 1)} to {printable(str(target.resolve()))}")
+    return errors.table()
+
+
+def _check_format(target: Path, source: Path) -> None:
+    """An image keeps its format, so a name that says another would lie."""
+    wanted = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
+    same = [{".jpe", ".jpeg", ".jpg"}, {".tif", ".tiff"}]
+    if target.suffix.lower() != wanted and not any({target.suffix.lower(), wanted} <= names for names in same):
+        raise RequestError(f"{target}: an image keeps its format; give -o a name that ends in {wanted}")
+
+
+class _Errors:
+    """Squared errors of what went in and of what came out, gathered while the pictures pass."""
+
+    def __init__(self, corruption: Part | None, name: str) -> None:
+        self.names = [f"{corruption.label}, as it is"] if corruption is not None else []  # type: ignore[attr-defined]
+        self.names.append(name)
+        self.values: list[list[float]] = [[] for _ in self.names]
+
+    def watch(self, results: Iterator[Result]) -> Iterator[Result]:
+        for result in results:
+            images = [result.x_in, result.x_hat][-len(self.names) :]
+            for values, image in zip(self.values, images, strict=True):
+                values.append(float(squared_error(result.picture.x[None], np.clip(image, 0, 1)[None])[0]))
+            yield result
+
+    @property
+    def n(self) -> int:
+        return len(self.values[0])
+
+    def estimates(self) -> dict[str, tuple[Estimate, Estimate]]:
+        """(MSE, PSNR) by name."""
+        arrays = {name: np.array(values) for name, values in zip(self.names, self.values, strict=True)}
+        return {name: (mean_of(errors), mean_psnr(errors)) for name, errors in arrays.items()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As isthmus.json has them."""
+        found = self.estimates().items()
+        return [{"name": k, "mse": m.value, "ci95": m.ci95, "psnr": p.value, "n": m.n} for k, (m, p) in found]
+
+    def table(self) -> str:
+        """As they are printed."""
+        return error_table(f"{self.n:,} image{'s' * (self.n != 1)}", self.estimates())
+
+
+def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:
+    """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too."""
+    made: list[np.ndarray] = []
+    names, labels = [], []
+    for result in results:
+        image = result.written()
+        if made and image.shape != made[0].shape:
+            raise RequestError(
+                f"an array holds images of one size, and {result.picture.name} has another; give a folder with -o"
+            )
+        made.append(np.rint(image * 255).astype(np.uint8) if pictures.dtype == np.uint8 else image.astype(np.float32))
+        names.append(printable(result.picture.name))
+        labels.append(result.picture.label)
+    images = np.stack(made)
+    with atomic_file(target) as file:
+        if target.suffix.lower() == ".npy":
+            np.save(file, images)
+        else:
+            known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
+            np.savez(file, images=images, name=np.array(names), **known)
+
+
+def _account(building: Path, options: argparse.Namespace, opened: Opened, errors: _Errors, shown: list[Result]) -> None:
+    """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
+    write_json(building / ACCOUNT, {"command": options.command, "model": opened.facts(), "errors": errors.rows()})
+    if (building / "preview.png").exists() or not shown:
+        return
+    images = {"original": [one.picture.x for one in shown]}
+    if len(errors.names) > 1:
+        images[errors.names[0]] = [np.clip(one.x_in, 0, 1) for one in shown]
+    images[errors.names[-1]] = [one.x_hat for one in shown]
+    # the middle, for a photograph made smaller has lost its noise
+    rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
+    write_preview(building / "preview.png", rows)

@@ -1,0 +1,33 @@
+"""Folders of results: whole or not there, and never in the place of something else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from isthmus.errors import RequestError
+from isthmus.files import atomic_folder
+
+ACCOUNT = "isthmus.json"  # in every folder of results: what made it
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Refuse to replace results unless that was asked for, and a folder of anything else always."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.is_dir():
+        if not any(target.iterdir()):
+            return
+        if not (target / ACCOUNT).is_file():
+            raise RequestError(f"{target} holds other files, which are never replaced; choose another -o")
+    if not force:
+        raise RequestError(f"{target} is there; choose another -o, or add --force to replace it")
+
+
+@contextlib.contextmanager
+def result_folder(target: Path, *, force: bool) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `target` when it is whole."""
+    check_free(target, force=force)
+    with atomic_folder(target) as building:
+        yield building

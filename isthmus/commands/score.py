@@ -1,0 +1,184 @@
+"""`isthmus score`: how unusual each image is for a model, and where: for screening."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
+from isthmus.errors import RequestError, require
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from isthmus.commands.opened import Opened
+    from isthmus.commands.pictures import Pictures, Result
+
+_TEXT = """
+    A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
+    alone; then this prints the images with the largest reconstruction errors first. -o writes a folder: scores.csv with
+    every image, most unusual first; maps/ with a picture of the error of each, all in one scale, white is most; and
+    most-unusual.png. With --normal, where sub-folders or labels say what each image is, AUROC says how well the error
+    tells the normal class from the others: 0.5 is chance, 1 perfect.
+"""
+_EXAMPLES = """
+    isthmus fit parts/good -o good-parts
+    isthmus score good-parts parts/ -o scores/ --normal good
+    isthmus fit digits -o zeros --classes 0
+    isthmus score zeros digits --normal 0
+"""
+_SHEET = 12  # images on most-unusual.png
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus score`."""
+    summary = "find the images that are unusual for a model"
+    command = add_command(commands, "score", run, "MODEL DATA", summary, _TEXT, _EXAMPLES)
+    add_model_and_data(command)
+    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="a folder for the table and the maps")
+    command.add_argument("--force", action="store_true", help="replace results that are there")
+    command.add_argument("--normal", metavar="CLASS", help="the class that is normal: a label, or a sub-folder's name")
+    command.add_argument("--top", type=int, default=20, metavar="N", help="print the N most unusual (20)")
+    command.add_argument("--json", action="store_true", help="print all as one line of JSON")
+
+
+@dataclass(frozen=True)
+class Score:
+    """mse: the squared error, averaged over pixels. largest: the largest error of a pixel. bright: of its map, what
+    all but a thousandth of the pixels are below.
+    """
+
+    name: str
+    label: str
+    mse: float
+    largest: float
+    bright: float
+
+
+def run(options: argparse.Namespace) -> None:
+    """Score every image; write the table and maps if a folder is given."""
+    from isthmus.commands.results import check_free
+
+    require(options.top >= 1, "--top", "at least 1", options.top)
+    if options.out is not None:
+        check_target(options.out, options.data)
+        check_free(options.out, force=options.force)
+
+    from isthmus import console
+    from isthmus.commands.opened import open_model
+    from isthmus.commands.pictures import pictures_of, through
+
+    opened = open_model(options)
+    pictures = pictures_of(options, opened)
+    scores = sorted((_score(one) for one in through(opened, pictures, what="scoring")), key=lambda one: -one.mse)
+    area = None if options.normal is None else _auroc(scores, options.normal)
+    if options.out is not None:
+        _write(options, opened, pictures, scores, area)
+        console.say(f"written: scores.csv, maps/ and most-unusual.png in {options.out.resolve()}")
+    print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal))
+
+
+def _score(result: Result) -> Score:
+    import numpy as np
+
+    from isthmus.metrics import squared_error
+    from isthmus.screening import error_map
+
+    found = error_map(result.picture.x, result.x_hat)
+    mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
+    name = printable(result.picture.name)
+    return Score(name, result.picture.label, mse, float(found.max()), float(np.quantile(found, 0.999)))
+
+
+def _auroc(scores: list[Score], normal: str) -> float:
+    import numpy as np
+
+    from isthmus.errors import unknown
+    from isthmus.screening import auroc
+
+    labels = {one.label for one in scores}
+    if labels == {""}:
+        raise RequestError("--normal needs labels; put the images of each class into a folder of its own")
+    if normal not in labels:
+        raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
+    return auroc(np.array([one.mse for one in scores]), np.array([one.label != normal for one in scores]))
+
+
+def _table(scores: list[Score], top: int, area: float | None, normal: str | None) -> str:
+    shown = scores[:top]
+    width = max(4, *(len(one.name) for one in shown)) + 2
+    labels = max(5, *(len(one.label) for one in shown)) + 2
+    lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
+    for rank, one in enumerate(shown, 1):
+        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{one.mse:>10.6f}{one.largest:>15.3f}")
+    if len(scores) > top:
+        lines.append(f"      ... and {len(scores) - top:,} more")
+    if area is not None:
+        n = sum(one.label == normal for one in scores)
+        lines.append(f"AUROC {area:.4f}: {n:,} images of class {normal} against {len(scores) - n:,} others")
+    return "\n".join(lines)
+
+
+def _json(scores: list[Score], area: float | None) -> str:
+    rows = [{"name": s.name, "label": s.label, "mse": s.mse, "largest_error": s.largest} for s in scores]
+    return json.dumps({"auroc": area, "images": rows}, allow_nan=False)
+
+
+# --- the folder ---
+
+
+def _write(
+    options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: float | None
+) -> None:
+    """Go through the images once more, now that it is known which error is white."""
+    import numpy as np
+
+    from isthmus.commands.pictures import through
+    from isthmus.commands.results import ACCOUNT, result_folder
+    from isthmus.data.writers import write_like
+    from isthmus.files import write_json
+    from isthmus.screening import error_map
+
+    scale = max(one.bright for one in scores) or 1.0
+    ranks = {one.name: rank for rank, one in enumerate(scores[:_SHEET], 1)}
+    rows = {}
+    with result_folder(options.out, force=options.force) as building:
+        for one in through(opened, pictures, what="drawing"):
+            found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
+            place = building / "maps" / f"{one.picture.name}.png"  # beside a.png there may be a.jpg
+            write_like(None, found, place)
+            if rank := ranks.get(printable(one.picture.name)):
+                said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
+                rows[rank] = (said, [one.picture.x, one.x_hat, found])
+        (building / "scores.csv").write_bytes(_csv(scores))
+        _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
+        facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
+        write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
+
+
+def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
+    """A line for each image, with its name: the image, what the model made of it, and the error."""
+    from isthmus.commands.previews import side_by_side, write_preview
+
+    cells = side_by_side([image for _, images in rows for image in images])
+    lines = {said: cells[3 * i : 3 * i + 3] for i, (said, _) in enumerate(rows)}
+    write_preview(path, lines, ["original", "model", f"error\n(white: {scale:.2g})"])
+
+
+def _short(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= 28 else f"…{name[-27:]}"
+
+
+def _csv(scores: list[Score]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "name", "label", "mse", "largest_error"])
+    for rank, one in enumerate(scores, 1):
+        writer.writerow([rank, one.name, one.label, f"{one.mse:.9g}", f"{one.largest:.9g}"])
+    return text.getvalue().encode()

@@ -1,0 +1,25 @@
+"""A table of errors, as the commands print it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from isthmus.metrics import Estimate
+
+_SEVERAL = 10  # images from which on an interval says something
+
+
+def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str:
+    """A line for each name with its MSE, the interval of it, and its PSNR.
+
+    >>> print(error_table("2 images", {"denoised": (Estimate(0.01, None, 2), Estimate(20.0, None, 2))}))
+    2 images         MSE  95 % interval            PSNR
+    denoised    0.010000                          20.00
+    """
+    width = max(len(name) for name in [head, *rows]) + 2
+    lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
+    for name, (mse, psnr) in rows.items():
+        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 and mse.n >= _SEVERAL else ""
+        shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
+        lines.append(f"{name:<{width}}{mse.value:>10.6f}  {interval:<22}{shown:>7}")
+    return "\n".join(lines)

@@ -1,0 +1,190 @@
+"""One model trained, measured against what costs nothing, saved and drawn: what `isthmus fit` does with images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from isthmus import console, persistence
+from isthmus.collapse import diagnose
+from isthmus.commands.previews import write_preview
+from isthmus.commands.tables import error_table
+from isthmus.commands.yardsticks import yardsticks
+from isthmus.data.images import Images
+from isthmus.errors import RequestError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.common import code_size, reconstruct
+from isthmus.files import remove
+from isthmus.parts import Part, doubt
+from isthmus.rng import numpy_generator
+from isthmus.studies.fitting import train_with_checkpoints
+from isthmus.studies.measure import Measured, corrupted_at, measure
+from isthmus.training.hardware import using_threads
+
+_SHOWN = 12  # held-out images in the preview
+_WORTH_IT = 0.9  # a model is worth its training if its error is below this share of a yardstick's
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, and how: parts, arguments of `Autoencoder`, the seed and the threads."""
+
+    network: Part
+    training: dict[str, Any]
+    seed: int
+    threads: int
+    corruption: Part | None = None
+    penalty: Part | None = None
+    loss: Part | str = "mse"
+
+    def estimator(self) -> Autoencoder:
+        """The estimator, not fitted."""
+        return Autoencoder(
+            self.network,
+            corruption=self.corruption,
+            penalty=self.penalty,
+            loss=self.loss,
+            **self.training,
+            random_state=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, and what was measured on held-out images: of it, and of the yardsticks beside it.
+
+    warnings: sentences on what went wrong: a collapse, a model that learned no more than costs nothing.
+    """
+
+    model: Autoencoder
+    n_held_out: int
+    measured: dict[str, Measured]
+    warnings: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """MSE and PSNR on the held-out images, the model first."""
+        rows = {name: (one.estimates["mse"], one.estimates["psnr"]) for name, one in self.measured.items()}
+        return error_table(f"on {self.n_held_out:,} held-out images", rows)
+
+
+def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, str]:
+    """(to train on, held out, the sentence that says how): a random share of the images.
+
+    Patches that overlap are the same pixels, so of patches whole images are held out; of few images, the last patches
+    of each. Raises RequestError for too few images.
+    """
+    n = len(images)
+    if n < 2:
+        raise RequestError(
+            f"{images.source}: one image is too few to train on and hold out; give more, or --patches HxW"
+        )
+    sources = np.array(_sources(images))
+    found = np.unique(sources)
+    chance = numpy_generator(seed, "split")
+    if len(found) == n:
+        held = np.zeros(n, bool)
+        held[chance.permutation(n)[: min(n - 1, max(1, round(n * share)))]] = True
+        how = f"{n - held.sum():,} images to train on, {held.sum():,} held out"
+    elif len(found) >= _SEVERAL:
+        away = chance.permutation(found)[: max(1, round(len(found) * share))]
+        held = np.isin(sources, away)
+        how = f"{n - held.sum():,} patches to train on; {held.sum():,} held out, all those of {len(away):,} images"
+    else:
+        held = np.zeros(n, bool)
+        for one in found:
+            places = np.flatnonzero(sources == one)
+            held[places[len(places) - max(1, round(len(places) * share)) :]] = True
+        how = f"{n - held.sum():,} patches to train on; {held.sum():,} held out, the last of each image"
+    if held.all():
+        raise RequestError(f"--validation leaves none of {n} images to train on")
+    return images.take(np.flatnonzero(~held)), images.take(np.flatnonzero(held)), how
+
+
+_SEVERAL = 5  # images of which some can be held out whole
+
+
+def _sources(images: Images) -> list[str]:
+    """Of which file each image is; where nobody knows, each is of its own."""
+    names: tuple[str, ...] = getattr(images, "names", ())
+    return list(names) if names else [str(i) for i in range(len(images))]
+
+
+def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts: dict[str, Any]) -> Fitted:
+    """Train, measure and save into `folder`, whole or not at all; facts: kept in config.json under "extra".
+
+    Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
+    """
+    model = recipe.estimator()
+    if said := doubt(recipe.network, recipe.penalty):
+        console.say(f"note: {said}")
+    with threads(recipe.threads):
+        _train(model, train, held_out, folder)
+        measured = {f"{folder.name}, {code_size(model, train.n_features):,} numbers": _measure(model, held_out)}
+        measured |= yardsticks(train, held_out, code_size(model, train.n_features), recipe.corruption)
+        own = next(iter(measured.values()))
+        summary = {"n": len(held_out), "mse": own.estimates["mse"].value, "psnr": own.estimates["psnr"].value}
+        known = {"image_shape": list(train.shape), "images": train.source, "data_sha256": train.fingerprint}
+        persistence.save(model, folder, extra={**facts, **known, "validation": summary})
+        remove(checkpoints_of(folder))
+        preview(model, held_out, folder)
+    return Fitted(model, len(held_out), measured, list(_warnings(model, measured)))
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Torch and BLAS use n threads inside, and what they used before outside."""
+    with threadpoolctl.threadpool_limits(n), using_threads(n):
+        yield
+
+
+def checkpoints_of(folder: Path) -> Path:
+    """Where an unfinished training of this model is kept."""
+    return folder.with_name(folder.name + ".checkpoint")
+
+
+def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) -> None:
+    with console.listener() as listener:
+        listener.started(folder.name, model.epochs)
+        train_with_checkpoints(model, train, held_out, checkpoints_of(folder), folder.name, listener)
+        history = model.history_
+        best = int(np.nanargmin(history.validation_losses)) + 1
+        said = f"{len(history)} epochs in {console.duration(history.seconds)}, the best was {best}"
+        listener.finished(folder.name, said)
+
+
+def _measure(model: Autoencoder, images: Images) -> Measured:
+    wanted = ("mse", "psnr", "mean_activation", "l0", "dead_units")
+    return measure(model, images, wanted, np.zeros(images.n_features), model.corruption)
+
+
+def _warnings(model: Autoencoder, measured: dict[str, Measured]) -> Iterator[str]:
+    own, *_ = measured.values()
+    dead = own.estimates.get("dead_units")
+    if collapse := diagnose(model, None if dead is None else int(dead.value or 0), own.variation):
+        yield str(collapse)
+        return
+    if dead is not None and dead.value:
+        yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
+    name, best = min(list(measured.items())[1:], key=lambda item: item[1].estimates["mse"].value or 0)
+    ours, theirs = own.estimates["mse"].value, best.estimates["mse"].value
+    if ours is not None and theirs is not None and ours > theirs:
+        yield f"{name} is better than this model: train longer (--epochs), or give it more numbers or more images"
+
+
+def preview(model: Autoencoder, images: Images, folder: Path) -> None:
+    """Draw a few held-out images and what the model makes of them into `folder`/preview.png."""
+    n = min(_SHOWN, len(images))
+    positions = tuple(np.linspace(0, len(images) - 1, n).round().astype(int).tolist())
+    shown = images.take(np.array(positions))
+    rows = {"original": shown.floats()}
+    if model.corruption is not None:
+        label: str = model.corruption.label  # type: ignore[attr-defined]
+        rows[label] = corrupted_at(images, model.corruption, positions)
+    rows["this model"] = reconstruct(model, list(rows.values())[-1])
+    write_preview(folder / persistence.PREVIEW, {name: x.reshape(n, *images.shape) for name, x in rows.items()})

@@ -1,0 +1,167 @@
+"""Parts in the words of a command line: `gaussian:0.3`, `kl:0.1:target=0.05`, `--hidden 512,256`.
+
+There is no second schema: the kinds are those of `parts.ROLES`, the words after a kind are its dataclass' fields in
+their order, or `field=value`, and the options of a network are the fields of the network parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from typing import Any
+
+from isthmus.errors import RequestError, unknown
+from isthmus.parts import NETWORKS, ROLES, GaussianNoise, Part, Sequence
+from isthmus.studies.schema import read_table
+
+_FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
+_OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option
+_PLUS = re.compile(r"\+(?=[a-z])")  # but not the + of 1e+3
+
+# What --help says of each field of a network.
+_NETWORK_HELP = {
+    "hidden": "widths of the encoder's hidden layers, like 512,256",
+    "bottleneck": "numbers in the code",
+    "decoder_hidden": "widths of the decoder's hidden layers (the encoder's, mirrored)",
+    "activation": "between layers: relu, leakyrelu, gelu, silu, tanh, sigmoid or linear",
+    "code_activation": "of the code: the same words; relu codes can be exactly zero, linear ones have signs",
+    "output": "of the pixels: sigmoid keeps them in 0..1, linear does not",
+    "channels": "maps of each convolution, like 8,16; each layer halves the image",
+    "kernel": "side of a convolution's window, in pixels",
+    "padding": "pixels of zero around a map before each convolution",
+    "decoder": "deconv, unpool or deconv-unpool; the unpooling ones see more than the code",
+    "n_atoms": "images in the dictionary, the numbers in its code",
+    "unit_norm": "true keeps every atom at length 1",
+}
+
+
+def read_words(role: str, text: str, option: str) -> Any:
+    """The part of a role ("corruption", "penalty", "loss") that a word like `gaussian:0.3` stands for; `+` composes.
+
+    Images lie in [0, 1], also noisy ones in a file, so Gaussian noise is clipped unless `clip=false` is said.
+    Raises RequestError that begins with the option and what was given.
+    """
+    where = f"{option} {text}"
+    sequences = Sequence.kind in ROLES[role]
+    parts = [_read_one(role, word, where) for word in (_PLUS.split(text) if sequences else [text])]
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return Sequence(tuple(parts))
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from None
+
+
+def _read_one(role: str, word: str, where: str) -> Part:
+    kind, *values = word.split(":")
+    kinds = {name: cls for name, cls in ROLES[role].items() if cls is not Sequence}
+    if kind not in kinds:
+        raise RequestError(f"{where}: {unknown(role, kind, kinds)}")
+    cls = kinds[kind]
+    fields = fields_of(cls)
+    table: dict[str, Any] = {}
+    for place, value in enumerate(values):
+        name, separator, said = value.partition("=")
+        if not separator:
+            if place >= len(fields):
+                raise RequestError(f"{where}: {kind} takes at most {kind}:{':'.join(fields)}, got {len(values)} values")
+            name, said = list(fields)[place], value
+        if name in table:
+            raise RequestError(f"{where}: {name} is given twice")
+        table[name] = _plain(said)
+    if missing := [name for name, field in fields.items() if name not in table and _is_required(field)]:
+        raise RequestError(f"{where}: {missing[0]} is missing; write it as {kind}:{missing[0].upper()}")
+    part = read_table(cls, table, where)
+    if isinstance(part, GaussianNoise) and "clip" not in table and not part.relative:
+        part = dataclasses.replace(part, clip=True)
+    return part
+
+
+def fields_of(cls: type[Part]) -> dict[str, dataclasses.Field[Any]]:
+    """A part's fields that a user gives, by name."""
+    return {f.name: f for f in dataclasses.fields(cls) if f.name != _FROM_THE_DATA}  # type: ignore[arg-type]
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING
+
+
+def _plain(text: str) -> Any:
+    """A word as the number or truth that it reads as; else as it is."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+# --- the options of a network ---
+
+
+def option_of(field: str) -> str:
+    """The option that sets a field of a network."""
+    return "--" + _OPTION_OF.get(field, field).replace("_", "-")
+
+
+def _network_fields() -> dict[str, list[str]]:
+    """Every field of any network, with the kinds that have it."""
+    found: dict[str, list[str]] = {}
+    for kind in ("dense", "conv", "dictionary"):  # the order in which --help shows them
+        for name in fields_of(NETWORKS[kind]):
+            found.setdefault(name, []).append(kind)
+    return found
+
+
+def add_network_options(command: argparse.ArgumentParser) -> None:
+    """--network, and an option for each field of any network."""
+    group = command.add_argument_group("network (chosen by the size of the images where nothing is said)")
+    group.add_argument("--network", metavar="KIND", help=f"{', '.join(sorted(NETWORKS))}")
+    for name, kinds in _network_fields().items():
+        of = "" if len(kinds) == len(NETWORKS) else f" [{', '.join(kinds)}]"
+        metavar = "N" if name in ("bottleneck", "kernel", "padding", "n_atoms") else "WORD"
+        metavar = "N,N" if name in ("hidden", "decoder_hidden", "channels") else metavar
+        group.add_argument(option_of(name), dest=f"network_{name}", metavar=metavar, help=_NETWORK_HELP[name] + of)
+
+
+def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """The kind of network that was asked for, or that alone has the fields that were; and those fields.
+
+    Raises RequestError for an unknown kind, and for a field that the kind does not have.
+    """
+    kind = options.network
+    if kind is not None and kind not in NETWORKS:
+        raise RequestError(f"--network {kind}: {unknown('network', kind, NETWORKS)}")
+    said: dict[str, str] = {}
+    for name in _network_fields():
+        text = getattr(options, f"network_{name}")
+        if text is not None:
+            said[name] = text
+    fitting = [one for one in _kinds_with(set(said)) if kind in (None, one)]
+    if not fitting:
+        strange = next((name for name in said if kind and name not in fields_of(NETWORKS[kind])), None)
+        if strange is None:
+            together = " and ".join(option_of(name) for name in said)
+            raise RequestError(f"no network has {together}; say which you want with --network")
+        known = ", ".join(option_of(name) for name in fields_of(NETWORKS[str(kind)]))
+        has = " and ".join(_network_fields()[strange])
+        raise RequestError(f"{option_of(strange)} is of {has}; --network {kind} takes {known}")
+    found = kind or (fitting[0] if len(fitting) < len(NETWORKS) else None)
+    cls = NETWORKS[fitting[0]]
+    return found, {name: _field_value(cls, name, text) for name, text in said.items()}
+
+
+def _kinds_with(names: set[str]) -> list[str]:
+    fields = _network_fields()
+    return [kind for kind in ("dense", "conv", "dictionary") if all(kind in fields[name] for name in names)]
+
+
+def _field_value(cls: type[Part], name: str, text: str) -> Any:
+    """Checked for its type by the dataclass itself, which every other field lets be what it is by default."""
+    several = "tuple" in str(fields_of(cls)[name].type)
+    value = [_plain(word) for word in text.split(",") if word] if several else _plain(text)
+    part = read_table(cls, {name: value}, f"{option_of(name)} {text}")
+    return getattr(part, name)

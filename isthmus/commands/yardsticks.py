@@ -1,0 +1,75 @@
+"""What a model has to beat: the mean image, the corrupted image as it is, and PCA with a code of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import FunctionTransformer
+
+from isthmus.data.images import Images
+from isthmus.estimators.common import chunks
+from isthmus.parts import Part
+from isthmus.rng import numpy_generator
+from isthmus.studies.fitting import keep_best_components
+from isthmus.studies.measure import Measured, corrupted, measure, pixel_means
+
+MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more
+MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
+
+
+def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part | None = None) -> dict[str, Measured]:
+    """Errors on held-out images by name, of what costs nothing to train.
+
+    Under a corruption the images go in corrupted and are compared with the clean ones, as for a denoiser; then PCA has
+    as many components as draw the held-out images best, not more than those.
+    """
+    found = {}
+    if corruption is not None:
+        doing_nothing = FunctionTransformer(check_inverse=False)
+        found[f"{corruption.label}, as it is"] = _measured(doing_nothing, held_out, corruption)  # type: ignore[attr-defined]
+    if corruption is None and code_size >= train.n_features:  # then a PCA draws every image exactly, and means nothing
+        found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, None)
+        return found
+    pca = _pca(train, held_out, code_size, corruption)
+    found[f"PCA, {pca.n_components_:,} numbers"] = _measured(pca, held_out, corruption)
+    found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, corruption)
+    return found
+
+
+def _measured(model: Any, images: Images, corruption: Part | None) -> Measured:
+    return measure(model, images, ("mse", "psnr"), np.zeros(images.n_features), corruption)
+
+
+class _Constant:
+    """The same image, whatever it is shown."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image.astype(np.float32)
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return np.zeros((len(x), 0), np.float32)
+
+    def inverse_transform(self, code: np.ndarray) -> np.ndarray:
+        return np.repeat(self.image[None], len(code), axis=0)
+
+
+def _pca(train: Images, held_out: Images, code_size: int, corruption: Part | None) -> PCA:
+    which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_FIT])
+    x = train.floats(which)
+    most = min(len(x), train.n_features)
+    if train.n_features > MAX_EXACT:
+        # of large images the leading components alone, and no search for the best number of them
+        return PCA(min(code_size, most), svd_solver="randomized", random_state=0, copy=False).fit(x)
+    if corruption is None:
+        return PCA(min(code_size, most), svd_solver="covariance_eigh", copy=False).fit(x)
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number, part in enumerate(chunks(len(held_out))):
+            yield held_out.floats(part), corrupted(held_out, corruption, number, part)
+
+    pca = PCA(most, svd_solver="covariance_eigh", copy=False).fit(x)
+    keep_best_components(pca, pairs())
+    return pca

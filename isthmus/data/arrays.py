@@ -1,0 +1,200 @@
+"""Arrays as images: .npy and .npz files, checked before they are believed, and which axis means what.
+
+A header is held against the file's length before anything is allocated, a member of an archive against its size
+before it is unpacked, and an array of Python objects, which would be a pickle, is never loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import zipfile
+import zlib
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from isthmus.data.readers import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
+from isthmus.errors import DataError
+
+MAX_RANK = 64  # NumPy's own limit
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 1 << 16
+_PIECE = 1 << 20
+# the header is a Python literal; only what NumPy itself writes for plain numbers is taken, and nothing is evaluated
+_HEADER = re.compile(
+    r"\{\s*'descr':\s*(?P<descr>'[^']*'|\[.*\]),\s*'fortran_order':\s*(?P<fortran>True|False),"
+    r"\s*'shape':\s*\((?P<shape>[\d, ]*)\),?\s*\}\s*",
+    re.DOTALL,
+)
+_PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
+_IMAGE_KEYS, _LABEL_KEYS = ("images", "x", "X", "arr_0"), ("labels", "y")
+_UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what numpy.savez writes; others have unbounded windows
+
+
+def read_npy(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
+    """The array of a .npy file. Raises DataError with the path, the fault and the way out."""
+    try:
+        with open(path, "rb") as file:
+            return _read_array(str(path), file, os.fstat(file.fileno()).st_size, max_bytes)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images of a .npz file and their labels, or None.
+
+    Images are called images, x, X or arr_0, or are the only array; labels are called labels or y. Other arrays are
+    not read. Raises DataError with the path, the fault and the way out.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            labels = next((name for name in _LABEL_KEYS if name in members), None)
+            others = [name for name in members if name not in _LABEL_KEYS]
+            images = next((name for name in _IMAGE_KEYS if name in members), None)
+            if images is None and len(others) == 1:
+                images = others[0]
+            if images is None:
+                held = ", ".join(sorted(members)[:8]) or "nothing"
+                raise DataError(f'{path} holds {held}, and no array called "images"; save it with images=...')
+            pixels = _read_member(path, archive, members[images], max_bytes)
+            return pixels, None if labels is None else _read_member(path, archive, members[labels], max_bytes)
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    # zipfile says a bad archive in many ways: RuntimeError is an encrypted one, NotImplementedError an unknown method
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, ValueError, LookupError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path} is not a whole .npz file ({said}); save it again with numpy.savez") from None
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> np.ndarray:
+    where = f"{path}, {info.filename[:100]},"
+    if info.compress_type not in _UNPACKED:
+        raise DataError(f"{where} is packed in a way that NumPy does not use; save it again with numpy.savez")
+    if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * max(1, info.compress_size):
+        raise DataError(
+            f"{where} would grow from {info.compress_size:,} to {info.file_size:,} bytes, more than {BOMB_RATIO} "
+            "times: a decompression bomb, not images; save it again with numpy.savez"
+        )
+    with archive.open(info) as file:
+        return _read_array(where, file, info.file_size, max_bytes)
+
+
+def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
+    """One array in NumPy's format from a stream of `size` bytes."""
+    start = file.read(8)
+    if start[:6] != _MAGIC:
+        kind = "is a pickle, which isthmus never loads" if start[:1] == b"\x80" else "is not in NumPy's format"
+        found = start.hex(" ") or "nothing"
+        raise DataError(f"{where} {kind}: it starts with {found}; save it with numpy.save")
+    if start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
+        raise DataError(f"{where} has version {start[6:].hex('.')} of NumPy's format; known: 01.00, 02.00, 03.00")
+    width = 2 if start[6] == 1 else 4
+    length = int.from_bytes(file.read(width), "little")
+    text = file.read(min(length, _MAX_HEADER)).decode("latin-1")
+    header = _HEADER.fullmatch(text)
+    if header is None or len(text) < length:
+        raise DataError(f"{where} has no header that NumPy would write for an array; save it again with numpy.save")
+    descr = header["descr"].strip("'")
+    if "O" in descr:
+        raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save numbers instead")
+    sizes = [part.strip() for part in header["shape"].split(",") if part.strip()]
+    if not _PLAIN.fullmatch(descr) or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
+        raise DataError(f"{where} holds {descr[:40]} of shape ({header['shape'][:80]}), not numbers in an array")
+    dtype, shape = np.dtype(descr), tuple(map(int, sizes))
+    expected, dims = prod(shape) * dtype.itemsize, "×".join(sizes) or "one number"
+    held = size - 8 - width - length
+    if expected > max_bytes:
+        raise DataError(f"{where} promises {dims} {dtype} = {expected:,} bytes; the limit is {max_bytes:,}")
+    if expected != held:
+        raise DataError(f"{where} promises {dims} {dtype} = {expected:,} bytes and holds {held:,}; save it again")
+    data = _fill(where, file, expected)
+    order = shape[::-1] if header["fortran"] == "True" else shape
+    try:
+        array = np.frombuffer(data, dtype).reshape(order)
+    except ValueError as error:  # no bytes, and sizes whose product overflows all the same
+        raise DataError(f"{where} promises {dims}, which no array can hold ({error})") from None
+    array = array.T if header["fortran"] == "True" else array
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _fill(where: str, file: IO[bytes], expected: int) -> bytearray:
+    """`expected` bytes of the stream, in pieces, so that a lie about them costs no more than what is there."""
+    data = bytearray()
+    while len(data) < expected and (piece := file.read(min(_PIECE, expected - len(data)))):
+        data += piece
+    if len(data) < expected or (isinstance(file, zipfile.ZipExtFile | io.BufferedReader) and file.read(1)):
+        raise DataError(f"{where} promises {expected:,} bytes of numbers and holds others; save it again")
+    return data
+
+
+# --- what an array means ---
+
+
+def as_pixels(array: np.ndarray, source: str) -> np.ndarray:
+    """(n, c, h, w) uint8 or float32 in [0, 1] of an array (n, h, w), (n, c, h, w) or (n, h, w, c), c being 1 or 3.
+
+    uint8 is taken as it is, uint16 divided by 65535, True is white; floats must lie in [0, 1] (`Images` checks that).
+    Raises DataError for other types and shapes, and for shapes that can be read in two ways, with the way out.
+    """
+    pixels = _channels_first(array, source)
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype == np.uint16:
+        return scaled(pixels, 65535)
+    if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
+        raise DataError(
+            f"{source}: pixels must be uint8, uint16, bool or float in [0, 1], got {pixels.dtype}; "
+            'for 0 to 255, use x.astype("uint8")'
+        )
+    return pixels
+
+
+def scaled(values: np.ndarray, white: int) -> np.ndarray:
+    """Integers in 0..white as float32 in [0, 1]; what is above white is white."""
+    return np.divide(values, np.float32(white), dtype=np.float32).clip(0, 1)
+
+
+def _channels_first(array: np.ndarray, source: str) -> np.ndarray:
+    shape = array.shape
+    if array.ndim == 3:
+        if shape[2] in (1, 3):
+            raise DataError(
+                f"{source}: {shape} may be {shape[0]} grey images or one with {shape[2]} channels; "
+                "give x[:, None] for grey images, x[None] for one image"
+            )
+        return array[:, None]
+    if array.ndim != 4:
+        raise DataError(
+            f"{source}: images must be (n, h, w), (n, c, h, w) or (n, h, w, c), got {shape}; "
+            "one grey image is x[None], rows of pixels are x.reshape(n, h, w)"
+        )
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+    if first and last and shape[1:] != (1, 1, 1):
+        raise DataError(
+            f"{source}: {shape} may have its channels first or last; build Images(x) with channels first, "
+            "or Images(x.transpose(0, 3, 1, 2)) if they are last"
+        )
+    if not first and not last:
+        raise DataError(
+            f"{source}: images have 1 or 3 channels, and neither end of {shape[1:]} has; "
+            "for other channels, build Images(x) with (n, channels, h, w)"
+        )
+    return array if first else np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+
+
+def from_any(source: Any) -> np.ndarray | None:
+    """The NumPy array of an array or a torch tensor, without a copy where there need be none; None for others."""
+    if isinstance(source, np.ndarray):
+        return source
+    if type(source).__module__.partition(".")[0] == "torch" and hasattr(source, "detach"):
+        tensor = source.detach().cpu()
+        return tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
+    return None

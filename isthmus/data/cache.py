@@ -1,0 +1,111 @@
+"""What was decoded of a folder, kept in the user's cache folder: read back while nothing in the folder has changed.
+
+An entry is a folder with pixels.npy and about.json, named by the sha256 of what it depends on: the folder's path, each
+file's name, size and times, the options, and the version of this format. An entry that is damaged is made again; when
+all entries are larger than the limit, those not used for longest go first. A cache that cannot be written is no error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.arrays import read_npy
+from isthmus.data.images import Images
+from isthmus.errors import DataError
+from isthmus.files import TEMPORARY, atomic_folder, remove
+
+FORMAT = 1
+MAX_BYTES = 4 << 30
+WORTH_FILES, WORTH_BYTES = 200, 16 << 20  # a smaller folder is read as fast as its entry would be
+_PIXELS, _ABOUT = "pixels.npy", "about.json"
+
+
+def folder() -> Path:
+    """Where entries lie: below $ISTHMUS_CACHE, or below the user's cache folder, by the platform's convention."""
+    if chosen := os.environ.get("ISTHMUS_CACHE"):
+        return Path(chosen) / "decoded"
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("isthmus", appauthor=False)) / "decoded"
+
+
+def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | None:
+    """The name of a folder's entry, or None if the folder is too small to be worth one, or a file cannot be asked.
+
+    ctime is asked too: unpacked archives give other files the same size and mtime, but nothing can set a ctime.
+    """
+    total = 0
+    digest = hashlib.sha256(json.dumps([FORMAT, os.path.realpath(root), options]).encode())
+    try:
+        for name in names:
+            facts = os.stat(os.path.join(root, name))
+            total += facts.st_size
+            line = f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ctime_ns}\0"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    return digest.hexdigest() if len(names) >= WORTH_FILES or total >= WORTH_BYTES else None
+
+
+def fetch(name: str, source: str) -> Images | None:
+    """The images of an entry, if there is one and it is whole. source: what they will say they come from."""
+    entry = folder() / name
+    try:
+        about = json.loads((entry / _ABOUT).read_text("utf-8"))
+        pixels = read_npy(entry / _PIXELS, max_bytes=(entry / _PIXELS).stat().st_size)
+        labels = None if about["labels"] is None else np.array(about["labels"], np.int64)
+        label_names, names, notes = (tuple(about[field]) for field in ("label_names", "names", "notes"))
+        images = Images(pixels, labels, source, label_names, names, notes)
+        if _digest(images) != about["sha256"]:
+            return None
+        os.utime(entry)  # it was used now
+        return images
+    except (OSError, DataError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # damaged, or not there: it will be made
+
+
+def keep(name: str, images: Images) -> None:
+    """Make an entry, and remove old ones beyond the limit."""
+    if images.pixels.nbytes > MAX_BYTES // 2:
+        return
+    about = {
+        "sha256": _digest(images),
+        "labels": None if images.labels is None else images.labels.tolist(),
+        "label_names": images.label_names,
+        "names": images.names,
+        "notes": images.notes,
+    }
+    with contextlib.suppress(OSError, UnicodeError):  # a full disk, a read-only home, a name that is no text
+        folder().mkdir(parents=True, exist_ok=True)
+        with atomic_folder(folder() / name) as building:
+            (building / _ABOUT).write_text(json.dumps(about), "utf-8")
+            np.save(building / _PIXELS, images.pixels, allow_pickle=False)
+        _make_room(folder(), MAX_BYTES)
+
+
+def _digest(images: Images) -> str:
+    """sha256 of all that is kept; the fingerprint in it is computed once and needed later in any case."""
+    rest = [images.fingerprint, images.label_names, images.names, images.notes]
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
+
+
+def _make_room(place: Path, limit: int) -> None:
+    """Remove entries, the longest unused first, until the rest fits in `limit` bytes."""
+    entries = []
+    for entry in place.iterdir():
+        if not entry.name.endswith(TEMPORARY):  # which another process is writing
+            facts = entry.stat()
+            entries.append((facts.st_mtime_ns, sum(file.stat().st_size for file in entry.iterdir()), entry))
+    total = sum(size for _, size, _ in entries)
+    for _, size, entry in sorted(entries)[:-1]:  # never the newest
+        if total <= limit:
+            break
+        remove(entry)
+        total -= size

@@ -1,0 +1,86 @@
+"""What lies in a folder of images: its files in natural order, and the classes that its sub-folders stand for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.data.image_file import SUFFIXES
+from isthmus.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files below `folder`.
+
+    names: their paths relative to it, '/'-separated, in natural order. labels: for each its class, a position in
+    label_names, or None if the folder has no classes. notes: what was left out.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None
+    label_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def paths(self) -> list[Path]:
+        """The files, in the order of the names."""
+        return [self.folder / name for name in self.names]
+
+
+def natural(text: str) -> tuple[list[tuple[int, int | str]], str]:
+    """A key that sorts numbers by value and words without regard to case: a2 before a10 before B1.
+
+    >>> sorted(["b1", "a10", "a2", "A3"], key=natural)
+    ['a2', 'A3', 'a10', 'b1']
+    """
+    parts = [part for part in re.split(r"([0-9]+)", text) if part]
+    # the text itself decides between names that differ only in case, or in zeros before a number
+    return [(0, int(p[:4000])) if p[0] in "0123456789" else (1, p.casefold()) for p in parts], text
+
+
+def list_images(folder: Path) -> Listing:
+    """The image files in a folder and all folders below it.
+
+    Hidden files and folders are left out. Links to files are followed; links to folders are not, so that none is
+    read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
+    Raises DataError if there is none, with what was found instead.
+    """
+    names, others, linked = [], Counter[str](), 0
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}; leave it out, or allow it to be read")
+
+    for where, folders, files in os.walk(folder, onerror=refuse):
+        linked += sum(os.path.islink(os.path.join(where, name)) for name in folders if not name.startswith("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = Path(where).relative_to(folder).as_posix()
+        inside = "" if inside == "." else f"{inside}/"
+        for name in files:
+            if name.startswith("."):
+                continue
+            ending = os.path.splitext(name)[1].lower()
+            if ending in SUFFIXES:
+                names.append(inside + name)
+            else:
+                others[ending or "no ending"] += 1
+    listed = ", ".join(f"{n:,} {ending}" for ending, n in others.most_common(5))
+    if not names:
+        found = f"other files ({listed})" if others else "no files"
+        raise DataError(f"{folder} holds {found} and no images; known: {', '.join(SUFFIXES)}")
+    names.sort(key=lambda name: [natural(part) for part in name.split("/")])
+    notes = []
+    if others:
+        notes.append(f"{sum(others.values()):,} other files were left out ({listed})")
+    if linked:
+        notes.append(f"{linked:,} links to folders were not followed")
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    if len(tops) < 2 or not all("/" in name for name in names):
+        return Listing(folder, tuple(names), None, (), tuple(notes))
+    label_names = tuple(sorted(tops, key=natural))
+    place = {name: i for i, name in enumerate(label_names)}
+    labels = tuple(place[name.partition("/")[0]] for name in names)
+    return Listing(folder, tuple(names), labels, label_names, tuple(notes))

@@ -1,0 +1,93 @@
+"""Many images become one array, allocated once; grey beside colour and 8 beside 16 bits find a common form."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from isthmus.errors import DataError
+
+MAX_PATCH_BYTES = 2 << 30
+
+
+class SizesDifferError(Exception):
+    """A block has another height or width than those before it."""
+
+
+class Stack:
+    """(n, c, h, w), filled block by block.
+
+    counts: the images that each block will hold; a block that never comes is left out of `pixels`. The array is
+    allocated when the first block says what it holds, and again if a later one needs colour or floats.
+    """
+
+    def __init__(self, counts: list[int], source: str, cut: bool = False) -> None:
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).tolist()
+        self._source, self._cut = source, cut
+        self._array: np.ndarray | None = None
+        self._filled = np.zeros(len(counts), bool)
+        self.mixed_colours = self.mixed_depths = False
+
+    def put(self, i: int, block: np.ndarray) -> None:
+        """Place block i, (k, c, h, w), uint8 or float32 in [0, 1].
+
+        Raises SizesDifferError, and DataError if all blocks together are too large.
+        """
+        if self._array is None:
+            self._array = self._allocate(block.shape[1:], block.dtype)
+        if block.shape[2:] != self._array.shape[2:]:
+            raise SizesDifferError
+        if block.shape[1] != self._array.shape[1] or block.dtype != self._array.dtype:
+            self._widen(block)
+        # one grey channel is written to all three of a colour array
+        self._array[self._starts[i] : self._starts[i + 1]] = _as(block, self._array.dtype)
+        self._filled[i] = True
+
+    def _widen(self, block: np.ndarray) -> None:
+        """Make room for colour if the block or the array has it, and for floats."""
+        assert self._array is not None
+        self.mixed_depths |= block.dtype != self._array.dtype
+        self.mixed_colours |= block.shape[1] != self._array.shape[1]
+        dtype = np.result_type(block.dtype, self._array.dtype)
+        channels = max(block.shape[1], self._array.shape[1])
+        if dtype != self._array.dtype or channels != self._array.shape[1]:
+            wider = self._allocate((channels, *block.shape[2:]), dtype)
+            wider[:] = _as(self._array, dtype)
+            self._array = wider
+
+    def pixels(self) -> np.ndarray:
+        """What was placed, in order. Raises DataError if nothing was."""
+        if self._array is None:
+            raise DataError(f"{self._source}: nothing is left of the images")
+        if self._filled.all():
+            return self._array
+        return self._array[np.repeat(self._filled, np.diff(self._starts))]
+
+    def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        n = self._starts[-1]
+        total = n * int(np.prod(shape)) * dtype.itemsize
+        dims = "×".join(map(str, shape))
+        if self._cut and total > MAX_PATCH_BYTES:
+            raise DataError(
+                f"{self._source}: {n:,} patches of {dims} are {total:,} bytes; the limit is {MAX_PATCH_BYTES:,}, "
+                "so take some of each image, at random, with --patches-per-image N"
+            )
+        if total > (limit := memory_limit()):
+            raise DataError(
+                f"{self._source}: {n:,} images of {dims} are {total:,} bytes; the limit is {limit:,}, half of this "
+                "machine's memory, so make them smaller with --resize HxW, or give fewer"
+            )
+        return np.empty((n, *shape), dtype)
+
+
+def memory_limit() -> int:
+    """Half of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _as(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if pixels.dtype == dtype:
+        return pixels
+    assert pixels.dtype == np.uint8
+    return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)

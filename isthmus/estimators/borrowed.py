@@ -1,0 +1,94 @@
+"""scikit-learn's own estimators as arrays and numbers, and back: what of a fitted one is kept in a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.preprocessing import FunctionTransformer
+
+from isthmus.errors import DataError
+
+BORROWED = ("FunctionTransformer", "MiniBatchDictionaryLearning", "PCA")
+_DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
+_PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
+_PCA_NUMBERS = ("n_components_", "n_samples_", "n_features_in_")
+
+
+def parts_of(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The arrays of a fitted PCA, MiniBatchDictionaryLearning or identity, and the rest as JSON has it; else None."""
+    if isinstance(model, MiniBatchDictionaryLearning):
+        counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
+        return {"components_": np.ascontiguousarray(model.components_)}, {**counts, **feature_names(model)}
+    if isinstance(model, PCA):
+        tensors = {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS}
+        return tensors, {
+            **{name: int(getattr(model, name)) for name in _PCA_NUMBERS},
+            "noise_variance_": float(model.noise_variance_),
+            # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
+            "by_columns": not model.components_.flags.c_contiguous,
+            **feature_names(model),
+        }
+    if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
+        return {}, {}
+    return None
+
+
+def rebuilt(name: str, parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> Any:
+    """The fitted estimator of which `parts_of` gave the arrays and numbers. Raises DataError if they do not fit."""
+    match name:
+        case "MiniBatchDictionaryLearning":
+            return _dictionary_learning(parameters, tensors, fitted)
+        case "PCA":
+            return _pca(parameters, tensors, fitted)
+        case _:
+            return FunctionTransformer(check_inverse=False)
+
+
+def feature_names(model: Any) -> dict[str, list[str]]:
+    """The names of a data frame's columns, if `fit` saw any."""
+    return {"feature_names_in_": list(model.feature_names_in_)} if hasattr(model, "feature_names_in_") else {}
+
+
+def name_features(model: Any, fitted: dict[str, Any]) -> None:
+    """Give a model the names that `feature_names` gave. Raises DataError if they are none."""
+    names = fitted.get("feature_names_in_")
+    if names is None:
+        return
+    n = fitted["n_features_in_"]
+    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
+        raise DataError(f"feature_names_in_ must be {n} names")
+    model.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _dictionary_learning(
+    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
+) -> MiniBatchDictionaryLearning:
+    model = MiniBatchDictionaryLearning(**parameters)
+    if set(tensors) != {"components_"} or tensors["components_"].shape[1:] != (fitted["n_features_in_"],):
+        raise DataError(f"tensors {sorted(tensors)}, expected components_ of {fitted['n_features_in_']} columns")
+    model.components_ = tensors["components_"]
+    for name in _DICTIONARY_NUMBERS:
+        setattr(model, name, fitted[name])
+    name_features(model, fitted)
+    return model
+
+
+def _pca(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> PCA:
+    model = PCA(**parameters)
+    if set(tensors) != set(_PCA_ARRAYS):
+        raise DataError(f"tensors {sorted(tensors)}, expected {sorted(_PCA_ARRAYS)}")
+    n, n_features = fitted["n_components_"], fitted["n_features_in_"]
+    for name, array in tensors.items():
+        shape = {"components_": (n, n_features), "mean_": (n_features,)}.get(name, (n,))
+        if array.shape != shape:
+            raise DataError(f"{name} has the shape {array.shape}, expected {shape}")
+    if fitted.get("by_columns", False):
+        tensors["components_"] = np.asfortranarray(tensors["components_"])
+    for name, array in tensors.items():
+        setattr(model, name, array)
+    for name in (*_PCA_NUMBERS, "noise_variance_"):
+        setattr(model, name, fitted[name])
+    name_features(model, fitted)
+    return model

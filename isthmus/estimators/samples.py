@@ -1,0 +1,89 @@
+"""The samples that an estimator is given: held out, held against a range, described, and named when one is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.images import Images
+from isthmus.errors import DataError, RequestError, require
+from isthmus.fingerprints import array_fingerprint
+from isthmus.metrics import active, l0, mean_activation
+from isthmus.rng import numpy_generator
+
+
+def pixels_of(samples: Images | np.ndarray) -> np.ndarray:
+    """The numbers of samples, as they are kept."""
+    return samples.pixels if isinstance(samples, Images) else samples
+
+
+def samples_described(samples: Images | np.ndarray) -> dict[str, Any]:
+    """What a saved model tells of its training samples: how many, how large, their range as the network saw it."""
+    pixels = pixels_of(samples)
+    scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
+    return {
+        "n_samples": len(pixels),
+        "n_features": pixels[0].size,
+        "minimum": float(pixels.min()) / scale,
+        "maximum": float(pixels.max()) / scale,
+        "sha256": array_fingerprint(pixels),
+    }
+
+
+def code_described(code: np.ndarray) -> dict[str, Any]:
+    """What a saved model tells of its codes: the mean activation, how many units are on, how many never are."""
+    return {
+        "n_samples": len(code),
+        "mean_activation": float(mean_activation(code).mean()),
+        "l0": float(l0(code).mean()),
+        "dead_units": int((~active(code).any(axis=0)).sum()),
+    }
+
+
+def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
+    """(training samples, validation samples, where in X the former are): a random share, by the stream `split`."""
+    n_held = max(1, round(len(X) * fraction))
+    require(
+        n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction
+    )
+    order = numpy_generator(seed, "split").permutation(len(X))
+    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+    return (X.take(kept), X.take(held), kept) if isinstance(X, Images) else (X[kept], X[held], kept)
+
+
+def in_range(samples: Any, network: Any) -> None:
+    """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction."""
+    if network.output != "sigmoid" or not isinstance(samples, np.ndarray):
+        return
+    low, high = samples.min(), samples.max()
+    if low < 0 or high > 1:
+        extreme = f"a maximum of {high:g}" if high > 1 else f"a minimum of {low:g}"
+        raise RequestError(
+            f'pixels must lie in [0, 1] for a sigmoid output, got {extreme}; divide by 255 or use output="linear"'
+        )
+
+
+@contextlib.contextmanager
+def checked(X: Any) -> Iterator[None]:
+    """Where scikit-learn finds a number inside that is not finite, say in which sample it is."""
+    try:
+        yield
+    except ValueError as error:
+        spoilt = _spoilt(X) if "NaN" in str(error) or "infinity" in str(error) else None
+        if spoilt is None:
+            raise
+        more = f", as do {spoilt[1] - 1} more" if spoilt[1] > 1 else ""
+        raise DataError(f"sample {spoilt[0]} of X contains NaN or infinity{more}; remove or repair it") from error
+
+
+def _spoilt(X: Any) -> tuple[int, int] | None:
+    """The first sample that holds a number that is not finite, and how many do; None for what is no plain array."""
+    try:
+        array = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    wrong = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)) if array.ndim else array
+    return (int(wrong[0]), len(wrong)) if wrong.size else None

@@ -1,0 +1,41 @@
+"""What a trained model depends on beside its configuration: the samples, and the code that computes. As sha256."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The modules that decide which numbers come out of a training. Parts are configuration, which is compared as such.
+_NUMERIC = (
+    "corruption.py",
+    "data/batches.py",
+    "estimators",
+    "networks",
+    "objective.py",
+    "rng.py",
+    "solvers",
+    "training",
+)
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """sha256 of isthmus' numeric modules, as they lie on disk: what was trained by other code is another model."""
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for name in _NUMERIC:
+        path = root / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def array_fingerprint(array: np.ndarray) -> str:
+    """sha256 of an array's type, shape and numbers: 1 to 2 GB a second."""
+    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    digest.update(array.data if array.flags.c_contiguous else array.tobytes())
+    return digest.hexdigest()

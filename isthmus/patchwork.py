@@ -1,0 +1,44 @@
+"""A model of small patches applied to a photograph of any size: cut, reconstructed, put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from isthmus.data.patches import assemble, cut, positions_of, window
+
+_AT_ONCE = 4096  # patches that are in memory at a time
+
+
+def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """x_hat of a whole image (c, h, w), from a model of patches: `reconstruct` takes and gives (n, c·ph·pw) floats.
+
+    Patches overlap by half, and are blended with weights that fall off towards their edges, so that no seam shows. They
+    are taken a few rows at a time: memory grows with the width of the image. Raises DataError for an image that is
+    smaller than a patch.
+    """
+    c, h, w = image.shape
+    ph, _ = size
+    corners = positions_of((h, w), size)
+    rows = np.unique(corners[:, 0]).tolist()
+    several = max(1, _AT_ONCE * len(rows) // len(corners))
+    fade = window((ph, 1))
+    whole, weights = np.zeros((c, h, w), np.float32), np.zeros((h, 1), np.float32)
+    for group in _in_groups(rows, several):
+        cuts = [cut(image[:, top : top + ph], size) for top in group]
+        patches = np.concatenate([patches for patches, _ in cuts])
+        x_hat = reconstruct(patches.reshape(len(patches), -1)).reshape(patches.shape)
+        done = 0
+        for top, (patches, places) in zip(group, cuts, strict=True):
+            # the weights of a row of patches are all alike from top to bottom, so rows are blended one by one
+            strip = assemble(x_hat[done : done + len(patches)], places, (ph, w))
+            whole[:, top : top + ph] += fade * strip
+            weights[top : top + ph] += fade
+            done += len(patches)
+    return whole / weights
+
+
+def _in_groups(items: list[int], n: int) -> Iterator[list[int]]:
+    for start in range(0, len(items), n):
+        yield items[start : start + n]

@@ -1,0 +1,260 @@
+"""Checkpoints: everything that a training is between two epochs, on disk, so that it can go on as if nothing happened.
+
+A checkpoint is a folder: last.safetensors (weights and the optimizer's tensors), best.safetensors (the best weights, if
+they are kept), history.jsonl, and state.json, which has the sha256 of the others and of itself. It appears whole or not
+at all, and the one before it stays until the next. Generators are functions of (seed, purpose, epoch), so the seed is
+all that is kept of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+from isthmus.errors import DataError, DoubtWarning
+from isthmus.files import TEMPORARY, atomic_folder, lock, prepare_folder, remove
+from isthmus.networks import Network
+from isthmus.training.history import History
+from isthmus.training.loop import Position
+from isthmus.training.stopping import EarlyStopping
+
+FORMAT = 1
+EVERY = 10.0  # seconds of training steps from one checkpoint to the next
+_PACE = 100  # at the least so many times what the last one took to write: a large network's cost stays near 1 %
+_LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
+_KEPT = 2  # the newest, and one to fall back on
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training between two epochs. The last weights and the best are apart, and each set is of one epoch."""
+
+    seed: int
+    history: History
+    weights: Arrays
+    optimizer: Arrays
+    best: float
+    waited: int
+    best_weights: Arrays | None
+
+    @classmethod
+    def of(cls, network: Network, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
+        """What a training is now. On a CPU it shares the tensors' memory: write it before training goes on."""
+        best = None if stopping.weights is None else _arrays(stopping.weights)
+        weights, optimizer = _arrays(network.state_dict()), _arrays(position.optimizer)
+        return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
+
+    def restore(self, network: Network, stopping: EarlyStopping) -> Position:
+        """Bring a network and its early stopping to where they were; the position to go on from."""
+        network.load_state_dict(_tensors(self.weights))
+        stopping.best, stopping.waited = self.best, self.waited
+        if self.best_weights is not None:
+            device = next(network.parameters()).device
+            stopping.weights = {name: tensor.to(device) for name, tensor in _tensors(self.best_weights).items()}
+        return Position(len(self.history), _tensors(self.optimizer))
+
+
+def _arrays(tensors: dict[str, torch.Tensor]) -> Arrays:
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, DoubtWarning, stacklevel=2)
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own, which is held for this process by a kernel lock.
+
+    folder: made if it is not there; None keeps nothing. every: seconds of training steps from one to the next; None is
+    `EVERY`. say: is called with a sentence when a checkpoint is damaged, is another training's, or cannot be written;
+    as it comes, that is a DoubtWarning.
+
+    Whoever makes a `Checkpoints` and hands it to `fit` removes it, when what was trained is safe elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None,
+        *,
+        every: float | None = None,
+        say: Callable[[str], None] = _warn,
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.every = EVERY if every is None else every
+        self.say = say
+        self._facts: Callable[[], dict[str, Any]] = dict
+        self._known: dict[str, Any] | None = None
+        self._seconds = 0.0  # of training, when the last one was written
+        self._wait = self.every
+        self._failed = False
+
+    @contextlib.contextmanager
+    def held(self, n_bytes: int) -> Iterator[None]:
+        """Hold the folder. n_bytes: of all weights; there must be room for the checkpoints' many times that.
+
+        Raises RequestError if the folder cannot be written to, RunError if another process holds it.
+        """
+        if self.folder is None:
+            yield
+            return
+        prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
+        with lock(self.folder, "checkpoint="):
+            for leftover in self.folder.glob(f"*{TEMPORARY}"):
+                remove(leftover)
+            yield
+
+    def begin(self, facts: Callable[[], dict[str, Any]]) -> Snapshot | None:
+        """The newest checkpoint that is whole and of this very training, if there is one.
+
+        facts: gives what must be the same, as JSON has it. It is called when it is needed: data take time to hash.
+        """
+        self._facts, self._known = facts, None
+        others = []
+        for place in reversed(self._places()):
+            try:
+                snapshot, found = _read(place)
+            except DataError as error:
+                self.say(f"{error}; the one before it is used, if there is one")
+                remove(place)
+                continue
+            if differing := _differing(found, self._all_facts()):
+                others.append(", ".join(differing))
+                continue
+            self._seconds = snapshot.history.seconds
+            return snapshot
+        if others:
+            what = f"{self.folder} holds another training (different: {others[0]})"
+            self.say(f"{what}; this one begins anew and will write over it")
+        return None
+
+    def due(self, history: History) -> bool:
+        """Whether so much was trained since the last checkpoint that it is time for another."""
+        return self.folder is not None and history.seconds - self._seconds >= self._wait
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Add a checkpoint, and remove those that are too old. Where that fails, training goes on, and it is said."""
+        if self.folder is None:
+            return
+        start, places = time.perf_counter(), self._places()
+        number = int(places[-1].name) + 1 if places else 1
+        self._seconds = snapshot.history.seconds
+        try:
+            with atomic_folder(self.folder / f"{number:06d}") as building:
+                _write(snapshot, self._all_facts(), building)
+        except (OSError, safetensors.SafetensorError) as error:  # the latter for what the system told safetensors
+            if not self._failed:
+                reason = getattr(error, "strerror", None) or error
+                self.say(f"no checkpoint could be written to {self.folder}, training goes on: {reason}")
+            self._failed = True
+            return
+        for place in self._places()[:-_KEPT]:
+            remove(place)
+        self._wait = max(self.every, _PACE * (time.perf_counter() - start) if self.every else 0)
+
+    def remove(self) -> None:
+        """Remove all of it: the training is finished."""
+        if self.folder is not None:
+            remove(self.folder)
+
+    def _places(self) -> list[Path]:
+        """The checkpoints' folders, the oldest first."""
+        if self.folder is None:
+            return []
+        return sorted(path for path in self.folder.glob("*") if path.name.isdecimal())
+
+    def _all_facts(self) -> dict[str, Any]:
+        if self._known is None:
+            self._known = json.loads(json.dumps(self._facts()))  # tuples are lists there
+        return self._known
+
+
+def _differing(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    return sorted(name for name in {*found, *facts} if found.get(name) != facts.get(name))
+
+
+def _write(snapshot: Snapshot, facts: dict[str, Any], folder: Path) -> None:
+    weights = {f"weights.{name}": array for name, array in snapshot.weights.items()}
+    optimizer = {f"optimizer.{name}": array for name, array in snapshot.optimizer.items()}
+    safetensors.numpy.save_file({**weights, **optimizer}, folder / _LAST)
+    if snapshot.best_weights is not None:
+        safetensors.numpy.save_file(snapshot.best_weights, folder / _BEST)
+    (folder / _HISTORY).write_text(snapshot.history.to_jsonl(), "utf-8")
+    state = {
+        "format": FORMAT,
+        "epoch": len(snapshot.history),
+        "seed": snapshot.seed,
+        "best": snapshot.best if math.isfinite(snapshot.best) else None,
+        "waited": snapshot.waited,
+        "facts": facts,
+        "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
+    }
+    text = json.dumps({"state": state, "sha256": _sha256_of(state)}, indent=1, allow_nan=False)
+    (folder / _STATE).write_text(text, "utf-8")
+
+
+def _read(folder: Path) -> tuple[Snapshot, dict[str, Any]]:
+    """A checkpoint and its facts. Raises DataError, with the path, for anything that is not whole."""
+    try:
+        document = json.loads((folder / _STATE).read_text("utf-8"))
+        state = document["state"]
+        if document["sha256"] != _sha256_of(state):
+            raise DataError(f"{_STATE} was changed")
+        if state["format"] != FORMAT:
+            raise DataError(f"format {state['format']}, this isthmus reads {FORMAT}")
+        for name, digest in state["sha256"].items():
+            if _sha256(folder / name) != digest:
+                raise DataError(f"{name} was changed or cut short")
+        tensors = safetensors.numpy.load_file(folder / _LAST)
+        best = safetensors.numpy.load_file(folder / _BEST) if _BEST in state["sha256"] else None
+        snapshot = Snapshot(
+            state["seed"],
+            History.from_jsonl((folder / _HISTORY).read_text("utf-8")),
+            _named(tensors, "weights."),
+            _named(tensors, "optimizer."),
+            math.inf if state["best"] is None else state["best"],
+            state["waited"],
+            best,
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise DataError(f"the checkpoint {folder} is damaged: {' '.join(str(error).split())}") from None
+    return snapshot, state["facts"]
+
+
+def _named(tensors: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of(state: Any) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

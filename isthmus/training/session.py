@@ -1,0 +1,75 @@
+"""One training from its start, or a checkpoint, to its end: epochs, validation losses, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Generator
+
+import numpy as np
+
+from isthmus.data.batches import Pixels
+from isthmus.errors import DivergedError
+from isthmus.networks import Network
+from isthmus.objective import Objective
+from isthmus.parts import Part, Training
+from isthmus.training.checkpoint import Checkpoints, Snapshot
+from isthmus.training.hardware import memory_told
+from isthmus.training.history import Epoch, History
+from isthmus.training.loop import Position, mean_loss, train
+from isthmus.training.stopping import EarlyStopping
+
+
+def session(
+    network: Network,
+    pixels: Pixels,
+    held_out: Pixels | None,
+    objective: Objective,
+    training: Training,
+    checkpoints: Checkpoints,
+    former: Snapshot | None,
+    history: History,
+    *,
+    corruption: Part | None,
+    precision: str,
+    seed: int,
+    image_shape: tuple[int, int, int] | None,
+    ids: np.ndarray | None,
+) -> Generator[Epoch, None, None]:
+    """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
+
+    held_out: samples for the validation loss. former: where to go on from, of which `history` gets the rows first. The
+    other arguments are `train`'s. Raises DivergedError too if the validation loss is not finite.
+    """
+    stopping, position = EarlyStopping(training.patience), Position()
+    if former is not None:
+        history.epochs[:] = former.history.epochs
+        position = former.restore(network, stopping)
+    given = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
+    rows = train(network, pixels, objective, training, precision=precision, position=position, ids=ids, **given)  # type: ignore[arg-type]
+    with contextlib.closing(rows):
+        for row in rows:
+            if held_out is not None:
+                with memory_told(training.batch_size):
+                    loss = mean_loss(network, held_out, Objective(objective.loss), **given)  # type: ignore[arg-type]
+                row = _validated(row, loss)
+            history.epochs.append(row)
+            over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
+            if not over and checkpoints.due(history):
+                checkpoints.write(Snapshot.of(network, position, stopping, history, seed))
+            yield row
+            if over:
+                break
+    if stopping.weights is not None:
+        network.load_state_dict(stopping.weights)
+
+
+def _validated(row: Epoch, loss: float) -> Epoch:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"diverged: the validation loss was {loss} after epoch {row.epoch}; lower the learning rate, or look for "
+            "extreme values in the validation samples",
+            epoch=row.epoch,
+        )
+    return dataclasses.replace(row, validation_loss=loss)

@@ -1,0 +1,51 @@
+"""What is trained when little is said: it can be built for any images, and what is said is kept."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from isthmus.commands.defaults import choose
+from isthmus.networks import build
+from isthmus.parts import KL, L1, NETWORKS, GaussianNoise, contradiction
+
+SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 16, 16), (3, 32, 48), (1, 100, 7), (3, 128, 128)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("corruption", [None, GaussianNoise(0.1)], ids=["clean", "noisy"])
+@pytest.mark.parametrize("penalty", [None, L1(0.1), KL(0.1)], ids=["dense code", "l1", "kl"])
+def test_the_choice_fits_the_images(shape, corruption, penalty):
+    choice = choose(shape, 1000, corruption=corruption, penalty=penalty)
+    network = build(choice.network, math.prod(shape), torch.Generator().manual_seed(0), shape)
+    x_hat, _ = network(torch.rand(2, math.prod(shape)))
+    assert x_hat.shape == (2, math.prod(shape))
+    assert contradiction(choice.network, penalty, None) is None
+    assert f"1,000 images of {'×'.join(map(str, shape))}" in choice.why
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_kind_that_was_said_is_chosen(kind):
+    assert choose((1, 28, 28), 1000, kind=kind).network.kind == kind
+
+
+def test_what_was_said_is_kept_and_not_told_again():
+    said = {"epochs": 3, "batch_size": 7, "patience": 2}
+    fields = {"hidden": (12,), "bottleneck": 5}
+    choice = choose((1, 8, 8), 100, kind="dense", fields=fields, training={**said, "learning_rate": 0.1})
+    assert (choice.network.hidden, choice.network.bottleneck) == ((12,), 5)
+    assert choice.training == {**said, "learning_rate": 0.1}
+    assert choice.why == ""
+
+
+def test_more_images_are_gone_through_less_often():
+    few, many = (choose((1, 28, 28), n).training for n in (100, 60_000))
+    assert few["epochs"] > many["epochs"] >= 5
+    assert few["batch_size"] < many["batch_size"]
+
+
+def test_a_denoiser_has_a_wider_code():
+    plain, noisy = (choose((1, 28, 28), 1000, corruption=part).network for part in (None, GaussianNoise(0.3)))
+    assert plain.bottleneck < noisy.bottleneck

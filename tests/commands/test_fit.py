@@ -1,0 +1,235 @@
+"""`isthmus fit`: from a folder to a model, what is said on the way, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isthmus
+from isthmus.commands.trained import checkpoints_of, hold_out
+from isthmus.errors import RequestError
+
+QUICK = ("--epochs", 2, "--threads", 1, "--device", "cpu")
+
+
+def test_a_model_is_a_folder_with_a_picture(model, digits):
+    assert sorted(path.name for path in model.iterdir()) == [
+        "config.json",
+        "history.jsonl",
+        "model.safetensors",
+        "preview.png",
+    ]
+    assert not list(model.parent.glob("*.checkpoint"))
+    extra = json.loads((model / "config.json").read_text())["extra"]
+    assert extra["image_shape"] == [1, 8, 8]
+    assert extra["validation"]["n"] == 9
+    loaded = isthmus.load(model)
+    images = isthmus.open_images(digits)
+    error = -loaded.score(images)
+    assert error < 0.8 * images.floats().var(axis=0).mean()  # it has learned something
+    assert loaded.network.bottleneck == 6
+    with Image.open(model / "preview.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
+    out, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 12, "--learning-rate", 0.004, *QUICK[2:])
+    lines = out.splitlines()
+    assert lines[0].startswith("on 9 held-out images")
+    assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
+    assert "81 images to train on, 9 held out" in err
+    assert "chosen for 81 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
+    assert err.count("m  epoch ") == 12
+    assert "PCA, 8 numbers is better than this model" in err  # after twelve epochs
+    assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
+
+
+def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
+    words = [
+        "--network",
+        "conv",
+        "--channels",
+        "4,4",
+        "--corruption",
+        "gaussian:0.2+masking:0.1",
+        "--penalty",
+        "l1:0.01",
+    ]
+    out, err = done("fit", digits, "-o", tmp_path / "m", *words, "--loss", "bce", "--learning-rate", "0.01", *QUICK)
+    model = isthmus.load(tmp_path / "m")
+    assert model.network.channels == (4, 4)
+    assert model.network.code_activation == "relu"  # that L1 can bring to zero
+    assert model.corruption.label == "gaussian(0.2)+masking(0.1)"
+    assert (model.penalty.weight, model.loss.kind, model.learning_rate) == (0.01, "bce", 0.01)
+    assert "gaussian(0.2)+masking(0.1), as it is" in out
+    assert "isthmus denoise" in err.splitlines()[-1]
+
+
+def test_a_collapse_is_named(digits, tmp_path, done):
+    _, err = done(
+        "fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--learning-rate", 0.05, "--epochs", 30, *QUICK[2:]
+    )
+    assert "collapsed: all " in err
+    assert "is better than this model" not in err
+
+
+def test_the_same_command_gives_the_same_bytes(digits, tmp_path, done):
+    for name in ("a", "b", "c"):
+        done("fit", digits, "-o", tmp_path / name, *QUICK, "--seed", 1 if name == "c" else 0)
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_named_data_and_classes(tmp_path, done):
+    _, err = done("fit", "digits", "-o", tmp_path / "m", "--classes", "3", *QUICK)
+    assert "of 1×8×8" in err
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["extra"]["images"].startswith("digits")
+
+
+def test_classes_by_the_names_of_folders(digits, tmp_path, done, refused):
+    _, err = done("fit", digits, "-o", tmp_path / "m", "--classes", "zero,one", *QUICK)
+    assert "54 images to train on, 6 held out" in err
+    assert 'Did you mean "zero"?' in refused("fit", digits, "-o", tmp_path / "n", "--classes", "zro", *QUICK)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_arrays(kind, tmp_path, done):
+    x = np.random.default_rng(0).integers(0, 256, (30, 6, 7), dtype=np.uint8)
+    path = tmp_path / f"x.{kind}"
+    np.save(path, x) if kind == "npy" else np.savez(path, images=x)
+    done("fit", path, "-o", tmp_path / "m", *QUICK)
+    assert isthmus.load(tmp_path / "m").image_shape_ == (1, 6, 7)
+
+
+def test_a_model_is_not_replaced_unless_asked(digits, tmp_path, done, refused):
+    folder = tmp_path / "m"
+    done("fit", digits, "-o", folder, *QUICK)
+    before = (folder / "model.safetensors").read_bytes()
+    assert "add --force to replace it" in refused("fit", digits, "-o", folder, *QUICK, "--seed", 2)
+    assert (folder / "model.safetensors").read_bytes() == before
+    done("fit", digits, "-o", folder, *QUICK, "--seed", 2, "--force")
+    assert (folder / "model.safetensors").read_bytes() != before
+
+
+def test_what_is_no_model_is_never_replaced(digits, tmp_path, refused):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    assert "is no model" in refused("fit", digits, "-o", tmp_path / "thesis", *QUICK, "--force")
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+
+
+def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_of, refused):
+    folder = copy_of(model, tmp_path / "m")
+    (folder / "notes.txt").write_text("what I tried")
+    assert "notes.txt" in refused("fit", digits, "-o", folder, *QUICK, "--force")
+    assert (folder / "notes.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--corruption", "gausian:0.3"], "--corruption gausian:0.3: unknown corruption"),
+        (["--network", "conv", "--bottleneck", "3"], "--bottleneck is of dense"),
+        (["--epochs", "0"], "epochs must be an integer of at least 1"),
+        (["--validation", "1"], "--validation must be a share"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--threads", "0"], "threads must be between 1 and"),
+        (["--resize", "3by4"], "must be a height and a width like 64x48, got '3by4'"),
+        (["--device", "gpu"], "unknown device"),
+        (["--patches-per-image", "3"], "given together with the size of the patches"),
+        (["--crop", "9"], "has 8×8 pixels, fewer than --crop 9x9"),
+    ],
+)
+def test_a_wrong_request_leaves_nothing(options, words, digits, tmp_path, refused):
+    assert words in refused("fit", digits, "-o", tmp_path / "m", *options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_is_not_there(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert 'Did you mean "digits"?' in refused("fit", "digts", "-o", "m")
+    assert "is not there" in refused("fit", "./digits", "-o", "m")
+
+
+def test_photographs_of_several_sizes_need_to_be_told_how(photographs, tmp_path, refused):
+    line = refused("fit", photographs, "-o", tmp_path / "m")
+    for words in ("90×120", "80×80", "--resize HxW", "--crop HxW", "--patches HxW"):
+        assert words in line
+
+
+def test_a_damaged_image_is_named_or_left_out(digits, tmp_path, copy_of, done, refused):
+    folder = copy_of(digits, tmp_path / "digits")
+    bad = next((folder / "one").iterdir())
+    bad.write_bytes(bad.read_bytes()[:40])
+    assert str(bad) in refused("fit", folder, "-o", tmp_path / "m", *QUICK)
+    _, err = done("fit", folder, "-o", tmp_path / "m", *QUICK, "--skip-bad")
+    assert f"one/{bad.name}" in err
+
+
+def test_the_model_cannot_lie_among_its_images(digits, refused):
+    assert "lies inside" in refused("fit", digits, "-o", digits / "model")
+
+
+def test_one_image_is_too_few(digits, tmp_path, refused):
+    one = next((digits / "one").iterdir())
+    assert "one image is too few" in refused("fit", one, "-o", tmp_path / "m")
+
+
+def images_of(names):
+    return isthmus.Images(np.zeros((len(names), 1, 2, 2), np.uint8), names=tuple(names))
+
+
+def test_patches_of_one_image_are_never_on_both_sides():
+    images = images_of([name for name in "abcdefghij" for _ in range(7)])
+    train, held_out, _ = hold_out(images, 0.2, seed=0)
+    assert len(set(held_out.names)) == 2
+    assert not set(train.names) & set(held_out.names)
+
+
+def test_of_few_images_the_last_patches_are_held_out():
+    train, held_out, how = hold_out(images_of("aaaaaaaaaabbbbb"), 0.2, seed=0)
+    assert held_out.names == ("a", "a", "b")
+    assert "the last of each image" in how
+    assert len(train) == 12
+
+
+def test_images_are_held_out_at_random():
+    images = images_of([str(i) for i in range(50)])
+    halves = [hold_out(images, 0.1, seed=seed)[1].names for seed in (0, 0, 1)]
+    assert halves[0] == halves[1] != halves[2]
+    assert len(halves[0]) == 5
+    with pytest.raises(RequestError, match="one image"):
+        hold_out(images_of("a"), 0.5, seed=0)
+
+
+LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
+
+
+def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done):
+    # the child writes a checkpoint after every epoch, and is stopped when it has two
+    program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
+    command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    kept, deadline = checkpoints_of(tmp_path / "m"), time.monotonic() + 200
+    while len(list(kept.glob("0*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    err = child.communicate(timeout=100)[1]
+    assert child.returncode == 130
+    assert "the same command goes on from there: isthmus fit" in err.splitlines()[-1]
+    assert not (tmp_path / "m").exists()
+    assert kept.is_dir()
+
+    _, err = done("fit", digits, "-o", tmp_path / "m", *LONG)
+    assert "goes on after epoch" in err
+    assert not kept.exists()
+    done("fit", digits, "-o", tmp_path / "whole", *LONG)
+    resumed, whole = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "whole"))
+    assert resumed == whole

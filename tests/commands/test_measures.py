@@ -1,0 +1,145 @@
+"""`isthmus evaluate`, `encode` and `score`: numbers for images, held against the library's own."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import FunctionTransformer
+
+import isthmus
+from isthmus.cli import run_command
+from isthmus.data.image_file import read_image
+
+
+def test_a_table_and_the_same_as_json(model, digits, done):
+    noise = ["--corruption", "gaussian:0.2", "--corruption", "masking:0.3"]
+    out, err = done("evaluate", model, digits, *noise)
+    lines = out.splitlines()
+    assert lines[0].split() == ["90", "images", "clean", "gaussian(0.2)", "masking(0.3)"]
+    assert [line.split()[0] for line in lines[1:]] == ["mse", "psnr", "ssim", "mean_activation", "l0", "dead_units"]
+    assert err == ""
+    table = json.loads(done("evaluate", model, digits, *noise, "--json")[0])
+    rows = {(row["metric"], row["corruption"]): row for row in table["rows"]}
+    clean = rows["mse", None]
+    assert clean["value"] == pytest.approx(-isthmus.load(model).score(isthmus.open_images(digits)), rel=1e-5)
+    assert clean["ci95"][0] < clean["value"] < clean["ci95"][1]
+    assert f"{clean['value']:.6f} ({clean['ci95'][0]:.6f} to {clean['ci95'][1]:.6f})" in out
+    assert rows["mse", "gaussian(0.2)"]["value"] > clean["value"]
+    assert table["n"] == 90
+
+
+def test_a_model_that_was_copied_elsewhere(model, digits, tmp_path, copy_of, done):
+    elsewhere = copy_of(model, tmp_path / "another place")
+    assert done("evaluate", elsewhere, digits)[0] == done("evaluate", model, digits)[0]
+
+
+def test_a_studys_models_can_be_used_too(digits, tmp_path, done):
+    study = tmp_path / "tiny.toml"
+    data, pca = '[data]\nname = "digits"\ntrain = 100', 'name = "pca-4"\nestimator = "pca"\nn_components = 4'
+    study.write_text(f'title = "t"\n{data}\n[[model]]\n{pca}')
+    assert run_command(["run", str(study), "--out", str(tmp_path)]) == 0
+    out, _ = done("evaluate", tmp_path / "tiny/models/pca-4", "digits")
+    assert out.startswith("360 images")
+
+
+def test_patches_are_cut_as_they_were_for_the_training(denoiser, photographs, done):
+    out, err = done("evaluate", denoiser, photographs)
+    assert "--patches 8x8" in err
+    assert out.split()[1] == "images"
+    assert int(out.split()[0].replace(",", "")) > 500
+
+
+# --- encode ---
+
+
+def test_codes_as_npz_and_csv(model, digits, tmp_path, done):
+    done("encode", model, digits, "-o", tmp_path / "codes.npz")
+    done("encode", model, digits, "-o", tmp_path / "codes.csv")
+    images = isthmus.open_images(digits)
+    expected = isthmus.load(model).transform(images)
+    with np.load(tmp_path / "codes.npz", allow_pickle=False) as found:
+        np.testing.assert_allclose(found["code"], expected, atol=1e-6)
+        assert found["name"].tolist() == list(images.names)
+        assert found["label"].tolist() == images.labels.tolist()
+        assert found["label_names"].tolist() == ["one", "seven", "zero"]
+    with open(tmp_path / "codes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == list(images.names)
+    assert {row["label"] for row in rows} == {"zero", "one", "seven"}
+    codes = np.array([[float(row[f"code_{i}"]) for i in range(6)] for row in rows])
+    np.testing.assert_allclose(codes, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_file_of_codes_is_not_replaced_unless_asked(model, digits, tmp_path, done, refused):
+    target = tmp_path / "codes.csv"
+    done("encode", model, digits, "-o", target)
+    assert "--force" in refused("encode", model, digits, "-o", target)
+    done("encode", model, digits, "-o", target, "--force")
+    assert ".npz or .csv" in refused("encode", model, digits, "-o", tmp_path / "codes.txt")
+
+
+# --- score ---
+
+
+@pytest.fixture(scope="session")
+def ones(tmp_path_factory, digits):
+    folder = tmp_path_factory.mktemp("models") / "ones"
+    options = ["--bottleneck", "2", "--hidden", "32", "--epochs", "60", "--learning-rate", "0.01", "--threads", "1"]
+    assert run_command(["fit", str(digits / "one"), "-o", str(folder), *options]) == 0
+    return folder
+
+
+def test_the_most_unusual_come_first(ones, digits, tmp_path, done):
+    out, _ = done("score", ones, digits, "-o", tmp_path / "scores", "--normal", "one", "--top", 5)
+    with open(tmp_path / "scores/scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    errors = np.array([float(row["mse"]) for row in rows])
+    assert len(rows) == 90
+    assert (np.diff(errors) <= 0).all()
+    assert out.splitlines()[1].split()[:3] == ["1", rows[0]["name"], rows[0]["label"]]
+    area = roc_auc_score([row["label"] != "one" for row in rows], errors)
+    assert area > 0.8
+    assert f"AUROC {area:.4f}: 30 images of class one against 60 others" in out
+    assert "... and 85 more" in out
+    images, model = isthmus.open_images(digits), isthmus.load(ones)
+    i = images.names.index(rows[0]["name"])
+    assert errors[0] == pytest.approx(-model.score_samples(images)[i], rel=1e-5)
+
+
+def test_maps_have_one_scale_that_is_stated(ones, digits, tmp_path, done):
+    done("score", ones, digits, "-o", tmp_path / "scores")
+    account = json.loads((tmp_path / "scores/isthmus.json").read_text())
+    white = account["maps"]["white"]
+    images, model = isthmus.open_images(digits), isthmus.load(ones)
+    x, x_hat = images.floats(), model.reconstruct(images).reshape(len(images), -1)
+    for i in (0, 40, 89):
+        found = read_image(tmp_path / "scores/maps" / f"{images.names[i]}.png").pixels.ravel()
+        np.testing.assert_allclose(found / 255 * white, np.abs(x_hat - x)[i].clip(0, white), atol=white / 255)
+    with Image.open(tmp_path / "scores/most-unusual.png") as sheet:
+        assert sheet.height > sheet.width
+
+
+def test_photographs_are_scored_whole(denoiser, photographs, tmp_path, done):
+    out, _ = done("score", denoiser, photographs, "-o", tmp_path / "scores", "--json")
+    assert {row["name"] for row in json.loads(out)["images"]} == {"china.jpg", "flower.png", "deep/grey.tif"}
+    with Image.open(tmp_path / "scores/maps/china.jpg.png") as found:
+        assert (found.mode, found.size) == ("L", (120, 90))
+
+
+def test_the_normal_class_must_be_known(ones, digits, denoiser, photographs, refused):
+    assert 'Did you mean "one"?' in refused("score", ones, digits, "--normal", "on")
+    assert "needs labels" in refused("score", denoiser, photographs, "--normal", "china")
+    line = refused("score", ones, digits / "one", "--normal", "one")
+    assert "needs labels" in line
+
+
+def test_a_perfect_image_is_no_trouble(digits, tmp_path, done):
+    folder = tmp_path / "identity"
+    isthmus.save(FunctionTransformer(check_inverse=False).fit(isthmus.open_images(digits).floats()), folder)
+    out, _ = done("score", folder, digits, "-o", tmp_path / "scores")
+    assert "0.000000" in out

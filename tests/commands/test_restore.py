@@ -1,0 +1,235 @@
+"""`isthmus reconstruct` and `isthmus denoise`: pictures in, pictures out, in the form in which they came."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isthmus
+from isthmus import cli
+from isthmus.data.image_file import read_image
+
+
+def test_photographs_keep_name_format_size_and_depth(denoiser, photographs, tmp_path, done):
+    out, err = done("denoise", denoiser, photographs, "-o", tmp_path / "clean")
+    assert out == ""
+    assert "written: 3 images" in err
+    for name, (form, mode, size) in {
+        "china.jpg": ("JPEG", "RGB", (120, 90)),
+        "flower.png": ("PNG", "RGB", (80, 80)),
+        "deep/grey.tif": ("TIFF", "I;16", (71, 60)),
+    }.items():
+        with Image.open(tmp_path / "clean" / name) as image:
+            assert (image.format, image.mode, image.size) == (form, mode, size)
+        before, after = read_image(photographs / name).pixels, read_image(tmp_path / "clean" / name).pixels
+        assert 0.5 < np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.99999  # the picture, and not a copy of it
+
+
+def test_noise_is_added_and_taken_out_again(denoiser, photographs, tmp_path, done):
+    out, _ = done("denoise", denoiser, photographs, "-o", tmp_path / "tried", "--corruption", "gaussian:0.2")
+    head, noisy, denoised = out.splitlines()
+    assert head.startswith("3 images")
+    assert noisy.startswith("gaussian(0.2), as it is")
+    errors = [row["mse"] for row in json.loads((tmp_path / "tried" / "isthmus.json").read_text())["errors"]]
+    assert errors[1] < 0.6 * errors[0]
+    assert f"{errors[1]:.6f}" in denoised
+    assert (tmp_path / "tried" / "preview.png").is_file()
+
+
+def test_the_noise_of_a_picture_does_not_depend_on_how_it_is_read(denoiser, photographs, tmp_path, done):
+    for name in ("a", "b"):
+        done("denoise", denoiser, photographs, "-o", tmp_path / name, "--corruption", "masking:0.2")
+    assert (tmp_path / "a/flower.png").read_bytes() == (tmp_path / "b/flower.png").read_bytes()
+
+
+def test_one_picture_to_one_file(denoiser, photographs, tmp_path, done, refused):
+    done("denoise", denoiser, photographs / "china.jpg", "-o", tmp_path / "clean.jpg")
+    with Image.open(tmp_path / "clean.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (120, 90))
+    assert [path.name for path in tmp_path.iterdir()] == ["clean.jpg"]
+    line = refused("denoise", denoiser, photographs / "china.jpg", "-o", tmp_path / "clean.png")
+    assert "ends in .jpg" in line
+    line = refused("denoise", denoiser, photographs / "china.jpg", "-o", tmp_path / "clean.jpg")
+    assert "--force" in line
+    assert "there are 3" in refused("denoise", denoiser, photographs, "-o", tmp_path / "all.jpg")
+
+
+def test_small_images_through_a_model_of_their_size(model, digits, tmp_path, done):
+    out, _ = done("reconstruct", model, digits, "-o", tmp_path / "again")
+    names = sorted(path.relative_to(digits) for path in digits.rglob("*.png"))
+    written = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*/*.png"))
+    assert written == names
+    loaded, images = isthmus.load(model), isthmus.open_images(digits)
+    mse = -loaded.score(images)
+    assert f"{mse:.4f}"[:5] in out
+    x_hat = loaded.reconstruct(images)[0].clip(0, 1)
+    again = read_image(tmp_path / "again" / images.names[0]).pixels
+    np.testing.assert_allclose(again / 255, x_hat, atol=0.5 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_arrays_come_back_as_arrays(kind, model, tmp_path, done):
+    x = np.random.default_rng(0).integers(0, 256, (7, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / f"y.{kind}")
+    found = np.load(tmp_path / f"y.{kind}", allow_pickle=False)
+    y = found if kind == "npy" else found["images"]
+    assert (y.shape, y.dtype) == ((7, 1, 8, 8), np.uint8)
+    floats = (x / 255).astype(np.float32)
+    np.save(tmp_path / "x.npy", floats)
+    done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "z.npy")
+    z = np.load(tmp_path / "z.npy")
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z, y / 255, atol=0.51 / 255)
+
+
+def test_a_named_data_set_can_become_pictures(model, tmp_path, done):
+    done("reconstruct", model, "digits", "-o", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("[0-9]*.png"))) == 360
+
+
+def test_the_code_is_searched(model, digits, tmp_path, done):
+    noise = ["--corruption", "gaussian:0.3"]
+    done("denoise", model, digits, "-o", tmp_path / "prior", *noise, "--prior")
+    errors = [row["mse"] for row in json.loads((tmp_path / "prior/isthmus.json").read_text())["errors"]]
+    assert errors[1] < errors[0]
+    _, err = done("denoise", model, digits, "-o", tmp_path / "pass", *noise)
+    assert "was not trained on noise" in err
+    passed = [row["mse"] for row in json.loads((tmp_path / "pass/isthmus.json").read_text())["errors"]]
+    assert passed[0] == errors[0]  # the same noise
+    assert errors[1] != passed[1]
+
+
+def test_a_wide_code_is_not_searched(denoiser, photographs, tmp_path, refused):
+    assert "fit one with --bottleneck" in refused("denoise", denoiser, photographs, "-o", tmp_path / "x", "--prior")
+    assert not list(tmp_path.iterdir())
+
+
+def test_resized_images_get_their_size_back(photographs, tmp_path, done):
+    done("fit", photographs, "-o", tmp_path / "m", "--resize", "16x12", "--epochs", 2, "--threads", 1)
+    _, err = done("reconstruct", tmp_path / "m", photographs, "-o", tmp_path / "out")
+    assert "prepared as for the training: --resize 16x12" in err
+    with Image.open(tmp_path / "out/china.jpg") as image:
+        assert image.size == (120, 90)
+
+
+# --- what is refused, and what a stop leaves ---
+
+
+def test_another_size_is_told_with_both_and_the_way_out(model, photographs, tmp_path, refused):
+    np.save(tmp_path / "x.npy", np.zeros((2, 20, 30), np.uint8))
+    line = refused("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+    for words in ("20×30 grey", "8×8 grey", "--resize 8x8", "--crop 8x8", "--patches 8x8"):
+        assert words in line
+    np.save(tmp_path / "x.npy", np.zeros((2, 4, 30), np.uint8))
+    line = refused("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+    assert "--resize 8x8" in line
+    assert "--crop" not in line
+    assert "channels" in refused("reconstruct", model, photographs / "china.jpg", "-o", tmp_path / "y.jpg")
+
+
+def test_a_grey_model_of_patches_can_be_made_of_any(model, tmp_path, done):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((2, 20, 30), np.float32))
+    done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "y.npy", "--patches", "8x8")
+    assert np.load(tmp_path / "y.npy").shape == (2, 1, 20, 30)
+
+
+def test_a_place_among_the_images_is_refused(denoiser, photographs, refused):
+    assert "lies inside" in refused("denoise", denoiser, photographs, "-o", photographs / "clean")
+    assert "lies inside" in refused("denoise", denoiser, photographs, "-o", photographs)
+    assert "holds the images" in refused("denoise", denoiser, photographs, "-o", photographs.parent, "--force")
+
+
+def test_results_are_replaced_when_asked_and_other_files_never(denoiser, photographs, tmp_path, done, refused):
+    target = tmp_path / "clean"
+    done("denoise", denoiser, photographs, "-o", target)
+    assert "--force" in refused("denoise", denoiser, photographs, "-o", target)
+    done("denoise", denoiser, photographs, "-o", target, "--force")
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "beach.jpg").write_bytes(b"memories")
+    assert "never replaced" in refused("denoise", denoiser, photographs, "-o", tmp_path / "holiday", "--force")
+    assert (tmp_path / "holiday" / "beach.jpg").read_bytes() == b"memories"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, cli._Terminated, OSError(28, "No space left on device")])
+def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, monkeypatch, refused):
+    from isthmus.commands import restoring
+
+    real, written = restoring.write_like, []
+
+    def stopped(*arguments):
+        if len(written) == 2:
+            raise error
+        written.append(real(*arguments))
+        return written[-1]
+
+    monkeypatch.setattr(restoring, "write_like", stopped)
+    code = {KeyboardInterrupt: 130, cli._Terminated: 143}.get(error, 1)
+    line = refused("denoise", denoiser, photographs, "-o", tmp_path / "clean", code=code)
+    assert "nothing was written; give the same command again" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_picture_is_named_or_left_out(denoiser, photographs, tmp_path, copy_of, done, refused):
+    folder = copy_of(photographs, tmp_path / "photographs")
+    (folder / "flower.png").write_bytes(b"")
+    line = refused("denoise", denoiser, folder, "-o", tmp_path / "clean")
+    assert f"{folder / 'flower.png'} is empty" in line
+    assert "--skip-bad" in line
+    assert not (tmp_path / "clean").exists()
+    _, err = done("denoise", denoiser, folder, "-o", tmp_path / "clean", "--skip-bad")
+    assert "left out 1 of 3 files" in err
+    assert "written: 2 images" in err
+
+
+def test_names_that_are_not_utf8(model, digits, tmp_path, done):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    name = os.fsdecode(b"f\xfcnf \xe2\x9c\x93.png")
+    (folder / name).write_bytes(next((digits / "one").iterdir()).read_bytes())
+    done("reconstruct", model, folder, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / name).is_file()
+    done("encode", model, folder, "-o", tmp_path / "codes.csv")
+    assert "f\\xfcnf ✓.png" in (tmp_path / "codes.csv").read_text("utf-8")
+    out, _ = done("score", model, folder, "-o", tmp_path / "scores")
+    assert "f\\xfcnf" in out
+    assert (tmp_path / "scores/maps" / f"{name}.png").is_file()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="no folder is read-only for root")
+def test_a_read_only_place(model, digits, tmp_path, refused):
+    tmp_path.chmod(0o500)
+    try:
+        assert "choose another folder with -o" in refused("reconstruct", model, digits, "-o", tmp_path / "out")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_place_that_cannot_be(model, digits, refused):
+    assert "cannot write to /proc" in refused("reconstruct", model, digits, "-o", "/proc/none/out")
+
+
+def test_models_that_are_none(digits, model, tmp_path, copy_of, refused):
+    assert "does not exist; `isthmus fit DATA -o MODEL`" in refused("evaluate", tmp_path / "none", digits)
+    assert "so it is no model" in refused("evaluate", digits, digits)
+    damaged = copy_of(model, tmp_path / "damaged")
+    weights = bytearray((damaged / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (damaged / "model.safetensors").write_bytes(weights)
+    assert "sha256" in refused("evaluate", damaged, digits)
+    config = json.loads((model / "config.json").read_text())
+    config["extra"]["preparation"] = {"resize": "large"}
+    (damaged / "config.json").write_text(json.dumps(config))
+    (damaged / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    assert "does not say how images are prepared" in refused("evaluate", damaged, digits)
+
+
+def test_pixels_that_are_nan(model, tmp_path, refused):
+    x = np.zeros((3, 8, 8), np.float32)
+    x[1, 2, 3] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    assert "NaN" in refused("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "y.npy")

@@ -1,0 +1,171 @@
+"""No room: disks that are full or read-only, memory that runs out, folders with odd names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import warnings
+from contextlib import closing, contextmanager
+
+import pytest
+
+from isthmus import Autoencoder, Dense
+from isthmus.cli import run_command
+from isthmus.errors import DoubtWarning, RequestError
+from isthmus.training.checkpoint import Checkpoints
+
+STUDY = """
+title = "small"
+[data]
+name = "digits"
+train = 200
+test = 60
+[[model]]
+name = "pca-4"
+estimator = "pca"
+n_components = 4
+[[model]]
+name = "wide"
+estimator = "autoencoder"
+network = {kind = "dense", hidden = [WIDTH], bottleneck = 4, output = "sigmoid"}
+epochs = 2
+"""
+
+
+@contextmanager
+def mounted(place, *options):
+    """A file system at `place`, if this user may mount one."""
+    mount = shutil.which("mount")
+    done = mount and subprocess.run([mount, *options, place], capture_output=True)
+    if not done or done.returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run([shutil.which("umount"), place], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 1 MB."""
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=1m", "none") as place:
+        yield place
+
+
+def model(**changes):
+    return Autoencoder(**{"network": Dense(bottleneck=3), "epochs": 4, "random_state": 0, **changes})
+
+
+def weights(fitted):
+    return [tensor.numpy().tobytes() for tensor in fitted.network_.state_dict().values()]
+
+
+def test_a_checkpoint_that_finds_no_room_is_said_and_training_goes_on(crash, same, tmp_path):
+    for name in ("free", "full"):
+        (tmp_path / name).mkdir()
+    assert crash("fit", folder=tmp_path / "free", hidden=128)["status"] == 0
+    end = crash(
+        "fit", folder=tmp_path / "full", hidden=128, limit=100_000
+    )  # the model has 70,000, a checkpoint thrice that
+    assert end["status"] == 0, end
+    (said,) = [line for line in end["lines"] if "checkpoint" in line]
+    assert "no checkpoint could be written to" in said
+    assert "File too large" in said
+    assert same.model_bytes(tmp_path / "full" / "model") == same.model_bytes(tmp_path / "free" / "model")
+    assert same.leftovers(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_while_training_goes_on(disk, x, tmp_path):
+    whole, fitted = model().fit(x), model()
+    with closing(fitted.fit_epochs(x, checkpoint=Checkpoints(disk / "c", every=0))) as rows:
+        next(rows)
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+        with pytest.warns(DoubtWarning, match="no checkpoint could be written to .*, training goes on: .*[Nn]o space"):
+            list(rows)
+    assert weights(fitted) == weights(whole)
+    with pytest.raises(OSError, match="No space"):
+        fitted.save(disk / "model")
+    (disk / "filler").unlink()
+    assert not [path for path in disk.rglob("*") if path.name.endswith(".tmp")]
+    again = model()
+    assert len(list(again.fit_epochs(x, checkpoint=disk / "c"))) == 3, "the checkpoint from before is whole"
+    assert weights(again) == weights(whole)
+
+
+def test_too_small_a_disk_is_refused_before_training(disk, x, tmp_path, capsys):
+    with pytest.raises(RequestError, match=r"MiB free, .* MiB needed; choose another folder with checkpoint="):
+        model(network=Dense(bottleneck=30_000)).fit(x, checkpoint=disk / "c")
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "8"))
+    assert run_command(["run", str(tmp_path / "small.toml"), "--out", str(disk)]) == 2
+    assert "MiB free" in capsys.readouterr().err
+
+
+def test_room_for_the_models_is_asked_for_before_training(tmp_path, capsys):
+    free = shutil.disk_usage(tmp_path).free
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", str(free // 200)))  # weights of 2.7 times what is free
+    assert run_command(["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "MiB free" in err
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+
+
+def test_a_read_only_disk(tmp_path, x, capsys):
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "8"))
+    fitted = model().fit(x)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    with mounted(tmp_path / "here", "--bind", str(tmp_path / "there")):
+        made = subprocess.run([shutil.which("mount"), "-o", "remount,bind,ro", tmp_path / "here"], capture_output=True)
+        if made.returncode:
+            pytest.skip("this user may not mount read-only")
+        assert run_command(["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "here")]) == 2
+        err = capsys.readouterr().err
+        assert f"cannot write to {tmp_path / 'here' / 'small'}: Read-only file system" in err
+        assert err.count("\n") == 1
+        with pytest.raises(RequestError, match=r"cannot write to .*: Read-only file system"):
+            model().fit(x, checkpoint=tmp_path / "here" / "c")
+        with pytest.raises(OSError, match="Read-only"):
+            fitted.save(tmp_path / "here" / "m")
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_memory_that_runs_out_is_one_line_and_spoils_nothing(crash, tmp_path):
+    out = tmp_path / "runs"
+    command = ["run", str(tmp_path / "small.toml"), "--out", str(out), "--threads", "1", "--device", "cpu"]
+    (tmp_path / "small.toml").write_text(
+        STUDY.replace("WIDTH", "1000000")
+    )  # 0.5 GB of weights, and as much thrice more
+    end = crash("run", command=command, memory=150 << 20)
+    assert end["status"] == 1, end
+    (line,) = [line for line in end["lines"] if line.startswith("isthmus: ")]
+    assert line == "isthmus: wide: out of memory; use a smaller batch_size than 128, such as 32, or a smaller network"
+    assert end["lines"][-1] == line
+    assert {row["model"] for row in json.loads((out / "small" / "results.json").read_text())["rows"]} == {"pca-4"}
+    assert [path.name for path in (out / "small" / "models").iterdir()] == ["pca-4"]
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "10"))
+    assert crash("run", command=command)["status"] == 0
+
+
+@pytest.mark.parametrize("name", ["with spaces and päth-日本", "x" * 200, "a link"])
+def test_folders_of_any_name(name, crash, tmp_path):
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "10"))
+    out = tmp_path / name
+    if name == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        out.symlink_to(tmp_path / "elsewhere")
+    command = ["run", str(tmp_path / "small.toml"), "--out", str(out), "--threads", "1", "--device", "cpu"]
+    assert crash("run", command=command, epoch=1)["status"] == -9
+    end = crash("run", command=command)
+    assert end["status"] == 0, end
+    assert (out / "small" / "report.html").is_file()
+    assert not (out / "small" / "checkpoints").exists()
+
+
+def test_nothing_is_said_where_nothing_is_wrong(x, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model().fit(x, checkpoint=tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []

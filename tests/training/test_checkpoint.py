@@ -1,0 +1,423 @@
+"""Checkpoints: a training that was stopped and goes on ends with the same bits; what is damaged is never used."""
+
+import json
+import warnings
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
+from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError, RunError
+from isthmus.fingerprints import array_fingerprint, code_fingerprint
+from isthmus.training import checkpoint as module
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.history import Epoch, History
+
+EPOCHS = 6
+
+
+def small(**changes):
+    arguments = {"network": Dense(bottleneck=3, activation="tanh"), "epochs": EPOCHS, "batch_size": 32}
+    return Autoencoder(**{**arguments, "random_state": 0, **changes})
+
+
+def outcome(model):
+    """All that must be the same: the weights' bytes, and the history but for the seconds."""
+    weights = {name: tensor.numpy().tobytes() for name, tensor in model.network_.state_dict().items()}
+    rows = [{**vars(row), "seconds": None} for row in model.history_]
+    return weights, rows, model.seed_
+
+
+def stopped(model, X, folder, after, **given):
+    """Train, and stop after this epoch, of which a checkpoint is written; or where it stops by itself."""
+    checkpoints = Checkpoints(folder, every=0)
+    with closing(model.fit_epochs(X, checkpoint=checkpoints, **given)) as rows:
+        for row in rows:
+            if row.epoch == after:
+                break
+    return checkpoints
+
+
+def places(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+COMPOSITIONS = {
+    "plain": {},
+    "adamw, one cycle": {"optimizer": "adamw", "schedule": "one-cycle"},
+    "sgd, cosine": {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.01},
+    "noise and a penalty that warms up": {
+        "corruption": GaussianNoise(0.3),
+        "penalty": L1(1e-2, warmup=4),
+        "network": Dense(bottleneck=6),
+    },
+    "two corruptions": {"corruption": Sequence((Masking(0.2), GaussianNoise(0.1)))},
+    "KL": {"penalty": KL(0.1, target=0.1), "network": Dense(bottleneck=6, activation="sigmoid")},
+    "one order": {"shuffle": "once"},
+    "the data's order": {"shuffle": False},
+    "unit-norm atoms": {"network": Dictionary(hidden=(8,), n_atoms=20)},
+    "convolutions": {"network": Conv(channels=(3, 4), image_shape=(1, 4, 4))},
+    "bfloat16": {"precision": "bfloat16"},
+    "held-out samples": {"validation_fraction": 0.2},
+}
+
+
+@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("what", COMPOSITIONS)
+def test_a_stopped_training_goes_on_to_the_same_bits(what, after, x, tmp_path):
+    arguments = COMPOSITIONS[what]
+    whole = small(**arguments).fit(x)
+    stopped(small(**arguments), x, tmp_path / "c", after)
+    again = small(**arguments)
+    rows = list(again.fit_epochs(x, checkpoint=tmp_path / "c"))
+    assert [row.epoch for row in rows] == list(range(after + 1, EPOCHS + 1)), "it did not begin anew"
+    assert outcome(again) == outcome(whole)
+    assert not (tmp_path / "c").exists(), "a finished fit leaves no checkpoint"
+
+
+def test_checkpointing_changes_nothing(x, tmp_path):
+    kept = small()
+    for _ in kept.fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0)):
+        pass
+    assert outcome(kept) == outcome(small().fit(x))
+    assert places(tmp_path / "c"), "whoever makes Checkpoints removes them"
+
+
+@pytest.mark.parametrize("after", [2, 5, 9])
+def test_early_stopping_goes_on_where_it_was(after, tmp_path):
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(size=(2, 40, 20)).astype(np.float32)  # nothing to learn but these 40 samples by heart
+    wide = {"network": Dense(hidden=(64,), bottleneck=20, activation="tanh"), "learning_rate": 0.003}
+    arguments = {**wide, "patience": 4, "epochs": 200}
+    whole = small(**arguments).fit(x, validation=other)
+    losses = whole.history_.validation_losses
+    best = int(losses.argmin()) + 1
+    assert best < len(losses) == best + 4 < 200
+    assert after < len(losses)
+    stopped(small(**arguments), x, tmp_path / "c", after, validation=other)
+    again = small(**arguments).fit(x, validation=other, checkpoint=tmp_path / "c")
+    assert outcome(again) == outcome(whole)
+
+
+def test_best_and_last_weights_are_apart_and_each_of_one_epoch(tmp_path):
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(size=(2, 40, 20)).astype(np.float32)
+    network = Dense(hidden=(64,), bottleneck=20, activation="tanh")
+    arguments = {"network": network, "learning_rate": 0.01, "epochs": 100, "patience": 90}
+    losses = small(**arguments).fit(x, validation=other).history_.validation_losses
+    last = 2 + int(np.flatnonzero(np.diff(losses) > 0)[0])  # the first epoch that is worse than the one before it
+    best = 1 + int(losses[:last].argmin())
+    assert 1 < best < last < 100
+    checkpoints = stopped(small(**arguments), x, tmp_path / "c", last, validation=other)
+    snapshot, _ = module._read(checkpoints._places()[-1])
+    for epochs, weights in ((best, snapshot.best_weights), (last, snapshot.weights)):
+        model = small(**{**arguments, "epochs": epochs, "patience": None}).fit(x)
+        for name, tensor in model.network_.state_dict().items():
+            np.testing.assert_array_equal(weights[name], tensor.numpy(), strict=True)
+    assert (snapshot.best, snapshot.waited) == (losses[best - 1], last - best)
+
+
+def test_a_training_may_be_stopped_many_times(x, tmp_path):
+    for after in range(1, EPOCHS):
+        stopped(small(corruption=GaussianNoise(0.2)), x, tmp_path / "c", after)
+    assert places(tmp_path / "c") == ["000004", "000005"]
+    again = small(corruption=GaussianNoise(0.2)).fit(x, checkpoint=tmp_path / "c")
+    assert outcome(again) == outcome(small(corruption=GaussianNoise(0.2)).fit(x))
+
+
+def test_seconds_are_summed_over_the_parts(x, tmp_path):
+    checkpoints = stopped(small(), x, tmp_path / "c", 4)
+    first = module._read(checkpoints._places()[-1])[0].history
+    again = small().fit(x, checkpoint=tmp_path / "c")
+    assert [row.seconds for row in again.history_][:4] == [row.seconds for row in first]
+    assert again.history_.seconds > first.seconds > 0
+
+
+def test_without_a_seed_the_checkpoints_is_taken(x, tmp_path):
+    checkpoints = stopped(small(random_state=None, validation_fraction=0.3), x, tmp_path / "c", 3)
+    seed = module._read(checkpoints._places()[-1])[0].seed
+    again = small(random_state=None, validation_fraction=0.3).fit(x, checkpoint=tmp_path / "c")
+    assert again.seed_ == seed
+    assert outcome(again) == outcome(small(random_state=seed, validation_fraction=0.3).fit(x))
+
+
+def test_images_go_on_too_and_labels_do_not_matter(images, tmp_path):
+    whole = small().fit(images)
+    stopped(small(), images, tmp_path / "c", 3)
+    unlabelled = Images(images.pixels)
+    again = small()
+    assert len(list(again.fit_epochs(unlabelled, checkpoint=tmp_path / "c"))) == 3
+    assert outcome(again) == outcome(whole)
+
+
+# --- another training ---
+
+
+CHANGES = {
+    "network": {"network": Dense(bottleneck=4, activation="tanh")},
+    "corruption": {"corruption": GaussianNoise(0.1)},
+    "penalty": {"penalty": L1(1e-3), "network": Dense(bottleneck=3)},
+    "loss": {"loss": "bce", "network": Dense(bottleneck=3, activation="tanh", output="sigmoid")},
+    "learning_rate": {"learning_rate": 2e-3},
+    "epochs": {"epochs": EPOCHS + 1},
+    "batch_size": {"batch_size": 33},
+    "shuffle": {"shuffle": "once"},
+    "random_state": {"random_state": 1},
+    "precision": {"precision": "bfloat16"},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_configuration_begins_anew_and_says_what_differs(name, x, tmp_path):
+    x = (x - x.min()) / (x.max() - x.min())
+    stopped(small(precision="float32"), x, tmp_path / "c", 3)
+    changed = small(**{"precision": "float32", **CHANGES[name]})
+    with pytest.warns(DoubtWarning, match=rf"c holds another training \(different: .*{name}.*begins anew") as said:
+        changed.fit(x, checkpoint=tmp_path / "c")
+    assert "\n" not in str(said[0].message)
+    assert outcome(changed) == outcome(small(**{"precision": "float32", **CHANGES[name]}).fit(x))
+
+
+@pytest.mark.parametrize("what", ["samples", "validation samples", "threads"])
+def test_other_samples_or_threads_begin_anew(what, x, tmp_path, monkeypatch):
+    stopped(small(), x, tmp_path / "c", 3, validation=x[:20])
+    other, held_out = x.copy(), x[:20].copy()
+    if what == "threads":
+        monkeypatch.setattr("isthmus.estimators.autoencoder.step_threads", lambda *_: 7)
+    else:
+        (other if what == "samples" else held_out)[3, 3] += 1e-3
+    with pytest.warns(DoubtWarning, match=rf"\(different: {what}\)"):
+        small().fit(other, validation=held_out, checkpoint=tmp_path / "c")
+
+
+def test_a_checkpoint_of_another_training_stays_until_there_are_two_of_the_new(x, tmp_path):
+    stopped(small(), x, tmp_path / "c", 3)
+    with pytest.warns(DoubtWarning, match="another training"):
+        stopped(small(learning_rate=0.1), x, tmp_path / "c", 1)
+    again = small()
+    assert len(list(again.fit_epochs(x, checkpoint=tmp_path / "c"))) == 3, "the former one's is still there"
+    assert outcome(again) == outcome(small().fit(x))
+
+
+# --- when ---
+
+
+def test_the_first_comes_after_so_many_seconds_of_training(x, tmp_path, monkeypatch):
+    assert module.EVERY == 10
+    checkpoints = Checkpoints(tmp_path / "c")
+    rows = [Epoch(i, 1.0, 4.0) for i in range(1, 9)]
+    due = [checkpoints.due(History(rows[:n])) for n in range(1, 9)]
+    assert due == [False, False, True, True, True, True, True, True]
+    small().fit(x, checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    stopped(small(), x, tmp_path / "c", 2)
+    assert places(tmp_path / "c") == ["000001", "000002"]
+
+
+def test_nothing_is_kept_where_nothing_was_asked_for():
+    assert not Checkpoints(None, every=0).due(History([Epoch(1, 1.0, 99.0)]))
+    assert Checkpoints(None).begin(dict) is None
+
+
+# --- damage ---
+
+
+def damaged(path, how):
+    data = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "cut short":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        spoilt = bytearray(data)
+        spoilt[len(data) // 2] ^= 4
+        path.write_bytes(spoilt)
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "cut short", "one bit flipped"])
+@pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors", "history.jsonl", "state.json"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_is_used(name, how, x, tmp_path):
+    arguments = {"patience": 50, "validation_fraction": 0.2}
+    stopped(small(**arguments), x, tmp_path / "c", 3)
+    assert places(tmp_path / "c") == ["000002", "000003"]
+    damaged(tmp_path / "c" / "000003" / name, how)
+    again = small(**arguments)
+    with pytest.warns(DoubtWarning, match=r"the checkpoint .*000003 is damaged: .*the one before it is used") as said:
+        rows = list(again.fit_epochs(x, checkpoint=tmp_path / "c"))
+    assert len(said) == 1
+    assert "\n" not in str(said[0].message)
+    assert [row.epoch for row in rows] == [3, 4, 5, 6]
+    assert outcome(again) == outcome(small(**arguments).fit(x))
+
+
+def test_if_all_are_damaged_training_begins_anew(x, tmp_path):
+    stopped(small(), x, tmp_path / "c", 3)
+    for place in places(tmp_path / "c"):
+        damaged(tmp_path / "c" / place / "last.safetensors", "empty")
+    again = small()
+    with pytest.warns(DoubtWarning, match="damaged"):
+        assert len(list(again.fit_epochs(x, checkpoint=tmp_path / "c"))) == EPOCHS
+    assert outcome(again) == outcome(small().fit(x))
+
+
+def test_every_flipped_bit_is_noticed(x, tmp_path):
+    """In each file some bits at random: what is read is either refused or the very same."""
+    checkpoints = stopped(small(patience=50, validation_fraction=0.2), x, tmp_path / "c", 3)
+    place = checkpoints._places()[-1]
+    snapshot, facts = module._read(place)
+    rng, refused = np.random.default_rng(0), 0
+    for path in sorted(place.iterdir()):
+        data = path.read_bytes()
+        for bit in rng.integers(0, 8 * len(data), 60):
+            spoilt = bytearray(data)
+            spoilt[bit // 8] ^= 1 << (bit % 8)
+            path.write_bytes(spoilt)
+            try:
+                found, its_facts = module._read(place)
+            except DataError:
+                refused += 1
+            else:  # white space of state.json, or the case of a letter in an escape
+                assert (found.seed, found.best, found.waited, its_facts) == (
+                    snapshot.seed, snapshot.best, snapshot.waited, facts,
+                )  # fmt: skip
+        path.write_bytes(data)
+    assert refused > 180
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"state": 3, "sha256": ""}', "[" * 100_000, "\xff"])
+def test_other_text_in_place_of_a_state(text, x, tmp_path):
+    checkpoints = stopped(small(), x, tmp_path / "c", 1)
+    place = checkpoints._places()[-1]
+    (place / "state.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match="is damaged"):
+        module._read(place)
+
+
+def test_state_is_strict_json(x, tmp_path):
+    checkpoints = stopped(small(patience=3, validation_fraction=0.5), x, tmp_path / "c", 1)
+
+    def refuse(word):
+        raise ValueError(word)
+
+    document = json.loads((checkpoints._places()[-1] / "state.json").read_text(), parse_constant=refuse)
+    assert document["state"]["epoch"] == 1
+
+
+# --- what goes wrong ---
+
+
+def test_divergence_keeps_the_last_good_checkpoint_and_names_step_rate_and_samples(x, tmp_path):
+    x = x.copy()
+    x[150] = 1e19  # whose square is finite, and the sum of ten like it not
+    arguments = {"optimizer": "sgd", "learning_rate": 1e-3, "shuffle": False, "batch_size": 10}
+    model = small(**arguments)
+    with pytest.raises(DivergedError) as caught:
+        model.fit(x, checkpoint=Checkpoints(tmp_path / "c", every=0))
+    error = caught.value
+    assert (error.step, error.epoch, error.learning_rate, error.samples) == (16, 1, 1e-3, tuple(range(150, 160)))
+    message = str(error)
+    assert "\n" not in message
+    for words in (
+        "step 16 (epoch 1)",
+        "learning rate 0.001",
+        "lower the learning rate",
+        "150, 151,",
+        "1e+19 in sample 150",
+    ):
+        assert words in message
+    assert places(tmp_path / "c") == [], "no checkpoint of what is broken"
+    assert not hasattr(model, "network_")
+
+
+def test_what_was_kept_before_a_divergence_stays(x, tmp_path):
+    rates = {
+        "optimizer": "sgd",
+        "learning_rate": 0.4,
+        "network": Dense(bottleneck=3, activation="linear"),
+        "batch_size": 200,
+    }
+    with pytest.raises(DivergedError) as caught:
+        small(**rates).fit(x, checkpoint=Checkpoints(tmp_path / "c", every=0))
+    assert caught.value.epoch > 1
+    snapshot, _ = module._read(tmp_path / "c" / places(tmp_path / "c")[-1])
+    assert len(snapshot.history) == caught.value.epoch - 1
+    assert all(np.isfinite(array).all() for array in (*snapshot.weights.values(), *snapshot.optimizer.values()))
+
+
+def test_a_sample_that_float32_cannot_hold_is_named(x):
+    x = x.astype(np.float64)
+    x[77, 2] = 1e300
+    with pytest.raises(DivergedError, match="sample 77 itself holds NaN or infinity; remove or repair it"):
+        small().fit(x)
+    with pytest.raises(DivergedError, match="sample 77 itself"):  # in X's own count, not in that of what is left
+        small(validation_fraction=0.3, random_state=1).fit(x)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_named(bad, x):
+    wrong = x.copy()
+    wrong[[12, 90], 3] = bad
+    with pytest.raises(DataError, match=r"sample 12 of X contains NaN or infinity, as do 1 more; remove or repair it"):
+        small().fit(wrong)
+    with pytest.raises(DataError, match="sample 12 "):
+        small().fit(wrong.reshape(200, 1, 4, 4))
+    with pytest.raises(DataError, match="sample 12 "):
+        small().fit(x).transform(wrong)
+
+
+def test_a_validation_loss_that_is_not_finite_is_an_error(x):
+    huge = np.full((3, 16), 3e38, np.float32)
+    with pytest.raises(
+        DivergedError, match=r"the validation loss was (inf|nan) after epoch 1; lower the learning rate"
+    ):
+        small(patience=2).fit(x, validation=huge)
+
+
+def test_two_trainings_in_one_folder(x, tmp_path):
+    with closing(small().fit_epochs(x, checkpoint=tmp_path / "c")) as rows:
+        next(rows)
+        with pytest.raises(RunError, match=r"in use by process \d+ .*choose another folder with checkpoint="):
+            small().fit(x, checkpoint=tmp_path / "c")
+    small().fit(x, checkpoint=tmp_path / "c")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(x, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RequestError, match="cannot write to"):
+        next(small().fit_epochs(x, checkpoint=tmp_path / "file" / "c"))
+
+
+def test_names_of_any_kind(x, tmp_path):
+    for name in ("with spaces", "päth-日本", "x" * 200):
+        stopped(small(), x, tmp_path / name, 2)
+        assert len(list(small().fit_epochs(x, checkpoint=str(tmp_path / name)))) == EPOCHS - 2
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    stopped(small(), x, tmp_path / "link" / "c", 2)
+    assert len(list(small().fit_epochs(x, checkpoint=tmp_path / "real" / "c"))) == EPOCHS - 2
+
+
+# --- fingerprints ---
+
+
+def test_arrays_have_the_same_fingerprint_if_they_are_the_same(x):
+    assert array_fingerprint(x) == array_fingerprint(x.copy()) == array_fingerprint(np.asfortranarray(x))
+    others = (x[::-1], x.reshape(100, 32), x.astype(np.float64), np.nextafter(x, 9))
+    assert len({array_fingerprint(other) for other in (x, *others)}) == 5
+
+
+def test_the_codes_fingerprint_is_one_and_quick():
+    import time
+
+    code_fingerprint.cache_clear()
+    start = time.perf_counter()
+    first = code_fingerprint()
+    assert time.perf_counter() - start < 0.5  # 2 ms where nothing else runs
+    assert len(first) == 64
+    code_fingerprint.cache_clear()
+    with warnings.catch_warnings():
+        assert code_fingerprint() == first
