@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,9 +36,10 @@ def samples_described(samples: Images | np.ndarray) -> dict[str, Any]:
 
 def code_described(code: np.ndarray) -> dict[str, Any]:
     """What a saved model tells of its codes: the mean activation, how many units are on, how many never are."""
+    mean = float(mean_activation(code).mean())
     return {
         "n_samples": len(code),
-        "mean_activation": float(mean_activation(code).mean()),
+        "mean_activation": mean if math.isfinite(mean) else None,
         "l0": float(l0(code).mean()),
         "dead_units": int((~active(code).any(axis=0)).sum()),
     }

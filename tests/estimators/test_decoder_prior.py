@@ -145,3 +145,21 @@ def test_a_code_larger_than_the_image_is_doubted():
     wide = Autoencoder(Dense(bottleneck=80), epochs=1, random_state=0)
     with pytest.warns(DoubtWarning, match="it can draw the noise as well"):
         DecoderPrior(wide).fit(X[:100])
+
+
+def test_the_autoencoder_of_a_prior_goes_on_from_a_checkpoint(tmp_path):
+    from isthmus.training.checkpoint import Checkpoints
+
+    def prior():
+        return DecoderPrior(autoencoder(epochs=4), max_iter=3, random_state=0)
+
+    whole = prior().fit(X[:200], validation=X[200:220])
+    stopped = autoencoder(epochs=4).fit_epochs(
+        X[:200], validation=X[200:220], checkpoint=Checkpoints(tmp_path, every=0)
+    )
+    next(stopped), next(stopped)
+    stopped.close()
+    again = prior().fit(X[:200], validation=X[200:220], checkpoint=tmp_path)
+    assert again.autoencoder_.history_.losses.tolist() == whole.autoencoder_.history_.losses.tolist()
+    assert again.autoencoder_.history_[1].seconds != whole.autoencoder_.history_[1].seconds
+    np.testing.assert_array_equal(again.denoise(X[:5]), whole.denoise(X[:5]), strict=True)

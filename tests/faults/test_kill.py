@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_of_a_killed_run(how, crash, same, tmp_path, uninte
     flipped = data[:-1] + bytes([data[-1] ^ 1])
     place.write_bytes({"empty": b"", "cut short": data[:-9], "one bit flipped": flipped}[how])
     lines = run_again(crash, same, tmp_path, uninterrupted)
-    (said,) = [line for line in lines if "damaged" in line]
+    (said,) = [line for line in lines if "is damaged" in line]
     assert said.startswith("dense-4: the checkpoint ")
     assert "the one before it is used" in said
     assert "dense-4: goes on after epoch 2, where it was stopped" in lines
