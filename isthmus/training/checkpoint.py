@@ -32,8 +32,10 @@ from isthmus.training.loop import Position
 from isthmus.training.stopping import EarlyStopping
 
 FORMAT = 1
-EVERY = 10.0  # seconds of training steps from one checkpoint to the next
-_PACE = 100  # at the least so many times what the last one took to write: a large network's cost stays near 1 %
+EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for networks of up to 3 million weights
+# Large networks wait longer, so that checkpoints cost them 1 % or so too: at the least _PACE times what the last one
+# took to write, and before the first, what is to be expected at 250 MB/s (12 million weights: 0.9 s were measured).
+_PACE, _BYTES_PER_SECOND = 100, 250e6
 _LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
 _KEPT = 2  # the newest, and one to fall back on
 
@@ -109,13 +111,15 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def held(self, n_bytes: int) -> Iterator[None]:
-        """Hold the folder. n_bytes: of all weights; there must be room for the checkpoints' many times that.
+        """Hold the folder. n_bytes: of all weights; a checkpoint has up to four times that.
 
         Raises RequestError if the folder cannot be written to, RunError if another process holds it.
         """
         if self.folder is None:
             yield
             return
+        if self.every:
+            self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
         prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
         with lock(self.folder, "checkpoint="):
             for leftover in self.folder.glob(f"*{TEMPORARY}"):

@@ -216,6 +216,16 @@ def test_the_first_comes_after_so_many_seconds_of_training(x, tmp_path, monkeypa
     assert places(tmp_path / "c") == ["000001", "000002"]
 
 
+def test_large_networks_wait_longer(tmp_path):
+    """At 250 MB/s, a checkpoint of four times the weights takes less than 2 % of the seconds before it."""
+    for n_bytes, wait in ((1 << 20, 10), (50 << 20, 42)):
+        checkpoints = Checkpoints(tmp_path / "c")
+        with checkpoints.held(n_bytes):
+            waits = [checkpoints.due(History([Epoch(1, 1.0, wait + more)])) for more in (-1, 0.1)]
+        assert waits == [False, True]
+        assert 4 * n_bytes / 250e6 <= 0.02 * wait
+
+
 def test_nothing_is_kept_where_nothing_was_asked_for():
     assert not Checkpoints(None, every=0).due(History([Epoch(1, 1.0, 99.0)]))
     assert Checkpoints(None).begin(dict) is None
