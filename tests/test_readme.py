@@ -5,6 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from isthmus.cli import run_command
 
@@ -20,9 +22,17 @@ def commands():
     return [line for line in lines if line and not line.startswith("make ")]
 
 
+def photographs():
+    """A folder of two small photographs, which README's user has."""
+    Path("photographs").mkdir()
+    for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
+        Image.fromarray(pixels[200:248, 300:364]).save(f"photographs/{name}.png")
+
+
 def test_the_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(commands()) >= 8
+    photographs()
+    assert len(commands()) >= 16
     for command in commands():
         program, *arguments = shlex.split(command)
         assert program == "isthmus"
@@ -30,6 +40,9 @@ def test_the_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
         assert run_command([*arguments, *quick]) == 0, (command, capsys.readouterr().err)
     assert Path("runs/digits/report.html").is_file()
     assert Path("elsewhere/digits/report.html").is_file()
+    assert {path.name for path in Path("cleaned").glob("*.png")} >= {"china.png", "flower.png"}
+    assert Path("unusual/scores.csv").is_file()
+    assert len(Path("codes.csv").read_text("utf-8").splitlines()) == 361
 
 
 def test_the_python_runs_and_learns(capsys):
