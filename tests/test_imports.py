@@ -25,7 +25,7 @@ STAGES = (
     {"estimators"},
     {"collapse", "persistence", "probe"},
     {"studies"},
-    {"report", "console"},
+    {"report", "console", "explore"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,3 @@
+export function begin() {}
+export function show() {}
+export function undo() {}
