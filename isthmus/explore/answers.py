@@ -188,11 +188,11 @@ def searched(
 
 
 def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"code": (k,), "x_hat": (c, h, w)} of `model`, x_hat from the code alone; a convolutional one's "layer 1", ..."""
+    """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
     model = shelf.with_code(query.text("model"))
     x_in = _noisy(shelf, query, images_in(shelf, body))
     found = np.asarray(model.transform(x_in), np.float32)
-    arrays = {"code": found[0], "x_hat": _page(shelf, model.inverse_transform(found))[0]}
+    arrays = {"noisy": _page(shelf, x_in)[0], "code": found[0]}
     layers = probe.activation_maps(model, Images(_page(shelf, np.clip(x_in, 0, 1))))
     return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
 

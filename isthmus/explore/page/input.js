@@ -3,7 +3,7 @@
 import { $, make, tabs, toast } from "./dom.js";
 import { info, labelOf, pixels } from "./data.js";
 import { grey } from "./paint.js";
-import { ask, latest, Refused } from "./server.js";
+import { ask, latest, Refused, refusals } from "./server.js";
 import { bytes, floats, on, pack, set, state, unpackBytes } from "./state.js";
 
 const COUNT = 24;
@@ -117,7 +117,7 @@ function pad() {
     try {
       const { x } = await ask("drawing", {}, ink);
       if (state.source === "draw") keepOwn(x.data);
-    } catch (error) { if (error instanceof Refused) toast(error.message); }
+    } catch (error) { refusals(toast)(error); }
   });
   const draw = () => {
     context.fillStyle = "#000"; context.fillRect(0, 0, size, size);

@@ -54,7 +54,7 @@ function update() {
   if (!x) return;
   grey($("clean"), x, data.info.shape);
   const label = state.source === "pick" ? data.labelOf(state.image) : "";
-  $("clean-says").textContent = state.source === "pick" ? `${what}${label && `, a ${label}`}` : what;
+  $("clean-says").textContent = state.source === "pick" ? `${what}${label && `, ${label}`}` : what;
   models.show(x, what);
   if (state.view === "inside") inside.show(x);
   if (state.view === "space") space.show(x);

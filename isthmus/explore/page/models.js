@@ -3,7 +3,7 @@
 import { $, csv, frame, make, panelAsPng, picture, toast } from "./dom.js";
 import { info } from "./data.js";
 import { difference, figure, grey, scaleBar, signed } from "./paint.js";
-import { ask, follow, latest, Refused } from "./server.js";
+import { ask, follow, latest, Refused, refusals } from "./server.js";
 import { choices, on, set, state } from "./state.js";
 
 const cards = new Map();
@@ -105,8 +105,7 @@ export const show = latest(async (x, what) => {
   try {
     found = await ask("reconstruct", { ...words(), models: names.join(",") }, body(x));
   } catch (error) {
-    if (error instanceof Refused) says.replaceChildren(make("span", { class: "warn" }, error.message));
-    return;
+    return refusals((text) => says.replaceChildren(text))(error);
   }
   now = { x, what, noisy: found.noisy.data, noise: found.noisy_mse.data[0] };
   const n = x.length;
@@ -124,7 +123,7 @@ function fill(one, pixels, error, psnr) {
   one.pixels = pixels; one.error = error;
   grey(one.x_hat, pixels, info.shape);
   signed(one.residual, difference(pixels, now.x), info.shape, state.range);
-  one.mse.textContent = figure(error); one.psnr.textContent = Number.isFinite(psnr) ? `${psnr.toFixed(1)} dB` : "–";
+  one.mse.textContent = figure(error); one.psnr.textContent = Number.isFinite(psnr) ? `${psnr.toFixed(1)}\u00a0dB` : "–";
 }
 
 function residuals() {

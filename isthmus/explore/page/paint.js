@@ -61,17 +61,19 @@ export function scaleBar(range) {
   const row = Float32Array.from({ length: 128 }, (_, i) => i / 63.5 - 1);
   signed(canvas, row, [1, 1, 128], 1);
   bar.append(low, canvas, high);
-  bar.says = (most) => { low.textContent = `−${figure(most)}`; high.textContent = `+${figure(most)}`; };
+  bar.says = (most) => { low.textContent = `−${short(most)}`; high.textContent = `+${short(most)}`; };
   bar.says(range);
   return bar;
 }
+
+const short = (value) => String(Number(value.toPrecision(3)));
 
 /** A number in three figures. */
 export function figure(value, figures = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-4) return value.toExponential(figures - 1).replace("-", "−").replace("e−", "e−");
+  if (size >= 1e5 || size < 1e-4) return value.toExponential(figures - 1).replaceAll("-", "−");
   return value.toLocaleString("en", { maximumSignificantDigits: figures, minimumSignificantDigits: size >= 1 ? undefined : figures, useGrouping: false }).replace("-", "−");
 }
 

@@ -7,14 +7,24 @@ export function unpack(buffer, at = 0, end = buffer.byteLength) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, at + 8, length)));
   const first = at + 8 + length, found = { words: header.__metadata__ ?? {} };
   if (first > end) throw new Error("an answer was cut short");
+  delete header.__metadata__;
   for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
     // a copy, for an array must begin at a multiple of its numbers' size
-    if (name !== "__metadata__") found[name] = { shape, data: new TYPES[dtype](buffer.slice(first + from, first + to)) };
+    found[name] = { shape, data: new TYPES[dtype](buffer.slice(first + from, first + to)) };
   }
   return found;
 }
 
+/** The server said no, and why. */
 export class Refused extends Error {}
+/** The server does not answer: the page says so by itself. */
+export class Lost extends Error {}
+
+/** A handler of errors that hands what was refused to `say`, and leaves what is lost to the page. */
+export const refusals = (say) => (error) => {
+  if (error instanceof Refused) say(error.message);
+  else if (!(error instanceof Lost)) throw error;
+};
 
 let listener = () => {};
 /** Hear whether the server answers: true or false. */
@@ -26,8 +36,9 @@ async function reach(path, words, body, signal) {
   try {
     response = await fetch(`/api/${path}${query && "?"}${query}`, { method: body ? "POST" : "GET", body, signal });
   } catch (error) {
-    if (error.name !== "AbortError") listener(false);
-    throw error;
+    if (error.name === "AbortError") throw error;
+    listener(false);
+    throw new Lost(error.message);
   }
   listener(true);
   if (response.ok) return response;
