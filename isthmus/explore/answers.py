@@ -18,7 +18,7 @@ from isthmus.errors import RequestError, require
 from isthmus.estimators.common import encode, reconstruct
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import noise, pictures, units
-from isthmus.explore.shelf import Shelf, facts, n_units
+from isthmus.explore.shelf import Shelf, Stopped, facts, n_units
 from isthmus.studies.measure import measure
 
 Arrays = dict[str, np.ndarray]
@@ -141,10 +141,6 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     }, {}
 
 
-class Stopped(Exception):
-    """Whoever asked has left."""
-
-
 def searched(
     shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event
 ) -> Answer:
@@ -173,6 +169,7 @@ def searched(
 
     def on_step(code: np.ndarray, objective: np.ndarray) -> None:
         nonlocal steps
+        shelf.go_on()
         if gone.is_set():
             raise Stopped
         steps += 1
@@ -209,7 +206,7 @@ def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
 def _units(shelf: Shelf, name: str) -> units.Units:
     model = shelf.with_code(name)
     known = shelf.test_images()
-    return shelf.once(lambda: units.survey(model, known), "units", name)
+    return shelf.once(lambda: units.survey(model, known, go_on=shelf.go_on), "units", name)
 
 
 def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -297,6 +294,7 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
     def compute() -> Arrays:
         levels, rows = noise.kinds(shelf.shape)[kind]["marks"], []
         for level in levels:
+            shelf.go_on()
             found = measure(model, known, ("mse",), np.zeros(shelf.n_features), noise.part_of(kind, level))
             estimate = found.estimates["mse"]
             rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))

@@ -23,9 +23,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from isthmus.explore import answers
-from isthmus.explore.answers import Answer, Query, Stopped
+from isthmus.explore.answers import Answer, Query
 from isthmus.explore.guard import Guard
-from isthmus.explore.shelf import Shelf
+from isthmus.explore.shelf import Shelf, Stopped
 
 MOST_BYTES = 10 << 20  # in a request's body
 BODY_SECONDS = 30  # in which a body must have arrived
@@ -71,6 +71,7 @@ class _Server:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         yield
+        self.shelf.closing.set()
         for pool in (self.quick, self.slow):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -102,6 +103,8 @@ class _Server:
             query = Query(request.query_params)
             try:
                 data, took = await asyncio.get_running_loop().run_in_executor(pool, compute, query, body)
+            except Stopped:
+                raise HTTPException(503, "the server is ending") from None
             except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
                 raise HTTPException(400, _line(error)) from None
             return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})

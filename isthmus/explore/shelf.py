@@ -30,6 +30,10 @@ Shape = tuple[int, int, int]  # (channels, height, width)
 _SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
 
 
+class Stopped(Exception):
+    """Whoever asked has left."""
+
+
 @dataclass
 class Entry:
     """A model by its name: fitted, or the reason why it cannot be shown. facts: what its run says of it."""
@@ -65,6 +69,12 @@ class Shelf:
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._locks: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
+        self.closing = threading.Event()
+
+    def go_on(self) -> None:
+        """Raise Stopped once the shelf is closing; called within what takes long."""
+        if self.closing.is_set():
+            raise Stopped
 
     @property
     def n_features(self) -> int:

@@ -28,14 +28,14 @@ export function begin() {
     valueSays: make("output", {}), about: make("p", { class: "soft" }), thumbs: make("div", { class: "thumbs" }), thumbsTitle: make("h3", {}), busy: make("p", { class: "busy", role: "status" }),
     layers: make("div", { class: "stack" }), inputFigure: figureOf(input, "given"), outFigure: figureOf(out, "drawn from the code") };
   const codePanel = make("section", { class: "panel", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, make("p", { class: "soft small" }, "Click a unit, or drag it up and down to change its value. A unit that no test image switches on has a dot."));
-  const unitPanel = make("section", { class: "panel", "aria-label": "Unit" }, make("div", { class: "row" }, make("label", {}, make("b", {}, "Unit "), number), make("label", { class: "slider grow" }, "value", value, ui.valueSays)), ui.about,
-    make("div", { class: "pictures" }, ...Object.values(figures)), ui.thumbsTitle, ui.thumbs);
-  const side = make("section", { class: "panel", "aria-label": "In and out" }, make("div", { class: "pictures two" }, ui.inputFigure, ui.outFigure), ui.reset, ui.busy);
-  const panels = make("div", { class: "stack" }, make("div", { class: "columns even" }, codePanel, make("div", { class: "stack" }, side, unitPanel)), ui.layers);
+  const unitPanel = make("section", { class: "panel stack", "aria-label": "Unit" }, make("div", { class: "row" }, make("label", {}, make("b", {}, "Unit "), number), make("label", { class: "slider grow" }, "value", value, ui.valueSays)), ui.about,
+    make("div", { class: "pictures four" }, ...Object.values(figures)), make("div", {}, ui.thumbsTitle, ui.thumbs));
+  const side = make("section", { class: "panel", "aria-label": "In and out" }, make("div", { class: "pictures two" }, ui.inputFigure, ui.outFigure), make("div", { class: "row" }, ui.reset, ui.busy));
+  const panels = make("div", { class: "stack" }, make("div", { class: "columns even" }, make("div", { class: "stack" }, codePanel, side), unitPanel), ui.layers);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", model), make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng(panels, `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"))), panels);
-  const ratio = (width) => (cells.bars ? Math.min(0.36 * width, 260) : Math.min(width * cells.ratio, Math.max(260, innerHeight * 0.62)));
+  const ratio = (width) => (cells.bars ? Math.min(0.5 * width, 320) : Math.min(width * cells.ratio, Math.max(260, innerHeight * 0.62)));
   plot(map, ratio, draw);
   pointer(map);
   on("model", () => { facts = null; code = null; history = []; if (state.view === "inside" && image) show(image); });

@@ -45,10 +45,9 @@ export function begin() {
   const sort = make("select", { onchange: () => set({ sort: sort.value }) }, ...[["study", "the study's order"], ["error", "least error first"], ["name", "name"], ["code", "size of the code"]].map(([value, text]) => make("option", { value }, text)));
   const range = make("select", { onchange: () => set({ range: Number(range.value) }) }, ...choices.range.map((value) => make("option", { value }, `±${value}`)));
   bar = scaleBar(state.range);
-  bar.setAttribute("title", "Residual: x_hat − x. Blue is too dark, red is too bright.");
   grid = make("div", { class: "cards" });
   place.append(says, make("div", { class: "tools" },
-    make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
+    make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar, make("span", { class: "soft small" }, "blue too dark, red too bright"),
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng(grid, "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
       make("button", { type: "button", onclick: table }, "CSV"))), grid);
@@ -147,7 +146,7 @@ function trained() {
 function best() {
   const list = chosen().map((name) => cards.get(name)).filter((one) => one.pixels && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
   for (const one of cards.values()) { one.element.classList.remove("best"); if (one.rank) one.rank.textContent = ""; }
-  list.forEach((one, i) => { one.rank.textContent = `${i + 1} of ${list.length}`; });
+  list.forEach((one, i) => { one.rank.textContent = i ? String(i + 1) : "best"; });
   if (!list.length) return;
   const [first, second] = list, blank = now.x.every((value) => value === 0);
   if (blank) return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
