@@ -18,7 +18,7 @@ from isthmus.errors import RequestError, require
 from isthmus.estimators.common import encode, reconstruct
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import noise, pictures, units
-from isthmus.explore.shelf import Shelf, Stopped, facts, n_units
+from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
 from isthmus.studies.measure import measure
 
 Arrays = dict[str, np.ndarray]
@@ -82,7 +82,7 @@ def _noisy(shelf: Shelf, query: Query, x: np.ndarray) -> np.ndarray:
 
 
 def _page(shelf: Shelf, rows: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(rows, np.float32).reshape(-1, *shelf.shape)
+    return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *shelf.shape)
 
 
 # --- what is there ---
@@ -131,7 +131,7 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     names = query.text("models", "")
     models = [shelf.model(name) for name in names.split(",")] if names else []
     x_hat = np.concatenate([x[:0], *(reconstruct(model, x_in) for model in models)])
-    error = metrics.squared_error(np.broadcast_to(x, x_hat.shape), x_hat)
+    error = metrics.squared_error(np.broadcast_to(x, x_hat.shape), x_hat) if models else np.zeros(0)
     return {
         "noisy": _page(shelf, x_in)[0],
         "noisy_mse": metrics.squared_error(x, x_in),
@@ -141,12 +141,10 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     }, {}
 
 
-def searched(
-    shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event
-) -> Answer:
+def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:
     """A decoder's search for one image: `tell` hears of each step, and the answer is where it ended.
 
-    {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Stopped once `gone` is set.
+    {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Leaving once `gone` is set.
     """
     name, x = query.text("model"), images_in(shelf, body)
     model = shelf.model(name)
@@ -171,7 +169,7 @@ def searched(
         nonlocal steps
         shelf.go_on()
         if gone.is_set():
-            raise Stopped
+            raise Leaving
         steps += 1
         if steps % max(1, steps // 32) == 0:  # ever fewer of a search of thousands of steps
             tell((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
@@ -217,7 +215,7 @@ def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"filter", "atom"}, where weights say it, {"top": (m,), "top_code": (m,), "pixels": (m, c, h, w)} of one `unit`."""
+    """{"filter", "atom"} of one `unit`, where weights say it, {"top", "top_code": (m,), "pixels": (m, c, h, w)}."""
     name = query.text("model")
     model = shelf.with_code(name)
     size = n_units(model)

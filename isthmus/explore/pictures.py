@@ -7,7 +7,6 @@ of mass is where the data has it (LeCun, Cortes, Burges, "The MNIST database").
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +40,7 @@ def manner_of(images: Images | None, shape: tuple[int, int, int]) -> Manner:
     if images is None:
         return usual
     x = images.floats(slice(0, _ASK)).reshape(-1, *images.shape).mean(axis=1)
-    n, h, w = x.shape
+    h, w = images.shape[1:]
     edge = np.concatenate([x[:, 0], x[:, -1]], axis=1)
     if shape[0] != 1 or np.median(edge) > _INK:
         return Manner(False, usual.box, usual.centre)
@@ -133,29 +132,32 @@ def _decoded(data: bytes) -> Image.Image:
     if not data:
         raise DataError("the file is empty; choose a picture")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise DataError(
-                        f"the picture has {picture.width}×{picture.height} pixels; at most {MOST_PIXELS:,} are read, "
-                        "so make it smaller"
-                    )
-                picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
-                picture.load()
-                if picture.mode.startswith("I;16") or picture.mode == "I":
-                    return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
-                if "A" in picture.mode or "transparency" in picture.info:
-                    picture = picture.convert("RGBA")
-                    paper = Image.new("RGBA", picture.size, "white")
-                    return Image.alpha_composite(paper, picture).convert("RGB")
-                return picture.convert("RGB")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise DataError(
+                    f"the picture has {picture.width}×{picture.height} pixels; at most {MOST_PIXELS:,} are read, "
+                    "so make it smaller"
+                )
+            picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
+            picture.load()
+            return _opaque(picture)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"the picture has too many pixels; at most {MOST_PIXELS:,} are read, so make it smaller") from None
+        reason = f"the picture has too many pixels; at most {MOST_PIXELS:,} are read, so make it smaller"
+        raise DataError(reason) from None
     except UnidentifiedImageError:
         raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
-    except (OSError, ValueError, SyntaxError, OverflowError, EOFError, MemoryError, IndexError, TypeError) as error:
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"the picture is damaged: {reason}; choose another") from None
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """In eight bits, and what is see-through on white paper."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
+    if "A" in picture.mode or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return picture.convert("RGB")

@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import threading
+import warnings
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ def serve(
         from isthmus.explore.shelf import open_shelf
 
         shelf = open_shelf(path, data_dir)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged uploads, whoever sent them is told
         torch.set_num_threads(1)  # one image has no work for two, and each thread of the pool would start its own
         token = None if is_loopback(host) else secrets.token_urlsafe(16)
         threads = max(2, min(8, os.cpu_count() or 1))
@@ -64,8 +66,8 @@ def serve(
                 say(f"{entry.name} cannot be shown: {entry.fault}")
         if token is not None:
             say(
-                f"this address can be reached from other machines ({host}): whoever has the token in it sees the models "
-                "and the data; what is sent is not encrypted"
+                f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
+                "the data; what is sent is not encrypted"
             )
         address = f"http://{_in_address(host)}:{found}/" + (f"?token={token}" if token else "")
         server = uvicorn.Server(config)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,7 +26,7 @@ from starlette.routing import Route
 from isthmus.explore import answers
 from isthmus.explore.answers import Answer, Query
 from isthmus.explore.guard import Guard
-from isthmus.explore.shelf import Shelf, Stopped
+from isthmus.explore.shelf import Leaving, Shelf
 
 MOST_BYTES = 10 << 20  # in a request's body
 BODY_SECONDS = 30  # in which a body must have arrived
@@ -90,7 +91,9 @@ class _Server:
     async def about(self, request: Request) -> Response:
         return JSONResponse(answers.about(self.shelf))
 
-    def answering(self, answer: Callable[[Shelf, Query, bytes], Answer], pool: ThreadPoolExecutor) -> Callable[..., Any]:
+    def answering(
+        self, answer: Callable[[Shelf, Query, bytes], Answer], pool: ThreadPoolExecutor
+    ) -> Callable[..., Any]:
         """The endpoint of one question."""
 
         def compute(query: Query, body: bytes) -> tuple[bytes, float]:
@@ -103,7 +106,7 @@ class _Server:
             query = Query(request.query_params)
             try:
                 data, took = await asyncio.get_running_loop().run_in_executor(pool, compute, query, body)
-            except Stopped:
+            except Leaving:
                 raise HTTPException(503, "the server is ending") from None
             except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
                 raise HTTPException(400, _line(error)) from None
@@ -126,7 +129,7 @@ class _Server:
                 if not gone.is_set():
                     tell(answers.searched(self.shelf, query, body, tell, gone))
                 tell(None)
-            except Stopped:
+            except Leaving:
                 pass
             except Exception as error:
                 tell(error)
@@ -143,7 +146,7 @@ class _Server:
             raise first
 
         async def frames() -> AsyncIterator[bytes]:
-            one = first
+            one: Answer | BaseException | None = first
             try:
                 while one is not None and not isinstance(one, BaseException):
                     data = pack(one)
@@ -158,7 +161,9 @@ class _Server:
 def pack(answer: Answer) -> bytes:
     """Named arrays, and the words beside them, as safetensors."""
     arrays, words = answer
-    return safetensors.numpy.save(arrays, metadata=words or None)
+    # safetensors writes the bytes as they lie, whatever the strides say
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return safetensors.numpy.save(whole, metadata=words or None)
 
 
 async def _body(request: Request) -> bytes:
@@ -193,7 +198,7 @@ def _line(error: BaseException) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "there is nothing at this address", 405: "this address is asked in another way"}
-    detail = error.detail if error.status_code not in known else known[error.status_code]
+    detail = known.get(error.status_code, error.detail)
     return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
 
 
@@ -201,4 +206,3 @@ async def _failed(request: Request, error: Exception) -> Response:
     said = f"{type(error).__name__}: {_line(error)}"
     print(f"isthmus: {request.url.path} failed: {said}", file=sys.stderr, flush=True)
     return JSONResponse({"error": f"the server could not compute this: {said}"}, 500)
-

@@ -30,7 +30,7 @@ Shape = tuple[int, int, int]  # (channels, height, width)
 _SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
 
 
-class Stopped(Exception):
+class Leaving(Exception):  # noqa: N818 - no error: there is nobody left to answer
     """Whoever asked has left."""
 
 
@@ -72,9 +72,9 @@ class Shelf:
         self.closing = threading.Event()
 
     def go_on(self) -> None:
-        """Raise Stopped once the shelf is closing; called within what takes long."""
+        """Raise Leaving once the shelf is closing; called within what takes long."""
         if self.closing.is_set():
-            raise Stopped
+            raise Leaving
 
     @property
     def n_features(self) -> int:

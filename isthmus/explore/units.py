@@ -37,9 +37,7 @@ class Units:
     top_code: np.ndarray
 
 
-def survey(
-    model: Any, images: Images, n_top: int = N_TOP, *, go_on: Callable[[], None] = lambda: None
-) -> Units:
+def survey(model: Any, images: Images, n_top: int = N_TOP, *, go_on: Callable[[], None] = lambda: None) -> Units:
     """Look at every unit on all images, chunk by chunk: the codes of a large set are never held at once.
 
     go_on: called before each chunk; what it raises ends the survey.
@@ -52,7 +50,10 @@ def survey(
         go_on()
         code = np.asarray(model.transform(images.floats(which)), np.float32)
         on = on + metrics.active(code).sum(axis=0)
-        total, squares = total + code.sum(axis=0, dtype=np.float64), squares + (code.astype(np.float64) ** 2).sum(axis=0)
+        total, squares = (
+            total + code.sum(axis=0, dtype=np.float64),
+            squares + (code.astype(np.float64) ** 2).sum(axis=0),
+        )
         low, high = np.minimum(low, code.min(axis=0)), np.maximum(high, code.max(axis=0))
         rows = np.ascontiguousarray(code.T)
         place = np.broadcast_to(np.arange(which.start, which.start + len(code), dtype=np.int32), rows.shape)
