@@ -72,6 +72,7 @@ def place(drawing: np.ndarray, shape: tuple[int, int, int], manner: Manner) -> n
         scale = manner.box * max(h, w) / max(cut.shape)
         size = [max(1, min(side, round(length * scale))) for side, length in zip((h, w), cut.shape, strict=True)]
         small = _resize(cut, (size[0], size[1]))
+        small = small / max(float(small.max()), 1e-9)  # a thin stroke is as bright as the data's
         mass = max(float(small.sum()), 1e-9)
         centre = [float((small.sum(axis=1 - a) * (np.arange(size[a]) + 0.5)).sum()) / mass for a in (0, 1)]
         wanted = (manner.centre[0] * h, manner.centre[1] * w)

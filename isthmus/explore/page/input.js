@@ -123,7 +123,7 @@ function pad() {
     context.fillStyle = "#000"; context.fillRect(0, 0, size, size);
     context.lineCap = context.lineJoin = "round";
     for (const stroke of strokes) {
-      context.strokeStyle = stroke.erases ? "#000" : "#fff"; context.lineWidth = stroke.erases ? 36 : 22;
+      context.strokeStyle = stroke.erases ? "#000" : "#fff"; context.lineWidth = (stroke.erases ? 1.6 : 1) * Math.max(22, 290 / Math.max(...info.shape));  // about a pixel and a half
       context.beginPath(); context.moveTo(...stroke.points[0]);
       for (const point of stroke.points) context.lineTo(...point);
       context.stroke();

@@ -7,7 +7,7 @@ import { ask, latest, refusals } from "./server.js";
 import { floats, on, set, state } from "./state.js";
 
 const BARS = 96;  // codes of up to so many numbers are bars, longer ones a map
-let ui, facts = null, image = null, code = null, stats = null, cells = [], range = 1, history = [];
+let ui, facts = null, image = null, code = null, stats = null, cells = [], range = 1, history = [], sliding = false;
 
 export function begin() {
   const place = $("inside"), known = info.models.filter((one) => one.units);
@@ -16,7 +16,7 @@ export function begin() {
   const map = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "The code. Arrow keys choose a unit, Page Up and Page Down change its value." });
   const input = picture("What the model is given"), out = picture("What the decoder draws from the code as it is now");
   const number = make("input", { type: "number", min: "0", step: "1", onchange: () => choose(Number(number.value)) });
-  const value = make("input", { type: "range", min: "-100", max: "100", oninput: () => change(Number(value.value)) });
+  const value = make("input", { type: "range", min: "-100", max: "100", oninput: () => change(Number(value.value)), onchange: () => { sliding = false; } });
   const pictures = Object.fromEntries(["filter", "atom", "without", "effect"].map((name) => [name, picture("")]));
   const titles = { filter: "looks for", atom: "draws", without: "image without it", effect: "what it adds here" };
   const figures = Object.fromEntries(Object.entries(pictures).map(([name, canvas]) => {
@@ -200,7 +200,7 @@ function pointer(map) {
 const choose = (unit) => { if (Number.isInteger(unit) && unit >= 0 && unit < facts.units) set({ unit }); else ui.number.value = state.unit; };
 const bound = () => 2 * (Math.max(Math.abs(stats?.low[state.unit] ?? range), Math.abs(stats?.high[state.unit] ?? range), Math.abs(code[state.unit])) || range);
 function change(share) {
-  if (history.at(-1) !== state.code) history.push(state.code);
+  if (!sliding) { sliding = true; history.push(state.code); }
   put(state.unit, (share / 100) * bound());
 }
 function put(unit, value) {

@@ -23,8 +23,7 @@ async function begin() {
     return;
   }
   data.begin(about);
-  Object.assign(state, read(location.hash));
-  fitState(about);
+  Object.assign(state, fitted(read(location.hash), about));
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
   for (const note of [about.data?.title, about.question, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, note.trim()));
   noise(about.noise);
@@ -34,18 +33,20 @@ async function begin() {
   on("view", () => { show(state.view); update(); });
   on("kind level draw", update);
   keys();
-  window.addEventListener("hashchange", () => { const found = read(location.hash); set(found); });
+  window.addEventListener("hashchange", () => set(fitted(read(location.hash), about)));
+  // the banner says that the server is lost; nobody needs to hear it twice
+  window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
   await input.begin((pixels, name) => { x = pixels; what = name; update(); });
   document.documentElement.dataset.ready = "yes";
 }
 
-/** What an address says of models, units or levels that are not here is not kept. */
-function fitState({ models: known, noise: kinds, data: images }) {
-  if (!kinds[state.kind]) state.kind = "gaussian";
-  if (!kinds[state.kind].stops.includes(state.level)) state.level = nearest(kinds[state.kind].stops, state.level);
-  if (images && state.image >= images.n) state.image = 0;
-  const fit = known.find((one) => one.name === state.model && one.units);
-  if (!fit) state.model = known.find((one) => one.units)?.name ?? "";
+/** What an address says, less the models, images and levels that are not here. */
+function fitted(found, { models: known, noise: kinds, data: images }) {
+  if (!kinds[found.kind]) found.kind = "gaussian";
+  found.level = nearest(kinds[found.kind].stops, found.level);
+  if (images && found.image >= images.n) found.image = 0;
+  if (!known.some((one) => one.name === found.model && one.units)) found.model = known.find((one) => one.units)?.name ?? "";
+  return found;
 }
 
 const nearest = (stops, level) => stops.reduce((best, one) => (Math.abs(one - level) < Math.abs(best - level) ? one : best));

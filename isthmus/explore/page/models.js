@@ -77,7 +77,7 @@ function members() {
     if (!here) { one.element.remove(); one.error = Infinity; one.pixels = null; }
   }
   order();
-  if (!names.length) says.replaceChildren("No model is chosen.");
+  if (!names.length) { says.text = ""; says.replaceChildren("No model is chosen."); }
 }
 
 function order() {
@@ -149,7 +149,10 @@ function best() {
   list.forEach((one, i) => { one.rank.textContent = i ? String(i + 1) : "best"; });
   if (!list.length) return;
   const [first, second] = list, blank = now.x.every((value) => value === 0);
-  if (blank) return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
+  if (blank) {
+    says.text = "";
+    return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
+  }
   first.element.classList.add("best");
   const verb = state.level === 0 ? "draws this image best" : "denoises this image best";
   const rest = [`MSE ${figure(first.error)}`];
