@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "isthmus-explore"
-_NAMES = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -66,10 +65,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self.token is None and _hostname(host) not in _NAMES:
+        if self.token is None and not is_loopback(_hostname(host)):
             return _error(f"this server answers to localhost alone, not to {host[:80]!r}", 403)
         origin = headers.get("origin")
-        if origin is not None and urlsplit_safely(origin) != ("http", host):
+        if origin is not None and _origin(origin) != ("http", host):
             return _error("requests from other sites are refused", 403)
         navigates = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not navigates:
@@ -96,14 +95,14 @@ class Guard:
         return _error("this page wants the token that `isthmus explore` printed: open the address with ?token=...", 401)
 
 
-def _hostname(host: str) -> str | None:
+def _hostname(host: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return None
+        return ""
 
 
-def urlsplit_safely(origin: str) -> tuple[str, str]:
+def _origin(origin: str) -> tuple[str, str]:
     """(scheme, host and port) of an origin; empty for what is none, like "null"."""
     try:
         parts = urlsplit(origin)

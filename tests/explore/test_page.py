@@ -1,5 +1,6 @@
 """The page in a real browser: what a person does, by mouse and by keyboard; no error, no request off the machine."""
 
+import base64
 import csv
 import io
 import re
@@ -53,7 +54,7 @@ def open_page(browser, address, faults):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(30_000)
         page.on(
             "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
         )
@@ -62,7 +63,7 @@ def open_page(browser, address, faults):
         page.goto(f"{at}/{view and '#'}{view}")
         if ready:
             page.wait_for_selector("html[data-ready]")
-            page.wait_for_function("document.querySelector('.says').textContent.length > 5")
+            page.wait_for_function("() => document.querySelector('.says').textContent.length > 5")
         return page
 
     yield opened
@@ -77,10 +78,8 @@ def _is_local(url):
 
 def pixels(page, selector):
     """What is painted on a canvas, (height, width, 4)."""
-    values = page.eval_on_selector(
-        selector, "c => [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-    )
-    return np.array(values[2:], np.uint8).reshape(values[0], values[1], 4)
+    url = page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
+    return np.array(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGBA"))
 
 
 def errors(page):
@@ -154,7 +153,7 @@ def test_a_person_draws(open_page):
     page.mouse.up()
     page.wait_for_selector("#models .says b")
     assert pixels(page, "#clean")[..., 0].max() == 255
-    assert "own=" in page.evaluate("location.hash") or page.wait_for_function("location.hash.includes('own=')")
+    assert "own=" in page.evaluate("location.hash") or page.wait_for_function("() => location.hash.includes('own=')")
     page.keyboard.press("Control+z")
     page.wait_for_selector("text=Draw a digit on the pad")
     assert pixels(page, "#clean")[..., 0].max() == 0
@@ -188,19 +187,19 @@ def test_a_unit_is_looked_into_and_moved(open_page):
     left = box["x"] + (box["width"] - side) / 2
     page.mouse.click(left + side * 4.5 / 12, box["y"] + side * 2.5 / 12)
     number = page.locator('#inside input[type="number"]')
-    page.wait_for_function("document.querySelector('#inside input[type=number]').value === '28'")
+    page.wait_for_function("() => document.querySelector('#inside input[type=number]').value === '28'")
     assert "test images" in page.text_content("#inside .stack > .soft")
     out = '[aria-label="What the decoder draws from the code as it is now"]'
     with repainting(page, out):
         slide(page, '#inside input[type="range"]', 100)
-    page.wait_for_function("location.hash.includes('code=28')")
+    page.wait_for_function("() => location.hash.includes('code=28')")
     page.locator("#inside h2").first.click()
     with repainting(page, out):
         page.keyboard.press("Control+z")
-    page.wait_for_function("!location.hash.includes('code=')")
+    page.wait_for_function("() => !location.hash.includes('code=')")
     number.fill("3")
     number.press("Enter")
-    page.wait_for_function("location.hash.includes('unit=3')")
+    page.wait_for_function("() => location.hash.includes('unit=3')")
 
 
 def test_codes_are_bars_or_planes_too(open_page):
@@ -221,12 +220,12 @@ def test_the_map_is_pointed_at_clicked_and_dragged_over(open_page):
         with repainting(page, under):
             page.mouse.move(*point)
     page.mouse.click(*at[0])
-    page.wait_for_function("location.hash.includes('image=')")
+    page.wait_for_function("() => location.hash.includes('image=')")
     page.mouse.move(*at[0])
     page.mouse.down()
     page.mouse.move(*at[1], steps=4)
     page.mouse.up()
-    page.wait_for_function("location.hash.includes('from=') && location.hash.includes('to=')")
+    page.wait_for_function("() => location.hash.includes('from=') && location.hash.includes('to=')")
     page.click("text=Random walk")
     page.wait_for_selector("text=/step [5-9]/")
     page.click("text=Random walk")
@@ -235,7 +234,7 @@ def test_the_map_is_pointed_at_clicked_and_dragged_over(open_page):
 
 def test_errors_are_compared_level_by_level(open_page, shelf):
     page = open_page("view=compare&level=0.3&models=deep,wide,conv,nothing")
-    page.wait_for_function("document.querySelectorAll('#compare tbody tr').length === 4")
+    page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 4")
     page.wait_for_selector("#compare td.trained")  # wide, at 0.3
     with page.expect_download() as download:
         page.click("#compare button:has-text('CSV')")
@@ -246,7 +245,7 @@ def test_errors_are_compared_level_by_level(open_page, shelf):
     assert page.text_content("#compare .says b") == best[1]
     with page.expect_download() as download:
         page.click("#compare button:has-text('PNG')")
-    assert Image.open(download.value.path()).width > 500
+    assert Image.open(io.BytesIO(download.value.path().read_bytes())).width > 500
 
 
 def test_the_address_restores_the_exact_view(open_page):
@@ -260,7 +259,9 @@ def test_the_address_restores_the_exact_view(open_page):
     level(page, 25)
     page.click("#new-draw")
     page.select_option("#models select >> nth=1", "0.25")
-    page.wait_for_function("['own=', 'level=0.25', 'draw=1', 'range=0.25'].every(one => location.hash.includes(one))")
+    page.wait_for_function(
+        "() => ['own=', 'level=0.25', 'draw=1', 'range=0.25'].every(one => location.hash.includes(one))"
+    )
     page.wait_for_timeout(300)
     again = open_page(page.evaluate("location.hash.slice(1)"))
     again.wait_for_selector("text=/\\d+ steps/")
@@ -313,7 +314,7 @@ def test_everything_by_keyboard(open_page):
     page.wait_for_selector("text=test image 1,")
     for _ in range(6):
         page.keyboard.press("+")
-    page.wait_for_function("document.getElementById('level-says').textContent === '0.3'")
+    page.wait_for_function("() => document.getElementById('level-says').textContent === '0.3'")
     page.keyboard.press("n")
     page.keyboard.press("2")
     page.wait_for_selector("#inside .says b")
@@ -321,7 +322,7 @@ def test_everything_by_keyboard(open_page):
     page.wait_for_selector("#space:not([hidden])")
     page.keyboard.press("1")
     page.keyboard.press("0")
-    page.wait_for_function("document.getElementById('level-says').textContent === 'none'")
+    page.wait_for_function("() => document.getElementById('level-says').textContent === 'none'")
     page.keyboard.press("?")
     page.wait_for_selector("dialog[open]")
     page.keyboard.press("Escape")
@@ -391,6 +392,7 @@ def test_a_model_alone_is_drawn_for(open_page, serve, tmp_path, shelf):
         for view in ("3", "4"):
             page.keyboard.press(view)
             page.wait_for_selector(".empty:visible")
+        page.close()
 
 
 def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, own_run, faults):
@@ -402,7 +404,7 @@ def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, 
         assert "does not answer" in page.text_content("#banner")
         page.unroute("**/api/**")
         page.wait_for_selector("#banner", state="hidden")
-        page.wait_for_function("document.getElementById('noisy-says').textContent.startsWith('MSE')")
+        page.wait_for_function("() => document.getElementById('noisy-says').textContent.startsWith('MSE')")
     faults[:] = [one for one in faults if not re.search("Failed to load resource|ERR_FAILED", one)]
 
 
