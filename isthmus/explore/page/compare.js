@@ -23,7 +23,7 @@ export function begin() {
     make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "stack" }, chart, make("section", { class: "panel scroll", "aria-label": "Table", tabindex: "0" }, ui.table)));
   plot(canvas, (width) => Math.min(Math.max(0.5 * width, 260), Math.max(300, innerHeight * 0.6)), draw);
   canvas.addEventListener("click", (event) => {  // the level under the pointer becomes the slider's
-    const box = canvas.getBoundingClientRect(), { stops, marks } = info.noise[state.kind], { left, right } = edges(box.width, box.height);
+    const box = canvas.getBoundingClientRect(), { stops, marks } = info.noise[state.kind], { left, right } = edges(box.width);
     const share = (event.clientX - box.x - left) / (box.width - left - right), wanted = place_(marks, share);
     set({ level: stops.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best)) });
   });
@@ -82,11 +82,12 @@ function render() {
 }
 
 const nearestMark = () => { const { marks } = info.noise[state.kind]; return marks.reduce((best, one, i) => (Math.abs(one - state.level) < Math.abs(marks[best] - state.level) ? i : best), 0); };
-const edges = (width, height) => ({ left: width < 500 ? 46 : 64, right: 14, top: 14, bottom: 44, height });
+const letters = () => Math.max(12, 0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize));
+const edges = (width) => ({ left: letters() * (width < 500 ? 3.6 : 4.6), right: 14, top: 14, bottom: 3.5 * letters() });
 
 function draw(context, width, height) {
-  const list = known(), { marks, symbol, unit, title } = info.noise[state.kind], { left, right, top, bottom } = edges(width, height), log = ui.scale.value === "log";
-  const font = Math.max(12, 0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize));
+  const list = known(), { marks, symbol, unit, title } = info.noise[state.kind], { left, right, top, bottom } = edges(width), log = ui.scale.value === "log";
+  const font = letters();
   const rows = list.map((name) => kept.get(keyOf(name))), all = rows.flatMap((row) => [...row.high]), positive = rows.flatMap((row) => [...row.mse]).filter((value) => value > 1e-12);
   const most = Math.max(0.01, ...all), least = log ? Math.max(1e-5, Math.min(...positive, most / 10)) : 0;
   const up = (value) => (log ? Math.log10(Math.max(value, least)) : value), x = (i) => left + (i / (marks.length - 1)) * (width - left - right);
@@ -103,7 +104,7 @@ function draw(context, width, height) {
     const row = rows[at], [colour, dash] = style(name);
     context.beginPath(); row.high.forEach((value, i) => context[i ? "lineTo" : "moveTo"](x(i), y(value))); [...row.low.keys()].reverse().forEach((i) => context.lineTo(x(i), y(row.low[i])));
     context.globalAlpha = 0.12; context.fillStyle = colour; context.fill(); context.globalAlpha = 1;
-    context.beginPath(); row.mse.forEach((value, i) => context[i ? "lineTo" : "moveTo"](x(i), y(value))); context.strokeStyle = colour; context.lineWidth = 2.2; context.setLineDash(dash); context.stroke(); context.setLineDash([]);
+    context.beginPath(); row.mse.forEach((value, i) => context[i ? "lineTo" : "moveTo"](x(i), y(value))); context.strokeStyle = colour; context.lineWidth = font / 6; context.setLineDash(dash); context.stroke(); context.setLineDash([]);
     for (const one of facts(name).trained) {
       const i = marks.findIndex((level) => Math.abs(level - one.level) < 1e-9);
       if (one.kind !== state.kind || i < 0) continue;

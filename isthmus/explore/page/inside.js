@@ -12,7 +12,7 @@ let ui, facts = null, image = null, code = null, stats = null, cells = [], range
 export function begin() {
   const place = $("inside"), known = info.models.filter((one) => one.units);
   if (!known.length) { place.append(make("p", { class: "empty" }, "None of these models has a code of its own that it makes at once.")); return; }
-  const model = make("select", { onchange: () => set({ model: model.value, unit: 0, code: "" }) }, ...known.map((one) => make("option", { value: one.name }, one.name)));
+  const model = make("select", { onchange: () => set({ model: model.value, unit: -1, code: "" }) }, ...known.map((one) => make("option", { value: one.name }, one.name)));
   const map = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "The code. Arrow keys choose a unit, Page Up and Page Down change its value." });
   const input = picture("What the model is given"), out = picture("What the decoder draws from the code as it is now");
   const number = make("input", { type: "number", min: "0", step: "1", onchange: () => choose(Number(number.value)) });
@@ -61,8 +61,10 @@ export const show = latest(async (x) => {
     layers(found);
     if (!stats) scale();
     if (!ui.map.width || ui.map.dataset.model !== facts.name) { ui.map.dataset.model = facts.name; arrange(); }
+    // where none was chosen, the one that does most for this image
+    if (!(state.unit >= 0 && state.unit < facts.units)) set({ unit: code.reduce((most, value, i) => (Math.abs(value) > Math.abs(code[most]) ? i : most), 0) });
     const on = code.reduce((n, v) => n + (Math.abs(v) > 1e-6), 0);
-    ui.says.replaceChildren(make("b", {}, facts.name), ` turns this image into ${facts.units} numbers; ${on === facts.units ? "all" : on} of them are on.`, make("small", {}, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder has the code alone, without the encoder’s switches" : ""}`));
+    ui.says.replaceChildren(make("b", {}, facts.name), ` turns this image into ${facts.units.toLocaleString("en")} numbers; ${on === facts.units ? "all" : on} of them are on.`, make("small", {}, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder has the code alone, without the encoder’s switches" : ""}`));
     ui.map.redraw(); sliders();
     await drawNow();
     unit();
@@ -74,7 +76,6 @@ const fail = refusals((text) => { ui.busy.textContent = text; });
 async function open() {
   facts = info.models.find((one) => one.name === state.model) ?? info.models.find((one) => one.units);
   ui.model.value = facts.name; ui.number.max = facts.units - 1; stats = null; ui.thumbs.replaceChildren(); ui.thumbs.held = null;
-  if (state.unit >= facts.units) set({ unit: 0 });
   if (!info.data) { ui.about.textContent = "No data set is known here, so it is not known when the unit is on."; return; }
   const name = facts.name;
   ui.busy.textContent = `Looking at every unit on ${info.data.n.toLocaleString("en")} test images …`;
@@ -258,6 +259,8 @@ const unit = latest(async () => {
   ui.atomic = Boolean(found.atom);
   if (found.atom) { const most = reaches(found.atom.data); signed(ui.pictures.atom, found.atom.data, info.shape, most || 1); ui.figures.atom.says(`its atom, ±${figure(most)}`); }
   if (found.top) thumbs(found);
+  const dead = stats?.usage[u] === 0;
+  ui.thumbs.hidden = ui.thumbsTitle.hidden = dead;
   document.dispatchEvent(new CustomEvent("unit-painted", { detail: u }));
 });
 

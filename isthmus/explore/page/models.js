@@ -47,10 +47,10 @@ export function begin() {
   bar = scaleBar(state.range);
   grid = make("div", { class: "cards" });
   place.append(says, make("div", { class: "tools" },
-    make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar, make("span", { class: "soft small" }, "blue too dark, red too bright"),
+    make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng(grid, "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and where that differs from the clean image. Blue is too dark, red is too bright."), grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
@@ -60,7 +60,7 @@ export function begin() {
 }
 
 function card(facts) {
-  const name = make("h3", {}, facts.fault ? facts.name : make("button", { type: "button", title: "Look inside", onclick: () => set({ view: "inside", model: facts.name, unit: 0, code: "" }) }, facts.name));
+  const name = make("h3", {}, facts.fault ? facts.name : make("button", { type: "button", title: "Look inside", onclick: () => set({ view: "inside", model: facts.name, unit: -1, code: "" }) }, facts.name));
   if (facts.fault) return { facts, element: make("article", { class: "card fault" }, name, make("p", {}, facts.fault)) };
   const rank = make("span", { class: "rank" }), mse = make("dd", { class: "mse" }, "–"), psnr = make("dd", {}, "–"), tags = make("div", { class: "tags" });
   const x_hat = picture(`What ${facts.name} makes of it`), residual = picture(`Where ${facts.name} is wrong`);
@@ -134,7 +134,7 @@ function trained() {
     if (!tags) continue;
     const rows = facts.trained.map(({ kind, level }) => {
       const here = kind === state.kind && Math.abs(level - state.level) < 0.05 * Math.max(level, 0.1);
-      return make("span", { class: here ? "here" : "" }, `trained at ${info.noise[kind]?.symbol ?? kind} ${level}${kind === state.kind ? "" : ` of ${kind}`}`);
+      return make("span", { class: here ? "here" : "" }, kind === state.kind ? `trained at ${info.noise[kind].symbol} ${level}` : `trained on ${kind} ${level}`);
     });
     if (facts.collapsed) rows.push(make("span", { class: "warn", title: facts.collapsed }, "collapsed"));
     if (facts.seen) rows.push(make("span", { class: "warn", title: "It was fitted on these images." }, "has seen the test images"));

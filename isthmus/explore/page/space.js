@@ -15,7 +15,7 @@ export function begin() {
     place.append(make("p", { class: "empty" }, info.data ? "None of these models has a code of its own that it makes at once." : "A map needs the data set, and it is not known on which data this model was trained."));
     return;
   }
-  const model = make("select", { onchange: () => set({ model: model.value, unit: 0, code: "" }) }, ...known.map((one) => make("option", { value: one.name }, one.name)));
+  const model = make("select", { onchange: () => set({ model: model.value, unit: -1, code: "" }) }, ...known.map((one) => make("option", { value: one.name }, one.name)));
   const method = make("select", { onchange: () => set({ method: method.value }) }, make("option", { value: "pca" }, "PCA of codes"), make("option", { value: "tsne" }, "t-SNE"));
   const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer; Enter takes the nearest image." });
   const under = picture("What the decoder draws under the pointer"), nearest = picture("The nearest test image");
@@ -103,7 +103,7 @@ function draw(context, width, height) {
   const { to } = frameOf(width, height), p = map.points.data, sharp = window.devicePixelRatio || 1;
   if (!base || base.width !== Math.round(width * sharp) || base.height !== Math.round(height * sharp)) {
     base = new OffscreenCanvas(Math.round(width * sharp), Math.round(height * sharp));
-    const below = base.getContext("2d"), r = Math.max(1.6, Math.min(4.5, 110 / Math.sqrt(p.length))) * Math.sqrt(width / 800);
+    const below = base.getContext("2d"), r = Math.max(2.4, Math.min(4.5, 110 / Math.sqrt(p.length))) * Math.sqrt(width / 800);
     below.scale(sharp, sharp); below.globalAlpha = 0.8;
     for (let i = 0; i < p.length / 2; i++) {
       const [x, y] = to(p[2 * i], p[2 * i + 1]);

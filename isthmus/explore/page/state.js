@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   view: "models", source: "pick", image: 0, own: "", label: "", kind: "gaussian", level: 0, draw: 0,
-  models: "", sort: "study", range: 0.5, model: "", unit: 0, code: "", method: "pca", from: 0, to: 1,
+  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
 };
 export const state = { ...DEFAULTS };
 export const choices = {
