@@ -177,7 +177,7 @@ def main() -> None:
             many(process, address, chosen.clients, chosen.seconds)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 if __name__ == "__main__":
