@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-all bench clean
+.PHONY: demo test test-all browser bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/isthmus run digits
@@ -18,6 +18,12 @@ test: $(INSTALLED)
 # what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
 test-all: $(INSTALLED)
 	$(BIN)/pytest -m "mnist or slow"
+
+# the browser in which the tests of `isthmus explore` click; without it they are skipped, and say so
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	{ command -v apt-get >/dev/null || { echo "install Chromium: there is no apt-get here" >&2; exit 1; }; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 # the table in README; needs MNIST, and a machine that does nothing else for ten minutes
 bench: $(INSTALLED)

@@ -121,6 +121,15 @@ def parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write a run's report again, from what it measured")
     report.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
 
+    explore = _command(commands, "explore", _explore, "open a page in the browser that shows what models do, and why")
+    explore.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
+    explore.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
+    explore.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
+    )
+    explore.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    _data_dir(explore)
+
     studies = _command(commands, "studies", _studies, "the studies that ship with isthmus")
     inner = studies.add_subparsers(metavar="COMMAND", parser_class=_Parser)
     show = _command(inner, "show", _show, "print a study's TOML, to start one's own from")
@@ -207,6 +216,17 @@ def _report(options: argparse.Namespace) -> None:
     from isthmus.report.page import write_report
 
     print(write_report(options.run).resolve())
+
+
+def _explore(options: argparse.Namespace) -> None:
+    try:
+        from isthmus.explore.serve import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise RequestError(f"isthmus explore needs {error.name}: pip install 'isthmus[explore]'") from None
+    wanted = {"host": options.host, "port": options.port, "browser": not options.no_browser}
+    serve(options.path, data_dir=options.data_dir, **wanted)
 
 
 def _studies(_: argparse.Namespace) -> None:

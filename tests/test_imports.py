@@ -25,7 +25,7 @@ STAGES = (
     {"estimators"},
     {"collapse", "patchwork", "persistence", "probe", "screening"},
     {"studies"},
-    {"report", "console"},
+    {"report", "console", "explore"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -157,10 +157,17 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     # --- using ---
 
-    def search(self, Y: Any, *, on_progress: Callable[[int, int], None] | None = None) -> SearchResult:
+    def search(
+        self,
+        Y: Any,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+        on_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    ) -> SearchResult:
         """The codes nearest to noisy samples Y, like those that `fit` saw, with what there is to know of each search.
 
-        on_progress: called with (images done, images) after each part of a long batch.
+        on_progress: called with (images done, images) after each part of a long batch. on_step: called after each step
+        of each start with the codes, (n, k), and objectives, (n,), of the part that is being searched.
         """
         check_is_fitted(self)
         self._check()
@@ -175,7 +182,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             for begin in range(0, len(Y), _CHUNK):
                 which = slice(begin, begin + _CHUNK)
                 y = as_tensor(Y.floats(which) if isinstance(Y, Images) else Y[which])
-                found = self._search(network, decoder, y.to(device, dtype), begin)
+                found = self._search(network, decoder, y.to(device, dtype), begin, on_step)
                 parts.append(found)
                 images.append(decoder.decode(found.code))
                 self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
@@ -185,7 +192,14 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         )
         return SearchResult(code, drawn, objective, n_iter, np.array(REASONS)[reason])
 
-    def _search(self, network: Network, decoder: Decoder, y: torch.Tensor, begin: int) -> Search:
+    def _search(
+        self,
+        network: Network,
+        decoder: Decoder,
+        y: torch.Tensor,
+        begin: int,
+        on_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    ) -> Search:
         """All starts for one part of the images."""
         options: dict[str, Any] = {
             "solver": self.solver,
@@ -194,6 +208,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             "tol": self.tol,
             "learning_rate": self.learning_rate,
         }
+        if on_step is not None:
+            options["on_step"] = lambda code, objective: on_step(code.cpu().numpy(), objective.cpu().numpy())
         best = None
         for number in range(int(self.n_starts)):
             if number == 0 and self.start == "encoder":

@@ -54,9 +54,16 @@ class Search:
 class _Batch:
     """The images whose search goes on, and what is known of each; those that end are written to the result."""
 
-    def __init__(self, decoder: Decoder, y: torch.Tensor, start: torch.Tensor, lower: float | None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        y: torch.Tensor,
+        start: torch.Tensor,
+        lower: float | None,
+        on_step: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
+    ) -> None:
         n = len(y)
-        self.decoder, self.y, self.lower = decoder, y, lower
+        self.decoder, self.y, self.lower, self.on_step = decoder, y, lower, on_step
         self.code = start.clone() if lower is None else start.clamp(min=lower)
         self.which = torch.arange(n, device=y.device)
         self.objective = (decoder.decode(self.code) - y).square().mean(dim=1)
@@ -70,6 +77,13 @@ class _Batch:
 
     def __len__(self) -> int:
         return len(self.which)
+
+    def tell(self) -> None:
+        """Show whoever looks on where all images are now."""
+        if self.on_step is not None:
+            code, objective = self.result.code.clone(), self.result.objective.clone()
+            code[self.which], objective[self.which] = self.code, self.objective
+            self.on_step(code, objective)
 
     def end(self, over: torch.Tensor, reason: int, n_iter: int) -> None:
         """Write down the images in the mask `over`, and go on without them."""
@@ -93,14 +107,16 @@ def search(
     max_iter: int = 50,
     tol: float = 1e-4,
     learning_rate: float = 1.0,
+    on_step: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
 ) -> Search:
     """Search a code for each image. y: (n, n_features); start: (n, k), of the same dtype and device.
 
     lower: the least that each number of a code may be. max_iter: steps for one image. tol: a search has converged when
     a step makes the objective less, or promises to, by less than this share of it; for the first-order solvers, in
     which one step is little, by less than tol itself. learning_rate: of these, on the mean squared residual.
+    on_step: called after each step with the codes, (n, k), and objectives, (n,), of all images as they then are.
     """
-    batch = _Batch(decoder, y, start, lower)
+    batch = _Batch(decoder, y, start, lower, on_step)
     batch.end(~batch.objective.isfinite(), DIVERGED, 0)
     steps: dict[str, Callable[..., None]] = {"gauss-newton": _gauss_newton, "gradient-descent": _first_order}
     steps["adam"] = _first_order
@@ -139,6 +155,7 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float, _: float, **__: Any)
         small = (better & (gain <= tol * batch.objective)) | (promised <= tol * batch.objective)
         batch.code = torch.where(better[:, None], tried, batch.code)
         batch.objective = torch.where(better, objective, batch.objective)
+        batch.tell()
         batch.damping = torch.where(better, batch.damping * 0.2, batch.damping * 8).clamp_(min=_LEAST_DAMPING)
         stalled = ~better & (batch.damping > _MOST_DAMPING)
         # only where the code moved is the system another one
@@ -180,6 +197,7 @@ def _first_order(batch: _Batch, max_iter: int, tol: float, learning_rate: float,
             batch.code = batch.code.clamp(min=batch.lower)
         before = batch.objective
         batch.objective = (batch.decoder.decode(batch.code) - batch.y).square().mean(dim=1)
+        batch.tell()
         over = (before - batch.objective).abs() < tol
         lost = ~batch.objective.isfinite()
         batch.end(lost, DIVERGED, i)

@@ -40,6 +40,23 @@ def test_fit_trains_a_clone_and_keeps_a_frozen_one(trained):
     assert clone(prior).get_params()["autoencoder__network__bottleneck"] == 6
 
 
+def test_a_search_can_be_watched_and_ended(trained, noisy):
+    y = noisy[1][:3]
+    prior = DecoderPrior(FrozenEstimator(trained), random_state=0).fit(X[:200])
+    seen = []
+    found = prior.search(y, on_step=lambda code, objective: seen.append((code, objective)))
+    assert len(seen) == found.n_iter.max()
+    np.testing.assert_array_equal(seen[-1][0], found.code)
+    np.testing.assert_array_equal(seen[-1][1], found.objective)
+    assert (seen[0][1] > seen[-1][1]).all()
+
+    def stop(code, objective):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        prior.search(y, on_step=stop)
+
+
 def test_a_search_denoises(trained, noisy):
     """Better than the noise, and than one pass through the autoencoder, which never saw noise."""
     clean, y = noisy

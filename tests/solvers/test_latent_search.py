@@ -136,6 +136,21 @@ def test_a_search_never_ends_above_its_start(solver):
     assert (found.objective < before).all()
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_whoever_looks_on_sees_every_image_after_every_step_and_changes_nothing(solver):
+    network, code, y = made(PARTS[0])
+    decoder = decoder_of(network, torch.float64)
+    options = {"solver": solver, "learning_rate": 0.05, "max_iter": 30}
+    seen = []
+    found = search(decoder, y, code, **options, on_step=lambda *step: seen.append(step))
+    assert len(seen) == found.n_iter.max()
+    for codes, objective in seen:
+        torch.testing.assert_close((decoder.decode(codes) - y).square().mean(dim=1), objective)
+    torch.testing.assert_close(seen[-1], (found.code, found.objective))
+    alone = search(decoder, y, code, **options)
+    assert torch.equal(alone.code, found.code)
+
+
 def test_the_better_of_two_is_chosen_image_by_image():
     network, code, y = made(PARTS[0])
     decoder = decoder_of(network, torch.float64)

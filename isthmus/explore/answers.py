@@ -1,0 +1,340 @@
+"""What the page may ask: for each question a function (shelf, query, body) → named arrays.
+
+Arrays go out as safetensors, the same bytes as in a model's folder. Images come in as float32 pixels in [0, 1], little
+endian, one after the other. Every function is a few library calls that a user could write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from isthmus import metrics, probe
+from isthmus.data.images import Images
+from isthmus.errors import RequestError, require
+from isthmus.estimators.common import encode, reconstruct
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.explore import noise, pictures, units
+from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
+from isthmus.studies.measure import measure
+
+Arrays = dict[str, np.ndarray]
+Answer = tuple[Arrays, dict[str, str]]  # arrays, and a few words beside them
+MOST_IMAGES = 256  # in one answer
+MOST_CODES = 64  # in one question
+N_MEASURED = 500  # test images that models are compared on
+N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
+DRAWING = 256  # rows and columns of a drawing
+
+
+class Query:
+    """The words of a request's address, checked. Every fault is a RequestError."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self.words = words
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.words.get(name, default)
+        if value is None:
+            raise RequestError(f'the request needs "{name}"')
+        return value
+
+    def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
+        word = self.text(name, None if default is None else str(default))
+        try:
+            value = float(word)
+        except ValueError:
+            raise RequestError(f"{name} must be a number, got {word[:40]!r}") from None
+        require(low <= value <= high, name, f"from {low:g} to {high:g}", value)
+        return value
+
+    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.number(name, low, high, default)
+        require(value == int(value), name, "a whole number", value)
+        return int(value)
+
+    def integers(self, name: str, high: int, most: int) -> list[int]:
+        words = self.text(name).split(",")
+        require(len(words) <= most, name, f"at most {most} numbers", len(words))
+        return [Query({name: word}).integer(name, 0, high) for word in words]
+
+
+def images_in(shelf: Shelf, body: bytes, n: int = 1) -> np.ndarray:
+    """The n images of a request's body, (n, n_features). Raises RequestError unless they are pixels in [0, 1]."""
+    x = _floats(body, n, shelf.n_features, "pixels")
+    if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
+        raise RequestError("pixels must be numbers from 0 to 1")
+    return x
+
+
+def _floats(body: bytes, n: int, width: int, what: str) -> np.ndarray:
+    if len(body) != 4 * n * width:
+        raise RequestError(f"the request must hold {n}×{width} {what}, {4 * n * width:,} bytes, got {len(body):,}")
+    return np.frombuffer(body, "<f4").reshape(n, width).astype(np.float32)
+
+
+def _noisy(shelf: Shelf, query: Query, x: np.ndarray) -> np.ndarray:
+    part = noise.part_of(query.text("kind", "gaussian"), query.number("level", 0, 1e6, 0.0))
+    return noise.noisy(part, x, shelf.shape, query.integer("draw", 0, noise.MOST_DRAWS, 0))
+
+
+def _page(shelf: Shelf, rows: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *shelf.shape)
+
+
+# --- what is there ---
+
+
+def about(shelf: Shelf) -> dict[str, Any]:
+    """What the page is told first, as JSON."""
+    images = shelf.images
+    return {
+        "title": shelf.title,
+        "question": shelf.question,
+        "notes": list(shelf.notes),
+        "shape": list(shelf.shape),
+        "models": [facts(shelf, entry) for entry in shelf.entries.values()],
+        "noise": noise.kinds(shelf.shape),
+        "data": None
+        if images is None
+        else {
+            "title": shelf.data_title,
+            "n": len(images),
+            "labels": None if images.labels is None else images.labels.tolist(),
+            "label_names": list(images.label_names),
+            "measured": min(N_MEASURED, len(images)),
+        },
+        "drawing": DRAWING,
+    }
+
+
+def images(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"pixels": (n, c, h, w)}: test images at `positions`, as they were read: uint8, or float32 in [0, 1]."""
+    known = shelf.test_images()
+    which = query.integers("positions", len(known) - 1, MOST_IMAGES)
+    return {"pixels": np.ascontiguousarray(known.pixels[which])}, {}
+
+
+# --- one image, several models ---
+
+
+def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"noisy": (c, h, w), "noisy_mse": (1,), "x_hat": (n, c, h, w), "mse": (n,), "psnr": (n,)} for n `models`.
+
+    Each model is given the very same noisy image; errors are against the clean one.
+    """
+    x = images_in(shelf, body)
+    x_in = _noisy(shelf, query, x)
+    names = query.text("models", "")
+    models = [shelf.model(name) for name in names.split(",")] if names else []
+    x_hat = np.concatenate([x[:0], *(reconstruct(model, x_in) for model in models)])
+    error = metrics.squared_error(np.broadcast_to(x, x_hat.shape), x_hat) if models else np.zeros(0)
+    return {
+        "noisy": _page(shelf, x_in)[0],
+        "noisy_mse": metrics.squared_error(x, x_in),
+        "x_hat": _page(shelf, x_hat),
+        "mse": error,
+        "psnr": metrics.psnr(error),
+    }, {}
+
+
+def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:
+    """A decoder's search for one image: `tell` hears of each step, and the answer is where it ended.
+
+    {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Leaving once `gone` is set.
+    """
+    name, x = query.text("model"), images_in(shelf, body)
+    model = shelf.model(name)
+    if not isinstance(model, DecoderPrior):
+        raise RequestError(f"{name} does not search; choose a decoder prior")
+    x_in = _noisy(shelf, query, x)
+
+    def shown(rows: np.ndarray, objective: float, step: int) -> Arrays:
+        rows = rows.reshape(1, -1)
+        error = metrics.squared_error(x, rows)
+        return {
+            "x_hat": _page(shelf, rows)[0],
+            "mse": error,
+            "psnr": metrics.psnr(error),
+            "objective": np.array([objective]),
+            "step": np.array([step], np.int32),
+        }
+
+    steps = 0
+
+    def on_step(code: np.ndarray, objective: np.ndarray) -> None:
+        nonlocal steps
+        shelf.go_on()
+        if gone.is_set():
+            raise Leaving
+        steps += 1
+        if steps % max(1, steps // 32) == 0:  # ever fewer of a search of thousands of steps
+            tell((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
+
+    found = model.search(x_in, on_step=on_step)
+    last = shown(model.drawn(found), float(found.objective[0]), int(found.n_iter[0]))
+    return last, {"reason": str(found.reason[0])}
+
+
+# --- inside one model ---
+
+
+def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
+    model = shelf.with_code(query.text("model"))
+    x_in = _noisy(shelf, query, images_in(shelf, body))
+    found = np.asarray(model.transform(x_in), np.float32)
+    arrays = {"noisy": _page(shelf, x_in)[0], "code": found[0]}
+    layers = probe.activation_maps(model, Images(_page(shelf, np.clip(x_in, 0, 1))))
+    return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
+
+
+def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"x_hat": (n, c, h, w)}: what `model` draws from `n` codes of float32."""
+    model = shelf.with_code(query.text("model"))
+    codes = _floats(body, query.integer("n", 1, MOST_CODES, 1), n_units(model), "numbers of a code")
+    if not np.isfinite(codes).all() or np.abs(codes).max() > 1e6:
+        raise RequestError("a code's numbers must be finite, and at most a million")
+    return {"x_hat": _page(shelf, model.inverse_transform(codes))}, {}
+
+
+def _units(shelf: Shelf, name: str) -> units.Units:
+    model = shelf.with_code(name)
+    known = shelf.test_images()
+    return shelf.once(lambda: units.survey(model, known, go_on=shelf.go_on), "units", name)
+
+
+def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"usage", "low", "high", "spread"}, each (k,): the units of `model` over the test images."""
+    found = _units(shelf, query.text("model"))
+    arrays = {name: getattr(found, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
+    return arrays, {"n": str(found.n)}
+
+
+def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"filter", "atom"} of one `unit`, where weights say it, {"top", "top_code": (m,), "pixels": (m, c, h, w)}."""
+    name = query.text("model")
+    model = shelf.with_code(name)
+    size = n_units(model)
+    unit = query.integer("unit", 0, size - 1)
+    arrays = units.pictures(model, unit, size, shelf.shape)
+    arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()}
+    if shelf.images is not None:
+        found = _units(shelf, name)
+        arrays["top"], arrays["top_code"] = found.top[unit], found.top_code[unit]
+        arrays["pixels"] = np.ascontiguousarray(shelf.images.pixels[found.top[unit]])
+    return arrays, {}
+
+
+# --- the space of codes ---
+
+
+def _codes(shelf: Shelf, name: str, n: int) -> np.ndarray:
+    known = shelf.test_images()
+    return encode(shelf.with_code(name), known.take(slice(0, n)))
+
+
+def code_map(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"points": (n, 2)} for the first n test images by `method`; of a "pca" its "centre", "axes" and "share" too."""
+    name, method = query.text("model"), query.text("method", "pca")
+    if method not in N_MAP:
+        raise RequestError(f'method must be "pca" or "tsne", got {method[:40]!r}')
+    compute = units.plane if method == "pca" else units.neighbours
+    n = N_MAP[method]
+    return shelf.once(lambda: compute(_codes(shelf, name, n)), "map", name, method), {}
+
+
+def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
+    name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
+    pair = Images(_page(shelf, images_in(shelf, body, 2)))
+    rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
+    return {"pixels": _page(shelf, rows["pixels"]), "x_hat": _page(shelf, rows["model"])}, {}
+
+
+def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """Gaussian noise of one `level` σ on the image, and σ × its spread on each number of `model`'s code.
+
+    {"noisy", "from_noisy", "from_code"}, each (c, h, w), {"mse": (2,)} of the last two.
+    """
+    name, level = query.text("model"), query.number("level", 0, 10, 0.0)
+    draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
+    model, x = shelf.with_code(name), images_in(shelf, body)
+    x_in = noise.noisy(noise.part_of("gaussian", level), x, shelf.shape, draw)
+    spread = _units(shelf, name).spread
+    rows = probe.latent_noise(model, Images(_page(shelf, x)), (level,), relative_to=spread, seed=draw)
+    *_, from_code = rows.values()
+    from_noisy = reconstruct(model, x_in)
+    error = metrics.squared_error(np.repeat(x, 2, axis=0), np.concatenate([from_noisy, from_code.reshape(1, -1)]))
+    return {
+        "noisy": _page(shelf, x_in)[0],
+        "from_noisy": _page(shelf, from_noisy)[0],
+        "from_code": _page(shelf, from_code)[0],
+        "mse": error,
+    }, {}
+
+
+# --- many images, one model ---
+
+
+def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"level", "mse", "low", "high"}, each (n,): the error of `model` on test images at the marked levels of `kind`.
+
+    low, high: the 95 % interval. The noise is the studies' own test noise.
+    """
+    name, kind = query.text("model"), query.text("kind", "gaussian")
+    model, known = shelf.model(name), shelf.test_images().take(slice(0, N_MEASURED))
+    noise.part_of(kind, 0)
+
+    def compute() -> Arrays:
+        levels, rows = noise.kinds(shelf.shape)[kind]["marks"], []
+        for level in levels:
+            shelf.go_on()
+            found = measure(model, known, ("mse",), np.zeros(shelf.n_features), noise.part_of(kind, level))
+            estimate = found.estimates["mse"]
+            rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
+        return dict(zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True))
+
+    return shelf.once(compute, "errors", name, kind), {}
+
+
+# --- pictures of one's own ---
+
+
+def _manner(shelf: Shelf) -> pictures.Manner:
+    return shelf.once(lambda: pictures.manner_of(shelf.images, shelf.shape), "manner")
+
+
+def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"x": (c, h, w)}: a drawing, DRAWING×DRAWING uint8, bright on dark, scaled and centred like the data."""
+    if len(body) != DRAWING**2:
+        raise RequestError(f"a drawing must hold {DRAWING}×{DRAWING} bytes, got {len(body):,}")
+    strokes = np.frombuffer(body, np.uint8).reshape(DRAWING, DRAWING).astype(np.float32) / 255
+    return {"x": pictures.place(strokes, shelf.shape, _manner(shelf))}, {}
+
+
+def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"x": (c, h, w)} of an uploaded file, made like the data, and what was done to it, in words."""
+    x, said = pictures.read_picture(body, shelf.shape, _manner(shelf))
+    return {"x": np.ascontiguousarray(x, np.float32)}, {"said": said}
+
+
+QUICK: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
+    "code": code,
+    "decode": decoded,
+    "drawing": drawing,
+    "images": images,
+    "interpolate": between,
+    "picture": picture,
+    "reconstruct": reconstructed,
+    "unit": one_unit,
+}
+SLOW: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
+    "code-noise": code_noise,
+    "errors": errors,
+    "map": code_map,
+    "units": all_units,
+}

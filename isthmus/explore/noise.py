@@ -1,0 +1,75 @@
+"""The corruptions of the slider: which there are, at which levels, and one draw of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from isthmus.corruption import corrupt
+from isthmus.errors import RequestError, unknown
+from isthmus.parts import CORRUPTIONS, GaussianNoise, Part
+from isthmus.rng import generator
+
+MOST_DRAWS = 2**31 - 1
+
+
+def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
+    """What the slider offers for images of this shape, by kind.
+
+    symbol: the level's name and unit. stops: the levels it can stand at, from clean (0) to ruined. marks: those at
+    which models are compared.
+    """
+    percent = [round(i / 100, 2) for i in range(101)]
+    side = min(shape[1:])
+    peaks = [200, 150, 100, 80, 60, 50, 40, 30, 25, 20, 16, 13, 10, 8, 7, 6, 5, 4, 3, 2.5, 2, 1.5, 1]
+    tenths = [round(i / 10, 1) for i in range(11)]
+    sizes = list(range(side + 1))
+    return {
+        "gaussian": {"title": "Gaussian noise", "symbol": "σ", "unit": "", "stops": percent, "marks": tenths},
+        "masking": {"title": "Masking", "symbol": "share", "unit": "", "stops": percent, "marks": tenths[:-1]},
+        "salt-and-pepper": {
+            "title": "Salt and pepper",
+            "symbol": "share",
+            "unit": "",
+            "stops": percent,
+            "marks": tenths[:-1],
+        },
+        "occlusion": {
+            "title": "A square",
+            "symbol": "side",
+            "unit": "px",
+            "stops": sizes,
+            "marks": sizes[:: max(1, side // 8)][:8],
+        },
+        "poisson": {
+            "title": "Photon noise",
+            "symbol": "peak",
+            "unit": "photons",
+            "stops": [0, *peaks],
+            "marks": [0, 100, 50, 25, 10, 5, 3, 2, 1],
+        },
+    }
+
+
+def part_of(kind: str, level: float) -> Part | None:
+    """The corruption part; None for level 0, which is no corruption. Raises RequestError for what there is not."""
+    if kind not in CORRUPTIONS or kind == "sequence":
+        raise RequestError(unknown("corruption", kind, [one for one in CORRUPTIONS if one != "sequence"]))
+    if level == 0:
+        return None
+    if kind == "gaussian":
+        return GaussianNoise(level, clip=True)
+    corruption: Any = CORRUPTIONS[kind]
+    return corruption(level)
+
+
+def noisy(part: Part | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
+    """x, (n, n_features), corrupted by draw number `draw`: the same numbers, however often they are asked for.
+
+    The draws at two levels of Gaussian noise are the same up to the level, so a slider scales one picture of noise.
+    """
+    if part is None:
+        return x
+    return corrupt(part, torch.from_numpy(x), generator(draw, "noise"), shape).numpy()

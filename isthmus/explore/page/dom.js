@@ -1,0 +1,99 @@
+// Small helpers for the document.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element: make("button", {class: "x", onclick: f}, "text", child). */
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export const picture = (label) => make("canvas", { class: "pix", role: "img", "aria-label": label });
+export const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+
+export function figureOf(canvas, title) {
+  const says = make("small", {}, "\u00a0");
+  const element = make("figure", {}, canvas, make("figcaption", {}, title, says));
+  element.says = (text) => { says.textContent = text || "\u00a0"; };
+  return element;
+}
+
+/** Tabs by the WAI-ARIA pattern: arrow keys move, `choose(name)` is called with the part of the id after "tab-". */
+export function tabs(list, choose) {
+  const all = [...list.querySelectorAll('[role="tab"]')];
+  for (const tab of all) {
+    tab.dataset.text = tab.textContent;
+    tab.addEventListener("click", () => choose(tab.id.slice(4)));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault(); event.stopPropagation();
+      const enabled = all.filter((one) => !one.disabled);
+      const next = enabled[(enabled.indexOf(tab) + step + enabled.length) % enabled.length];
+      next.focus(); choose(next.id.slice(4));
+    });
+  }
+  return (name) => {
+    for (const tab of all) {
+      const chosen = tab.id === `tab-${name}`;
+      tab.setAttribute("aria-selected", chosen); tab.tabIndex = chosen ? 0 : -1;
+      document.getElementById(tab.getAttribute("aria-controls")).hidden = !chosen;
+    }
+  };
+}
+
+let timer;
+export function toast(text) {
+  $("toast").textContent = text;
+  clearTimeout(timer);
+  timer = setTimeout(() => { $("toast").textContent = ""; }, 4000);
+}
+
+export function download(name, blob) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+export const csv = (name, rows) => {
+  const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+  download(name, new Blob([rows.map((row) => row.map(cell).join(",")).join("\n") + "\n"], { type: "text/csv" }));
+};
+
+/** Every picture of a panel, with what is written under it, as one PNG. */
+export function panelAsPng(panel, name, title) {
+  const shown = [...panel.querySelectorAll("canvas")].filter((one) => one.offsetParent && !one.closest(".scale, .swatches"));
+  if (!shown.length) return toast("There is no picture here yet.");
+  const own = panel.getBoundingClientRect(), scale = 2, head = 34;
+  const out = document.createElement("canvas"), context = out.getContext("2d");
+  out.width = own.width * scale; out.height = (own.height + head) * scale;
+  context.scale(scale, scale);
+  const style = getComputedStyle(document.documentElement);
+  context.fillStyle = style.getPropertyValue("--card"); context.fillRect(0, 0, own.width, own.height + head);
+  context.fillStyle = style.getPropertyValue("--ink"); context.font = "600 15px system-ui, sans-serif";
+  context.fillText(title, 12, 22);
+  for (const canvas of shown) {
+    const place = canvas.getBoundingClientRect();
+    context.imageSmoothingEnabled = false;
+    context.drawImage(canvas, place.x - own.x, place.y - own.y + head, place.width, place.height);
+  }
+  const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
+  context.textBaseline = "middle";
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const parent = node.parentElement, text = node.textContent.trim();
+    if (!text || !parent.offsetParent || parent.closest("button:not(h3 button), select, option, .sr, .scale")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const place = range.getClientRects()[0], look = getComputedStyle(parent);
+    if (!place) continue;
+    context.font = `${look.fontWeight} ${look.fontSize} system-ui, sans-serif`; context.fillStyle = look.color;
+    context.fillText(text, place.x - own.x, place.y - own.y + head + place.height / 2);
+  }
+  out.toBlob((blob) => download(name, blob));
+}

@@ -1,0 +1,208 @@
+// Where the image comes from: the data set's strip, the drawing pad, a file. It ends in `given(pixels)`.
+
+import { $, make, tabs, toast } from "./dom.js";
+import { info, labelOf, pixels } from "./data.js";
+import { grey } from "./paint.js";
+import { ask, latest, Refused, refusals } from "./server.js";
+import { bytes, floats, on, pack, set, state, unpackBytes } from "./state.js";
+
+const COUNT = 24;
+let given, shown = [], first = 0;
+
+/** Set the input up; `take(pixels)` is called with every image that is chosen, float32 (c, h, w). */
+export function begin(take) {
+  given = take;
+  const show = tabs(document.querySelector(".source .tabs"), (source) => set({ source }));
+  on("source", () => { show(state.source); use(); });
+  on("image own", use);
+  on("label", () => { first = 0; strip(); });
+  if (!info.data) {
+    $("tab-pick").disabled = true;
+    $("tab-pick").title = "It is not known on which data this model was trained.";
+    if (state.source === "pick") set({ source: "draw" });
+  } else chips();
+  pad();
+  upload();
+  show(state.source);
+  return use();
+}
+
+async function use() {
+  const n = info.shape.reduce((a, b) => a * b);
+  if (state.source === "pick") {
+    if (!info.data) return;
+    if (state.image >= info.data.n) return set({ image: 0 });
+    mark();
+    const wanted = state.image, [x] = await pixels([wanted]);
+    if (wanted === state.image && state.source === "pick") given(x, `test image ${wanted}`);
+    return;
+  }
+  const own = state.own && unpackBytes(state.own, n);
+  given(own ? floats(own) : new Float32Array(n), state.source === "draw" ? "your drawing" : "your picture");
+}
+
+const keepOwn = (x) => set({ own: pack(bytes(x)) });
+
+// --- pick ---
+
+function chips() {
+  const { labels } = info.data;
+  if (labels) {
+    const known = [...new Set(labels)].sort((a, b) => a - b);
+    const chip = (value, text) => make("button", { type: "button", "data-label": value, "aria-pressed": String(state.label === value), onclick: () => set({ label: value }) }, text);
+    $("labels").append(chip("", "All"), ...known.map((one) => chip(String(one), String(info.data.label_names[one] ?? one))));
+    on("label", () => { for (const one of $("labels").children) one.setAttribute("aria-pressed", one.dataset.label === state.label); });
+  }
+  for (let i = 0; i < COUNT; i++) {
+    const canvas = make("canvas", { class: "pix", "aria-hidden": "true" });
+    $("strip").append(make("button", { type: "button", onclick: () => set({ image: shown[i] }) }, canvas));
+  }
+  $("strip-back").addEventListener("click", () => turn(-1));
+  $("strip-on").addEventListener("click", () => turn(1));
+  first = Math.max(0, Math.floor(candidates().indexOf(state.image) / COUNT) * COUNT);
+  strip();
+}
+
+function candidates() {
+  const all = Array.from({ length: info.data.n }, (_, i) => i);
+  return state.label === "" ? all : all.filter((i) => String(info.data.labels[i]) === state.label);
+}
+
+function turn(pages) {
+  const n = candidates().length;
+  first = Math.max(0, Math.min(first + pages * COUNT, Math.floor((n - 1) / COUNT) * COUNT));
+  strip();
+}
+
+async function strip() {
+  const all = candidates(), wanted = all.slice(first, first + COUNT);
+  shown = wanted;
+  $("strip-back").disabled = first === 0;
+  $("strip-on").disabled = first + COUNT >= all.length;
+  $("strip-says").textContent = all.length ? `${first + 1}–${first + wanted.length} of ${all.length.toLocaleString("en")}` : "none";
+  const found = await pixels(wanted);
+  if (shown !== wanted) return;
+  [...$("strip").children].forEach((button, i) => {
+    button.style.visibility = i < wanted.length ? "" : "hidden";
+    if (i >= wanted.length) return;
+    grey(button.firstChild, found[i], info.shape);
+    button.setAttribute("aria-label", `Image ${wanted[i]}, ${labelOf(wanted[i])}`);
+  });
+  mark();
+}
+
+const mark = () => [...$("strip").children].forEach((button, i) => button.setAttribute("aria-pressed", shown[i] === state.image));
+
+/** The image before or after, among those with the chosen label. */
+export function step(by) {
+  if (state.source !== "pick" || !info.data) return;
+  const all = candidates();
+  if (!all.length) return;
+  const here = all.indexOf(state.image), place = here < 0 ? 0 : (here + by + all.length) % all.length;
+  set({ image: all[place] });
+  if (place < first || place >= first + COUNT) { first = Math.floor(place / COUNT) * COUNT; strip(); }
+}
+
+// --- draw ---
+
+let undo = () => {};
+export const undoStroke = () => undo();
+
+function pad() {
+  const canvas = $("pad"), context = canvas.getContext("2d", { willReadFrequently: true }), size = canvas.width;
+  let strokes = [], now = null, erases = false, at = [size / 2, size / 2];
+  const send = latest(async () => {
+    const data = context.getImageData(0, 0, size, size).data, ink = new Uint8Array(size * size);
+    for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
+    try {
+      const { x } = await ask("drawing", {}, ink);
+      if (state.source === "draw") keepOwn(x.data);
+    } catch (error) { refusals(toast)(error); }
+  });
+  const draw = () => {
+    context.fillStyle = "#000"; context.fillRect(0, 0, size, size);
+    context.lineCap = context.lineJoin = "round";
+    for (const stroke of strokes) {
+      context.strokeStyle = stroke.erases ? "#000" : "#fff"; context.lineWidth = (stroke.erases ? 1.6 : 1) * Math.max(22, 290 / Math.max(...info.shape));  // about a pixel and a half
+      context.beginPath(); context.moveTo(...stroke.points[0]);
+      for (const point of stroke.points) context.lineTo(...point);
+      context.stroke();
+    }
+    if (document.activeElement === canvas && canvas.matches(":focus-visible")) {
+      context.strokeStyle = "#7abdf7"; context.lineWidth = 2; context.strokeRect(at[0] - 6, at[1] - 6, 12, 12);
+    }
+  };
+  const changed = () => { draw(); send(); };
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [((event.clientX - box.x) * size) / box.width, ((event.clientY - box.y) * size) / box.height];
+  };
+  const start = (point) => { now = { erases, points: [point, [point[0] + .01, point[1]]] }; strokes.push(now); changed(); };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button > 0 && event.button !== 5) return;
+    canvas.setPointerCapture(event.pointerId);
+    if (event.buttons & 32) { erases = true; tools(); }  // the other end of a pen
+    start(place(event));
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!now) return;
+    for (const one of event.getCoalescedEvents?.() ?? [event]) now.points.push(place(one));
+    changed();
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { now = null; });
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] }[event.key];
+    if (!step) return;
+    event.preventDefault(); event.stopPropagation();
+    const before = at;
+    at = at.map((value, i) => Math.max(4, Math.min(size - 4, value + step[i])));
+    if (event.shiftKey) { if (!now) start(before); now.points.push(at); changed(); } else { now = null; draw(); }
+  });
+  canvas.addEventListener("keyup", (event) => { if (event.key === "Shift") now = null; });
+  canvas.addEventListener("focus", draw);
+  canvas.addEventListener("blur", () => { now = null; draw(); });
+  const tools = () => { $("pen").setAttribute("aria-pressed", !erases); $("eraser").setAttribute("aria-pressed", erases); };
+  $("pen").addEventListener("click", () => { erases = false; tools(); });
+  $("eraser").addEventListener("click", () => { erases = true; tools(); });
+  undo = () => { if (strokes.pop()) changed(); };
+  $("undo").addEventListener("click", undo);
+  $("clear").addEventListener("click", () => { if (strokes.length) { strokes = []; changed(); } });
+  draw();
+}
+
+// --- upload ---
+
+const MOST = 10 * 2 ** 20;
+
+async function take(file) {
+  const says = (text) => { $("upload-says").textContent = text; };
+  set({ source: "upload" });
+  if (!file) return says("There is no picture in what was pasted or dropped.");
+  if (file.size > MOST) return says(`${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
+  says("Reading …");
+  try {
+    const { x, words } = await ask("picture", {}, file);
+    says(`${file.name || "The picture"}: ${words.said}.`);
+    keepOwn(x.data);
+  } catch (error) {
+    says(error instanceof Refused ? `${file.name || "The picture"}: ${error.message}.` : "The server does not answer.");
+  }
+}
+
+function upload() {
+  $("file").addEventListener("change", () => { if ($("file").files[0]) take($("file").files[0]); $("file").value = ""; });
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])][0];
+    if (file) take(file);
+  });
+  const has = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.addEventListener("dragover", (event) => { if (has(event)) { event.preventDefault(); document.body.classList.add("dropping"); } });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
+  document.addEventListener("drop", (event) => {
+    if (!has(event)) return;
+    event.preventDefault(); document.body.classList.remove("dropping");
+    take(event.dataTransfer.files[0]);
+  });
+}
+
+

@@ -1,0 +1,130 @@
+// The page: asks what there is, sets up the parts, and passes each change on to the view that is open.
+
+import * as compare from "./compare.js";
+import * as data from "./data.js";
+import { $, make, tabs, toast } from "./dom.js";
+import * as input from "./input.js";
+import * as inside from "./inside.js";
+import * as models from "./models.js";
+import { grey } from "./paint.js";
+import * as server from "./server.js";
+import * as space from "./space.js";
+import { address, on, read, set, state } from "./state.js";
+
+let x = null, what = "";
+
+async function begin() {
+  let about;
+  try {
+    about = await server.about();
+  } catch (error) {
+    banner(error instanceof server.Refused ? error.message : "The server does not answer. Is `isthmus explore` still running?");
+    setTimeout(() => location.reload(), 3000);
+    return;
+  }
+  data.begin(about);
+  Object.assign(state, fitted(read(location.hash), about));
+  $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
+  for (const note of [about.data?.title, about.question, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, note.trim()));
+  noise(about.noise);
+  const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
+  show(state.view);
+  models.begin(); inside.begin(); space.begin(); compare.begin();
+  on("view", () => { show(state.view); update(); });
+  on("kind level draw", update);
+  keys();
+  window.addEventListener("hashchange", () => set(fitted(read(location.hash), about)));
+  // the banner says that the server is lost; nobody needs to hear it twice
+  window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
+  await input.begin((pixels, name) => { x = pixels; what = name; update(); });
+  document.documentElement.dataset.ready = "yes";
+}
+
+/** What an address says, less the models, images and levels that are not here. */
+function fitted(found, { models: known, noise: kinds, data: images }) {
+  if (!kinds[found.kind]) found.kind = "gaussian";
+  found.level = nearest(kinds[found.kind].stops, found.level);
+  if (images && found.image >= images.n) found.image = 0;
+  if (!known.some((one) => one.name === found.model && one.units)) found.model = known.find((one) => one.units)?.name ?? "";
+  return found;
+}
+
+const nearest = (stops, level) => stops.reduce((best, one) => (Math.abs(one - level) < Math.abs(best - level) ? one : best));
+
+function update() {
+  if (!x) return;
+  grey($("clean"), x, data.info.shape);
+  const label = state.source === "pick" ? data.labelOf(state.image) : "";
+  $("clean-says").textContent = state.source === "pick" ? `${what}${label && `, ${label}`}` : what;
+  models.show(x, what);
+  if (state.view === "inside") inside.show(x);
+  if (state.view === "space") space.show(x);
+  if (state.view === "compare") compare.show();
+}
+
+function noise(kinds) {
+  const kind = $("kind"), level = $("level");
+  kind.append(...Object.entries(kinds).map(([value, { title }]) => make("option", { value }, title)));
+  const show = () => {
+    const { stops, symbol, unit } = kinds[state.kind], at = Math.max(0, stops.indexOf(state.level));
+    kind.value = state.kind; level.max = stops.length - 1; level.value = at;
+    $("level-name").textContent = symbol;
+    const text = state.level === 0 ? "none" : `${state.level}${unit === "px" ? " px" : ""}`;
+    $("level-says").textContent = text;
+    level.setAttribute("aria-valuetext", state.level === 0 ? "no noise" : `${symbol} ${text} ${unit === "px" ? "" : unit}`);
+  };
+  level.addEventListener("input", () => set({ level: kinds[state.kind].stops[Number(level.value)] }));
+  kind.addEventListener("change", () => {
+    // as far along the new slider as along the old one
+    const share = Number(level.value) / Number(level.max), { stops } = kinds[kind.value];
+    set({ kind: kind.value, level: stops[Math.round(share * (stops.length - 1))] });
+  });
+  $("new-draw").addEventListener("click", newDraw);
+  on("kind level", show);
+  show();
+}
+
+const newDraw = () => { if (state.level === 0) toast("There is no noise to draw: turn the level up first."); set({ draw: state.draw + 1 }); };
+
+function keys() {
+  const views = ["models", "inside", "space", "compare"];
+  const louder = (by) => {
+    const { stops } = data.info.noise[state.kind], at = stops.indexOf(state.level), far = stops.length > 50 ? 5 : 1;
+    set({ level: stops[Math.max(0, Math.min(stops.length - 1, at + by * far))] });
+  };
+  const doing = {
+    ArrowLeft: () => input.step(-1), ArrowRight: () => input.step(1), "+": () => louder(1), "=": () => louder(1), "-": () => louder(-1), "−": () => louder(-1),
+    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && set({ source: "pick" }), d: () => set({ source: "draw" }), u: () => set({ source: "upload" }),
+    "?": () => $("keys").showModal(),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select, textarea, dialog[open]") || event.altKey || event.metaKey) return;
+    if (event.ctrlKey) {
+      if (event.key !== "z") return;
+      event.preventDefault();
+      return state.view === "inside" && state.code ? inside.undo() : input.undoStroke();
+    }
+    if (event.target.closest('[role="tablist"], canvas') && event.key.startsWith("Arrow")) return;
+    const view = views[Number(event.key) - 1];
+    if (view) set({ view });
+    else (doing[event.key] ?? doing[event.key.toLowerCase()] ?? (() => {}))();
+  });
+  $("show-keys").addEventListener("click", () => $("keys").showModal());
+  $("copy-link").addEventListener("click", async () => {
+    history.replaceState(null, "", address());
+    try { await navigator.clipboard.writeText(location.href); toast("The link to this view is copied."); }
+    catch { toast("The address bar has the link to this view."); }
+  });
+}
+
+function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }
+
+let lost = null;
+server.onReach((answers) => {
+  if (answers && lost) { clearInterval(lost); lost = null; banner(""); update(); }
+  if (answers || lost) return;
+  banner("The server does not answer. Start `isthmus explore` again: this page goes on by itself when it is back.");
+  lost = setInterval(() => server.about().catch(() => {}), 2000);
+});
+
+begin();

@@ -1,0 +1,81 @@
+// What is shown, all of it in the address: a link restores the exact view.
+
+const DEFAULTS = {
+  view: "models", source: "pick", image: 0, own: "", label: "", kind: "gaussian", level: 0, draw: 0,
+  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
+};
+export const state = { ...DEFAULTS };
+export const choices = {
+  view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], method: ["pca", "tsne"],
+  sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1],
+};
+
+const listeners = [];
+/** Call `listen(changed)` whenever one of the keys changes; `changed` is a set of keys. */
+export const on = (keys, listen) => listeners.push([keys.split(" "), listen]);
+
+export function set(changes) {
+  const changed = new Set(Object.keys(changes).filter((key) => state[key] !== changes[key]));
+  if (!changed.size) return;
+  Object.assign(state, changes);
+  remember();
+  for (const [keys, listen] of listeners) if (keys.some((key) => changed.has(key))) listen(changed);
+}
+
+let waiting;
+function remember() {  // a browser refuses to be told of every pixel of a slider
+  clearTimeout(waiting);
+  waiting = setTimeout(() => history.replaceState(null, "", address()), 120);
+}
+
+export function address() {
+  const words = new URLSearchParams();
+  for (const [key, value] of Object.entries(state)) if (value !== DEFAULTS[key]) words.set(key, value);
+  return `#${words}`;
+}
+
+/** What an address says; what it says wrongly is left as it usually is. */
+export function read(hash) {
+  const words = new URLSearchParams(hash.replace(/^#/, "")), found = { ...DEFAULTS };
+  for (const [key, usual] of Object.entries(DEFAULTS)) {
+    if (!words.has(key)) continue;
+    const value = typeof usual === "number" ? Number(words.get(key)) : words.get(key);
+    if (typeof usual === "number" && !(Number.isFinite(value) && value >= 0)) continue;
+    if (choices[key] && !choices[key].includes(value)) continue;
+    found[key] = value;
+  }
+  for (const key of ["image", "draw", "unit", "from", "to"]) found[key] = Math.floor(found[key]);
+  return found;
+}
+
+// --- pixels in an address: bytes, runs of zeros as (0, length), base64 ---
+
+export function pack(bytes) {
+  const out = [];
+  for (let i = 0; i < bytes.length;) {
+    if (bytes[i]) { out.push(bytes[i++]); continue; }
+    let run = 0;
+    while (run < 255 && i < bytes.length && bytes[i] === 0) { run++; i++; }
+    out.push(0, run);
+  }
+  let text = "";
+  for (const byte of out) text += String.fromCharCode(byte);
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** The bytes, or null if the text does not hold `length` of them. */
+export function unpackBytes(text, length) {
+  let raw;
+  try { raw = atob(text.replaceAll("-", "+").replaceAll("_", "/")); } catch { return null; }
+  const out = [];
+  for (let i = 0; i < raw.length && out.length <= length; i++) {
+    const byte = raw.charCodeAt(i);
+    if (byte) out.push(byte);
+    else for (let run = raw.charCodeAt(++i) || 0; run > 0; run--) out.push(0);
+  }
+  return out.length === length ? Uint8Array.from(out) : null;
+}
+
+const SCALE = Math.fround(1 / 255);
+export const floats = (bytes) => Float32Array.from(bytes, (value) => Math.fround(value * SCALE));
+export const bytes = (x) => Uint8Array.from(x, (value) => Math.round(255 * Math.min(1, Math.max(0, value))));

@@ -1,0 +1,164 @@
+"""Drawings and uploaded pictures made like the data: same size, same place, bright on dark where the data is.
+
+Hand-drawn digits are placed as MNIST's were: the strokes are scaled into a box, and the box is moved until the centre
+of mass is where the data has it (LeCun, Cortes, Burges, "The MNIST database").
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from isthmus.data.images import Images
+from isthmus.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+MOST_PIXELS = 40_000_000
+_INK = 0.2  # a pixel that is further from the ground than this is part of what is drawn
+_ASK = 1000  # images that are looked at to learn what the data is like
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the data's images are laid out.
+
+    plain: they stand on a dark, even ground, like digits, and what is drawn can be moved and scaled. box: the longer
+    side of what is drawn, as a share of the image. centre: (row, column) of its centre of mass, as shares.
+    """
+
+    plain: bool
+    box: float
+    centre: tuple[float, float]
+
+
+def manner_of(images: Images | None, shape: tuple[int, int, int]) -> Manner:
+    """How images are laid out, from the first of them; without images, as MNIST's are if they have one channel."""
+    usual = Manner(shape[0] == 1, 20 / 28, (0.5, 0.5))
+    if images is None:
+        return usual
+    x = images.floats(slice(0, _ASK)).reshape(-1, *images.shape).mean(axis=1)
+    h, w = images.shape[1:]
+    edge = np.concatenate([x[:, 0], x[:, -1]], axis=1)
+    if shape[0] != 1 or np.median(edge) > _INK:
+        return Manner(False, usual.box, usual.centre)
+    ink = x > _INK
+    height, width = (_extent(ink.any(axis=axis)) for axis in (2, 1))
+    mass = np.maximum(x.sum(axis=(1, 2)), 1e-9)
+    rows = (x.sum(axis=2) * (np.arange(h) + 0.5)).sum(axis=1) / mass / h
+    columns = (x.sum(axis=1) * (np.arange(w) + 0.5)).sum(axis=1) / mass / w
+    box = float(np.median(np.maximum(height, width)) / max(h, w))
+    return Manner(True, box, (float(np.median(rows)), float(np.median(columns))))
+
+
+def _extent(touched: np.ndarray) -> np.ndarray:
+    """From the first to the last True of each row, (n, length) → (n,)."""
+    last = touched.shape[1] - np.argmax(touched[:, ::-1], axis=1)
+    return np.where(touched.any(axis=1), last - np.argmax(touched, axis=1), 0)
+
+
+def place(drawing: np.ndarray, shape: tuple[int, int, int], manner: Manner) -> np.ndarray:
+    """Bright strokes on a dark ground, (height, width) in [0, 1], as an image of the data, (c, h, w) float32.
+
+    An empty drawing is a dark image.
+    """
+    c, h, w = shape
+    page = np.zeros((h, w), np.float32)
+    rows, columns = (np.flatnonzero((drawing > 0.1).any(axis=axis)) for axis in (1, 0))
+    if len(rows):
+        cut = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        scale = manner.box * max(h, w) / max(cut.shape)
+        size = [max(1, min(side, round(length * scale))) for side, length in zip((h, w), cut.shape, strict=True)]
+        small = _resize(cut, (size[0], size[1]))
+        small = small / max(float(small.max()), 1e-9)  # a thin stroke is as bright as the data's
+        mass = max(float(small.sum()), 1e-9)
+        centre = [float((small.sum(axis=1 - a) * (np.arange(size[a]) + 0.5)).sum()) / mass for a in (0, 1)]
+        wanted = (manner.centre[0] * h, manner.centre[1] * w)
+        # moved by whole pixels, and never so far that a part of it is lost
+        top, left = (
+            min(max(0, round(want - have)), side - length)
+            for want, have, side, length in zip(wanted, centre, (h, w), size, strict=True)
+        )
+        page[top : top + size[0], left : left + size[1]] = small
+    return np.broadcast_to(page, (c, h, w)).copy()
+
+
+def _resize(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(height, width) in [0, 1] to another size: each new pixel is the mean of what it covers."""
+    picture = Image.fromarray(np.ascontiguousarray(x, np.float32))
+    method = Image.Resampling.BOX if max(x.shape) > max(size) else Image.Resampling.BILINEAR
+    return np.clip(np.asarray(picture.resize((size[1], size[0]), method), np.float32), 0, 1)
+
+
+def read_picture(data: bytes, shape: tuple[int, int, int], manner: Manner) -> tuple[np.ndarray, str]:
+    """An uploaded file as an image of the data, (c, h, w) float32, and what was done to it, in words.
+
+    Raises DataError for what is no picture, is damaged, or has too many pixels.
+    """
+    picture = _decoded(data)
+    c, h, w = shape
+    size = f"{picture.width}×{picture.height}"
+    if not manner.plain:
+        short = min(picture.width / w, picture.height / h)
+        half = (short * w / 2, short * h / 2)
+        middle = (picture.width / 2, picture.height / 2)
+        box = (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
+        small = picture.convert("L" if c == 1 else "RGB").resize((w, h), Image.Resampling.BOX, box=box)
+        pixels = np.asarray(small, np.float32).reshape(h, w, -1).transpose(2, 0, 1) / 255
+        if len(pixels) != c:
+            raise DataError(f"these models take images of {c} channels; a picture has 1 or 3")
+        cropped = "" if (picture.width * h == picture.height * w) else "cropped to the middle and "
+        return pixels.copy(), f"{size}, {cropped}scaled to {w}×{h}"
+    picture.thumbnail((512, 512), Image.Resampling.BOX)
+    grey = np.asarray(picture.convert("L"), np.float32) / 255
+    if (picture.height, picture.width) == (h, w) and np.median(_border(grey)) < 0.5:
+        return np.broadcast_to(grey, shape).copy(), f"{size}, as it is"
+    ground = float(np.median(_border(grey)))
+    inverted = ground > 0.5
+    strokes = (ground - grey) / max(ground, 1e-3) if inverted else (grey - ground) / max(1 - ground, 1e-3)
+    strokes = np.clip(strokes, 0, 1)
+    peak = float(np.quantile(strokes, 0.995))
+    strokes = np.clip((strokes - 0.15) / max(peak - 0.15, 0.05), 0, 1)  # paper is never quite even
+    turned = "dark on light turned to light on dark, " if inverted else ""
+    return place(strokes, shape, manner), f"{size}, {turned}scaled and centred like the data"
+
+
+def _border(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]])
+
+
+def _decoded(data: bytes) -> Image.Image:
+    if not data:
+        raise DataError("the file is empty; choose a picture")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise DataError(
+                    f"the picture has {picture.width}×{picture.height} pixels; at most {MOST_PIXELS:,} are read, "
+                    "so make it smaller"
+                )
+            picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
+            picture.load()
+            return _opaque(picture)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = f"the picture has too many pixels; at most {MOST_PIXELS:,} are read, so make it smaller"
+        raise DataError(reason) from None
+    except UnidentifiedImageError:
+        raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"the picture is damaged: {reason}; choose another") from None
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """In eight bits, and what is see-through on white paper."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
+    if "A" in picture.mode or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return picture.convert("RGB")

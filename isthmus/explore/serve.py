@@ -1,0 +1,136 @@
+"""The server's life: an address, a browser, and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import sys
+import threading
+import warnings
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from isthmus.errors import RequestError
+from isthmus.explore.guard import is_loopback
+
+HOST, PORT = "127.0.0.1", 8765
+_TRIES = 50  # ports after the first that are tried
+
+
+def serve(
+    path: Path,
+    *,
+    host: str = HOST,
+    port: int = PORT,
+    browser: bool = True,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    shown: Callable[[str], None] = lambda line: print(line, flush=True),
+) -> None:
+    """Show a run's or a model's folder until Ctrl-C. say: messages; shown: the page's address, once it answers.
+
+    On another address than the loopback, whoever opens the page needs the token in the address. Raises RequestError
+    for an address that cannot be had, and what `open_shelf` raises.
+    """
+    listening, taken = _listen(host, port)  # before the slow imports: a wrong address is refused at once
+    with listening:
+        import torch
+
+        from isthmus.explore.server import application
+        from isthmus.explore.shelf import open_shelf
+
+        shelf = open_shelf(path, data_dir)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged uploads, whoever sent them is told
+        torch.set_num_threads(1)  # one image has no work for two, and each thread of the pool would start its own
+        token = None if is_loopback(host) else secrets.token_urlsafe(16)
+        threads = max(2, min(8, os.cpu_count() or 1))
+        config = uvicorn.Config(
+            application(shelf, token=token, threads=threads),
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        found = listening.getsockname()[1]
+        if taken:
+            say(f"port {port} is taken; this is on {found}")
+        for entry in shelf.entries.values():
+            if entry.fault is not None:
+                say(f"{entry.name} cannot be shown: {entry.fault}")
+        if token is not None:
+            say(
+                f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
+                "the data; what is sent is not encrypted"
+            )
+        address = f"http://{_in_address(host)}:{found}/" + (f"?token={token}" if token else "")
+        server = uvicorn.Server(config)
+        _when_up(server, lambda: _announce(address, browser, say, shown))
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+        say("stopped")
+
+
+def _announce(address: str, browser: bool, say: Callable[[str], None], shown: Callable[[str], None]) -> None:
+    shown(address)
+    say("Ctrl-C ends it")
+    # a text browser would take over the terminal
+    if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        webbrowser.open(address)
+
+
+def _when_up(server: uvicorn.Server, call: Callable[[], None]) -> None:
+    """Call once the server answers, in a thread of its own."""
+
+    def wait() -> None:
+        pause = threading.Event()
+        while not server.started and not server.should_exit:
+            pause.wait(0.02)
+        if server.started:
+            call()
+
+    threading.Thread(target=wait, name="announce", daemon=True).start()
+
+
+def _in_address(host: str) -> str:
+    """How a host stands in an address; what listens everywhere is reached by this machine's name."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(host: str, port: int) -> tuple[socket.socket, bool]:
+    """A listening socket, and whether the port is another one because the first was taken."""
+    if not 0 <= port <= 65535:
+        raise RequestError(f"port must be from 0 to 65535, got {port}")
+    for number in range(port, min(port + _TRIES, 65536)):
+        try:
+            return _bind(host, number), number != port
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            reason = error.strerror or str(error)
+            raise RequestError(f"cannot listen on {host}:{number}: {reason}; choose --host and --port") from None
+        except OverflowError:
+            break
+    raise RequestError(f"ports {port} to {min(port + _TRIES, 65536) - 1} are all taken; choose another with --port")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # a port that was given back a moment ago can be had again
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

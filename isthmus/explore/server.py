@@ -1,0 +1,208 @@
+"""The web application: addresses, bodies that are not too long, a bounded number of threads, and errors in words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import struct
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from isthmus.explore import answers
+from isthmus.explore.answers import Answer, Query
+from isthmus.explore.guard import Guard
+from isthmus.explore.shelf import Leaving, Shelf
+
+MOST_BYTES = 10 << 20  # in a request's body
+BODY_SECONDS = 30  # in which a body must have arrived
+ARRAYS = "application/x-safetensors"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def application(shelf: Shelf, *, token: str | None = None, threads: int = 2) -> Starlette:
+    """The page and its answers as an ASGI application.
+
+    threads: that answer what must be quick; as many again compute what takes longer, so that a slider never waits for a
+    map. token: what a visitor must know; None for the loopback address.
+    """
+    server = _Server(shelf, threads)
+    routes = [Route(path, server.file(name, kind)) for path, name, kind in _files()]
+    routes.append(Route("/api/about", server.about))
+    for pool, table in ((server.quick, answers.QUICK), (server.slow, answers.SLOW)):
+        for name, answer in table.items():
+            routes.append(Route(f"/api/{name}", server.answering(answer, pool), methods=["GET", "POST"]))
+    routes.append(Route("/api/search", server.search, methods=["POST"]))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, token=token)],
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+        lifespan=server.lifespan,
+    )
+
+
+def _files() -> list[tuple[str, str, str]]:
+    """(address, name, type) of each file of the page. What is not in this list cannot be asked for."""
+    folder = resources.files("isthmus.explore") / "page"
+    names = sorted(one.name for one in folder.iterdir() if one.is_file())
+    found = [("/" if name == "index.html" else f"/{name}", name, "." + name.rsplit(".", 1)[-1]) for name in names]
+    return [(path, name, _TYPES[suffix]) for path, name, suffix in found if suffix in _TYPES]
+
+
+class _Server:
+    def __init__(self, shelf: Shelf, threads: int) -> None:
+        self.shelf = shelf
+        self.quick = ThreadPoolExecutor(threads, "quick")
+        self.slow = ThreadPoolExecutor(threads, "slow")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        yield
+        self.shelf.closing.set()
+        for pool in (self.quick, self.slow):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def file(self, name: str, kind: str) -> Callable[..., Any]:
+        """The endpoint of one file of the page."""
+        data = (resources.files("isthmus.explore") / "page" / name).read_bytes()
+        headers = {"etag": f'"{hashlib.sha256(data).hexdigest()[:32]}"', "cache-control": "no-cache"}
+
+        async def endpoint(request: Request) -> Response:
+            if request.headers.get("if-none-match") == headers["etag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(data, media_type=kind, headers=headers)
+
+        return endpoint
+
+    async def about(self, request: Request) -> Response:
+        return JSONResponse(answers.about(self.shelf))
+
+    def answering(
+        self, answer: Callable[[Shelf, Query, bytes], Answer], pool: ThreadPoolExecutor
+    ) -> Callable[..., Any]:
+        """The endpoint of one question."""
+
+        def compute(query: Query, body: bytes) -> tuple[bytes, float]:
+            start = time.perf_counter()
+            packed = pack(answer(self.shelf, query, body))
+            return packed, 1000 * (time.perf_counter() - start)
+
+        async def endpoint(request: Request) -> Response:
+            body = await _body(request)
+            query = Query(request.query_params)
+            try:
+                data, took = await asyncio.get_running_loop().run_in_executor(pool, compute, query, body)
+            except Leaving:
+                raise HTTPException(503, "the server is ending") from None
+            except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
+                raise HTTPException(400, _line(error)) from None
+            return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
+
+        return endpoint
+
+    async def search(self, request: Request) -> Response:
+        """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
+        body, query, gone = await _body(request), Query(request.query_params), threading.Event()
+        loop = asyncio.get_running_loop()
+        steps: asyncio.Queue[Answer | BaseException | None] = asyncio.Queue()
+
+        def tell(one: Answer | BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(steps.put_nowait, one)
+
+        def compute() -> None:
+            try:
+                if not gone.is_set():
+                    tell(answers.searched(self.shelf, query, body, tell, gone))
+                tell(None)
+            except Leaving:
+                pass
+            except Exception as error:
+                tell(error)
+
+        self.slow.submit(compute)
+        try:
+            first = await steps.get()
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+        if isinstance(first, ValueError):
+            raise HTTPException(400, _line(first))
+        if isinstance(first, BaseException):
+            raise first
+
+        async def frames() -> AsyncIterator[bytes]:
+            one: Answer | BaseException | None = first
+            try:
+                while one is not None and not isinstance(one, BaseException):
+                    data = pack(one)
+                    yield struct.pack("<I", len(data)) + data
+                    one = await steps.get()
+            finally:
+                gone.set()
+
+        return StreamingResponse(frames(), media_type="application/octet-stream")
+
+
+def pack(answer: Answer) -> bytes:
+    """Named arrays, and the words beside them, as safetensors."""
+    arrays, words = answer
+    # safetensors writes the bytes as they lie, whatever the strides say
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return safetensors.numpy.save(whole, metadata=words or None)
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body. Raises HTTPException for one that is too long, or takes too long to come."""
+    if request.method == "GET":
+        return b""
+    parts, size = [], 0
+    with contextlib.suppress(ValueError):
+        size = int(request.headers.get("content-length", "0"))
+    too_long = HTTPException(413, f"at most {MOST_BYTES >> 20} MB can be sent")
+    if size > MOST_BYTES:
+        raise too_long
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise too_long
+                parts.append(part)
+    except TimeoutError:
+        raise HTTPException(408, f"what was sent did not arrive within {BODY_SECONDS} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "what was sent was cut short") from None
+    return b"".join(parts)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = {404: "there is nothing at this address", 405: "this address is asked in another way"}
+    detail = known.get(error.status_code, error.detail)
+    return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    said = f"{type(error).__name__}: {_line(error)}"
+    print(f"isthmus: {request.url.path} failed: {said}", file=sys.stderr, flush=True)
+    return JSONResponse({"error": f"the server could not compute this: {said}"}, 500)

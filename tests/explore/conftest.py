@@ -1,0 +1,109 @@
+"""A run of every kind of model on the built-in digits, made once, and its page on a real port."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+
+from isthmus.cli import run_command
+from isthmus.explore.serve import _listen
+from isthmus.explore.server import application
+from isthmus.explore.shelf import open_shelf
+
+STUDY = """
+title = "small"
+question = "What does each make of it?"
+[data]
+name = "digits"
+[[model]]
+name = "nothing"
+estimator = "identity"
+[[model]]
+name = "pca-4"
+estimator = "pca"
+n_components = 4
+[[model]]
+name = "pca-4-2"
+estimator = "pca"
+n_components = 2
+of = "pca-4"
+[[model]]
+name = "deep"
+estimator = "autoencoder"
+network = {kind = "dense", hidden = [32], bottleneck = 5, code_activation = "linear", output = "sigmoid"}
+[[model]]
+name = "wide"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 128, output = "sigmoid"}
+penalty = {kind = "l1", weight = 1e-3}
+corruption = {kind = "gaussian", sigma = 0.3, clip = true}
+[[model]]
+name = "conv"
+estimator = "autoencoder"
+network = {kind = "conv", channels = [3, 4], output = "sigmoid"}
+[[model]]
+name = "unpool"
+estimator = "autoencoder"
+network = {kind = "conv", channels = [3, 4], decoder = "unpool", output = "sigmoid"}
+[[model]]
+name = "prior"
+estimator = "decoder-prior"
+of = "deep"
+"""
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run's folder. Tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("explore")
+    (folder / "small.toml").write_text(STUDY, "utf-8")
+    assert run_command(["run", str(folder / "small.toml"), "--quick", "--threads", "1", "--out", str(folder)]) == 0
+    return folder / "small"
+
+
+@pytest.fixture
+def own_run(run, tmp_path):
+    """A copy of the run, to be changed."""
+    return shutil.copytree(run, tmp_path / "small")
+
+
+@pytest.fixture(scope="session")
+def shelf(run):
+    return open_shelf(run)
+
+
+@pytest.fixture(scope="session")
+def image(shelf):
+    """One test image, (1, 64) float32."""
+    return shelf.images.floats(slice(7, 8))
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """`with serve(shelf) as address`."""
+    return serving
+
+
+@contextmanager
+def serving(shelf, token=None):
+    """The shelf's page at the address that is yielded."""
+    listening, _ = _listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(application(shelf, token=token), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()

@@ -1,0 +1,418 @@
+"""The page in a real browser: what a person does, by mouse and by keyboard; no error, no request off the machine."""
+
+import base64
+import csv
+import io
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isthmus
+from isthmus.explore.shelf import open_shelf
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; `make browser` installs it"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        one = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def address(shelf, serve):
+    with serve(shelf) as here:
+        yield here
+    shelf.closing.clear()
+
+
+@pytest.fixture
+def faults():
+    """What went wrong on the pages of a test; a test that expects something takes it out."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser, address, faults):
+    """`open_page(hash)`: a page whose first pictures are there."""
+    contexts = []
+
+    def opened(view="", *, at=address, width=1280, height=900, ready=True, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _is_local(request.url) or faults.append(request.url))
+        page.goto(f"{at}/{view and '#'}{view}")
+        if ready:
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_function("() => document.querySelector('.says').textContent.length > 5")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _is_local(url):
+    return url.startswith(("data:", "blob:")) or urlsplit(url).hostname == "127.0.0.1"
+
+
+def pixels(page, selector):
+    """What is painted on a canvas, (height, width, 4)."""
+    url = page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
+    return np.array(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGBA"))
+
+
+def errors(page):
+    """The MSE on each card, by model."""
+    read = "all => all.map(one => [one.querySelector('h3 button').textContent, one.querySelector('.mse').textContent])"
+    cards = page.eval_on_selector_all(".card:not(.fault)", read)
+    return {name: float(value) for name, value in cards if value != "–"}
+
+
+@contextmanager
+def repainting(page, selector):
+    """What is done inside changes a canvas; it ends when the canvas has changed."""
+    before = page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
+    yield
+    changed = "([selector, before]) => document.querySelector(selector).toDataURL() !== before"
+    page.wait_for_function(changed, arg=[selector, before])
+
+
+def slide(page, selector, value):
+    """Move a slider, as a hand does."""
+    page.eval_on_selector(selector, f"one => {{ one.value = {value}; one.dispatchEvent(new Event('input')); }}")
+
+
+def level(page, value):
+    """Set the level of the noise, and wait for the pictures."""
+    with repainting(page, "#noisy"):
+        slide(page, "#level", value)
+
+
+def test_models_stand_side_by_side_and_the_best_is_named(open_page, shelf):
+    page = open_page("level=0.3")
+    page.wait_for_selector("text=/\\d+ steps/")  # the search has ended
+    found = errors(page)
+    assert list(found) == list(shelf.entries)
+    best = min((value, name) for name, value in found.items() if name != "nothing")[1]
+    assert page.text_content("#models .says b") == best
+    np.testing.assert_array_equal(pixels(page, "#clean")[..., 0], np.rint(255 * shelf.images.pixels[0, 0]))
+    page.select_option("#models select >> nth=0", "error")
+    ordered = list(errors(page).values())
+    assert ordered == sorted(ordered)
+
+
+def test_noise_changes_with_the_slider_and_with_each_draw(open_page):
+    page = open_page()
+    assert (pixels(page, "#clean") == pixels(page, "#noisy")).all()
+    quiet = errors(page)
+    level(page, 40)
+    loud = errors(page)
+    assert loud["nothing"] > quiet["nothing"]
+    first = pixels(page, "#noisy")
+    with repainting(page, "#noisy"):
+        page.click("#new-draw")
+    assert (pixels(page, "#clean") != pixels(page, "#noisy")).any()
+    assert (pixels(page, "#noisy") != first).any()
+    with repainting(page, "#noisy"):
+        page.select_option("#kind", "masking")
+    assert "masking" in page.text_content("#models .says")
+    assert page.text_content("#level-says") == "0.4"
+
+
+def test_a_person_draws(open_page):
+    page = open_page()
+    page.click("#tab-draw")
+    page.wait_for_selector("text=Draw a digit on the pad")
+    box = page.locator("#pad").bounding_box()
+    at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for point in at[1:]:
+        page.mouse.move(*point, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#models .says b")
+    assert pixels(page, "#clean")[..., 0].max() == 255
+    assert "own=" in page.evaluate("location.hash") or page.wait_for_function("() => location.hash.includes('own=')")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("text=Draw a digit on the pad")
+    assert pixels(page, "#clean")[..., 0].max() == 0
+
+
+def test_drawing_by_keyboard(open_page):
+    page = open_page("source=draw")
+    page.focus("#pad")
+    for key in ["Shift+ArrowDown"] * 6:
+        page.keyboard.press(key)
+    page.wait_for_selector("#models .says b")
+    assert pixels(page, "#clean")[..., 0].max() > 100
+    page.click("#clear")
+    page.wait_for_selector("text=Draw a digit on the pad")
+
+
+def test_the_strip_is_filtered_by_label(open_page, shelf):
+    page = open_page()
+    page.click('#labels button[data-label="4"]')
+    fours = np.flatnonzero(shelf.images.labels == 4)
+    page.wait_for_selector(f'#strip button[aria-label="Image {fours[0]}, 4"]')
+    page.click("#strip button >> nth=1")
+    page.wait_for_selector(f"text=test image {fours[1]}, 4")
+
+
+def test_a_unit_is_looked_into_and_moved(open_page):
+    page = open_page("view=inside&model=wide&level=0.2")
+    page.wait_for_selector("#inside .thumbs button")
+    box = page.locator("#inside canvas.plot").bounding_box()
+    side = min(box["width"], box["height"] * 12 / 11)  # 128 units are 12 columns, 11 rows
+    left = box["x"] + (box["width"] - side) / 2
+    page.mouse.click(left + side * 4.5 / 12, box["y"] + side * 2.5 / 12)
+    number = page.locator('#inside input[type="number"]')
+    page.wait_for_function("() => document.querySelector('#inside input[type=number]').value === '28'")
+    assert "test images" in page.text_content("#inside .stack > .soft")
+    out = '[aria-label="What the decoder draws from the code as it is now"]'
+    with repainting(page, out):
+        slide(page, '#inside input[type="range"]', 100)
+    page.wait_for_function("() => location.hash.includes('code=28')")
+    page.locator("#inside h2").first.click()
+    with repainting(page, out):
+        page.keyboard.press("Control+z")
+    page.wait_for_function("() => !location.hash.includes('code=')")
+    number.fill("3")
+    number.press("Enter")
+    page.wait_for_function("() => location.hash.includes('unit=3')")
+
+
+def test_codes_are_bars_or_planes_too(open_page):
+    for name, layers in (("deep", 0), ("conv", 2), ("pca-4-2", 0)):
+        page = open_page(f"view=inside&model={name}")
+        page.wait_for_selector("#inside .thumbs button")
+        assert pixels(page, "#inside canvas.plot")[..., 3].any()
+        assert page.locator("#inside h2:has-text('Layer')").count() == layers
+
+
+def test_the_map_is_pointed_at_clicked_and_dragged_over(open_page):
+    page = open_page("view=space&model=deep")
+    page.wait_for_selector("text=/360 test images by their codes/")
+    under = '[aria-label="What the decoder draws under the pointer"]'
+    box = page.locator("#space canvas.plot").bounding_box()
+    at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in ((0.3, 0.4), (0.7, 0.6))]
+    for point in at:
+        with repainting(page, under):
+            page.mouse.move(*point)
+    page.mouse.click(*at[0])
+    page.wait_for_function("() => location.hash.includes('image=')")
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    page.mouse.move(*at[1], steps=4)
+    page.mouse.up()
+    page.wait_for_function("() => location.hash.includes('from=') && location.hash.includes('to=')")
+    page.click("text=Random walk")
+    page.wait_for_selector("text=/step [5-9]/")
+    page.click("text=Random walk")
+    assert page.locator("#space .film >> nth=0").locator("canvas").count() == 9
+
+
+def test_errors_are_compared_level_by_level(open_page, shelf):
+    page = open_page("view=compare&level=0.3&models=deep,wide,conv,nothing")
+    page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 4")
+    page.wait_for_selector("#compare td.trained")  # wide, at 0.3
+    with page.expect_download() as download:
+        page.click("#compare button:has-text('CSV')")
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert len(rows) == 4 * 11
+    assert {row["model"] for row in rows} == {"deep", "wide", "conv", "nothing"}
+    best = min((float(row["mse"]), row["model"]) for row in rows if row["level"] == "0.3" and row["model"] != "nothing")
+    assert page.text_content("#compare .says b") == best[1]
+    with page.expect_download() as download:
+        page.click("#compare button:has-text('PNG')")
+    assert Image.open(io.BytesIO(download.value.path().read_bytes())).width > 500
+
+
+def test_the_address_restores_the_exact_view(open_page):
+    page = open_page("source=draw")
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 200, steps=6)
+    page.mouse.up()
+    page.wait_for_selector("#models .says b")
+    level(page, 25)
+    page.click("#new-draw")
+    page.select_option("#models select >> nth=1", "0.25")
+    page.wait_for_function(
+        "() => ['own=', 'level=0.25', 'draw=1', 'range=0.25'].every(one => location.hash.includes(one))"
+    )
+    page.wait_for_timeout(300)
+    again = open_page(page.evaluate("location.hash.slice(1)"))
+    again.wait_for_selector("text=/\\d+ steps/")
+    page.wait_for_selector("text=/\\d+ steps/")
+    assert errors(again) == errors(page)
+    for selector in ("#clean", "#noisy", '[aria-label="Where deep is wrong"]'):
+        np.testing.assert_array_equal(pixels(again, selector), pixels(page, selector))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "view=nowhere&image=99999&level=7&kind=fog&unit=-3&model=none&own=%%%&source=draw",
+        "models=-",
+        "range=99&sort=x&image=1e99",
+        "level=&image=",
+    ],
+)
+def test_a_wrong_address_is_no_fault(open_page, view):
+    page = open_page(view)
+    assert page.locator(".card").count() in (0, 8)
+
+
+def test_files_good_and_bad(open_page, tmp_path, faults):
+    page = open_page()
+    page.click("#tab-upload")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    page.set_input_files("#file", bad)
+    page.wait_for_selector("#upload-says:has-text('not a picture')")
+    faults[:] = [one for one in faults if "400" not in one]  # the browser's own line
+    ink = np.full((200, 200), 240, np.uint8)
+    ink[40:160, 90:110] = 20
+    good = tmp_path / "good.png"
+    Image.fromarray(ink).save(good)
+    page.set_input_files("#file", good)
+    page.wait_for_selector("#upload-says:has-text('dark on light')")
+    page.wait_for_selector("#models .says b")
+    assert pixels(page, "#clean")[..., 0].max() > 200
+    page.evaluate(
+        """() => { const data = new DataTransfer(); data.items.add(new File([new Uint8Array(11 << 20)], "large.png"));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+    )
+    page.wait_for_selector("#upload-says:has-text('at most 10 MB')")
+
+
+def test_everything_by_keyboard(open_page):
+    page = open_page()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("text=test image 1,")
+    for _ in range(6):
+        page.keyboard.press("+")
+    page.wait_for_function("() => document.getElementById('level-says').textContent === '0.3'")
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    page.wait_for_selector("#inside .says b")
+    page.keyboard.press("3")
+    page.wait_for_selector("#space:not([hidden])")
+    page.keyboard.press("1")
+    page.keyboard.press("0")
+    page.wait_for_function("() => document.getElementById('level-says').textContent === 'none'")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    reached = set()
+    for _ in range(90):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate("document.activeElement.id || document.activeElement.textContent.trim().slice(0, 20)")
+        )
+    assert {"kind", "level", "new-draw", "tab-pick", "tab-models", "PNG", "CSV", "deep"} <= reached
+    page.focus("#tab-models")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-inside"
+
+
+AUDIT = (Path(__file__).parent / "audit.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["models", "inside", "space", "compare"])
+def test_everything_has_a_name_and_can_be_read(open_page, scheme, view):
+    page = open_page(f"view={view}&level=0.3", color_scheme=scheme)
+    page.wait_for_timeout(500)
+    assert page.evaluate(f"(() => {{ {AUDIT}; return nameless(); }})()") == []
+    assert page.evaluate(f"(() => {{ {AUDIT}; return faint(); }})()") == []
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280, 3840])
+@pytest.mark.parametrize("view", ["models", "inside", "space", "compare"])
+def test_no_width_is_too_narrow(open_page, width, view):
+    page = open_page(f"view={view}&level=0.3", width=width)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#clean").bounding_box()["width"] >= 60
+
+
+def test_nothing_jumps_while_the_slider_moves(open_page):
+    page = open_page("level=0.1")
+    page.wait_for_selector("text=/\\d+ steps/")
+    page.evaluate(
+        """() => {
+          window.jumps = [];
+          const seen = new PerformanceObserver(list => window.jumps.push(...list.getEntries().map(one => one.value)));
+          seen.observe({ type: "layout-shift" });
+        }"""
+    )
+    for value in (20, 45, 70, 95, 30):
+        level(page, value)
+    page.wait_for_timeout(500)
+    assert sum(page.evaluate("window.jumps")) < 0.02
+
+
+def test_a_damaged_model_is_shown_as_such(open_page, own_run, serve):
+    (own_run / "models" / "deep" / "model.safetensors").write_bytes(b"cut short")
+    with serve(open_shelf(own_run)) as address:
+        page = open_page("level=0.2", at=address)
+        assert "sha256" in page.text_content(".card.fault")
+        assert set(errors(page)) >= {"wide", "conv", "pca-4"}
+
+
+def test_a_model_alone_is_drawn_for(open_page, serve, tmp_path, shelf):
+    isthmus.save(shelf.model("wide"), tmp_path / "mine")
+    with serve(open_shelf(tmp_path / "mine")) as address:
+        page = open_page(at=address)
+        assert page.get_attribute("#tab-pick", "disabled") is not None
+        assert page.get_attribute("#tab-draw", "aria-selected") == "true"
+        for view in ("3", "4"):
+            page.keyboard.press(view)
+            page.wait_for_selector(".empty:visible")
+        page.close()
+
+
+def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, own_run, faults):
+    with serve(open_shelf(own_run)) as address:
+        page = open_page(at=address)
+        page.route("**/api/**", lambda route: route.abort())
+        slide(page, "#level", 30)
+        page.wait_for_selector("#banner:visible")
+        assert "does not answer" in page.text_content("#banner")
+        page.unroute("**/api/**")
+        page.wait_for_selector("#banner", state="hidden")
+        page.wait_for_function("() => document.getElementById('noisy-says').textContent.startsWith('MSE')")
+    faults[:] = [one for one in faults if not re.search("Failed to load resource|ERR_FAILED", one)]
+
+
+def test_the_page_is_small(address, browser):
+    page = browser.new_page()
+    sizes = []
+    page.on("response", lambda response: "/api/" in response.url or sizes.append(len(response.body())))
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    page.close()
+    assert 20_000 < sum(sizes) < 300_000

@@ -1,0 +1,111 @@
+"""The server's life: its port, its address, its end, and what is missing."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.errors import RequestError
+from isthmus.explore.guard import is_loopback
+from isthmus.explore.serve import _listen
+
+
+@contextmanager
+def exploring(run, *options):
+    """`isthmus explore` as a process, once it has printed its address: (process, address)."""
+    command = [sys.executable, "-m", "isthmus", "explore", str(run), "--no-browser", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        killer = threading.Timer(120, process.kill)
+        killer.start()
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            killer.cancel()
+            process.kill()
+
+
+def test_it_serves_until_ctrl_c_and_says_where(run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with exploring(run, "--port", str(port)) as (process, address):
+            found = int(address.rstrip("/").rsplit(":", 1)[1])
+            assert found != port
+            with urllib.request.urlopen(address) as response:
+                assert b"<title>isthmus explore" in response.read()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0
+            assert f"port {port} is taken; this is on {found}" in said
+            assert said.rstrip().endswith("stopped")
+            assert "Traceback" not in said
+
+
+def test_a_page_for_other_machines_says_so_and_has_a_token(run):
+    with exploring(run, "--host", "0.0.0.0", "--port", "0") as (process, address):
+        assert "?token=" in address
+        port = int(address.split("?")[0].rstrip("/").rsplit(":", 1)[1])
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert "not encrypted" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["missing"], "is no folder"),
+        (["."], "holds neither"),
+        ([".", "--port", "99999"], "port must be from 0 to 65535"),
+        ([".", "--host", "no.such.host.invalid"], "cannot listen"),
+        ([".", "--host", "203.0.113.7"], "cannot listen"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, monkeypatch, capsys, options, reason):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["explore", *options, "--no-browser"]) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
+
+
+def test_a_missing_extra_names_its_installation(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("isthmus.explore.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert run_command(["explore", "."]) == 2
+    assert "pip install 'isthmus[explore]'" in capsys.readouterr().err
+
+
+def test_ports_that_are_all_taken(monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr("isthmus.explore.serve._TRIES", 1)
+        with pytest.raises(RequestError, match="all taken"):
+            _listen("127.0.0.1", other.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("lab", False),
+    ],
+)
+def test_what_is_this_machine_alone(host, loopback):
+    assert is_loopback(host) is loopback
