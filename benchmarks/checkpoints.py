@@ -52,12 +52,10 @@ def main() -> None:
         ratios.append(taken / without)
         shares.append(kept.seconds / taken)
         print(
-            f"{without:.1f} s without, {taken:.1f} s with {kept.written} checkpoints, of which {kept.seconds:.3f} s writing"
+            f"{without:.1f} s without; {taken:.1f} s with {kept.written} checkpoints, written in {kept.seconds:.3f} s"
         )
-    ratio, share = statistics.median(ratios), statistics.median(shares)
-    print(
-        f"{options.model}: {ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f}) of the time; writing is {share:.2%} of it"
-    )
+    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    print(f"{options.model}: {spread} of the time without; writing is {statistics.median(shares):.2%} of it")
 
 
 if __name__ == "__main__":
