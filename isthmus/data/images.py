@@ -12,7 +12,7 @@ from isthmus.errors import DataError, RequestError
 from isthmus.rng import numpy_generator
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """A set of images of one size, kept as they came.
 
@@ -67,6 +67,12 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def __repr__(self) -> str:
+        """In one line, for pixels and names would be pages."""
+        size = "×".join(map(str, self.shape))
+        labels = "" if self.labels is None else f", {len(np.unique(self.labels))} labels"
+        return f"<Images: {len(self):,} of {size}, {self.pixels.dtype}{labels}, from {self.source}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -224,3 +224,10 @@ def test_names_stay_with_their_images():
     assert named.fingerprint == images(6).fingerprint
     with pytest.raises(DataError, match="6 images and 5 names"):
         replace(named, names=tuple("abcde"))
+
+
+def test_a_set_of_images_says_what_it_is_in_one_line():
+    pixels = np.zeros((1200, 1, 8, 9), np.uint8)
+    labels = np.arange(1200) % 3
+    assert repr(Images(pixels, labels, "here")) == "<Images: 1,200 of 1×8×9, uint8, 3 labels, from here>"
+    assert repr(Images(pixels / 255)) == "<Images: 1,200 of 1×8×9, float32, from an array>"
