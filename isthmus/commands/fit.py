@@ -71,6 +71,11 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         help="makes a denoiser: gaussian:0.3, salt-and-pepper:0.1, masking:0.3, occlusion:6, poisson:30; a + composes",
     )
+    group.add_argument(
+        "--augmentation",
+        metavar="WORDS",
+        help="trains on images a little turned, scaled, sheared and shifted too: affine, or affine:8:shift=2",
+    )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", default="mse", metavar="WORD", help="mse or bce (mse)")
     group = command.add_argument_group("training")
@@ -92,6 +97,7 @@ def run(options: argparse.Namespace) -> None:
     }
     training = {name: getattr(options, name) for name, *_ in _TRAINING}
     training = {name: value for name, value in training.items() if value is not None}
+    augmentation = read_words("augmentation", options.augmentation, "--augmentation") if options.augmentation else None
     Training(**training)
     require(0 < options.validation < 1, "--validation", "a share above 0 and below 1", options.validation)
     require(options.seed >= 0, "--seed", "at least 0", options.seed)
@@ -113,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
     choice = choose(images.shape, len(kept), kind=kind, fields=fields, training=training, **parts)
     if choice.why:
         console.say(choice.why)
-    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
     fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": table_of(framing)})
     print(fitted.table())
     _say_what_next(fitted, options)

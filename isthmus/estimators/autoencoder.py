@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
@@ -24,7 +25,7 @@ from isthmus.estimators.samples import checked, code_described, hold_out, in_ran
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.networks import Network, build
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Corruption, Dense, Part, Training, contradiction, doubt
+from isthmus.parts import LOSSES, ROLES, Augmentation, Corruption, Dense, Part, Training, contradiction, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
@@ -47,6 +48,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     network : a network part; None means `Dense()`.
     corruption : a corruption part applied to the training input, never to the target; None for none.
+    augmentation : an augmentation part (`Affine`) applied to training images before that, input and target alike.
     penalty : a penalty part on the code; None for none.
     loss : "mse", "bce", or the part `MSE` or `BCE` with a weight.
     optimizer : "adam", "adamw" or "sgd".
@@ -58,8 +60,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
     device : "auto", "cpu", "cuda" or "mps".
     verbose : 1 prints a line per epoch.
-    random_state : the seed of start, order and noise. The same seed gives the same bits, on the same device with the
-        same number of threads.
+    random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
+        device with the same number of threads.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         network: Part | None = None,
         *,
         corruption: Corruption | None = None,
+        augmentation: Augmentation | None = None,
         penalty: Part | None = None,
         loss: str | Part = "mse",
         optimizer: str = "adam",
@@ -102,6 +105,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ) -> None:
         self.network = network
         self.corruption = corruption
+        self.augmentation = augmentation
         self.penalty = penalty
         self.loss = loss
         self.optimizer = optimizer
@@ -154,7 +158,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         parts = {}
         for role, kinds in ROLES.items():
             part = parts[role] = self._part(role)
-            if part is None and role in ("corruption", "penalty"):
+            if part is None and role not in ("network", "loss"):
                 continue
             if not isinstance(part, tuple(kinds.values())):
                 known = ", ".join(kind.__name__ for kind in kinds.values())
@@ -197,6 +201,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         known_shape = image_shape or getattr(network_part, "image_shape", None)
         if corruption is not None:
             check_corruption(corruption, self.n_features_in_, known_shape)
+        if self.augmentation is not None:
+            check_augmentation(self.augmentation, self.n_features_in_, known_shape)
         if said := doubt(network_part, objective.penalty):
             warnings.warn(said, DoubtWarning, stacklevel=3)
         held_out = None if validation is None else self._samples(validation, reset=False)[0]
@@ -236,6 +242,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 kept,
                 former,
                 history,
+                augmentation=self.augmentation,
                 corruption=corruption,
                 precision=precision,
                 seed=seed,
