@@ -23,6 +23,8 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 DECODERS = ("deconv", "deconv-unpool", "unpool")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PER = ("batch", "element", "sample")
+RECIPES = ("fast",)
+STARTS = ("data", "random")
 
 
 class Part:
@@ -627,6 +629,8 @@ class Training(Part):
 
     shuffle: True draws a new order each epoch, "once" one order for all epochs, False keeps the order of the data.
     patience: stop after so many epochs without a better validation loss, and keep the best weights.
+    start: "random" weights as they were drawn, or scaled to the first "data", see `training.start`.
+    recipe: what chooses the arguments that are not given, see `training.recipe`; None for the defaults here.
     """
 
     kind: ClassVar[str] = "training"
@@ -640,6 +644,8 @@ class Training(Part):
     patience: int | None = None
     precision: str = "auto"
     device: str = "auto"
+    start: str = "random"
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -658,6 +664,9 @@ class Training(Part):
             _count("patience", self.patience)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
+        one_of("start", self.start, STARTS)
+        if self.recipe is not None:
+            one_of("recipe", self.recipe, RECIPES)
 
 
 NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense, Dictionary)}
