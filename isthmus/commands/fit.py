@@ -34,14 +34,9 @@ _EXAMPLES = """
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
     ("batch_size", int, "N", "images in a step"),
-    (
-        "learning_rate",
-        float,
-        "RATE",
-        "of the optimizer (0.001; 0.003 for fewer than 2,000 images)",
-    ),
+    ("learning_rate", float, "RATE", "of the optimizer; with one-cycle and cosine the highest"),
     ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
-    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)} ({Training().schedule})"),
+    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)}"),
     ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
     ("precision", str, "WORD", f"{', '.join(PRECISIONS)} ({Training().precision})"),
     ("device", str, "WORD", f"{', '.join(DEVICES)} ({Training().device})"),
@@ -79,6 +74,13 @@ def add(commands: Any) -> None:
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", default="mse", metavar="WORD", help="mse or bce (mse)")
     group = command.add_argument_group("training")
+    group.add_argument(
+        "--recipe",
+        choices=("fast", "plain"),
+        default="fast",
+        help="chooses what you do not say here. fast: one cycle of a high learning rate over few epochs, from weights "
+        "scaled to your images; plain: a constant rate, until the held-out images get no better (fast)",
+    )
     for name, kind, metavar, said in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
     group.add_argument(
@@ -116,7 +118,9 @@ def run(options: argparse.Namespace) -> None:
     images = _only(images, options.classes)
     kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
     console.say(how)
-    choice = choose(images.shape, len(kept), kind=kind, fields=fields, training=training, **parts)
+    choice = choose(
+        images.shape, len(kept), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
+    )
     if choice.why:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)

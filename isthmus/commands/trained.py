@@ -151,6 +151,7 @@ def checkpoints_of(folder: Path) -> Path:
 
 
 def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) -> None:
+    assert model.epochs is not None  # it was chosen before the training, and said
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
         train_with_checkpoints(model, train, held_out, checkpoints_of(folder), folder.name, listener)

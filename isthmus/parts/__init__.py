@@ -26,7 +26,7 @@ from isthmus.parts.corruptions import (
 from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary
 from isthmus.parts.objective import BCE, KL, L1, MSE, PER
 from isthmus.parts.part import Part
-from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 
 __all__ = [
     "ACTIVATIONS",
@@ -44,8 +44,10 @@ __all__ = [
     "PENALTIES",
     "PER",
     "PRECISIONS",
+    "RECIPES",
     "ROLES",
     "SCHEDULES",
+    "STARTS",
     "Affine",
     "Augmentation",
     "CodeSearch",

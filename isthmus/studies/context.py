@@ -19,11 +19,12 @@ from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.errors import DataError
 from isthmus.fingerprints import code_fingerprint
-from isthmus.parts import Dense, DictionaryLearning
+from isthmus.parts import Dense, DictionaryLearning, Training
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
+from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 
@@ -102,9 +103,16 @@ class Context:
         """Where a model's training is kept until it is finished."""
         return self.folder / "checkpoints" / self.label(model.name, seed)
 
+    def training(self, model: Model) -> Training | None:
+        """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
+        if model.training is None:
+            return None
+        n = len(self.splits[self.fit_split(model)])
+        return completed(model.said, network_of(model), model.arguments.get("penalty"), n)
+
     def threads(self, model: Model) -> int:
         """The threads that a model is trained with: a function of the study and of --threads alone."""
-        training = model.training
+        training = self.training(model)
         if training is None:
             return self.request.threads
         return step_threads(self._multiplications(model), training.batch_size, self.request.threads, self.device)
@@ -119,7 +127,7 @@ class Context:
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
         """What is to be done for one model; the work is 6 operations for each product, sample and epoch."""
-        n, training = len(self.splits[self.fit_split(model)]), model.training
+        n, training = len(self.splits[self.fit_split(model)]), self.training(model)
         if model.estimator == "dictionary-learning":
             n = min(n, DictionaryLearning(**model.arguments).n_images)
         n_features = self.splits["train"].n_features
