@@ -100,7 +100,7 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         "epochs": len(unfitted.history_) if training else None,
         "threads": context.threads(model),
         "precision": context.precision(model),
-        "side_by_side": 1,
+        "side_by_side": context.side_by_side,
     }
 
 
@@ -165,12 +165,12 @@ def keep(context: Context, model: Model, seed: int, own: Any) -> None:
     context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
 
 
-def available(context: Context, name: str) -> bool:
-    """Have a model of the study's own seed in memory, if this run or an earlier one finished it."""
-    seed, model = context.study.seed, context.study.model(name)
+def available(context: Context, name: str, seed: int | None = None) -> bool:
+    """Have a model in memory, of the study's own seed unless told, if this run or an earlier one finished it."""
+    seed, model = context.study.seed if seed is None else seed, context.study.model(name)
     if (name, seed) in context.fitted:
         return True
-    if not context.finished(model, seed) or (model.of and not available(context, model.of)):
+    if not context.finished(model, seed) or (model.of and not available(context, model.of, seed)):
         return False
     try:
         keep(context, model, seed, persistence.load(context.model_folder(model, seed)))
