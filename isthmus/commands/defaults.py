@@ -45,7 +45,7 @@ def choose(
     d = math.prod(shape)
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
     network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
-    network = dataclasses.replace(network, **fields)  # type: ignore[type-var]
+    network = dataclasses.replace(network, **fields)
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
     steps = math.ceil(n / batch_size)  # of an epoch
     epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))

@@ -13,7 +13,7 @@ from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
     from isthmus.commands.opened import Opened
-    from isthmus.parts import Part
+    from isthmus.parts import Corruption
 
 _TEXT = """
     Writes what a denoiser (`isthmus fit ... --corruption ...`) makes of noisy images, in one pass. With --prior, the
@@ -81,7 +81,7 @@ def _searched(opened: Opened) -> Any:
     return DecoderPrior(FrozenEstimator(autoencoder), clip=True).of(autoencoder)
 
 
-def _say_what_it_was_trained_for(opened: Opened, part: Part | None) -> None:
+def _say_what_it_was_trained_for(opened: Opened, part: Corruption | None) -> None:
     """A denoiser of another noise does what it can, and a model that never saw noise hardly anything."""
     from isthmus import console
 
@@ -89,5 +89,5 @@ def _say_what_it_was_trained_for(opened: Opened, part: Part | None) -> None:
     own: Any = None if autoencoder is None else autoencoder.corruption
     if autoencoder is not None and own is None:
         console.say(f"{opened.folder} was not trained on noise; fit it with --corruption, or try --prior")
-    elif part is not None and own is not None and own.label != part.label:  # type: ignore[attr-defined]
+    elif part is not None and own is not None and own.label != part.label:
         console.say(f"{opened.folder} was trained on {own.label}")

@@ -22,7 +22,7 @@ from isthmus.data.writers import write_like
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
-from isthmus.parts import Part
+from isthmus.parts import Corruption
 
 ARRAYS = (".npy", ".npz")
 _SHOWN = 6
@@ -34,7 +34,7 @@ def restore(
     pictures: Pictures,
     *,
     model: Any = None,
-    corruption: Part | None = None,
+    corruption: Corruption | None = None,
     name: str = "reconstruction",
 ) -> str:
     """Write what the model makes of each picture to -o, and return a table of errors, before and after.
@@ -78,8 +78,8 @@ def _check_format(target: Path, source: Path) -> None:
 class _Errors:
     """Squared errors of what went in and of what came out, gathered while the pictures pass."""
 
-    def __init__(self, corruption: Part | None, name: str) -> None:
-        self.names = [f"{corruption.label}, as it is"] if corruption is not None else []  # type: ignore[attr-defined]
+    def __init__(self, corruption: Corruption | None, name: str) -> None:
+        self.names = [f"{corruption.label}, as it is"] if corruption is not None else []
         self.names.append(name)
         self.values: list[list[float]] = [[] for _ in self.names]
 

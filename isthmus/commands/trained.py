@@ -21,7 +21,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
-from isthmus.parts import Part, doubt
+from isthmus.parts import Corruption, Part, doubt
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, corrupted_at, measure
@@ -39,7 +39,7 @@ class Recipe:
     training: dict[str, Any]
     seed: int
     threads: int
-    corruption: Part | None = None
+    corruption: Corruption | None = None
     penalty: Part | None = None
     loss: Part | str = "mse"
 
@@ -184,7 +184,6 @@ def preview(model: Autoencoder, images: Images, folder: Path) -> None:
     shown = images.take(np.array(positions))
     rows = {"original": shown.floats()}
     if model.corruption is not None:
-        label: str = model.corruption.label  # type: ignore[attr-defined]
-        rows[label] = corrupted_at(images, model.corruption, positions)
+        rows[model.corruption.label] = corrupted_at(images, model.corruption, positions)
     rows["this model"] = reconstruct(model, list(rows.values())[-1])
     write_preview(folder / persistence.PREVIEW, {name: x.reshape(n, *images.shape) for name, x in rows.items()})

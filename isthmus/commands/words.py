@@ -44,7 +44,7 @@ def read_words(role: str, text: str, option: str) -> Any:
     """
     where = f"{option} {text}"
     sequences = Sequence.kind in ROLES[role]
-    parts = [_read_one(role, word, where) for word in (_PLUS.split(text) if sequences else [text])]
+    parts: list[Any] = [_read_one(role, word, where) for word in (_PLUS.split(text) if sequences else [text])]
     if len(parts) == 1:
         return parts[0]
     try:
@@ -80,7 +80,7 @@ def _read_one(role: str, word: str, where: str) -> Part:
 
 def fields_of(cls: type[Part]) -> dict[str, dataclasses.Field[Any]]:
     """A part's fields that a user gives, by name."""
-    return {f.name: f for f in dataclasses.fields(cls) if f.name != _FROM_THE_DATA}  # type: ignore[arg-type]
+    return {f.name: f for f in dataclasses.fields(cls) if f.name != _FROM_THE_DATA}
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

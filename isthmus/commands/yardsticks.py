@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.data.images import Images
 from isthmus.estimators.common import chunks
-from isthmus.parts import Part
+from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import keep_best_components
 from isthmus.studies.measure import Measured, corrupted, measure, pixel_means
@@ -20,7 +20,9 @@ MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first componen
 MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
 
 
-def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part | None = None) -> dict[str, Measured]:
+def yardsticks(
+    train: Images, held_out: Images, code_size: int, corruption: Corruption | None = None
+) -> dict[str, Measured]:
     """Errors on held-out images by name, of what costs nothing to train.
 
     Under a corruption the images go in corrupted and are compared with the clean ones, as for a denoiser; then PCA has
@@ -29,7 +31,7 @@ def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part
     found = {}
     if corruption is not None:
         doing_nothing = FunctionTransformer(check_inverse=False)
-        found[f"{corruption.label}, as it is"] = _measured(doing_nothing, held_out, corruption)  # type: ignore[attr-defined]
+        found[f"{corruption.label}, as it is"] = _measured(doing_nothing, held_out, corruption)
     if corruption is None and code_size >= train.n_features:  # then a PCA draws every image exactly, and means nothing
         found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, None)
         return found
@@ -39,7 +41,7 @@ def yardsticks(train: Images, held_out: Images, code_size: int, corruption: Part
     return found
 
 
-def _measured(model: Any, images: Images, corruption: Part | None) -> Measured:
+def _measured(model: Any, images: Images, corruption: Corruption | None) -> Measured:
     return measure(model, images, ("mse", "psnr"), np.zeros(images.n_features), corruption)
 
 
@@ -56,7 +58,7 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-def _pca(train: Images, held_out: Images, code_size: int, corruption: Part | None) -> PCA:
+def _pca(train: Images, held_out: Images, code_size: int, corruption: Corruption | None) -> PCA:
     which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_FIT])
     x = train.floats(which)
     most = min(len(x), train.n_features)

@@ -24,7 +24,7 @@ from isthmus.estimators.samples import checked, code_described, hold_out, in_ran
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.networks import Network, build
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction, doubt
+from isthmus.parts import LOSSES, ROLES, Corruption, Dense, Part, Training, contradiction, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
@@ -84,7 +84,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self,
         network: Part | None = None,
         *,
-        corruption: Part | None = None,
+        corruption: Corruption | None = None,
         penalty: Part | None = None,
         loss: str | Part = "mse",
         optimizer: str = "adam",
@@ -124,7 +124,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         params = super().get_params(deep=False)
         parts = {name: value for name, value in params.items() if deep and isinstance(value, Part)}
         for name, part in parts.items():
-            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}  # type: ignore[arg-type]
+            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}
         return params
 
     def set_params(self, **params: Any) -> Autoencoder:
@@ -137,7 +137,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 changes.setdefault(role, {})[fieldname] = value
         for role, fields in changes.items():
             part = self._part(role)
-            known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []  # type: ignore[arg-type]
+            known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
             if wrong := [name for name in fields if name not in known]:
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
             setattr(self, role, dataclasses.replace(part, **fields))

@@ -22,7 +22,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, has_code, n_parameters
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.networks.conv import ConvNetwork
-from isthmus.parts import Corruption, Sequence
+from isthmus.parts import Levelled, Sequence
 from isthmus.studies.results import RESULTS, read_results
 
 T = TypeVar("T")
@@ -259,10 +259,10 @@ def n_units(model: Any) -> int:
     return last.network_.code_size if isinstance(last, Autoencoder) else int(np.shape(last.components_)[0])
 
 
-def _trained_with(model: Any) -> list[Corruption]:
+def _trained_with(model: Any) -> list[Levelled]:
     """The corruptions that an autoencoder was trained under, one after the other."""
     last = _last(model)
     own = last.autoencoder_ if isinstance(last, DecoderPrior) else last
     part = getattr(own, "corruption", None) if isinstance(own, Autoencoder) else None
     parts = part.parts if isinstance(part, Sequence) else (part,)
-    return [one for one in parts if isinstance(one, Corruption)]
+    return [one for one in parts if isinstance(one, Levelled)]

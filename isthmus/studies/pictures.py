@@ -15,7 +15,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
-from isthmus.parts import Corruption
+from isthmus.parts import Levelled
 from isthmus.studies.context import Context
 from isthmus.studies.figure import Figure
 from isthmus.studies.fitting import available
@@ -218,10 +218,10 @@ def _top_atoms(figure: Figure, models: dict[str, Any], context: Context, _: Resu
 
 def _trained_at(own: Any, part: Any) -> float:
     """The level of the corruption that a model was trained on, if it differs from `part` in its level alone; or NaN."""
-    if not isinstance(own, Corruption) or type(own) is not type(part):
+    if not isinstance(own, Levelled) or type(own) is not type(part):
         return np.nan
     level = {own.level: getattr(part, part.level)}
-    same = dataclasses.replace(own, **level) == part  # type: ignore[type-var]
+    same = dataclasses.replace(own, **level) == part
     return float(getattr(own, own.level)) if same else np.nan
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
 
 
 # What the estimators' arguments are checked against: a part of plain values, and the arguments that take parts.
-_ARGUMENTS: dict[str, tuple[type[Part] | None, dict[str, dict[str, type[Part]]]]] = {
+_ARGUMENTS: dict[str, tuple[type[Part] | None, Mapping[str, Mapping[str, type[Part]]]]] = {
     "autoencoder": (Training, ROLES),
     "decoder-prior": (CodeSearch, {}),
     "dictionary-learning": (DictionaryLearning, {}),
@@ -132,7 +132,7 @@ def _read_model(table: Any, where: str) -> Model:
     rest = {key: value for key, value in table.items() if key not in own}
     values, roles = _ARGUMENTS[model.estimator]
     # no "device": `isthmus run --device` says where all models are trained
-    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []  # type: ignore[arg-type]
+    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []
     for key in rest:
         if key not in known:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")

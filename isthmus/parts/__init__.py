@@ -1,0 +1,95 @@
+"""Every value object: what a network, a corruption, an augmentation, a penalty, a loss and a training are made of.
+
+A part is a frozen dataclass: fields, their checks and a repr that is the code which builds it. What a part
+*computes* is elsewhere (`networks/`, `corruption.py`, `augmentation.py`, `objective.py`, `training/`), so nothing here
+imports torch or scikit-learn and a study can be checked in milliseconds. A table of a study's TOML is one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.parts.agreement import contradiction, doubt
+from isthmus.parts.arguments import CodeSearch, DictionaryLearning, Projection
+from isthmus.parts.corruptions import (
+    Corruption,
+    GaussianNoise,
+    Levelled,
+    Masking,
+    Occlusion,
+    Poisson,
+    SaltAndPepper,
+    Sequence,
+)
+from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary
+from isthmus.parts.objective import BCE, KL, L1, MSE, PER
+from isthmus.parts.part import Part
+from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+
+__all__ = [
+    "ACTIVATIONS",
+    "BCE",
+    "CORRUPTIONS",
+    "DECODERS",
+    "DEVICES",
+    "KL",
+    "L1",
+    "LOSSES",
+    "MSE",
+    "NETWORKS",
+    "OPTIMIZERS",
+    "PENALTIES",
+    "PER",
+    "PRECISIONS",
+    "ROLES",
+    "SCHEDULES",
+    "CodeSearch",
+    "Conv",
+    "ConvLayer",
+    "Corruption",
+    "Dense",
+    "Dictionary",
+    "DictionaryLearning",
+    "GaussianNoise",
+    "Levelled",
+    "Masking",
+    "Occlusion",
+    "Part",
+    "Poisson",
+    "Projection",
+    "SaltAndPepper",
+    "Sequence",
+    "Training",
+    "contradiction",
+    "doubt",
+    "from_table",
+]
+
+NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense, Dictionary)}
+CORRUPTIONS: dict[str, type[Corruption]] = {
+    part.kind: part for part in (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence)
+}
+PENALTIES: dict[str, type[Part]] = {part.kind: part for part in (L1, KL)}
+LOSSES: dict[str, type[Part]] = {part.kind: part for part in (MSE, BCE)}
+
+# The arguments of an `Autoencoder` that take a part, with the closed set of parts that each takes.
+ROLES: dict[str, Mapping[str, type[Part]]] = {
+    "network": NETWORKS,
+    "corruption": CORRUPTIONS,
+    "penalty": PENALTIES,
+    "loss": LOSSES,
+}
+
+
+def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any:
+    """The part that `Part.table` wrote down, one of `kinds`. Raises KeyError, TypeError or ValueError for other tables.
+
+    >>> from_table(PENALTIES, L1(0.1).table())
+    L1(weight=0.1)
+    """
+    fields = dict(table)
+    kind = kinds[fields.pop("kind")]
+    if kind is Sequence:
+        fields["parts"] = [from_table(kinds, one) for one in fields["parts"]]
+    return kind(**fields)

@@ -1,0 +1,84 @@
+"""What a study says of an estimator that is not trained by the loop: its arguments, checked before it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from isthmus.errors import one_of, require
+from isthmus.parts import checks
+from isthmus.parts.part import Part
+
+
+@dataclass(frozen=True, repr=False)
+class Projection(Part):
+    """What a study says of a principal component analysis, which is scikit-learn's own.
+
+    n_components: a number, or "best": as many as draw validation images best, under the model's corruption.
+    center: whether the mean is taken away before images are projected, and added again after. False is what some
+    notebooks do: components of centred images, onto which images are projected that are not.
+    """
+
+    kind: ClassVar[str] = "pca"
+    n_components: int | str
+    whiten: bool = False
+    center: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_components != "best":
+            require(not isinstance(self.n_components, str), "n_components", 'a number or "best"', self.n_components)
+            checks.count("n_components", self.n_components)
+        checks.flag("whiten", self.whiten)
+        checks.flag("center", self.center)
+
+
+@dataclass(frozen=True, repr=False)
+class DictionaryLearning(Part):
+    """What a study says of scikit-learn's `MiniBatchDictionaryLearning` (Mairal, Bach, Ponce, Sapiro 2009).
+
+    n_nonzero: atoms with which an image is drawn, found by orthogonal matching pursuit. alpha: its L1 penalty when it
+    learns. n_images: the first so many training images, for it is slow; passes: over these.
+    """
+
+    kind: ClassVar[str] = "dictionary-learning"
+    n_atoms: int = 256
+    n_nonzero: int = 20
+    alpha: float = 0.1
+    batch_size: int = 256
+    n_images: int = 10_000
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_atoms", "n_nonzero", "batch_size", "n_images", "passes"):
+            checks.count(name, getattr(self, name))
+        require(self.n_nonzero <= self.n_atoms, "n_nonzero", f"at most n_atoms = {self.n_atoms}", self.n_nonzero)
+        checks.positive("alpha", self.alpha)
+
+
+@dataclass(frozen=True, repr=False)
+class CodeSearch(Part):
+    """What a study says of a `DecoderPrior`, whose decoder is that of the model it is of."""
+
+    kind: ClassVar[str] = "decoder-prior"
+    solver: str = "gauss-newton"
+    start: str = "encoder"
+    n_starts: int = 1
+    lower: float | str | None = "auto"
+    max_iter: int = 50
+    tol: float = 1e-4
+    learning_rate: float = 1.0
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("solver", self.solver, ("adam", "gauss-newton", "gradient-descent"))
+        one_of("start", self.start, ("encoder", "random"))
+        checks.count("n_starts", self.n_starts)
+        checks.count("max_iter", self.max_iter)
+        checks.positive("tol", self.tol)
+        checks.positive("learning_rate", self.learning_rate)
+        checks.flag("clip", self.clip)
+        bound = checks.is_number(self.lower) or self.lower in ("auto", "none")
+        require(bound, "lower", 'a number, "auto" or "none"', self.lower)

@@ -1,0 +1,58 @@
+"""What a field of a part may be: each check raises RequestError with the name, the rule and the value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from isthmus.errors import require
+
+
+def python(value: Any) -> Any:
+    """NumPy's scalars as Python's, without importing NumPy; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def count(name: str, value: Any, least: int = 1) -> None:
+    holds = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(holds, name, f"an integer of at least {least}", value)
+
+
+def widths(part: Any, name: str) -> None:
+    """Check a list of layer widths, and keep it as a tuple: parts are hashable and never change."""
+    value = getattr(part, name)
+    require(isinstance(value, list | tuple), name, "a list of layer widths", value)
+    found = tuple(python(width) for width in value)
+    for width in found:
+        count(f"each width in {name}", width)
+    object.__setattr__(part, name, found)
+
+
+def image_shape(part: Any) -> None:
+    """Check a shape of images, and keep it as a tuple."""
+    value = part.image_shape
+    require(isinstance(value, list | tuple) and len(value) == 3, "image_shape", "(channels, height, width)", value)
+    shape = tuple(python(length) for length in value)
+    for length in shape:
+        count("each number in image_shape", length)
+    object.__setattr__(part, "image_shape", shape)
+
+
+def flag(name: str, value: Any) -> None:
+    require(isinstance(value, bool), name, "true or false", value)
+
+
+def positive(name: str, value: Any) -> None:
+    require(is_number(value) and 0 < value < math.inf, name, "a positive number", value)
+
+
+def not_negative(name: str, value: Any) -> None:
+    require(is_number(value) and 0 <= value < math.inf, name, "at least 0", value)
+
+
+def share(name: str, value: Any) -> None:
+    require(is_number(value) and 0 <= value <= 1, name, "a number from 0 to 1", value)

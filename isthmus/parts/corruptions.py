@@ -1,0 +1,175 @@
+"""How x becomes x_noisy: which noise, and how much of it."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from isthmus.errors import RequestError, require
+from isthmus.parts import checks
+from isthmus.parts.part import Part
+
+
+class Corruption(Part, abc.ABC):
+    """A part that says how x becomes x_noisy."""
+
+    @property
+    @abc.abstractmethod
+    def label(self) -> str:
+        """The name in results: two corruptions that differ have two labels."""
+
+
+class Levelled(Corruption):
+    """A corruption of which there is more or less, as one number says.
+
+    level: the name of its one field that a study varies. clean_level: where it changes nothing; None if nowhere.
+    """
+
+    level: ClassVar[str]
+    clean_level: ClassVar[float | None] = 0.0
+
+    @property
+    def label(self) -> str:
+        """The name in results: kind, level as %g prints it, then what differs from its default: `masking(0.2)`."""
+        others = [f for f in dataclasses.fields(self) if f.name != self.level]
+        said = [f",{f.name}={_word(getattr(self, f.name))}" for f in others if getattr(self, f.name) != f.default]
+        return f"{self.kind}({getattr(self, self.level):g}{''.join(said)})"
+
+
+def _word(value: Any) -> str:
+    """A parameter as a label says it: a number as %g prints it, a shape as 3x32x32."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+
+
+@dataclass(frozen=True, repr=False)
+class GaussianNoise(Levelled):
+    """x + sigma * e, e ~ N(0, I); clipped to [0, 1] if `clip`.
+
+    sigma: standard deviation, in the units of x; if `relative`, in units of ‖x‖/√features, image by image.
+    """
+
+    kind: ClassVar[str] = "gaussian"
+    level: ClassVar[str] = "sigma"
+    sigma: float
+    clip: bool = False
+    relative: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.not_negative("sigma", self.sigma)
+        checks.flag("clip", self.clip)
+        checks.flag("relative", self.relative)
+
+    @property
+    def label(self) -> str:
+        """The name in results: `gaussian(0.3)` is clipped, `gaussian(0.5,relative=true)` not; what differs is said."""
+        clip = "" if self.clip is not self.relative else f",clip={str(self.clip).lower()}"
+        return f"gaussian({self.sigma:g}{clip}{',relative=true' if self.relative else ''})"
+
+
+@dataclass(frozen=True, repr=False)
+class SaltAndPepper(Levelled):
+    """Each number becomes 0 or 1, equally often, with probability `fraction`."""
+
+    kind: ClassVar[str] = "salt-and-pepper"
+    level: ClassVar[str] = "fraction"
+    fraction: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.share("fraction", self.fraction)
+
+
+@dataclass(frozen=True, repr=False)
+class Masking(Levelled):
+    """Each pixel, in all its channels, becomes 0 with probability `fraction` (Vincent et al. 2008).
+
+    Of samples that are no images, each number is a pixel.
+    """
+
+    kind: ClassVar[str] = "masking"
+    level: ClassVar[str] = "fraction"
+    fraction: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.share("fraction", self.fraction)
+
+
+@dataclass(frozen=True, repr=False)
+class Occlusion(Levelled):
+    """A square of size × size pixels becomes `value` in all channels: anywhere within the image, for each sample anew.
+
+    size: a whole number of pixels, kept as an int. image_shape: (channels, height, width), for samples that come as
+    (n, n_features); else the samples have it.
+    """
+
+    kind: ClassVar[str] = "occlusion"
+    level: ClassVar[str] = "size"
+    size: float
+    value: float = 0.0
+    image_shape: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.size, float) and self.size.is_integer():  # a study's levels are floats
+            object.__setattr__(self, "size", int(self.size))
+        checks.count("size", self.size)
+        require(checks.is_number(self.value) and math.isfinite(self.value), "value", "a number", self.value)
+        if self.image_shape is not None:
+            checks.image_shape(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Poisson(Levelled):
+    """Shot noise, x_noisy ~ Poisson(x · peak) / peak: its mean is x, its variance x / peak. Needs x of at least 0.
+
+    peak: how many events, photons or electrons, a pixel of 1 counts on average; few make much noise.
+    """
+
+    kind: ClassVar[str] = "poisson"
+    level: ClassVar[str] = "peak"
+    clean_level: ClassVar[float | None] = None
+    peak: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.positive("peak", self.peak)
+
+
+@dataclass(frozen=True, repr=False)
+class Sequence(Corruption):
+    """One corruption after the other.
+
+    It has no level of its own: a study's levels go into the one part that leaves its own level out.
+    """
+
+    kind: ClassVar[str] = "sequence"
+    parts: tuple[Corruption, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        several = isinstance(self.parts, list | tuple) and len(self.parts) > 0
+        require(several, "parts", "a list of at least one corruption", self.parts)
+        for part in self.parts:
+            single = isinstance(part, Corruption) and not isinstance(part, Sequence)
+            require(single, "each of parts", "a corruption other than a sequence", part)
+        object.__setattr__(self, "parts", tuple(self.parts))
+        below_zero = False  # whether what has gone before may have left numbers below zero
+        for part in self.parts:
+            if isinstance(part, Poisson) and below_zero:
+                raise RequestError(f"Poisson noise needs numbers of at least 0: put it first, or clip, in {self!r}")
+            if isinstance(part, GaussianNoise):
+                below_zero = not part.clip
+            below_zero = below_zero or (isinstance(part, Occlusion) and part.value < 0)
+
+    @property
+    def label(self) -> str:
+        """The labels of its parts: `gaussian(0.3)+masking(0.2)`."""
+        return "+".join(part.label for part in self.parts)
+
+    def table(self) -> dict[str, Any]:
+        return {"kind": self.kind, "parts": [part.table() for part in self.parts]}
