@@ -158,7 +158,7 @@ def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]
         setattr(pca, name, getattr(pca, name)[:best])
 
 
-def keep(context: Context, model: Model, seed: int, own: Any) -> None:
+def take(context: Context, model: Model, seed: int, own: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
     own_codes = model.of is not None and not isinstance(own, DecoderPrior)
     upstream = context.fitted[str(model.of), seed] if own_codes else None
@@ -173,7 +173,7 @@ def available(context: Context, name: str, seed: int | None = None) -> bool:
     if not context.finished(model, seed) or (model.of and not available(context, model.of, seed)):
         return False
     try:
-        keep(context, model, seed, persistence.load(context.model_folder(model, seed)))
+        take(context, model, seed, persistence.load(context.model_folder(model, seed)))
     except DataError:
         return False
     return True

@@ -13,9 +13,10 @@ from isthmus.errors import DataError, RequestError
 from isthmus.files import lock, prepare_folder, remove, sweep
 from isthmus.parts import doubt
 from isthmus.studies.context import Context, Request, code_width, network_of
+from isthmus.studies.finish import finish
 from isthmus.studies.fitting import estimator
 from isthmus.studies.listener import Listener
-from isthmus.studies.outcome import Outcome, outcome
+from isthmus.studies.outcome import Outcome
 from isthmus.studies.pictures import write_figures
 from isthmus.studies.prepare import prepare
 from isthmus.studies.results import RESULTS, Results, environment, over_seeds, read_results
@@ -169,7 +170,7 @@ def _outcomes(context: Context, finished: set[tuple[str, int]], listener: Listen
     for name, seed in pairs:
         if (name, seed) not in elsewhere:
             again = (name, seed) in missing
-            yield outcome(context, context.study.model(name), seed, listener, again=again)
+            yield finish(context, context.study.model(name), seed, listener, again=again)
     yield from outcomes(context, elsewhere, listener)
 
 

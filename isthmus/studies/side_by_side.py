@@ -23,9 +23,9 @@ import threadpoolctl
 
 from isthmus.errors import DataError, RequestError, RunError
 from isthmus.studies.context import Context, Request
-from isthmus.studies.fitting import available
+from isthmus.studies.finish import finish
 from isthmus.studies.listener import Listener
-from isthmus.studies.outcome import Outcome, outcome
+from isthmus.studies.outcome import Outcome
 from isthmus.studies.plan import chains
 from isthmus.studies.prepare import prepare
 from isthmus.studies.reading import parse_study
@@ -204,9 +204,7 @@ def _work(head: dict[str, Any], orders: queue.SimpleQueue[dict[str, Any]], telle
         while True:
             order = orders.get()
             model, seed = context.study.model(order["model"]), order["seed"]
-            if model.of:
-                available(context, model.of, seed)
-            done = outcome(context, model, seed, teller, again=True)
+            done = finish(context, model, seed, teller, again=True)
             for timing in done.timings:
                 timing["threads"] = min(timing["threads"], threads)
             teller.say({"done": done.table()})
