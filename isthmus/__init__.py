@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Affine": "isthmus.parts",
     "Autoencoder": "isthmus.estimators.autoencoder",
     "BCE": "isthmus.parts",
     "Conv": "isthmus.parts",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         KL,
         L1,
         MSE,
+        Affine,
         Conv,
         Dense,
         Dictionary,
@@ -63,6 +65,7 @@ __all__ = [
     "KL",
     "L1",
     "MSE",
+    "Affine",
     "Autoencoder",
     "Conv",
     "DecoderPrior",

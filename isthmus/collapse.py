@@ -86,10 +86,10 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
     network: Any = model._parts()[0]
     if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
-        as_sample = penalty.weight * model.batch_size
+        as_sample = penalty.weight * model.training_.batch_size
         return (
             f"its penalty is summed over the batch, so that a weight of {penalty.weight:g} at a batch size of "
-            f"{model.batch_size} is {as_sample:g} for each sample, and a code of zeros costs least",
+            f"{model.training_.batch_size} is {as_sample:g} for each sample, and a code of zeros costs least",
             'sum it over a sample, per="sample", or lower its weight, or let it grow with warmup',
         )
     if penalty is not None and penalty.weight > 0:

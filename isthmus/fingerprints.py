@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # The modules that decide which numbers come out of a training. Parts are configuration, which is compared as such.
 _NUMERIC = (
+    "augmentation.py",
     "corruption.py",
     "data/batches.py",
     "estimators",

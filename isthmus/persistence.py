@@ -29,7 +29,7 @@ from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, 
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_folder
 from isthmus.networks import build
-from isthmus.parts import PRECISIONS, ROLES, Part, from_table
+from isthmus.parts import PRECISIONS, ROLES, Part, Training, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History
 
@@ -181,7 +181,8 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         state = model.network_.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
         names = ("n_features_in_", "image_shape_", "seed_", "precision_")
-        return tensors, {**{name: getattr(model, name) for name in names}, **feature_names(model)}
+        own = {name: getattr(model, name) for name in names}
+        return tensors, {**own, "training_": model.training_.table(), **feature_names(model)}
     if isinstance(model, DecoderPrior):
         tensors, fitted = _parts_of(model.autoencoder_)
         own = {name: _plain(value) for name, value in model.autoencoder_.get_params(deep=False).items()}
@@ -232,6 +233,8 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     history = History.from_jsonl((folder / HISTORY).read_text("utf-8"))
     network.to(_device(device, training.device)).eval()
     model._fitted(network, history, shape, seed, precision)
+    chosen = fitted.get("training_")  # what a recipe chose; older models have no recipe
+    model.training_ = training if chosen is None else from_table({Training.kind: Training}, chosen)
     name_features(model, fitted)
     return model
 

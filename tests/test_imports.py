@@ -17,7 +17,7 @@ PACKAGE = Path(isthmus.__file__).parent
 # other. The two subsets of a stage that stand side by side, as report and console, do so on purpose.
 STAGES = (
     {"data"},
-    {"corruption"},
+    {"augmentation", "corruption"},
     {"networks"},
     {"objective"},
     {"training"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
+from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]
 
@@ -35,42 +36,61 @@ def choose(
     corruption: Part | None = None,
     penalty: Part | None = None,
     loss: Part | None = None,
+    recipe: str = "fast",
 ) -> Choice:
     """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
 
-    A denoiser's code is wide, for the noise is what it has to get past; a plain autoencoder's is narrow. Raises
-    RequestError for fields that no network can have.
+    recipe: "fast" or "plain", of the training. A denoiser's code is wide, for the noise is what it has to get past; a
+    plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
     """
     fields, said = fields or {}, training or {}
     d = math.prod(shape)
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
     network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
     network = dataclasses.replace(network, **fields)
-    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
-    steps = math.ceil(n / batch_size)  # of an epoch
-    epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))
-    patience = max(5, epochs // 10, min(epochs // 3, round(_PATIENT / steps)))
-    chosen = {
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "patience": said.get("patience") or patience,
-        # few images are few steps, which have to be larger
-        "learning_rate": said.get("learning_rate") or (Training().learning_rate if n >= 2000 else 3e-3),
-    }
+    chosen = _RECIPES[recipe](said, network, penalty, n) | said
+    ends_low = chosen.get("schedule", Training().schedule) != "constant"
     told = []
     if not (kind and set(fields) >= {"hidden", "bottleneck"}):
         told.append(f"{network!r}{'' if fields else f', {reason}'}")
-    free = [name for name in chosen if not said.get(name)]
+    patience = f"stopping {chosen['patience']} epochs after the best"
     words = {
-        "batch_size": f"batches of {batch_size}",
-        "epochs": f"at most {epochs} epochs",
-        "patience": f"stopping {chosen['patience']} epochs after the best",
-        "learning_rate": f"a learning rate of {chosen['learning_rate']:g}",
+        "batch_size": f"batches of {chosen['batch_size']}",
+        "epochs": f"{'' if ends_low else 'at most '}{chosen['epochs']} epochs",
+        "patience": "keeping the best" if chosen["patience"] >= chosen["epochs"] else patience,
+        "learning_rate": f"a learning rate of {chosen['learning_rate']:.2g}",
+        "schedule": f"{chosen.get('schedule')}",
+        "start": "weights scaled to the images at the start" if chosen.get("start") == "data" else "",
     }
-    if free:
-        told.append(", ".join(words[name] for name in free))
+    if free := [words[name] for name in chosen if name in words and name not in said and words[name]]:
+        told.append(", ".join(free))
     images = f"{n:,} images of {'×'.join(map(str, shape))}"
-    return Choice(network, said | chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
+    return Choice(network, chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
+
+
+def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
+    """What `training.recipe` chooses. It never stops early: a cycle is worth little without its end."""
+    training = completed({**said, "recipe": "fast"}, network, penalty, n)
+    names = ("batch_size", "epochs", "learning_rate", "schedule", "start")
+    return {**{name: getattr(training, name) for name in names}, "patience": training.epochs}
+
+
+def _plain(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
+    """A constant rate, until the validation loss no longer falls."""
+    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
+    steps = math.ceil(n / batch_size)  # of an epoch
+    epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))
+    ends_low = said.get("schedule", Training().schedule) != "constant"
+    return {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": epochs if ends_low else max(5, epochs // 10, min(epochs // 3, round(_PATIENT / steps))),
+        # few images are few steps, which have to be larger
+        "learning_rate": Training().learning_rate if n >= 2000 else 3e-3,
+    }
+
+
+_RECIPES = {"fast": _fast, "plain": _plain}
 
 
 def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:

@@ -34,14 +34,9 @@ _EXAMPLES = """
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
     ("batch_size", int, "N", "images in a step"),
-    (
-        "learning_rate",
-        float,
-        "RATE",
-        "of the optimizer (0.001; 0.003 for fewer than 2,000 images)",
-    ),
+    ("learning_rate", float, "RATE", "of the optimizer; with one-cycle and cosine the highest"),
     ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
-    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)} ({Training().schedule})"),
+    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)}"),
     ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
     ("precision", str, "WORD", f"{', '.join(PRECISIONS)} ({Training().precision})"),
     ("device", str, "WORD", f"{', '.join(DEVICES)} ({Training().device})"),
@@ -71,9 +66,21 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         help="makes a denoiser: gaussian:0.3, salt-and-pepper:0.1, masking:0.3, occlusion:6, poisson:30; a + composes",
     )
+    group.add_argument(
+        "--augmentation",
+        metavar="WORDS",
+        help="trains on images a little turned, scaled, sheared and shifted too: affine, or affine:8:shift=2",
+    )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", default="mse", metavar="WORD", help="mse or bce (mse)")
     group = command.add_argument_group("training")
+    group.add_argument(
+        "--recipe",
+        choices=("fast", "plain"),
+        default="fast",
+        help="chooses what you do not say here. fast: one cycle of a high learning rate over few epochs, from weights "
+        "scaled to your images; plain: a constant rate, until the held-out images get no better (fast)",
+    )
     for name, kind, metavar, said in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
     group.add_argument(
@@ -92,6 +99,7 @@ def run(options: argparse.Namespace) -> None:
     }
     training = {name: getattr(options, name) for name, *_ in _TRAINING}
     training = {name: value for name, value in training.items() if value is not None}
+    augmentation = read_words("augmentation", options.augmentation, "--augmentation") if options.augmentation else None
     Training(**training)
     require(0 < options.validation < 1, "--validation", "a share above 0 and below 1", options.validation)
     require(options.seed >= 0, "--seed", "at least 0", options.seed)
@@ -110,10 +118,12 @@ def run(options: argparse.Namespace) -> None:
     images = _only(images, options.classes)
     kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
     console.say(how)
-    choice = choose(images.shape, len(kept), kind=kind, fields=fields, training=training, **parts)
+    choice = choose(
+        images.shape, len(kept), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
+    )
     if choice.why:
         console.say(choice.why)
-    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
     fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": table_of(framing)})
     print(fitted.table())
     _say_what_next(fitted, options)

@@ -21,7 +21,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
-from isthmus.parts import Corruption, Part, doubt
+from isthmus.parts import Augmentation, Corruption, Part, doubt
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, corrupted_at, measure
@@ -40,6 +40,7 @@ class Recipe:
     seed: int
     threads: int
     corruption: Corruption | None = None
+    augmentation: Augmentation | None = None
     penalty: Part | None = None
     loss: Part | str = "mse"
 
@@ -48,6 +49,7 @@ class Recipe:
         return Autoencoder(
             self.network,
             corruption=self.corruption,
+            augmentation=self.augmentation,
             penalty=self.penalty,
             loss=self.loss,
             **self.training,
@@ -149,6 +151,7 @@ def checkpoints_of(folder: Path) -> Path:
 
 
 def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) -> None:
+    assert model.epochs is not None  # it was chosen before the training, and said
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
         train_with_checkpoints(model, train, held_out, checkpoints_of(folder), folder.name, listener)

@@ -37,7 +37,7 @@ _NETWORK_HELP = {
 
 
 def read_words(role: str, text: str, option: str) -> Any:
-    """The part of a role ("corruption", "penalty", "loss") that a word like `gaussian:0.3` stands for; `+` composes.
+    """The part of a role other than "network" that a word like `gaussian:0.3` stands for; `+` composes corruptions.
 
     Images lie in [0, 1], also noisy ones in a file, so Gaussian noise is clipped unless `clip=false` is said.
     Raises RequestError that begins with the option and what was given.

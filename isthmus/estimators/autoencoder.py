@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
@@ -24,12 +25,14 @@ from isthmus.estimators.samples import checked, code_described, hold_out, in_ran
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.networks import Network, build
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Corruption, Dense, Part, Training, contradiction, doubt
+from isthmus.parts import LOSSES, ROLES, Augmentation, Corruption, Dense, Part, Training, contradiction, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
 from isthmus.training.history import Epoch, History
+from isthmus.training.recipe import completed, described
 from isthmus.training.session import session
+from isthmus.training.start import fit_start
 
 _CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
 _DESCRIBED = 2048  # training samples whose codes are described
@@ -47,23 +50,28 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ----------
     network : a network part; None means `Dense()`.
     corruption : a corruption part applied to the training input, never to the target; None for none.
+    augmentation : an augmentation part (`Affine`) applied to training images before that, input and target alike.
     penalty : a penalty part on the code; None for none.
     loss : "mse", "bce", or the part `MSE` or `BCE` with a weight.
     optimizer : "adam", "adamw" or "sgd".
     learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
     epochs, batch_size : passes over the samples, and samples in a step.
+    start : "random" weights, or "data": each unit of a `Dense` scaled to the first samples, so that none starts dead.
+    recipe : chooses those of the last five that are None. None: 1e-3, "constant", 20, 128, "random". "fast": by the
+        number of samples and the depth of the network, for a good error after few epochs; see `training_`.
     shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.
     validation_fraction : the share of X to hold out for the validation loss, if `fit` is given no validation samples.
     patience : stop after so many epochs without a better validation loss, and keep the best weights.
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
     device : "auto", "cpu", "cuda" or "mps".
     verbose : 1 prints a line per epoch.
-    random_state : the seed of start, order and noise. The same seed gives the same bits, on the same device with the
-        same number of threads.
+    random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
+        device with the same number of threads.
 
     Attributes
     ----------
-    network_ : the trained torch module. history_ : a `History`, a row per epoch. n_features_in_ : numbers in a sample.
+    network_ : the trained torch module. history_ : a `History`, a row per epoch. training_ : the `Training` that was
+    run, with all that a recipe chose. n_features_in_ : numbers in a sample.
     image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
@@ -85,23 +93,27 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         network: Part | None = None,
         *,
         corruption: Corruption | None = None,
+        augmentation: Augmentation | None = None,
         penalty: Part | None = None,
         loss: str | Part = "mse",
         optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        schedule: str = "constant",
-        epochs: int = 20,
-        batch_size: int = 128,
+        learning_rate: float | None = None,
+        schedule: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         shuffle: bool | str = True,
         validation_fraction: float | None = None,
         patience: int | None = None,
         precision: str = "auto",
         device: str = "auto",
+        start: str | None = None,
+        recipe: str | None = None,
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
         self.network = network
         self.corruption = corruption
+        self.augmentation = augmentation
         self.penalty = penalty
         self.loss = loss
         self.optimizer = optimizer
@@ -114,6 +126,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.patience = patience
         self.precision = precision
         self.device = device
+        self.start = start
+        self.recipe = recipe
         self.verbose = verbose
         self.random_state = random_state
 
@@ -150,20 +164,24 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return _DEFAULTS.get(role) if value is None else value
 
     def _parts(self) -> tuple[Any, Any, Objective, Training]:
-        """network, corruption, objective and training, checked."""
+        """network, corruption, objective and training, checked; the training as it is without a recipe."""
         parts = {}
         for role, kinds in ROLES.items():
             part = parts[role] = self._part(role)
-            if part is None and role in ("corruption", "penalty"):
+            if part is None and role not in ("network", "loss"):
                 continue
             if not isinstance(part, tuple(kinds.values())):
                 known = ", ".join(kind.__name__ for kind in kinds.values())
                 raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
-        training = Training(**fields)
+        training = Training(**self._said())
         if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
             raise RequestError(wrong)
         return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
+
+    def _said(self) -> dict[str, Any]:
+        """The arguments of the training that are given."""
+        said = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
+        return {name: value for name, value in said.items() if value is not None}
 
     # --- fitting ---
 
@@ -195,8 +213,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X, image_shape = self._samples(X, reset=True)
         self.image_shape_ = image_shape  # validation is held against this shape, not a former fit's
         known_shape = image_shape or getattr(network_part, "image_shape", None)
+        self.training_ = training = completed(self._said(), network_part, self.penalty, len(X))
+        if training.recipe is not None:
+            self._say(f'recipe "{training.recipe}": {described(training)}')
         if corruption is not None:
             check_corruption(corruption, self.n_features_in_, known_shape)
+        if self.augmentation is not None:
+            check_augmentation(self.augmentation, self.n_features_in_, known_shape)
         if said := doubt(network_part, objective.penalty):
             warnings.warn(said, DoubtWarning, stacklevel=3)
         held_out = None if validation is None else self._samples(validation, reset=False)[0]
@@ -224,6 +247,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 pixels = Pixels(X, device)
                 validation_pixels = None if held_out is None else Pixels(held_out, device)
                 network = build(network_part, pixels.n_features, generator(seed, "init"), image_shape).to(device)
+            if training.start == "data" and former is None:
+                fit_start(network, pixels, corruption=corruption, seed=seed, image_shape=known_shape)
             if former is not None:
                 self._say(f"goes on after epoch {len(former.history)}/{training.epochs}")
             history = History()
@@ -236,6 +261,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 kept,
                 former,
                 history,
+                augmentation=self.augmentation,
                 corruption=corruption,
                 precision=precision,
                 seed=seed,
@@ -262,7 +288,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         precision: str,
     ) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bits."""
-        network_part, _, _, training = self._parts()
+        network_part, training = self._parts()[0], self.training_
         multiplications = network_part.multiplications(self.n_features_in_, image_shape)
         return {
             **{role: part.table() if (part := self._part(role)) is not None else None for role in ROLES},

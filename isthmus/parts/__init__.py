@@ -12,6 +12,7 @@ from typing import Any
 
 from isthmus.parts.agreement import contradiction, doubt
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, Projection
+from isthmus.parts.augmentations import Affine, Augmentation
 from isthmus.parts.corruptions import (
     Corruption,
     GaussianNoise,
@@ -25,10 +26,11 @@ from isthmus.parts.corruptions import (
 from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary
 from isthmus.parts.objective import BCE, KL, L1, MSE, PER
 from isthmus.parts.part import Part
-from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 
 __all__ = [
     "ACTIVATIONS",
+    "AUGMENTATIONS",
     "BCE",
     "CORRUPTIONS",
     "DECODERS",
@@ -42,8 +44,12 @@ __all__ = [
     "PENALTIES",
     "PER",
     "PRECISIONS",
+    "RECIPES",
     "ROLES",
     "SCHEDULES",
+    "STARTS",
+    "Affine",
+    "Augmentation",
     "CodeSearch",
     "Conv",
     "ConvLayer",
@@ -70,12 +76,14 @@ NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense, Dic
 CORRUPTIONS: dict[str, type[Corruption]] = {
     part.kind: part for part in (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence)
 }
+AUGMENTATIONS: dict[str, type[Augmentation]] = {Affine.kind: Affine}
 PENALTIES: dict[str, type[Part]] = {part.kind: part for part in (L1, KL)}
 LOSSES: dict[str, type[Part]] = {part.kind: part for part in (MSE, BCE)}
 
 # The arguments of an `Autoencoder` that take a part, with the closed set of parts that each takes.
 ROLES: dict[str, Mapping[str, type[Part]]] = {
     "network": NETWORKS,
+    "augmentation": AUGMENTATIONS,
     "corruption": CORRUPTIONS,
     "penalty": PENALTIES,
     "loss": LOSSES,

@@ -13,6 +13,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("auto", "bfloat16", "float32")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+STARTS = ("data", "random")
+RECIPES = ("fast",)
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,6 +23,8 @@ class Training(Part):
 
     shuffle: True draws a new order each epoch, "once" one order for all epochs, False keeps the order of the data.
     patience: stop after so many epochs without a better validation loss, and keep the best weights.
+    start: "random" weights as they were drawn, or scaled to the first "data", see `training.start`.
+    recipe: what chooses the arguments that are not given, see `training.recipe`; None for the defaults here.
     """
 
     kind: ClassVar[str] = "training"
@@ -34,6 +38,8 @@ class Training(Part):
     patience: int | None = None
     precision: str = "auto"
     device: str = "auto"
+    start: str = "random"
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,3 +58,6 @@ class Training(Part):
             checks.count("patience", self.patience)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
+        one_of("start", self.start, STARTS)
+        if self.recipe is not None:
+            one_of("recipe", self.recipe, RECIPES)

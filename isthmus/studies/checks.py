@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.images import Images
 from isthmus.data.sources import load as load_dataset
@@ -80,6 +81,8 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
     network_of(model).multiplications(n_features, image_shape)  # which raises if the network does not fit
     if corruption := model.arguments.get("corruption"):
         check_corruption(corruption, n_features, image_shape)
+    if augmentation := model.arguments.get("augmentation"):
+        check_augmentation(augmentation, n_features, image_shape)
 
 
 def _check_positions(positions: tuple[int, ...], images: Images, what: str) -> None:

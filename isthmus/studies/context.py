@@ -19,12 +19,13 @@ from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.errors import DataError
 from isthmus.fingerprints import code_fingerprint
-from isthmus.parts import Dense, DictionaryLearning
+from isthmus.parts import Dense, DictionaryLearning, Training
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.plan import Work, how_many_at_once
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
+from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 # What scikit-learn takes for an image, roughly; the other estimators' arithmetic is counted.
@@ -114,6 +115,13 @@ class Context:
         pixels = {id(images.pixels.base): images.pixels.nbytes for images in self.splits.values()}
         return how_many_at_once(works, self.request.threads, sum(pixels.values()))
 
+    def training(self, model: Model) -> Training | None:
+        """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
+        if model.training is None:
+            return None
+        n = len(self.splits[self.fit_split(model)])
+        return completed(model.said, network_of(model), model.arguments.get("penalty"), n)
+
     @property
     def threads_each(self) -> int:
         """The threads of each of the models that train at once."""
@@ -121,7 +129,7 @@ class Context:
 
     def threads(self, model: Model) -> int:
         """The threads that a model is trained with: a function of the study, --only, --seeds and --threads alone."""
-        training = model.training
+        training = self.training(model)
         if training is None:
             return self.threads_each
         return step_threads(self._multiplications(model), training.batch_size, self.threads_each, self.device)
@@ -136,7 +144,7 @@ class Context:
 
     def work(self, model: Model, seed: int) -> Work:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
-        n, training = self._n_fitted(model), model.training
+        n, training = self._n_fitted(model), self.training(model)
         if training:
             operations = 6 * self._multiplications(model) * training.epochs * n
             return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
@@ -150,7 +158,7 @@ class Context:
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
         """What is to be done for one model, as results.json has it."""
-        work, training = self.work(model, seed), model.training
+        work, training = self.work(model, seed), self.training(model)
         return {
             "model": model.name,
             "seed": seed,

@@ -63,7 +63,7 @@ def estimator(context: Context, model: Model, seed: int) -> Any:
 def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[Any, dict[str, Any]]:
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
-    unfitted, training = estimator(context, model, seed + model.seed_offset), model.training
+    unfitted, training = estimator(context, model, seed + model.seed_offset), context.training(model)
     given: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)
@@ -122,7 +122,7 @@ def train_with_checkpoints(
                 if first and row.epoch > 1:
                     say(f"goes on after epoch {row.epoch - 1}, where it was stopped")
                 first = False
-                listener.epoch(label, row, unfitted.epochs)
+                listener.epoch(label, row, unfitted.training_.epochs)
     except RunError as error:
         raise RunError(f"{label}: {error}") from error
 

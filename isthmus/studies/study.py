@@ -85,11 +85,14 @@ class Model:
 
     @property
     def training(self) -> Training | None:
-        """How it is trained, if it is trained by the loop."""
-        if self.estimator != "autoencoder":
-            return None
+        """How it is trained, if it is trained by the loop; what a recipe chooses is known when the images are."""
+        return Training(**self.said) if self.estimator == "autoencoder" else None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What is said of its training."""
         names = {f.name for f in dataclasses.fields(Training)}
-        return Training(**{k: v for k, v in self.arguments.items() if k in names})
+        return {k: v for k, v in self.arguments.items() if k in names}
 
     def table(self) -> dict[str, Any]:
         """What decides the trained weights, as plain values."""

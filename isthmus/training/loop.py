@@ -1,8 +1,8 @@
 """The only place where a weight changes.
 
-A step is: gather the batch, corrupt it, forward, objective, backward, optimizer. Nothing in an epoch waits for the
-device: losses are collected there and read once, when the epoch is over. `train` is a generator that yields once per
-epoch, so early stopping and progress live in the caller's `for`.
+A step is: gather the batch, augment it, corrupt it, forward, objective, backward, optimizer. Nothing in an epoch waits
+for the device: losses are collected there and read once, when the epoch is over. `train` is a generator that yields
+once per epoch, so early stopping and progress live in the caller's `for`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from isthmus.augmentation import augment
 from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels, batches, epoch_order
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.objective import Objective
-from isthmus.parts import Part, Training
+from isthmus.parts import Augmentation, Part, Training
 from isthmus.rng import generator
 from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, step_threads, using_threads
 from isthmus.training.history import Epoch
@@ -70,15 +71,16 @@ def train(
     precision: str,
     seed: int,
     image_shape: tuple[int, int, int] | None = None,
+    augmentation: Augmentation | None = None,
     position: Position | None = None,
     ids: np.ndarray | None = None,
 ) -> Generator[Epoch, None, None]:
     """Train `network` in place on `pixels`, which live on its device, and yield a row after each epoch.
 
-    image_shape: (channels, height, width) of samples that are images, for the corruption. Order and noise are functions
-    of (seed, purpose, epoch). position: where to go on from, if not from the start; kept up to date after each epoch.
-    ids: (n,), what to call the samples in messages, if not by their position. Raises DivergedError after an epoch whose
-    loss is not finite, with the first such step; RunError if memory runs out.
+    image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. Order,
+    augmentation and noise are functions of (seed, purpose, epoch). position: where to go on from, if not from the
+    start; kept up to date after each epoch. ids: (n,), what to call the samples in messages, if not by their position.
+    Raises DivergedError after an epoch whose loss is not finite, with the first such step; RunError if memory runs out.
     """
     position = Position() if position is None else position
     device = pixels.values.device
@@ -89,7 +91,7 @@ def train(
         weights = FlatWeights(network)
     try:
         with memory_told(training.batch_size):
-            step = _Step(network, weights, objective, training, corruption, image_shape, precision, total)
+            step = _Step(network, weights, objective, training, augmentation, corruption, image_shape, precision, total)
         step.go_on_from(position, training)
         for epoch in range(position.epoch + 1, training.epochs + 1):
             with memory_told(training.batch_size), using_threads(threads), denormals_flushed():
@@ -117,13 +119,14 @@ class _Step:
         weights: FlatWeights,
         objective: Objective,
         training: Training,
+        augmentation: Augmentation | None,
         corruption: Part | None,
         image_shape: tuple[int, int, int] | None,
         precision: str,
         total: int,
     ) -> None:
         self.network, self.weights, self.objective = network, weights, objective
-        self.corruption, self.image_shape = corruption, image_shape
+        self.augmentation, self.corruption, self.image_shape = augmentation, corruption, image_shape
         self.optimizer = OPTIMIZERS[training.optimizer](weights.vector)
         self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
         warmup = 0.0 if objective.penalty is None else objective.penalty.warmup
@@ -149,8 +152,12 @@ class _Step:
         """The factor on the penalty's weight: it grows from 0 to 1 during the warm-up, and stays there."""
         return min(1.0, self.done / self.warmup) if self.warmup else 1.0
 
-    def __call__(self, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-        """Update the weights on a batch, (n, n_features), and return its objective, on the device."""
+    def __call__(self, x: torch.Tensor, change: torch.Generator, noise: torch.Generator) -> torch.Tensor:
+        """Update the weights on a batch, (n, n_features), and return its objective, on the device.
+
+        change, noise: where augmentation and corruption draw from.
+        """
+        x = x if self.augmentation is None else augment(self.augmentation, x, change, self.image_shape)
         x_in = x if self.corruption is None else corrupt(self.corruption, x, noise, self.image_shape)
         x_hat, code, tapes = self.network.record(x_in, self.dtype)
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
@@ -172,7 +179,7 @@ def _epoch(
     ids: np.ndarray | None,
 ) -> Epoch:
     device = pixels.values.device
-    noise = generator(seed, "noise", epoch, device)
+    change, noise = (generator(seed, purpose, epoch, device) for purpose in ("augment", "noise"))
     first, n = step.done, len(pixels)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
@@ -181,7 +188,7 @@ def _epoch(
     order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
     for i, x in enumerate(batches(pixels, training.batch_size, order)):
         share.look()
-        losses[i] = step(x, noise)
+        losses[i] = step(x, change, noise)
     values = losses.cpu().double()
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured

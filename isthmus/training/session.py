@@ -13,7 +13,7 @@ from isthmus.data.batches import Pixels
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.objective import Objective
-from isthmus.parts import Part, Training
+from isthmus.parts import Augmentation, Part, Training
 from isthmus.training.checkpoint import Checkpoints, Snapshot
 from isthmus.training.hardware import memory_told
 from isthmus.training.history import Epoch, History
@@ -31,6 +31,7 @@ def session(
     former: Snapshot | None,
     history: History,
     *,
+    augmentation: Augmentation | None,
     corruption: Part | None,
     precision: str,
     seed: int,
@@ -39,15 +40,16 @@ def session(
 ) -> Generator[Epoch, None, None]:
     """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
 
-    held_out: samples for the validation loss. former: where to go on from, of which `history` gets the rows first. The
-    other arguments are `train`'s. Raises DivergedError too if the validation loss is not finite.
+    held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
+    rows first. The other arguments are `train`'s. Raises DivergedError too if the validation loss is not finite.
     """
     stopping, position = EarlyStopping(training.patience), Position()
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
     given = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
-    rows = train(network, pixels, objective, training, precision=precision, position=position, ids=ids, **given)  # type: ignore[arg-type]
+    own = {"augmentation": augmentation, "precision": precision, "position": position, "ids": ids}
+    rows = train(network, pixels, objective, training, **own, **given)  # type: ignore[arg-type]
     with contextlib.closing(rows):
         for row in rows:
             if held_out is not None:

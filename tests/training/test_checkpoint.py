@@ -7,7 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
+from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
 from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError, RunError
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.training import checkpoint as module
@@ -53,6 +53,7 @@ COMPOSITIONS = {
         "network": Dense(bottleneck=6),
     },
     "two corruptions": {"corruption": Sequence((Masking(0.2), GaussianNoise(0.1)))},
+    "augmentation": {"augmentation": Affine(image_shape=(1, 4, 4))},
     "KL": {"penalty": KL(0.1, target=0.1), "network": Dense(bottleneck=6, activation="sigmoid")},
     "one order": {"shuffle": "once"},
     "the data's order": {"shuffle": False},

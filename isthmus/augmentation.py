@@ -1,0 +1,74 @@
+"""What an augmentation computes: (part, x, generator, image_shape) → x_aug, which is input and target of a training.
+
+Every draw comes from the generator that is passed in. image_shape is (channels, height, width).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from isthmus.errors import RequestError, require
+from isthmus.parts import Affine, Augmentation
+
+ImageShape = tuple[int, int, int]
+
+
+def augment(
+    part: Augmentation, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
+) -> torch.Tensor:
+    """The augmented x, (n, n_features), in a new tensor; x is left as it is. Raises as `check_augmentation`."""
+    check_augmentation(part, x.shape[1], image_shape)
+    assert isinstance(part, Affine), part
+    shape = image_shape or part.image_shape
+    assert shape is not None
+    count = round(part.share * len(x))
+    # which images: always the first would be always the same ones, where the order is always the same
+    chosen = torch.randperm(len(x), generator=generator, device=x.device)[:count]
+    images = x.index_select(0, chosen).view(-1, *shape)
+    moved = warped(images, *drawn(part, count, generator, x))
+    return x.index_copy(0, chosen, moved.view(count, x.shape[1]))
+
+
+def check_augmentation(part: Augmentation, n_features: int, image_shape: ImageShape | None) -> None:
+    """Raise RequestError unless samples of this shape can be augmented: before a training, say."""
+    shape = image_shape or getattr(part, "image_shape", None)
+    if shape is None:
+        raise RequestError(f"{part.kind} augmentation needs images: give (n, channels, height, width), or image_shape")
+    require(math.prod(shape) == n_features, "image_shape", f"of {n_features} numbers, as the samples are", shape)
+
+
+def drawn(part: Affine, n: int, generator: torch.Generator, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """n random maps as matrices (n, 2, 2) and shifts (n, 2): from where, in x and y, each pixel comes; see `warped`."""
+    u = torch.rand((6, n), generator=generator, device=like.device, dtype=like.dtype).mul_(2).sub_(1)
+    angle, shear = u[0] * math.radians(part.rotation), u[1] * part.shear
+    across, down = 1 + u[2] * part.scale, 1 + u[3] * part.scale
+    cos, sin = angle.cos(), angle.sin()
+    # a rotation, then a shear, then a scaling
+    rows = [cos + shear * sin, shear * cos - sin, sin, cos]
+    matrix = torch.stack([rows[0] / across, rows[1] / across, rows[2] / down, rows[3] / down], dim=1)
+    return matrix.view(n, 2, 2), (u[4:] * part.shift).T
+
+
+def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """The images with what was at matrix @ p + shift now at p; p = (x, y) in pixels from the middle, y downwards.
+
+    images: (n, channels, height, width); matrix: (n, 2, 2); shift: (n, 2). Bilinear; zeros beyond the edges.
+    """
+    n, channels, height, width = images.shape
+    # by hand and in pixels: as fast as torch's grid_sample, whose grid from -1 to 1 rounds, so that nothing stays put
+    wide = width + 2  # with a border of zeros; what lies beyond is the border too
+    padded = functional.pad(images, (1, 1, 1, 1)).view(n, channels, (height + 2) * wide)
+    x = torch.arange(width, device=images.device).repeat(height) - (width - 1) / 2
+    y = torch.arange(height, device=images.device).repeat_interleave(width) - (height - 1) / 2
+    place = torch.baddbmm(shift[:, :, None], matrix, torch.stack([x, y]).to(images.dtype).expand(n, 2, -1))
+    at_x = place[:, :1].add_((width + 1) / 2).clamp_(0, width + 1)
+    at_y = place[:, 1:].add_((height + 1) / 2).clamp_(0, height + 1)
+    left, top = at_x.floor().clamp_(max=width), at_y.floor().clamp_(max=height)
+    corner = top.to(torch.int64).mul_(wide).add_(left.to(torch.int64)).expand(n, channels, -1)
+    upper, lower = (
+        torch.lerp(padded.gather(2, corner + row), padded.gather(2, corner + row + 1), at_x - left) for row in (0, wide)
+    )
+    return torch.lerp(upper, lower, at_y - top).view(images.shape)
