@@ -33,17 +33,18 @@ _MEASURING = (
 )
 
 
+@functools.cache
 def code_fingerprint() -> str:
     """sha256 of isthmus' numeric modules, as they lie on disk: what was trained by other code is another model."""
     return _of_modules(_NUMERIC)
 
 
+@functools.cache
 def measuring_fingerprint() -> str:
     """sha256 of the modules that measure a trained model, as they lie on disk."""
     return _of_modules(_MEASURING)
 
 
-@functools.cache
 def _of_modules(names: tuple[str, ...]) -> str:
     root, digest = Path(__file__).parent, hashlib.sha256()
     for name in names:
