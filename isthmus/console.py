@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from isthmus.studies.plan import guessed_seconds
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from isthmus.training.history import Epoch
 
 _SILENCE = 10  # seconds after which a long task says how far it is
-_GFLOP_PER_SECOND = 50  # of one thread, roughly: only for the first guess at how long a run takes
 
 
 def say(line: str) -> None:
@@ -68,10 +69,10 @@ class Lines:
             if row["epochs"]:
                 work += f" × {row['epochs']} epochs, {row['gflop']:,.0f} GFLOP, threads: {row['threads']}"
             say(f"  {row['model']:<{width}}  seed {row['seed']}  {work if row in open_work else 'finished before'}")
-        # a step costs about 1.2 ms on top of its arithmetic, whatever its size
-        steps = sum(row["steps"] for row in open_work)
-        guess = sum(row["gflop"] / row["threads"] for row in open_work) / _GFLOP_PER_SECOND + 0.0012 * steps
-        say(f"{len(open_work)} of {len(todo)} models to train, about {duration(max(1, guess))}")
+        at_once = todo[0]["side_by_side"]
+        beside = f", {at_once} at a time" if at_once > 1 else ""
+        guess = max(1, guessed_seconds(open_work))
+        say(f"{len(open_work)} of {len(todo)} models to train{beside}, about {duration(guess)}")
 
     def started(self, name: str, epochs: int) -> None:
         pass
@@ -94,7 +95,7 @@ class Lines:
 
 
 class Bars(Lines):
-    """The listener for a terminal: one live bar for the model that trains, one line for each that is done."""
+    """The listener for a terminal: a live bar for each model that trains, one line for each that is done."""
 
     def __init__(self) -> None:
         from rich import progress
@@ -109,30 +110,29 @@ class Bars(Lines):
             progress.TimeRemainingColumn(),
         )
         self.progress = progress.Progress(*columns, console=Console(stderr=True), transient=True)
-        self.task: TaskID | None = None
-        self.shown = 0.0
+        self.tasks: dict[str, TaskID] = {}
+        self.shown: dict[str, float] = {}
 
     def started(self, name: str, epochs: int) -> None:
-        self._clear()
-        self.task = self.progress.add_task(name, total=epochs or None, loss="")
+        self._clear(name)
+        self.tasks[name] = self.progress.add_task(name, total=epochs or None, loss="")
 
     def epoch(self, name: str, row: Epoch, epochs: int) -> None:
-        assert self.task is not None
-        if time.monotonic() - self.shown > 0.1 or row.epoch == epochs:  # epochs of small models last milliseconds
-            self.shown = time.monotonic()
-            self.progress.update(self.task, completed=row.epoch, loss=f"loss {row.loss:.5f}")
+        now = time.monotonic()
+        if now - self.shown.get(name, 0.0) > 0.1 or row.epoch == epochs:  # epochs of small models last milliseconds
+            self.shown[name] = now
+            self.progress.update(self.tasks[name], completed=row.epoch, loss=f"loss {row.loss:.5f}")
 
     def finished(self, name: str, sentence: str) -> None:
-        self._clear()
+        self._clear(name)
         self.progress.console.print(f"{name}  {sentence}", highlight=False, markup=False)
 
     def note(self, sentence: str) -> None:
         self.progress.console.print(sentence, highlight=False, markup=False)
 
-    def _clear(self) -> None:
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-            self.task = None
+    def _clear(self, name: str) -> None:
+        if name in self.tasks:
+            self.progress.remove_task(self.tasks.pop(name))
 
     def __enter__(self) -> Bars:
         self.progress.start()

@@ -23,12 +23,31 @@ _NUMERIC = (
     "training",
 )
 
+# Those that decide, of a trained model, what is measured.
+_MEASURING = (
+    "collapse.py",
+    "metrics.py",
+    "studies/measure.py",
+    "studies/finish.py",
+    "studies/rows.py",
+)
+
 
 @functools.cache
 def code_fingerprint() -> str:
     """sha256 of isthmus' numeric modules, as they lie on disk: what was trained by other code is another model."""
+    return _of_modules(_NUMERIC)
+
+
+@functools.cache
+def measuring_fingerprint() -> str:
+    """sha256 of the modules that measure a trained model, as they lie on disk."""
+    return _of_modules(_MEASURING)
+
+
+def _of_modules(names: tuple[str, ...]) -> str:
     root, digest = Path(__file__).parent, hashlib.sha256()
-    for name in _NUMERIC:
+    for name in names:
         path = root / name
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())

@@ -21,12 +21,15 @@ from isthmus.errors import DataError
 from isthmus.fingerprints import code_fingerprint
 from isthmus.parts import Dense, DictionaryLearning, Training
 from isthmus.studies.measure import pixel_means
+from isthmus.studies.plan import Work, how_many_at_once
 from isthmus.studies.study import Model, Study
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
 from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]  # (channels, height, width)
+# What scikit-learn takes for an image, roughly; the other estimators' arithmetic is counted.
+_SECONDS_AN_IMAGE = {"dictionary-learning": 0.003}
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,15 @@ class Context:
         """Where a model's training is kept until it is finished."""
         return self.folder / "checkpoints" / self.label(model.name, seed)
 
+    @cached_property
+    def side_by_side(self) -> int:
+        """How many models train at once."""
+        if self.device.type != "cpu":
+            return 1
+        works = [self.work(model, seed) for seed in self.seeds for model in self.models]
+        pixels = {id(images.pixels.base): images.pixels.nbytes for images in self.splits.values()}
+        return how_many_at_once(works, self.request.threads, sum(pixels.values()))
+
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
         if model.training is None:
@@ -110,12 +122,17 @@ class Context:
         n = len(self.splits[self.fit_split(model)])
         return completed(model.said, network_of(model), model.arguments.get("penalty"), n)
 
+    @property
+    def threads_each(self) -> int:
+        """The threads of each of the models that train at once."""
+        return self.request.threads // self.side_by_side
+
     def threads(self, model: Model) -> int:
-        """The threads that a model is trained with: a function of the study and of --threads alone."""
+        """The threads that a model is trained with: a function of the study, --only, --seeds and --threads alone."""
         training = self.training(model)
         if training is None:
-            return self.request.threads
-        return step_threads(self._multiplications(model), training.batch_size, self.request.threads, self.device)
+            return self.threads_each
+        return step_threads(self._multiplications(model), training.batch_size, self.threads_each, self.device)
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""
@@ -125,22 +142,32 @@ class Context:
         n, shape = inputs(self.study, model, self.splits["train"].shape)
         return network_of(model).multiplications(n, shape)
 
+    def work(self, model: Model, seed: int) -> Work:
+        """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
+        n, training = self._n_fitted(model), self.training(model)
+        if training:
+            operations = 6 * self._multiplications(model) * training.epochs * n
+            return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
+        other = _SECONDS_AN_IMAGE.get(model.estimator, 0.0) * n
+        return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
+
+    def _n_fitted(self, model: Model) -> int:
+        """The images that a model is fitted on."""
+        n = len(self.splits[self.fit_split(model)])
+        return min(n, DictionaryLearning(**model.arguments).n_images) if model.estimator == "dictionary-learning" else n
+
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
-        """What is to be done for one model; the work is 6 operations for each product, sample and epoch."""
-        n, training = len(self.splits[self.fit_split(model)]), self.training(model)
-        if model.estimator == "dictionary-learning":
-            n = min(n, DictionaryLearning(**model.arguments).n_images)
-        n_features = self.splits["train"].n_features
-        operations = 6 * self._multiplications(model) * training.epochs if training else 2 * n_features**2
+        """What is to be done for one model, as results.json has it."""
+        work, training = self.work(model, seed), self.training(model)
         return {
             "model": model.name,
             "seed": seed,
-            "samples": n,
+            "samples": self._n_fitted(model),
             "epochs": training.epochs if training else None,
-            "steps": n_steps(n, training) if training else 0,
-            "gflop": round(1e-9 * operations * n, 1),
+            "steps": work.steps,
+            "gflop": round(work.gflop, 1),
             "threads": self.threads(model),
-            "side_by_side": 1,
+            "side_by_side": self.side_by_side,
         }
 
     def key(self, model: Model, seed: int) -> str:
@@ -153,7 +180,8 @@ class Context:
             "split_seed": self.study.seed,
             "seed": seed,
             "device": self.device.type,
-            "threads": self.threads(model),
+            # what was asked for: with --only another plan may give a model more threads, and it is still that model
+            "threads": self.request.threads,
             "precision": self.precision(model),
             "isthmus": __version__,
             "of": self.key(self.study.model(model.of), seed) if model.of else None,

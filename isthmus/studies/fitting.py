@@ -100,7 +100,7 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         "epochs": len(unfitted.history_) if training else None,
         "threads": context.threads(model),
         "precision": context.precision(model),
-        "side_by_side": 1,
+        "side_by_side": context.side_by_side,
     }
 
 
@@ -158,22 +158,22 @@ def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]
         setattr(pca, name, getattr(pca, name)[:best])
 
 
-def keep(context: Context, model: Model, seed: int, own: Any) -> None:
+def take(context: Context, model: Model, seed: int, own: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
     own_codes = model.of is not None and not isinstance(own, DecoderPrior)
     upstream = context.fitted[str(model.of), seed] if own_codes else None
     context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
 
 
-def available(context: Context, name: str) -> bool:
-    """Have a model of the study's own seed in memory, if this run or an earlier one finished it."""
-    seed, model = context.study.seed, context.study.model(name)
+def available(context: Context, name: str, seed: int | None = None) -> bool:
+    """Have a model in memory, of the study's own seed unless told, if this run or an earlier one finished it."""
+    seed, model = context.study.seed if seed is None else seed, context.study.model(name)
     if (name, seed) in context.fitted:
         return True
-    if not context.finished(model, seed) or (model.of and not available(context, model.of)):
+    if not context.finished(model, seed) or (model.of and not available(context, model.of, seed)):
         return False
     try:
-        keep(context, model, seed, persistence.load(context.model_folder(model, seed)))
+        take(context, model, seed, persistence.load(context.model_folder(model, seed)))
     except DataError:
         return False
     return True

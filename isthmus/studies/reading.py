@@ -106,7 +106,7 @@ def parse_study(text: str, name: str, file: str) -> Study:
     data = read_table(Data, document["data"], f"{file}, data")
     study = read_table(Study, {"name": name, **head, "data": data, **items}, file)
     _check(study, file)
-    return study
+    return dataclasses.replace(study, text=text)
 
 
 def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:

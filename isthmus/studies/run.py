@@ -9,20 +9,21 @@ from typing import Any
 
 import threadpoolctl
 
-from isthmus import persistence
-from isthmus.data.sources import load as load_dataset
 from isthmus.errors import DataError, RequestError
 from isthmus.files import lock, prepare_folder, remove, sweep
 from isthmus.parts import doubt
-from isthmus.studies.checks import check_sizes, other_images
-from isthmus.studies.context import Context, Request, code_width, network_of, split_for
-from isthmus.studies.fitting import estimator, fit, keep
+from isthmus.studies.context import Context, Request, code_width, network_of
+from isthmus.studies.finish import finish
+from isthmus.studies.fitting import estimator
 from isthmus.studies.listener import Listener
+from isthmus.studies.outcome import Outcome
 from isthmus.studies.pictures import write_figures
+from isthmus.studies.prepare import prepare
 from isthmus.studies.results import RESULTS, Results, environment, over_seeds, read_results
-from isthmus.studies.rows import compare, judge, measure_model
+from isthmus.studies.rows import compare, judge
+from isthmus.studies.side_by_side import outcomes
 from isthmus.studies.study import Model, Study
-from isthmus.training.hardware import resolve_device, using_threads
+from isthmus.training.hardware import using_threads
 
 # Results, pictures and the report; models' weights come on top: what must be free before anything is trained.
 _ROOM = 64 << 20
@@ -34,18 +35,8 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
     Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Whoever
     interrupts it keeps every finished model.
     """
-    device = resolve_device(request.device)
-    dataset = load_dataset(study.data.name, request.data_dir)
-    if request.quick:
-        study = study.quick(len(dataset.train))
-    models = study.only(request.only)
-    splits = split_for(study, dataset, models)
-    if request.quick:
-        study = study.within({name: len(images) for name, images in splits.items()})
-    untold: list[str] = []
-    others = other_images(study, request.data_dir, untold.append)
-    check_sizes(study, splits, others, models)
-    context = Context(study, request, dataset, splits, device, others)
+    context, notes = prepare(study, request)
+    study, models = context.study, context.models
     prepare_folder(context.folder, _ROOM + context.room())
     with lock(context.folder), _threads(request.threads):
         sweep(context.folder)
@@ -59,13 +50,14 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
         listener.planned(results, finished)
         _forget(context, listener)
         doubts = [f"{facts['name']}: {facts['doubt']}" for facts in results.models if facts["doubt"]]
-        for note in (*dataset.notes, *untold, *doubts):
+        for note in (*notes, *doubts):
             listener.note(note)
         results.write(context.folder)
-        for seed in context.seeds:
-            for model in models:
-                _fit_and_measure(context, model, seed, results, listener, again=(model.name, seed) not in finished)
-                results.write(context.folder)  # a run that is stopped has told what it found so far
+        for found in _outcomes(context, finished, listener):
+            found.put_into(results)
+            results.write(context.folder)  # a run that is stopped has told what it found so far
+            context.errors |= found.errors
+            listener.finished(context.label(found.model, found.seed), found.how)
         results.rows += over_seeds(results.rows)
         results.comparisons = [line for one in study.compares for line in compare(one, context)]
         results.references = [judge(reference, context, results) for reference in study.references]
@@ -164,45 +156,22 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
     }
 
 
-# --- one model ---
+# --- the models ---
 
 
-def _fit_and_measure(
-    context: Context, model: Model, seed: int, results: Results, listener: Listener, *, again: bool
-) -> None:
-    """Have the model fitted, from its folder or by training it, and replace its rows and timings."""
-    label, folder = context.label(model.name, seed), context.model_folder(model, seed)
-    own = None
-    if not again:
-        try:
-            own = persistence.load(folder)
-            timing = persistence.read_config(folder)["extra"]["timing"]
-        except DataError as error:
-            listener.note(f"{error}; training it again")
-    how = "finished before"
-    if own is None:
-        own, timing = fit(context, model, seed, listener)
-        persistence.save(own, folder, extra={**context.noted(model, seed), "timing": timing})
-        how = f"fitted in {timing['seconds']:.1f} s"
-    remove(context.checkpoint_folder(model, seed))  # the model is safe
-    with contextlib.suppress(OSError):
-        (context.folder / "checkpoints").rmdir()  # unless others are in it
-    keep(context, model, seed, own)
-    results.rows = [row for row in results.rows if (row.model, row.seed) != (model.name, seed)]
-    results.timings = [t for t in results.timings if (t["model"], t["seed"]) != (model.name, seed)]
-    found = measure_model(context, model, seed)
-    collapse, seconds = found.collapse, found.seconds
-    results.rows += found.rows
-    results.searches = [s for s in results.searches if (s["model"], s["seed"]) != (model.name, seed)] + found.searches
-    if collapse and not context.request.quick:  # one epoch leaves many a network at the mean image
-        listener.note(f"{label} {collapse}")
-        if seed == context.study.seed:
-            next(facts for facts in results.models if facts["name"] == model.name)["collapsed"] = collapse.table()
-    reconstruct = {"phase": "reconstruct", "seconds": seconds, "samples": len(context.splits["test"])}
-    alone = {"epochs": None, "precision": "float32", "threads": context.request.threads}
-    results.timings += [timing, {**timing, **reconstruct, **alone}]
-    mse = results.value(model.name, "mse", "test", seed)
-    listener.finished(label, f"{how}, test MSE {mse:.6f}" if mse is not None else how)
+def _outcomes(context: Context, finished: set[tuple[str, int]], listener: Listener) -> Iterator[Outcome]:
+    """Each model's, those that are finished and those that are few here, the others side by side."""
+    pairs = [(model.name, seed) for seed in context.seeds for model in context.models]
+    missing: list[tuple[str, int]] = []
+    for name, seed in pairs:  # what a model is of comes before it, and where that is missing, it is trained again too
+        if (name, seed) not in finished or (context.study.model(name).of, seed) in missing:
+            missing.append((name, seed))
+    elsewhere = missing if context.side_by_side > 1 and len(missing) > 1 and context.study.text else []
+    for name, seed in pairs:
+        if (name, seed) not in elsewhere:
+            again = (name, seed) in missing
+            yield finish(context, context.study.model(name), seed, listener, again=again)
+    yield from outcomes(context, elsewhere, listener)
 
 
 __all__ = ["RESULTS", "Listener", "Request", "run_study"]

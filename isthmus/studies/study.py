@@ -218,7 +218,10 @@ class Trap:
 
 @dataclass(frozen=True)
 class Study:
-    """A whole study, checked: names are unique, and everything that is referred to exists."""
+    """A whole study, checked: names are unique, and everything that is referred to exists.
+
+    text: the TOML that it was read from, for processes that are to read it again; "" if it was made in another way.
+    """
 
     name: str
     title: str
@@ -232,6 +235,7 @@ class Study:
     traps: tuple[Trap, ...] = ()
     sections: tuple[Section, ...] = ()
     compares: tuple[Compare, ...] = ()
+    text: str = field(default="", repr=False, compare=False)
 
     def model(self, name: str) -> Model:
         """The model of this name."""

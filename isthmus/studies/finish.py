@@ -1,0 +1,78 @@
+"""One model of a run: fitted or found finished, kept in its folder, and measured."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from isthmus import persistence
+from isthmus.collapse import Collapse
+from isthmus.errors import DataError
+from isthmus.files import remove
+from isthmus.studies.context import Context
+from isthmus.studies.fitting import available, fit, take
+from isthmus.studies.kept import keep, kept
+from isthmus.studies.listener import Listener
+from isthmus.studies.outcome import Outcome
+from isthmus.studies.results import Row
+from isthmus.studies.rows import measure_model
+from isthmus.studies.study import Model
+from isthmus.training.hardware import using_threads
+
+
+def finish(context: Context, model: Model, seed: int, listener: Listener, *, again: bool) -> Outcome:
+    """Have the model fitted, from its folder or, with `again`, by training it, and measured.
+
+    What an earlier run measured of it, and would be measured again, is used again. Raises RunError if training fails.
+    """
+    if model.of:
+        available(context, model.of, seed)
+    label, folder = context.label(model.name, seed), context.model_folder(model, seed)
+    own = None
+    if not again:
+        try:
+            own = persistence.load(folder)
+            timing = persistence.read_config(folder)["extra"]["timing"]
+        except DataError as error:
+            listener.note(f"{error}; training it again")
+            again = True
+    how = "finished before"
+    if own is None:
+        with using_threads(context.threads_each):
+            own, timing = fit(context, model, seed, listener)
+        persistence.save(own, folder, extra={**context.noted(model, seed), "timing": timing})
+        how = f"fitted in {timing['seconds']:.1f} s"
+    remove(context.checkpoint_folder(model, seed))  # the model is safe
+    with contextlib.suppress(OSError):
+        (context.folder / "checkpoints").rmdir()  # unless others are in it
+    take(context, model, seed, own)
+    if (before := None if again else kept(context, model, seed)) is not None:
+        context.errors |= before.errors
+        if before.collapsed:
+            listener.note(f"{label} {Collapse(**before.collapsed)}")
+        return dataclasses.replace(before, how=_said(how, before.rows))
+    found = measure_model(context, model, seed)
+    collapsed = None
+    if found.collapse and not context.request.quick:  # one epoch leaves many a network at the mean image
+        listener.note(f"{label} {found.collapse}")
+        collapsed = found.collapse.table()
+    reconstruct = {
+        "phase": "reconstruct",
+        "seconds": found.seconds,
+        "samples": len(context.splits["test"]),
+        "epochs": None,
+        "precision": "float32",
+        "threads": context.request.threads,
+    }
+    compared = {name for one in context.study.compares for name in one.models}
+    errors = {key: values for key, values in context.errors.items() if key[0] == model.name and key[0] in compared}
+    timings = [timing, {**timing, **reconstruct}]
+    how = _said(how, found.rows)
+    done = Outcome(model.name, seed, how, found.rows, timings, found.searches, collapsed, errors)
+    keep(context, model, done)
+    return done
+
+
+def _said(how: str, rows: list[Row]) -> str:
+    mse = next((row.value for row in rows if (row.metric, row.split, row.corruption) == ("mse", "test", None)), None)
+    return how if mse is None else f"{how}, test MSE {mse:.6f}"

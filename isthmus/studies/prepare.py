@@ -1,0 +1,25 @@
+"""From a study and a request to a run that can begin: the images are there, and everything fits them."""
+
+from __future__ import annotations
+
+from isthmus.data.sources import load as load_dataset
+from isthmus.studies.checks import check_sizes, other_images
+from isthmus.studies.context import Context, Request, split_for
+from isthmus.studies.study import Study
+from isthmus.training.hardware import resolve_device
+
+
+def prepare(study: Study, request: Request) -> tuple[Context, list[str]]:
+    """The run's context, and what is to be said of the images. Raises RequestError if the request cannot be met."""
+    device = resolve_device(request.device)
+    dataset = load_dataset(study.data.name, request.data_dir)
+    if request.quick:
+        study = study.quick(len(dataset.train))
+    models = study.only(request.only)
+    splits = split_for(study, dataset, models)
+    if request.quick:
+        study = study.within({name: len(images) for name, images in splits.items()})
+    notes = [*dataset.notes]
+    others = other_images(study, request.data_dir, notes.append)
+    check_sizes(study, splits, others, models)
+    return Context(study, request, dataset, splits, device, others), notes
