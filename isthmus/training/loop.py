@@ -22,10 +22,11 @@ from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.objective import Objective
 from isthmus.parts import Augmentation, Part, Training
-from isthmus.rng import generator
+from isthmus.rng import generator, stream_seed
 from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, step_threads, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
+from isthmus.training.replay import RECORDERS, Replayed
 from isthmus.training.weights import FlatWeights
 
 
@@ -132,6 +133,16 @@ class _Step:
         warmup = 0.0 if objective.penalty is None else objective.penalty.warmup
         self.warmup = warmup * total / training.epochs  # in steps
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        device = weights.vector.device
+        self.change, self.noise = torch.Generator(device), torch.Generator(device)
+        self.replayed: Replayed | None = None
+        if device.type in RECORDERS:
+            self.replayed = Replayed(self._compute, training.batch_size, (self.change, self.noise))
+
+    def begin(self, seed: int, epoch: int) -> None:
+        """Begin the epoch's streams of randomness."""
+        self.change.manual_seed(stream_seed(seed, "augment", epoch))
+        self.noise.manual_seed(stream_seed(seed, "noise", epoch))
 
     def go_on_from(self, position: Position, training: Training) -> None:
         """Take up a former training's optimizer and its place in the schedule."""
@@ -152,19 +163,22 @@ class _Step:
         """The factor on the penalty's weight: it grows from 0 to 1 during the warm-up, and stays there."""
         return min(1.0, self.done / self.warmup) if self.warmup else 1.0
 
-    def __call__(self, x: torch.Tensor, change: torch.Generator, noise: torch.Generator) -> torch.Tensor:
-        """Update the weights on a batch, (n, n_features), and return its objective, on the device.
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Update the weights on a batch, (n, n_features), and return its objective, on the device."""
+        # what is recorded has one weight of the penalty for good, so its warm-up is not
+        compute = self._compute if self.replayed is None or self.ramp < 1 else self.replayed
+        value = compute(x, self.learning_rate)
+        self.done += 1
+        return value
 
-        change, noise: where augmentation and corruption draw from.
-        """
-        x = x if self.augmentation is None else augment(self.augmentation, x, change, self.image_shape)
-        x_in = x if self.corruption is None else corrupt(self.corruption, x, noise, self.image_shape)
+    def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
+        x = x if self.augmentation is None else augment(self.augmentation, x, self.change, self.image_shape)
+        x_in = x if self.corruption is None else corrupt(self.corruption, x, self.noise, self.image_shape)
         x_hat, code, tapes = self.network.record(x_in, self.dtype)
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
         self.network.backward(tapes, at_x_hat, at_code)
-        self.optimizer.step(self.learning_rate)
+        self.optimizer.step(learning_rate)
         self.network.project()
-        self.done += 1
         return value
 
 
@@ -179,7 +193,7 @@ def _epoch(
     ids: np.ndarray | None,
 ) -> Epoch:
     device = pixels.values.device
-    change, noise = (generator(seed, purpose, epoch, device) for purpose in ("augment", "noise"))
+    step.begin(seed, epoch)
     first, n = step.done, len(pixels)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
@@ -188,7 +202,7 @@ def _epoch(
     order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
     for i, x in enumerate(batches(pixels, training.batch_size, order)):
         share.look()
-        losses[i] = step(x, change, noise)
+        losses[i] = step(x)
     values = losses.cpu().double()
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured

@@ -21,15 +21,18 @@ class Optimizer(abc.ABC):
         self.state: dict[str, torch.Tensor] = {}
 
     @abc.abstractmethod
-    def step(self, learning_rate: float) -> None:
-        """One update."""
+    def step(self, learning_rate: float | torch.Tensor) -> None:
+        """One update. learning_rate: on a device that replays its steps, a tensor there."""
 
 
 class SGD(Optimizer):
     """Gradient descent, without momentum."""
 
-    def step(self, learning_rate: float) -> None:
-        self.vector.add_(self.gradient, alpha=-learning_rate)
+    def step(self, learning_rate: float | torch.Tensor) -> None:
+        if isinstance(learning_rate, torch.Tensor):
+            self.vector.sub_(self.gradient * learning_rate)
+        else:
+            self.vector.add_(self.gradient, alpha=-learning_rate)
 
 
 class Adam(Optimizer):
@@ -43,7 +46,7 @@ class Adam(Optimizer):
         moments = {name: torch.zeros_like(self.vector) for name in ("exp_avg", "exp_avg_sq")}
         self.state = {**moments, "step": torch.zeros((), device=vector.device)}
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | torch.Tensor) -> None:
         self.state["step"] += 1
         self.kernel(
             [self.vector],
