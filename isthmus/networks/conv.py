@@ -167,7 +167,8 @@ def spread(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, layer: Con
     canvas = bias.repeat(n, (h - 1) * stride + rows, (w - 1) * stride + columns)
     for place, plane in enumerate(planes.view(-1, n, h, w)):
         top, left = divmod(place, columns)
-        canvas[:, top : top + (h - 1) * stride + 1 : stride, left : left + (w - 1) * stride + 1 : stride] += plane
+        there = canvas[:, top : top + (h - 1) * stride + 1 : stride, left : left + (w - 1) * stride + 1 : stride]
+        there += plane  # `canvas[...] += plane` would copy what is there onto itself once more
     (above, before), (height, width) = layer.padding, layer.size_out
     image = canvas[:, above : above + height, before : before + width]
     return channels_last(image.flatten(1), (1, height, width))
