@@ -125,13 +125,15 @@ class ConvChain(nn.Module):
             grad = BACKWARD[activation](grad.to(tape.y.dtype), tape.y, tape.z)
             if layer.n_out == 1:  # the strides of one channel got lost, and with them three quarters of the speed
                 grad = channels_last(grad.flatten(1), (1, *(layer.pool or layer.size_out)))
+            if layer.kernel is not None:
+                # by a sum of its own: convolution_backward takes three times as long for it. After the pooling, where
+                # numbers are fewer: each is passed on to one place before it, so their sum is the same
+                torch.sum(grad, (0, 2, 3), dtype=module.bias.dtype, out=module.bias.grad)
             if layer.pool is not None:
                 pooling = [2, 2], [2, 2], [0, 0], [1, 1], False
                 grad = aten.max_pool2d_with_indices_backward(grad, tape.convolved, *pooling, tape.switches)
             if layer.kernel is not None:
                 wanted = [bool(i or to_input), True, False]
-                # the bias by a sum of its own: convolution_backward takes three times as long for it
-                torch.sum(grad, (0, 2, 3), dtype=module.bias.dtype, out=module.bias.grad)
                 options = _options(layer)
                 grad, at_weight, _ = aten.convolution_backward(grad, tape.x, tape.weight, None, *options, wanted)
                 module.weight.grad.copy_(at_weight)
@@ -164,10 +166,11 @@ def spread(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, layer: Con
     """
     (n, c, h, w), (rows, columns), stride = x.shape, weight.shape[2:], layer.stride
     planes = weight.view(c, -1).t() @ x.permute(0, 2, 3, 1).reshape(-1, c).t()
-    canvas = bias.repeat(n, (h - 1) * stride + rows, (w - 1) * stride + columns)
+    canvas = x.new_empty(n, (h - 1) * stride + rows, (w - 1) * stride + columns).copy_(bias)
     for place, plane in enumerate(planes.view(-1, n, h, w)):
         top, left = divmod(place, columns)
-        canvas[:, top : top + (h - 1) * stride + 1 : stride, left : left + (w - 1) * stride + 1 : stride] += plane
+        there = canvas[:, top : top + (h - 1) * stride + 1 : stride, left : left + (w - 1) * stride + 1 : stride]
+        there += plane  # `canvas[...] += plane` would copy what is there onto itself once more
     (above, before), (height, width) = layer.padding, layer.size_out
     image = canvas[:, above : above + height, before : before + width]
     return channels_last(image.flatten(1), (1, height, width))
