@@ -25,8 +25,10 @@ def augment(
     shape = image_shape or part.image_shape
     assert shape is not None
     count = round(part.share * len(x))
+    if count == 0 or not (part.rotation or part.scale or part.shear or part.shift):
+        return x.clone()  # the same bits, which a grid from -1 to 1 would round
     # which images: always the first would be always the same ones, where the order is always the same
-    chosen = torch.randperm(len(x), generator=generator, device=x.device)[:count]
+    chosen = torch.rand(len(x), generator=generator, device=x.device).argsort()[:count]
     images = x.index_select(0, chosen).view(-1, *shape)
     moved = warped(images, *drawn(part, count, generator, x))
     return x.index_copy(0, chosen, moved.view(count, x.shape[1]))
@@ -41,7 +43,7 @@ def check_augmentation(part: Augmentation, n_features: int, image_shape: ImageSh
 
 
 def drawn(part: Affine, n: int, generator: torch.Generator, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """n random maps as matrices (n, 2, 2) and shifts (n, 2): from where, in x and y, each pixel comes; see `warped`."""
+    """n random maps for `warped`: matrices (n, 2, 2) and shifts (n, 2), in the type and on the device of `like`."""
     u = torch.rand((6, n), generator=generator, device=like.device, dtype=like.dtype).mul_(2).sub_(1)
     angle, shear = u[0] * math.radians(part.rotation), u[1] * part.shear
     across, down = 1 + u[2] * part.scale, 1 + u[3] * part.scale
@@ -57,18 +59,13 @@ def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> t
 
     images: (n, channels, height, width); matrix: (n, 2, 2); shift: (n, 2). Bilinear; zeros beyond the edges.
     """
-    n, channels, height, width = images.shape
-    # by hand and in pixels: as fast as torch's grid_sample, whose grid from -1 to 1 rounds, so that nothing stays put
-    wide = width + 2  # with a border of zeros; what lies beyond is the border too
-    padded = functional.pad(images, (1, 1, 1, 1)).view(n, channels, (height + 2) * wide)
-    x = torch.arange(width, device=images.device).repeat(height) - (width - 1) / 2
-    y = torch.arange(height, device=images.device).repeat_interleave(width) - (height - 1) / 2
-    place = torch.baddbmm(shift[:, :, None], matrix, torch.stack([x, y]).to(images.dtype).expand(n, 2, -1))
-    at_x = place[:, :1].add_((width + 1) / 2).clamp_(0, width + 1)
-    at_y = place[:, 1:].add_((height + 1) / 2).clamp_(0, height + 1)
-    left, top = at_x.floor().clamp_(max=width), at_y.floor().clamp_(max=height)
-    corner = top.to(torch.int64).mul_(wide).add_(left.to(torch.int64)).expand(n, channels, -1)
-    upper, lower = (
-        torch.lerp(padded.gather(2, corner + row), padded.gather(2, corner + row + 1), at_x - left) for row in (0, wide)
-    )
-    return torch.lerp(upper, lower, at_y - top).view(images.shape)
+    # torch's grid goes from -1 to 1 along each side; twice as fast as gathering by hand, in pixels (batches of 128)
+    _, _, height, width = images.shape
+    across, down = matrix[:, 0], matrix[:, 1]  # from numbers alone: a CUDA graph cannot copy from the host
+    rows = [
+        torch.stack([across[:, 0], across[:, 1] * (height / width), shift[:, 0] * (2 / width)], dim=1),
+        torch.stack([down[:, 0] * (width / height), down[:, 1], shift[:, 1] * (2 / height)], dim=1),
+    ]
+    maps = torch.stack(rows, dim=1)
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)

@@ -19,7 +19,6 @@ _WORDS = {
     bool: "true or false",
     dict: "a table",
     list: "a list of tables",
-    Part: "a table",
 }
 
 
@@ -96,4 +95,6 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(one) for one in arguments if one is not types.NoneType)
     if origin is tuple:
         return f"a list, each {_describe(arguments[0])}"
+    if isinstance(hint, type) and issubclass(hint, Part):
+        return "a table"
     return _WORDS.get(origin or hint, str(hint))

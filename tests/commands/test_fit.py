@@ -59,6 +59,8 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
         "4,4",
         "--corruption",
         "gaussian:0.2+masking:0.1",
+        "--augmentation",
+        "affine:4:share=0.25",
         "--penalty",
         "l1:0.01",
     ]
@@ -67,6 +69,7 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     assert model.network.channels == (4, 4)
     assert model.network.code_activation == "relu"  # that L1 can bring to zero
     assert model.corruption.label == "gaussian(0.2)+masking(0.1)"
+    assert model.augmentation == isthmus.Affine(rotation=4, share=0.25)
     assert (model.penalty.weight, model.loss.kind, model.learning_rate) == (0.01, "bce", 0.01)
     assert "gaussian(0.2)+masking(0.1), as it is" in out
     assert "isthmus denoise" in err.splitlines()[-1]

@@ -10,7 +10,7 @@ import pytest
 from isthmus import parts
 from isthmus.commands.words import _NETWORK_HELP, add_network_options, fields_of, network_words, read_words
 from isthmus.errors import RequestError
-from isthmus.parts import KL, L1, MSE, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
+from isthmus.parts import KL, L1, MSE, Affine, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 
 WORDS = {
     "gaussian:0.3": GaussianNoise(0.3, clip=True),
@@ -30,6 +30,13 @@ WORDS = {
 @pytest.mark.parametrize("text", WORDS)
 def test_a_corruption_in_words(text):
     assert read_words("corruption", text, "--corruption") == WORDS[text]
+
+
+def test_augmentations_in_words():
+    assert read_words("augmentation", "affine", "--augmentation") == Affine()
+    assert read_words("augmentation", "affine:5:share=1", "--augmentation") == Affine(rotation=5, share=1)
+    with pytest.raises(RequestError, match='--augmentation afine: unknown augmentation "afine"; known: affine'):
+        read_words("augmentation", "afine", "--augmentation")
 
 
 def test_penalties_and_losses_in_words():

@@ -50,6 +50,10 @@ REFUSED = {
         conv('{kind = "dense"}', 'of = "pca-4"\ncorruption = {kind = "occlusion", size = 1}'),
         ['model "conv"', "occlusion needs images"],
     ),
+    "an augmentation of codes": (
+        conv('{kind = "dense"}', 'of = "pca-4"\naugmentation = "affine"'),
+        ['model "conv"', "affine augmentation needs images"],
+    ),
     "a square of a sequence": (
         conv('{kind = "dense"}', 'corruption = [{kind = "masking", fraction = 0.1}, {kind = "occlusion", size = 10}]'),
         ['model "conv"', "size must be at most 8", "got 10"],

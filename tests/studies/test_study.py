@@ -56,6 +56,16 @@ WRONG = {
     "key of a model": ("learning_rate", "lerning_rate", ['model "a"', '"lerning_rate"', '"learning_rate"?']),
     "key of a network": ("hidden =", "hiden =", ['model "a", network', '"hiden"', '"hidden"?']),
     "key of a penalty": ("weight =", "wieght =", ['model "a", penalty', '"wieght"', '"weight"?']),
+    "key of an augmentation": (
+        "learning_rate = 1e-3",
+        'augmentation = {kind = "affine", rotate = 5}',
+        ['model "a", augmentation', '"rotate"', '"rotation"?'],
+    ),
+    "an augmentation too strong": (
+        "learning_rate = 1e-3",
+        'augmentation = {kind = "affine", scale = 1}',
+        ['model "a", augmentation', "scale must be at least 0 and below 1, got 1"],
+    ),
     "key of another estimator": ("n_components = 2", "n_components = 2\nepochs = 3", ['model "p"', '"epochs"']),
     "key of a figure": ('kind = "scatter"', 'kind = "scatter"\nmodel = 3', ['figure "f"', '"model"', '"models"?']),
     "key of a reference": ("rtol = 0.1", "rtoll = 0.1", ['reference "r"', '"rtoll"', '"rtol"?']),
