@@ -61,7 +61,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         number of samples and the depth of the network, for a good error after few epochs; see `training_`.
     shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.
     validation_fraction : the share of X to hold out for the validation loss, if `fit` is given no validation samples.
-    patience : stop after so many epochs without a better validation loss, and keep the best weights.
+    patience : stop after so many epochs without a better validation loss, and keep the best weights. A
+        "one-cycle" that is stopped early is worth little: there let it be `epochs`, and only keep the best.
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
     device : "auto", "cpu", "cuda" or "mps".
     verbose : 1 prints a line per epoch.

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import Dense, Part, Training
+from isthmus.parts import L1, Dense, Part, Training
 
-_STEPS = 800  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
-_RATE = 0.01  # the peak of Adam's one-cycle for two layers and batches of 256
-_LEAST, _MOST = 16, 256  # samples in a batch; larger ones take no fewer products, and steps are what is needed
-_BATCHES = 200  # in an epoch, if the samples are enough for that
+_STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
+_RATE = 0.01  # the peak of a cycle of Adam for two layers
+_PENALIZED = 3  # times as many steps: a code becomes sparse slowly
+_LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
+_BATCHES = 40  # in an epoch, at least, where the samples are enough for that
 _PASSES = 300  # over few samples, at most
+_LAYERS_OF_OTHERS = 4  # as which convolutions and dictionaries count
 
 
 def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> Training:
@@ -26,25 +28,23 @@ def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int)
 def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
-    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients: a lower rate and more steps, both
-    by the root. Each layer adds to how much one step changes x_hat, so the rate falls with the root of the depth.
+    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, and more steps by the root. Each
+    layer adds to how much one step changes x_hat, so the rate falls with the root of the depth.
     """
     plain = Training()
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
-    noise = math.sqrt(batch_size / _MOST)
+    n_steps = _STEPS * math.sqrt(_MOST / batch_size) * (1 if penalty is None else _PENALIZED)
     n_layers = sum(map(len, network.widths(1))) - 2 if isinstance(network, Dense) else _LAYERS_OF_OTHERS
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
     return {
         "batch_size": batch_size,
-        "epochs": min(_PASSES, max(1, round(_STEPS / noise / math.ceil(n / batch_size)))),
+        "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
-        "learning_rate": _RATE * noise * math.sqrt(2 / n_layers) if cyclic and adaptive else plain.learning_rate,
-        "start": "data" if isinstance(network, Dense) else "random",
+        "learning_rate": _RATE * math.sqrt(2 / n_layers) if cyclic and adaptive else plain.learning_rate,
+        # L1 has to undo what the data's start spreads over all units: its codes came out better from the other
+        "start": "data" if isinstance(network, Dense) and not isinstance(penalty, L1) else "random",
     }
-
-
-_LAYERS_OF_OTHERS = 8  # as which convolutions and dictionaries count
 
 
 def _batch_size(penalty: Part | None, n: int) -> int:

@@ -36,8 +36,8 @@ def fit_start(
     """
     if not isinstance(network, DenseNetwork):
         return
-    n = len(pixels)
-    which = torch.linspace(0, n - 1, min(n, _SAMPLES), device=pixels.values.device).round().long()
+    n = min(len(pixels), _SAMPLES)
+    which = torch.arange(n, device=pixels.values.device) * len(pixels) // n
     target = pixels.batch(which)
     noise = generator(seed, "noise", 0, target.device)
     x = target if corruption is None else corrupt(corruption, target, noise, image_shape)

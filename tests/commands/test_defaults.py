@@ -34,16 +34,30 @@ def test_a_kind_that_was_said_is_chosen(kind):
 def test_what_was_said_is_kept_and_not_told_again():
     said = {"epochs": 3, "batch_size": 7, "patience": 2}
     fields = {"hidden": (12,), "bottleneck": 5}
-    choice = choose((1, 8, 8), 100, kind="dense", fields=fields, training={**said, "learning_rate": 0.1})
-    assert (choice.network.hidden, choice.network.bottleneck) == ((12,), 5)
-    assert choice.training == {**said, "learning_rate": 0.1}
-    assert choice.why == ""
+    said |= {"learning_rate": 0.1, "schedule": "cosine", "start": "random"}
+    for recipe in ("fast", "plain"):
+        choice = choose((1, 8, 8), 100, kind="dense", fields=fields, training=said, recipe=recipe)
+        assert (choice.network.hidden, choice.network.bottleneck) == ((12,), 5)
+        assert choice.training == said
+        assert choice.why == ""
 
 
-def test_more_images_are_gone_through_less_often():
-    few, many = (choose((1, 28, 28), n).training for n in (100, 60_000))
-    assert few["epochs"] > many["epochs"] >= 5
+@pytest.mark.parametrize("recipe", ["fast", "plain"])
+def test_more_images_are_gone_through_less_often(recipe):
+    few, many = (choose((1, 28, 28), n, recipe=recipe).training for n in (100, 60_000))
+    assert few["epochs"] > many["epochs"] >= 4
     assert few["batch_size"] < many["batch_size"]
+
+
+def test_only_a_constant_rate_is_stopped_early():
+    for recipe, said in (("fast", {}), ("fast", {"epochs": 30}), ("plain", {"schedule": "cosine"})):
+        chosen = choose((1, 28, 28), 5000, recipe=recipe, training=said)
+        assert chosen.training["patience"] == chosen.training["epochs"]
+        assert "keeping the best" in chosen.why
+        assert "at most" not in chosen.why
+    plain = choose((1, 28, 28), 5000, recipe="plain")
+    assert plain.training["patience"] < plain.training["epochs"]
+    assert "at most" in plain.why
 
 
 def test_a_denoiser_has_a_wider_code():

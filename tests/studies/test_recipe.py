@@ -1,0 +1,36 @@
+"""A study's model with a recipe: its choice is in the plan before training, and what is said in the TOML is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from isthmus import load
+from isthmus.errors import RequestError
+from isthmus.studies.reading import parse_study
+
+FAST = """
+[[model]]
+name = "fast-4"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4, output = "sigmoid"}
+recipe = "fast"
+"""
+
+
+@pytest.mark.parametrize("said", ["", "epochs = 3\nbatch_size = 100\n"], ids=["all is chosen", "some is said"])
+def test_the_plan_and_the_model_agree_on_what_was_chosen(said, tools, run, folder):
+    results = run(tools.HEAD + FAST + said)
+    (plan,), (timing,) = results.plan, [one for one in results.timings if one["phase"] == "fit"]
+    model = load(folder / "models" / "fast-4")
+    training = model.training_
+    assert plan["epochs"] == timing["epochs"] == training.epochs == len(model.history_)
+    assert plan["steps"] == training.epochs * -(-300 // training.batch_size)
+    assert (training.schedule, training.start) == ("one-cycle", "data")
+    if said:
+        assert (training.epochs, training.batch_size) == (3, 100)
+    assert "recipe='fast'" in results.models[0]["code"]
+
+
+def test_an_unknown_recipe_is_refused_with_its_model(tools):
+    with pytest.raises(RequestError, match=r'small.toml, model "fast-4".*unknown recipe "quick"'):
+        parse_study(tools.HEAD + FAST.replace('"fast"\n', '"quick"\n'), "small", "small.toml")

@@ -1,0 +1,82 @@
+"""The recipe: what is said is kept, what is chosen can be trained, more images are gone through less often."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from isthmus.parts import KL, L1, Conv, Dense, Dictionary, Training
+from isthmus.training.recipe import completed, described
+
+FAST = {"recipe": "fast"}
+DEEP = Dense((512, 256, 128), 30, (128, 256))
+
+
+def test_without_a_recipe_the_defaults_are_what_is_not_said():
+    assert completed({}, DEEP, None, 50_000) == Training()
+    assert completed({"epochs": 3}, DEEP, None, 50_000) == Training(epochs=3)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"epochs": 7},
+        {"batch_size": 33},
+        {"learning_rate": 0.5},
+        {"schedule": "cosine"},
+        {"start": "random"},
+        {"precision": "float32", "optimizer": "adamw", "patience": 2},
+    ],
+    ids=str,
+)
+def test_what_is_said_is_kept_and_the_rest_is_chosen(said):
+    training, free = completed(FAST | said, DEEP, None, 50_000), completed(FAST, DEEP, None, 50_000)
+    assert {name: getattr(training, name) for name in said} == said
+    names = {"epochs", "batch_size", "learning_rate", "schedule", "start"} - set(said)
+    assert any(getattr(training, name) != getattr(Training(), name) for name in names)
+    assert free != Training(recipe="fast")
+
+
+@pytest.mark.parametrize("network", [DEEP, Dense(), Conv(), Dictionary()], ids=lambda part: part.kind)
+@pytest.mark.parametrize("penalty", [None, L1(0.1), KL(0.1)], ids=["none", "l1", "kl"])
+def test_any_number_of_samples_has_a_training(network, penalty):
+    former = math.inf
+    for n in (2, 10, 100, 1000, 10_000, 100_000, 1_000_000, 100_000_000):
+        training = completed(FAST, network, penalty, n)
+        assert 1 <= training.epochs <= former
+        assert 0 < training.learning_rate <= 0.01
+        former = training.epochs
+
+
+def test_a_deeper_network_has_a_lower_rate():
+    shallow, deep = (completed(FAST, part, None, 50_000).learning_rate for part in (Dense(), DEEP))
+    assert shallow > deep > Training().learning_rate
+
+
+def test_more_noise_in_a_step_means_more_steps():
+    small, large = (completed(FAST | {"batch_size": size}, DEEP, None, 51_200) for size in (64, 256))
+    assert small.epochs * 51_200 / 64 > large.epochs * 51_200 / 256
+
+
+def test_a_penalty_that_is_summed_over_the_batch_keeps_its_strength():
+    sizes = [completed(FAST, DEEP, L1(0.1, per="batch"), n).batch_size for n in (100, 50_000)]
+    assert sizes == [Training().batch_size] * 2
+
+
+@pytest.mark.parametrize("said", [{"optimizer": "sgd"}, {"schedule": "constant"}], ids=str)
+def test_a_rate_for_a_cycle_of_adam_is_given_to_nothing_else(said):
+    assert completed(FAST | said, DEEP, None, 50_000).learning_rate == Training().learning_rate
+
+
+def test_a_choice_is_said_in_words():
+    assert described(completed(FAST, DEEP, None, 50_000)) == (
+        "4 epochs in batches of 256, one-cycle 0.0053, scaled to the data at the start"
+    )
+    assert described(completed(FAST | {"epochs": 1}, Conv(), None, 50_000)).startswith("1 epoch in")
+
+
+def test_a_penalty_takes_more_steps_and_l1_the_start_as_drawn():
+    free, kl, l1 = (completed(FAST, Dense(), penalty, 5000) for penalty in (None, KL(0.1), L1(0.1)))
+    assert kl.epochs == l1.epochs > free.epochs
+    assert (free.start, kl.start, l1.start) == ("data", "data", "random")
