@@ -12,14 +12,10 @@ from typing import Any
 
 from isthmus.errors import RequestError, require
 from isthmus.files import prepare_folder
+from isthmus.machine import cores
 
 Call = Callable[[argparse.Namespace], None]
 _NOTHING_WRITTEN = "nothing was written; give the same command again"
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:

@@ -24,10 +24,11 @@ from isthmus.data.image_file import NOTES, SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
 from isthmus.data.readers import read_idx
-from isthmus.data.reading import cores, read_all, read_shapes
+from isthmus.data.reading import read_all, read_shapes
 from isthmus.data.sizes import Size
 from isthmus.data.stack import SizesDifferError, Stack
 from isthmus.errors import DataError, RequestError, SkippedWarning, require
+from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
 _LISTED = 10  # damaged files that a warning names
@@ -199,21 +200,21 @@ def _read_files(
     return Images(stack.pixels(), labels, source, listing.label_names, names, tuple(notes))
 
 
-def _counts(paths: Sequence[Path], framing: Framing, bad: dict[int, DataError]) -> list[int]:
+def _counts(paths: Sequence[str], framing: Framing, bad: dict[int, DataError]) -> list[int]:
     """How many images each file will give; those whose header cannot be read go to `bad`."""
     if framing.patches is None or framing.patches_per_image:
         return [framing.patches_per_image or 1] * len(paths)
     counts = []
-    for i, shape in enumerate(read_shapes(list(paths))):
+    for i, shape in enumerate(read_shapes(paths)):
         if isinstance(shape, DataError):
             bad[i] = shape  # and the reader of the pixels, which comes to it in its turn, says so
             counts.append(0)
         else:
-            counts.append(framing.count(shape[1:], str(paths[i])))
+            counts.append(framing.count(shape[1:], paths[i]))
     return counts
 
 
-def _sizes(paths: list[Path], source: str, framing: Framing) -> str:
+def _sizes(paths: Sequence[str], source: str, framing: Framing) -> str:
     """The sentence for images of several sizes: which, how many of each, and the ways out."""
     found = Counter(shape[1:] for shape in read_shapes(paths) if not isinstance(shape, DataError))
     listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))

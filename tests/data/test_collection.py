@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from isthmus import open_images
-from isthmus.data import cache, reading, stack
+from isthmus.data import cache, helper, reading, stack
 from isthmus.errors import RequestError, SkippedWarning
 
 RNG = np.random.default_rng(0)
@@ -320,11 +320,21 @@ def test_a_second_process_reads_the_same(folder, monkeypatch):
     assert "fewer than --crop" in said(folder, skip_bad=True, threads=2, crop=(99, 99))
 
 
-def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch):
+@pytest.mark.parametrize(
+    "start",
+    [
+        "raise SystemExit",
+        "import sys; sys.stdin.readline()",  # it dies at the first request
+        "import os; os.kill(os.getpid(), 9)",
+        # it answers once, and dies when it is asked for files
+        f"import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); {helper._START}",
+    ],
+)
+def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start):
     pixels = fill(folder, 200)
     monkeypatch.setattr(reading, "MANY", 10)
-    monkeypatch.setattr(reading, "_START", "import sys; sys.stdin.readline()")  # it dies at the first request
-    np.testing.assert_array_equal(open_images(folder, threads=2).pixels[:, 0], pixels)
+    monkeypatch.setattr(helper, "_START", start)
+    np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
 
 
 # --- the cache ---
