@@ -113,7 +113,7 @@ def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened) -
         x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
         grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
         x = np.repeat(x, 3, axis=0) if grey else x
-        opened.check(x.shape, printable(path), patches=True)
+        opened.check(x.shape, printable(path), patches=True, grey=grey)
         size = read_shape(path)[1:] if opened.framing.resize and not opened.framing.crop else None
         yield Picture(name, x, listing.label_names[listing.labels[i]] if listing.labels else "", Path(path), grey, size)
     if len(skipped) == len(paths):

@@ -80,6 +80,15 @@ def read_shape(path: Path | str) -> tuple[int, int, int]:
         return (1 if is_grey(image) else 3, *((width, height) if sideways else (height, width)))
 
 
+def read_depth(path: Path | str) -> int:
+    """The bits of a channel in an image file, 8, 16, or up to 32, from the header alone. Raises what it raises."""
+    with open_header(path) as image:
+        if image.mode == "F":
+            return 32
+        white = _white(path, image)
+        return white.bit_length() if white else 16 if is_deep(image) else 8
+
+
 @contextlib.contextmanager
 def open_header(path: Path | str) -> Iterator[ImageFile]:
     """Pillow's reader of an image file, for what its header says. Raises what `read_image` raises."""
@@ -160,7 +169,7 @@ def _open(path: Path | str, data: bytes) -> ImageFile:
     reader = next((reader for start, reader in _readers() if data.startswith(start)), None)
     if reader is None or (data.startswith(b"RIFF") and data[8:12] != b"WEBP"):
         start = data[:8].hex(" ")
-        raise DataError(f"{path} is not a PNG, JPEG, TIFF, BMP or WebP image: it starts with {start}; leave it out")
+        raise DataError(f"{path} is not a PNG, JPEG, TIFF, BMP or WebP image; leave it out (it starts with {start})")
     if data.startswith(png.START):
         for _ in png.chunks(data):  # which holds their checksums against them
             pass

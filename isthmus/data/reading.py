@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from isthmus.data.framing import Framing
 from isthmus.data.helper import Helper
-from isthmus.data.image_file import quiet_pillow, read_shape
+from isthmus.data.image_file import quiet_pillow, read_depth, read_shape
 from isthmus.data.pieces import Block, Piece, Reading, read_piece
 from isthmus.errors import DataError
 
@@ -107,3 +107,13 @@ def read_shapes(paths: Sequence[str]) -> list[tuple[int, int, int] | DataError]:
 
     with quiet_pillow():
         return [read(path) for path in paths]
+
+
+def read_depths(paths: Sequence[str]) -> list[int]:
+    """The bits of a channel of each file that can be read, from its header."""
+    depths = []
+    with quiet_pillow():
+        for path in paths:
+            with contextlib.suppress(DataError):
+                depths.append(read_depth(path))
+    return depths

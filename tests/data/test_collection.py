@@ -579,7 +579,8 @@ def test_the_commands_summary(folder, capsys):
     assert run_command(["data", "info", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "2 images  1×6×8" in out
-    assert "1 images  3×9×9" in out
+    assert "1 image   3×9×9" in out
+    assert "8 bits: 3" in out
     assert "the sizes differ" in out
     assert "4.png is empty" in out
     assert run_command(["data", "info", str(folder / "c")]) == 2
