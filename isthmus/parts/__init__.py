@@ -105,7 +105,7 @@ def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any
     one_of("kind", fields.get("kind"), kinds)
     kind = kinds[fields.pop("kind")]
     for name in fields:
-        one_of(f"field of {kind.kind}", name, [field.name for field in dataclasses.fields(kind)])  # type: ignore[arg-type]
+        one_of(f"field of {kind.kind}", name, [field.name for field in dataclasses.fields(kind)])
     if kind is Sequence:
         fields["parts"] = [from_table(kinds, one) for one in fields["parts"]]
     return kind(**fields)
