@@ -212,10 +212,10 @@ def test_an_edited_config_is_refused(saved):
     config = json.loads((saved / CONFIG).read_text())
     (saved / CONFIG).write_text(json.dumps(dict(reversed(config.items()))))
     load(saved)  # its entries count, not how they are laid out
-    config["parameters"]["learning_rate"] *= 2
+    config["fitted"]["seed_"] += 1
     (saved / CONFIG).write_text(json.dumps(config))
     assert "config.json was changed after it was written" in refused(saved)
-    config["parameters"]["learning_rate"] = float("nan")
+    config["fitted"]["seed_"] = float("nan")
     (saved / CONFIG).write_text(json.dumps(config))
     assert "was changed" in refused(saved)
 

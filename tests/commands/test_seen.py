@@ -72,7 +72,7 @@ def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done)
 
 def test_a_collapsed_model_says_so_whenever_it_is_used(digits, tmp_path, done):
     folder = tmp_path / "m"
-    options = ["--penalty", "l1:100", "--epochs", 8, "--learning-rate", 0.01, "--threads", 1]
+    options = ["--recipe", "plain", "--penalty", "l1:100", "--epochs", 8, "--learning-rate", 0.01, "--threads", 1]
     _, err = done("fit", digits, "-o", folder, *options)
     assert "collapsed: " in err
     for command in (["evaluate"], ["score"], ["reconstruct", "-o", tmp_path / "out"]):
