@@ -159,7 +159,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}{why}")
     stated = config.pop("sha256", None)  # which no older isthmus wrote
     if stated is not None and stated != _digest(config):
-        raise DataError(f"{path} was changed after it was written: its sha256 is not the one that it states")
+        raise DataError(
+            f"{path} was changed after it was written: its sha256 is not the one that it states; copy it anew"
+        )
     for key, kind in (("class", str), ("parameters", dict), ("fitted", dict), ("weights_sha256", str)):
         if not isinstance(config.get(key), kind):
             raise DataError(f'{path} has no "{key}"')

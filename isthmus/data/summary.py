@@ -11,7 +11,7 @@ from isthmus.data.collection import open_images
 from isthmus.data.images import Images
 from isthmus.data.listing import list_images
 from isthmus.data.reading import read_depths, read_shapes
-from isthmus.errors import DataError
+from isthmus.errors import DataError, counted
 
 _LISTED = 10
 
@@ -27,7 +27,9 @@ def summary(path: Path) -> list[str]:
     if not bad and len({shape[1:] for shape in sizes}) == 1:
         return _of_images(open_images(path))
     depths = Counter(read_depths(listing.paths()))
-    lines = [_line(n, f"{c}×{h}×{w}") for (c, h, w), n in sizes.most_common(_LISTED)]
+    kinds = counted(len(sizes), "size")
+    lines = [f"{counted(len(shapes), 'file')}, images of {kinds}:"] if len(sizes) > 1 else []
+    lines += [_line(n, f"{c}×{h}×{w}") for (c, h, w), n in sizes.most_common(_LISTED)]
     if len(sizes) > _LISTED:
         lines.append(f"         and {len(sizes) - _LISTED:,} more sizes")
     if listing.labels is not None:

@@ -67,6 +67,13 @@ def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done)
     assert "was trained on 3 of these 3 images" in err
 
 
+def test_a_denoiser_that_is_tried_out_on_its_own_images_says_so(denoiser, photographs, tmp_path, done):
+    _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "a", "--corruption", "gaussian:0.1")
+    assert "was trained on 3 of these 3 images" in err
+    _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "b")
+    assert "was trained on" not in err
+
+
 # --- models that are of no use ---
 
 

@@ -580,6 +580,7 @@ def test_the_commands_summary(folder, capsys):
     out = capsys.readouterr().out
     assert "2 images  1×6×8" in out
     assert "1 image   3×9×9" in out
+    assert out.startswith("4 files, images of 2 sizes:\n")
     assert "8 bits: 3" in out
     assert "the sizes differ" in out
     assert "4.png is empty" in out
