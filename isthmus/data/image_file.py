@@ -32,7 +32,7 @@ MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here wou
 BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 # What Pillow's parsers raise when they stumble over bytes that they do not expect
-_STUMBLES = (
+STUMBLES = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
     EOFError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -104,7 +104,7 @@ def _stumbles_said(path: Path | str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except _STUMBLES as error:
+    except STUMBLES as error:
         raise DataError(f"{path} is a damaged image ({_said(error)}); replace it, or leave it out") from None
 
 
@@ -280,7 +280,7 @@ def _orientation(image: ImageFile) -> int:
             value = image.getexif().get(_ORIENTATION)
         else:
             return 1
-    except _STUMBLES:  # a photograph whose EXIF is damaged is a photograph all the same
+    except STUMBLES:  # a photograph whose EXIF is damaged is a photograph all the same
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
