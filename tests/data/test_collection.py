@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -335,6 +336,34 @@ def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, star
     monkeypatch.setattr(reading, "MANY", 10)
     monkeypatch.setattr(helper, "_START", start)
     np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
+
+
+def test_ctrl_c_ends_the_reading_and_its_helpers(folder):
+    fill(folder, 400)
+    program = """
+import os, signal, sys, time
+from isthmus.data import reading
+from isthmus.data.collection import open_images
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
+reading.MANY = 10
+def on_progress(done, n):
+    if done == 100:
+        print("reading", flush=True)
+        time.sleep(60)
+try:
+    open_images(sys.argv[1], threads=3, cache=False, on_progress=on_progress)
+except KeyboardInterrupt:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("no child is left")
+"""
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (out, err) == ("no child is left\n", "")
 
 
 # --- the cache ---
