@@ -66,6 +66,15 @@ def unknown(what: str, word: object, known: Iterable[str]) -> str:
     return f'unknown {what} "{word}"; known: {", ".join(names)}{hint}'
 
 
+def counted(n: int, one: str, several: str = "") -> str:
+    """A count in words: `several`, or `one` with an s, for any number but 1.
+
+    >>> counted(1, "image"), counted(2000, "image"), counted(0, "class", "classes")
+    ('1 image', '2,000 images', '0 classes')
+    """
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
 def one_of(what: str, word: object, known: Iterable[str]) -> None:
     """Raise `RequestError` with the nearest known word unless `word` is in the vocabulary `known`."""
     if not isinstance(word, str) or word not in known:

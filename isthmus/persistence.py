@@ -1,8 +1,8 @@
 """A fitted model as a folder: model.safetensors, config.json, history.jsonl. Never pickle.
 
-config.json says what to build, from a closed set of classes. The weights are held against its sha256 and, before
-anything of their size is made, against the shapes in their header. Outputs after a round trip are the same bits, on the
-same device.
+config.json says what to build, from a closed set of classes, and is held against its own sha256. The weights are held
+against the sha256 in it and, before anything of their size is made, against the shapes in their header. Outputs after a
+round trip are the same bits, on the same device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 
 from isthmus import __version__
-from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.errors import DataError, DoubtWarning, RequestError, one_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
@@ -67,6 +67,7 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "extra": extra or {},
     }
+    config["sha256"] = _digest(config)
     folder = Path(folder)
     check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -156,10 +157,24 @@ def read_config(folder: Path) -> dict[str, Any]:
         newer = isinstance(found, int) and found > FORMAT
         why = ": a newer isthmus wrote it, so upgrade isthmus" if newer else ""
         raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}{why}")
+    stated = config.pop("sha256", None)  # which no older isthmus wrote
+    if stated is not None and stated != _digest(config):
+        raise DataError(
+            f"{path} was changed after it was written: its sha256 is not the one that it states; copy it anew"
+        )
     for key, kind in (("class", str), ("parameters", dict), ("fitted", dict), ("weights_sha256", str)):
         if not isinstance(config.get(key), kind):
             raise DataError(f'{path} has no "{key}"')
     return config
+
+
+def _digest(config: dict[str, Any]) -> str | None:
+    """sha256 of a config's other entries, however they are laid out; None for values that `save` never writes."""
+    try:
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _regular(path: Path) -> Path:
@@ -211,6 +226,8 @@ def _part(role: str, value: Any) -> Any:
 
 
 def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None) -> Autoencoder:
+    for name in parameters:
+        one_of("parameter of an Autoencoder", name, Autoencoder._get_param_names())
     model = Autoencoder(**parameters)
     network_part, _, _, training = model._parts()
     n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]

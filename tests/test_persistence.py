@@ -14,7 +14,7 @@ import safetensors.numpy
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -31,6 +31,7 @@ from isthmus import (
     Occlusion,
     Sequence,
     load,
+    persistence,
     save,
 )
 from isthmus.errors import DataError, DoubtWarning, RequestError
@@ -54,7 +55,9 @@ def saved(autoencoder, tmp_path):
 
 
 def change(folder, **entries):
+    """As whoever edits config.json by hand and takes its sha256 away, which older files do not have."""
     config = json.loads((folder / CONFIG).read_text())
+    config.pop("sha256", None)
     (folder / CONFIG).write_text(json.dumps({**config, **entries}))
 
 
@@ -191,11 +194,51 @@ def test_an_unknown_class_is_refused(saved):
 def test_an_unknown_part_or_argument_is_refused(saved):
     parameters = json.loads((saved / CONFIG).read_text())["parameters"]
     change(saved, parameters={**parameters, "network": {"kind": "dens"}})
-    refused(saved)
+    assert 'unknown kind "dens"; known: conv, dense, dictionary. Did you mean "dense"?' in refused(saved)
     change(saved, parameters={**parameters, "network": {"kind": "dense", "bottleneck": -1}})
     assert "bottleneck must be" in refused(saved)
+    change(saved, parameters={**parameters, "network": {"kind": "dense", "botleneck": 3}})
+    assert 'unknown field of dense "botleneck"' in (line := refused(saved))
+    assert 'Did you mean "bottleneck"?' in line
     change(saved, parameters={**parameters, "networks": None})
-    refused(saved)
+    assert 'unknown parameter of an Autoencoder "networks"' in (line := refused(saved))
+    assert 'Did you mean "network"?' in line
+
+
+# --- its own checksum ---
+
+
+def test_an_edited_config_is_refused(saved):
+    config = json.loads((saved / CONFIG).read_text())
+    (saved / CONFIG).write_text(json.dumps(dict(reversed(config.items()))))
+    load(saved)  # its entries count, not how they are laid out
+    config["fitted"]["seed_"] += 1
+    (saved / CONFIG).write_text(json.dumps(config))
+    assert "config.json was changed after it was written" in refused(saved)
+    config["fitted"]["seed_"] = float("nan")
+    (saved / CONFIG).write_text(json.dumps(config))
+    assert "was changed" in refused(saved)
+
+
+def test_no_changed_byte_of_a_config_changes_what_is_loaded(saved, autoencoder):
+    text = (saved / CONFIG).read_bytes()
+    told = json.loads(text)
+    for at in range(0, len(text), 7):
+        damaged = bytearray(text)
+        damaged[at] ^= 1
+        (saved / CONFIG).write_bytes(damaged)
+        try:
+            persistence.read_config(saved)
+        except DataError:
+            continue
+        same = json.loads(damaged)
+        assert same == told or "sha256" not in same, f"byte {at}"  # white space, or the name of the checksum itself
+
+
+def test_a_config_without_a_checksum_loads_as_before(saved, autoencoder):
+    change(saved)
+    x = np.random.default_rng(0).random((5, autoencoder.n_features_in_), np.float32)
+    np.testing.assert_array_equal(load(saved).reconstruct(x), autoencoder.reconstruct(x))
 
 
 @pytest.mark.parametrize("key", ["class", "parameters", "fitted", "weights_sha256", "format"])
@@ -454,7 +497,16 @@ def test_nothing_but_a_model_is_replaced(autoencoder, tmp_path):
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years"
     (tmp_path / "empty").mkdir()
     autoencoder.save(tmp_path / "empty")
-    autoencoder.save(tmp_path / "empty")
+
+
+def test_a_model_is_replaced_by_another(autoencoder, tmp_path):
+    autoencoder.save(tmp_path / "m")
+    other = clone(autoencoder).set_params(random_state=5, epochs=1)
+    x = np.random.default_rng(0).random((20, autoencoder.n_features_in_), np.float32)
+    other.fit(x).save(tmp_path / "m")
+    found = load(tmp_path / "m").reconstruct(x)
+    np.testing.assert_array_equal(found, other.reconstruct(x))
+    assert not np.array_equal(found, autoencoder.reconstruct(x))
 
 
 @pytest.mark.parametrize("name", ["with spaces", "päth-日本", "x" * 200, "per%cent", "-dash", "line\nbreak"])
@@ -540,6 +592,7 @@ def load_mutated(folder, name, changes, originals):
 
 
 def throw(folder, n_examples):
+    change(folder)  # or its checksum would find every mutation before the reader does
     originals = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS, HISTORY)}
     for name, data in originals.items():
         header = min(len(data), 1200) if name == WEIGHTS else len(data)  # where the bytes mean something

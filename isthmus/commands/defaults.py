@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.errors import counted
 from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
 from isthmus.training.recipe import completed
 
@@ -53,10 +54,10 @@ def choose(
     told = []
     if not (kind and set(fields) >= {"hidden", "bottleneck"}):
         told.append(f"{network!r}{'' if fields else f', {reason}'}")
-    patience = f"stopping {chosen['patience']} epochs after the best"
+    patience = f"stopping {counted(int(chosen['patience']), 'epoch')} after the best"
     words = {
         "batch_size": f"batches of {chosen['batch_size']}",
-        "epochs": f"{'' if ends_low else 'at most '}{chosen['epochs']} epochs",
+        "epochs": f"{'' if ends_low else 'at most '}{counted(int(chosen['epochs']), 'epoch')}",
         "patience": "keeping the best" if chosen["patience"] >= chosen["epochs"] else patience,
         "learning_rate": f"a learning rate of {chosen['learning_rate']:.2g}",
         "schedule": f"{chosen.get('schedule')}",
@@ -64,7 +65,7 @@ def choose(
     }
     if free := [words[name] for name in chosen if name in words and name not in said and words[name]]:
         told.append(", ".join(free))
-    images = f"{n:,} images of {'×'.join(map(str, shape))}"
+    images = f"{counted(n, 'image')} of {'×'.join(map(str, shape))}"
     return Choice(network, chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
 
 

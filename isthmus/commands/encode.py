@@ -14,11 +14,14 @@ from isthmus.errors import RequestError, require
 if TYPE_CHECKING:
     import numpy as np
 
+    from isthmus.commands.opened import Opened
     from isthmus.data.images import Images
 
 _TEXT = """
     Writes the code of every image: what the encoder keeps of it. An .npz holds "code", (images, numbers), with "name",
-    "label" and "label_names" where they are known; a .csv has a line for each image: name, label, then the code.
+    "label" and "label_names" where they are known; a .csv has a line for each image: name, label, then the code. Of
+    patches, "image" says of which image each is, counted from 0, and "position" where it was cut, its upper row and
+    left column, after --resize and --crop; a .csv has the columns row and column.
 """
 _EXAMPLES = """
     isthmus encode my-model digits -o codes.csv
@@ -52,18 +55,46 @@ def run(options: argparse.Namespace) -> None:
     require(has_code(model), "MODEL", "one that has an encoder", type(model).__name__)
     images = images_for(opened, options)
     code = encode(model, images)
+    places = _positions(options, opened, images) if opened.framing.patches else None
     with atomic_file(options.out) as file:
-        file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))
+        file.write(_npz(code, images, places) if kind == ".npz" else _csv(code, images, places))
     print(options.out)
     console.say(f"{len(code):,} codes of {code.shape[1]:,} numbers")
 
 
-def _npz(code: np.ndarray, images: Images) -> bytes:
+def _positions(options: argparse.Namespace, opened: Opened, images: Images) -> np.ndarray:
+    """(n, 3) integers: the number of each patch's image, and its upper left corner there, after --resize and --crop."""
+    import numpy as np
+
+    from isthmus.commands.inputs import existing, load_images, whole
+    from isthmus.data.image_file import read_shape
+    from isthmus.data.patches import positions_of
+
+    framing = opened.framing
+    assert framing.patches
+    if images.names:
+        path = existing(options.data)
+        folder = path if path.is_dir() else path.parent
+        sizes = [read_shape(folder / name)[1:] for name in dict.fromkeys(images.names)]
+        sizes = [framing.size(size, options.data) for size in sizes]
+    else:
+        uncut = load_images(options.data, whole(framing), split=options.split, data_dir=options.data_dir)
+        sizes = [uncut.shape[1:]] * len(uncut)
+    corners = [positions_of(size, framing.patches) for size in sizes]
+    numbers = np.repeat(np.arange(len(sizes)), [len(one) for one in corners])
+    places = np.column_stack([numbers, np.concatenate(corners)])
+    assert len(places) == len(images)
+    return places
+
+
+def _npz(code: np.ndarray, images: Images, places: np.ndarray | None) -> bytes:
     import numpy as np
 
     arrays: dict[str, Any] = {"code": code}
     if images.names:
         arrays["name"] = np.array([printable(name) for name in images.names])
+    if places is not None:
+        arrays["image"], arrays["position"] = places[:, 0], places[:, 1:]
     if images.labels is not None:
         arrays["label"] = images.labels
     if images.label_names:
@@ -73,13 +104,15 @@ def _npz(code: np.ndarray, images: Images) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(code: np.ndarray, images: Images) -> bytes:
+def _csv(code: np.ndarray, images: Images, places: np.ndarray | None) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "label", *(f"code_{i}" for i in range(code.shape[1]))])
+    corner = [] if places is None else ["row", "column"]
+    writer.writerow(["name", "label", *corner, *(f"code_{i}" for i in range(code.shape[1]))])
     for i, row in enumerate(code.tolist()):
-        name = printable(images.names[i]) if images.names else str(i)
-        writer.writerow([name, label_word(images, i), *(f"{value:.9g}" for value in row)])
+        number, *place = [i] if places is None else places[i].tolist()
+        name = printable(images.names[i]) if images.names else str(number)
+        writer.writerow([name, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
     return text.getvalue().encode()
 
 

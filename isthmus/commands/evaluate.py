@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data
 from isthmus.commands.words import read_words
+from isthmus.errors import counted
 
 if TYPE_CHECKING:
     from isthmus.commands.opened import Opened
+    from isthmus.commands.seen import Seen
     from isthmus.data.images import Images
     from isthmus.metrics import Estimate
     from isthmus.parts import Part
@@ -53,8 +55,11 @@ def run(options: argparse.Namespace) -> None:
     images = images_for(opened, options)
     for part in parts:
         check_corruption(part, images.n_features, images.shape)
+    seen = opened.seen(options)
     measured = {part.label if part else None: _measure(opened, images, part) for part in [None, *parts]}
-    print(_json(opened, images, measured) if options.json else table(measured, len(images)))
+    for part in parts:
+        _say_if_worse_than_nothing(measured[part.label]["mse"], images, part)
+    print(_json(opened, images, measured, seen) if options.json else table(measured, len(images)))
 
 
 def _measure(opened: Opened, images: Images, part: Part | None) -> dict[str, Estimate]:
@@ -65,9 +70,31 @@ def _measure(opened: Opened, images: Images, part: Part | None) -> dict[str, Est
     return measure(opened.model, images, METRICS, np.zeros(images.n_features), part).estimates
 
 
+def _say_if_worse_than_nothing(ours: Estimate, images: Images, part: Part) -> None:
+    """A denoiser that adds more error than it takes away had better be left out."""
+    import numpy as np
+    from sklearn.preprocessing import FunctionTransformer
+
+    from isthmus import console
+    from isthmus.studies.measure import measure
+
+    as_it_is = FunctionTransformer(check_inverse=False)
+    before = measure(as_it_is, images, ("mse",), np.zeros(images.n_features), part).estimates["mse"].value
+    if said := worse_than_nothing(before, ours.value):
+        console.say(f"{part.label}: {said}")  # type: ignore[attr-defined]
+
+
+def worse_than_nothing(before: float | None, after: float | None) -> str:
+    """The sentence for images that come out with a larger MSE than they went in with; "" for others."""
+    if before is None or after is None or after < before:
+        return ""
+    errors = f"MSE {before:.6f} before, {after:.6f} after"
+    return f"the images come out worse than they went in ({errors}): leave them as they are"
+
+
 def table(measured: dict[str | None, dict[str, Estimate]], n: int) -> str:
     """A line for each metric, a column for each corruption, each with its interval."""
-    columns = [[f"{n:,} images", *METRICS]]
+    columns = [[counted(n, "image"), *METRICS]]
     for label, estimates in measured.items():
         cells = [_cell(name, estimates.get(name)) for name in METRICS]
         columns.append([label or "clean", *cells])
@@ -86,11 +113,15 @@ def _cell(name: str, estimate: Estimate | None) -> str:
     return number(estimate.value, name) + interval
 
 
-def _json(opened: Opened, images: Images, measured: dict[str | None, dict[str, Estimate]]) -> str:
+def _json(opened: Opened, images: Images, measured: dict[str | None, dict[str, Estimate]], seen: Seen) -> str:
     rows = [
         {"metric": name, "corruption": label, "value": one.value, "ci95": one.ci95, "n": one.n}
         for label, estimates in measured.items()
         for name, one in estimates.items()
     ]
-    facts = {"model": str(opened.folder), "data": {"source": images.source, "sha256": images.fingerprint}}
+    facts: dict[str, Any] = {
+        "model": str(opened.folder),
+        "data": {"source": images.source, "sha256": images.fingerprint},
+    }
+    facts["seen"] = bool(seen.sentence)
     return json.dumps({**facts, "n": len(images), "rows": rows}, allow_nan=False)

@@ -108,14 +108,14 @@ def run(options: argparse.Namespace) -> None:
     _refuse_what_is_there(options.out, force=options.force)
 
     from isthmus import console, persistence
-    from isthmus.commands import trained
+    from isthmus.commands import seen, trained
     from isthmus.commands.defaults import choose
     from isthmus.commands.inputs import framing_of, load_images, table_of
 
     persistence.check_place(options.out)
     framing = framing_of(options)
-    images = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
-    images = _only(images, options.classes)
+    whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
+    images = _only(whole, options.classes)
     kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
     console.say(how)
     choice = choose(
@@ -124,7 +124,8 @@ def run(options: argparse.Namespace) -> None:
     if choice.why:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
-    fitted = trained.fit(recipe, kept, held_out, options.out, facts={"preparation": table_of(framing)})
+    facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, kept)}
+    fitted = trained.fit(recipe, kept, held_out, options.out, facts=facts)
     print(fitted.table())
     _say_what_next(fitted, options)
 

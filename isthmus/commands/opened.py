@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
 from isthmus.commands.inputs import framing_from, framing_of, load_images, table_of, words_of
+from isthmus.commands.seen import Seen, seen
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
@@ -24,7 +25,7 @@ class Opened:
     """A fitted model and what its folder knows.
 
     shape: of its images; None where it was fitted on rows of n_features numbers, which is None where any will do.
-    framing: what was done to the images that it was fitted on.
+    framing: what was done to the images that it was fitted on. extra: what else `isthmus fit` noted of them.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class Opened:
     n_features: int | None
     framing: Framing
     weights_sha256: str
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def autoencoder(self) -> Autoencoder | None:
@@ -47,10 +49,17 @@ class Opened:
         """Whether images of this shape can be given to the model as they are."""
         return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
 
-    def check(self, shape: Shape, what: str, *, patches: bool = False) -> None:
+    def seen(self, options: argparse.Namespace) -> Seen:
+        """Which of a command's images the model was trained on, which is said."""
+        found = seen(self.extra.get("seen"), options.data, options.split, str(self.folder))
+        if found.sentence:
+            console.say(found.sentence)
+        return found
+
+    def check(self, shape: Shape, what: str, *, patches: bool = False, grey: bool = False) -> None:
         """Raise RequestError unless images of this shape can be given to the model: both shapes, and the way out.
 
-        patches: larger ones will be cut, if the model is one of patches.
+        patches: larger ones will be cut, if the model is one of patches. grey: three channels were made of one.
         """
         if self.takes(shape):
             return
@@ -59,7 +68,7 @@ class Opened:
                 f"{what}: {_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
             )
         h, w = self.shape[1:]
-        said = f"{what}: {_words(shape)}; {self.folder} takes {_words(self.shape)}"
+        said = f"{what}: {_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {_words(self.shape)}"
         if shape[0] != self.shape[0]:
             raise RequestError(f"{said}; fit a model on images of {shape[0]} channel{'s' * (shape[0] > 1)}")
         larger = shape[1] >= h and shape[2] >= w
@@ -87,12 +96,15 @@ def open_model(options: argparse.Namespace) -> Opened:
     model = persistence.load(folder)
     config = persistence.read_config(folder)
     said = framing_of(options)
-    known = framing_from(config.get("extra", {}).get("preparation", {}), str(folder / persistence.CONFIG))
+    extra = config.get("extra", {})
+    known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
     if not table_of(said) and table_of(known):
         console.say(f"images are prepared as for the training: {words_of(known)}")
         said = known
     shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
-    return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"])
+    for fault in extra.get("faults", []):
+        console.say(f"{folder}, when it was fitted: {fault}")
+    return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"], extra)
 
 
 def _autoencoder(model: Any) -> Autoencoder | None:

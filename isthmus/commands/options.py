@@ -12,14 +12,10 @@ from typing import Any
 
 from isthmus.errors import RequestError, require
 from isthmus.files import prepare_folder
+from isthmus.machine import cores
 
 Call = Callable[[argparse.Namespace], None]
 _NOTHING_WRITTEN = "nothing was written; give the same command again"
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:
@@ -66,7 +62,10 @@ def add_sizes(group: Any) -> None:
     group.add_argument("--resize", type=size, metavar="HxW", help="bring every image to this height and width")
     group.add_argument("--crop", type=size, metavar="HxW", help="keep the middle of every image")
     group.add_argument(
-        "--patches", type=size, metavar="HxW", help="cut images of any size into overlapping patches of this size"
+        "--patches",
+        type=size,
+        metavar="HxW",
+        help="cut images of any size into overlapping patches of this size; 16 is 16x16, as for the other sizes",
     )
     group.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read, and say which")
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="look for named data sets here first")

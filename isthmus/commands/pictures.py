@@ -15,7 +15,7 @@ from isthmus import console
 from isthmus.commands.encode import label_word
 from isthmus.commands.inputs import existing, is_named, load_images, whole
 from isthmus.commands.opened import Opened
-from isthmus.commands.options import cores, printable
+from isthmus.commands.options import printable
 from isthmus.corruption import corrupt
 from isthmus.data.image_file import SUFFIXES, read_shape
 from isthmus.data.images import Images
@@ -24,6 +24,7 @@ from isthmus.data.reading import read_all
 from isthmus.data.sizes import resized
 from isthmus.errors import DataError
 from isthmus.estimators.common import CHUNK, reconstruct
+from isthmus.machine import cores
 from isthmus.parts import Part
 from isthmus.patchwork import patchwork
 from isthmus.rng import generator
@@ -109,12 +110,12 @@ def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened) -
             skipped.append(str(block))
             continue
         pixels = block[0][0]
-        x = Images(pixels[None], source=printable(str(path))).floats().reshape(pixels.shape)
+        x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
         grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
         x = np.repeat(x, 3, axis=0) if grey else x
-        opened.check(x.shape, printable(str(path)), patches=True)
+        opened.check(x.shape, printable(path), patches=True, grey=grey)
         size = read_shape(path)[1:] if opened.framing.resize and not opened.framing.crop else None
-        yield Picture(name, x, listing.label_names[listing.labels[i]] if listing.labels else "", path, grey, size)
+        yield Picture(name, x, listing.label_names[listing.labels[i]] if listing.labels else "", Path(path), grey, size)
     if len(skipped) == len(paths):
         raise DataError(f"{listing.folder}: none of its {len(skipped)} images can be read; the first: {skipped[0]}")
     if skipped:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
+from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.opened import Opened
 from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
@@ -19,7 +20,7 @@ from isthmus.commands.results import ACCOUNT, result_folder
 from isthmus.commands.tables import error_table
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.writers import write_like
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 from isthmus.parts import Corruption
@@ -55,15 +56,20 @@ def restore(
     else:
         with result_folder(target, force=options.force) as building:
             shown: list[Result] = []
-            for result in errors.watch(results):
-                if len(shown) < _SHOWN:
+            spread = set(np.linspace(0, pictures.n - 1, _SHOWN).round().astype(int).tolist())
+            for i, result in enumerate(errors.watch(results)):
+                if i in spread:
                     shown.append(result)
                 place = building / (result.picture.name if result.picture.path else f"{result.picture.name}.png")
                 notes.update(write_like(result.picture.path, result.written(), place))
             _account(building, options, opened, errors, shown)
     for note, n in notes.items():
-        console.say(f"{n:,} image{'s' * (n != 1)}: {note}")
-    console.say(f"written: {errors.n:,} image{'s' * (errors.n != 1)} to {printable(str(target.resolve()))}")
+        console.say(f"{counted(n, 'image')}: {note}")
+    console.say(f"written: {counted(errors.n, 'image')} to {printable(str(target.resolve()))}")
+    if corruption is not None:
+        before, after = (mse.value for mse, _ in errors.estimates().values())
+        if said := worse_than_nothing(before, after):
+            console.say(said)
     return errors.table()
 
 
@@ -106,7 +112,7 @@ class _Errors:
 
     def table(self) -> str:
         """As they are printed."""
-        return error_table(f"{self.n:,} image{'s' * (self.n != 1)}", self.estimates())
+        return error_table(f"{counted(self.n, 'image')}", self.estimates())
 
 
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:

@@ -6,25 +6,28 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
-from isthmus.errors import RequestError, require
+from isthmus.errors import RequestError, counted, require
 
 if TYPE_CHECKING:
     import numpy as np
 
     from isthmus.commands.opened import Opened
     from isthmus.commands.pictures import Pictures, Result
+    from isthmus.commands.seen import Seen
 
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
     alone; then this prints the images with the largest reconstruction errors first. -o writes a folder: scores.csv with
-    every image, most unusual first; maps/ with a picture of the error of each, all in one scale, white is most; and
-    most-unusual.png. With --normal, where sub-folders or labels say what each image is, AUROC says how well the error
-    tells the normal class from the others: 0.5 is chance, 1 perfect.
+    every image, most unusual first, and whether the model was trained on it, where that is known; maps/ with a picture
+    of the error of each, all in one scale, white is most; and most-unusual.png. With --normal, where sub-folders or
+    labels say what each image is, AUROC says how well the error tells the normal class from the others: 0.5 is chance,
+    1 perfect.
 """
 _EXAMPLES = """
     isthmus fit parts/good -o good-parts
@@ -50,11 +53,12 @@ def add(commands: Any) -> None:
 @dataclass(frozen=True)
 class Score:
     """mse: the squared error, averaged over pixels. largest: the largest error of a pixel. bright: of its map, what
-    all but a thousandth of the pixels are below.
+    all but a thousandth of the pixels are below. seen: whether the model was trained on it; None if nobody knows.
     """
 
     name: str
     label: str
+    seen: bool | None
     mse: float
     largest: float
     bright: float
@@ -75,7 +79,9 @@ def run(options: argparse.Namespace) -> None:
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
-    scores = sorted((_score(one) for one in through(opened, pictures, what="scoring")), key=lambda one: -one.mse)
+    seen = opened.seen(options)
+    results = through(opened, pictures, what="scoring")
+    scores = sorted((_score(one, seen) for one in results), key=lambda one: -one.mse)
     area = None if options.normal is None else _auroc(scores, options.normal)
     if options.out is not None:
         _write(options, opened, pictures, scores, area)
@@ -83,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal))
 
 
-def _score(result: Result) -> Score:
+def _score(result: Result, seen: Seen) -> Score:
     import numpy as np
 
     from isthmus.metrics import squared_error
@@ -92,7 +98,8 @@ def _score(result: Result) -> Score:
     found = error_map(result.picture.x, result.x_hat)
     mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
     name = printable(result.picture.name)
-    return Score(name, result.picture.label, mse, float(found.max()), float(np.quantile(found, 0.999)))
+    own = seen.of(result.picture.name)
+    return Score(name, result.picture.label, own, mse, float(found.max()), float(np.quantile(found, 0.999)))
 
 
 def _auroc(scores: list[Score], normal: str) -> float:
@@ -120,12 +127,14 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
         lines.append(f"      ... and {len(scores) - top:,} more")
     if area is not None:
         n = sum(one.label == normal for one in scores)
-        lines.append(f"AUROC {area:.4f}: {n:,} images of class {normal} against {len(scores) - n:,} others")
+        lines.append(f"AUROC {area:.4f}: {counted(n, 'image')} of class {normal} against {len(scores) - n:,} others")
     return "\n".join(lines)
 
 
 def _json(scores: list[Score], area: float | None) -> str:
-    rows = [{"name": s.name, "label": s.label, "mse": s.mse, "largest_error": s.largest} for s in scores]
+    rows = [
+        {"name": s.name, "label": s.label, "seen": s.seen, "mse": s.mse, "largest_error": s.largest} for s in scores
+    ]
     return json.dumps({"auroc": area, "images": rows}, allow_nan=False)
 
 
@@ -146,11 +155,11 @@ def _write(
 
     scale = max(one.bright for one in scores) or 1.0
     ranks = {one.name: rank for rank, one in enumerate(scores[:_SHEET], 1)}
-    rows = {}
+    rows, names = {}, {one.name for one in scores}
     with result_folder(options.out, force=options.force) as building:
         for one in through(opened, pictures, what="drawing"):
             found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
-            place = building / "maps" / f"{one.picture.name}.png"  # beside a.png there may be a.jpg
+            place = building / "maps" / map_name(one.picture.name, names)
             write_like(None, found, place)
             if rank := ranks.get(printable(one.picture.name)):
                 said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
@@ -159,6 +168,17 @@ def _write(
         _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
+
+
+def map_name(name: str, names: Collection[str]) -> str:
+    """The name of an image's map, a PNG: the image's own, with .png after another ending.
+
+    >>> [map_name(name, ["a.png", "b.jpg"]) for name in ("a.png", "b.jpg")]
+    ['a.png', 'b.jpg.png']
+    """
+    if name.lower().endswith(".png"):
+        return name
+    return f"{name}.map.png" if f"{name}.png" in names else f"{name}.png"
 
 
 def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
@@ -178,7 +198,16 @@ def _short(name: str) -> str:
 def _csv(scores: list[Score]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "name", "label", "mse", "largest_error"])
+    writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen"])
     for rank, one in enumerate(scores, 1):
-        writer.writerow([rank, one.name, one.label, f"{one.mse:.9g}", f"{one.largest:.9g}"])
+        writer.writerow(
+            [
+                rank,
+                one.name,
+                one.label,
+                f"{one.mse:.9g}",
+                f"{one.largest:.9g}",
+                {True: "yes", False: "no", None: ""}[one.seen],
+            ]
+        )
     return text.getvalue().encode()

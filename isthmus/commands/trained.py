@@ -13,11 +13,12 @@ import threadpoolctl
 
 from isthmus import console, persistence
 from isthmus.collapse import diagnose
+from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.previews import write_preview
 from isthmus.commands.tables import error_table
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
@@ -72,7 +73,7 @@ class Fitted:
     def table(self) -> str:
         """MSE and PSNR on the held-out images, the model first."""
         rows = {name: (one.estimates["mse"], one.estimates["psnr"]) for name, one in self.measured.items()}
-        return error_table(f"on {self.n_held_out:,} held-out images", rows)
+        return error_table(f"on {counted(self.n_held_out, 'held-out image')}", rows)
 
 
 def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, str]:
@@ -92,20 +93,24 @@ def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, s
     if len(found) == n:
         held = np.zeros(n, bool)
         held[chance.permutation(n)[: min(n - 1, max(1, round(n * share)))]] = True
-        how = f"{n - held.sum():,} images to train on, {held.sum():,} held out"
+        how = f"{counted(n - held.sum(), 'image')} to train on, {held.sum():,} held out"
     elif len(found) >= _SEVERAL:
         away = chance.permutation(found)[: max(1, round(len(found) * share))]
         held = np.isin(sources, away)
-        how = f"{n - held.sum():,} patches to train on; {held.sum():,} held out, all those of {len(away):,} images"
+        how = f"{_to_train(held)}; {held.sum():,} held out, all those of {counted(len(away), 'image')}"
     else:
         held = np.zeros(n, bool)
         for one in found:
             places = np.flatnonzero(sources == one)
             held[places[len(places) - max(1, round(len(places) * share)) :]] = True
-        how = f"{n - held.sum():,} patches to train on; {held.sum():,} held out, the last of each image"
+        how = f"{_to_train(held)}; {held.sum():,} held out, the last of each image"
     if held.all():
         raise RequestError(f"--validation leaves none of {n} images to train on")
     return images.take(np.flatnonzero(~held)), images.take(np.flatnonzero(held)), how
+
+
+def _to_train(held: np.ndarray) -> str:
+    return f"{counted(int((~held).sum()), 'patch', 'patches')} to train on"
 
 
 _SEVERAL = 5  # images of which some can be held out whole
@@ -131,8 +136,13 @@ def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts:
         measured |= yardsticks(train, held_out, code_size(model, train.n_features), recipe.corruption)
         own = next(iter(measured.values()))
         summary = {"n": len(held_out), "mse": own.estimates["mse"].value, "psnr": own.estimates["psnr"].value}
-        known = {"image_shape": list(train.shape), "images": train.source, "data_sha256": train.fingerprint}
-        persistence.save(model, folder, extra={**facts, **known, "validation": summary})
+        known: dict[str, Any] = {
+            "image_shape": list(train.shape),
+            "images": train.source,
+            "data_sha256": train.fingerprint,
+        }
+        known |= {"validation": summary, "faults": _faults(model, measured)}
+        persistence.save(model, folder, extra={**facts, **known})
         remove(checkpoints_of(folder))
         preview(model, held_out, folder)
     return Fitted(model, len(held_out), measured, list(_warnings(model, measured)))
@@ -157,7 +167,7 @@ def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) ->
         train_with_checkpoints(model, train, held_out, checkpoints_of(folder), folder.name, listener)
         history = model.history_
         best = int(np.nanargmin(history.validation_losses)) + 1
-        said = f"{len(history)} epochs in {console.duration(history.seconds)}, the best was {best}"
+        said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, the best was {best}"
         listener.finished(folder.name, said)
 
 
@@ -166,12 +176,26 @@ def _measure(model: Autoencoder, images: Images) -> Measured:
     return measure(model, images, wanted, np.zeros(images.n_features), model.corruption)
 
 
+def _collapse(model: Autoencoder, own: Measured) -> str:
+    dead = own.estimates.get("dead_units")
+    return str(diagnose(model, None if dead is None else int(dead.value or 0), own.variation) or "")
+
+
+def _faults(model: Autoencoder, measured: dict[str, Measured]) -> list[str]:
+    """What makes a model useless, to be said again whenever it is used: a collapse, images that it makes worse."""
+    own, *others = measured.values()
+    found = [_collapse(model, own)]
+    if model.corruption is not None and not found[0]:
+        found.append(worse_than_nothing(others[0].estimates["mse"].value, own.estimates["mse"].value))
+    return [fault for fault in found if fault]
+
+
 def _warnings(model: Autoencoder, measured: dict[str, Measured]) -> Iterator[str]:
     own, *_ = measured.values()
-    dead = own.estimates.get("dead_units")
-    if collapse := diagnose(model, None if dead is None else int(dead.value or 0), own.variation):
-        yield str(collapse)
+    if collapse := _collapse(model, own):
+        yield collapse
         return
+    dead = own.estimates.get("dead_units")
     if dead is not None and dead.value:
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
     name, best = min(list(measured.items())[1:], key=lambda item: item[1].estimates["mse"].value or 0)

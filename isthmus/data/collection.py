@@ -24,10 +24,11 @@ from isthmus.data.image_file import NOTES, SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
 from isthmus.data.readers import read_idx
-from isthmus.data.reading import cores, read_all, read_shapes
+from isthmus.data.reading import read_all, read_shapes
 from isthmus.data.sizes import Size
 from isthmus.data.stack import SizesDifferError, Stack
-from isthmus.errors import DataError, RequestError, SkippedWarning, require
+from isthmus.errors import DataError, RequestError, SkippedWarning, counted, require
+from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
 _LISTED = 10  # damaged files that a warning names
@@ -120,8 +121,8 @@ def _read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if start[:2] not in (b"\0\0", b"\x1f\x8b"):
         held = start.hex(" ") or "nothing"
         raise DataError(
-            f"{path} is of no known kind: it starts with {held}; known: a folder of images, "
-            f"{', '.join(SUFFIXES)}, .npy, .npz, IDX and IDX in gzip"
+            f"{path} is no image and no array; give a folder of images, one image ({', '.join(SUFFIXES)}), or an "
+            f".npy, .npz or IDX file, also IDX in gzip (this file starts with {held})"
         )
     return read_idx(path).array, _idx_labels(path)
 
@@ -183,7 +184,7 @@ def _read_files(
             kinds.update(block[1])
         if on_progress:
             on_progress(i + 1, n)
-    notes = [*listing.notes, *(NOTES[kind].format(n=_files(kinds[kind])) for kind in NOTES if kinds[kind])]
+    notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
     if stack.mixed_colours:
         notes.append("grey and colour images together: all became RGB")
     if stack.mixed_depths:
@@ -191,7 +192,7 @@ def _read_files(
     if bad:
         notes.append(_skipped([listing.names[i] for i in sorted(bad)]))
         if len(bad) == n:
-            raise DataError(f"{source}: none of {_files(n)} can be read; the first: {bad[min(bad)]}")
+            raise DataError(f"{source}: none of {counted(n, 'file')} can be read; the first: {bad[min(bad)]}")
         warnings.warn(f"{source}: {notes[-1]}", SkippedWarning, stacklevel=3)
     which = np.repeat(np.arange(n), [0 if i in bad else count for i, count in enumerate(counts)])
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
@@ -199,21 +200,21 @@ def _read_files(
     return Images(stack.pixels(), labels, source, listing.label_names, names, tuple(notes))
 
 
-def _counts(paths: Sequence[Path], framing: Framing, bad: dict[int, DataError]) -> list[int]:
+def _counts(paths: Sequence[str], framing: Framing, bad: dict[int, DataError]) -> list[int]:
     """How many images each file will give; those whose header cannot be read go to `bad`."""
     if framing.patches is None or framing.patches_per_image:
         return [framing.patches_per_image or 1] * len(paths)
     counts = []
-    for i, shape in enumerate(read_shapes(list(paths))):
+    for i, shape in enumerate(read_shapes(paths)):
         if isinstance(shape, DataError):
             bad[i] = shape  # and the reader of the pixels, which comes to it in its turn, says so
             counts.append(0)
         else:
-            counts.append(framing.count(shape[1:], str(paths[i])))
+            counts.append(framing.count(shape[1:], paths[i]))
     return counts
 
 
-def _sizes(paths: list[Path], source: str, framing: Framing) -> str:
+def _sizes(paths: Sequence[str], source: str, framing: Framing) -> str:
     """The sentence for images of several sizes: which, how many of each, and the ways out."""
     found = Counter(shape[1:] for shape in read_shapes(paths) if not isinstance(shape, DataError))
     listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))
@@ -226,8 +227,4 @@ def _sizes(paths: list[Path], source: str, framing: Framing) -> str:
 
 def _skipped(names: list[str]) -> str:
     more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return f"{_files(len(names), 'damaged file')} left out: {', '.join(names[:_LISTED])}{more}"
-
-
-def _files(n: int, what: str = "file") -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    return f"{counted(len(names), 'damaged file')} left out: {', '.join(names[:_LISTED])}{more}"

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from isthmus.data.arrays import scaled
+from isthmus.data import png
 from isthmus.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ SUFFIXES = (".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here would be its limit all the same
 # An image of more than BOMB_BYTES that was BOMB_RATIO times smaller is no photograph: deflate reaches 1,030
 BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 # What Pillow's parsers raise when they stumble over bytes that they do not expect
-_STUMBLES = (
+STUMBLES = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
     EOFError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -58,16 +57,20 @@ NOTES = {
 }
 
 
-def read_image(path: Path) -> Decoded:
+def read_image(path: Path | str) -> Decoded:
     """The pixels of an image file: grey stays grey, palettes become what they stand for, 16 bits become float32.
 
     Raises DataError, with the path, for what is empty, no image, damaged, cut short, too large or unreadable.
     """
-    with open_header(path) as image:
-        return _decode(path, image)
+    data = _bytes_of(path)
+    with _stumbles_said(path):
+        if data.startswith(png.START) and (plain := png.plain_pixels(data)) is not None:
+            return Decoded(np.ascontiguousarray(plain.transpose(2, 0, 1)))
+        with _open(path, data) as image:
+            return _decode(path, image)
 
 
-def read_shape(path: Path) -> tuple[int, int, int]:
+def read_shape(path: Path | str) -> tuple[int, int, int]:
     """(channels, height, width) as `read_image` would give them, from the header alone. Raises what it raises."""
     with open_header(path) as image:
         if image.mode == "P" or (image.format == "PNG" and b"eXIf" in image.fp.getvalue()):  # type: ignore[union-attr]
@@ -77,16 +80,31 @@ def read_shape(path: Path) -> tuple[int, int, int]:
         return (1 if is_grey(image) else 3, *((width, height) if sideways else (height, width)))
 
 
+def read_depth(path: Path | str) -> int:
+    """The bits of a channel in an image file, 8, 16, or up to 32, from the header alone. Raises what it raises."""
+    with open_header(path) as image:
+        if image.mode == "F":
+            return 32
+        white = _white(path, image)
+        return white.bit_length() if white else 16 if is_deep(image) else 8
+
+
 @contextlib.contextmanager
-def open_header(path: Path) -> Iterator[ImageFile]:
+def open_header(path: Path | str) -> Iterator[ImageFile]:
     """Pillow's reader of an image file, for what its header says. Raises what `read_image` raises."""
     data = _bytes_of(path)
+    with _stumbles_said(path), _open(path, data) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def _stumbles_said(path: Path | str) -> Iterator[None]:
+    """Within it, what Pillow raises becomes the sentence that the file is damaged."""
     try:
-        with _open(path, data) as image:
-            yield image
+        yield
     except DataError:
         raise
-    except _STUMBLES as error:
+    except STUMBLES as error:
         raise DataError(f"{path} is a damaged image ({_said(error)}); replace it, or leave it out") from None
 
 
@@ -115,7 +133,7 @@ def _has_grey_palette(image: Image) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path | str) -> bytes:
     # whole and at once: half the time of Pillow's many small reads, and sums can be held against it
     try:
         with open(path, "rb", buffering=0) as file:
@@ -138,7 +156,7 @@ def _readers() -> tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile]], ...]:
 
     tiff = TiffImagePlugin.TiffImageFile
     return (
-        (_PNG, PngImagePlugin.PngImageFile),
+        (png.START, PngImagePlugin.PngImageFile),
         (b"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
         *((start, tiff) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
         (b"BM", BmpImagePlugin.BmpImageFile),
@@ -146,14 +164,15 @@ def _readers() -> tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile]], ...]:
     )
 
 
-def _open(path: Path, data: bytes) -> ImageFile:
+def _open(path: Path | str, data: bytes) -> ImageFile:
     """Pillow's reader for these bytes, its header read and its size checked; nothing is decoded yet."""
     reader = next((reader for start, reader in _readers() if data.startswith(start)), None)
     if reader is None or (data.startswith(b"RIFF") and data[8:12] != b"WEBP"):
         start = data[:8].hex(" ")
-        raise DataError(f"{path} is not a PNG, JPEG, TIFF, BMP or WebP image: it starts with {start}; leave it out")
-    if data.startswith(_PNG):
-        _check_png(data)
+        raise DataError(f"{path} is not a PNG, JPEG, TIFF, BMP or WebP image; leave it out (it starts with {start})")
+    if data.startswith(png.START):
+        for _ in png.chunks(data):  # which holds their checksums against them
+            pass
     image = reader(io.BytesIO(data))
     width, height = image.size
     if width < 1 or height < 1:
@@ -171,25 +190,7 @@ def _open(path: Path, data: bytes) -> ImageFile:
     return image
 
 
-def _check_png(data: bytes) -> None:
-    """Raise OSError unless every chunk's checksum is right: Pillow does not look at those of the pixels."""
-    at = 8
-    while at < len(data):
-        if at + 12 > len(data):
-            raise OSError("cut short")
-        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        if end + 4 > len(data):
-            raise OSError("cut short")
-        kind = data[at + 4 : at + 8]
-        if zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            raise OSError(f"wrong checksum of its chunk {kind.decode('latin-1')!r}")
-        if kind == b"IEND":
-            return  # what follows is not looked at, as no other program does
-        at = end + 4
-    raise OSError("cut short: it has no end")
-
-
-def _decode(path: Path, image: ImageFile) -> Decoded:
+def _decode(path: Path | str, image: ImageFile) -> Decoded:
     # asked before the pixels are loaded, after which Pillow forgets how they were kept
     tiff = image.format == "TIFF"
     rawmode = _rawmode(image)
@@ -201,6 +202,8 @@ def _decode(path: Path, image: ImageFile) -> Decoded:
         notes.append("frames")
     image.load()
     if white or image.mode == "F":
+        from isthmus.data.arrays import scaled
+
         values = np.asarray(image)
         grey = scaled(values, white) if white else _checked_floats(path, values)
         pixels = (1 - grey if inverted else grey)[:, :, None]  # Pillow inverts 8 bits of "white is zero", and only 8
@@ -229,7 +232,7 @@ def _rawmode(image: ImageFile) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _white(path: Path, image: ImageFile) -> int:
+def _white(path: Path | str, image: ImageFile) -> int:
     """The integer that stands for white in a grey image of more than 8 bits, 0 for other images."""
     if image.format != "TIFF" or image.mode not in ("I", "F", "I;16", "I;16B"):
         return 65535 if image.mode.startswith("I;16") else 0
@@ -244,7 +247,7 @@ def _white(path: Path, image: ImageFile) -> int:
     return 0 if image.mode == "F" else 2**bits - 1
 
 
-def _checked_floats(path: Path, values: np.ndarray) -> np.ndarray:
+def _checked_floats(path: Path | str, values: np.ndarray) -> np.ndarray:
     low, high = float(values.min()), float(values.max())  # NaN if any is
     if not (low >= 0 and high <= 1):
         raise DataError(
@@ -277,7 +280,7 @@ def _orientation(image: ImageFile) -> int:
             value = image.getexif().get(_ORIENTATION)
         else:
             return 1
-    except _STUMBLES:  # a photograph whose EXIF is damaged is a photograph all the same
+    except STUMBLES:  # a photograph whose EXIF is damaged is a photograph all the same
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from isthmus.errors import DataError, RequestError
+from isthmus.errors import DataError, RequestError, counted
 from isthmus.rng import numpy_generator
 
 
@@ -45,7 +45,7 @@ class Images:
                 raise DataError(f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}")
             low, high = float(pixels.min()), float(pixels.max())  # NaN if any pixel is
             if np.isnan(low):
-                raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN; remove or repair those images")
+                raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN in {self._where_nan()}")
             if not (low >= 0 and high <= 1):
                 raise DataError(
                     f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255?"
@@ -64,6 +64,14 @@ class Images:
         if self.label_names and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
             found, named = f"{labels.min()} to {labels.max()}", f"0 to {len(self.label_names) - 1}"
             raise DataError(f"{self.source}: labels must lie in {named}, got {found}")
+
+    def _where_nan(self) -> str:
+        # a maximum is NaN where a pixel is, and takes no second array of that size as np.isnan does
+        found = np.flatnonzero(np.isnan(self.pixels.reshape(len(self.pixels), -1).max(axis=1)))
+        first = int(found[0])
+        name = f" ({self.names[first]})" if first < len(self.names) else ""
+        more = f" and {counted(len(found) - 1, 'more', 'more')}" if len(found) > 1 else ""
+        return f"image {first}{name}{more}, counted from 0; remove or repair {'them' if more else 'it'}"
 
     def __len__(self) -> int:
         return len(self.pixels)

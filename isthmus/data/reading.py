@@ -1,98 +1,105 @@
 """Many image files read in order on all cores, while the caller takes what is ready.
 
 Large files are read by threads: Pillow lets go of the interpreter while it decodes. Small ones, of which most of the
-time is Python, were measured slower with two threads than with one; a second process reads half of them instead.
+time is Python, were measured slower with two threads than with one; helpers, processes of their own, take part instead.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import os
 import queue
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import IO
-
-import numpy as np
 
 from isthmus.data.framing import Framing
-from isthmus.data.image_file import quiet_pillow, read_image, read_shape
+from isthmus.data.helper import Helper
+from isthmus.data.image_file import quiet_pillow, read_depth, read_shape
+from isthmus.data.pieces import Block, Piece, Reading, read_piece
 from isthmus.errors import DataError
 
-# A file's framed pixels and the kinds of notes on it, or what is wrong with it
-Block = tuple[np.ndarray, tuple[str, ...]] | DataError
-Read = Callable[[list[Path], int], list[Block]]
 MANY, SMALL = 2000, 32 << 10  # so many files, of so few bytes, repay the start of a process
 _PIECE = 32  # files handed over at once
+_AHEAD = 8  # pieces for each core, read and not yet taken: they are held in memory twice
+_ASKED = 3  # pieces that a helper owes: it has work while this process reads one
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def read_all(paths: list[Path], framing: Framing, threads: int) -> Iterator[Block]:
+def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[Block]:
     """Each file's block, in order. What is wrong with a file comes as a value; too small an image is raised."""
-    pieces = iter([(paths[start : start + _PIECE], start) for start in range(0, len(paths), _PIECE)])
-
-    def here(piece: list[Path], first: int) -> list[Block]:
-        return [_block(path, framing, first + i) for i, path in enumerate(piece)]
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet_pillow())
-        if threads == 1 or len(paths) <= _PIECE:
-            for piece in pieces:
-                yield from here(*piece)
-            return
-        readers: queue.SimpleQueue[Read] = queue.SimpleQueue()
-        readers.put(here)
-        for _ in range(threads - 1):
-            readers.put(stack.enter_context(_elsewhere(framing, here)) if _are_small(paths) else here)
-
-        def read(piece: list[Path], first: int) -> list[Block]:
-            reader = readers.get()
-            try:
-                return reader(piece, first)
-            finally:
-                readers.put(reader)
-
-        pool = ThreadPoolExecutor(threads)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        # no further ahead than this: what is decoded and not yet taken is held in memory twice
-        ahead: deque[Future[list[Block]]] = deque()
-        for piece in pieces:
-            ahead.append(pool.submit(read, *piece))
-            if len(ahead) > 8 * threads:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+    pieces = [
+        Piece(number, first, tuple(paths[first : first + _PIECE]))
+        for number, first in enumerate(range(0, len(paths), _PIECE))
+    ]
+    readings: Generator[Reading]
+    if threads == 1 or len(pieces) == 1:
+        readings = (read_piece(piece, framing) for piece in pieces)
+    elif helpers := min(threads - 1, _helpers(paths)):
+        readings = _with_helpers(pieces, framing, helpers)
+    else:
+        readings = _with_threads(pieces, framing, threads)
+    with quiet_pillow(), contextlib.closing(readings):
+        for reading in readings:
+            yield from reading.blocks
+            if reading.too_small:
+                raise reading.too_small
 
 
-def _block(path: Path, framing: Framing, index: int) -> Block:
-    try:
-        image = read_image(path)
-    except DataError as error:
-        return error
-    return framing(image.pixels, index, str(path)), image.notes
-
-
-def _are_small(paths: list[Path]) -> bool:
+def _helpers(paths: Sequence[str]) -> int:
+    """How many helpers these files are worth."""
     some = paths[:: max(1, len(paths) // 50)]
     with contextlib.suppress(OSError):
-        return len(paths) >= MANY and sum(path.stat().st_size for path in some) <= SMALL * len(some)
-    return False
+        if sum(os.stat(path).st_size for path in some) <= SMALL * len(some):
+            return len(paths) // MANY
+    return 0
 
 
-def read_shapes(paths: list[Path]) -> list[tuple[int, int, int] | DataError]:
+def _with_threads(pieces: list[Piece], framing: Framing, threads: int) -> Generator[Reading]:
+    pool = ThreadPoolExecutor(threads)
+    try:
+        ahead: deque[Future[Reading]] = deque()
+        for piece in pieces:
+            ahead.append(pool.submit(read_piece, piece, framing))
+            if len(ahead) > _AHEAD * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _with_helpers(pieces: list[Piece], framing: Framing, n: int) -> Generator[Reading]:
+    """This process reads a piece whenever nothing is to be heard; a helper that is up gets the next ones."""
+    inbox: queue.SimpleQueue[tuple[Helper, Reading | None]] = queue.SimpleQueue()
+    todo, done = deque(pieces), dict[int, Reading]()
+    with contextlib.ExitStack() as stack:
+        for _ in range(n):
+            stack.enter_context(Helper(framing, inbox))
+        for piece in pieces:
+            while piece.number not in done:
+                # a helper has it, unless it is the first that is left; and not too much is read beyond it
+                may_read = bool(todo) and (todo[0] is piece or len(done) < _AHEAD * (n + 1))
+                try:
+                    helper, reading = inbox.get(block=not may_read)
+                except queue.Empty:
+                    mine = todo.popleft()
+                    done[mine.number] = read_piece(mine, framing)
+                    continue
+                if reading is None:  # it has ended, and others read what it owed
+                    todo = deque(sorted([*(one for one in helper.asked if one.paths), *todo], key=lambda p: p.number))
+                    continue
+                owed = helper.asked.popleft()
+                if owed.paths:
+                    done[owed.number] = reading
+                while todo and len(helper.asked) < _ASKED:
+                    helper.ask(todo.popleft())
+            yield done.pop(piece.number)
+
+
+def read_shapes(paths: Sequence[str]) -> list[tuple[int, int, int] | DataError]:
     """Each file's (channels, height, width), from its header, or what is wrong with it."""
 
-    def read(path: Path) -> tuple[int, int, int] | DataError:
+    def read(path: str) -> tuple[int, int, int] | DataError:
         try:
             return read_shape(path)
         except DataError as error:
@@ -102,84 +109,11 @@ def read_shapes(paths: list[Path]) -> list[tuple[int, int, int] | DataError]:
         return [read(path) for path in paths]
 
 
-# --- a second process ---
-#
-# One line of JSON asks, one answers, and the pixels follow as bytes. multiprocessing would do it with pickles, and
-# would run the caller's script a second time unless it is written for that.
-
-_START = "import sys; sys.path[:] = sys.argv[1:]; from isthmus.data.reading import serve; serve()"
-
-
-@contextlib.contextmanager
-def _elsewhere(framing: Framing, here: Read) -> Iterator[Read]:
-    """A reader in a process of its own; what it does not answer, because it was killed, is read here."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _START, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        requests, answers = process.stdin, process.stdout
-        assert requests
-        assert answers
-
-        def read(piece: list[Path], first: int) -> list[Block]:
-            ask = {"framing": dataclasses.asdict(framing), "first": first, "paths": [os.fspath(path) for path in piece]}
-            try:
-                requests.write(json.dumps(ask).encode() + b"\n")
-                requests.flush()
-                blocks = _answered(answers)
-            except OSError:
-                return here(piece, first)
-            return here(piece, first) if blocks is None else blocks
-
-        try:
-            yield read
-        finally:
-            with contextlib.suppress(OSError):
-                requests.close()  # which ends the process
-            process.terminate()
-
-
-def _answered(answers: IO[bytes]) -> list[Block] | None:
-    """One piece's blocks, or None if the process ended before it gave them."""
-    line = answers.readline()
-    if not line.endswith(b"\n"):
-        return None
-    blocks: list[Block] = []
-    for said in json.loads(line):
-        if "raised" in said:
-            raise DataError(said["raised"])
-        if "error" in said:
-            blocks.append(DataError(said["error"]))
-            continue
-        array = np.empty(said["shape"], said["dtype"])
-        if answers.readinto(array.data.cast("B")) < array.nbytes:  # type: ignore[attr-defined]
-            return None
-        blocks.append((array, tuple(said["notes"])))
-    return blocks
-
-
-def serve() -> None:
-    """Read the files that are asked for on stdin and answer on stdout, until stdin ends."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, who then closes stdin
-    out = sys.stdout.buffer
+def read_depths(paths: Sequence[str]) -> list[int]:
+    """The bits of a channel of each file that can be read, from its header."""
+    depths = []
     with quiet_pillow():
-        for line in sys.stdin.buffer:
-            ask = json.loads(line)
-            framing, blocks = Framing(**ask["framing"]), []
-            try:
-                blocks = [_block(Path(p), framing, ask["first"] + i) for i, p in enumerate(ask["paths"])]
-                said = [_about(block) for block in blocks]
-            except DataError as error:
-                blocks, said = [], [{"raised": str(error)}]
-            out.write(json.dumps(said).encode() + b"\n")
-            for block in blocks:
-                if not isinstance(block, DataError):
-                    out.write(np.ascontiguousarray(block[0]).data)
-            out.flush()
-
-
-def _about(block: Block) -> dict[str, object]:
-    if isinstance(block, DataError):
-        return {"error": str(block)}
-    return {"shape": block[0].shape, "dtype": block[0].dtype.str, "notes": block[1]}
+        for path in paths:
+            with contextlib.suppress(DataError):
+                depths.append(read_depth(path))
+    return depths

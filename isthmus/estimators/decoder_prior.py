@@ -149,7 +149,10 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return hasattr(self, "autoencoder_")
 
     def save(self, folder: str | Path) -> None:
-        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit."""
+        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit.
+
+        A model that lies there is replaced, whole or not at all; a folder that holds anything else is refused.
+        """
         from isthmus.persistence import save
 
         check_is_fitted(self)

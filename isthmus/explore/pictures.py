@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from isthmus.data import png
+from isthmus.data.image_file import STUMBLES
 from isthmus.data.images import Images
 from isthmus.errors import DataError
 
@@ -139,6 +141,9 @@ def _decoded(data: bytes) -> Image.Image:
                     f"the picture has {picture.width}×{picture.height} pixels; at most {MOST_PIXELS:,} are read, "
                     "so make it smaller"
                 )
+            if picture.format == "PNG":
+                for _ in png.chunks(data):  # which holds their checksums against them
+                    pass
             picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
             picture.load()
             return _opaque(picture)
@@ -149,7 +154,7 @@ def _decoded(data: bytes) -> Image.Image:
         raise DataError(reason) from None
     except UnidentifiedImageError:
         raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
+    except STUMBLES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"the picture is damaged: {reason}; choose another") from None
 

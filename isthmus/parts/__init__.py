@@ -7,9 +7,11 @@ imports torch or scikit-learn and a study can be checked in milliseconds. A tabl
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from isthmus.errors import one_of
 from isthmus.parts.agreement import contradiction, doubt
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
@@ -91,13 +93,19 @@ ROLES: dict[str, Mapping[str, type[Part]]] = {
 
 
 def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any:
-    """The part that `Part.table` wrote down, one of `kinds`. Raises KeyError, TypeError or ValueError for other tables.
+    """The part that `Part.table` wrote down, one of `kinds`.
+
+    Raises RequestError with the nearest known word for an unknown kind or field; KeyError, TypeError or ValueError for
+    other tables.
 
     >>> from_table(PENALTIES, L1(0.1).table())
     L1(weight=0.1)
     """
     fields = dict(table)
+    one_of("kind", fields.get("kind"), kinds)
     kind = kinds[fields.pop("kind")]
+    for name in fields:
+        one_of(f"field of {kind.kind}", name, [field.name for field in dataclasses.fields(kind)])
     if kind is Sequence:
         fields["parts"] = [from_table(kinds, one) for one in fields["parts"]]
     return kind(**fields)

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from isthmus import open_images
-from isthmus.data import cache, reading, stack
+from isthmus.data import cache, helper, reading, stack
 from isthmus.errors import RequestError, SkippedWarning
 
 RNG = np.random.default_rng(0)
@@ -320,11 +321,49 @@ def test_a_second_process_reads_the_same(folder, monkeypatch):
     assert "fewer than --crop" in said(folder, skip_bad=True, threads=2, crop=(99, 99))
 
 
-def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch):
+@pytest.mark.parametrize(
+    "start",
+    [
+        "raise SystemExit",
+        "import sys; sys.stdin.readline()",  # it dies at the first request
+        "import os; os.kill(os.getpid(), 9)",
+        # it answers once, and dies when it is asked for files
+        f"import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); {helper._START}",
+    ],
+)
+def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start):
     pixels = fill(folder, 200)
     monkeypatch.setattr(reading, "MANY", 10)
-    monkeypatch.setattr(reading, "_START", "import sys; sys.stdin.readline()")  # it dies at the first request
-    np.testing.assert_array_equal(open_images(folder, threads=2).pixels[:, 0], pixels)
+    monkeypatch.setattr(helper, "_START", start)
+    np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
+
+
+def test_ctrl_c_ends_the_reading_and_its_helpers(folder):
+    fill(folder, 400)
+    program = """
+import os, signal, sys, time
+from isthmus.data import reading
+from isthmus.data.collection import open_images
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
+reading.MANY = 10
+def on_progress(done, n):
+    if done == 100:
+        print("reading", flush=True)
+        time.sleep(60)
+try:
+    open_images(sys.argv[1], threads=3, cache=False, on_progress=on_progress)
+except KeyboardInterrupt:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("no child is left")
+"""
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (out, err) == ("no child is left\n", "")
 
 
 # --- the cache ---
@@ -569,7 +608,9 @@ def test_the_commands_summary(folder, capsys):
     assert run_command(["data", "info", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "2 images  1×6×8" in out
-    assert "1 images  3×9×9" in out
+    assert "1 image   3×9×9" in out
+    assert out.startswith("4 files, images of 2 sizes:\n")
+    assert "8 bits: 3" in out
     assert "the sizes differ" in out
     assert "4.png is empty" in out
     assert run_command(["data", "info", str(folder / "c")]) == 2

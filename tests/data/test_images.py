@@ -78,7 +78,7 @@ def with_pixel(value):
         (np.zeros((2, 1, 0, 2)), "no images"),
         (np.zeros((2, 1, 2, 2), np.int64), "int64"),
         (np.zeros((2, 1, 2, 2), bool), "bool"),
-        (with_pixel(np.nan), "got NaN; remove or repair"),
+        (with_pixel(np.nan), "got NaN in image 1, counted from 0; remove or repair it"),
         (with_pixel(np.inf), "0 to inf"),
         (with_pixel(-0.5), "-0.5 to 0"),
         (with_pixel(255), "0 to 255; divide by 255"),

@@ -166,6 +166,7 @@ def load_mutated(model, folder, n):
     folder.mkdir()
     files = {path.name: path.read_bytes() for path in model.iterdir()}
     config = json.loads(files["config.json"])
+    del config["sha256"]
     for name, content in files.items():
         (folder / name).write_bytes(content)
     refused = 0

@@ -137,6 +137,13 @@ def test_what_cannot_be_read_is_refused_with_a_reason(data, reason):
     assert "\n" not in str(error.value)
 
 
+def test_a_png_whose_pixels_were_changed_is_damaged():
+    whole = bytearray(png(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)))
+    whole[whole.index(b"IDAT") + 12] ^= 1
+    with pytest.raises(DataError, match="damaged: wrong checksum"):
+        read_picture(bytes(whole), SHAPE, MNIST)
+
+
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what is damaged
 @given(st.data())
 def test_a_damaged_picture_is_read_or_refused_and_nothing_else(data):

@@ -1,0 +1,62 @@
+"""A process of its own that reads pieces of a collection for this one."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from types import TracebackType
+
+from isthmus.data.framing import Framing
+from isthmus.data.pieces import Piece, Reading, answer, ask
+
+_START = "import sys; sys.path[:] = sys.argv[1:]; from isthmus.data.pieces import serve; serve()"
+
+
+class Helper:
+    """Reads the pieces that it is asked for, in order, while it is entered.
+
+    inbox: where it puts itself with each `Reading`, and with None when it has ended, killed for example.
+    asked: the pieces that it still owes. The first has no files: its reading says that the process is up.
+    """
+
+    def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[Helper, Reading | None]]) -> None:
+        self._framing, self._inbox = framing, inbox
+        self.asked: deque[Piece] = deque()
+        # in a session of its own: Ctrl-C is the caller's, who then closes stdin
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Helper:
+        self._listener.start()
+        self.ask(Piece(-1, 0, ()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()  # it has nothing to tidy up, and this ends a stopped one too
+        self._listener.join()
+        with contextlib.suppress(OSError), self._process:  # a pipe that is broken cannot be flushed when it is closed
+            pass
+
+    def ask(self, piece: Piece) -> None:
+        """Have a piece read."""
+        assert self._process.stdin
+        self.asked.append(piece)
+        with contextlib.suppress(OSError):  # it has ended, and the listener says so
+            ask(self._process.stdin, piece, self._framing)
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        while reading := answer(self._process.stdout):
+            self._inbox.put((self, reading))
+        self._inbox.put((self, None))

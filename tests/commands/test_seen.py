@@ -1,0 +1,147 @@
+"""What a model's folder remembers of its images, and what the commands say because of it."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isthmus
+from isthmus.commands import seen
+from isthmus.commands.evaluate import worse_than_nothing
+from isthmus.commands.score import map_name
+
+
+def facts(model):
+    return json.loads((model / "config.json").read_text())["extra"]["seen"]
+
+
+def test_the_same_files_elsewhere_are_the_same_collection(digits, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(digits, moved)
+    known = seen.collection_of(str(digits), "test")
+    assert seen.collection_of(str(moved), "train") == known
+    (moved / "one").rename(moved / "uno")
+    assert seen.collection_of(str(moved), "test") != known
+    assert seen.collection_of("digits", "train") != seen.collection_of("digits", "test")
+
+
+def test_a_model_remembers_what_it_was_trained_on(model, digits, tmp_path, done):
+    found = facts(model)
+    names = isthmus.open_images(digits).names
+    assert (found["n"], found["n_trained_on"], len(found["left_out"])) == (90, 81, 9)
+    assert set(found["left_out"]) < set(names)
+    out, err = done("score", model, digits, "-o", tmp_path / "scores", "--json")
+    assert "was trained on 81 of these 90 images: expect larger errors" in err
+    rows = json.loads(out)["images"]
+    assert {row["name"] for row in rows if not row["seen"]} == set(found["left_out"])
+    with open(tmp_path / "scores/scores.csv", newline="") as file:
+        assert {row["name"] for row in csv.DictReader(file) if row["seen"] == "no"} == set(found["left_out"])
+    assert json.loads(done("evaluate", model, digits, "--json")[0])["seen"] is True
+
+
+def test_of_other_images_nothing_is_said(model, digits, done):
+    out, err = done("score", model, digits / "one", "--json")
+    assert "trained on" not in err
+    assert {row["seen"] for row in json.loads(out)["images"]} == {None}
+    assert json.loads(done("evaluate", model, digits / "one", "--json")[0])["seen"] is False
+
+
+@pytest.mark.parametrize("table", [None, [], {}, {"collection": 1}, "digits test"])
+def test_a_folder_that_knows_nothing(table):
+    found = seen.seen(table, "digits", "test", "m")
+    assert (found.sentence, found.of("a")) == ("", None)
+
+
+def test_images_without_names_are_known_together():
+    table = {"collection": "digits test", "n": 5, "n_trained_on": 4, "left_out": None}
+    found = seen.seen(table, "digits", "test", "m")
+    assert found.sentence == "m was trained on 4 of these 5 images: expect larger errors on new ones"
+    assert found.of("0") is None
+
+
+def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done):
+    _, err = done("score", denoiser, photographs)
+    assert "was trained on 3 of these 3 images" in err
+
+
+def test_a_denoiser_that_is_tried_out_on_its_own_images_says_so(denoiser, photographs, tmp_path, done):
+    _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "a", "--corruption", "gaussian:0.1")
+    assert "was trained on 3 of these 3 images" in err
+    _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "b")
+    assert "was trained on" not in err
+
+
+# --- models that are of no use ---
+
+
+def test_a_collapsed_model_says_so_whenever_it_is_used(digits, tmp_path, done):
+    folder = tmp_path / "m"
+    options = ["--recipe", "plain", "--penalty", "l1:100", "--epochs", 8, "--learning-rate", 0.01, "--threads", 1]
+    _, err = done("fit", digits, "-o", folder, *options)
+    assert "collapsed: " in err
+    for command in (["evaluate"], ["score"], ["reconstruct", "-o", tmp_path / "out"]):
+        _, err = done(command[0], folder, digits, *command[1:])
+        assert f"{folder}, when it was fitted: collapsed: " in err
+
+
+def test_images_that_come_out_worse(model, digits, tmp_path, done):
+    """This model of six numbers draws badly, and next to no noise was in the images."""
+    little = ["--corruption", "gaussian:0.001"]
+    _, err = done("evaluate", model, digits, *little, "--corruption", "gaussian:0.9")
+    assert "gaussian(0.001): the images come out worse than they went in (MSE 0.0000" in err
+    assert "gaussian(0.9)" not in err
+    _, err = done("denoise", model, digits, "-o", tmp_path / "out", *little)
+    assert "the images come out worse than they went in" in err
+    _, err = done("denoise", model, digits, "-o", tmp_path / "out2", "--corruption", "gaussian:0.9")
+    assert "come out worse" not in err
+
+
+def test_worse_than_nothing_needs_both_errors():
+    assert worse_than_nothing(None, 1.0) == worse_than_nothing(1.0, None) == worse_than_nothing(1.0, 0.9) == ""
+    assert worse_than_nothing(0.9, 1.0)
+
+
+# --- words ---
+
+
+def test_a_grey_file_is_called_grey(denoiser, tmp_path, refused):
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "a.png")
+    assert "a.png: 5×6 grey; " in refused("score", denoiser, tmp_path / "a.png")
+
+
+def test_a_square_needs_one_number(denoiser, photographs, done, refused):
+    assert done("score", denoiser, photographs, "--patches", "8")[0] == done("score", denoiser, photographs)[0]
+    assert "like 64x48, got '8x'" in refused("score", denoiser, photographs, "--patches", "8x")
+
+
+def test_no_two_maps_have_one_name():
+    names = ["a.png", "a.jpg", "b.PNG", "b.tif", "c.jpg", "c.jpg.png"]
+    maps = [map_name(name, names) for name in names]
+    assert maps == ["a.png", "a.jpg.png", "b.PNG", "b.tif.png", "c.jpg.map.png", "c.jpg.png"]
+
+
+def test_a_file_that_is_no_image(tmp_path, refused):
+    (tmp_path / "notes.txt").write_text("hello")
+    line = refused("fit", tmp_path / "notes.txt", "-o", tmp_path / "m")
+    assert line.startswith(
+        f"isthmus: {tmp_path}/notes.txt is no image and no array; give a folder of images, one image"
+    )
+
+
+def test_one_is_one(tmp_path, digits, done):
+    _, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 1, "--threads", 1)
+    assert "1 epoch in " in err
+    one = next((digits / "one").iterdir())
+    assert done("evaluate", tmp_path / "m", one)[0].startswith("1 image ")
+
+
+def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done, monkeypatch):
+    shown = []
+    monkeypatch.setattr("isthmus.commands.restoring.write_preview", lambda path, rows: shown.append(rows))
+    done("reconstruct", model, digits, "-o", tmp_path / "out")
+    images = isthmus.open_images(digits)
+    wanted = images.floats(np.linspace(0, 89, 6).round().astype(int))
+    np.testing.assert_allclose(shown[0]["original"].reshape(6, -1), wanted, atol=1e-6)
