@@ -90,7 +90,7 @@ function noise(kinds) {
   show();
 }
 
-const newDraw = () => { if (state.level === 0) toast("There is no noise to draw: turn the level up first."); set({ draw: state.draw + 1 }); };
+const newDraw = () => { if (state.level === 0) toast("There is no noise yet: turn it up first."); set({ draw: state.draw + 1 }); };
 
 function keys() {
   const views = ["models", "inside", "space", "compare"];

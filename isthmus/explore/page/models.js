@@ -50,7 +50,7 @@ export function begin() {
     make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng(grid, "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and where that differs from the clean image. Blue is too dark, red is too bright."), grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and its residual, where that differs from the clean image: blue is too dark, red too bright. MSE is the mean squared error: less is better. A click on a name looks inside."), grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
@@ -143,13 +143,15 @@ function trained() {
   }
 }
 
+const ordinal = (n) => `${n}${n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][n % 10] ?? "th"}`;
+
 function best() {
   const list = chosen().map((name) => cards.get(name)).filter((one) => one.pixels && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
   const [first, second] = list, blank = now?.x.every((value) => value === 0);
   for (const one of cards.values()) {
     const place = list.indexOf(one);
     one.element.classList.toggle("best", place === 0 && !blank);
-    if (one.rank) write(one.rank, place < 0 ? "" : place ? String(place + 1) : "best");
+    if (one.rank) write(one.rank, place < 0 || blank ? "" : place ? ordinal(place + 1) : "best");
   }
   if (!list.length) return;
   if (blank) {
@@ -157,13 +159,14 @@ function best() {
     return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
   }
   const verb = state.level === 0 ? "draws this image best" : "denoises this image best";
-  const rest = [`MSE ${figure(first.error)}`];
-  if (state.level !== 0) rest.push(first.error < now.noise ? `the noise itself is ${figure(now.noise)}` : `more than the noise itself, ${figure(now.noise)}`);
+  const told = `${verb}: MSE ${figure(first.error)}.`, rest = [];
+  if (state.level !== 0) rest.push(`${noiseSays()}: ${figure(now.noise)} before${first.error < now.noise ? "" : ", which was less"}`);
   if (second) rest.push(`next is ${second.facts.name} with ${figure(second.error)}`);
-  const text = `${first.facts.name} ${verb} (${noiseSays()}). ${rest.join("; ")}.`;
-  if (says.text === text) return;
-  says.text = text;
-  says.replaceChildren(make("b", {}, first.facts.name), ` ${verb}.`, make("small", {}, `${noiseSays()}: ${rest.join("; ")}.`));
+  const more = `${state.level === 0 ? `no noise yet: turn it up, and see which model removes it best${rest.length ? "; " : ""}` : ""}${rest.join("; ")}.`;
+  if (says.text === first.facts.name + told + more) return;
+  says.text = first.facts.name + told + more;
+  const find = () => first.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  says.replaceChildren(make("b", {}, make("button", { type: "button", title: "Show its card", onclick: find }, first.facts.name)), ` ${told}`, make("small", {}, more[0].toUpperCase() + more.slice(1)));
 }
 
 /** Let each decoder search, one after the other, its steps as they come; a new image ends it. */
