@@ -399,6 +399,9 @@ def test_no_width_is_too_narrow(open_page, width, view):
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#clean").bounding_box()["width"] >= 60
+    for source in ("p", "d", "u"):
+        page.keyboard.press(source)
+        assert page.eval_on_selector("aside", "one => one.scrollWidth - one.clientWidth") <= 0
 
 
 def test_nothing_jumps_while_the_slider_moves(open_page):
