@@ -75,16 +75,26 @@ def prepare(folder: Path) -> Path:
     return folder / "eight"
 
 
-def serve(run: Path) -> tuple[subprocess.Popen, str, float]:
-    """The server's process, its address, and the seconds until it answered."""
-    start = time.perf_counter()
+def serve(run: Path) -> tuple[subprocess.Popen, str]:
+    """The server's process and its address, as soon as the page can be had there."""
     command = [sys.executable, "-m", "isthmus", "explore", str(run), "--no-browser", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     address = process.stdout.readline().strip()
+    fetch(address)
+    return process, address
+
+
+def fetch(address: str) -> None:
+    """Wait for an answer."""
     with urllib.request.urlopen(address) as response:
         response.read()
-    return process, address, time.perf_counter() - start
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End the server, and wait for it."""
+    process.terminate()
+    process.wait(60)
 
 
 def quantiles(values: list[float]) -> str:
@@ -93,7 +103,7 @@ def quantiles(values: list[float]) -> str:
     return f"median {ordered[len(ordered) // 2]:.1f} ms, 95 % within {ordered[int(0.95 * len(ordered))]:.1f} ms"
 
 
-def in_the_browser(address: str) -> None:
+def in_the_browser(address: str, run: Path) -> None:
     """Everything that is measured on the page."""
     with sync_playwright() as p:
         executable = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -109,7 +119,13 @@ def in_the_browser(address: str) -> None:
         ready(page, f"{address}#view=inside&model=dense-1024")
         page.wait_for_selector("#inside .thumbs button")  # every unit was looked at on the test images
         print(f"click on a unit of 1,024: {quantiles(page.evaluate(CLICK, 60))}")
+        start = time.perf_counter()
+        process, another = serve(run)
+        ready(page, another)  # which waits while the models are read
+        page.wait_for_selector("#models .says b")
+        print(f"from the command to the first pictures: {time.perf_counter() - start:.2f} s")
         browser.close()
+        stop(process)
 
 
 def ready(page: Page, address: str) -> None:
@@ -170,14 +186,16 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = chosen.run or prepare(Path(folder))
-        process, address, seconds = serve(run)
+        start = time.perf_counter()
+        process, address = serve(run)
         try:
-            print(f"server up: {seconds:.2f} s")
-            in_the_browser(address)
+            up = time.perf_counter() - start
+            fetch(f"{address}api/about")  # what has no answer before the models are read
+            print(f"server up: the page after {up:.2f} s, the models after {time.perf_counter() - start:.2f} s")
+            in_the_browser(address, run)
             many(process, address, chosen.clients, chosen.seconds)
         finally:
-            process.terminate()
-            process.wait(60)
+            stop(process)
 
 
 if __name__ == "__main__":

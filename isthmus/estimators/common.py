@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 
 from isthmus.data.images import Images
+from isthmus.errors import require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 
@@ -29,6 +31,22 @@ def reconstruct(model: Any, x: np.ndarray) -> np.ndarray:
     if isinstance(model, MiniBatchDictionaryLearning):
         return model.transform(x) @ model.components_.astype(x.dtype)
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
+
+
+def reconstruct_each(models: Sequence[Any], x: np.ndarray) -> np.ndarray:
+    """x_hat of each of several models for the same few samples: float32 (n, n_features) → (n_models, n, n_features).
+
+    The same numbers as `reconstruct`'s. x must be finite; it is held against a model's number of features and no more:
+    for one image, scikit-learn's checks of an array take longer than a dense network does.
+    """
+    x_hat = np.empty((len(models), *x.shape), np.float32)
+    for model, drawn in zip(models, x_hat, strict=True):
+        if isinstance(model, Autoencoder):
+            require(x.shape[1] == model.n_features_in_, "x", f"of {model.n_features_in_} columns", x.shape[1])
+            drawn[:] = model._apply(x, lambda network, part: network(part)[0])
+        else:
+            drawn[:] = reconstruct(model, x)
+    return x_hat
 
 
 def reconstruct_code_only(model: Any, x: np.ndarray) -> np.ndarray | None:

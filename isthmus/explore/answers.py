@@ -1,79 +1,31 @@
 """What the page may ask: for each question a function (shelf, query, body) → named arrays.
 
-Arrays go out as safetensors, the same bytes as in a model's folder. Images come in as float32 pixels in [0, 1], little
-endian, one after the other. Every function is a few library calls that a user could write.
+Every function is a few library calls that a user could write; `wire` has how they travel.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from isthmus import metrics, probe
 from isthmus.data.images import Images
-from isthmus.errors import RequestError, require
-from isthmus.estimators.common import encode, reconstruct
+from isthmus.errors import RequestError
+from isthmus.estimators.common import encode, reconstruct, reconstruct_each
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore import noise, pictures, units
+from isthmus.explore import noise, pictures, units, wire
 from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
+from isthmus.explore.wire import Answer, Arrays, Query
 from isthmus.studies.measure import measure
 
-Arrays = dict[str, np.ndarray]
-Answer = tuple[Arrays, dict[str, str]]  # arrays, and a few words beside them
 MOST_IMAGES = 256  # in one answer
 MOST_CODES = 64  # in one question
 N_MEASURED = 500  # test images that models are compared on
 N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
 DRAWING = 256  # rows and columns of a drawing
-
-
-class Query:
-    """The words of a request's address, checked. Every fault is a RequestError."""
-
-    def __init__(self, words: Mapping[str, str]) -> None:
-        self.words = words
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.words.get(name, default)
-        if value is None:
-            raise RequestError(f'the request needs "{name}"')
-        return value
-
-    def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
-        word = self.text(name, None if default is None else str(default))
-        try:
-            value = float(word)
-        except ValueError:
-            raise RequestError(f"{name} must be a number, got {word[:40]!r}") from None
-        require(low <= value <= high, name, f"from {low:g} to {high:g}", value)
-        return value
-
-    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        value = self.number(name, low, high, default)
-        require(value == int(value), name, "a whole number", value)
-        return int(value)
-
-    def integers(self, name: str, high: int, most: int) -> list[int]:
-        words = self.text(name).split(",")
-        require(len(words) <= most, name, f"at most {most} numbers", len(words))
-        return [Query({name: word}).integer(name, 0, high) for word in words]
-
-
-def images_in(shelf: Shelf, body: bytes, n: int = 1) -> np.ndarray:
-    """The n images of a request's body, (n, n_features). Raises RequestError unless they are pixels in [0, 1]."""
-    x = _floats(body, n, shelf.n_features, "pixels")
-    if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
-        raise RequestError("pixels must be numbers from 0 to 1")
-    return x
-
-
-def _floats(body: bytes, n: int, width: int, what: str) -> np.ndarray:
-    if len(body) != 4 * n * width:
-        raise RequestError(f"the request must hold {n}×{width} {what}, {4 * n * width:,} bytes, got {len(body):,}")
-    return np.frombuffer(body, "<f4").reshape(n, width).astype(np.float32)
 
 
 def _noisy(shelf: Shelf, query: Query, x: np.ndarray) -> np.ndarray:
@@ -126,11 +78,11 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
     Each model is given the very same noisy image; errors are against the clean one.
     """
-    x = images_in(shelf, body)
+    x = wire.pixels(body, 1, shelf.n_features)
     x_in = _noisy(shelf, query, x)
     names = query.text("models", "")
     models = [shelf.model(name) for name in names.split(",")] if names else []
-    x_hat = np.concatenate([x[:0], *(reconstruct(model, x_in) for model in models)])
+    x_hat = reconstruct_each(models, x_in)[:, 0]
     error = metrics.squared_error(np.broadcast_to(x, x_hat.shape), x_hat) if models else np.zeros(0)
     return {
         "noisy": _page(shelf, x_in)[0],
@@ -146,7 +98,7 @@ def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], N
 
     {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Leaving once `gone` is set.
     """
-    name, x = query.text("model"), images_in(shelf, body)
+    name, x = query.text("model"), wire.pixels(body, 1, shelf.n_features)
     model = shelf.model(name)
     if not isinstance(model, DecoderPrior):
         raise RequestError(f"{name} does not search; choose a decoder prior")
@@ -185,7 +137,7 @@ def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], N
 def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
     model = shelf.with_code(query.text("model"))
-    x_in = _noisy(shelf, query, images_in(shelf, body))
+    x_in = _noisy(shelf, query, wire.pixels(body, 1, shelf.n_features))
     found = np.asarray(model.transform(x_in), np.float32)
     arrays = {"noisy": _page(shelf, x_in)[0], "code": found[0]}
     layers = probe.activation_maps(model, Images(_page(shelf, np.clip(x_in, 0, 1))))
@@ -195,7 +147,7 @@ def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
 def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"x_hat": (n, c, h, w)}: what `model` draws from `n` codes of float32."""
     model = shelf.with_code(query.text("model"))
-    codes = _floats(body, query.integer("n", 1, MOST_CODES, 1), n_units(model), "numbers of a code")
+    codes = wire.numbers(body, query.integer("n", 1, MOST_CODES, 1), n_units(model), "numbers of a code")
     if not np.isfinite(codes).all() or np.abs(codes).max() > 1e6:
         raise RequestError("a code's numbers must be finite, and at most a million")
     return {"x_hat": _page(shelf, model.inverse_transform(codes))}, {}
@@ -250,7 +202,7 @@ def code_map(shelf: Shelf, query: Query, body: bytes) -> Answer:
 def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
     name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
-    pair = Images(_page(shelf, images_in(shelf, body, 2)))
+    pair = Images(_page(shelf, wire.pixels(body, 2, shelf.n_features)))
     rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
     return {"pixels": _page(shelf, rows["pixels"]), "x_hat": _page(shelf, rows["model"])}, {}
 
@@ -262,7 +214,7 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """
     name, level = query.text("model"), query.number("level", 0, 10, 0.0)
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
-    model, x = shelf.with_code(name), images_in(shelf, body)
+    model, x = shelf.with_code(name), wire.pixels(body, 1, shelf.n_features)
     x_in = noise.noisy(noise.part_of("gaussian", level), x, shelf.shape, draw)
     spread = _units(shelf, name).spread
     rows = probe.latent_noise(model, Images(_page(shelf, x)), (level,), relative_to=spread, seed=draw)

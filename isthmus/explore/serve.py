@@ -1,9 +1,9 @@
-"""The server's life: an address, a browser, and a clean end."""
+"""The server's life: an address and a browser at once, the models as soon as they are read, and a clean end."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import gc
 import os
 import secrets
 import socket
@@ -12,12 +12,19 @@ import threading
 import warnings
 import webbrowser
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from isthmus.errors import RequestError
+from isthmus.explore.folder import Run, look
 from isthmus.explore.guard import is_loopback
+from isthmus.explore.server import application
+
+if TYPE_CHECKING:
+    from isthmus.explore.shelf import Shelf
 
 HOST, PORT = "127.0.0.1", 8765
 _TRIES = 50  # ports after the first that are tried
@@ -38,43 +45,64 @@ def serve(
     On another address than the loopback, whoever opens the page needs the token in the address. Raises RequestError
     for an address that cannot be had, and what `open_shelf` raises.
     """
-    listening, taken = _listen(host, port)  # before the slow imports: a wrong address is refused at once
-    with listening:
-        import torch
-
-        from isthmus.explore.server import application
-        from isthmus.explore.shelf import open_shelf
-
-        shelf = open_shelf(path, data_dir)
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged uploads, whoever sent them is told
-        torch.set_num_threads(1)  # one image has no work for two, and each thread of the pool would start its own
+    listening, taken = _listen(host, port)
+    with listening, ThreadPoolExecutor(1, "open") as opener:
+        found = look(path, data_dir)  # what is wrong is mostly wrong here, before there is a page
         token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        threads = max(2, min(8, os.cpu_count() or 1))
+        opening = opener.submit(_open, found, say)
         config = uvicorn.Config(
-            application(shelf, token=token, threads=threads),
+            application(opening, token=token, threads=max(2, min(8, os.cpu_count() or 1))),
             log_level="warning",
             access_log=False,
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        found = listening.getsockname()[1]
+        own = listening.getsockname()[1]
         if taken:
-            say(f"port {port} is taken; this is on {found}")
-        for entry in shelf.entries.values():
-            if entry.fault is not None:
-                say(f"{entry.name} cannot be shown: {entry.fault}")
+            say(f"port {port} is taken; this is on {own}")
         if token is not None:
             say(
                 f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
                 "the data; what is sent is not encrypted"
             )
-        address = f"http://{_in_address(host)}:{found}/" + (f"?token={token}" if token else "")
+        address = f"http://{_in_address(host)}:{own}/" + (f"?token={token}" if token else "")
         server = uvicorn.Server(config)
+        opening.add_done_callback(lambda opened: _end(server) if opened.exception() else None)
         _when_up(server, lambda: _announce(address, browser, say, shown))
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             server.run(sockets=[listening])
-        say("stopped")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            say("stopped")
+        if opening.done():
+            opening.result()
+
+
+def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:
+    """The shelf, after the imports that take seconds. It runs while the page is already there."""
+    gc.disable()  # a collection during the imports finds nothing, and half a second goes by
+    try:
+        import torch
+
+        from isthmus.explore import answers  # noqa: F401 - now, rather than at the first question
+        from isthmus.explore.shelf import shelve
+
+        shelf = shelve(found)
+    finally:
+        gc.freeze()  # else a full collection, some 100 ms, may come while a slider moves
+        gc.enable()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged uploads, whoever sent them is told
+    torch.set_num_threads(1)  # one image has no work for two, and each thread of the pool would start its own
+    for entry in shelf.entries.values():
+        if entry.fault is not None:
+            say(f"{entry.name} cannot be shown: {entry.fault}")
+    return shelf
+
+
+def _end(server: uvicorn.Server) -> None:
+    server.should_exit = True
 
 
 def _announce(address: str, browser: bool, say: Callable[[str], None], shown: Callable[[str], None]) -> None:

@@ -1,4 +1,7 @@
-"""The web application: addresses, bodies that are not too long, a bounded number of threads, and errors in words."""
+"""The web application: addresses, bodies that are not too long, a bounded number of threads, and errors in words.
+
+It can serve the page before there are models: nothing here imports torch, and a question waits until the shelf is open.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors.numpy
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,10 +24,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from isthmus.explore import answers
-from isthmus.explore.answers import Answer, Query
+from isthmus.errors import IsthmusError
 from isthmus.explore.guard import Guard
-from isthmus.explore.shelf import Leaving, Shelf
+
+if TYPE_CHECKING:
+    from isthmus.explore.shelf import Shelf
+    from isthmus.explore.wire import Answer
 
 MOST_BYTES = 10 << 20  # in a request's body
 BODY_SECONDS = 30  # in which a body must have arrived
@@ -34,25 +37,30 @@ ARRAYS = "application/x-safetensors"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def application(shelf: Shelf, *, token: str | None = None, threads: int = 2) -> Starlette:
+def application(shelf: Shelf | Future[Shelf], *, token: str | None = None, threads: int = 2) -> Starlette:
     """The page and its answers as an ASGI application.
 
-    threads: that answer what must be quick; as many again compute what takes longer, so that a slider never waits for a
-    map. token: what a visitor must know; None for the loopback address.
+    shelf: or one that is still being opened. threads: that answer what must be quick; as many again compute what takes
+    longer, so that a slider never waits for a map. token: what a visitor must know; None for the loopback address.
     """
-    server = _Server(shelf, threads)
-    routes = [Route(path, server.file(name, kind)) for path, name, kind in _files()]
-    routes.append(Route("/api/about", server.about))
-    for pool, table in ((server.quick, answers.QUICK), (server.slow, answers.SLOW)):
-        for name, answer in table.items():
-            routes.append(Route(f"/api/{name}", server.answering(answer, pool), methods=["GET", "POST"]))
-    routes.append(Route("/api/search", server.search, methods=["POST"]))
+    server = _Server(shelf if isinstance(shelf, Future) else _done(shelf), threads)
     return Starlette(
-        routes=routes,
+        routes=[
+            Route("/api/about", server.about),
+            Route("/api/search", server.search, methods=["POST"]),
+            Route("/api/{name}", server.answer, methods=["GET", "POST"]),
+            *(Route(path, server.file(name, kind)) for path, name, kind in _files()),
+        ],
         middleware=[Middleware(Guard, token=token)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=server.lifespan,
     )
+
+
+def _done(shelf: Shelf) -> Future[Shelf]:
+    opened: Future[Shelf] = Future()
+    opened.set_result(shelf)
+    return opened
 
 
 def _files() -> list[tuple[str, str, str]]:
@@ -64,15 +72,16 @@ def _files() -> list[tuple[str, str, str]]:
 
 
 class _Server:
-    def __init__(self, shelf: Shelf, threads: int) -> None:
-        self.shelf = shelf
+    def __init__(self, opening: Future[Shelf], threads: int) -> None:
+        self.opening = opening
         self.quick = ThreadPoolExecutor(threads, "quick")
         self.slow = ThreadPoolExecutor(threads, "slow")
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         yield
-        self.shelf.closing.set()
+        if self.opening.done() and self.opening.exception() is None:
+            self.opening.result().closing.set()
         for pool in (self.quick, self.slow):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -88,35 +97,51 @@ class _Server:
 
         return endpoint
 
+    async def shelf(self) -> Shelf:
+        """The shelf, once it is open. Raises HTTPException if it could not be opened."""
+        try:
+            return await asyncio.wrap_future(self.opening)
+        except (IsthmusError, OSError) as error:
+            raise HTTPException(503, _line(error)) from None
+
     async def about(self, request: Request) -> Response:
-        return JSONResponse(answers.about(self.shelf))
+        shelf = await self.shelf()
+        from isthmus.explore import answers
 
-    def answering(
-        self, answer: Callable[[Shelf, Query, bytes], Answer], pool: ThreadPoolExecutor
-    ) -> Callable[..., Any]:
-        """The endpoint of one question."""
+        return JSONResponse(answers.about(shelf))
 
-        def compute(query: Query, body: bytes) -> tuple[bytes, float]:
+    async def answer(self, request: Request) -> Response:
+        """The answer to one question."""
+        body, shelf = await _body(request), await self.shelf()
+        from isthmus.explore import answers, wire
+        from isthmus.explore.shelf import Leaving
+
+        name, query = request.path_params["name"], wire.Query(request.query_params)
+        answer = answers.QUICK.get(name) or answers.SLOW.get(name)
+        if answer is None:
+            raise HTTPException(404)
+
+        def compute() -> tuple[bytes, float]:
             start = time.perf_counter()
-            packed = pack(answer(self.shelf, query, body))
+            packed = wire.pack(answer(shelf, query, body))
             return packed, 1000 * (time.perf_counter() - start)
 
-        async def endpoint(request: Request) -> Response:
-            body = await _body(request)
-            query = Query(request.query_params)
-            try:
-                data, took = await asyncio.get_running_loop().run_in_executor(pool, compute, query, body)
-            except Leaving:
-                raise HTTPException(503, "the server is ending") from None
-            except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
-                raise HTTPException(400, _line(error)) from None
-            return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
-
-        return endpoint
+        pool = self.quick if name in answers.QUICK else self.slow
+        try:
+            data, took = await asyncio.get_running_loop().run_in_executor(pool, compute)
+        except Leaving:
+            raise HTTPException(503, "the server is ending") from None
+        except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
+            raise HTTPException(400, _line(error)) from None
+        return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
 
     async def search(self, request: Request) -> Response:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
-        body, query, gone = await _body(request), Query(request.query_params), threading.Event()
+        body, shelf, gone = await _body(request), await self.shelf(), threading.Event()
+        from isthmus.explore import answers, wire
+        from isthmus.explore.shelf import Leaving
+
+        query = wire.Query(request.query_params)
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[Answer | BaseException | None] = asyncio.Queue()
 
@@ -127,7 +152,7 @@ class _Server:
         def compute() -> None:
             try:
                 if not gone.is_set():
-                    tell(answers.searched(self.shelf, query, body, tell, gone))
+                    tell(answers.searched(shelf, query, body, tell, gone))
                 tell(None)
             except Leaving:
                 pass
@@ -149,21 +174,13 @@ class _Server:
             one: Answer | BaseException | None = first
             try:
                 while one is not None and not isinstance(one, BaseException):
-                    data = pack(one)
+                    data = wire.pack(one)
                     yield struct.pack("<I", len(data)) + data
                     one = await steps.get()
             finally:
                 gone.set()
 
         return StreamingResponse(frames(), media_type="application/octet-stream")
-
-
-def pack(answer: Answer) -> bytes:
-    """Named arrays, and the words beside them, as safetensors."""
-    arrays, words = answer
-    # safetensors writes the bytes as they lie, whatever the strides say
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return safetensors.numpy.save(whole, metadata=words or None)
 
 
 async def _body(request: Request) -> bytes:

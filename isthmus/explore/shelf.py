@@ -21,9 +21,9 @@ from isthmus.errors import DataError, IsthmusError, RequestError, unknown
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, has_code, n_parameters
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.explore.folder import Run, look
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
-from isthmus.studies.results import RESULTS, read_results
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
@@ -117,25 +117,24 @@ class Shelf:
 def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
     """The shelf of a run's folder, or of one model's.
 
-    A damaged model keeps its place, with the reason. Raises RequestError for a folder that is neither, or in which no
-    model is whole, and what `data.sources.load` raises for a run whose data set is not on this machine.
+    A damaged model keeps its place, with the reason. Raises what `folder.look` raises, and DataError for a folder in
+    which no model is whole.
     """
-    if (path / RESULTS).is_file():
-        return _of_run(path, data_dir)
-    if (path / persistence.CONFIG).is_file():
-        run = path.resolve().parent.parent
-        if path.resolve().parent.name == "models" and (run / RESULTS).is_file():
-            return _of_run(run, data_dir, only=path.resolve().name)
-        entry = _read(path.resolve().name, path)
-        if entry.model is None:
-            raise DataError(str(entry.fault))
-        return Shelf(entry.name, [entry], _shape_of(entry.model))
-    what = "is no folder" if not path.is_dir() else f"holds neither {RESULTS} nor {persistence.CONFIG}"
-    raise RequestError(f"{path} {what}; give a run's folder, like runs/digits, or a model's")
+    return shelve(look(path, data_dir))
 
 
-def _of_run(run: Path, data_dir: Path | None, only: str | None = None) -> Shelf:
-    results = read_results(run)
+def shelve(found: Run | Path) -> Shelf:
+    """The shelf of what `folder.look` found."""
+    if isinstance(found, Run):
+        return _of_run(found)
+    entry = _read(found.name, found)
+    if entry.model is None:
+        raise DataError(str(entry.fault))
+    return Shelf(entry.name, [entry], _shape_of(entry.model))
+
+
+def _of_run(place: Run) -> Shelf:
+    run, results, only = place.folder, place.results, place.only
     known = {row["name"]: row for row in results.models}
     folders = sorted(folder for folder in (run / "models").glob("*") if (folder / persistence.CONFIG).is_file())
     order = {name: place for place, name in enumerate(known)}
@@ -153,15 +152,17 @@ def _of_run(run: Path, data_dir: Path | None, only: str | None = None) -> Shelf:
     if not any(entry.model is not None for entry in entries):
         fault = next((entry.fault for entry in entries), "there is no model; run the study again")
         raise DataError(f"{run}: no model can be shown: {fault}")
-    dataset = sources.load(results.data["name"], data_dir)
+    dataset = place.dataset or sources.load(results.data["name"])
+    classes = results.data.get("classes")  # runs of an earlier version do not say
+    test = dataset.test.only(tuple(classes)) if classes else dataset.test
     notes = dataset.notes
     if dataset.fingerprint != results.data["sha256"]:
         notes = (*notes, f"The run was made with other images than those of {dataset.name} on this machine.")
     return Shelf(
         results.title if only is None else f"{only} of: {results.title}",
         entries,
-        dataset.test.shape,
-        images=dataset.test,
+        test.shape,
+        images=test,
         question=results.question,
         data_title=dataset.title,
         notes=notes,

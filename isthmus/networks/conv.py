@@ -13,6 +13,7 @@ from torch import nn
 
 from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
+from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
 from isthmus.parts import Conv, ConvLayer
 
@@ -151,7 +152,7 @@ def convolution(layer: ConvLayer, generator: torch.Generator) -> nn.Module:
         return nn.Identity()
     kind = nn.ConvTranspose2d if layer.transposed else nn.Conv2d
     sizes = {"kernel_size": layer.kernel, "stride": layer.stride, "padding": layer.padding}
-    module = nn.utils.skip_init(kind, layer.n_in, layer.n_out, **sizes)
+    module: Any = empty(kind, layer.n_in, layer.n_out, **sizes)
     bound = 1 / math.sqrt(module.weight[0].numel())
     with torch.no_grad():
         module.weight.uniform_(-bound, bound, generator=generator)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
+from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
 from isthmus.parts import Dense
 
@@ -19,7 +20,7 @@ Tape = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """nn.Linear with nn.Linear's own start, weights and bias ~ U(-1/√n_in, 1/√n_in), drawn from `generator`."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = empty(nn.Linear, n_in, n_out)
     bound = 1 / math.sqrt(n_in)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -95,6 +95,7 @@ def _results_so_far(context: Context, listener: Listener) -> Results:
             "sha256": dataset.fingerprint,
             "splits": {name: len(images) for name, images in context.splits.items()},
             "image_shape": list(dataset.train.shape),
+            "classes": list(study.data.classes) if study.data.classes else None,
             "files": dataset.files,
             "notes": list(dataset.notes),
         },

@@ -91,7 +91,7 @@ def serve():
 
 @contextmanager
 def serving(shelf, token=None):
-    """The shelf's page at the address that is yielded."""
+    """The page of a shelf, or of one that is still to come, at the address that is yielded."""
     listening, _ = _listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(application(shelf, token=token), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -5,6 +5,7 @@ import csv
 import io
 import re
 import shutil
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 import isthmus
+from isthmus.errors import DataError
 from isthmus.explore.shelf import open_shelf
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -136,7 +138,7 @@ def test_noise_changes_with_the_slider_and_with_each_draw(open_page):
     assert (pixels(page, "#noisy") != first).any()
     with repainting(page, "#noisy"):
         page.select_option("#kind", "masking")
-    assert "masking" in page.text_content("#models .says")
+    assert "Masking" in page.text_content("#models .says")
     assert page.text_content("#level-says") == "0.4"
 
 
@@ -243,9 +245,49 @@ def test_errors_are_compared_level_by_level(open_page, shelf):
     assert {row["model"] for row in rows} == {"deep", "wide", "conv", "nothing"}
     best = min((float(row["mse"]), row["model"]) for row in rows if row["level"] == "0.3" and row["model"] != "nothing")
     assert page.text_content("#compare .says b") == best[1]
+
+
+def test_an_exported_panel_has_the_pixels_that_are_shown(open_page):
+    page = open_page("level=0.3&models=deep,wide")
     with page.expect_download() as download:
-        page.click("#compare button:has-text('PNG')")
-    assert Image.open(io.BytesIO(download.value.path().read_bytes())).width > 500
+        page.click("#models button:has-text('PNG')")
+    exported = np.array(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGBA"))
+    own = page.locator("#models .cards").bounding_box()
+    head = exported.shape[0] / 2 - own["height"]  # the title above the panel, at two pixels for one
+    assert head > 20
+    for label in ("What deep makes of it", "Where deep is wrong", "What wide makes of it", "Where wide is wrong"):
+        picture = f'[aria-label="{label}"]'
+        shown, box = pixels(page, picture), page.locator(picture).bounding_box()
+        height, width = shown.shape[:2]
+        rows = 2 * (box["y"] - own["y"] + head + box["height"] * (np.arange(height) + 0.5) / height)
+        columns = 2 * (box["x"] - own["x"] + box["width"] * (np.arange(width) + 0.5) / width)
+        np.testing.assert_array_equal(exported[np.ix_(rows.astype(int), columns.astype(int))], shown)
+        assert len(np.unique(shown.reshape(-1, 4), axis=0)) > 8
+    title = exported[: int(2 * head), :, :3]
+    assert title.min() < 100 < title.max()  # something is written there
+
+
+def test_a_page_that_came_before_the_models_waits_and_says_so(open_page, serve, shelf):
+    opening = Future()
+    with serve(opening) as address:
+        page = open_page("level=0.3", at=address, ready=False)
+        page.wait_for_selector("text=Reading the models")
+        opening.set_result(shelf)
+        page.wait_for_selector("html[data-ready]")
+        page.wait_for_selector("#models .says b")
+        assert page.locator("#opening").is_hidden()
+        page.close()
+    shelf.closing.clear()
+
+
+def test_models_that_cannot_be_read_are_said_on_the_page(open_page, serve, faults):
+    opening = Future()
+    with serve(opening) as address:
+        page = open_page(at=address, ready=False)
+        opening.set_exception(DataError("deep was cut short"))
+        page.wait_for_selector("#banner:has-text('deep was cut short')")
+        page.close()
+    faults[:] = [one for one in faults if "503" not in one]  # the browser's own line
 
 
 def test_the_address_restores_the_exact_view(open_page):
@@ -357,6 +399,9 @@ def test_no_width_is_too_narrow(open_page, width, view):
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#clean").bounding_box()["width"] >= 60
+    for source in ("p", "d", "u"):
+        page.keyboard.press(source)
+        assert page.eval_on_selector("aside", "one => one.scrollWidth - one.clientWidth") <= 0
 
 
 def test_nothing_jumps_while_the_slider_moves(open_page):

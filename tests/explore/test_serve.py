@@ -58,6 +58,7 @@ def test_a_page_for_other_machines_says_so_and_has_a_token(run):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 143
         assert "not encrypted" in said
+        assert "goes on from there" not in said  # there is nothing to go on with
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,34 @@ def test_ports_that_are_all_taken(monkeypatch):
 )
 def test_what_is_this_machine_alone(host, loopback):
     assert is_loopback(host) is loopback
+
+
+def test_the_page_is_there_before_the_models(run):
+    with exploring(run, "--port", "0") as (process, address):
+        with urllib.request.urlopen(address) as response:
+            assert b"main.js" in response.read()
+        with urllib.request.urlopen(f"{address}api/about") as response:  # which waits for the models
+            assert b"deep" in response.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_models_that_are_all_damaged_end_it_with_a_reason(own_run):
+    for folder in (own_run / "models").iterdir():
+        (folder / "model.safetensors").write_bytes(b"cut short")
+    with exploring(own_run, "--port", "0") as (process, _):
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "no model can be shown" in said.splitlines()[-1]
+        assert "Traceback" not in said
+
+
+def test_a_data_set_that_is_not_here_is_refused_before_there_is_a_page(own_run, tmp_path, monkeypatch, capsys):
+    results = own_run / "results.json"
+    results.write_text(results.read_text("utf-8").replace('"name": "digits"', '"name": "mnist"', 1), "utf-8")
+    monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path))
+    monkeypatch.setattr("isthmus.data.sources.cache_folder", lambda: tmp_path / "none")
+    assert run_command(["explore", str(own_run), "--no-browser", "--port", "0"]) == 2
+    said = capsys.readouterr()
+    assert "isthmus data get mnist" in said.err
+    assert not said.out

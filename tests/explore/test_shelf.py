@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import isthmus
+from isthmus import persistence
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.common import encode, reconstruct
+from isthmus.explore import folder
 from isthmus.explore.shelf import facts, open_shelf
 
 NAMES = ["nothing", "pca-4", "pca-4-2", "deep", "wide", "conv", "unpool", "prior"]
@@ -111,3 +113,19 @@ def test_what_is_kept_is_computed_once_and_failures_are_not_kept(shelf):
     first = shelf.once(compute, "test")
     assert shelf.once(compute, "test") is first
     assert len(calls) == 2
+
+
+def test_a_run_with_classes_shows_these_alone(own_run):
+    results = own_run / "results.json"
+    table = json.loads(results.read_text("utf-8"))
+    assert table["data"]["classes"] is None
+    table["data"]["classes"] = [3, 5]
+    results.write_text(json.dumps(table), "utf-8")
+    assert set(open_shelf(own_run).images.labels.tolist()) == {3, 5}
+    del table["data"]["classes"]  # as an earlier version wrote it
+    results.write_text(json.dumps(table), "utf-8")
+    assert len(open_shelf(own_run).images) == 360
+
+
+def test_the_name_of_a_models_description_is_persistences():
+    assert folder.MODEL == persistence.CONFIG

@@ -14,6 +14,13 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Write a text that may change with every step of a slider: only what differs, and into the text node that is there. */
+export function write(element, text) {
+  const node = element.firstChild;
+  if (!node || node.nodeType !== 3 || node.nextSibling) element.textContent = text;
+  else if (node.data !== text) node.data = text;
+}
+
 export const picture = (label) => make("canvas", { class: "pix", role: "img", "aria-label": label });
 export const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 

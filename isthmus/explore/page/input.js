@@ -120,6 +120,7 @@ function pad() {
     } catch (error) { refusals(toast)(error); }
   });
   const draw = () => {
+    $("pad-says").hidden = strokes.length > 0;
     context.fillStyle = "#000"; context.fillRect(0, 0, size, size);
     context.lineCap = context.lineJoin = "round";
     for (const stroke of strokes) {

@@ -2,7 +2,7 @@
 
 import * as compare from "./compare.js";
 import * as data from "./data.js";
-import { $, make, tabs, toast } from "./dom.js";
+import { $, make, tabs, toast, write } from "./dom.js";
 import * as input from "./input.js";
 import * as inside from "./inside.js";
 import * as models from "./models.js";
@@ -14,14 +14,8 @@ import { address, on, read, set, state } from "./state.js";
 let x = null, what = "";
 
 async function begin() {
-  let about;
-  try {
-    about = await server.about();
-  } catch (error) {
-    banner(error instanceof server.Refused ? error.message : "The server does not answer. Is `isthmus explore` still running?");
-    setTimeout(() => location.reload(), 3000);
-    return;
-  }
+  const about = await opened();
+  if (!about) return;
   data.begin(about);
   Object.assign(state, fitted(read(location.hash), about));
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
@@ -40,6 +34,18 @@ async function begin() {
   document.documentElement.dataset.ready = "yes";
 }
 
+/** What the server has, once its models are read; until then the page says what it waits for. */
+async function opened() {
+  const slow = setTimeout(() => { $("opening").hidden = false; }, 150);
+  try {
+    return await server.about();
+  } catch (error) {
+    banner(error instanceof server.Refused ? `The models cannot be shown: ${error.message}` : "The server does not answer. Is `isthmus explore` still running?");
+    const again = setInterval(() => server.about().then(() => { clearInterval(again); location.reload(); }, () => {}), 2000);
+    return null;
+  } finally { clearTimeout(slow); $("opening").hidden = true; }
+}
+
 /** What an address says, less the models, images and levels that are not here. */
 function fitted(found, { models: known, noise: kinds, data: images }) {
   if (!kinds[found.kind]) found.kind = "gaussian";
@@ -55,7 +61,7 @@ function update() {
   if (!x) return;
   grey($("clean"), x, data.info.shape);
   const label = state.source === "pick" ? data.labelOf(state.image) : "";
-  $("clean-says").textContent = state.source === "pick" ? `${what}${label && `, ${label}`}` : what;
+  write($("clean-says"), state.source === "pick" ? `${what}${label && `, ${label}`}` : what);
   models.show(x, what);
   if (state.view === "inside") inside.show(x);
   if (state.view === "space") space.show(x);
@@ -68,9 +74,9 @@ function noise(kinds) {
   const show = () => {
     const { stops, symbol, unit } = kinds[state.kind], at = Math.max(0, stops.indexOf(state.level));
     kind.value = state.kind; level.max = stops.length - 1; level.value = at;
-    $("level-name").textContent = symbol;
+    write($("level-name"), symbol);
     const text = state.level === 0 ? "none" : `${state.level}${unit === "px" ? " px" : ""}`;
-    $("level-says").textContent = text;
+    write($("level-says"), text);
     level.setAttribute("aria-valuetext", state.level === 0 ? "no noise" : `${symbol} ${text} ${unit === "px" ? "" : unit}`);
   };
   level.addEventListener("input", () => set({ level: kinds[state.kind].stops[Number(level.value)] }));
@@ -84,7 +90,7 @@ function noise(kinds) {
   show();
 }
 
-const newDraw = () => { if (state.level === 0) toast("There is no noise to draw: turn the level up first."); set({ draw: state.draw + 1 }); };
+const newDraw = () => { if (state.level === 0) toast("There is no noise yet: turn it up first."); set({ draw: state.draw + 1 }); };
 
 function keys() {
   const views = ["models", "inside", "space", "compare"];

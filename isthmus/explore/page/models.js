@@ -1,6 +1,6 @@
 // Models side by side: what each makes of the noisy image, where it is wrong, and by how much.
 
-import { $, csv, frame, make, panelAsPng, picture, toast } from "./dom.js";
+import { $, csv, frame, make, panelAsPng, picture, toast, write } from "./dom.js";
 import { info } from "./data.js";
 import { difference, figure, grey, scaleBar, signed } from "./paint.js";
 import { ask, follow, latest, Refused, refusals } from "./server.js";
@@ -50,7 +50,7 @@ export function begin() {
     make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng(grid, "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and where that differs from the clean image. Blue is too dark, red is too bright."), grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and its residual, where that differs from the clean image: blue is too dark, red too bright. MSE is the mean squared error: less is better. A click on a name looks inside."), grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
@@ -109,7 +109,7 @@ export const show = latest(async (x, what) => {
   now = { x, what, noisy: found.noisy.data, noise: found.noisy_mse.data[0] };
   const n = x.length;
   grey($("noisy"), now.noisy, info.shape);
-  $("noisy-says").textContent = state.level === 0 ? "no noise" : `MSE ${figure(now.noise)}`;
+  write($("noisy-says"), state.level === 0 ? "no noise" : `MSE ${figure(now.noise)}`);
   names.forEach((name, i) => fill(cards.get(name), found.x_hat.data.subarray(i * n, (i + 1) * n), found.mse.data[i], found.psnr.data[i]));
   trained(); best();
   document.dispatchEvent(new CustomEvent("painted"));
@@ -122,7 +122,7 @@ function fill(one, pixels, error, psnr) {
   one.pixels = pixels; one.error = error;
   grey(one.x_hat, pixels, info.shape);
   signed(one.residual, difference(pixels, now.x), info.shape, state.range);
-  one.mse.textContent = figure(error); one.psnr.textContent = Number.isFinite(psnr) ? `${psnr.toFixed(1)}\u00a0dB` : "–";
+  write(one.mse, figure(error)); write(one.psnr, Number.isFinite(psnr) ? `${psnr.toFixed(1)}\u00a0dB` : "–");
 }
 
 function residuals() {
@@ -143,25 +143,30 @@ function trained() {
   }
 }
 
+const ordinal = (n) => `${n}${n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][n % 10] ?? "th"}`;
+
 function best() {
   const list = chosen().map((name) => cards.get(name)).filter((one) => one.pixels && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
-  for (const one of cards.values()) { one.element.classList.remove("best"); if (one.rank) one.rank.textContent = ""; }
-  list.forEach((one, i) => { one.rank.textContent = i ? String(i + 1) : "best"; });
+  const [first, second] = list, blank = now?.x.every((value) => value === 0);
+  for (const one of cards.values()) {
+    const place = list.indexOf(one);
+    one.element.classList.toggle("best", place === 0 && !blank);
+    if (one.rank) write(one.rank, place < 0 || blank ? "" : place ? ordinal(place + 1) : "best");
+  }
   if (!list.length) return;
-  const [first, second] = list, blank = now.x.every((value) => value === 0);
   if (blank) {
     says.text = "";
     return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
   }
-  first.element.classList.add("best");
   const verb = state.level === 0 ? "draws this image best" : "denoises this image best";
-  const rest = [`MSE ${figure(first.error)}`];
-  if (state.level !== 0) rest.push(first.error < now.noise ? `the noise itself is ${figure(now.noise)}` : `more than the noise itself, ${figure(now.noise)}`);
+  const told = `${verb}: MSE ${figure(first.error)}.`, rest = [];
+  if (state.level !== 0) rest.push(`${noiseSays()}: ${figure(now.noise)} before${first.error < now.noise ? "" : ", which was less"}`);
   if (second) rest.push(`next is ${second.facts.name} with ${figure(second.error)}`);
-  const text = `${first.facts.name} ${verb} (${noiseSays()}). ${rest.join("; ")}.`;
-  if (says.text === text) return;
-  says.text = text;
-  says.replaceChildren(make("b", {}, first.facts.name), ` ${verb}.`, make("small", {}, `${noiseSays()}: ${rest.join("; ")}.`));
+  const more = `${state.level === 0 ? `no noise yet: turn it up, and see which model removes it best${rest.length ? "; " : ""}` : ""}${rest.join("; ")}.`;
+  if (says.text === first.facts.name + told + more) return;
+  says.text = first.facts.name + told + more;
+  const find = () => first.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  says.replaceChildren(make("b", {}, make("button", { type: "button", title: "Show its card", onclick: find }, first.facts.name)), ` ${told}`, make("small", {}, more[0].toUpperCase() + more.slice(1)));
 }
 
 /** Let each decoder search, one after the other, its steps as they come; a new image ends it. */

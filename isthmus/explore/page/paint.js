@@ -68,13 +68,20 @@ export function scaleBar(range) {
 
 const short = (value) => String(Number(value.toPrecision(3)));
 
+const formats = new Map();  // to make one takes longer than all else that a number needs
+const format = (options) => {
+  const key = JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat("en", options));
+  return formats.get(key);
+};
+
 /** A number in three figures. */
 export function figure(value, figures = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e5 || size < 1e-4) return value.toExponential(figures - 1).replaceAll("-", "−");
-  return value.toLocaleString("en", { maximumSignificantDigits: figures, minimumSignificantDigits: size >= 1 ? undefined : figures, useGrouping: false }).replace("-", "−");
+  return format({ maximumSignificantDigits: figures, minimumSignificantDigits: size >= 1 ? undefined : figures, useGrouping: false }).format(value).replace("-", "−");
 }
 
 /** A drawing as wide as its place, sharp on every screen; `draw(context, width, height)` in CSS pixels. */

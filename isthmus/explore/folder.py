@@ -1,0 +1,44 @@
+"""What lies in the folder that is to be shown, as far as it can be read without torch: a second, not five."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.data import sources
+from isthmus.data.images import Dataset
+from isthmus.errors import RequestError
+from isthmus.studies.results import RESULTS, Results, read_results
+
+MODEL = "config.json"  # as in `persistence`, which imports torch
+BUILT_IN = "digits"  # which scikit-learn has
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its results. only: the one model of it that is shown. dataset: None if it is built in."""
+
+    folder: Path
+    results: Results
+    dataset: Dataset | None
+    only: str | None = None
+
+
+def look(path: Path, data_dir: Path | None = None) -> Run | Path:
+    """The run that `path` is, or is a model of; or the path of a model by itself.
+
+    Raises RequestError for a folder that is neither, and what `read_results` and `data.sources.load` raise.
+    """
+    whole = path.resolve()
+    if (path / RESULTS).is_file():
+        run, only = path, None
+    elif not (path / MODEL).is_file():
+        what = "is no folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
+        raise RequestError(f"{path} {what}; give a run's folder, like runs/digits, or a model's")
+    elif whole.parent.name == "models" and (whole.parent.parent / RESULTS).is_file():
+        run, only = whole.parent.parent, whole.name
+    else:
+        return whole
+    results = read_results(run)
+    name = results.data["name"]
+    return Run(run, results, None if name == BUILT_IN else sources.load(name, data_dir), only)
