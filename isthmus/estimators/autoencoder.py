@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -20,12 +20,12 @@ from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
-from isthmus.errors import DoubtWarning, RequestError, require, unknown
+from isthmus.errors import DoubtWarning, RequestError, require
+from isthmus.estimators.composed import Composed
 from isthmus.estimators.samples import checked, code_described, hold_out, in_range, pixels_of, samples_described
 from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.networks import Network, build
-from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Augmentation, Corruption, Dense, Part, Training, contradiction, doubt
+from isthmus.parts import ROLES, Augmentation, Corruption, Part, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
@@ -37,10 +37,9 @@ from isthmus.training.start import fit_start
 _CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
 _DESCRIBED = 2048  # training samples whose codes are described
 _FLOATS = (np.float32, np.float64)  # anything else becomes float32
-_DEFAULTS: dict[str, Part] = {"network": Dense()}
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     The variants are composed: a `network` part (`Dense`, `Conv`), a `corruption` of the input makes it denoising
@@ -131,58 +130,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.recipe = recipe
         self.verbose = verbose
         self.random_state = random_state
-
-    # --- parameters: a part's fields are nested parameters, `network__bottleneck` ---
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments; with `deep`, the fields of each part as `<argument>__<field>` too."""
-        params = super().get_params(deep=False)
-        parts = {name: value for name, value in params.items() if deep and isinstance(value, Part)}
-        for name, part in parts.items():
-            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}
-        return params
-
-    def set_params(self, **params: Any) -> Autoencoder:
-        """Set arguments; `<argument>__<field>` replaces the part by one with that field changed."""
-        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
-        changes: dict[str, dict[str, Any]] = {}
-        for name, value in params.items():
-            role, separator, fieldname = name.partition("__")
-            if separator:
-                changes.setdefault(role, {})[fieldname] = value
-        for role, fields in changes.items():
-            part = self._part(role)
-            known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
-            if wrong := [name for name in fields if name not in known]:
-                raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
-            setattr(self, role, dataclasses.replace(part, **fields))
-        return self
-
-    def _part(self, role: str) -> Any:
-        value = getattr(self, role, None)
-        if role == "loss" and isinstance(value, str) and value in LOSSES:
-            return LOSSES[value]()
-        return _DEFAULTS.get(role) if value is None else value
-
-    def _parts(self) -> tuple[Any, Any, Objective, Training]:
-        """network, corruption, objective and training, checked; the training as it is without a recipe."""
-        parts = {}
-        for role, kinds in ROLES.items():
-            part = parts[role] = self._part(role)
-            if part is None and role not in ("network", "loss"):
-                continue
-            if not isinstance(part, tuple(kinds.values())):
-                known = ", ".join(kind.__name__ for kind in kinds.values())
-                raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
-        training = Training(**self._said())
-        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
-            raise RequestError(wrong)
-        return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
-
-    def _said(self) -> dict[str, Any]:
-        """The arguments of the training that are given."""
-        said = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
-        return {name: value for name, value in said.items() if value is not None}
 
     # --- fitting ---
 
