@@ -23,7 +23,7 @@ from benchmarks import notebook_loop
 from benchmarks.floor import step_floor
 from benchmarks.recipes import NETWORKS, autoencoder, digits
 from isthmus import IsthmusError
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 
 EPOCH = 50_000
 README = Path(__file__).parent.parent / "README.md"

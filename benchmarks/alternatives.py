@@ -37,8 +37,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.recipes import NETWORKS
 from isthmus import L1, Autoencoder, Dictionary, Images, IsthmusError, load_dataset
-from isthmus.commands.options import cores
 from isthmus.data.images import split_dataset
+from isthmus.machine import cores
 
 HELD_OUT = 10_000
 RATE, BATCH_SIZE = 1e-3, 64

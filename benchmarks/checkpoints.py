@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.recipes import NETWORKS, autoencoder, digits
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 from isthmus.training.checkpoint import Checkpoints, Snapshot
 
 

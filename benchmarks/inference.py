@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.recipes import NETWORKS
 from isthmus import Autoencoder
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 
 GOALS = {"dense-64": 2.0, "deep-30": 1.5}
 

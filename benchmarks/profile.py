@@ -8,7 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.recipes import NETWORKS, autoencoder, digits
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks import notebook_loop
 from benchmarks.recipes import digits
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 from isthmus.networks.decoders import DenseDecoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.parts import Dense

@@ -23,7 +23,7 @@ import torch
 
 from benchmarks import notebook_loop
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
-from isthmus.commands.options import cores
+from isthmus.machine import cores
 from isthmus.studies.context import split_for
 from isthmus.studies.reading import load_study
 from isthmus.studies.study import Model
