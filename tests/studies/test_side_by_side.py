@@ -136,7 +136,11 @@ def gone(pids: list[int]) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize(
     ("sent", "expected"),
-    [(signal.SIGINT, 130), (signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_one, run, study, tmp_path):
     out = tmp_path / "runs"
@@ -154,6 +158,7 @@ def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_
     assert weights(out / "small") == weights(one_by_one)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_process_that_is_killed_is_named_and_the_rest_is_kept(study, tmp_path):
     out = tmp_path / "runs"
