@@ -173,7 +173,14 @@ def _open(path: Path | str, data: bytes) -> ImageFile:
     if data.startswith(png.START):
         for _ in png.chunks(data):  # which holds their checksums against them
             pass
-    image = reader(io.BytesIO(data))
+    from PIL.Image import DecompressionBombError
+
+    try:
+        image = reader(io.BytesIO(data))
+    except DecompressionBombError:  # some readers ask for the size themselves, and this is none of the STUMBLES
+        raise DataError(
+            f"{path} promises more than {MAX_PIXELS:,} pixels, which is the limit; cut it or leave it out"
+        ) from None
     width, height = image.size
     if width < 1 or height < 1:
         raise DataError(f"{path} is an image of {height}×{width}, without pixels; leave it out")

@@ -244,6 +244,13 @@ def test_a_flipped_bit_in_a_png_is_found_everywhere(file):
     read_image(file(bytes(content)))
 
 
+# a WebP whose header says 16,255 × 16,255: Pillow's reader of WebP refuses that by itself
+WIDE_WEBP = bytes.fromhex(
+    "52494646540000005745425056503820480000009001009d012a7f7f7f7f0500060001402625a400029a6291c000fee288af"
+    "93efffd7ab7fdfd429aa41e33d7f72bfff232f35fff939237bf817152fe85a7f9b363f1556ac3e3ffc8a77ca0000"
+)
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [
@@ -256,6 +263,7 @@ def test_a_flipped_bit_in_a_png_is_found_everywhere(file):
         (png(13000, 13000, 8, 0, [bytes(13001)] * 13000), "decompression bomb"),
         (png(0, 5, 8, 0, [b""] * 5), "image.png"),
         (encoded(Image.new("1", (12000, 12000)), "TIFF", compression="group4"), "decompression bomb"),
+        (WIDE_WEBP, "limit"),
     ],
 )
 def test_what_is_no_image_is_refused(file, content, word):
