@@ -102,7 +102,8 @@ def open_model(options: argparse.Namespace) -> Opened:
         console.say(f"images are prepared as for the training: {words_of(known)}")
         said = known
     shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
-    for fault in extra.get("faults", []):
+    faults = extra.get("faults", [])
+    for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")
     return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"], extra)
 

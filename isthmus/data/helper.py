@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import subprocess
-import sys
 import threading
 from collections import deque
 from types import TracebackType
 
 from isthmus.data.framing import Framing
 from isthmus.data.pieces import Piece, Reading, answer, ask
-
-_START = "import sys; sys.path[:] = sys.argv[1:]; from isthmus.data.pieces import serve; serve()"
+from isthmus.machine import worker
 
 
 class Helper:
@@ -26,13 +23,7 @@ class Helper:
     def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[Helper, Reading | None]]) -> None:
         self._framing, self._inbox = framing, inbox
         self.asked: deque[Piece] = deque()
-        # in a session of its own: Ctrl-C is the caller's, who then closes stdin
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._process = worker("isthmus.data.pieces:serve")
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Helper:

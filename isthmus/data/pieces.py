@@ -1,8 +1,7 @@
 """Pieces of a collection: neighbouring files that are read together, here or by another process.
 
 Between processes a piece travels as one line of JSON, and what was read of it as one more, which the pixels follow as
-bytes. multiprocessing would do it with pickles, and would run the caller's script a second time unless it is written
-for that.
+bytes.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+import torch
+
 from isthmus import persistence
 from isthmus.collapse import Collapse
 from isthmus.errors import DataError
@@ -47,7 +49,6 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
         (context.folder / "checkpoints").rmdir()  # unless others are in it
     take(context, model, seed, own)
     if (before := None if again else kept(context, model, seed)) is not None:
-        context.errors |= before.errors
         if before.collapsed:
             listener.note(f"{label} {Collapse(**before.collapsed)}")
         return dataclasses.replace(before, how=_said(how, before.rows))
@@ -62,7 +63,7 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
         "samples": len(context.splits["test"]),
         "epochs": None,
         "precision": "float32",
-        "threads": context.request.threads,
+        "threads": torch.get_num_threads(),  # of this process, which may be one of several
     }
     compared = {name for one in context.study.compares for name in one.models}
     errors = {key: values for key, values in context.errors.items() if key[0] == model.name and key[0] in compared}

@@ -2,7 +2,6 @@
 
 Two processes of one thread do more than one of two threads, and two processes of two threads far less than either. A
 process answers in lines of JSON, so that nothing is unpickled, and ends as soon as whoever started it does.
-multiprocessing would import the caller's script a second time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import contextlib
 import json
 import os
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from typing import IO, Any
 import threadpoolctl
 
 from isthmus.errors import DataError, RequestError, RunError
+from isthmus.machine import worker
 from isthmus.studies.context import Context, Request
 from isthmus.studies.finish import finish
 from isthmus.studies.listener import Listener
@@ -34,13 +33,6 @@ from isthmus.training.hardware import using_threads
 from isthmus.training.history import Epoch
 
 Pair = tuple[str, int]  # a model's name, and a seed
-_START = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's, which then closes stdin
-sys.path[:] = sys.argv[1:]
-from isthmus.studies.side_by_side import serve
-serve()
-"""
 _ERRORS = {kind.__name__: kind for kind in (DataError, RequestError, RunError)}
 
 
@@ -68,7 +60,7 @@ def outcomes(context: Context, pairs: list[Pair], listener: Listener) -> Iterato
                     yield Outcome.from_table(table)
                 case {"error": kind, "message": message}:
                     raise _ERRORS[kind](message)
-                case {"ended": code}:
+                case {"ended": code} if process.chain:  # else it had done its part
                     raise RunError(_ended(process, code))
                 case {"tell": name, "with": arguments}:
                     _tell(listener, name, arguments)
@@ -82,10 +74,9 @@ def _tell(listener: Listener, name: str, arguments: list[Any]) -> None:
 
 
 def _ended(process: _Process, code: int) -> str:
-    name = process.chain[0].model if process.chain else "a model"
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     why = "; the machine may be out of memory: --threads 1 trains one model at a time" if code == -9 else ""
-    return f"{name}: the process that trained it was ended {how}{why}; what is finished is kept"
+    return f"{process.chain[0].model}: the process that trained it was ended {how}{why}; what is finished is kept"
 
 
 class _Process:
@@ -98,9 +89,8 @@ class _Process:
     def __enter__(self) -> _Process:
         each = str(self.context.threads_each)
         # a pool of threads is as large as this from its birth, and one that waits must not keep another from its core
-        environment = {**os.environ, "OMP_NUM_THREADS": each, "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [sys.executable, "-c", _START, *sys.path]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        environment = {"OMP_NUM_THREADS": each, "OMP_WAIT_POLICY": "PASSIVE"}
+        self.process = worker("isthmus.studies.side_by_side:serve", environment)
         study, request = self.context.study, asdict(self.context.request)
         paths = {name: str(request[name]) for name in ("out", "data_dir") if request[name] is not None}
         head = {"study": [study.text, study.name], "request": request | paths}
@@ -204,9 +194,6 @@ def _work(head: dict[str, Any], orders: queue.SimpleQueue[dict[str, Any]], telle
         while True:
             order = orders.get()
             model, seed = context.study.model(order["model"]), order["seed"]
-            done = finish(context, model, seed, teller, again=True)
-            for timing in done.timings:
-                timing["threads"] = min(timing["threads"], threads)
-            teller.say({"done": done.table()})
+            teller.say({"done": finish(context, model, seed, teller, again=True).table()})
             context.fitted.clear()  # bounded memory, however many models there are
             context.errors.clear()

@@ -13,9 +13,8 @@ from typing import Protocol
 
 import torch
 
-Compute = Callable[
-    [torch.Tensor, torch.Tensor], torch.Tensor
-]  # (batch, learning rate) → the objective, all on the device
+# (batch, learning rate) → the objective, all on the device
+Compute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _WARM = 3  # steps before the recording, in which libraries choose their algorithms and get their memory
 
 

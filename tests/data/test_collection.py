@@ -328,13 +328,17 @@ def test_a_second_process_reads_the_same(folder, monkeypatch):
         "import sys; sys.stdin.readline()",  # it dies at the first request
         "import os; os.kill(os.getpid(), 9)",
         # it answers once, and dies when it is asked for files
-        f"import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); {helper._START}",
+        "import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); "
+        "from isthmus.data.pieces import serve; serve()",
     ],
 )
 def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start):
+    def worker(call):
+        return subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
     pixels = fill(folder, 200)
     monkeypatch.setattr(reading, "MANY", 10)
-    monkeypatch.setattr(helper, "_START", start)
+    monkeypatch.setattr(helper, "worker", worker)
     np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
 
 
