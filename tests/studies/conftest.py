@@ -10,6 +10,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# a study with one of each table, for what reads studies and trains nothing
+GOOD = """
+title = "good"
+[data]
+name = "digits"
+[[model]]
+name = "a"
+estimator = "autoencoder"
+network = {kind = "dense", hidden = [16], bottleneck = 4}
+penalty = {kind = "l1", weight = 1e-3}
+corruption = {kind = "gaussian", sigma = 0.1}
+learning_rate = 1e-3
+[[model]]
+name = "p"
+estimator = "pca"
+n_components = 2
+[[measure]]
+models = ["a"]
+metrics = ["mse"]
+corruption = {kind = "gaussian"}
+levels = [0.1]
+[[figure]]
+name = "f"
+kind = "scatter"
+models = ["p"]
+[[reference]]
+id = "r"
+model = "p"
+metric = "mse"
+value = 0.1
+rtol = 0.1
+"""
+
 HEAD = """
 title = "small"
 seed = 3
@@ -142,3 +175,9 @@ def tools():
     return types.SimpleNamespace(
         weights=weights, written=written, read=read_strictly, row_key=row_key, write_fashion=write_fashion, **texts
     )
+
+
+@pytest.fixture
+def good():
+    """The text of a study with one of each table."""
+    return GOOD

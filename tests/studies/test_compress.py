@@ -1,4 +1,4 @@
-"""The first published study on MNIST, whole: every published number agrees, in little memory."""
+"""The first published study against STUDIES.md, and on MNIST, whole: every number agrees, in little memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,73 @@ import os
 import resource
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+
+from isthmus.studies.reading import load_study
+
+# STUDIES.md: 784-32-784 and 784-256-64-32-64-256-784; pca-32-2 takes the 32 codes of pca-32
+WIDTHS = {"dense-32": [784, 32, 784]} | {
+    f"deep-32-{a}": [784, 256, 64, 32, 64, 256, 784] for a in ("relu", "tanh", "leakyrelu")
+}
+
+
+def test_compress_has_the_published_widths():
+    import torch
+
+    from isthmus.networks import build
+
+    study = load_study("compress")
+    built = {}
+    for model in study.models:
+        if model.training:
+            network = build(model.arguments["network"], 784, torch.Generator().manual_seed(0))
+            built[model.name] = sum(p.numel() for p in network.parameters())
+    expected = {name: sum(a * b + b for a, b in pairwise(widths)) for name, widths in WIDTHS.items()}
+    assert built == expected | {f"{name}-right": count for name, count in expected.items()}
+
+
+def test_compress_is_trained_as_published():
+    study = load_study("compress")
+    assert (study.data.name, study.data.pool_test, study.data.train) == ("mnist", True, None)
+    for name in WIDTHS:
+        training, network = study.model(name).training, study.model(name).arguments["network"]
+        epochs = 11 if name == "dense-32" else 10
+        assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 1e-3, 128)
+        assert (training.epochs, training.schedule, training.shuffle) == (epochs, "constant", True)
+        activation = "relu" if name == "dense-32" else name.removeprefix("deep-32-")
+        assert (network.activation, network.code_activation or activation) == (activation, activation)
+        assert network.output == "sigmoid"
+        right = study.model(f"{name}-right")  # differs in nothing but the images that it is fitted on
+        assert right.arguments == study.model(name).arguments
+        assert study.pools(study.model(name))
+        assert not study.pools(right)
+    components = {m.name: (m.arguments["n_components"], m.of) for m in study.models if m.estimator == "pca"}
+    assert components == {
+        "pca-2": (2, None),
+        "pca-32": (32, None),
+        "pca-32-2": (2, "pca-32"),
+        "pca-32-right": (32, None),
+    }
+
+
+def test_compress_has_every_published_number():
+    path = Path(__file__).parents[1] / "reference" / "published.json"
+    published = {k: v for k, v in json.loads(path.read_text()).items() if k.startswith("compress.")}
+    references = {reference.id: reference for reference in load_study("compress").references}
+    assert references.keys() == published.keys()
+    assert published
+    for name, fact in published.items():
+        reference = references[name]
+        value = list(reference.value) if isinstance(reference.value, tuple) else reference.value
+        assert (value, reference.rtol, reference.atol) == (fact["value"], fact["rtol"], None)
+        assert reference.model == name.split(".")[1]
+        if fact.get("data") == "all 70,000":
+            assert reference.split == "all"
+        if "epochs 1, 5, 10" in fact.get("note", ""):
+            assert reference.epochs == (1, 5, 10)
 
 
 @pytest.mark.mnist
