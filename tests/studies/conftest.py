@@ -181,3 +181,18 @@ def tools():
 def good():
     """The text of a study with one of each table."""
     return GOOD
+
+
+@pytest.fixture
+def one_line_of(capsys):
+    """one_line_of(code, expected): the last line of stderr, an error's only one, and stdout."""
+
+    def check(code, expected):
+        out, err = capsys.readouterr()
+        assert code == expected, err
+        lines = err.splitlines()
+        assert not [line for line in lines if line.startswith("Traceback")]
+        assert lines[-1].startswith("isthmus: ")
+        return lines[-1], out
+
+    return check
