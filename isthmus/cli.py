@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from isthmus.commands import denoise, encode, evaluate, fit, reconstruct, score
-from isthmus.commands.options import threads_of
+from isthmus.commands import data_sets, denoise, encode, evaluate, fit, reconstruct, score
+from isthmus.commands.options import add_data_dir, add_short, threads_of
 from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
 
 
@@ -103,11 +103,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"isthmus {_version()}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    run = _command(commands, "run", _run, "train and measure everything in a study, and write a report")
+    run = add_short(commands, "run", _run, "train and measure everything in a study, and write a report")
     run.add_argument(
         "study", nargs="+", metavar="STUDY", help="a shipped name, or a path: has a slash or ends in .toml"
     )
-    _data_dir(run)
+    add_data_dir(run)
     run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
@@ -119,51 +119,28 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
     run.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
 
-    report = _command(commands, "report", _report, "write a run's report again, from what it measured")
+    report = add_short(commands, "report", _report, "write a run's report again, from what it measured")
     report.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
 
-    explore = _command(commands, "explore", _explore, "open a page in the browser that shows what models do, and why")
+    explore = add_short(commands, "explore", _explore, "open a page in the browser that shows what models do, and why")
     explore.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
     explore.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
     explore.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
     )
     explore.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
-    _data_dir(explore)
+    add_data_dir(explore)
     explore.set_defaults(interrupted="")  # it leaves nothing to go on from
 
-    studies = _command(commands, "studies", _studies, "the studies that ship with isthmus")
+    studies = add_short(commands, "studies", _studies, "the studies that ship with isthmus")
     inner = studies.add_subparsers(metavar="COMMAND", parser_class=_Parser)
-    show = _command(inner, "show", _show, "print a study's TOML, to start one's own from")
+    show = add_short(inner, "show", _show, "print a study's TOML, to start one's own from")
     show.add_argument("name", metavar="NAME", help="a shipped study")
 
-    for module in (fit, evaluate, reconstruct, denoise, encode, score):
+    for module in (fit, evaluate, reconstruct, denoise, encode, score, data_sets):
         module.add(commands)
 
-    data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
-    inner = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    _data_dir(_command(inner, "list", _data_list, "which data sets there are, and where each is on this machine"))
-    info = _command(inner, "info", _data_info, "describe any images: how many, sizes, labels, checksums")
-    get = _command(inner, "get", _data_get, "fetch a data set, verified, into --data-dir or the user's cache folder")
-    get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
-    for one in (info, get):
-        one.add_argument(
-            "name",
-            metavar="NAME",
-            help="a data set" + (", or a path: a folder, .npy, .npz, IDX" if one is info else ""),
-        )
-        _data_dir(one)
     return top
-
-
-def _command(commands: argparse._SubParsersAction, name: str, call: object, summary: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-    command.set_defaults(call=call)
-    return command
-
-
-def _data_dir(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="look for data here first")
 
 
 def _version() -> str:
@@ -246,65 +223,6 @@ def _show(options: argparse.Namespace) -> None:
     if options.name not in shipped:
         raise RequestError(unknown("study", options.name, shipped))
     print(shipped[options.name], end="")
-
-
-def _data_list(options: argparse.Namespace) -> None:
-    from isthmus.data import sources
-
-    print(f"{'digits':<16}{'built in':<14}  1,797 handwritten digits, 8×8")
-    for name, source in sources.SOURCES.items():
-        found = sources.find(name, options.data_dir)
-        sample = None if found else sources.find_sample(source, options.data_dir)
-        where = str(found[0]) if found else "not here"
-        if sample:
-            where = f"a sample in {next(iter(sample.values())).parent}"
-        print(f"{name:<16}{where:<14}  {source.title}")
-
-
-def _data_get(options: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    from isthmus.data.download import get
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def on_bytes(file: str, done: int, total: int) -> None:
-            if file not in tasks:
-                tasks[file] = progress.add_task(file)
-            progress.update(tasks[file], completed=done, total=total or None)
-
-        mirrors = tuple(options.mirror) if options.mirror else None
-        folder = get(options.name, options.data_dir, on_bytes=on_bytes, mirrors=mirrors)
-    print(folder)
-
-
-def _data_info(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from isthmus.data import sources
-
-    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
-        from isthmus.data.summary import summary
-
-        print("\n".join(summary(Path(options.name))))
-        return
-    dataset = sources.load(options.name, options.data_dir)
-    print(dataset.title)
-    for part, images in (("train", dataset.train), ("test", dataset.test)):
-        c, h, w = images.shape
-        print(f"{part:<6}{len(images):>8,} images  {c}×{h}×{w} {images.pixels.dtype}  sha256 {images.fingerprint}")
-        if images.labels is not None:
-            labels, counts = np.unique(images.labels, return_counts=True)
-            names = images.label_names or tuple(map(str, range(labels.max() + 1)))
-            print("        " + ", ".join(f"{names[i]}: {n:,}" for i, n in zip(labels, counts, strict=True)))
-    print(f"from  {dataset.train.source}")
-    for file, checksum in dataset.files.items():
-        print(f"      {file}  sha256 {checksum}")
-    for note in dataset.notes:
-        print(note)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,20 @@ def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, 
     return command
 
 
+def add_short(commands: Any, name: str, call: Call, summary: str) -> argparse.ArgumentParser:
+    """A sub-command whose summary says it all."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
+    command.set_defaults(call=call)
+    return command
+
+
+def add_data_dir(command: Any) -> None:
+    """--data-dir."""
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="look for named data sets here first")
+
+
 class _Page(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=100)
@@ -68,7 +82,7 @@ def add_sizes(group: Any) -> None:
         help="cut images of any size into overlapping patches of this size; 16 is 16x16, as for the other sizes",
     )
     group.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read, and say which")
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help="look for named data sets here first")
+    add_data_dir(group)
 
 
 def size(text: str) -> tuple[int, int]:

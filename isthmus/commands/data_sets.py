@@ -1,0 +1,83 @@
+"""`isthmus data`: which data sets there are, where they are on this machine, and what is in them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from isthmus.commands.options import add_data_dir, add_short
+
+
+def add(commands: Any) -> None:
+    """The parsers of `isthmus data list`, `info` and `get`."""
+    data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
+    inner = data.add_subparsers(metavar="COMMAND", required=True)
+    add_data_dir(add_short(inner, "list", _list, "which data sets there are, and where each is on this machine"))
+    info = add_short(inner, "info", _info, "describe any images: how many, sizes, labels, checksums")
+    info.add_argument("name", metavar="NAME", help="a data set, or a path: a folder, .npy, .npz, IDX")
+    get = add_short(inner, "get", _get, "fetch a data set, verified, into --data-dir or the user's cache folder")
+    get.add_argument("name", metavar="NAME", help="a data set")
+    get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
+    for one in (info, get):
+        add_data_dir(one)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from isthmus.data import sources
+
+    print(f"{'digits':<16}{'built in':<14}  1,797 handwritten digits, 8×8")
+    for name, source in sources.SOURCES.items():
+        found = sources.find(name, options.data_dir)
+        sample = None if found else sources.find_sample(source, options.data_dir)
+        where = str(found[0]) if found else "not here"
+        if sample:
+            where = f"a sample in {next(iter(sample.values())).parent}"
+        print(f"{name:<16}{where:<14}  {source.title}")
+
+
+def _get(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    from isthmus.data.download import get
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_bytes(file: str, done: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file)
+            progress.update(tasks[file], completed=done, total=total or None)
+
+        mirrors = tuple(options.mirror) if options.mirror else None
+        folder = get(options.name, options.data_dir, on_bytes=on_bytes, mirrors=mirrors)
+    print(folder)
+
+
+def _info(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from isthmus.data import sources
+
+    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
+        from isthmus.data.summary import summary
+
+        print("\n".join(summary(Path(options.name))))
+        return
+    dataset = sources.load(options.name, options.data_dir)
+    print(dataset.title)
+    for part, images in (("train", dataset.train), ("test", dataset.test)):
+        c, h, w = images.shape
+        print(f"{part:<6}{len(images):>8,} images  {c}×{h}×{w} {images.pixels.dtype}  sha256 {images.fingerprint}")
+        if images.labels is not None:
+            labels, counts = np.unique(images.labels, return_counts=True)
+            names = images.label_names or tuple(map(str, range(labels.max() + 1)))
+            print("        " + ", ".join(f"{names[i]}: {n:,}" for i, n in zip(labels, counts, strict=True)))
+    print(f"from  {dataset.train.source}")
+    for file, checksum in dataset.files.items():
+        print(f"      {file}  sha256 {checksum}")
+    for note in dataset.notes:
+        print(note)
