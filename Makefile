@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+ALTERNATIVES := build/alternatives
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-all browser bench clean
+.PHONY: demo test test-all browser bench bench-alternatives clean
 
 demo: $(INSTALLED)
 	$(BIN)/isthmus run digits
@@ -25,9 +26,18 @@ browser:
 	{ command -v apt-get >/dev/null || { echo "install Chromium: there is no apt-get here" >&2; exit 1; }; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
-# the table in README; needs MNIST, and a machine that does nothing else for ten minutes
+# the tables in README; needs MNIST, and a machine that does nothing else for a quarter of an hour
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks --readme
+	$(BIN)/python -m benchmarks.time_to_error --readme
+	$(BIN)/python -m benchmarks.dictionaries --readme
+
+# the table of the other packages, which get an environment of their own; two minutes after that
+bench-alternatives:
+	$(PYTHON) -m venv $(ALTERNATIVES)
+	$(ALTERNATIVES)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	--editable . --requirement requirements-bench.txt
+	$(ALTERNATIVES)/bin/python -m benchmarks.alternatives --readme
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("isthmus needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -4,8 +4,8 @@
 
 Both train the same network on the same images with the same batch size. A ratio is the notebook's seconds over isthmus'
 in the same round; the table has the median over rounds and their range. The floor is the bare products and Adam's
-traffic, measured in the same run. MNIST is looked for where `isthmus data list` looks. --readme puts the table into
-README.md.
+traffic, measured in the same run. MNIST is looked for where `isthmus data list` looks. --readme puts the table, of all
+models, into README.md.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import notebook_loop
+from benchmarks import notebook_loop, readme
 from benchmarks.floor import step_floor
 from benchmarks.recipes import NETWORKS, autoencoder, digits
 from isthmus import IsthmusError
 from isthmus.machine import cores
 
 EPOCH = 50_000
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def main() -> None:
@@ -39,6 +37,7 @@ def main() -> None:
     parser.add_argument("--json", help="write every round to this file")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
+    names = readme.chosen(parser, options, NETWORKS)
     torch.set_num_threads(options.threads)
     try:
         images = digits(options.images)
@@ -49,7 +48,7 @@ def main() -> None:
     table = ["| model | notebook, s | isthmus, s | ratio (range) | floor, s |", "|---|---|---|---|---|"]
     print("\n".join(table))
     records = []
-    for name in options.models.split(","):
+    for name in names:
         rounds = []
         for _ in range(options.repeats):
             notebook = notebook_loop.seconds_per_epoch(name, as_tensor, 1, 64)[0] * scale
@@ -60,23 +59,23 @@ def main() -> None:
         floor = step_floor(NETWORKS[name], 64) * EPOCH / 64
         ratios = [one["notebook"] / one["isthmus"] for one in rounds]
         notebook, isthmus = (statistics.median(one[who] for one in rounds) for who in ("notebook", "isthmus"))
-        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-        table.append(f"| {name} | {notebook:.2f} | {isthmus:.2f} | {spread} | {floor:.2f} |")
+        table.append(f"| {name} | {notebook:.2f} | {isthmus:.2f} | {readme.spread(ratios, 1)} | {floor:.2f} |")
         print(table[-1], flush=True)
         records.append({"model": name, "rounds": rounds, "floor": floor, "precision": model.precision_})
-    vectors = torch.backends.cpu.get_cpu_capability()
-    about = (
-        f"Medians of {options.repeats} rounds, {options.threads} threads, {vectors}, "
-        f"{' and '.join(sorted({record['precision'] for record in records}))} products."
-    )
+    products = " and ".join(sorted({record["precision"] for record in records}))
+    rounds_of = f"{options.repeats} rounds of {options.images:,} images"
+    about = f"{readme.conditions(rounds_of, options.threads)}, {products} products."
     print(about)
     if options.json:
-        facts = {"threads": options.threads, "torch": torch.__version__, "cpu": vectors, "images": options.images}
+        facts = {
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "images": options.images,
+        }
         Path(options.json).write_text(json.dumps({**facts, "models": records}, indent=1), "utf-8")
     if options.readme:
-        text = README.read_text("utf-8")
-        before, rest = text.split(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n" + "\n".join(table) + f"\n\n{about}\n{END}{rest.split(END)[1]}", "utf-8")
+        readme.put("benchmarks", [*table, "", about])
 
 
 if __name__ == "__main__":

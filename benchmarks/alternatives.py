@@ -1,15 +1,12 @@
-"""isthmus beside pythae, PyOD, Lightning and scikit-learn: the same model, images, batch size and epochs.
+"""isthmus beside pythae, PyOD and Lightning: the same model, images, batch size and epochs.
 
-    python -m venv bench && bench/bin/pip install -c constraints.txt -e . -r requirements-bench.txt
-    bench/bin/python -m benchmarks.alternatives [--images 50000] [--epochs 3] [--repeats 5] [--threads 2] [--json FILE]
+    make bench-alternatives  # puts them into a venv of their own, build/alternatives, and runs with --readme
+    python -m benchmarks.alternatives [--images 50000] [--epochs 2] [--repeats 3] [--threads 2] [--json FILE] [--readme]
 
-Two tables. The network dense-64 (784 → 64 ReLU → 784 sigmoid, mean squared error, Adam at 1e-3, batches of 64), by each
-package's own trainer, with what it does besides turned off: logging, checkpoints, dropout, batch norm, weight decay.
-And a dictionary of 256 atoms under the same L1 objective, by scikit-learn's MiniBatchDictionaryLearning and by isthmus.
-Seconds are of the training, whole; the error is of 10,000 held-out training images. In each round each has its turn.
-Solving for codes learns more of an image than one step of an encoder does, so the dictionaries have a row more, with
-the recipe "fast", which goes through the same images more often.
-MNIST is looked for where `isthmus data list` looks.
+The network dense-64 (784 → 64 ReLU → 784 sigmoid, mean squared error, Adam at 1e-3, batches of 64), by each package's
+own trainer, with what it does besides turned off: logging, checkpoints, dropout, batch norm, weight decay. Seconds are
+of the training, whole; the error is of 10,000 held-out training images. In each round each has its turn. MNIST is
+looked for where `isthmus data list` looks. --readme puts the table into README.md.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ import importlib.metadata
 import io
 import json
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -31,18 +27,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import MiniBatchDictionaryLearning
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks import readme
 from benchmarks.recipes import NETWORKS
-from isthmus import L1, Autoencoder, Dictionary, Images, IsthmusError, load_dataset
+from isthmus import Autoencoder, Images, IsthmusError, load_dataset
 from isthmus.data.images import split_dataset
 from isthmus.machine import cores
 
 HELD_OUT = 10_000
 RATE, BATCH_SIZE = 1e-3, 64
-N_ATOMS, ALPHA = 256, 0.1  # ALPHA: the L1 penalty beside half the squared error of an image
 
 # (training images, epochs, seed) → (seconds, what draws images anew: (n, 784) float32 → (n, 784))
 Fit = Callable[[Images, int, int], tuple[float, Callable[[np.ndarray], np.ndarray]]]
@@ -177,125 +172,75 @@ def fit_lightning(images: Images, epochs: int, seed: int) -> tuple[float, Callab
     return seconds, drawn_by(model.layers)
 
 
-def fit_dictionary(images: Images, epochs: int, seed: int) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
-    return _fit_dictionary(images, random_state=seed, epochs=epochs, batch_size=BATCH_SIZE)
-
-
-def fit_dictionary_fast(images: Images, epochs: int, seed: int) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
-    return _fit_dictionary(images, random_state=seed, recipe="fast")
-
-
-def _fit_dictionary(images: Images, **training: Any) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
-    """The penalty of `fit_minibatch_dictionary`: isthmus divides the squared error by the pixels and not by two."""
-    model = Autoencoder(Dictionary(n_atoms=N_ATOMS), penalty=L1(2 * ALPHA / images.n_features), **training)
-    start = time.perf_counter()
-    model.fit(images)
-    seconds = time.perf_counter() - start
-    return seconds, lambda x: model.reconstruct(x.reshape(-1, 1, 28, 28)).reshape(-1, 784)
-
-
-def fit_minibatch_dictionary(
-    images: Images, epochs: int, seed: int
-) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
-    """Mairal, Bach, Ponce, Sapiro 2009: codes by coordinate descent, which isthmus' encoder has to learn."""
-    model = MiniBatchDictionaryLearning(
-        N_ATOMS,
-        alpha=ALPHA,
-        max_iter=epochs,
-        batch_size=BATCH_SIZE,
-        fit_algorithm="cd",
-        positive_code=True,
-        transform_algorithm="lasso_cd",
-        max_no_improvement=None,
-        random_state=seed,
-    )
-    x = images.floats()
-    start = time.perf_counter()
-    model.fit(x)
-    seconds = time.perf_counter() - start
-    return seconds, lambda x: model.transform(x) @ model.components_
-
-
-# What is fitted, with the package whose version is printed; isthmus comes first, and the others are held against it.
-DENSE: dict[str, tuple[str, Fit]] = {
+# Each with the package whose version is printed; isthmus comes first, and the others are held against it.
+FITS: dict[str, tuple[str, Fit]] = {
     "isthmus Autoencoder": ("isthmus", fit_isthmus),
     "pythae BaseTrainer": ("pythae", fit_pythae),
     "PyOD AutoEncoder": ("pyod", fit_pyod),
     "Lightning Trainer": ("lightning", fit_lightning),
 }
-DICTIONARIES: dict[str, tuple[str, Fit]] = {
-    "isthmus Dictionary": ("isthmus", fit_dictionary),
-    'isthmus Dictionary, recipe "fast"': ("isthmus", fit_dictionary_fast),
-    "MiniBatchDictionaryLearning": ("scikit-learn", fit_minibatch_dictionary),
-}
 
 
-def rounds(
-    fits: dict[str, tuple[str, Fit]], images: Images, held_out: np.ndarray, epochs: int, repeats: int
-) -> dict[str, list[dict[str, float]]]:
+def rounds(images: Images, held_out: np.ndarray, epochs: int, repeats: int) -> dict[str, list[dict[str, float]]]:
     """Seconds and held-out error of each, in turns."""
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in fits}
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in FITS}
     # their progress bars, hints and deprecations
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for _, fit in fits.values():
+        for _, fit in FITS.values():
             fit(images.take(slice(0, 2 * BATCH_SIZE)), 1, 0)  # imports, and whatever is made when first used
         for seed in range(repeats):
-            for name, (_, fit) in fits.items():
+            for name, (_, fit) in FITS.items():
                 seconds, draw = fit(images, epochs, seed)
                 error = float(np.square(draw(held_out) - held_out).mean(dtype=np.float64))
                 measured[name].append({"seconds": seconds, "error": error})
     return measured
 
 
-def table(fits: dict[str, tuple[str, Fit]], measured: dict[str, list[dict[str, float]]]) -> list[str]:
+def table(measured: dict[str, list[dict[str, float]]]) -> list[str]:
     """Medians and ranges as Markdown."""
     lines = ["| | version | seconds (range) | times isthmus' (range) | held-out MSE (range) |", "|---|---|---|---|---|"]
     ours = [one["seconds"] for one in next(iter(measured.values()))]
-    for name, (package, _) in fits.items():
+    for name, (package, _) in FITS.items():
         seconds = [one["seconds"] for one in measured[name]]
         times = [theirs / own for theirs, own in zip(seconds, ours, strict=True)]
         errors = [one["error"] for one in measured[name]]
-        cells = [name, importlib.metadata.version(package), spread(seconds, 2), spread(times, 1), spread(errors, 5)]
-        lines.append(f"| {' | '.join(cells)} |")
+        spreads = [readme.spread(seconds, 2), readme.spread(times, 1), readme.spread(errors, 5)]
+        lines.append(f"| {' | '.join([name, importlib.metadata.version(package), *spreads])} |")
     return lines
-
-
-def spread(values: list[float], digits: int) -> str:
-    low, middle, high = (f"{one:.{digits}f}" for one in (min(values), statistics.median(values), max(values)))
-    return f"{middle} ({low} to {high})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alternatives", description="isthmus and others.")
     parser.add_argument("--images", type=int, default=50_000, help="trained on (50000)")
-    parser.add_argument("--dictionary-images", type=int, default=5000, help="of these, for the dictionaries (5000)")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", type=Path, help="write every round to this file")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
-    missing = [package for package, _ in DENSE.values() if not _installed(package)]
+    missing = [package for package, _ in FITS.values() if not _installed(package)]
     if missing:
-        sys.exit(
-            f"benchmarks: {', '.join(missing)} not installed; install requirements-bench.txt into a venv of its own"
-        )
+        sys.exit(f"benchmarks: {', '.join(missing)} not installed; `make bench-alternatives` does, apart from the rest")
     torch.set_num_threads(options.threads)
     try:
         splits = split_dataset(load_dataset("mnist"), train=options.images, validation=HELD_OUT, seed=0)
     except IsthmusError as error:
         sys.exit(f"benchmarks: {error}")
     held_out = splits["validation"].floats()
-    few = splits["train"].take(slice(0, options.dictionary_images))
-    facts: dict[str, Any] = {**vars(options), "json": None, "torch": torch.__version__}
-    for fits, images in ((DENSE, splits["train"]), (DICTIONARIES, few)):
-        measured = rounds(fits, images, held_out, options.epochs, options.repeats)
-        print("\n".join(table(fits, measured)))
-        print(f"\n{options.epochs} epochs of {len(images):,} images.\n", flush=True)
-        facts |= measured
-    print(f"Medians of {options.repeats} rounds, {options.threads} threads, torch {torch.__version__}.")
+    measured = rounds(splits["train"], held_out, options.epochs, options.repeats)
+    about = (
+        f"{readme.conditions(f'{options.repeats} rounds', options.threads)}; "
+        f"{options.epochs} epochs of {options.images:,} images."
+    )
+    lines = [*table(measured), "", about]
+    print("\n".join(lines))
     if options.json:
-        options.json.write_text(json.dumps(facts, indent=1), "utf-8")
+        facts = {"images": options.images, "epochs": options.epochs, "threads": options.threads}
+        text = json.dumps({**facts, "torch": torch.__version__, "rounds": measured}, indent=1)
+        options.json.write_text(text, "utf-8")
+    if options.readme:
+        readme.put("benchmarks.alternatives", lines)
 
 
 def _installed(package: str) -> bool:

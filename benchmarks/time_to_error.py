@@ -1,10 +1,11 @@
 """How long the recipe "fast" takes to the errors that were published, against the notebook's way of training.
 
-    python -m benchmarks.time_to_error [--models dense-64,...] [--seeds 5] [--threads 2] [--json FILE]
+    python -m benchmarks.time_to_error [--models dense-64,...] [--seeds 5] [--threads 2] [--json FILE] [--readme]
 
 For each seed in turn: one epoch of the notebook's loop at the published batch size, and then the recipe's whole fit,
 with its checks and its start. The notebook's time is that epoch's times the published number of epochs. Images and
-published errors are those of the studies. MNIST is looked for where `isthmus data list` looks.
+published errors are those of the studies. MNIST is looked for where `isthmus data list` looks. --readme puts the table,
+of all models, into README.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import notebook_loop
+from benchmarks import notebook_loop, readme
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
 from isthmus.machine import cores
 from isthmus.studies.context import split_for
@@ -90,15 +91,10 @@ def warm_up(task: Task) -> None:
 
 def row(task: Task, rounds: list[dict[str, Any]]) -> str:
     """A model's row of the table."""
-
-    def spread(values: list[float], digits: int) -> str:
-        low, middle, high = min(values), statistics.median(values), max(values)
-        return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-    reached = spread([one["error"] for one in rounds], 5)
-    seconds = spread([one["seconds"] for one in rounds], 2)
+    reached = readme.spread([one["error"] for one in rounds], 5)
+    seconds = readme.spread([one["seconds"] for one in rounds], 2)
     notebook = statistics.median(one["notebook"] for one in rounds)
-    ratio = spread([one["notebook"] / one["seconds"] for one in rounds], 1)
+    ratio = readme.spread([one["notebook"] / one["seconds"] for one in rounds], 1)
     return f"| {task.model.name} | {task.published:.5f} | {reached} | {notebook:.0f} | {seconds} | {ratio} |"
 
 
@@ -108,28 +104,35 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", type=Path, help="write every round to this file")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
-    if unknown := sorted(set(options.models.split(",")) - set(REFERENCES)):
-        parser.error(f"unknown model {unknown[0]}; known: {', '.join(REFERENCES)}")
+    names = readme.chosen(parser, options, REFERENCES)
     torch.set_num_threads(options.threads)
-    print("| model | published error | reached (range) | notebook, s | recipe, s (range) | ratio (range) |")
-    print("|---|---|---|---|---|---|")
+    table = [
+        "| model | published error | reached (range) | notebook, s | recipe, s (range) | ratio (range) |",
+        "|---|---|---|---|---|---|",
+    ]
+    print("\n".join(table))
     records = []
-    for name in options.models.split(","):
+    for name in names:
         try:
             one = task(name)
         except IsthmusError as error:
             sys.exit(f"benchmarks: {error}")
         warm_up(one)
         rounds = [one_round(one, seed) for seed in range(options.seeds)]
-        print(row(one, rounds), flush=True)
+        table.append(row(one, rounds))
+        print(table[-1], flush=True)
         records.append({"model": name, "published": one.published, "rounds": rounds})
     for record in records:
         print(f"{record['model']}: {record['rounds'][0]['training']}, {record['rounds'][0]['precision']}")
-    print(f"Medians of {options.seeds} seeds, {options.threads} threads, torch {torch.__version__}.")
+    about = f"{readme.conditions(f'{options.seeds} seeds', options.threads)}; all of `fit` is counted."
+    print(about)
     if options.json:
         facts = {"threads": options.threads, "torch": torch.__version__, "numpy": np.__version__}
         options.json.write_text(json.dumps({**facts, "models": records}, indent=1), "utf-8")
+    if options.readme:
+        readme.put("benchmarks.time_to_error", [*table, "", about])
 
 
 if __name__ == "__main__":
