@@ -79,7 +79,7 @@ def fit_isthmus(images: Images, epochs: int, seed: int) -> tuple[Autoencoder, fl
 def fit_scikit_learn(images: Images, epochs: int, seed: int) -> tuple[np.ndarray, float]:
     """The atoms, (n_atoms, n_features), and the seconds, with the fastest of its options.
 
-    Its default, least-angle regression for codes with signs, took 14 times as long.
+    Its default, least-angle regression for codes with signs, took more than ten times as long.
     """
     model = MiniBatchDictionaryLearning(
         N_ATOMS,
