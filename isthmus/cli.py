@@ -7,6 +7,7 @@ takes 0.1 s to import would be a third of the time in which `--help` must answer
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
@@ -168,7 +169,7 @@ def _run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.report.page import write_report
-    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.run import Request, run_studies
 
     request = Request(
         out=options.out,
@@ -181,12 +182,13 @@ def _run(options: argparse.Namespace) -> None:
         quick=options.quick,
         command=options.command,
     )
-    for study in studies:
-        with console.listener() as listener:
-            results = run_study(study, request, listener)
-        report = write_report(options.out / study.name)
-        print(json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results), flush=True)
-        console.say(f"report: {report.resolve()}")
+    with console.listener() as listener, contextlib.closing(run_studies(studies, request, listener)) as runs:
+        for results in runs:  # while a report is written, the next study may be under way
+            report = write_report(options.out / results.study)
+            table = json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results)
+            with listener.aside():
+                print(table, flush=True)
+                console.say(f"report: {report.resolve()}")
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -87,6 +87,11 @@ class Lines:
     def note(self, sentence: str) -> None:
         say(sentence)
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, something else is printed."""
+        yield
+
     def __enter__(self) -> Lines:
         return self
 
@@ -133,6 +138,12 @@ class Bars(Lines):
     def _clear(self, name: str) -> None:
         if name in self.tasks:
             self.progress.remove_task(self.tasks.pop(name))
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        self.progress.stop()
+        yield
+        self.progress.start()
 
     def __enter__(self) -> Bars:
         self.progress.start()

@@ -22,14 +22,16 @@ from isthmus.fingerprints import code_fingerprint
 from isthmus.parts import Dense, DictionaryLearning, Training
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.plan import Work, how_many_at_once
-from isthmus.studies.study import Model, Study
+from isthmus.studies.study import Model, Study, matches
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
 from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]  # (channels, height, width)
-# What scikit-learn takes for an image, roughly; the other estimators' arithmetic is counted.
-_SECONDS_AN_IMAGE = {"dictionary-learning": 0.003}
+# Seconds for an image, roughly, of what is not counted in operations: scikit-learn's fit, and finding an image's code
+# by matching pursuit or by a search, each time that it is measured.
+_SECONDS_TO_FIT = {"dictionary-learning": 0.003}
+_SECONDS_TO_CODE = {"dictionary-learning": 0.001, "gauss-newton": 0.005, "gradient-descent": 0.04, "adam": 0.04}
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,24 @@ class Context:
         if training:
             operations = 6 * self._multiplications(model) * training.epochs * n
             return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
-        other = _SECONDS_AN_IMAGE.get(model.estimator, 0.0) * n
+        kind = model.estimator
+        solver = model.arguments.get("solver", "gauss-newton") if kind == "decoder-prior" else kind
+        to_code = _SECONDS_TO_CODE.get(solver, 0.0) * self._n_measured(model)
+        other = _SECONDS_TO_FIT.get(kind, 0.0) * n + to_code
         return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
 
     def _n_fitted(self, model: Model) -> int:
         """The images that a model is fitted on."""
         n = len(self.splits[self.fit_split(model)])
         return min(n, DictionaryLearning(**model.arguments).n_images) if model.estimator == "dictionary-learning" else n
+
+    def _n_measured(self, model: Model) -> int:
+        """The images that a model is measured on, each under each corruption."""
+        sets: set[tuple[str, Any]] = {("test", None)}
+        for one in self.study.measures:
+            if matches(model, one.models) and not one.images:
+                sets |= {(one.split, part) for part in one.corruptions()}
+        return sum(len(self.splits[split]) for split, _ in sets)
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
         """What is to be done for one model, as results.json has it."""

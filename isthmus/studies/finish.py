@@ -36,7 +36,7 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
             own = persistence.load(folder)
             timing = persistence.read_config(folder)["extra"]["timing"]
         except DataError as error:
-            listener.note(f"{error}; training it again")
+            listener.note(f"{label}: {error}; training it again")
             again = True
     how = "finished before"
     if own is None:

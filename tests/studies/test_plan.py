@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isthmus.studies.plan import Work, chains, how_many_at_once, makespan
+from isthmus.studies.plan import Work, how_many_at_once, longest_first, makespan, ready
 
 
 def works(*seconds: float, of: tuple[str | None, ...] = ()) -> list[Work]:
@@ -29,15 +29,35 @@ def test_alone_where_it_does_not_pay():
 
 def test_models_that_wait_for_each_other_are_one_after_the_other():
     chain = works(100, 100, 100, of=(None, "a", "b"))
-    assert [[work.model for work in one] for one in chains(chain)] == [["a", "b", "c"]]
+    assert makespan(chain, 2, 1) == pytest.approx(300)
     assert how_many_at_once(chain, 2, 0) == 1
-    fan = works(100, 100, 100, of=(None, None, "a"))
-    assert [[work.model for work in one] for one in chains(fan)] == [["a", "c"], ["b"]]
+    waiting = longest_first(chain, 1)
+    assert [work.model for work in waiting] == ["a", "b", "c"]
+    first = waiting.pop(0)
+    assert ready(waiting, {first.pair}) is None
+    assert ready(waiting) is waiting[0]
 
 
-def test_each_seed_is_a_chain_of_its_own():
+def test_those_that_wait_for_the_same_model_are_side_by_side_once_it_is_there():
+    fan = works(10, 100, 100, of=(None, "a", "a"))
+    assert makespan(fan, 2, 1) == pytest.approx(110)
+    assert how_many_at_once(fan, 2, 0) == 2
+    assert how_many_at_once(works(100, 1000, 1000, of=(None, "a", "a")), 64, 0) == 2, "more never are at once"
+
+
+def test_the_longest_way_is_begun_first():
+    way = works(30, 1, 10, of=(None, None, "b"))
+    assert [work.model for work in longest_first(way, 1)] == ["a", "b", "c"]
+    longer = works(30, 1, 50, of=(None, None, "b"))
+    assert [work.model for work in longest_first(longer, 1)] == ["b", "c", "a"]
+    assert makespan(longer, 2, 1) == pytest.approx(51)
+
+
+def test_each_seed_waits_for_its_own():
     twice = [Work(name, seed, of) for seed in (0, 1) for name, of in (("a", None), ("b", "a"))]
-    assert [{work.seed for work in chain} for chain in chains(twice)] == [{0}, {1}]
+    waiting = [work for work in twice if work.pair != ("a", 0)]
+    assert ready(waiting, {("a", 0)}).pair == ("a", 1)
+    assert ready(waiting).pair == ("b", 0)
 
 
 def test_images_that_would_not_fit_twice_are_held_once():

@@ -1,0 +1,94 @@
+"""What is known of a study before it is run: the plan, and what earlier runs found of models that have not changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from isthmus.errors import DataError, RequestError
+from isthmus.files import remove
+from isthmus.parts import doubt
+from isthmus.studies.context import Context, code_width, network_of
+from isthmus.studies.fitting import estimator
+from isthmus.studies.listener import Listener
+from isthmus.studies.results import Results, environment, read_results
+from isthmus.studies.study import Model
+
+
+def results_so_far(context: Context, listener: Listener) -> Results:
+    """What is known before this run: the plan, and what earlier runs measured on models that are still the same."""
+    study, request, dataset = context.study, context.request, context.dataset
+    results = Results(
+        study=study.name,
+        title=study.title,
+        question=study.question,
+        seed=study.seed,
+        quick=request.quick,
+        complete=False,
+        environment=environment(str(context.device), request.threads, request.command),
+        data={
+            "name": dataset.name,
+            "title": dataset.title,
+            "sha256": dataset.fingerprint,
+            "splits": {name: len(images) for name, images in context.splits.items()},
+            "image_shape": list(dataset.train.shape),
+            "classes": list(study.data.classes) if study.data.classes else None,
+            "files": dataset.files,
+            "notes": list(dataset.notes),
+        },
+        plan=[context.plan_row(model, seed) for seed in context.seeds for model in context.models],
+        models=[_facts(context, model) for model in study.models],
+        traps=[dataclasses.asdict(trap) for trap in study.traps],
+        sections=[{**dataclasses.asdict(one), "models": study.named(one.models)} for one in study.sections],
+    )
+    try:
+        before = read_results(context.folder)
+    except DataError:  # there are none, or another version's
+        return results
+    if request.quick and not before.quick and not request.fresh:
+        raise RequestError(
+            f"{context.folder} holds a full run, which --quick would replace; choose another --out, or add --fresh"
+        )
+    known = {model.name: model for model in study.models}
+    pairs = {(row.model, row.seed) for row in before.rows if row.seed is not None and row.model in known}
+    same = {(name, seed) for name, seed in pairs if context.finished(known[name], seed)}
+    running = {(model.name, seed) for model in context.models for seed in context.seeds}
+    if lost := sorted({name for name, _ in pairs - same - running}):
+        listener.note(f"left out, for the study or its options have changed since they were trained: {', '.join(lost)}")
+    results.rows = [row for row in before.rows if (row.model, row.seed) in same]
+    results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
+    results.searches = [found for found in before.searches if (found["model"], found["seed"]) in same]
+    collapsed = {facts["name"]: facts["collapsed"] for facts in before.models}
+    for facts in results.models:
+        if (facts["name"], study.seed) in same:
+            facts["collapsed"] = collapsed.get(facts["name"])
+    return results
+
+
+def forget(context: Context, listener: Listener) -> None:
+    """Say which finished models are trained again for isthmus itself has changed, and with --fresh drop checkpoints."""
+    every = [(model, seed) for seed in context.seeds for model in context.models]
+    if context.request.fresh:
+        for model, seed in every:
+            remove(context.checkpoint_folder(model, seed))
+    elif old := [context.label(model.name, seed) for model, seed in every if context.outdated(model, seed)]:
+        listener.note(
+            f"isthmus' own code has changed since these were trained, so they are trained again: {', '.join(old)}"
+        )
+
+
+def _facts(context: Context, model: Model) -> dict[str, Any]:
+    """What the report says of a model, whether it is trained or not. collapsed: known when it was measured."""
+    corruption = model.arguments.get("corruption")
+    return {
+        "name": model.name,
+        "label": model.label,
+        "note": model.note,
+        "of": model.of,
+        "fitted_on": context.fit_split(model),
+        "code": " ".join(repr(estimator(context, model, context.study.seed)).split()),
+        "corruption": corruption.label if corruption else None,
+        "doubt": doubt(network_of(model), model.arguments.get("penalty")) if model.training else None,
+        "units": None if model.estimator == "identity" else code_width(context.study, model, context.shape),
+        "collapsed": None,
+    }
