@@ -20,12 +20,12 @@ async function begin() {
   Object.assign(state, fitted(read(location.hash), about));
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
   for (const note of [about.data?.title, about.question, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, note.trim()));
-  noise(about.noise);
   const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
   show(state.view);
   models.begin(); inside.begin(); space.begin(); compare.begin();
   on("view", () => { show(state.view); update(); });
   on("kind level draw", update);
+  noise(about.noise);
   keys();
   window.addEventListener("hashchange", () => set(fitted(read(location.hash), about)));
   // the banner says that the server is lost; nobody needs to hear it twice
@@ -57,12 +57,15 @@ function fitted(found, { models: known, noise: kinds, data: images }) {
 
 const nearest = (stops, level) => stops.reduce((best, one) => (Math.abs(one - level) < Math.abs(best - level) ? one : best));
 
+let painted = null;
+
 function update() {
   if (!x) return;
-  grey($("clean"), x, data.info.shape);
+  models.show(x, what);  // first: the server computes while the rest is drawn
+  if (painted !== x) grey($("clean"), x, data.info.shape);
+  painted = x;
   const label = state.source === "pick" ? data.labelOf(state.image) : "";
   write($("clean-says"), state.source === "pick" ? `${what}${label && `, ${label}`}` : what);
-  models.show(x, what);
   if (state.view === "inside") inside.show(x);
   if (state.view === "space") space.show(x);
   if (state.view === "compare") compare.show();

@@ -7,7 +7,7 @@ import { ask, follow, latest, Refused, refusals } from "./server.js";
 import { choices, on, set, state } from "./state.js";
 
 const cards = new Map();
-let grid, says, bar, now = null, settle, search;
+let grid, says, bar, told, now = null, settle, search;
 
 /** Names of the models that are chosen, in the study's order. */
 export function chosen() {
@@ -42,6 +42,9 @@ export function chooser() {
 export function begin() {
   const place = $("models");
   says = make("p", { class: "says", role: "status" });
+  const find = () => told.card.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  told = { name: make("button", { type: "button", title: "Show its card", onclick: find }), mse: make("span"), more: make("small"), card: null };
+  told.parts = [make("b", {}, told.name), told.mse, told.more];
   const sort = make("select", { onchange: () => set({ sort: sort.value }) }, ...[["study", "the study's order"], ["error", "least error first"], ["name", "name"], ["code", "size of the code"]].map(([value, text]) => make("option", { value }, text)));
   const range = make("select", { onchange: () => set({ range: Number(range.value) }) }, ...choices.range.map((value) => make("option", { value }, `±${value}`)));
   bar = scaleBar(state.range);
@@ -56,6 +59,7 @@ export function begin() {
   on("sort", () => { controls(); order(); });
   on("range", () => { controls(); residuals(); });
   on("models", () => { members(); if (now) show(now.x, now.what); });
+  window.addEventListener("resize", () => { says.style.minHeight = ""; room(); });
   controls(); members();
 }
 
@@ -64,7 +68,7 @@ function card(facts) {
   if (facts.fault) return { facts, element: make("article", { class: "card fault" }, name, make("p", {}, facts.fault)) };
   const rank = make("span", { class: "rank" }), mse = make("dd", { class: "mse" }, "–"), psnr = make("dd", {}, "–"), tags = make("div", { class: "tags" });
   const x_hat = picture(`What ${facts.name} makes of it`), residual = picture(`Where ${facts.name} is wrong`);
-  name.append(rank);
+  name.append(make("span", { class: "place" }, rank));
   const element = make("article", { class: "card" }, name, make("div", { class: "label", title: facts.label || facts.kind }, facts.label || facts.kind),
     make("div", { class: "pair" }, x_hat, residual), make("dl", {}, make("dt", {}, "MSE"), mse, make("dt", {}, "PSNR"), psnr), tags);
   return { facts, element, rank, mse, psnr, tags, x_hat, residual, error: Infinity, pixels: null };
@@ -77,7 +81,7 @@ function members() {
     if (!here) { one.element.remove(); one.error = Infinity; one.pixels = null; }
   }
   order();
-  if (!names.length) { says.text = ""; says.replaceChildren("No model is chosen."); }
+  if (!names.length) says.replaceChildren("No model is chosen.");
 }
 
 function order() {
@@ -155,18 +159,23 @@ function best() {
   }
   if (!list.length) return;
   if (blank) {
-    says.text = "";
     return says.replaceChildren("The image is empty. ", make("small", {}, state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture."));
   }
   const verb = state.level === 0 ? "draws this image best" : "denoises this image best";
-  const told = `${verb}: MSE ${figure(first.error)}.`, rest = [];
+  const rest = [];
   if (state.level !== 0) rest.push(`${noiseSays()}: ${figure(now.noise)} before${first.error < now.noise ? "" : ", which was less"}`);
   if (second) rest.push(`next is ${second.facts.name} with ${figure(second.error)}`);
   const more = `${state.level === 0 ? `no noise yet: turn it up, and see which model removes it best${rest.length ? "; " : ""}` : ""}${rest.join("; ")}.`;
-  if (says.text === first.facts.name + told + more) return;
-  says.text = first.facts.name + told + more;
-  const find = () => first.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
-  says.replaceChildren(make("b", {}, make("button", { type: "button", title: "Show its card", onclick: find }, first.facts.name)), ` ${told}`, make("small", {}, more[0].toUpperCase() + more.slice(1)));
+  // the same elements with other words: new ones would cost a frame as much as all the pictures
+  told.card = first;
+  write(told.name, first.facts.name); write(told.mse, ` ${verb}: MSE ${figure(first.error)}.`); write(told.more, more[0].toUpperCase() + more.slice(1));
+  if (says.firstChild !== told.parts[0]) says.replaceChildren(...told.parts);
+  room();
+}
+
+/** As high as the longest sentence so far: its box does not follow its words, and what is below it does not jump. */
+function room() {
+  if (says.scrollHeight > says.clientHeight) says.style.minHeight = `${says.scrollHeight}px`;
 }
 
 /** Let each decoder search, one after the other, its steps as they come; a new image ends it. */

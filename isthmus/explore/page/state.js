@@ -25,7 +25,7 @@ export function set(changes) {
 let waiting;
 function remember() {  // a browser refuses to be told of every pixel of a slider
   clearTimeout(waiting);
-  waiting = setTimeout(() => history.replaceState(null, "", address()), 120);
+  waiting = setTimeout(() => history.replaceState(null, "", address()), 300);
 }
 
 export function address() {
