@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 10 << 20  # in a request's body
 BODY_SECONDS = 30  # in which a body must have arrived
 ARRAYS = "application/x-safetensors"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
 def application(shelf: Shelf | Future[Shelf], *, token: str | None = None, threads: int = 2) -> Starlette:
@@ -100,7 +100,7 @@ class _Server:
     async def shelf(self) -> Shelf:
         """The shelf, once it is open. Raises HTTPException if it could not be opened."""
         try:
-            return await asyncio.wrap_future(self.opening)
+            return self.opening.result() if self.opening.done() else await asyncio.wrap_future(self.opening)
         except (IsthmusError, OSError) as error:
             raise HTTPException(503, _line(error)) from None
 

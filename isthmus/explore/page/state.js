@@ -23,7 +23,7 @@ export function set(changes) {
 }
 
 let waiting;
-function remember() {  // a browser refuses to be told of every pixel of a slider
+function remember() {  // a browser refuses to be told of every pixel of a slider, and reads the page's icon anew each time
   clearTimeout(waiting);
   waiting = setTimeout(() => history.replaceState(null, "", address()), 300);
 }
