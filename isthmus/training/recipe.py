@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import L1, Dense, Part, Training
+from isthmus.parts import L1, Conv, Dense, Dictionary, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
+_NOISE = 0.75  # as this power of the share of 256 samples that a batch has, a step's gradient gets worse
 _RATE = 0.01  # the peak of a cycle of Adam for two layers
+_RATE_OF_CONVOLUTIONS = 0.025  # whose weights are few and each the mean of many places: a step changes x_hat less
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
+_CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
-_PASSES = 300  # over few samples, at most
-_LAYERS_OF_OTHERS = 4  # as which convolutions and dictionaries count
+_PASSES = 100  # over few samples, at most: after more, what is learned is theirs alone; a penalty holds that back
+_LAYERS_OF_DICTIONARIES = 4  # as which they count
 
 
 def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> Training:
@@ -33,18 +36,28 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
     """
     plain = Training()
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
-    n_steps = _STEPS * math.sqrt(_MOST / batch_size) * (1 if penalty is None else _PENALIZED)
-    n_layers = sum(map(len, network.widths(1))) - 2 if isinstance(network, Dense) else _LAYERS_OF_OTHERS
+    convolved, penalized = isinstance(network, Conv), penalty is not None
+    times = max(_CONVOLVED if convolved else 1, _PENALIZED if penalized else 1)
+    n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
+    rate = (_RATE_OF_CONVOLUTIONS if convolved else _RATE) * math.sqrt(2 / _n_layers(network))
+    passes = _PASSES * (2 if penalized else 1)
     return {
         "batch_size": batch_size,
-        "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
+        "epochs": min(passes, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
-        "learning_rate": _RATE * math.sqrt(2 / n_layers) if cyclic and adaptive else plain.learning_rate,
+        "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
         # L1 has to undo what the data's start spreads over all units: its codes came out better from the other
-        "start": "data" if isinstance(network, Dense) and not isinstance(penalty, L1) else "random",
+        "start": "random" if isinstance(network, Dictionary) or isinstance(penalty, L1) else "data",
     }
+
+
+def _n_layers(network: Part) -> int:
+    """The layers that a step changes one after the other."""
+    if isinstance(network, Dense):
+        return sum(map(len, network.widths(1))) - 2
+    return 2 * len(network.channels) if isinstance(network, Conv) else _LAYERS_OF_DICTIONARIES
 
 
 def _batch_size(penalty: Part | None, n: int) -> int:
