@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import L1, Conv, Dense, Dictionary, Part, Training
+from isthmus.parts import L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
-_NOISE = 0.75  # as this power of the share of 256 samples that a batch has, a step's gradient gets worse
+_NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
 _RATE = 0.01  # the peak of a cycle of Adam for two layers
 _RATE_OF_CONVOLUTIONS = 0.025  # whose weights are few and each the mean of many places: a step changes x_hat less
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
 _CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
-_PASSES = 100  # over few samples, at most: after more, what is learned is theirs alone; a penalty holds that back
+_PASSES = 100  # over few samples, at most, and twice that with a penalty: after more, what is learned is theirs alone
 _LAYERS_OF_DICTIONARIES = 4  # as which they count
 
 
@@ -31,8 +31,8 @@ def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int)
 def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
-    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, and more steps by the root. Each
-    layer adds to how much one step changes x_hat, so the rate falls with the root of the depth.
+    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
+    adds to how much one step changes x_hat, so the rate falls with the root of the depth.
     """
     plain = Training()
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
@@ -48,9 +48,15 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
         "epochs": min(passes, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
         "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
-        # L1 has to undo what the data's start spreads over all units: its codes came out better from the other
-        "start": "random" if isinstance(network, Dictionary) or isinstance(penalty, L1) else "data",
+        "start": _start(network, penalty),
     }
+
+
+def _start(network: Part, penalty: Part | None) -> str:
+    if isinstance(network, Conv):  # from weights as drawn, half of a ReLU code's units died; with L1, all of them
+        return "data"
+    # L1 has to undo what the data's start spreads over all units: dense codes came out better from the other
+    return "data" if isinstance(network, Dense) and not isinstance(penalty, L1) else "random"
 
 
 def _n_layers(network: Part) -> int:
