@@ -18,7 +18,7 @@ _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
 _CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
-_PASSES = 100  # over few samples, at most, and twice that with a penalty: after more, what is learned is theirs alone
+_PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
 _LAYERS_OF_DICTIONARIES = 4  # as which they count
 
 
@@ -36,16 +36,15 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
     """
     plain = Training()
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
-    convolved, penalized = isinstance(network, Conv), penalty is not None
-    times = max(_CONVOLVED if convolved else 1, _PENALIZED if penalized else 1)
+    convolved = isinstance(network, Conv)
+    times = max(_CONVOLVED if convolved else 1, 1 if penalty is None else _PENALIZED)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
     rate = (_RATE_OF_CONVOLUTIONS if convolved else _RATE) * math.sqrt(2 / _n_layers(network))
-    passes = _PASSES * (2 if penalized else 1)
     return {
         "batch_size": batch_size,
-        "epochs": min(passes, max(1, round(n_steps / math.ceil(n / batch_size)))),
+        "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
         "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
         "start": _start(network, penalty),

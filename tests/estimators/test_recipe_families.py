@@ -45,20 +45,17 @@ def digits():
     return images[:300], images[300:600]
 
 
-def held_out_error(images, **arguments):
-    train, others = images
+def held_out_error(digits, family, recipe):
+    train, others = digits
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DoubtWarning)
-        model = Autoencoder(**arguments, random_state=0, device="cpu").fit(train)
-    return model, -model.score(others)
+        model = Autoencoder(**FAMILIES[family], recipe=recipe, epochs=40, batch_size=16, random_state=0, device="cpu")
+        return model.fit(train), -model.score(others)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_family_collapses_and_a_constant_rate_is_not_better(family, digits):
-    arguments = FAMILIES[family]
-    fast, error = held_out_error(digits, **arguments, recipe="fast")
+def test_no_family_collapses_and_none_is_better_off_with_a_constant_rate(family, digits):
+    (fast, error), (_, plain) = (held_out_error(digits, family, recipe) for recipe in ("fast", None))
     assert collapse(fast, digits[1]) is None
-    chosen = fast.training_
-    _, plain = held_out_error(digits, **arguments, epochs=chosen.epochs, batch_size=chosen.batch_size)
     assert error < 1.1 * plain
-    assert error < 0.6 * digits[1].var(axis=0).mean()
+    assert error < 0.7 * digits[1].var(axis=0).mean()
