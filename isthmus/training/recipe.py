@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import L1, Conv, Dense, Part, Training
+from isthmus.parts import L1, Conv, Dense, Dictionary, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
@@ -52,10 +52,10 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
 
 
 def _start(network: Part, penalty: Part | None) -> str:
-    if isinstance(network, Conv):  # from weights as drawn, half of a ReLU code's units died; with L1, all of them
-        return "data"
-    # L1 has to undo what the data's start spreads over all units: dense codes came out better from the other
-    return "data" if isinstance(network, Dense) and not isinstance(penalty, L1) else "random"
+    """From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all."""
+    # of one layer few do, and there L1 has to undo what the data's start spreads over all: codes came out worse
+    flat = isinstance(network, Dense) and not network.hidden
+    return "random" if isinstance(network, Dictionary) or (flat and isinstance(penalty, L1)) else "data"
 
 
 def _n_layers(network: Part) -> int:

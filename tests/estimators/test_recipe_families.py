@@ -33,6 +33,7 @@ FAMILIES = {
     "deconv": {"network": Conv(**CONV)},
     "unpool": {"network": Conv(**CONV, decoder="unpool")},
     "deconv-unpool": {"network": Conv(**CONV, decoder="deconv-unpool")},
+    "deep-l1": {"network": Dense((64, 32), 16, **RELU), "penalty": L1(1e-3)},
     "sparse-deconv": {"network": Conv(**CONV), "penalty": L1(1e-3)},
 }
 
@@ -49,7 +50,7 @@ def held_out_error(digits, family, recipe):
     train, others = digits
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DoubtWarning)
-        model = Autoencoder(**FAMILIES[family], recipe=recipe, epochs=40, batch_size=16, random_state=0, device="cpu")
+        model = Autoencoder(**FAMILIES[family], recipe=recipe, epochs=25, batch_size=16, random_state=0, device="cpu")
         return model.fit(train), -model.score(others)
 
 
