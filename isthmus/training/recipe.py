@@ -52,10 +52,14 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
 
 
 def _start(network: Part, penalty: Part | None) -> str:
-    """From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all."""
-    # of one layer few do, and there L1 has to undo what the data's start spreads over all: codes came out worse
-    flat = isinstance(network, Dense) and not network.hidden
-    return "random" if isinstance(network, Dictionary) or (flat and isinstance(penalty, L1)) else "data"
+    """From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all.
+
+    Not of a wide code, which has units to spare: there L1 would have to undo what the data's start spreads over all.
+    """
+    if isinstance(network, Dense):
+        narrow = network.bottleneck < min(network.hidden, default=0)
+        return "data" if narrow or not isinstance(penalty, L1) else "random"
+    return "data" if isinstance(network, Conv) else "random"
 
 
 def _n_layers(network: Part) -> int:

@@ -33,6 +33,7 @@ FAMILIES = {
     "deconv": {"network": Conv(**CONV)},
     "unpool": {"network": Conv(**CONV, decoder="unpool")},
     "deconv-unpool": {"network": Conv(**CONV, decoder="deconv-unpool")},
+    "wide-l1": {"network": Dense((64,), 128, **RELU), "penalty": L1(5e-4)},
     "deep-l1": {"network": Dense((64, 32), 16, **RELU), "penalty": L1(1e-3)},
     "sparse-deconv": {"network": Conv(**CONV), "penalty": L1(1e-3)},
 }
