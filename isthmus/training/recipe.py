@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import L1, Conv, Dense, Dictionary, Part, Training
+from isthmus.parts import L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
