@@ -55,7 +55,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     optimizer : "adam", "adamw" or "sgd".
     learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
     epochs, batch_size : passes over the samples, and samples in a step.
-    start : "random" weights, or "data": each unit of a `Dense` scaled to the first samples, so that none starts dead.
+    start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
     recipe : chooses those of the last five that are None. None: 1e-3, "constant", 20, 128, "random". "fast": by the
         number of samples and the depth of the network, for a good error after few epochs; see `training_`.
     shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.

@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from isthmus.parts import L1, Dense, Part, Training
+from isthmus.parts import L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
+_NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
 _RATE = 0.01  # the peak of a cycle of Adam for two layers
+_RATE_OF_CONVOLUTIONS = 0.025  # whose weights are few and each the mean of many places: a step changes x_hat less
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
+_CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
-_PASSES = 300  # over few samples, at most
-_LAYERS_OF_OTHERS = 4  # as which convolutions and dictionaries count
+_PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
+_LAYERS_OF_DICTIONARIES = 4  # as which they count
 
 
 def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> Training:
@@ -28,23 +31,42 @@ def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int)
 def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
-    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, and more steps by the root. Each
-    layer adds to how much one step changes x_hat, so the rate falls with the root of the depth.
+    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
+    adds to how much one step changes x_hat, so the rate falls with the root of the depth.
     """
     plain = Training()
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
-    n_steps = _STEPS * math.sqrt(_MOST / batch_size) * (1 if penalty is None else _PENALIZED)
-    n_layers = sum(map(len, network.widths(1))) - 2 if isinstance(network, Dense) else _LAYERS_OF_OTHERS
+    convolved = isinstance(network, Conv)
+    times = max(_CONVOLVED if convolved else 1, 1 if penalty is None else _PENALIZED)
+    n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
+    rate = (_RATE_OF_CONVOLUTIONS if convolved else _RATE) * math.sqrt(2 / _n_layers(network))
     return {
         "batch_size": batch_size,
         "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
-        "learning_rate": _RATE * math.sqrt(2 / n_layers) if cyclic and adaptive else plain.learning_rate,
-        # L1 has to undo what the data's start spreads over all units: its codes came out better from the other
-        "start": "data" if isinstance(network, Dense) and not isinstance(penalty, L1) else "random",
+        "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
+        "start": _start(network, penalty),
     }
+
+
+def _start(network: Part, penalty: Part | None) -> str:
+    """From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all.
+
+    Not of a wide code, which has units to spare: there L1 would have to undo what the data's start spreads over all.
+    """
+    if isinstance(network, Dense):
+        narrow = network.bottleneck < min(network.hidden, default=0)
+        return "data" if narrow or not isinstance(penalty, L1) else "random"
+    return "data" if isinstance(network, Conv) else "random"
+
+
+def _n_layers(network: Part) -> int:
+    """The layers that a step changes one after the other."""
+    if isinstance(network, Dense):
+        return sum(map(len, network.widths(1))) - 2
+    return 2 * len(network.channels) if isinstance(network, Conv) else _LAYERS_OF_DICTIONARIES
 
 
 def _batch_size(penalty: Part | None, n: int) -> int:

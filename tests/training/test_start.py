@@ -86,9 +86,70 @@ def test_the_start_of_a_denoiser_has_seen_the_noise(x):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("part", [Conv((2,), image_shape=(1, 3, 4)), Dictionary(n_atoms=5)], ids=["conv", "dictionary"])
-def test_other_networks_keep_the_start_that_they_have(x, part):
-    shape = (1, 3, 4)
-    drawn = build(part, 12, generator(0, "init"), shape).state_dict()
-    fitted = started(part, x, image_shape=shape).state_dict()
+def test_a_dictionary_keeps_the_start_that_it_has(x):
+    drawn = build(Dictionary(n_atoms=5), 12, generator(0, "init")).state_dict()
+    fitted = started(Dictionary(n_atoms=5), x).state_dict()
     assert all(torch.equal(drawn[name], fitted[name]) for name in drawn)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images of two colours, 12×12, each with a bright spot of its own."""
+    chance = np.random.default_rng(0)
+    rows = np.arange(12.0)
+    top, left = chance.uniform(2, 10, (2, 200, 1))
+    spots = np.exp(-((rows - top)[:, :, None] ** 2) / 8 - (rows - left)[:, None, :] ** 2 / 8)
+    return (spots[:, None] * chance.random((200, 2, 1, 1))).astype(np.float32)
+
+
+def conv(decoder, activation, output="sigmoid"):
+    return Conv((4, 6, 6), decoder=decoder, activation=activation, output=output)
+
+
+def of_pictures(part, pictures):
+    return started(part, pictures.reshape(len(pictures), -1), image_shape=pictures.shape[1:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("decoder", ["deconv", "deconv-unpool", "unpool"])
+def test_channels_have_variance_one_over_samples_and_places(pictures, decoder, activation):
+    network = of_pictures(conv(decoder, activation), pictures)
+    found = []
+    layers = [layer for chain in (network.encoder, network.decoder) for layer in chain.layers if hasattr(layer, "bias")]
+    for layer in layers:
+        layer.register_forward_hook(lambda _layer, _inputs, z: found.append(z.clone()))  # activations work in place
+    network(torch.from_numpy(pictures[:: len(pictures) // 100]).flatten(1))
+    assert len(found) == len(layers) > 4
+    for number, z in enumerate(found[:-1]):
+        mean = 2.0 if number == 2 and activation == "relu" else 0.0
+        torch.testing.assert_close(z.mean((0, 2, 3)), torch.full((z.shape[1],), mean), atol=0.3, rtol=0)
+        torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(z.shape[1]), atol=0.2, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("decoder", ["deconv", "deconv-unpool", "unpool"])
+def test_convolutions_first_draw_about_the_mean_of_each_channel(pictures, decoder):
+    x, shape = torch.from_numpy(pictures).flatten(1), pictures.shape[1:]
+    x_hat, code = of_pictures(conv(decoder, "relu", "linear"), pictures)(x)
+    drawn, wanted = x_hat.view(pictures.shape).mean((0, 2, 3)), torch.from_numpy(pictures.mean((0, 2, 3)))
+    torch.testing.assert_close(drawn, wanted, atol=0.03, rtol=0)
+    assert (code > 0).any(dim=0).all()  # no unit starts dead
+    x_hat, _ = of_pictures(conv(decoder, "relu"), pictures)(x)
+    as_drawn, _ = build(conv(decoder, "relu"), x.shape[1], generator(0, "init"), shape)(x)
+    first, other = (float((one - x).square().mean()) for one in (x_hat, as_drawn))
+    assert first < 0.5 * other
+
+
+@torch.no_grad()
+def test_an_output_that_cannot_be_fitted_keeps_what_was_drawn(x):
+    drawn = build(Dense((), 4, output="relu"), 12, generator(0, "init")).decoder.state_dict()
+    fitted = started(Dense((), 4, output="relu"), x).decoder.state_dict()
+    assert all(torch.equal(drawn[name], fitted[name]) for name in drawn)
+
+
+@torch.no_grad()
+def test_pictures_that_do_not_vary_leave_finite_weights():
+    for value in (0.0, 0.5):
+        network = of_pictures(conv("deconv", "relu"), np.full((20, 2, 12, 12), value, np.float32))
+        assert all(parameter.isfinite().all() for parameter in network.parameters())
