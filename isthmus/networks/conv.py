@@ -15,6 +15,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
 from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
+from isthmus.networks.windows import Parts, WindowedPass, pays
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -30,6 +31,9 @@ class Tape(NamedTuple):
     switches: torch.Tensor | None
     z: torch.Tensor
     y: torch.Tensor
+
+
+Tapes = WindowedPass | tuple[list[Tape], list[Tape]]  # of a network: in windows, or of the encoder and the decoder
 
 
 def channels_last(x: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -200,6 +204,10 @@ def _at_switches(grad: torch.Tensor, switches: torch.Tensor | None) -> torch.Ten
     return found.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
+def _parts(chain: ConvChain) -> Parts:
+    return zip(chain.plan, chain.activations, chain.layers, strict=True)
+
+
 class ConvNetwork(Network):
     """The module that a `Conv` part describes."""
 
@@ -219,6 +227,8 @@ class ConvNetwork(Network):
         self.code_shape = (down[-1].n_out, *down[-1].pool)
         self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), code), generator)
         self.decoder = ConvChain(up, (*[part.activation] * (len(up) - 1), part.output), generator)
+        self.windowed = pays([*down, *up])  # on a CPU; elsewhere, and where it does not pay, by torch's convolutions
+        self._passes: dict[int, WindowedPass] = {}
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_features) → (n, code_size), without the switches."""
@@ -239,18 +249,33 @@ class ConvNetwork(Network):
     def _upper_left(self) -> Switches:
         return [None] * len(self.encoder.plan)
 
-    def record(
-        self, x: torch.Tensor, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[list[Tape], list[Tape]]]:
-        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""
+    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, Tapes]:
+        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's.
+
+        On a CPU, what `backward` needs is overwritten by the next `record`.
+        """
+        if self.windowed and x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype:
+            windowed = self._pass(x)
+            return *windowed.record(x), windowed
         code, down = self.encoder.record(channels_last(x, self.shape).to(dtype), self._upper_left())
         x_hat, up = self.decoder.record(code, [tape.switches for tape in reversed(down)])
         return x_hat.flatten(1).to(x.dtype), code.flatten(1).to(x.dtype), (down, up)
 
-    def backward(
-        self, tapes: tuple[list[Tape], list[Tape]], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None
-    ) -> None:
+    def _pass(self, x: torch.Tensor) -> WindowedPass:
+        """The pass for batches of this size; kept, for its buffers are large and are used in every step."""
+        kept = self._passes.get(len(x))
+        if kept is None or kept.dtype != x.dtype:
+            kept = self._passes[len(x)] = WindowedPass(x, self.shape, *map(_parts, (self.encoder, self.decoder)))
+        return kept
+
+    def release(self) -> None:
+        self._passes.clear()
+
+    def backward(self, tapes: Tapes, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+        if isinstance(tapes, WindowedPass):
+            tapes.backward(grad_x_hat, grad_code)
+            return
         down, up = tapes
         grad = self.decoder.backward(up, channels_last(grad_x_hat, self.shape), to_input=True)
         if grad_code is not None:

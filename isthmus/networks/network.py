@@ -43,3 +43,6 @@ class Network(nn.Module, abc.ABC):
     @abc.abstractmethod
     def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+
+    def release(self) -> None:
+        """Free what `record` keeps from step to step, if it does; called after the last one."""

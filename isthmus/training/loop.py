@@ -104,6 +104,7 @@ def train(
         position.optimizer = {}
         step = None  # type: ignore[assignment]  # the optimizer's memory is free before the weights are copied
         weights.release()
+        network.release()
 
 
 def n_steps(n_samples: int, training: Training) -> int:
