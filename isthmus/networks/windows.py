@@ -221,7 +221,7 @@ class Up:
         self, like: torch.Tensor, layer: ConvLayer, activation: str, module: Any, switches: Switches | None
     ) -> None:
         c, self.activation, self.switches, self.kernel, q = layer.n_in, activation, switches, None, 2
-        grid, window, padding = layer.size_in, (2, 2), layer.padding
+        grid, window, padding = layer.size_in, (2, 2), (0, 0)
         if switches is None:
             q = 1
         else:
@@ -230,11 +230,10 @@ class Up:
             self.activation = "linear"
         else:
             # the convolution with this padding, turned, is the transposed one with what the padding is short of
-            turned = not layer.transposed
+            turned, (above, before) = not layer.transposed, layer.padding
+            padding = (layer.kernel[0] - 1 - above, layer.kernel[1] - 1 - before) if turned else (above, before)
             self.kernel = Kernel(module, c, layer.n_out, q, turned=turned)
             window = self.kernel.window
-            if turned:
-                padding = layer.kernel[0] - 1 - padding[0], layer.kernel[1] - 1 - padding[1]
         self.windows = Windows(like, layer.n_out, layer.size_out, padding, window, grid)
         # without a convolution, the four places are what is folded
         self.placed = (
