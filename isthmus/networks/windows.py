@@ -32,9 +32,11 @@ Parts = Iterable[tuple[ConvLayer, str, Any]]  # a chain's layers, activations an
 
 
 class Windows:
-    """The windows of images (c, height, width, n), two pixels apart: grid[0]×grid[1] of them.
+    """Images (c, height, width, n) seen through windows that lie two pixels apart, grid[0]×grid[1] of them.
 
-    columns: (kh * kw * c, L), L = grid[0] * grid[1] * n, a window of a sample each; with `ones`, a row of ones more.
+    In each window a kernel has q×q neighbouring positions. seen: images to be gathered from. columns: what the kernel
+    sees of them, (c * kh * kw, q * q * L), L = grid[0] * grid[1] * n; with `ones`, a row of ones more. folded: numbers
+    for the pixels of each window, (c * (kh + q - 1) * (kw + q - 1), L). added: images, into which they are added up.
     """
 
     def __init__(
@@ -43,45 +45,45 @@ class Windows:
         c: int,
         size: tuple[int, int],
         padding: tuple[int, int],
-        window: tuple[int, int],
+        kernel: tuple[int, int],
+        q: int,
         grid: tuple[int, int],
         *,
         ones: bool = False,
     ) -> None:
-        n, rows, (kh, kw), (h, w) = len(like), math.prod(window) * c, window, grid
+        n, rows, (kh, kw), (h, w) = len(like), c * math.prod(kernel), kernel, grid
+        window = kh + q - 1, kw + q - 1
         # what is padded, and what the last windows need; even, so that it is pairs of rows and of columns
         height, width = (
             max(side + 2 * pad, 2 * (count - 1) + k) + 1 & ~1
             for side, pad, count, k in zip(size, padding, grid, window, strict=True)
         )
-        inside = (
-            slice(None),
-            slice(padding[0], padding[0] + size[0]),
-            slice(padding[1], padding[1] + size[1]),
-        )
         self._seen, self._added = like.new_zeros(2, c, height, width, n)
-        self.seen, self.added = self._seen[inside], self._added[inside]  # the images: gathered from, folded into
+        inside = (slice(None), *(slice(pad, pad + side) for pad, side in zip(padding, size, strict=True)))
+        self.seen, self.added = self._seen[inside], self._added[inside]
         of_c, of_h, of_w, _ = self._seen.stride()
-        self._windows = self._seen.as_strided((kh, kw, c, h, w, n), (of_h, of_w, of_c, 2 * of_h, 2 * of_w, 1))
-        self.columns = like.new_ones(rows + ones, h * w * n)
-        self._gathered = self.columns[:rows].view(self._windows.shape)
-        self.folded = like.new_empty(rows, h * w * n)  # what `fold` adds up, as columns
+        self._views = self._seen.as_strided(
+            (c, kh, kw, q, q, h, w, n), (of_c, of_h, of_w, of_h, of_w, 2 * of_h, 2 * of_w, 1)
+        )
+        self.columns = like.new_ones(rows + ones, q * q * h * w * n)
+        self._gathered = self.columns[:rows].view(self._views.shape)
+        self.folded = like.new_empty(c * math.prod(window), h * w * n)
         # 2×2 pixels of all windows at a time, for these do not overlap
-        pairs, parts = self._added.view(c, height // 2, 2, width // 2, 2, n), self.folded.view(kh, kw, c, h, w, n)
+        pairs, parts = self._added.view(c, height // 2, 2, width // 2, 2, n), self.folded.view(c, *window, h, w, n)
         self._sums = []
-        for i in range(0, kh, 2):
-            for j in range(0, kw, 2):
-                part = parts[i : i + 2, j : j + 2].permute(2, 3, 0, 4, 1, 5)
+        for i in range(0, window[0], 2):
+            for j in range(0, window[1], 2):
+                part = parts[:, i : i + 2, j : j + 2].permute(0, 3, 1, 4, 2, 5)
                 there = pairs[:, i // 2 : i // 2 + h, : part.shape[2], j // 2 : j // 2 + w, : part.shape[4]]
                 self._sums.append((there, part))
 
     def gather(self) -> torch.Tensor:
         """`columns` of the images in `seen`."""
-        self._gathered.copy_(self._windows)
+        self._gathered.copy_(self._views)
         return self.columns
 
     def fold(self, start: torch.Tensor | float) -> torch.Tensor:
-        """`added`: start, (c,) or a number, and at each pixel the sum of what `folded` has for it."""
+        """`added`: at each pixel start, (c,) or a number, plus the sum of what `folded` has for it."""
         if isinstance(start, torch.Tensor):
             self._added.copy_(start.view(-1, 1, 1, 1))
         else:
@@ -91,66 +93,40 @@ class Windows:
         return self.added
 
 
-class Kernel:
-    """A convolution's weight, for q×q neighbouring positions at once.
+class Shifted:
+    """A kernel (maps, c, kh, kw) at q×q neighbouring positions: what each gives to the pixels of its window."""
 
-    matrix: (q * q * n_maps, kh * kw * c), n_maps the channels on the pooled side and c those on the images'; with
-    `bias`, a column more. grad: of its shape, its gradient.
-    """
+    def __init__(self, like: torch.Tensor, shape: tuple[int, ...], q: int) -> None:
+        maps, c, kh, kw = shape
+        blocks = like.new_zeros(maps, q, q, c, kh + q - 1, kw + q - 1)  # what is not written stays 0
+        of_map, below, beside, of_c, of_h, of_w = blocks.stride()
+        self._there = blocks.as_strided((q, q, *shape), (below + of_h, beside + of_w, of_map, of_c, of_h, of_w))
+        self._matrix = blocks.view(maps * q * q, -1).t()
 
-    def __init__(self, module: Any, n_maps: int, c: int, q: int, *, turned: bool = False, bias: bool = False) -> None:
-        self.module, self.turned = module, turned
-        kernel = module.weight.shape[2:]
-        self.window = kernel[0] + q - 1, kernel[1] + q - 1
-        rows = math.prod(self.window) * c
-        self._blocks = module.weight.new_zeros(q, q, n_maps, rows + bias)
-        self._grad_blocks = torch.zeros_like(self._blocks)
-        down, right, each, _ = self._blocks.stride()
-        of_h, of_w = self.window[1] * c, c
-        shifted = (q, q, n_maps, c, *kernel), (down + of_h, right + of_w, each, 1, of_h, of_w)
-        self._shifted, self._grad_shifted = self._blocks.as_strided(*shifted), self._grad_blocks.as_strided(*shifted)
-        self._grad_dense = torch.empty(shifted[0], dtype=module.weight.dtype)
-        self.bias = bias
-        self.matrix, self.grad = self._blocks.flatten(0, 2), self._grad_blocks.flatten(0, 2)
-        self.back = self.matrix[:, :rows].t()
-
-    def read(self) -> None:
-        """Take the module's weights, as they are now."""
-        self._shifted.copy_(_turned(self.module.weight) if self.turned else self.module.weight)
-        if self.bias:
-            self._blocks[..., -1] = self.module.bias
-
-    def write(self) -> None:
-        """The module's gradients, from `grad`."""
-        self._grad_dense.copy_(self._grad_shifted)  # a sum that reads them where they are takes five times as long
-        grad = self._grad_dense.flatten(0, 1).sum(0)
-        self.module.weight.grad.copy_(_turned(grad) if self.turned else grad)
-        if self.bias:
-            torch.sum(self._grad_blocks[..., -1], (0, 1), out=self.module.bias.grad)
-
-
-def _turned(weight: torch.Tensor) -> torch.Tensor:
-    """What makes of a convolution the transposed one with the same result, and the other way round."""
-    return weight.transpose(0, 1).flip(2, 3)
+    def of(self, kernel: torch.Tensor) -> torch.Tensor:
+        """(c * (kh + q - 1) * (kw + q - 1), maps * q * q)."""
+        self._there.copy_(kernel)
+        return self._matrix
 
 
 class Switches:
     """Which of four places has the maximum, the first of them in a tie: as factors of 0 and 1.
 
-    Four places are the blocks of (4 * c, L), row by row; what is pooled is (c, h, w, n).
+    What is pooled is (c, h, w, n), L = h * w * n; four places, row by row, are (c * 4, L) or, the same, (c, 4 * L).
     """
 
     def __init__(self, like: torch.Tensor, c: int, grid: tuple[int, int]) -> None:
-        n = len(like)
-        self.grid, self._four = grid, (2, 2, c, math.prod(grid) * n)
-        self._right = like.new_empty(2, *self._four[2:])  # in the upper row, in the lower row: the right place
-        self._lower = like.new_empty(c, *grid, n)
-        self._rows = like.new_empty(2, *self._four[2:])
-        self._upper_row, self._lower_row = self._rows.view(2, *self._lower.shape)
+        self.grid, self._pooled = grid, (c, *grid, len(like))
+        n_places = math.prod(grid) * len(like)
+        self._four = c, 2, 2, n_places
+        self._right = like.new_empty(c, 2, n_places)  # in the upper row, in the lower row: the right place
+        self._lower = like.new_empty(self._pooled)
+        self._rows = like.new_empty(c, 2, n_places)
+        self._upper_row, self._lower_row = self._rows.view(c, 2, *self._pooled[1:]).unbind(1)
 
     def halves(self, four: torch.Tensor) -> Halves:
-        """(4 * c, L) as its left and its right places."""
-        return four.view(self._four).unbind(1)
+        """The left places and the right places, (c, 2, L) each."""
+        return four.view(self._four).unbind(2)
 
     def pool(self, four: Halves, out: torch.Tensor) -> torch.Tensor:
         """The maxima, into out."""
@@ -180,19 +156,21 @@ class Down:
 
     def __init__(self, like: torch.Tensor, layer: ConvLayer, activation: str, module: Any) -> None:
         assert layer.pool is not None
-        c, self.activation = layer.n_out, activation
-        self.kernel = Kernel(module, c, layer.n_in, 2, bias=True)
-        self.windows = Windows(
-            like, layer.n_in, layer.size_in, layer.padding, self.kernel.window, layer.pool, ones=True
-        )
-        self.four = like.new_empty(4 * c, self.windows.columns.shape[1])
+        assert layer.kernel is not None
+        c, self.activation, self.module = layer.n_out, activation, module
+        self.windows = Windows(like, layer.n_in, layer.size_in, layer.padding, layer.kernel, 2, layer.pool, ones=True)
+        rows, n_places = self.windows.columns.shape
+        self.weight, self.grad = like.new_empty(2, c, rows)  # the bias is the last column: what the ones get
+        self.four = like.new_empty(c, n_places)
         self.switches = Switches(like, c, layer.pool)
-        self.halves, self.upper_left = self.switches.halves(self.four), self.four[:c]
+        self.halves, self.upper_left = self.switches.halves(self.four), self.four[:, : n_places // 4]
+        self.four_rows = self.four.view(4 * c, -1)
+        self.shifted = Shifted(like, module.weight.shape, 2)
 
     def forward(self, out: torch.Tensor) -> torch.Tensor:
         """The maps of the images in `windows.seen`, into out."""
-        self.kernel.read()
-        torch.mm(self.kernel.matrix, self.windows.gather(), out=self.four)
+        torch.cat((self.module.weight.flatten(1), self.module.bias[:, None]), 1, out=self.weight)
+        torch.mm(self.weight, self.windows.gather(), out=self.four)
         if self.activation == "relu":
             self.upper_left.clamp_(min=0)  # so, in a window that is all off, it is the maximum: and that is ReLU
         self.y = self.z = self.switches.pool(self.halves, out)
@@ -206,11 +184,12 @@ class Down:
     def backward(self, grad: torch.Tensor, *, to_input: bool) -> torch.Tensor:
         """Write the gradients of the weights; return that at the images, if it is asked for."""
         self.switches.place(BACKWARD[self.activation](grad, self.y, self.z), self.halves)
-        torch.mm(self.four, self.windows.columns.t(), out=self.kernel.grad)
-        self.kernel.write()
+        torch.mm(self.four, self.windows.columns.t(), out=self.grad)
+        self.module.weight.grad.flatten(1).copy_(self.grad[:, :-1])
+        self.module.bias.grad.copy_(self.grad[:, -1])
         if not to_input:
             return grad
-        torch.mm(self.kernel.back, self.four, out=self.windows.folded)
+        torch.mm(self.shifted.of(self.module.weight), self.four_rows, out=self.windows.folded)
         return self.windows.fold(0.0)
 
 
@@ -220,27 +199,24 @@ class Up:
     def __init__(
         self, like: torch.Tensor, layer: ConvLayer, activation: str, module: Any, switches: Switches | None
     ) -> None:
-        c, self.activation, self.switches, self.kernel, q = layer.n_in, activation, switches, None, 2
-        grid, window, padding = layer.size_in, (2, 2), (0, 0)
-        if switches is None:
-            q = 1
+        self.switches, self.module, self.activation = switches, module, activation
+        q, grid = (1, layer.size_in) if switches is None else (2, switches.grid)
+        c, padding, kernel = layer.n_in, layer.padding, layer.kernel
+        # a convolution with some padding, turned, is the transposed one with what the padding is short of
+        self.turned = kernel is not None and not layer.transposed
+        if kernel is None:  # as if by a kernel of a single 1
+            self.activation, padding, kernel, self.shifted = "linear", (0, 0), (1, 1), None
         else:
-            grid = switches.grid
-        if layer.kernel is None:
-            self.activation = "linear"
-        else:
-            # the convolution with this padding, turned, is the transposed one with what the padding is short of
-            turned, (above, before) = not layer.transposed, layer.padding
-            padding = (layer.kernel[0] - 1 - above, layer.kernel[1] - 1 - before) if turned else (above, before)
-            self.kernel = Kernel(module, c, layer.n_out, q, turned=turned)
-            window = self.kernel.window
-        self.windows = Windows(like, layer.n_out, layer.size_out, padding, window, grid)
-        # without a convolution, the four places are what is folded
-        self.placed = (
-            self.windows.folded if self.kernel is None else like.new_empty(q * q * c, math.prod(grid) * len(like))
-        )
-        self.grad = self.windows.columns if self.kernel is None else torch.empty_like(self.placed)
+            if self.turned:
+                padding = kernel[0] - 1 - padding[0], kernel[1] - 1 - padding[1]
+            self.shifted = Shifted(like, (c, layer.n_out, *kernel), q)
+        self.windows = Windows(like, layer.n_out, layer.size_out, padding, kernel, q, grid)
         self.pooled = c, *grid, len(like)
+        n_places = math.prod(self.pooled[1:])
+        if self.shifted is None:
+            self.placed, self.grad = self.windows.folded, self.windows.columns
+        else:
+            self.placed, self.grad = like.new_empty(c * q * q, n_places), like.new_empty(c, q * q * n_places)
         if switches is not None:
             self.halves, self.grad_halves = switches.halves(self.placed), switches.halves(self.grad)
 
@@ -250,12 +226,12 @@ class Up:
             self.placed.view(self.pooled).copy_(x)
         else:
             self.switches.place(x, self.halves)
-        start: torch.Tensor | float = 0.0
-        if self.kernel is not None:
-            self.kernel.read()
-            torch.mm(self.kernel.back, self.placed, out=self.windows.folded)
-            start = self.kernel.module.bias
-        self.z = self.windows.fold(start)
+        if self.shifted is None:
+            self.z = self.windows.fold(0.0)
+        else:
+            self.weight = _turned(self.module.weight) if self.turned else self.module.weight
+            torch.mm(self.shifted.of(self.weight), self.placed, out=self.windows.folded)
+            self.z = self.windows.fold(self.module.bias)
         self.y = _activated(self.activation, self.z)
         return self.y
 
@@ -263,11 +239,11 @@ class Up:
         """Write the gradients of the weights; return that at the maps."""
         self.windows.seen.copy_(BACKWARD[self.activation](grad, self.y, self.z))
         columns = self.windows.gather()
-        if self.kernel is not None:
-            torch.sum(self.windows.seen, (1, 2, 3), out=self.kernel.module.bias.grad)
-            torch.mm(self.placed, columns.t(), out=self.kernel.grad)
-            self.kernel.write()
-            torch.mm(self.kernel.matrix, columns, out=self.grad)
+        if self.shifted is not None:
+            torch.sum(self.windows.seen, (1, 2, 3), out=self.module.bias.grad)
+            at_weight = (self.placed.view_as(self.grad) @ columns.t()).view_as(self.weight)
+            self.module.weight.grad.copy_(_turned(at_weight) if self.turned else at_weight)
+            torch.mm(self.weight.flatten(1), columns, out=self.grad)
         return self.grad.view(self.pooled) if self.switches is None else self.switches.pick(self.grad_halves)
 
 
@@ -286,7 +262,7 @@ class WindowedPass:
             for part, switches in zip(decoder, found, strict=True)
         ]
         last = found[0]
-        code = like.new_empty(self.down[-1].four.shape[0] // 4, *last.grid, self.n)
+        code = like.new_empty(len(self.down[-1].four), *last.grid, self.n)
         self.outs = [*(down.windows.seen for down in self.down[1:]), code]
         self.grad = like.new_empty(*shape, self.n)
 
@@ -309,6 +285,11 @@ class WindowedPass:
             grad = grad + _batch_last(grad_code, torch.empty_like(self.outs[-1]))
         for i, down in reversed(list(enumerate(self.down))):
             grad = down.backward(grad, to_input=i > 0)
+
+
+def _turned(weight: torch.Tensor) -> torch.Tensor:
+    """What makes of a convolution the transposed one with the same result, and the other way round."""
+    return weight.transpose(0, 1).flip(2, 3)
 
 
 def _activated(activation: str, z: torch.Tensor) -> torch.Tensor:
