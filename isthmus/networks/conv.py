@@ -15,7 +15,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
 from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
-from isthmus.networks.windows import Parts, WindowedPass, pays
+from isthmus.networks.windows import Parts, WindowedPass, shares
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -227,7 +227,7 @@ class ConvNetwork(Network):
         self.code_shape = (down[-1].n_out, *down[-1].pool)
         self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), code), generator)
         self.decoder = ConvChain(up, (*[part.activation] * (len(up) - 1), part.output), generator)
-        self.windowed = pays([*down, *up])  # on a CPU; elsewhere, and where it does not pay, by torch's convolutions
+        self.windowed = True  # on a CPU; elsewhere, and where it does not pay, by torch's convolutions
         self._passes: dict[int, WindowedPass] = {}
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -263,9 +263,11 @@ class ConvNetwork(Network):
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""
+        like = x.new_empty(shares(len(x), torch.get_num_threads()), 0)
+        like = like.new_empty(len(like), len(x) // len(like))
         kept = self._passes.get(len(x))
-        if kept is None or kept.dtype != x.dtype:
-            kept = self._passes[len(x)] = WindowedPass(x, self.shape, *map(_parts, (self.encoder, self.decoder)))
+        if kept is None or (kept.like.shape, kept.like.dtype) != (like.shape, like.dtype):
+            kept = self._passes[len(x)] = WindowedPass(like, self.shape, *map(_parts, (self.encoder, self.decoder)))
         return kept
 
     def release(self) -> None:
