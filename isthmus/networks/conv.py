@@ -15,7 +15,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
 from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
-from isthmus.networks.windows import Parts, WindowedPass, shares
+from isthmus.networks.windowed import Parts, WindowedPass, pays, shares
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -227,8 +227,7 @@ class ConvNetwork(Network):
         self.code_shape = (down[-1].n_out, *down[-1].pool)
         self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), code), generator)
         self.decoder = ConvChain(up, (*[part.activation] * (len(up) - 1), part.output), generator)
-        self.windowed = True  # on a CPU; elsewhere, and where it does not pay, by torch's convolutions
-        self._passes: dict[int, WindowedPass] = {}
+        self._passes: dict[tuple[int, int, torch.dtype], WindowedPass] = {}
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_features) → (n, code_size), without the switches."""
@@ -252,9 +251,10 @@ class ConvNetwork(Network):
     def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, Tapes]:
         """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's.
 
-        On a CPU, what `backward` needs is overwritten by the next `record`.
+        What `backward` needs may be overwritten by the next `record`.
         """
-        if self.windowed and x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype:
+        on_cpu = x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype
+        if on_cpu and pays(self.multiplications, len(x)):
             windowed = self._pass(x)
             return *windowed.record(x), windowed
         code, down = self.encoder.record(channels_last(x, self.shape).to(dtype), self._upper_left())
@@ -263,12 +263,12 @@ class ConvNetwork(Network):
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""
-        like = x.new_empty(shares(len(x), torch.get_num_threads()), 0)
-        like = like.new_empty(len(like), len(x) // len(like))
-        kept = self._passes.get(len(x))
-        if kept is None or (kept.like.shape, kept.like.dtype) != (like.shape, like.dtype):
-            kept = self._passes[len(x)] = WindowedPass(like, self.shape, *map(_parts, (self.encoder, self.decoder)))
-        return kept
+        n = len(x)
+        key = n, shares(n, torch.get_num_threads()), x.dtype
+        if key not in self._passes:
+            like = x.new_empty(key[1], n // key[1])
+            self._passes[key] = WindowedPass(like, self.shape, *map(_parts, (self.encoder, self.decoder)))
+        return self._passes[key]
 
     def release(self) -> None:
         self._passes.clear()
