@@ -254,7 +254,7 @@ class ConvNetwork(Network):
         What `backward` needs may be overwritten by the next `record`.
         """
         on_cpu = x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype
-        if on_cpu and pays(self.multiplications, len(x)):
+        if on_cpu and pays(self.shape[0], self.multiplications * len(x)):
             windowed = self._pass(x)
             return *windowed.record(x), windowed
         code, down = self.encoder.record(channels_last(x, self.shape).to(dtype), self._upper_left())
