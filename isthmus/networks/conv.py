@@ -1,6 +1,7 @@
 """Convolutional autoencoders: encode (n, n_features) → (n, code_size), decode back.
 
-Inside, images are in channels-last order, in which a convolution of few channels takes half the time.
+Inside, images are in channels-last order, in which a convolution of few channels takes half the time. Small training
+steps on a CPU are computed in `networks.windowed`, without torch's convolutions.
 """
 
 from __future__ import annotations
