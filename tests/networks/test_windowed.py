@@ -40,11 +40,11 @@ def steps(draw):
         activation=draw(st.sampled_from(ACTIVATIONS)),
         output=draw(st.sampled_from(ACTIVATIONS)),
     )
-    shape = (draw(st.integers(1, 3)), draw(st.integers(14, 23)), draw(st.integers(14, 23)))
+    shape = (draw(st.integers(1, 3)), draw(st.integers(9, 17)), draw(st.integers(9, 17)))
     return part, shape, draw(st.sampled_from([1, 5, 32]))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(steps(), st.integers(1, 2))
 def test_both_ways_give_the_same_images_codes_and_gradients(step, threads):
     part, shape, n = step
@@ -59,7 +59,6 @@ def test_both_ways_give_the_same_images_codes_and_gradients(step, threads):
         for _ in range(2):  # the second step finds what the first one left
             for mine, reference in zip(recorded(built, x, at_x_hat, at_code, windowed=True), expected, strict=True):
                 torch.testing.assert_close(mine, reference, rtol=1e-8, atol=1e-9)
-    assert expected[0].std() > 0, "the output moves"
 
 
 @pytest.mark.parametrize("decoder", ["unpool", "deconv-unpool"])
@@ -84,9 +83,9 @@ def test_float32_steps_agree_to_rounding():
     built = build(part, 784, seeded(), (1, 28, 28))
     x = torch.rand((64, 784), generator=seeded(1))
     args = x, x - 0.5, torch.ones((64, built.code_size))
-    for mine, reference in zip(
-        recorded(built, *args, windowed=True), recorded(built, *args, windowed=False), strict=True
-    ):
+    expected = recorded(built, *args, windowed=False)
+    assert expected[0].std(dim=0).max() > 1e-3, "the output moves"
+    for mine, reference in zip(recorded(built, *args, windowed=True), expected, strict=True):
         assert (mine - reference).norm() < 1e-4 * reference.norm()
 
 

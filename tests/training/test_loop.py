@@ -28,7 +28,7 @@ class Scale(nn.Module):
     def __init__(self, weight=0.5):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([weight]))
-        self.seen, self.weights, self.projected = [], [], []
+        self.seen, self.weights, self.projected, self.released = [], [], [], 0
 
     def forward(self, x):
         self.seen.append(x.clone())
@@ -43,6 +43,9 @@ class Scale(nn.Module):
 
     def project(self):
         self.projected.append(self.weight.item())
+
+    def release(self):
+        self.released += 1
 
 
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
@@ -61,6 +64,24 @@ def visits(x, training, **kwargs):
 
 def dense(part, n_features, seed=0):
     return build(part, n_features, generator(seed, "init"))
+
+
+def test_after_the_last_step_the_network_is_told_to_free_what_it_keeps():
+    network = Scale()
+    run(network, np.ones((4, 2), np.float32), Training(epochs=2, batch_size=2))
+    assert network.released == 1
+    rows = train(
+        network,
+        Pixels(np.ones((4, 2), np.float32), CPU),
+        Objective(MSE()),
+        Training(epochs=2),
+        corruption=None,
+        precision="float32",
+        seed=0,
+    )
+    next(rows)
+    rows.close()
+    assert network.released == 2, "a training that is given up as well"
 
 
 # --- against a loop that anyone would write ---
