@@ -24,11 +24,18 @@ export function write(element, text) {
 export const picture = (label) => make("canvas", { class: "pix", role: "img", "aria-label": label });
 export const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
-export function figureOf(canvas, title) {
-  const says = make("small", {}, "\u00a0");
-  const element = make("figure", {}, canvas, make("figcaption", {}, title, says));
-  element.says = (text) => { says.textContent = text || "\u00a0"; };
+/** A canvas with its title, what is said of it, and a hint on what the title means. */
+export function figureOf(canvas, title, hint = "") {
+  const says = make("small", {}, "\u00a0"), named = hint ? make("abbr", { title: hint }, title) : make("span", {}, title);
+  const element = make("figure", {}, canvas, make("figcaption", {}, named, says));
+  element.says = (text) => write(says, text || "\u00a0");
+  element.names = (text) => write(named, text);
   return element;
+}
+
+/** Scroll to what just changed, if it is out of sight. */
+export function bring(element) {
+  element.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
 /** Tabs by the WAI-ARIA pattern: arrow keys move, `choose(name)` is called with the part of the id after "tab-". */
@@ -36,7 +43,10 @@ export function tabs(list, choose) {
   const all = [...list.querySelectorAll('[role="tab"]')];
   for (const tab of all) {
     tab.dataset.text = tab.textContent;
-    tab.addEventListener("click", () => choose(tab.id.slice(4)));
+    tab.addEventListener("click", (event) => {
+      choose(tab.id.slice(4));
+      if (event.detail) tab.blur();  // after the mouse, the arrows go through the images again, not through the tabs
+    });
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
@@ -65,6 +75,7 @@ export function toast(text) {
 export function download(name, blob) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
+  toast(`${name} is in your downloads.`);
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
@@ -75,8 +86,8 @@ export const csv = (name, rows) => {
 
 /** Every picture of a panel, with what is written under it, as one PNG. */
 export function panelAsPng(panel, name, title) {
-  const shown = [...panel.querySelectorAll("canvas")].filter((one) => one.offsetParent && !one.closest(".scale, .swatches"));
-  if (!shown.length) return toast("There is no picture here yet.");
+  const shown = [...panel.querySelectorAll("canvas")].filter((one) => one.offsetParent && !one.closest(".scale"));
+  if (shown.every((one) => one.closest(".swatches"))) return toast("There is no picture here yet.");
   const own = panel.getBoundingClientRect(), scale = 2, head = 34;
   const out = document.createElement("canvas"), context = out.getContext("2d");
   out.width = own.width * scale; out.height = (own.height + head) * scale;
@@ -94,7 +105,7 @@ export function panelAsPng(panel, name, title) {
   context.textBaseline = "middle";
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const parent = node.parentElement, text = node.textContent.trim();
-    if (!text || !parent.offsetParent || parent.closest("button:not(h3 button), select, option, .sr, .scale")) continue;
+    if (!text || !parent.checkVisibility({ visibilityProperty: true }) || parent.closest("button:not(h3 button, .legend button), select, option, .sr, .scale")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const place = range.getClientRects()[0], look = getComputedStyle(parent);

@@ -1,0 +1,63 @@
+// Which models are looked at: those of Models and Compare, and the one of Inside and Latent space.
+
+import { make } from "./dom.js";
+import { info } from "./data.js";
+import { on, set, state } from "./state.js";
+
+const whole = () => info.models.filter((one) => !one.fault).map((one) => one.name);
+
+/** Names of the models that are chosen, in the study's order. */
+export function chosen() {
+  if (state.models === "") return whole();
+  const wanted = state.models.split(",");
+  return whole().filter((name) => wanted.includes(name));
+}
+
+/** " of the 2 chosen models", where that is fewer than all. */
+export function ofChosen() {
+  const n = chosen().length;
+  return n === whole().length ? "" : ` of the ${n} chosen models`;
+}
+
+/** A drop-down with a box for each model; what is chosen is in the address. */
+export function chooser() {
+  const box = make("div"), says = make("summary");
+  const element = make("details", { class: "choose" }, says, box);
+  const known = whole();
+  const pick = (names) => set({ models: names.length === known.length ? "" : names.join(",") || "-" });
+  box.append(make("div", { class: "row" }, make("button", { type: "button", onclick: () => pick(known) }, "All"), make("button", { type: "button", onclick: () => pick([]) }, "None")));
+  for (const name of known) {
+    const input = make("input", { type: "checkbox", value: name, onchange: () => pick([...box.querySelectorAll("input:checked")].map((one) => one.value)) });
+    box.append(make("label", {}, input, ` ${name}`));
+  }
+  const show = () => {
+    const names = chosen();
+    for (const input of box.querySelectorAll("input")) input.checked = names.includes(input.value);
+    says.textContent = `${names.length} of ${known.length} models`;
+  };
+  document.addEventListener("click", (event) => { if (!element.contains(event.target)) element.open = false; });
+  element.addEventListener("keydown", (event) => { if (event.key === "Escape") { element.open = false; says.focus(); event.stopPropagation(); } });
+  on("models", show); show();
+  return element;
+}
+
+const withCode = (facts) => Boolean(facts?.units);
+
+/** The model of the address, or null if it makes no code at once. */
+export const coded = () => info.models.find((one) => one.name === state.model && withCode(one)) ?? null;
+
+/** Why one cannot look into a model that makes no code at once. */
+export const whyNot = ({ name, search }) => (search ? `${name} has no encoder: it searches for a code anew for each image, with the decoder of another model.` : `${name} has no code: it hands on what it is given.`);
+
+/** A drop-down for one model; those without a code are named, and cannot be chosen. */
+export function modelSelect() {
+  const select = make("select", { onchange: () => set({ model: select.value, unit: -1, code: "" }) },
+    ...info.models.filter((one) => !one.fault).map((one) => make("option", { value: one.name, disabled: !withCode(one) }, withCode(one) ? one.name : `${one.name} (no code)`)));
+  return select;
+}
+
+/** What stands where a model without a code was asked for, by an address. */
+export function noCode() {
+  const facts = info.models.find((one) => one.name === state.model);
+  return facts ? [make("b", {}, facts.name), " cannot be looked into.", make("small", {}, `${whyNot(facts)} Choose another model below.`)] : ["No model is chosen."];
+}

@@ -1,0 +1,23 @@
+// Noise and models in words, said the same way everywhere.
+
+import { info } from "./data.js";
+import { state } from "./state.js";
+
+/** "σ 0.3", "peak 10 photons": one level of a kind of noise. */
+export function levelSays(level, kind = state.kind) {
+  const { symbol, unit } = info.noise[kind];
+  return `${symbol} ${level}${unit && ` ${unit}`}`;
+}
+
+export const noiseSays = () => (state.level === 0 ? "no noise" : `${info.noise[state.kind].title}, ${levelSays(state.level)}`);
+
+/** What a model was trained at; σ alone is Gaussian noise, other kinds are named. */
+export function trainedAt({ kind, level }) {
+  const short = { gaussian: `σ ${level}`, masking: `masking ${level}`, "salt-and-pepper": `salt and pepper ${level}`, occlusion: `a square of ${level} px`, poisson: `${level} photons` };
+  return `trained at ${short[kind] ?? `${kind} ${level}`}`;
+}
+
+/** Levels that fall along the axis: of photons, fewer are more noise, and 0 is none at all. */
+export const falls = (marks) => marks[1] > marks.at(-1);
+
+export const list = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
