@@ -14,7 +14,8 @@ export function begin(take) {
   given = take;
   const show = tabs(document.querySelector(".source .tabs"), (source) => set({ source }));
   on("source", () => { show(state.source); use(); });
-  on("image own", use);
+  on("image own maker", use);
+  on("image", reveal);
   on("label", () => { first = 0; strip(); });
   if (!info.data) {
     $("tab-pick").disabled = true;
@@ -38,10 +39,10 @@ async function use() {
     return;
   }
   const own = state.own && unpackBytes(state.own, n);
-  given(own ? floats(own) : new Float32Array(n), state.source === "draw" ? "your drawing" : "your picture");
+  given(own ? floats(own) : new Float32Array(n), (state.maker || state.source) === "draw" ? "your drawing" : "your picture");
 }
 
-const keepOwn = (x) => set({ own: pack(bytes(x)) });
+const keepOwn = (x, maker) => set({ own: pack(bytes(x)), maker });
 
 // --- pick ---
 
@@ -100,7 +101,16 @@ export function step(by) {
   if (!all.length) return;
   const here = all.indexOf(state.image), place = here < 0 ? 0 : (here + by + all.length) % all.length;
   set({ image: all[place] });
-  if (place < first || place >= first + COUNT) { first = Math.floor(place / COUNT) * COUNT; strip(); }
+}
+
+/** Turn the strip to the image that was picked elsewhere, among all if the chosen label is not its own. */
+function reveal() {
+  if (!info.data) return;
+  if (!candidates().includes(state.image)) set({ label: "" });
+  const place = candidates().indexOf(state.image);
+  if (place >= first && place < first + COUNT) return;
+  first = Math.floor(place / COUNT) * COUNT;
+  strip();
 }
 
 // --- draw ---
@@ -116,7 +126,7 @@ function pad() {
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
     try {
       const { x } = await ask("drawing", {}, ink);
-      if (state.source === "draw") keepOwn(x.data);
+      if (state.source === "draw") keepOwn(x.data, "draw");
     } catch (error) { refusals(toast)(error); }
   });
   const draw = () => {
@@ -184,7 +194,7 @@ async function take(file) {
   try {
     const { x, words } = await ask("picture", {}, file);
     says(`${file.name || "The picture"}: ${words.said}.`);
-    keepOwn(x.data);
+    keepOwn(x.data, "upload");
   } catch (error) {
     says(error instanceof Refused ? `${file.name || "The picture"}: ${error.message}.` : "The server does not answer.");
   }

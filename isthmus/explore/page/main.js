@@ -19,7 +19,8 @@ async function begin() {
   data.begin(about);
   Object.assign(state, fitted(read(location.hash), about));
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
-  for (const note of [about.data?.title, about.question, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, note.trim()));
+  for (const note of [about.data?.title, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, plain(note)));
+  introduce(about.question);
   const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
   show(state.view);
   models.begin(); inside.begin(); space.begin(); compare.begin();
@@ -32,6 +33,22 @@ async function begin() {
   window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
   await input.begin((pixels, name) => { x = pixels; what = name; update(); });
   document.documentElement.dataset.ready = "yes";
+}
+
+/** A text without the line breaks of the file that it comes from; paragraphs stay. */
+const plain = (text) => text.trim().replace(/([^\n])\n(?!\n)/g, "$1 ");
+
+/** The study's own words, under its title, until they are folded away. */
+function introduce(question) {
+  const intro = $("intro"), key = "isthmus-intro";
+  if (!question.trim()) return intro.replaceWith($("title"));
+  $("question").textContent = plain(question);
+  let folded = innerWidth < 740;
+  try { folded ||= localStorage.getItem(key) === "folded"; } catch { /* a browser may keep nothing */ }
+  intro.open = !folded;
+  intro.querySelector("summary").addEventListener("click", () => {
+    try { localStorage.setItem(key, intro.open ? "folded" : "open"); } catch { /* then it is open the next time */ }
+  });
 }
 
 /** What the server has, once its models are read; until then the page says what it waits for. */
@@ -51,7 +68,7 @@ function fitted(found, { models: known, noise: kinds, data: images }) {
   if (!kinds[found.kind]) found.kind = "gaussian";
   found.level = nearest(kinds[found.kind].stops, found.level);
   if (images && found.image >= images.n) found.image = 0;
-  if (!known.some((one) => one.name === found.model && one.units)) found.model = known.find((one) => one.units)?.name ?? "";
+  if (!known.some((one) => one.name === found.model && !one.fault)) found.model = known.find((one) => one.units)?.name ?? "";
   return found;
 }
 
@@ -107,7 +124,8 @@ function keys() {
     "?": () => $("keys").showModal(),
   };
   document.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, select, textarea, dialog[open]") || event.altKey || event.metaKey) return;
+    const own = event.key.startsWith("Arrow") || event.key === " ";  // what a slider or a box needs itself
+    if (event.target.closest('input[type="number"], select, textarea, dialog[open]') || event.altKey || event.metaKey || (own && event.target.closest("input"))) return;
     if (event.ctrlKey) {
       if (event.key !== "z") return;
       event.preventDefault();
@@ -118,6 +136,10 @@ function keys() {
     if (view) set({ view });
     else (doing[event.key] ?? doing[event.key.toLowerCase()] ?? (() => {}))();
   });
+  // a list that was chosen from by the mouse gives the keys back
+  let pointed = null;
+  document.addEventListener("pointerdown", (event) => { pointed = event.target.closest?.("select"); });
+  document.addEventListener("change", (event) => { if (event.target === pointed) pointed.blur(); });
   $("show-keys").addEventListener("click", () => $("keys").showModal());
   $("copy-link").addEventListener("click", async () => {
     history.replaceState(null, "", address());

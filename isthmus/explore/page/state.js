@@ -1,12 +1,12 @@
 // What is shown, all of it in the address: a link restores the exact view.
 
 const DEFAULTS = {
-  view: "models", source: "pick", image: 0, own: "", label: "", kind: "gaussian", level: 0, draw: 0,
+  view: "models", source: "pick", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
 };
 export const state = { ...DEFAULTS };
 export const choices = {
-  view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], method: ["pca", "tsne"],
+  view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
   sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1],
 };
 
