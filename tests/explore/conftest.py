@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -15,6 +16,7 @@ from isthmus.explore.serve import _listen
 from isthmus.explore.server import application
 from isthmus.explore.shelf import open_shelf
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STUDY = """
 title = "small"
 question = "What does each make of it?"
@@ -107,3 +109,61 @@ def serving(shelf, token=None):
         server.should_exit = True
         thread.join(30)
         listening.close()
+
+
+# --- the page in a browser ---
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; `make browser` installs it")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        one = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def address(shelf, serve):
+    with serve(shelf) as here:
+        yield here
+    shelf.closing.clear()
+
+
+@pytest.fixture
+def faults():
+    """What went wrong on the pages of a test; a test that expects something takes it out."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser, address, faults):
+    """`open_page(hash)`: a page whose first pictures are there."""
+    contexts = []
+
+    def opened(view="", *, at=address, width=1280, height=900, ready=True, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _is_local(request.url) or faults.append(request.url))
+        page.goto(f"{at}/{view and '#'}{view}")
+        if ready:
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_function("() => document.querySelector('.says').textContent.length > 5")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _is_local(url):
+    return url.startswith(("data:", "blob:")) or urlsplit(url).hostname == "127.0.0.1"
