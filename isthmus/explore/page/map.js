@@ -89,11 +89,9 @@ export function draw(context, width, height) {
   if (cursor) ring(cursor, 4, ink("accent"));
 }
 
-/** A name beside a point, on the side where there is room. */
+/** A name beside a point; where there is no room, above it and further left. */
 function name(context, [x, y], text, width) {
   context.font = "600 13px system-ui, sans-serif"; context.textBaseline = "bottom"; context.lineWidth = 4; context.strokeStyle = ink("card"); context.fillStyle = ink("ink");
-  const left = x + 15 + context.measureText(text).width > width;
-  context.textAlign = left ? "right" : "left";
-  for (const write of ["strokeText", "fillText"]) context[write](text, left ? x - 11 : x + 11, y - 3);
-  context.textAlign = "left";
+  const from = Math.max(4, Math.min(x + 11, width - context.measureText(text).width - 4)), up = from < x + 11 ? 12 : 3;
+  for (const write of ["strokeText", "fillText"]) context[write](text, from, y - up);
 }
