@@ -113,6 +113,7 @@ def test_what_fails_in_the_second_does_not_spoil_the_first(tmp_path):
     assert not read_results(tmp_path / "second").complete
 
 
+@pytest.mark.slow
 def test_a_second_that_cannot_be_run_is_refused_when_the_first_is_over(tmp_path):
     second = study("second", (5, 6))
     second = parse_study(second.text.replace("train = 60", "train = 60000"), "second", "second.toml")
@@ -132,6 +133,7 @@ def test_those_that_train_one_model_at_a_time_are_one_after_the_other(tmp_path):
     assert [line for line in diary.lines if line.startswith("over")] == ["over first", "over second", "over third"]
 
 
+@pytest.mark.slow
 def test_one_at_a_time_between_those_side_by_side(tmp_path):
     studies = [study("first", (2, 3, 4)), study("small", (2,)), study("third", (5, 6))]
     over = [results.study for results in run_studies(studies, Request(tmp_path, threads=2, device="cpu"), Lines())]
