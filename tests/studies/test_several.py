@@ -80,6 +80,7 @@ def plan(results) -> list:
     return [{**row} for row in results.plan]
 
 
+@pytest.mark.slow
 def test_the_same_as_each_on_its_own_and_the_second_is_begun_before_the_first_is_over(tmp_path):
     studies = [study("first", (2, 3, 4)), study("second", (5, 6))]
     diary, together = Diary(), Request(tmp_path / "together", threads=2, device="cpu")
