@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from isthmus.commands import data_sets, denoise, encode, evaluate, fit, reconstruct, score
 from isthmus.commands.options import add_data_dir, add_short, threads_of
-from isthmus.errors import IsthmusError, RequestError, one_of, require, unknown
+from isthmus.errors import IsthmusError, RequestError, one_line, one_of, require, unknown
 
 
 def main() -> NoReturn:
@@ -70,7 +70,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print("isthmus: " + " ".join(message.split()), file=sys.stderr)
+    print("isthmus: " + one_line(message), file=sys.stderr)
     return code
 
 

@@ -66,6 +66,15 @@ def unknown(what: str, word: object, known: Iterable[str]) -> str:
     return f'unknown {what} "{word}"; known: {", ".join(names)}{hint}'
 
 
+def one_line(said: object) -> str:
+    r"""What a library, a file or a stranger's server said, as a part of an error: one line, no control characters.
+
+    >>> one_line("not\n  an image\x00")
+    'not an image?'
+    """
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(said).split()))
+
+
 def counted(n: int, one: str, several: str = "") -> str:
     """A count in words: `several`, or `one` with an s, for any number but 1.
 

@@ -23,7 +23,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 
 from isthmus import __version__
-from isthmus.errors import DataError, DoubtWarning, RequestError, one_of
+from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
@@ -132,7 +132,7 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
         RuntimeError,
         OSError,
     ) as error:
-        reason = " ".join(str(error).split())  # torch lists wrong shapes in several lines
+        reason = one_line(error)  # torch lists wrong shapes in several lines
         raise DataError(f"{folder} does not hold a whole model: {reason}") from None
     return model
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from isthmus.data.readers import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
-from isthmus.errors import DataError
+from isthmus.errors import DataError, one_line
 
 MAX_RANK = 64  # NumPy's own limit
 _MAGIC = b"\x93NUMPY"
@@ -60,7 +60,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
             if images is None and len(others) == 1:
                 images = others[0]
             if images is None:
-                held = ", ".join(sorted(members)[:8]) or "nothing"
+                held = one_line(", ".join(sorted(members)[:8])) or "nothing"
                 raise DataError(f'{path} holds {held}, and no array called "images"; save it with images=...')
             pixels = _read_member(path, archive, members[images], max_bytes)
             return pixels, None if labels is None else _read_member(path, archive, members[labels], max_bytes)
@@ -70,12 +70,12 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     # zipfile says a bad archive in many ways: RuntimeError is an encrypted one, NotImplementedError an unknown method
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, ValueError, LookupError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error) or type(error).__name__
         raise DataError(f"{path} is not a whole .npz file ({said}); save it again with numpy.savez") from None
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> np.ndarray:
-    where = f"{path}, {info.filename[:100]},"
+    where = f"{path}, {one_line(info.filename[:100])},"
     if info.compress_type not in _UNPACKED:
         raise DataError(f"{where} is packed in a way that NumPy does not use; save it again with numpy.savez")
     if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * max(1, info.compress_size):
@@ -107,7 +107,8 @@ def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.nd
         raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save numbers instead")
     sizes = [part.strip() for part in header["shape"].split(",") if part.strip()]
     if not _PLAIN.fullmatch(descr) or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
-        raise DataError(f"{where} holds {descr[:40]} of shape ({header['shape'][:80]}), not numbers in an array")
+        found = one_line(f"{descr[:40]} of shape ({header['shape'][:80]})")
+        raise DataError(f"{where} holds {found}, not numbers in an array")
     dtype, shape = np.dtype(descr), tuple(map(int, sizes))
     expected, dims = prod(shape) * dtype.itemsize, "×".join(sizes) or "one number"
     held = size - 8 - width - length

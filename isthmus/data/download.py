@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isthmus.data.readers import read_idx
 from isthmus.data.sources import SOURCES, Source, cache_folder
-from isthmus.errors import DataError, RequestError, RunError, unknown
+from isthmus.errors import DataError, RequestError, RunError, one_line, unknown
 from isthmus.files import TEMPORARY, atomic_file, lock, prepare_folder, sweep
 
 MAX_FILE = 64 << 20  # the largest published file has 30 MB
@@ -79,15 +79,10 @@ def _fetch(source: Source, role: str, path: Path, mirrors: tuple[str, ...], on_b
         # URLError and time-outs are OSErrors, DataError is a ValueError, a broken chunk or status line is neither
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-            failures.append(f"{url}: {_printable(reason)}")
+            failures.append(f"{url}: {one_line(reason)}")
         finally:
             candidate.unlink(missing_ok=True)
     raise RunError(f"could not fetch {source.name}: {'; '.join(failures)}; digits needs no download")
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: a reason may quote what a stranger's server sent."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _download(url: str, to: Path, name: str, on_bytes: OnBytes, timeout: float) -> None:

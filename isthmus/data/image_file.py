@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from isthmus.data import png
-from isthmus.errors import DataError
+from isthmus.errors import DataError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -146,7 +146,7 @@ def _bytes_of(path: Path | str) -> bytes:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return one_line(error)[:200] or type(error).__name__
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from isthmus.data import png
 from isthmus.data.image_file import STUMBLES
 from isthmus.data.images import Images
-from isthmus.errors import DataError
+from isthmus.errors import DataError, one_line
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 MOST_PIXELS = 40_000_000
@@ -155,7 +155,7 @@ def _decoded(data: bytes) -> Image.Image:
     except UnidentifiedImageError:
         raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
     except STUMBLES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise DataError(f"the picture is damaged: {reason}; choose another") from None
 
 

@@ -24,7 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, one_line
 from isthmus.explore.guard import Guard
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Server:
         try:
             return self.opening.result() if self.opening.done() else await asyncio.wrap_future(self.opening)
         except (IsthmusError, OSError) as error:
-            raise HTTPException(503, _line(error)) from None
+            raise HTTPException(503, one_line(error)) from None
 
     async def about(self, request: Request) -> Response:
         shelf = await self.shelf()
@@ -132,7 +132,7 @@ class _Server:
         except Leaving:
             raise HTTPException(503, "the server is ending") from None
         except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
-            raise HTTPException(400, _line(error)) from None
+            raise HTTPException(400, one_line(error)) from None
         return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
 
     async def search(self, request: Request) -> Response:
@@ -166,7 +166,7 @@ class _Server:
             gone.set()
             raise
         if isinstance(first, ValueError):
-            raise HTTPException(400, _line(first))
+            raise HTTPException(400, one_line(first))
         if isinstance(first, BaseException):
             raise first
 
@@ -208,10 +208,6 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "there is nothing at this address", 405: "this address is asked in another way"}
@@ -220,6 +216,6 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    said = f"{type(error).__name__}: {_line(error)}"
+    said = f"{type(error).__name__}: {one_line(error)}"
     print(f"isthmus: {request.url.path} failed: {said}", file=sys.stderr, flush=True)
     return JSONResponse({"error": f"the server could not compute this: {said}"}, 500)

@@ -6,6 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from isthmus import open_images
+from isthmus.errors import RequestError
 
 TYPE_BYTES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -137,3 +141,60 @@ def make_set():
 def write():
     """`write(folder, contents, compress=False)`."""
     return write_all
+
+
+# --- collections of images ---
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """The cache of decoded images is a test's own: its folder."""
+    place = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ISTHMUS_CACHE", str(place))
+    return place
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where images will be: there is no folder yet."""
+    return tmp_path / "images"
+
+
+def _store(path, shape=(6, 8), dtype=np.uint8, **options):
+    """An image file of noise; returns its pixels."""
+    pixels = RNG.integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return pixels
+
+
+def _fill(folder, n=5, **options):
+    return np.stack([_store(folder / f"{i}.png", **options) for i in range(n)])
+
+
+def _said(source, **options):
+    """The one line that open_images says instead of giving images."""
+    with pytest.raises(RequestError) as caught:
+        open_images(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def store():
+    """`store(path, shape=(6, 8), dtype=np.uint8, **options)`: an image file of noise; its pixels."""
+    return _store
+
+
+@pytest.fixture
+def fill():
+    """`fill(folder, n=5, **options)`: image files of noise, 0.png and on; their pixels."""
+    return _fill
+
+
+@pytest.fixture
+def said():
+    """`said(source, **options)`: the one line that open_images says instead of giving images."""
+    return _said

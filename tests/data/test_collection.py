@@ -1,64 +1,28 @@
-"""Any collection becomes Images: what was in the files, in order, with labels and notes, or an error that helps."""
+"""Any folder becomes Images: what was in the files, in order, with labels and notes, or an error that helps."""
 
-import gzip
-import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from isthmus import open_images
 from isthmus.data import cache, helper, reading, stack
-from isthmus.errors import RequestError, SkippedWarning
+from isthmus.errors import SkippedWarning
 
 RNG = np.random.default_rng(0)
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """Each test has a cache of its own, and says when a folder is worth an entry."""
-    place = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("ISTHMUS_CACHE", str(place))
-    return place
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "images"
-
-
-def store(path, shape=(6, 8), dtype=np.uint8, **options):
-    """An image file of noise; returns its pixels."""
-    pixels = RNG.integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **options)
-    return pixels
-
-
-def fill(folder, n=5, **options):
-    return np.stack([store(folder / f"{i}.png", **options) for i in range(n)])
-
-
-def said(source, **options):
-    """The one line that open_images says instead of giving images."""
-    with pytest.raises(RequestError) as caught:
-        open_images(source, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 # --- folders ---
 
 
-def test_a_folder_in_natural_order_without_what_is_hidden(folder):
+def test_a_folder_in_natural_order_without_what_is_hidden(folder, store):
     order = ["B.png", "a/1.bmp", "a/2.webp", "a/10.tif", "a/c/x.jpeg", "img9.PNG", "img10.png"]
     for name in RNG.permutation(order):
         store(folder / name, (6, 8, 3))
@@ -73,7 +37,7 @@ def test_a_folder_in_natural_order_without_what_is_hidden(folder):
     assert images.source == str(folder)
 
 
-def test_every_image_is_at_its_name(folder):
+def test_every_image_is_at_its_name(folder, store):
     pixels = {f"{i}/{j}.png": store(folder / f"{i}/{j}.png") for i in range(3) for j in range(40)}
     images = open_images(folder, threads=2)
     assert set(images.names) == set(pixels)
@@ -81,7 +45,7 @@ def test_every_image_is_at_its_name(folder):
         np.testing.assert_array_equal(image[0], pixels[name])
 
 
-def test_class_folders_are_labels(folder):
+def test_class_folders_are_labels(folder, store):
     for name in ("cat/1.png", "cat/deep/2.png", "Dog/1.png", "dog10/1.png", "dog9/1.png"):
         store(folder / name)
     images = open_images(folder)
@@ -90,13 +54,13 @@ def test_class_folders_are_labels(folder):
 
 
 @pytest.mark.parametrize("names", [("a/1.png", "2.png"), ("a/1.png", "a/2.png"), ("1.png",)])
-def test_other_folders_have_no_labels(folder, names):
+def test_other_folders_have_no_labels(folder, names, store):
     for name in names:
         store(folder / name)
     assert open_images(folder).labels is None
 
 
-def test_links_to_files_are_followed_and_loops_are_not(folder, tmp_path):
+def test_links_to_files_are_followed_and_loops_are_not(folder, tmp_path, store):
     pixels = store(tmp_path / "elsewhere.png")
     folder.mkdir()
     (folder / "link.png").symlink_to(tmp_path / "elsewhere.png")
@@ -106,27 +70,27 @@ def test_links_to_files_are_followed_and_loops_are_not(folder, tmp_path):
     assert images.notes == ("1 links to folders were not followed",)
 
 
-def test_odd_paths(tmp_path):
+def test_odd_paths(tmp_path, store):
     folder = tmp_path / "with space" / "данные 数据" / ("é" * 100)
     pixels = store(folder / ("x" * 200 + ".png"))
     np.testing.assert_array_equal(open_images(str(folder)).pixels[0, 0], pixels)
 
 
-def test_a_folder_without_images_says_what_it_holds(tmp_path):
+def test_a_folder_without_images_says_what_it_holds(tmp_path, said):
     assert "holds no files and no images" in said(tmp_path)
     for name in ("a.txt", "b.txt", "README"):
         (tmp_path / name).write_text("x")
     assert "other files (2 .txt, 1 no ending) and no images; known: .bmp" in said(tmp_path)
 
 
-def test_a_missing_path_suggests_the_nearest(tmp_path):
+def test_a_missing_path_suggests_the_nearest(tmp_path, said):
     (tmp_path / "photos").mkdir()
     assert said(tmp_path / "fotos") == f'{tmp_path}/fotos is not there; did you mean "{tmp_path}/photos"?'
     assert "is no folder" in said(tmp_path / "none" / "photos")
     assert "got int" in said(3)
 
 
-def test_one_file_one_image_one_colour(folder):
+def test_one_file_one_image_one_colour(folder, store):
     pixels = store(folder / "a.png", (1, 1))
     images = open_images(folder / "a.png")
     assert (images.names, images.pixels.tolist()) == (("a.png",), pixels[None, None].tolist())
@@ -135,7 +99,7 @@ def test_one_file_one_image_one_colour(folder):
         assert np.unique(open_images(folder / "flat.png", **options).pixels).tolist() == [77]
 
 
-def test_grey_beside_colour_and_deep_beside_shallow(folder):
+def test_grey_beside_colour_and_deep_beside_shallow(folder, store):
     grey, colour = store(folder / "1.png"), store(folder / "2.png", (6, 8, 3))
     images = open_images(folder)
     np.testing.assert_array_equal(images.pixels[0], np.stack([grey] * 3))
@@ -148,13 +112,13 @@ def test_grey_beside_colour_and_deep_beside_shallow(folder):
     assert images.notes[1] == "8 and 16 bits together: all became floats"
 
 
-def test_notes_count_files(folder):
+def test_notes_count_files(folder, store):
     for i in range(3):
         store(folder / f"{i}.png", (6, 8, 4))
     assert open_images(folder).notes == ("3 files: an alpha channel was dropped",)
 
 
-def test_progress_ends_at_all(folder):
+def test_progress_ends_at_all(folder, fill):
     fill(folder, 70)
     for threads in (1, 2):
         heard = []
@@ -165,7 +129,7 @@ def test_progress_ends_at_all(folder):
 # --- sizes ---
 
 
-def test_sizes_that_differ_are_listed(folder):
+def test_sizes_that_differ_are_listed(folder, store, said):
     for i in range(9):
         for _ in range(i + 1):
             store(folder / f"{i}-{RNG.integers(1 << 40)}.png", (5 + i, 8))
@@ -195,7 +159,7 @@ def test_resized_values_stay_in_range(folder):
     assert (pixels.min(), pixels.max()) == (0, 1)
 
 
-def test_crop_takes_the_centre(folder):
+def test_crop_takes_the_centre(folder, store, said):
     big, small = store(folder / "1.png", (9, 11)), store(folder / "2.png", (4, 6))
     images = open_images(folder, crop=(4, 5))
     np.testing.assert_array_equal(images.pixels[0, 0], big[2:6, 3:8])
@@ -204,7 +168,7 @@ def test_crop_takes_the_centre(folder):
     assert "2.png has 4×6 pixels, fewer than --crop 5x5" in line
 
 
-def test_patches_of_all_images(folder):
+def test_patches_of_all_images(folder, store, said):
     first, second = store(folder / "a.png", (8, 8)), store(folder / "b.png", (4, 10))
     images = open_images(folder, patches=(4, 4))
     assert images.names == ("a.png",) * 9 + ("b.png",) * 4
@@ -213,7 +177,7 @@ def test_patches_of_all_images(folder):
     assert "b.png has 4×10 pixels, fewer than --patches 5x5" in said(folder, patches=(5, 5))
 
 
-def test_random_patches_follow_the_seed(folder):
+def test_random_patches_follow_the_seed(folder, fill):
     fill(folder, shape=(40, 40))
     first, again, other = (
         open_images(folder, patches=(4, 4), patches_per_image=7, seed=seed, threads=threads).fingerprint
@@ -225,7 +189,7 @@ def test_random_patches_follow_the_seed(folder):
     assert len(np.unique(images.pixels, axis=0)) > 30
 
 
-def test_too_many_patches_say_how_many(folder, monkeypatch):
+def test_too_many_patches_say_how_many(folder, monkeypatch, fill, said):
     fill(folder, shape=(40, 40))
     monkeypatch.setattr(stack, "MAX_PATCH_BYTES", 20_000)
     line = said(folder, patches=(8, 8))  # 9 × 9 of them in each of 5 images
@@ -234,7 +198,7 @@ def test_too_many_patches_say_how_many(folder, monkeypatch):
     assert len(open_images(folder, patches=(8, 8), patches_per_image=60)) == 300
 
 
-def test_more_images_than_the_memory_holds_are_refused_before_they_are_read(folder, monkeypatch):
+def test_more_images_than_the_memory_holds_are_refused_before_they_are_read(folder, monkeypatch, fill, said):
     fill(folder)
     monkeypatch.setattr(stack, "memory_limit", lambda: 200)
     assert "5 images of 1×6×8 are 240 bytes; the limit is 200, half of this machine's memory" in said(folder)
@@ -252,7 +216,7 @@ def test_more_images_than_the_memory_holds_are_refused_before_they_are_read(fold
         {"threads": 0},
     ],
 )
-def test_options_that_mean_nothing_are_refused(options):
+def test_options_that_mean_nothing_are_refused(options, said):
     assert next(iter(options)) in said(np.zeros((2, 8, 8)), **options) or "patches_per_image" in options
 
 
@@ -260,7 +224,7 @@ def test_options_that_mean_nothing_are_refused(options):
 
 
 @pytest.fixture
-def damaged(folder):
+def damaged(folder, store):
     """1,000 images, and among them a truncated one, an empty one, and one that is no image."""
     store(folder / "0.png", (8, 8))
     content = (folder / "0.png").read_bytes()
@@ -273,7 +237,7 @@ def damaged(folder):
     return folder
 
 
-def test_a_damaged_file_is_an_error_with_its_path(damaged):
+def test_a_damaged_file_is_an_error_with_its_path(damaged, said):
     line = said(damaged)
     assert line.startswith(f"{damaged}/7.png is not a PNG")
     assert "--skip-bad" in line
@@ -294,7 +258,7 @@ def test_damaged_files_can_be_left_out(damaged, monkeypatch):
     assert len(patches) == 997 * 9
 
 
-def test_many_damaged_files_are_counted_and_ten_are_listed(folder):
+def test_many_damaged_files_are_counted_and_ten_are_listed(folder, fill, said):
     fill(folder, 1)
     for i in range(30):
         (folder / f"x{i}.png").write_bytes(b"")
@@ -307,7 +271,7 @@ def test_many_damaged_files_are_counted_and_ten_are_listed(folder):
 # --- many small files ---
 
 
-def test_a_second_process_reads_the_same(folder, monkeypatch):
+def test_a_second_process_reads_the_same(folder, monkeypatch, store, fill, said):
     fill(folder, 200)
     store(folder / "77.png", (6, 8, 4))
     (folder / "88.png").write_bytes(b"")
@@ -332,7 +296,7 @@ def test_a_second_process_reads_the_same(folder, monkeypatch):
         "from isthmus.data.pieces import serve; serve()",
     ],
 )
-def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start):
+def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start, fill):
     def worker(call):
         return subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -342,7 +306,7 @@ def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, star
     np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
 
 
-def test_ctrl_c_ends_the_reading_and_its_helpers(folder):
+def test_ctrl_c_ends_the_reading_and_its_helpers(folder, fill):
     fill(folder, 400)
     program = """
 import os, signal, sys, time
@@ -370,224 +334,6 @@ except KeyboardInterrupt:
     assert (out, err) == ("no child is left\n", "")
 
 
-# --- the cache ---
-
-
-@pytest.fixture
-def cached(folder, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
-    for i in range(6):
-        store(folder / f"{'ab'[i % 2]}" / f"{i}.png")
-    return folder, open_images(folder)
-
-
-def reads(monkeypatch):
-    """A list that grows by one whenever files are read."""
-    seen, real = [], reading.read_all
-    monkeypatch.setattr("isthmus.data.collection.read_all", lambda *a: seen.append(1) or real(*a))
-    return seen
-
-
-def test_an_unchanged_folder_comes_from_the_cache(cached, monkeypatch):
-    folder, first = cached
-    seen = reads(monkeypatch)
-    heard = []
-    again = open_images(folder, on_progress=lambda *step: heard.append(step))
-    assert not seen
-    assert heard == [(6, 6)]
-    for field in ("fingerprint", "label_names", "names", "notes", "source"):
-        assert getattr(again, field) == getattr(first, field)
-    assert again.labels.tolist() == first.labels.tolist()
-    assert open_images(folder, cache=False).fingerprint == first.fingerprint
-    assert seen
-
-
-def test_any_change_is_seen(cached, monkeypatch):
-    folder, first = cached
-    seen = reads(monkeypatch)
-    assert open_images(folder, crop=(2, 2)).shape == (1, 2, 2)
-    facts = (folder / "a/0.png").stat()
-    other = bytearray((folder / "b/1.png").read_bytes())
-    (folder / "a/0.png").write_bytes(other)
-    os.utime(folder / "a/0.png", ns=(facts.st_atime_ns, facts.st_mtime_ns))  # as an unpacked archive would
-    assert open_images(folder).fingerprint != first.fingerprint
-    (folder / "a/0.png").rename(folder / "a/9.png")
-    assert open_images(folder).names[2] == "a/9.png"
-    (folder / "a/9.png").unlink()
-    assert len(open_images(folder)) == 5
-    assert len(seen) == 4
-
-
-def test_a_damaged_entry_is_made_again(cached, own_cache, monkeypatch):
-    folder, first = cached
-    seen = reads(monkeypatch)
-    (entry,) = (own_cache / "decoded").iterdir()
-
-    def flip(path):
-        content = bytearray(path.read_bytes())
-        content[-20] ^= 1
-        path.write_bytes(content)
-
-    damages = [
-        lambda: flip(entry / "pixels.npy"),
-        lambda: flip(entry / "about.json"),
-        lambda: (entry / "pixels.npy").write_bytes(b""),
-        lambda: (entry / "about.json").write_text("[]"),
-        lambda: (entry / "about.json").write_text("{" * 100_000),
-        lambda: (entry / "about.json").write_text(json.dumps({"sha256": "", "labels": "x"})),
-        lambda: (entry / "about.json").unlink(),
-    ]
-    for i, damage in enumerate(damages):
-        damage()
-        assert open_images(folder).fingerprint == first.fingerprint
-        assert len(seen) == i + 1
-        assert open_images(folder).names == first.names
-        assert len(seen) == i + 1, "and is then whole"
-
-
-def test_the_longest_unused_go_first(folder, own_cache, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
-    monkeypatch.setattr(cache, "MAX_BYTES", 30_000)
-    fill(folder, 4, shape=(50, 50))
-    kept = []
-    for size in ((50, 50), (50, 49), (50, 48)):
-        open_images(folder, crop=size)
-        kept.append(len(list((own_cache / "decoded").iterdir())))
-    assert kept == [1, 2, 2]
-    seen = reads(monkeypatch)
-    open_images(folder, crop=(50, 49))
-    assert not seen
-    open_images(folder, crop=(50, 50))
-    assert seen
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "file"))
-    fill(folder)
-    assert len(open_images(folder)) == 5
-
-
-def test_a_small_folder_is_not_kept(folder, own_cache):
-    fill(folder)
-    open_images(folder)
-    assert not list(own_cache.iterdir())
-
-
-# --- arrays ---
-
-
-def test_arrays_and_tensors():
-    grey = RNG.integers(0, 256, (4, 6, 5), dtype=np.uint8)
-    colour = RNG.random((4, 3, 6, 5), np.float32)
-    np.testing.assert_array_equal(open_images(grey).pixels, grey[:, None], strict=True)
-    np.testing.assert_array_equal(open_images(torch.from_numpy(grey)).pixels, grey[:, None], strict=True)
-    for array in (colour, colour.transpose(0, 2, 3, 1), torch.from_numpy(colour), torch.from_numpy(colour).double()):
-        np.testing.assert_array_equal(open_images(array).pixels, colour, strict=True)
-    assert open_images(torch.rand(2, 6, 5, dtype=torch.bfloat16, requires_grad=True)).shape == (1, 6, 5)
-    deep = RNG.integers(0, 65536, (4, 6, 5), dtype=np.uint16)
-    np.testing.assert_allclose(open_images(deep).pixels[:, 0], deep / 65535, atol=1e-7)
-    assert set(np.unique(open_images(grey > 127).pixels)) == {0, 255}
-    assert open_images(grey, resize=(3, 3)).shape == (1, 3, 3)
-    assert len(open_images(grey, patches=(4, 4))) == 4 * 4
-    assert open_images(np.zeros((2, 1, 1, 1))).shape == (1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("array", "word"),
-    [
-        (np.zeros((4, 4)), r"one grey image is x[None]"),
-        (np.zeros((480, 640, 3)), "x[None] for one image"),
-        (np.zeros((2, 3, 8, 3)), "first or last"),
-        (np.zeros((2, 1, 8, 1)), "first or last"),
-        (np.zeros((2, 4, 8, 8)), "1 or 3 channels"),
-        (np.zeros((2, 8, 8), np.int64), 'x.astype("uint8")'),
-        (np.zeros((2, 8, 8), complex), "complex"),
-        (np.full((2, 8, 8), 255.0), "divide by 255"),
-        (np.full((2, 8, 8), np.nan), "NaN"),
-        (np.zeros((0, 8, 8)), "no images"),
-        (np.array([[[None] * 4]]), "object"),
-    ],
-)
-def test_arrays_that_could_be_misread_are_refused(array, word):
-    assert word in said(array)
-
-
-def test_numpy_files(tmp_path):
-    pixels = RNG.integers(0, 256, (4, 6, 5), dtype=np.uint8)
-    np.save(tmp_path / "a.npy", pixels)
-    np.save(tmp_path / "f.npy", np.asfortranarray(pixels))
-    np.save(tmp_path / "b.npy", (pixels / 255).astype(">f4"))
-    for name in ("a.npy", "f.npy"):
-        np.testing.assert_array_equal(open_images(tmp_path / name).pixels[:, 0], pixels)
-    assert open_images(tmp_path / "b.npy").pixels.dtype == np.float32
-    labels = np.arange(4, dtype=np.uint8)
-    for arrays in (
-        {"images": pixels, "labels": labels},
-        {"x": pixels, "y": labels, "other": labels},
-        {"anything": pixels},
-    ):
-        for write in (np.savez, np.savez_compressed):
-            write(tmp_path / "a.npz", **arrays)
-            images = open_images(tmp_path / "a.npz")
-            np.testing.assert_array_equal(images.pixels[:, 0], pixels)
-            assert (images.labels is None) == (len(arrays) == 1)
-            assert images.labels is None or images.labels.tolist() == [0, 1, 2, 3]
-    (tmp_path / "a.npz").rename(tmp_path / "without-ending")
-    assert len(open_images(tmp_path / "without-ending")) == 4
-    np.savez(tmp_path / "a.npz", one=pixels, two=pixels)
-    assert 'holds one, two, and no array called "images"' in said(tmp_path / "a.npz")
-
-
-class Trap:
-    """What a pickle could do: here, leave a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-def test_a_pickle_is_never_executed(tmp_path):
-    sprung = tmp_path / "sprung"
-    for name in ("a.npy", "a.npz", "a.png", "a.pkl", "images-idx3-ubyte"):
-        (tmp_path / name).write_bytes(pickle.dumps(Trap(sprung)))
-        assert str(tmp_path / name) in said(tmp_path / name)
-    np.save(tmp_path / "o.npy", np.array([Trap(sprung)], dtype=object), allow_pickle=True)
-    assert "never loads" in said(tmp_path / "o.npy")
-    np.savez(tmp_path / "o.npz", images=np.array([Trap(sprung)], dtype=object))
-    assert "never loads" in said(tmp_path / "o.npz")
-    assert not sprung.exists()
-
-
-def test_bombs_are_refused(tmp_path):
-    np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((100, 1000, 1000), np.uint8))
-    assert "decompression bomb" in said(tmp_path / "bomb.npz")
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (999999, 9999, 9999), }\n"
-    lie = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(100)
-    (tmp_path / "lie.npy").write_bytes(lie)
-    assert "the limit is" in said(tmp_path / "lie.npy")
-    with zipfile.ZipFile(tmp_path / "z.npz", "w", zipfile.ZIP_LZMA) as archive:
-        archive.writestr("images.npy", lie)
-    assert "packed in a way" in said(tmp_path / "z.npz")
-    (tmp_path / "a-idx3-ubyte.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + (20000).to_bytes(4, "big") * 3))
-    assert "the limit is" in said(tmp_path / "a-idx3-ubyte.gz")
-
-
-def test_idx_finds_its_labels(tmp_path, idx):
-    pixels = RNG.integers(0, 256, (4, 6, 5), dtype=np.uint8)
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(pixels))
-    assert open_images(tmp_path / "train-images-idx3-ubyte").labels is None
-    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(4, dtype=np.uint8))))
-    images = open_images(tmp_path / "train-images-idx3-ubyte")
-    assert images.labels.tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(images.pixels[:, 0], pixels)
-    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(3, dtype=np.uint8))))
-    assert "4 images and labels of shape (3,)" in said(tmp_path / "train-images-idx3-ubyte")
-
-
 def test_no_warning_of_pillow_reaches_the_user(folder):
     exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(20)
     folder.mkdir()
@@ -598,7 +344,7 @@ def test_no_warning_of_pillow_reaches_the_user(folder):
     assert not caught
 
 
-def test_the_commands_summary(folder, capsys):
+def test_the_commands_summary(folder, capsys, store):
     from isthmus.cli import run_command
 
     store(folder / "a/1.png")
