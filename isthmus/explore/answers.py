@@ -23,6 +23,7 @@ from isthmus.studies.measure import measure
 
 MOST_IMAGES = 256  # in one answer
 MOST_CODES = 64  # in one question
+MOST_AHEAD = 1 << 23  # numbers in the pictures of all of a slider's stops: 32 MB
 N_MEASURED = 500  # test images that models are compared on
 N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
 DRAWING = 256  # rows and columns of a drawing
@@ -60,6 +61,7 @@ def about(shelf: Shelf) -> dict[str, Any]:
             "measured": min(N_MEASURED, len(images)),
         },
         "drawing": DRAWING,
+        "most_ahead": MOST_AHEAD,
     }
 
 
@@ -80,17 +82,49 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """
     x = wire.pixels(body, 1, shelf.n_features)
     x_in = _noisy(shelf, query, x)
-    names = query.text("models", "")
-    models = [shelf.model(name) for name in names.split(",")] if names else []
-    x_hat = reconstruct_each(models, x_in)[:, 0]
-    error = metrics.squared_error(np.broadcast_to(x, x_hat.shape), x_hat) if models else np.zeros(0)
+    x_hat, error = _drawn(_models(shelf, query), x, x_in)
     return {
         "noisy": _page(shelf, x_in)[0],
         "noisy_mse": metrics.squared_error(x, x_in),
-        "x_hat": _page(shelf, x_hat),
+        "x_hat": _page(shelf, x_hat[:, 0]),
+        "mse": error[:, 0],
+        "psnr": metrics.psnr(error[:, 0]),
+    }, {}
+
+
+def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """What `reconstructed` answers, for all the stops of the slider of `kind` at once: the page asks while it rests.
+
+    {"level": (l,), "noisy": (l, c, h, w), "noisy_mse": (l,), "x_hat": (n, l, c, h, w), "mse", "psnr": (n, l)}. For a
+    network all stops are one batch, which costs little more than a few of them one after the other.
+    """
+    x, kind = wire.pixels(body, 1, shelf.n_features), query.text("kind", "gaussian")
+    noise.part_of(kind, 0)
+    stops, models = noise.kinds(shelf.shape)[kind]["stops"], _models(shelf, query)
+    if len(stops) * (1 + len(models)) * shelf.n_features > MOST_AHEAD:
+        raise RequestError("these are too many pixels for all stops at once; ask for one level after the other")
+    draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
+    x_in = np.concatenate([noise.noisy(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
+    x_hat, error = _drawn(models, x, x_in)
+    return {
+        "level": np.array(stops, np.float64),
+        "noisy": _page(shelf, x_in),
+        "noisy_mse": metrics.squared_error(np.broadcast_to(x, x_in.shape), x_in),
+        "x_hat": x_hat.reshape(len(models), len(stops), *shelf.shape),
         "mse": error,
         "psnr": metrics.psnr(error),
     }, {}
+
+
+def _models(shelf: Shelf, query: Query) -> list[Any]:
+    names = query.text("models", "")
+    return [shelf.model(name) for name in names.split(",")] if names else []
+
+
+def _drawn(models: list[Any], x: np.ndarray, x_in: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x_hat, (n_models, l, n_features), of l noisy images of one image x, and their errors, (n_models, l)."""
+    x_hat, target = reconstruct_each(models, x_in), np.broadcast_to(x, x_in.shape)
+    return x_hat, np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
 
 
 def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:
@@ -288,5 +322,6 @@ SLOW: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
     "code-noise": code_noise,
     "errors": errors,
     "map": code_map,
+    "stops": at_every_stop,
     "units": all_units,
 }

@@ -66,6 +66,9 @@ def test_a_search_that_breaks_off_is_waited_for_no_longer(open_page, faults):
     slide(page, 55)
     page.wait_for_selector("text=the search was cut short")
     assert "so far" not in says(page, "models")
+    slide(page, 60)  # and the next one is waited for again
+    assert "so far" in says(page, "models")
+    assert card(page, "prior").locator(".tags").text_content() == "will search"
 
 
 def test_what_has_no_code_says_so_instead_of_showing_another_model(open_page):

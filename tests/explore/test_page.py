@@ -83,6 +83,38 @@ def test_noise_changes_with_the_slider_and_with_each_draw(open_page):
     assert page.text_content("#level-says") == "0.4"
 
 
+def test_the_slider_asks_for_all_its_stops_and_then_for_nothing(open_page, faults):
+    page = open_page("level=0.3")
+    asked = []
+    page.on("request", lambda request: asked.append(re.search(r"/api/(\w+)", request.url)[1]))
+    with page.expect_response("**/api/stops**"):  # the slider rests, and the page asks
+        level(page, 40)
+    page.wait_for_timeout(50)
+    one_by_one = errors(page)
+    asked.clear()
+    for value in (60, 20, 40):
+        level(page, value)
+        found = errors(page)
+        assert "reconstruct" not in asked
+    assert {name: found[name] for name in found if name != "prior"} == pytest.approx(
+        {name: one_by_one[name] for name in one_by_one if name != "prior"}, rel=0.02
+    )
+    with page.expect_response("**/api/reconstruct**"):  # other noise, which is not known yet
+        page.click("#new-draw")
+    with page.expect_response("**/api/stops**"):
+        pass
+    page.route("**/api/stops**", lambda route: route.abort())
+    with page.expect_response("**/api/reconstruct**"), repainting(page, "#clean"):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    with page.expect_response("**/api/reconstruct**"):  # without it, each level is asked for
+        level(page, 80)
+    page.wait_for_timeout(300)
+    assert faults
+    assert set(faults) == {"Failed to load resource: net::ERR_FAILED"}
+    faults.clear()
+
+
 def test_a_person_draws(open_page):
     page = open_page()
     page.click("#tab-draw")

@@ -65,6 +65,31 @@ def test_reconstructions_are_the_librarys_of_one_noisy_image(client, shelf, imag
     assert arrays(client.post("/api/reconstruct?models=", content=body(image)))["x_hat"].shape == (0, 1, 8, 8)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "masking", "salt-and-pepper", "occlusion", "poisson"])
+def test_all_stops_at_once_are_each_stop_by_itself(client, shelf, image, kind):
+    path = f"?models=nothing,pca-4-2,deep,unpool&kind={kind}&draw=3"
+    found = arrays(client.post(f"/api/stops{path}", content=body(image)))
+    stops = client.get("/api/about").json()["noise"][kind]["stops"]
+    assert found["level"].tolist() == stops
+    assert found["x_hat"].shape == (4, len(stops), 1, 8, 8)
+    for i in (0, 1, len(stops) // 2, len(stops) - 1):
+        one = arrays(client.post(f"/api/reconstruct{path}&level={stops[i]}", content=body(image)))
+        np.testing.assert_array_equal(found["noisy"][i], one["noisy"])
+        assert found["noisy_mse"][i] == one["noisy_mse"][0]
+        np.testing.assert_allclose(found["x_hat"][:, i], one["x_hat"], atol=1e-5)
+        np.testing.assert_allclose(found["mse"][:, i], one["mse"], rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(found["psnr"][:, i], one["psnr"], rtol=1e-4)
+
+
+def test_too_many_pixels_for_all_stops_are_refused(client, image, monkeypatch):
+    monkeypatch.setattr(answers, "MOST_AHEAD", 101 * 3 * PIXELS)
+    assert client.get("/api/about").json()["most_ahead"] == 101 * 3 * PIXELS
+    assert client.post("/api/stops?models=deep,wide", content=body(image)).status_code == 200
+    refused = client.post("/api/stops?models=deep,wide,conv", content=body(image))
+    assert refused.status_code == 400
+    assert "too many pixels" in refused.json()["error"]
+
+
 def test_a_search_is_told_step_by_step_and_ends_where_the_library_does(client, shelf, image):
     response = client.post("/api/search?model=prior&level=0.2&draw=1", content=body(image))
     assert response.status_code == 200
@@ -233,6 +258,9 @@ def test_too_much_is_refused_before_it_is_read(client):
         ("reconstruct?models=deep&kind=masking&level=2", "fraction must be"),
         ("reconstruct?models=deep&kind=occlusion&level=9", "size must be at most 8"),
         ("reconstruct?models=deep&draw=-1", "draw must be from 0"),
+        ("stops?models=depp", 'Did you mean "deep"'),
+        ("stops?models=deep&kind=fog", "unknown corruption"),
+        ("stops?models=deep&draw=x", "draw must be a number"),
         ("code?model=prior", "searches for its code"),
         ("code?model=nothing", "has no code"),
         ("code", 'needs "model"'),

@@ -1,5 +1,6 @@
 // Models side by side: what each makes of the noisy image, where it is wrong, and by how much.
 
+import * as ahead from "./ahead.js";
 import { chosen, chooser, whyNot } from "./choice.js";
 import { $, csv, frame, make, panelAsPng, picture, toast, write } from "./dom.js";
 import { info } from "./data.js";
@@ -72,23 +73,22 @@ const words = () => ({ kind: state.kind, level: state.level, draw: state.draw })
 
 /** Ask what the models make of an image, and paint it. Of what is asked while an answer is under way, the last counts. */
 export const show = latest(async (x, what) => {
-  const names = chosen().filter((name) => !cards.get(name).facts.search);
+  const names = chosen().filter((name) => !cards.get(name).facts.search), asked = { models: names.join(","), ...words() };
   let found;
   try {
-    found = await ask("reconstruct", { ...words(), models: names.join(",") }, body(x));
+    found = ahead.known(x, asked) ?? ahead.at(await ask("reconstruct", asked, body(x)), 0, 1);
   } catch (error) {
     return refusals(verdict.say)(error);
   }
-  now = { x, what, noisy: found.noisy.data, noise: found.noisy_mse.data[0] };
-  const n = x.length;
+  now = { x, what, noisy: found.noisy, noise: found.noise };
   grey($("noisy"), now.noisy, info.shape);
   write($("noisy-says"), state.level === 0 ? "no noise" : `MSE ${figure(now.noise)}`);
-  names.forEach((name, i) => fill(cards.get(name), found.x_hat.data.subarray(i * n, (i + 1) * n), found.mse.data[i], found.psnr.data[i]));
+  names.forEach((name, i) => fill(cards.get(name), found.drawn[i].pixels, found.drawn[i].error, found.drawn[i].psnr));
   for (const name of chosen()) if (cards.get(name).facts.search) forget(cards.get(name));
   trained(); judge();
   document.dispatchEvent(new CustomEvent("painted"));
   clearTimeout(settle); search?.abort();
-  settle = setTimeout(() => { searches(x); order(); }, 140);
+  settle = setTimeout(() => { ahead.ask(x, asked); searches(x); order(); }, 140);
 });
 
 const judge = () => verdict.judge(chosen().map((name) => cards.get(name)), now);
@@ -149,7 +149,7 @@ async function searches(x) {
     } catch (error) {
       if (signal.aborted) return;
       one.waits = false;
-      one.tags.replaceChildren(make("span", { class: "warn" }, error instanceof Refused ? error.message : "the search was cut short"));
+      one.tags.replaceChildren(make("span", { class: "warn" }, error instanceof Refused ? error.message : "the search was cut short")); one.tags.text = "";
     }
     judge(); order();
   }
