@@ -1,4 +1,4 @@
-"""Atomic files, atomic folders and a lock: the only code that renames.
+"""Files that are files, atomic files, atomic folders and a lock: the only code that renames.
 
 A file is written under a temporary name in its own folder, flushed, fsynced and renamed, and the folder is
 fsynced; a folder is built beside its place and renamed whole. Whoever is killed leaves either the old or the new.
@@ -15,8 +15,10 @@ import json
 import os
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +34,21 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file for reading. A pipe or a device, which could be waited for or read for ever, is an OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 @contextlib.contextmanager

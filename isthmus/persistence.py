@@ -27,7 +27,7 @@ from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.files import atomic_folder
+from isthmus.files import atomic_folder, open_regular
 from isthmus.networks import build
 from isthmus.parts import PRECISIONS, ROLES, Part, Training, from_table
 from isthmus.training.hardware import resolve_device
@@ -99,7 +99,7 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
     config = read_config(folder)
     path = folder / WEIGHTS
     try:
-        with _regular(path).open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
@@ -141,7 +141,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model's folder, its format checked."""
     path = folder / CONFIG
     try:
-        with _regular(path).open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_CONFIG_BYTES + 1)
         if len(text) > _CONFIG_BYTES:
             raise DataError(f"{path} is longer than {_CONFIG_BYTES >> 20} MiB, so it is no model's")
@@ -175,13 +175,6 @@ def _digest(config: dict[str, Any]) -> str | None:
     except (ValueError, RecursionError):
         return None
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _regular(path: Path) -> Path:
-    """A pipe or a device would be waited for, or read, for ever."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is not a file")
-    return path
 
 
 def _describe(model: Autoencoder, config: dict[str, Any]) -> None:
@@ -247,7 +240,8 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     network = build(network_part, n, torch.Generator(), shape)
     tensors = safetensors.numpy.load_file(folder / WEIGHTS)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-    history = History.from_jsonl((folder / HISTORY).read_text("utf-8"))
+    with open_regular(folder / HISTORY) as file:
+        history = History.from_jsonl(file.read().decode("utf-8"))
     network.to(_device(device, training.device)).eval()
     model._fitted(network, history, shape, seed, precision)
     chosen = fitted.get("training_")  # what a recipe chose; older models have no recipe

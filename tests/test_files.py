@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from isthmus.errors import RequestError, RunError
-from isthmus.files import _exchanged, atomic_file, atomic_folder, lock, prepare_folder, remove, sweep, write_json
+from isthmus.files import (
+    _exchanged,
+    atomic_file,
+    atomic_folder,
+    lock,
+    open_regular,
+    prepare_folder,
+    remove,
+    sweep,
+    write_json,
+)
 
 
 def child(script, *arguments, **options):
@@ -381,3 +391,19 @@ def test_a_holder_whose_arguments_are_not_utf8_holds_all_the_same(tmp_path):
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(RunError, match=f"process {holder.pid}"), lock(tmp_path):
             pytest.fail("two processes held the lock")
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for name in ("file", "link"):
+        with open_regular(tmp_path / name) as file:
+            assert file.read() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="a pipe or a device"):
+            open_regular(path)
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "none")

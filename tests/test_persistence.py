@@ -333,11 +333,11 @@ def test_a_config_that_is_cut_short_anywhere(saved):
         refused(saved)
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, HISTORY])
 def test_a_pipe_is_refused_and_not_waited_for(saved, name):
     (saved / name).unlink()
     os.mkfifo(saved / name)
-    assert "is not a file" in refused(saved)
+    assert "a pipe or a device" in refused(saved)
 
 
 # --- sizes: nothing large is made before it is known to be in the file ---

@@ -106,7 +106,7 @@ def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened) -
     for i, (name, path, block) in enumerate(zip(listing.names, paths, blocks, strict=True)):
         if isinstance(block, DataError):
             if not options.skip_bad:
-                raise DataError(f"{block}" + (", as --skip-bad does" if len(paths) > 1 else ""))
+                raise DataError(f"{block}" + (" (--skip-bad leaves it out)" if len(paths) > 1 else ""))
             skipped.append(str(block))
             continue
         pixels = block[0][0]

@@ -20,6 +20,7 @@ import numpy as np
 
 from isthmus.data.readers import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
 from isthmus.errors import DataError, one_line
+from isthmus.files import open_regular
 
 MAX_RANK = 64  # NumPy's own limit
 _MAGIC = b"\x93NUMPY"
@@ -39,7 +40,7 @@ _UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what numpy.savez write
 def read_npy(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """The array of a .npy file. Raises DataError with the path, the fault and the way out."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return _read_array(str(path), file, os.fstat(file.fileno()).st_size, max_bytes)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
@@ -52,7 +53,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
     not read. Raises DataError with the path, the fault and the way out.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             labels = next((name for name in _LABEL_KEYS if name in members), None)
             others = [name for name in members if name not in _LABEL_KEYS]

@@ -28,6 +28,7 @@ from isthmus.data.reading import read_all, read_shapes
 from isthmus.data.sizes import Size
 from isthmus.data.stack import SizesDifferError, Stack
 from isthmus.errors import DataError, RequestError, SkippedWarning, counted, require
+from isthmus.files import open_regular
 from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
@@ -110,7 +111,7 @@ def _missing(path: Path) -> str:
 def _read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Images and labels of a .npy, .npz or IDX file, told apart by their first bytes."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start = file.read(6)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
@@ -174,7 +175,7 @@ def _read_files(
     for i, block in enumerate(read_all(paths, framing, threads)):
         if isinstance(block, DataError):
             if not skip_bad:
-                raise DataError(f"{block}" + (", as --skip-bad does" if n > 1 else ""))
+                raise DataError(f"{block}" + (" (--skip-bad leaves it out)" if n > 1 else ""))
             bad[i] = block
         elif i not in bad:
             try:

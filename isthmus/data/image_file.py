@@ -21,6 +21,7 @@ import numpy as np
 
 from isthmus.data import png
 from isthmus.errors import DataError, one_line
+from isthmus.files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -136,8 +137,8 @@ def _has_grey_palette(image: Image) -> bool:
 def _bytes_of(path: Path | str) -> bytes:
     # whole and at once: half the time of Pillow's many small reads, and sums can be held against it
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall()
+        with open_regular(path) as file:
+            data = file.read()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     if not data:

@@ -18,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from isthmus.errors import DataError
+from isthmus.files import open_regular
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_BYTES = 2 << 30
@@ -42,7 +43,7 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> IdxFile:
     one byte more than promised is decompressed. Raises DataError with the path, the fault and the way out.
     """
     try:
-        with open(path, "rb") as raw:
+        with open_regular(path) as raw:
             size = os.fstat(raw.fileno()).st_size
             if size == 0:
                 raise DataError(f"{path} is empty; fetch it again")

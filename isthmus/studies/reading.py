@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.errors import RequestError, require, unknown
+from isthmus.files import open_regular
 from isthmus.parts import (
     CORRUPTIONS,
     ROLES,
@@ -41,6 +42,8 @@ from isthmus.studies.study import (
     matches,
 )
 
+_MOST_BYTES = 1 << 20  # in a study's file
+
 
 def catalog() -> dict[str, str]:
     """The shipped studies: name → TOML."""
@@ -61,7 +64,10 @@ def load_study(name_or_path: str) -> Study:
     # results go to a folder of this name, which must be one
     require(bool(path.stem.strip(".")), "a study's file name", "a name and .toml, like mine.toml", path.name)
     try:
-        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+        with open_regular(path) as file:
+            content = file.read(_MOST_BYTES + 1)
+        require(len(content) <= _MOST_BYTES, "a study", f"at most {_MOST_BYTES >> 20} MiB of text", str(path))
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise RequestError(f"cannot read the study {path}: {error.strerror}") from None
     except UnicodeDecodeError:

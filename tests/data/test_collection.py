@@ -258,6 +258,18 @@ def test_damaged_files_can_be_left_out(damaged, monkeypatch):
     assert len(patches) == 997 * 9
 
 
+def test_a_pipe_is_refused_and_not_waited_for(folder, fill, said):
+    fill(folder)
+    os.mkfifo(folder / "5.png")
+    assert "5.png: it is a pipe or a device, not a file (--skip-bad leaves it out)" in said(folder)
+    assert "a pipe or a device" in said(folder / "5.png")
+    for name in ("a.npy", "a.npz", "a-idx3-ubyte"):
+        os.mkfifo(folder.parent / name)
+        assert "a pipe or a device" in said(folder.parent / name)
+    with pytest.warns(SkippedWarning):
+        assert len(open_images(folder, skip_bad=True)) == 5
+
+
 def test_many_damaged_files_are_counted_and_ten_are_listed(folder, fill, said):
     fill(folder, 1)
     for i in range(30):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -105,9 +106,11 @@ def test_a_file_that_is_not_a_study_is_refused(tmp_path, capsys):
     (tmp_path / "latin.toml").write_bytes('title = "é"'.encode("latin-1"))
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "binary.toml").write_bytes(bytes(range(128)))
+    (tmp_path / "long.toml").write_bytes(b"#" * ((1 << 20) + 1))
+    os.mkfifo(tmp_path / "pipe.toml")
     cases = {
         "latin.toml": "UTF-8", "folder.toml": "directory", "missing.toml": "No such file", "binary.toml": "not TOML",
-        "": "directory",
+        "": "directory", "long.toml": "at most 1 MiB", "pipe.toml": "a pipe or a device",
     }  # fmt: skip
     for name, word in cases.items():
         assert run_command(["run", f"{tmp_path}/{name}", "--out", str(tmp_path / "out")]) == 2
