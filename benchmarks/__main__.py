@@ -10,12 +10,10 @@ models, into README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -23,19 +21,14 @@ from benchmarks import notebook_loop, readme
 from benchmarks.floor import step_floor
 from benchmarks.recipes import NETWORKS, autoencoder, digits
 from isthmus import IsthmusError
-from isthmus.machine import cores
 
 EPOCH = 50_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Notebook and isthmus, interleaved.")
+    parser = readme.arguments("benchmarks", "Notebook and isthmus, interleaved.", rounds=5)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated (all)")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=EPOCH, help="trained on in each round (50000)")
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--json", help="write every round to this file")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     names = readme.chosen(parser, options, NETWORKS)
     torch.set_num_threads(options.threads)
@@ -73,7 +66,7 @@ def main() -> None:
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "images": options.images,
         }
-        Path(options.json).write_text(json.dumps({**facts, "models": records}, indent=1), "utf-8")
+        options.json.write_text(json.dumps({**facts, "models": records}, indent=1), "utf-8")
     if options.readme:
         readme.put("benchmarks", [*table, "", about])
 

@@ -11,7 +11,6 @@ looked for where `isthmus data list` looks. --readme puts the table into README.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.metadata
 import io
@@ -22,7 +21,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +32,6 @@ from benchmarks import readme
 from benchmarks.recipes import NETWORKS
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
 from isthmus.data.images import split_dataset
-from isthmus.machine import cores
 
 HELD_OUT = 10_000
 RATE, BATCH_SIZE = 1e-3, 64
@@ -211,13 +208,9 @@ def table(measured: dict[str, list[dict[str, float]]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.alternatives", description="isthmus and others.")
+    parser = readme.arguments("benchmarks.alternatives", "isthmus and others.")
     parser.add_argument("--images", type=int, default=50_000, help="trained on (50000)")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--json", type=Path, help="write every round to this file")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     missing = [package for package, _ in FITS.values() if not _installed(package)]
     if missing:

@@ -16,7 +16,6 @@ has its turn. MNIST is looked for where `isthmus data list` looks. --readme puts
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
@@ -25,7 +24,6 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import sklearn
@@ -36,7 +34,6 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks import readme
 from isthmus import L1, Autoencoder, Dictionary, Images, IsthmusError, load_dataset
 from isthmus.data.images import split_dataset
-from isthmus.machine import cores
 from isthmus.metrics import l0
 
 N_ATOMS, BATCH_SIZE = 256, 64
@@ -180,12 +177,8 @@ def table(rounds: list[dict[str, Measured]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dictionaries", description="isthmus and scikit-learn.")
+    parser = readme.arguments("benchmarks.dictionaries", "isthmus and scikit-learn.")
     parser.add_argument("--images", type=int, default=10_000, help="trained on (10000)")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--json", type=Path, help="write every round to this file")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     try:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from isthmus.machine import cores
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -29,6 +31,16 @@ def replaced(text: str, program: str, lines: Iterable[str]) -> str:
 def put(program: str, lines: Iterable[str]) -> None:
     """Write a table, and what is to be said of it, between the program's markers in README."""
     README.write_text(replaced(README.read_text("utf-8"), program, lines), "utf-8")
+
+
+def arguments(program: str, description: str, rounds: int = 3, option: str = "--repeats") -> argparse.ArgumentParser:
+    """What every program with a table in README can be told: so many rounds, threads, and where the numbers go."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument(option, type=int, default=rounds, help=f"({rounds})")
+    parser.add_argument("--threads", type=int, default=cores(), help="(the cores)")
+    parser.add_argument("--json", type=Path, help="write every round to this file")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    return parser
 
 
 def chosen(parser: argparse.ArgumentParser, options: argparse.Namespace, known: Collection[str]) -> list[str]:

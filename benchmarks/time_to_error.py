@@ -10,13 +10,11 @@ of all models, into README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,6 @@ import torch
 
 from benchmarks import notebook_loop, readme
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
-from isthmus.machine import cores
 from isthmus.studies.context import split_for
 from isthmus.studies.reading import load_study
 from isthmus.studies.study import Model
@@ -99,12 +96,8 @@ def row(task: Task, rounds: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.time_to_error", description="Time to published errors.")
+    parser = readme.arguments("benchmarks.time_to_error", "Time to published errors.", rounds=5, option="--seeds")
     parser.add_argument("--models", default=",".join(REFERENCES), help="comma-separated (all)")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--json", type=Path, help="write every round to this file")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     names = readme.chosen(parser, options, REFERENCES)
     torch.set_num_threads(options.threads)

@@ -165,5 +165,19 @@ def open_page(browser, address, faults):
     assert faults == []
 
 
+@pytest.fixture
+def stroke():
+    """`stroke(page)`: a line across the pad, drawn with the mouse."""
+
+    def draw(page):
+        box = page.locator("#pad").bounding_box()
+        page.mouse.move(box["x"] + 60, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 150, box["y"] + 200, steps=5)
+        page.mouse.up()
+
+    return draw
+
+
 def _is_local(url):
     return url.startswith(("data:", "blob:")) or urlsplit(url).hostname == "127.0.0.1"

@@ -262,14 +262,10 @@ def test_the_study_introduces_itself_until_it_is_folded(open_page):
     assert page.locator("#question").is_hidden()
 
 
-def test_words_fit_what_they_name(open_page):
+def test_words_fit_what_they_name(open_page, stroke):
     page = open_page()
     page.click("#tab-draw")
-    box = page.locator("#pad").bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 150, box["y"] + 200, steps=4)
-    page.mouse.up()
+    stroke(page)
     page.wait_for_selector("#models .says b:visible")
     page.click("#tab-upload")
     page.wait_for_selector("#clean-says:has-text('your drawing')")

@@ -264,13 +264,9 @@ def test_models_that_cannot_be_read_are_said_on_the_page(open_page, serve, fault
     faults[:] = [one for one in faults if "503" not in one]  # the browser's own line
 
 
-def test_the_address_restores_the_exact_view(open_page):
+def test_the_address_restores_the_exact_view(open_page, stroke):
     page = open_page("source=draw")
-    box = page.locator("#pad").bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 150, box["y"] + 200, steps=6)
-    page.mouse.up()
+    stroke(page)
     page.wait_for_selector("#models .says b")
     level(page, 25)
     page.click("#new-draw")
