@@ -113,6 +113,7 @@ def _to_train(held: np.ndarray) -> str:
     return f"{counted(int((~held).sum()), 'patch', 'patches')} to train on"
 
 
+_ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
 _SEVERAL = 5  # images of which some can be held out whole
 
 
@@ -201,7 +202,20 @@ def _warnings(model: Autoencoder, measured: dict[str, Measured]) -> Iterator[str
     name, best = min(list(measured.items())[1:], key=lambda item: item[1].estimates["mse"].value or 0)
     ours, theirs = own.estimates["mse"].value, best.estimates["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
-        yield f"{name} is better than this model: train longer (--epochs), or give it more numbers or more images"
+        yield f"{name} is better than this model: {_advice(model)}"
+
+
+def _advice(model: Autoencoder) -> str:
+    """What to change of a model that is worse than a PCA: one that knows its own images only needs no more epochs."""
+    history = model.history_
+    best = int(np.nanargmin(history.validation_losses))
+    seen, held_out = history.losses[best], history.validation_losses[best]
+    if seen < _ITS_OWN * held_out:
+        return (
+            f"it draws its training images far better than others (loss {seen:.4f} against {held_out:.4f}), so give it "
+            "more images or --augmentation affine, or choose a smaller network"
+        )
+    return "train longer (--epochs), or give it more numbers or more images"
 
 
 def preview(model: Autoencoder, images: Images, folder: Path) -> None:
