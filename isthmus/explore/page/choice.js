@@ -13,11 +13,16 @@ export function chosen() {
   return whole().filter((name) => wanted.includes(name));
 }
 
-/** " of the 2 chosen models", where that is fewer than all. */
+const ranked = (names) => names.filter((name) => info.models.find((one) => one.name === name).kind !== "identity");
+
+/** " of the 2 chosen models", where those are fewer than all; the identity is compared with, and not counted. */
 export function ofChosen() {
-  const n = chosen().length;
-  return n === whole().length ? "" : ` of the ${n} chosen models`;
+  const n = ranked(chosen()).length;
+  return n === ranked(whole()).length ? "" : ` of the ${n} chosen model${n === 1 ? "" : "s"}`;
 }
+
+/** The same, where none of them does it. */
+export const noneChosen = () => (!ofChosen() ? "No model" : ranked(chosen()).length === 1 ? "No chosen model" : `None${ofChosen()}`);
 
 /** A drop-down with a box for each model; what is chosen is in the address. */
 export function chooser() {

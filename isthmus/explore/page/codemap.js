@@ -20,13 +20,16 @@ export const redraw = () => canvas.redraw();
 /** Choose a unit, if there is one of this number. */
 export const choose = (unit) => { if (Number.isInteger(unit) && unit >= 0 && unit < held.facts.units) set({ unit }); };
 
+/** Whether a model's code is short enough for bars, and has no planes. */
+export const inBars = ({ units, planes }) => units <= BARS && (!planes || planes[1] * planes[2] <= 1);
+
 /** Where each unit stands, as shares of the width and height. */
 export function arrange() {
   if (canvas.dataset.model === held.facts.name && cells.length) return;
   canvas.dataset.model = held.facts.name;
   const n = held.facts.units, [c, h, w] = held.facts.planes ?? [1, 1, n];
   cells = [];
-  if (n <= BARS && h * w * (held.facts.planes ? 1 : 0) <= 1) {
+  if (inBars(held.facts)) {
     cells.bars = true;
     for (let i = 0; i < n; i++) cells.push([i / n, 0, 1 / n, 1]);
   } else if (held.facts.planes && h * w > 1) {

@@ -1,9 +1,9 @@
 // Models over many test images: error against the level of noise, as a chart and as a table.
 
 import * as chart from "./chart.js";
-import { chooser, chosen, ofChosen } from "./choice.js";
+import { chooser, chosen, noneChosen, ofChosen } from "./choice.js";
 import { info } from "./data.js";
-import { $, csv, make, panelAsPng, toast, write } from "./dom.js";
+import { $, csv, make, panelAsPng, steady, toast, write } from "./dom.js";
 import { figure } from "./paint.js";
 import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";
@@ -18,14 +18,15 @@ export function begin() {
   if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, and it is not known on which data this model was trained.")); return; }
   const scale = make("select", { onchange: () => { chart.shown.log = scale.value === "log"; chart.redraw(); } }, make("option", { value: "linear" }, "linear"), make("option", { value: "log" }, "logarithmic"));
   const canvas = chart.begin((level) => set({ level }), (name, mark) => bringOut(name, mark));
-  ui = { says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }), read: make("p", { class: "soft small read" }, HINT),
+  ui = { says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }), read: make("p", { class: "soft small read" }, HINT), note: make("p", { class: "soft small" }), caption: make("p", { class: "soft small" }),
     legend: make("div", { class: "swatches legend", role: "group", "aria-label": "Lines" }), table: make("table"), hint: make("p", { class: "soft small", hidden: true }, "More levels to the right: the table scrolls sideways.") };
-  const panel = make("section", { class: "panel stack", "aria-label": "Chart" }, canvas, ui.read, ui.legend, ui.busy);
-  const scroll = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, ui.table);
+  const panel = make("section", { class: "panel stack", "aria-label": "Chart" }, canvas, ui.read, ui.legend, ui.note, ui.busy);
+  const scroll = ui.scroll = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, ui.table);
   place.append(ui.says, make("div", { class: "tools" }, chooser(), make("label", {}, "Axis", scale), make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng(panel, "isthmus-compare.png", `MSE against ${info.noise[state.kind].title.toLowerCase()}`) }, "PNG"),
-    make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "stack" }, panel, make("section", { class: "panel" }, ui.hint, scroll)));
-  const wide = new ResizeObserver(() => { ui.hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; });
+    make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "stack" }, panel, make("section", { class: "panel" }, ui.caption, ui.hint, scroll)));
+  ui.room = steady(ui.says);
+  const wide = new ResizeObserver(() => { ui.hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; bringColumn(); });
   wide.observe(scroll); wide.observe(ui.table);
   on("models", () => { if (state.view === "compare") show(); });
 }
@@ -65,21 +66,39 @@ function render() {
   if (pinned && !names.includes(pinned)) pinned = chart.shown.lit = null;
   chart.redraw();
   legend(names);
-  const models = names.filter((name) => facts(name).kind !== "identity"), least = marks.map((_, i) => Math.min(...models.map((name) => rowOf(name).mse[i])));
+  const models = names.filter((name) => facts(name).kind !== "identity"), itself = nothing() && rowOf(nothing());
+  // as in the sentence: where noise is, a model that does not beat the noisy images is not best
+  const least = marks.map((level, i) => Math.min(...models.map((name) => rowOf(name).mse[i]), level !== 0 && itself?.mse ? itself.mse[i] : Infinity));
   const ordered = [...names].sort((a, b) => rowOf(a).mse[column] - rowOf(b).mse[column]);
   rows(ordered, marks, least, column);
+  bringColumn();
   sentence(ordered.filter((name) => models.includes(name)), column);
+  ui.room();
   bringOut(chart.shown.lit);
 }
 
 function rows(ordered, marks, least, column) {
+  write(ui.note, `Each model is given the same noise. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}`);
   const { symbol, title } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
   const head = make("tr", {}, make("th", { scope: "col" }, `MSE at ${symbol}`), ...marks.map((level, i) => make("th", { scope: "col", class: here(i) }, falls(marks) && level === 0 ? "none" : String(level))));
   const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name), ...Array.from(rowOf(name).mse, (value, i) => {
     const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i]);
     return make("td", { class: [value === least[i] && "least", trained && "trained", here(i)].filter(Boolean).join(" ") || null, title: trained ? "trained at this level" : null }, figure(value));
   })));
+  const unbeaten = marks.some((level, i) => level !== 0 && rowOf(nothing())?.mse?.[i] === least[i]);
+  write(ui.caption, `Bold: the best model at each level.${!unbeaten ? "" : ordered.includes(nothing()) ? ` Where it is ${nothing()}, none beats the noisy images themselves.` : " Where none is, none beats the noisy images themselves."} Underlined: trained at this level.`);
   ui.table.replaceChildren(make("caption", { class: "sr" }, `Mean squared error by model and level of ${title}`), make("thead", {}, head), make("tbody", {}, ...body));
+}
+
+let brought = "";
+/** Scroll the table sideways to the column of the slider's level, once for each. */
+function bringColumn() {
+  const key = `${state.kind}/${nearestMark()}/${known().length}`, cell = ui.table.querySelector("th.here");
+  if (ui.hint.hidden || !cell || key === brought) return;
+  brought = key;
+  const names = ui.table.querySelector("th").offsetWidth, { scroll } = ui, room = scroll.clientWidth - names - cell.offsetWidth;
+  const from = cell.offsetLeft - names;  // of what is beside the names, which stay
+  if (from < scroll.scrollLeft || from > scroll.scrollLeft + room) scroll.scrollLeft = from - room / 2;
 }
 
 /** The names are buttons that bring their line out: while pointed at or focused, or for good by a click. */
@@ -114,14 +133,16 @@ function sentence(ordered, column) {
   const equal = ordered.filter((name) => name === best || rowOf(name).low[column] <= rowOf(best).high[column]);
   const itself = level !== 0 && nothing() && rowOf(nothing())?.mse?.[column], bold = (name) => make("b", {}, name);
   let told;
-  if (itself && itself < rowOf(best).mse[column]) told = [`${of ? `None${of}` : "No model"} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
+  const beaten = itself && itself < rowOf(best).mse[column];
+  if (beaten) told = [`${noneChosen()} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
   else if (equal.length > 1) {
     const others = equal.length - 2;
-    told = [`About equal${where}${of}${far}: `, bold(best), others ? ", " : " and ", bold(second), others ? ` and ${others} more` : "", `, MSE ${mse(best)} to ${mse(equal.at(-1))}.`];
+    told = [`About equal${where}${of}${far}: `, bold(best), others ? ", " : " and ", bold(equal[1]), others ? ` and ${others} more` : "", `, MSE ${mse(best)} to ${mse(equal.at(-1))}.`];
   } else told = [bold(best), ` is best${of}${where}${far}: MSE ${mse(best)}.${second ? ` Next is ${second} with ${mse(second)}.` : ""}`];
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
-  ui.says.replaceChildren(...told, make("small", {}, `${near}Means over ${measured.toLocaleString("en")} test images, the same noise for each model; bands are 95 % intervals${equal.length > 1 ? ", and those of the best overlap" : ""}. A ring, and an underlined number: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  const tied = beaten || equal.length < 2 ? "" : `, by which these ${equal.length === 2 ? "two" : equal.length} cannot be told apart`;
+  ui.says.replaceChildren(...told, make("small", {}, `${near}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */

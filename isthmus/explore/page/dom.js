@@ -33,6 +33,13 @@ export function figureOf(canvas, title, hint = "") {
   return element;
 }
 
+/** A function that makes an element as high as it ever had to be: what is below it does not jump when its words change. */
+export function steady(element) {
+  const room = () => { if (element.scrollHeight > element.clientHeight) element.style.minHeight = `${element.scrollHeight}px`; };
+  window.addEventListener("resize", () => { element.style.minHeight = ""; room(); });
+  return room;
+}
+
 /** Scroll to what just changed, if it is out of sight. */
 export function bring(element) {
   element.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });

@@ -1,10 +1,11 @@
 // Where the image comes from: the data set's strip, the drawing pad, a file. It ends in `given(pixels)`.
 
 import { $, make, tabs, toast } from "./dom.js";
-import { info, labelOf, pixels } from "./data.js";
+import { info, pixels } from "./data.js";
 import { grey } from "./paint.js";
 import { ask, latest, Refused, refusals } from "./server.js";
 import { bytes, floats, on, pack, set, state, unpackBytes } from "./state.js";
+import { named } from "./words.js";
 
 const COUNT = 24;
 let given, shown = [], first = 0;
@@ -12,9 +13,9 @@ let given, shown = [], first = 0;
 /** Set the input up; `take(pixels)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
   given = take;
-  const show = tabs(document.querySelector(".source .tabs"), (source) => set({ source }));
-  on("source", () => { show(state.source); use(); });
-  on("image own maker", use);
+  const show = tabs(document.querySelector(".source .tabs"), open);
+  on("source tab", () => show(state.tab || state.source));
+  on("source image own maker", use);
   on("image", reveal);
   on("label", () => { first = 0; strip(); });
   if (!info.data) {
@@ -24,9 +25,12 @@ export function begin(take) {
   } else chips();
   pad();
   upload();
-  show(state.source);
+  show(state.tab || state.source);
   return use();
 }
+
+/** Open a tab. That of uploads leaves the image as it is until there is a file. */
+export const open = (tab) => set(tab === "upload" && !(state.own && state.maker === "upload") ? { tab } : { source: tab });
 
 async function use() {
   const n = info.shape.reduce((a, b) => a * b);
@@ -35,14 +39,15 @@ async function use() {
     if (state.image >= info.data.n) return set({ image: 0 });
     mark();
     const wanted = state.image, [x] = await pixels([wanted]);
-    if (wanted === state.image && state.source === "pick") given(x, `test image ${wanted}`);
+    if (wanted === state.image && state.source === "pick") given(x, `test image no. ${wanted}`);
     return;
   }
-  const own = state.own && unpackBytes(state.own, n);
-  given(own ? floats(own) : new Float32Array(n), (state.maker || state.source) === "draw" ? "your drawing" : "your picture");
+  if (state.source === "draw" && state.maker === "upload" && redraw()) return;
+  const own = state.source === "draw" && state.maker === "upload" ? null : state.own && unpackBytes(state.own, n);
+  given(own ? floats(own) : new Float32Array(n), (own && state.maker || state.source) === "draw" ? "your drawing" : "your picture");
 }
 
-const keepOwn = (x, maker) => set({ own: pack(bytes(x)), maker });
+const keepOwn = (x, maker) => set({ own: pack(bytes(x)), maker, source: maker });
 
 // --- pick ---
 
@@ -87,7 +92,7 @@ async function strip() {
     button.style.visibility = i < wanted.length ? "" : "hidden";
     if (i >= wanted.length) return;
     grey(button.firstChild, found[i], info.shape);
-    button.setAttribute("aria-label", `Image ${wanted[i]}, ${labelOf(wanted[i])}`);
+    button.setAttribute("aria-label", `Image ${named(wanted[i])}`);
   });
   mark();
 }
@@ -115,7 +120,7 @@ function reveal() {
 
 // --- draw ---
 
-let undo = () => {};
+let undo = () => {}, redraw = () => false;
 export const undoStroke = () => undo();
 
 function pad() {
@@ -176,6 +181,8 @@ function pad() {
   $("pen").addEventListener("click", () => { erases = false; tools(); });
   $("eraser").addEventListener("click", () => { erases = true; tools(); });
   undo = () => { if (strokes.pop()) changed(); };
+  /** Hand out the drawing on the pad again, if there is one. */
+  redraw = () => { if (strokes.length) send(); return strokes.length > 0; };
   $("undo").addEventListener("click", undo);
   $("clear").addEventListener("click", () => { if (strokes.length) { strokes = []; changed(); } });
   draw();
@@ -187,7 +194,7 @@ const MOST = 10 * 2 ** 20;
 
 async function take(file) {
   const says = (text) => { $("upload-says").textContent = text; };
-  set({ source: "upload" });
+  open("upload");
   if (!file) return says("There is no picture in what was pasted or dropped.");
   if (file.size > MOST) return says(`${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
   says("Reading …");

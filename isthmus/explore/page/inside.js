@@ -4,7 +4,7 @@ import { coded, modelSelect, noCode } from "./choice.js";
 import { changes, edited, forget, held, scale, undoAll } from "./code.js";
 import * as codemap from "./codemap.js";
 import { info } from "./data.js";
-import { $, csv, figureOf, make, panelAsPng, picture, toast, write } from "./dom.js";
+import { $, csv, figureOf, make, panelAsPng, picture, steady, toast, write } from "./dom.js";
 import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import { on, set, state } from "./state.js";
@@ -12,7 +12,7 @@ import * as unit from "./unit.js";
 
 export { undo } from "./code.js";
 
-const HAND = "A unit set by hand is orange, or has an orange corner, and keeps its value for every image until it is undone.";
+const HAND = "A unit set by hand is orange, or has an orange corner. In this view it keeps its value for every image until it is undone; the other views do not use it.";
 let ui;
 
 export function begin() {
@@ -32,10 +32,11 @@ export function begin() {
   ui.end = make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng(panels, `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
+  ui.room = steady(ui.says);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
   on("unit", () => { if (state.view === "inside" && held.code) { codemap.redraw(); chosen(); } });
-  on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); byHand(); drawNow(); } });
+  on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); } });
 }
 
 export const show = latest(async (x) => {
@@ -56,12 +57,10 @@ export const show = latest(async (x) => {
     codemap.arrange();
     // where none was chosen, the one that does most for this image
     if (!(state.unit >= 0 && state.unit < facts.units)) set({ unit: held.code.reduce((most, value, i) => (Math.abs(value) > Math.abs(held.code[most]) ? i : most), 0) });
-    const lit = held.code.reduce((n, v) => n + (Math.abs(v) > 1e-6), 0);
     write(ui.told[0], facts.name);
-    write(ui.sentence, ` turns this image into ${facts.units.toLocaleString("en")} numbers; ${lit === facts.units ? "all" : lit} of them are on.`);
     write(ui.about, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder has the code alone, without the encoder’s switches" : ""}`);
     if (ui.says.firstChild !== ui.told[0]) ui.says.replaceChildren(...ui.told);
-    byHand();
+    sentence();
     codemap.redraw(); unit.sliders();
     await drawNow();
     unit.show();
@@ -75,7 +74,9 @@ function chosen() { unit.sliders(); drawNow(); unit.show(); }
 function open(facts) {
   held.facts = facts; held.code = held.stats = null;
   unit.clear();
-  write(ui.caption, `Click a unit, or drag it up and down to change its value. ${info.data ? "A unit that no test image switches on has a dot. " : ""}${HAND}`);
+  ui.bar.hidden = codemap.inBars(facts);  // bars say by their height what else the colours say
+  const behind = codemap.inBars(facts) ? "Grey behind a bar: its range over the test images. " : "";
+  write(ui.caption, `Click a unit, or drag it up and down to change its value. ${info.data ? `${behind}A unit that no test image switches on has a dot. ` : ""}${HAND}`);
   if (!info.data) return;
   ui.busy.textContent = `Looking at every unit on ${info.data.n.toLocaleString("en")} test images …`;
   ask("units", { model: facts.name }).then((found) => {
@@ -86,11 +87,14 @@ function open(facts) {
   }).catch(fail);
 }
 
-/** How many units were set by hand: they stay so while images come and go, so it is said where one looks. */
-function byHand() {
-  const n = changes().size;
-  ui.hand.hidden = ui.undo.hidden = !n;
+/** How many units are on, in the code as it is now, and how many were set by hand: they stay so while images come and go. */
+function sentence() {
+  const { units } = held.facts, on = edited().reduce((n, v) => n + (Math.abs(v) > 1e-6), 0), n = changes().size;
+  write(ui.sentence, ` turns this image into ${units.toLocaleString("en")} numbers; ${on === units ? "all of them are" : on === 1 ? "1 of them is" : `${on} of them are`} on.`);
+  // what is not said keeps its place: nothing below is to move when it is
+  ui.hand.style.visibility = ui.undo.style.visibility = n ? "" : "hidden";
   write(ui.hand, ` ${n} set by hand. `);
+  ui.room();
 }
 
 /** What the code draws now, without the unit, and what the unit adds: four codes in one question. */

@@ -10,6 +10,7 @@ import { grey } from "./paint.js";
 import * as server from "./server.js";
 import * as space from "./space.js";
 import { address, on, read, set, state } from "./state.js";
+import { falls, named } from "./words.js";
 
 let x = null, what = "";
 
@@ -81,8 +82,7 @@ function update() {
   models.show(x, what);  // first: the server computes while the rest is drawn
   if (painted !== x) grey($("clean"), x, data.info.shape);
   painted = x;
-  const label = state.source === "pick" ? data.labelOf(state.image) : "";
-  write($("clean-says"), state.source === "pick" ? `${what}${label && `, ${label}`}` : what);
+  write($("clean-says"), state.source === "pick" ? `test image ${named(state.image)}` : what);
   if (state.view === "inside") inside.show(x);
   if (state.view === "space") space.show(x);
   if (state.view === "compare") compare.show();
@@ -95,9 +95,9 @@ function noise(kinds) {
     const { stops, symbol, unit } = kinds[state.kind], at = Math.max(0, stops.indexOf(state.level));
     kind.value = state.kind; level.max = stops.length - 1; level.value = at;
     write($("level-name"), symbol);
-    const text = state.level === 0 ? "none" : `${state.level}${unit === "px" ? " px" : ""}`;
+    const text = state.level === 0 ? "none" : `${state.level}${unit && ` ${unit}`}`;
     write($("level-says"), text);
-    level.setAttribute("aria-valuetext", state.level === 0 ? "no noise" : `${symbol} ${text} ${unit === "px" ? "" : unit}`);
+    level.setAttribute("aria-valuetext", state.level === 0 ? "no noise" : `${symbol} ${text}`);
   };
   level.addEventListener("input", () => set({ level: kinds[state.kind].stops[Number(level.value)] }));
   kind.addEventListener("change", () => {
@@ -106,8 +106,12 @@ function noise(kinds) {
     set({ kind: kind.value, level: stops[Math.round(share * (stops.length - 1))] });
   });
   $("new-draw").addEventListener("click", newDraw);
-  on("kind level", show);
-  show();
+  const unit = () => {
+    level.parentElement.classList.toggle("wide", kinds[state.kind].unit.length > 2);
+    $("falls").hidden = !falls(kinds[state.kind].marks);
+  };
+  on("kind level", show); on("kind", unit);
+  show(); unit();
 }
 
 const newDraw = () => { if (state.level === 0) toast("There is no noise yet: turn it up first."); set({ draw: state.draw + 1 }); };
@@ -120,7 +124,7 @@ function keys() {
   };
   const doing = {
     ArrowLeft: () => input.step(-1), ArrowRight: () => input.step(1), "+": () => louder(1), "=": () => louder(1), "-": () => louder(-1), "−": () => louder(-1),
-    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && set({ source: "pick" }), d: () => set({ source: "draw" }), u: () => set({ source: "upload" }),
+    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.open("pick"), d: () => input.open("draw"), u: () => input.open("upload"),
     "?": () => $("keys").showModal(),
   };
   document.addEventListener("keydown", (event) => {

@@ -76,10 +76,12 @@ export function draw(context, width, height) {
   const { to } = frameOf(width, height), { cursor, line, trail, here, clean } = marks;
   context.drawImage(dots(width, height), 0, 0, width, height);
   const ring = (point, radius, style) => { context.beginPath(); context.arc(...to(...point), radius, 0, 7); context.lineWidth = 5; context.strokeStyle = ink("card"); context.stroke(); context.lineWidth = 2.5; context.strokeStyle = style; context.stroke(); };
-  const path = (points, style, dash = []) => { context.beginPath(); points.forEach((point, i) => context[i ? "lineTo" : "moveTo"](...to(...point))); context.setLineDash(dash); context.lineWidth = dash.length ? 1.5 : 2.5; context.strokeStyle = style; context.stroke(); context.setLineDash([]); };
+  const path = (points, style, dash = []) => { context.beginPath(); points.forEach((point, i) => context[i ? "lineTo" : "moveTo"](...to(...point))); context.setLineDash(dash); context.lineWidth = dash.length || trail.length ? 1.5 : 2.5; context.strokeStyle = style; context.stroke(); context.setLineDash([]); };
   if (line) { path(line, ink("ink")); for (const end of line) ring(end, 7, ink("ink")); }
   if (trail.length) {
-    path(trail, ink("ink"));
+    // what was walked first fades
+    trail.slice(1).forEach((point, i) => { context.globalAlpha = (i + 2) / trail.length; path([trail[i], point], ink("ink")); });
+    context.globalAlpha = 1;
     const [x, y] = to(...trail.at(-1));
     context.beginPath(); context.arc(x, y, 6, 0, 7); context.fillStyle = ink("hand"); context.fill(); context.lineWidth = 2; context.strokeStyle = ink("card"); context.stroke();
   }
@@ -89,8 +91,9 @@ export function draw(context, width, height) {
   if (cursor) ring(cursor, 4, ink("accent"));
 }
 
-/** A name beside a point; where there is no room, above it and further left. */
+/** A name beside a point, on a narrow map none: it would hide more than it says, and the legend has it. Where there is no room, above it and further left. */
 function name(context, [x, y], text, width) {
+  if (width < 500) return;
   context.font = "600 13px system-ui, sans-serif"; context.textBaseline = "bottom"; context.lineWidth = 4; context.strokeStyle = ink("card"); context.fillStyle = ink("ink");
   const from = Math.max(4, Math.min(x + 11, width - context.measureText(text).width - 4)), up = from < x + 11 ? 12 : 3;
   for (const write of ["strokeText", "fillText"]) context[write](text, from, y - up);

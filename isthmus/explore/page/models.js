@@ -41,7 +41,7 @@ function card(facts) {
   const rank = make("span", { class: "rank" }), mse = make("dd", { class: "mse" }, "–"), psnr = make("dd", {}, "–"), tags = make("div", { class: "tags" }), worse = make("div", { class: "worse" }, "worse than the noisy image");
   const x_hat = picture(`What ${facts.name} makes of it`), residual = picture(`Where ${facts.name} is wrong`);
   name.append(make("span", { class: "place" }, rank));
-  const element = make("article", { class: "card" }, name, make("div", { class: "label", title: facts.label || facts.kind }, facts.label || facts.kind),
+  const element = make("article", { class: "card" }, name, make("div", { class: "label", title: facts.label || facts.kind }, make("span", {}, facts.label || facts.kind)),
     make("div", { class: "pair" }, x_hat, residual), make("dl", {}, make("dt", {}, "MSE"), mse, make("dt", {}, make("abbr", { title: PSNR }, "PSNR")), psnr), tags, worse);
   return { facts, element, rank, mse, psnr, tags, worse, x_hat, residual, error: Infinity, pixels: null, waits: false };
 }

@@ -1,12 +1,13 @@
 // The space of codes: a map of the test images, what lies between them, and noise on a code against noise on an image.
 
 import { coded, modelSelect, noCode } from "./choice.js";
-import { $, bring, csv, figureOf, make, panelAsPng, picture, toast } from "./dom.js";
+import { $, csv, figureOf, make, panelAsPng, picture, toast } from "./dom.js";
 import { info, labelOf, pixels } from "./data.js";
 import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import { on, set, state } from "./state.js";
+import { named } from "./words.js";
 
 const { held, marks } = map;
 let ui, image = null, drag = null, walk = null;
@@ -20,27 +21,28 @@ export function begin() {
   }
   const method = make("select", { onchange: () => set({ method: method.value }) }, make("option", { value: "pca" }, "PCA of codes"), make("option", { value: "tsne" }, "t-SNE"));
   const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer; Enter takes the nearest image." });
-  const under = picture("What the decoder draws under the pointer"), nearest = picture("The nearest test image");
+  const under = picture("What the decoder draws under the pointer"), nearest = picture("The test image that is nearest on this map");
   const from = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ from: bounded(from.value) }) });
   const to = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ to: bounded(to.value) }) });
   const film = (label) => Array.from({ length: FILM }, (_, i) => picture(`${label}, step ${i + 1} of ${FILM}`));
-  ui = { model: modelSelect(), method, canvas, under, nearest, from, to, underFigure: figureOf(under, "under the pointer"), nearestFigure: figureOf(nearest, "nearest test image"),
-    says: make("p", { class: "says", role: "status" }), legend: make("div", { class: "swatches" }), rows: { x_hat: film("Between the codes"), pixels: film("Between the pixels") },
+  ui = { model: modelSelect(), method, canvas, under, nearest, from, to, underFigure: figureOf(under, "under the pointer"), nearestFigure: figureOf(nearest, "nearest on this map"),
+    says: make("p", { class: "says", role: "status" }), legend: make("div", { class: "swatches" }), ring: make("span", { class: "ring" }, "this image"), rows: { x_hat: film("Between the codes"), pixels: film("Between the pixels") },
     walk: make("button", { type: "button", class: "grow", onclick: () => (walk ? stop() : start()) }, "Random walk"), clear: make("button", { type: "button", title: "Take the walk and the line off the map", onclick: clear }, "Clear"),
     noisy: picture("Noise on the image"), fromNoisy: picture("What the model makes of the noisy image"), fromCode: picture("What the decoder draws from the noisy code"), noiseSays: make("p", { class: "soft small" }) };
   ui.noiseFigures = [figureOf(ui.noisy, "noise on the image"), figureOf(ui.fromNoisy, "… and what comes out"), figureOf(ui.fromCode, "noise on the code")];
-  const mapPanel = make("section", { class: "panel", "aria-label": "Map" }, canvas, ui.legend, make("p", { class: "soft small" }, "Point to see what the decoder draws there. Click an image to take it. Drag from one to another to see, below, what lies between."));
+  const films = [["codes", "codes that are blended, and decoded", ui.rows.x_hat], ["pixels", "pixels that are blended", ui.rows.pixels]].map(([name, title, row]) => make("div", { class: "row" }, make("abbr", { title, class: "soft small" }, name), make("div", { class: "film" }, ...row)));
+  // right under the map: what a drag shows is seen without scrolling
+  const strips = make("div", { class: "films", role: "group", "aria-label": "Between two images" }, make("div", { class: "ends small" }, make("label", {}, "from no.", from), make("label", {}, "to no.", to)), make("div", { class: "grow" }, ...films));
+  const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Point to see what the decoder draws there. Click an image to take it. Drag from one to another to see, under the map, what lies between."));
   ui.side = make("section", { class: "panel stack side", "aria-label": "Under the pointer" }, ui.underFigure, ui.nearestFigure, make("div", { class: "row" }, ui.walk, ui.clear));
-  ui.film = make("section", { class: "panel films", "aria-label": "Between two images" }, make("div", { class: "tools" }, make("h2", {}, "From one image to another"), make("label", {}, "from image", from), make("label", {}, "to image", to)),
-    make("p", { class: "soft small" }, "blended codes, decoded"), make("div", { class: "film" }, ...ui.rows.x_hat), make("p", { class: "soft small" }, "blended pixels"), make("div", { class: "film" }, ...ui.rows.pixels));
   const noisePanel = make("section", { class: "panel", "aria-label": "Noise on the code" }, make("h2", {}, "Noise on the image, noise on the code"), make("div", { class: "pictures" }, ...ui.noiseFigures), ui.noiseSays);
-  const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), ui.film, noisePanel);
+  const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), noisePanel);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng(panels, `isthmus-${state.model}-map.png`, `Codes of ${state.model}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), make("label", {}, "Map", method), ui.end), panels);
-  plot(canvas, (width) => Math.min(0.72 * width, Math.max(300, innerHeight * 0.5)), map.draw);
+  plot(canvas, (width) => Math.min(0.72 * width, Math.max(280, innerHeight * 0.43)), map.draw);
   pointer();
   on("model method", () => { stop(); map.begin(null); ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
   on("from to", () => { if (state.view === "space") { line(); between(); } });
@@ -73,20 +75,20 @@ async function load() {
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();
   ui.about = make("small");
   ui.says.replaceChildren(make("b", {}, model), `: ${n.toLocaleString("en")} test images by their codes of ${units} numbers.`, ui.about);
-  ui.what = method === "tsne" ? "t-SNE: what is near was near; distances between groups say little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of how the codes vary; the rest is at its mean.`;
+  ui.what = method === "tsne" ? "t-SNE: what is near was near; distances between groups say little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of how the codes vary. In what is drawn, the rest stays at its average.`;
   legend(n); ui.canvas.redraw(); between();
   return true;
 }
 
 function legend(n) {
   const { labels } = info.data;
-  if (!labels) return;
+  if (!labels) return ui.legend.replaceChildren(ui.ring);
   const known = [...new Set(labels.slice(0, n))].sort((a, b) => a - b);
   ui.legend.replaceChildren(...known.map((label) => {
     const swatch = make("canvas", { width: 1, height: 1, "aria-hidden": "true" }), context = swatch.getContext("2d");
     context.fillStyle = map.tint(label); context.fillRect(0, 0, 1, 1);
     return make("span", {}, swatch, String(info.data.label_names[label] ?? label));
-  }));
+  }), ui.ring);
 }
 
 // --- pointing ---
@@ -115,7 +117,7 @@ function pointer() {
     drag = null;
     if (!moved) return set({ source: "pick", image: from });
     set({ from, to });
-    line(); bring(ui.film);
+    line();
   });
   canvas.addEventListener("pointercancel", () => { drag = null; });
   canvas.addEventListener("pointerleave", (event) => { if (drag || walk || event.pointerType !== "mouse") return; marks.cursor = null; canvas.redraw(); rest(); });
@@ -143,7 +145,7 @@ function rest() {
   if (!held.found || walk) return;
   if (marks.here) return look(marks.here, "at this image");
   ui.side.classList.add("blank");
-  for (const [canvas, one, title] of [[ui.under, ui.underFigure, "under the pointer"], [ui.nearest, ui.nearestFigure, "nearest test image"]]) {
+  for (const [canvas, one, title] of [[ui.under, ui.underFigure, "under the pointer"], [ui.nearest, ui.nearestFigure, "nearest on this map"]]) {
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     one.names(title); one.says("point at the map");
   }
@@ -165,7 +167,7 @@ const look = latest(async (point, title = "under the pointer") => {
 function paint(x, i, drawn, title, text) {
   ui.side.classList.remove("blank");
   grey(ui.under, drawn.x_hat.data, info.shape); ui.underFigure.names(title); ui.underFigure.says(text);
-  grey(ui.nearest, x, info.shape); ui.nearestFigure.says(`image ${i}, ${labelOf(i)}`);
+  grey(ui.nearest, x, info.shape); ui.nearestFigure.says(named(i));
 }
 
 async function locate() {
@@ -177,6 +179,7 @@ async function locate() {
     here = map.project(code.data); here.code = code.data;
   } else if (!picked) why = ` This image is not on it: t-SNE has a place for the first ${n.toLocaleString("en")} test images only, and none for a new one.`;
   else if (state.level !== 0) why = " This image is marked without its noise: t-SNE has no place for a new image.";
+  ui.ring.hidden = !here;
   marks.here = here; marks.clean = found.centre && state.level !== 0 ? picked : null;
   ui.about.textContent = ui.what + (marks.clean ? " The small ring is this image without its noise." : why);
   ui.canvas.redraw();
@@ -202,7 +205,7 @@ async function start() {
     try {
       const [drawn, [x]] = [await ask("decode", { model: state.model }, Float32Array.from(z).buffer), await pixels([i])];
       if (walk !== mine) return;
-      marks.trail.push(point); if (marks.trail.length > 60) marks.trail.shift();
+      marks.trail.push(point); if (marks.trail.length > 16) marks.trail.shift();  // more would be a knot
       paint(x, i, drawn, "on the walk", `step ${++step}`);
     } catch { return stop(); }
     ui.canvas.redraw(); tools();

@@ -1,12 +1,12 @@
 // What is shown, all of it in the address: a link restores the exact view.
 
 const DEFAULTS = {
-  view: "models", source: "pick", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
+  view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
 };
 export const state = { ...DEFAULTS };
 export const choices = {
-  view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
+  view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], tab: ["", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
   sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1],
 };
 
@@ -15,6 +15,8 @@ const listeners = [];
 export const on = (keys, listen) => listeners.push([keys.split(" "), listen]);
 
 export function set(changes) {
+  // an image that is taken from somewhere opens the tab that it comes from; `tab` is another one, open while it stays
+  if ("source" in changes) changes = { tab: "", ...changes };
   const changed = new Set(Object.keys(changes).filter((key) => state[key] !== changes[key]));
   if (!changed.size) return;
   Object.assign(state, changes);

@@ -2,11 +2,12 @@
 
 import { bound, edited, held, mark, put } from "./code.js";
 import { choose } from "./codemap.js";
-import { info, labelOf } from "./data.js";
+import { info } from "./data.js";
 import { figureOf, make, picture } from "./dom.js";
 import { difference, figure, grey, reaches, signed } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import { floats, set, state } from "./state.js";
+import { named } from "./words.js";
 
 const PICTURES = {
   filter: ["looks for", "Its weights from the image, in colours from minus to plus the number below: a bright image where they are red, and a dark one where they are blue, switch the unit on."],
@@ -101,6 +102,6 @@ function thumbs({ top, top_code: values, pixels: { data } }) {
     const part = data.subarray(i * n, (i + 1) * n);
     grey(canvas, data instanceof Uint8Array ? floats(part) : part, info.shape);
     says.textContent = figure(values.data[i], 2); button.position = top.data[i];
-    button.setAttribute("aria-label", `Image ${top.data[i]}, ${labelOf(top.data[i])}: ${figure(values.data[i])}`);
+    button.setAttribute("aria-label", `Image ${named(top.data[i])}: ${figure(values.data[i])}`);
   });
 }

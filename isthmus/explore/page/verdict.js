@@ -1,13 +1,13 @@
 // Which model does best on this image, in a sentence, and each one's place; who still searches is not judged yet.
 
-import { chosen, ofChosen } from "./choice.js";
+import { chosen, noneChosen, ofChosen } from "./choice.js";
 import { info } from "./data.js";
-import { bring, make, write } from "./dom.js";
+import { bring, make, steady, write } from "./dom.js";
 import { figure } from "./paint.js";
 import { set, state } from "./state.js";
 import { list, noiseSays } from "./words.js";
 
-let parts, element, first = null;
+let parts, element, room, first = null;
 
 /** The sentence's element. Its parts stay and their words change: new elements would cost a frame as much as all the pictures. */
 export function begin() {
@@ -17,13 +17,8 @@ export function begin() {
   const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `Which is best over ${info.data?.measured.toLocaleString("en")} test images?`);
   parts = { before, b, name, after, more, over };
   element = make("p", { class: "says", role: "status" }, before, b, after, make("small", {}, more, " ", over));
-  window.addEventListener("resize", () => { element.style.minHeight = ""; room(); });
+  room = steady(element);
   return element;
-}
-
-/** As high as the longest sentence so far: its box does not follow its words, and what is below it does not jump. */
-function room() {
-  if (element.scrollHeight > element.clientHeight) element.style.minHeight = `${element.scrollHeight}px`;
 }
 
 /** Write the sentence: a model's name, if one is named, stands out. */
@@ -36,29 +31,34 @@ export function say(before, { name = "", after = "", more = "", over = false } =
 
 const ordinal = (n) => `${n}${n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][n % 10] ?? "th"}`;
 
-/** Rank the chosen cards by their error on what is shown `now`: {x, noise: the noisy image's own error}. */
+/** Whether the noise left nothing to see: a noisy image of one value, or of nothing but noise. */
+const isGone = (noisy) => (state.kind === "salt-and-pepper" && state.level === 1) || noisy.every((value) => value === noisy[0]);
+
+/** Rank the chosen cards by their error on what is shown `now`: {x, noisy, noise: the noisy image's own error}. */
 export function judge(cards, now) {
   const drawn = cards.filter((one) => Number.isFinite(one.error) && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
-  const noisy = state.level !== 0, blank = now.x.every((value) => value === 0), helps = !noisy || drawn[0]?.error < now.noise;
+  const noisy = state.level !== 0, blank = now.x.every((value) => value === 0), gone = noisy && isGone(now.noisy), helps = !noisy || drawn[0]?.error < now.noise;
+  const ranked = !blank && !gone;
   for (const one of cards) {
-    const place = drawn.indexOf(one), best = place === 0 && helps && !blank;
+    const place = drawn.indexOf(one), best = place === 0 && helps && ranked;
     one.element.classList.toggle("best", best);
-    write(one.rank, place < 0 || blank ? "" : best ? "best" : ordinal(place + 1));
-    const worse = noisy && !blank && place >= 0 && one.error > now.noise;
+    write(one.rank, place < 0 || !ranked ? "" : best ? "best" : ordinal(place + 1));
+    const worse = noisy && ranked && place >= 0 && one.error > now.noise;
     if (one.isWorse !== worse) { one.worse.classList.toggle("shown", worse); one.isWorse = worse; }
   }
   first = drawn[0];
-  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, helps, noisy, noise: now.noise });
+  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise });
 }
 
-function sentence([best, second], waiting, { blank, helps, noisy, noise }) {
+function sentence([best, second], waiting, { blank, gone, helps, noisy, noise }) {
   if (!chosen().length) return say("No model is chosen.");
-  if (blank) return say("The image is empty.", { more: state.source === "draw" ? "Draw a digit on the pad." : "Choose a picture." });
+  if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? "Draw a digit on the pad." : "Choose a picture." });
+  if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that draws: the identity hands on what it is given.");
   const far = waiting.length ? " so far" : "", of = ofChosen(), more = `${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
-    return say(`${of ? `None${of}` : "No model"} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
+    return say(`${noneChosen()} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
       { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
   }
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";

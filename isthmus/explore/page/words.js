@@ -1,6 +1,6 @@
 // Noise and models in words, said the same way everywhere.
 
-import { info } from "./data.js";
+import { info, labelOf } from "./data.js";
 import { state } from "./state.js";
 
 /** "σ 0.3", "peak 10 photons": one level of a kind of noise. */
@@ -10,6 +10,12 @@ export function levelSays(level, kind = state.kind) {
 }
 
 export const noiseSays = () => (state.level === 0 ? "no noise" : `${info.noise[state.kind].title}, ${levelSays(state.level)}`);
+
+/** "no. 7, a 3": a test image by its place and its label. */
+export function named(position) {
+  const label = labelOf(position), article = /^\d+$/.test(label) ? (/^(8|11$|18$)/.test(label) ? "an " : "a ") : "";
+  return `no. ${position}${label && `, ${article}${label}`}`;
+}
 
 /** What a model was trained at; σ alone is Gaussian noise, other kinds are named. */
 export function trainedAt({ kind, level }) {
