@@ -109,6 +109,17 @@ def test_nothing_is_called_best_where_nothing_helps(open_page):
     assert card(page, page.text_content("#models .says b")).locator(".worse.shown").count() == 0
     page.evaluate("location.hash = 'view=compare&level=0.1&models=deep,wide'")
     wait_for_saying(page, "compare", "None of the 2 chosen models beats the noisy image itself at σ 0.1")
+    assert "told apart" not in says(page, "compare")
+    column = "tr :nth-child(3)"  # σ 0.1
+    assert page.text_content(f"#compare thead {column}") == "0.1"
+    assert page.locator(f"#compare {column}.least").count() == 0
+    page.wait_for_selector("#compare p:has-text('Where none is, none beats the noisy images')")
+    page.evaluate("location.hash = 'view=compare&level=0.1&models=deep,wide,nothing'")
+    page.wait_for_selector("#compare p:has-text('Where it is nothing, none beats the noisy images')")
+    assert (
+        page.locator("#compare tr", has=page.locator("td:nth-child(3).least")).locator("th").text_content() == "nothing"
+    )
+    wait_for_saying(page, "compare", "None of the 2 chosen models beats")  # what does nothing is not one of them
 
 
 def test_a_comparison_says_what_is_measured_and_what_is_equal(open_page):
@@ -125,6 +136,7 @@ def test_a_comparison_says_what_is_measured_and_what_is_equal(open_page):
     page.evaluate("location.hash = 'view=compare&level=0.7&models=conv,wide'")
     wait_for_saying(page, "compare", "About equal at σ 0.7")
     assert page.locator("#compare .says b").all_text_contents() == ["wide", "conv"]
+    assert "360 test images, by which these two cannot be told apart" in says(page, "compare")
 
 
 def test_a_line_is_brought_out_from_its_name_and_from_the_chart(open_page):
@@ -148,7 +160,12 @@ def test_a_line_is_brought_out_from_its_name_and_from_the_chart(open_page):
 
 def test_photons_fall_from_none_to_few(open_page):
     page = open_page("view=compare&kind=poisson&level=10&models=wide,nothing")
-    wait_for_saying(page, "compare", "Fewer photons are more noise; the left end is no noise")
+    page.wait_for_selector("#compare p:has-text('Fewer photons are more noise; the left end is no noise')")
+    assert page.text_content("#level-says") == "10 photons"
+    assert page.locator("#falls").is_visible()
+    out, panel = page.locator("#level-says").bounding_box(), page.locator(".noise").bounding_box()
+    assert out["x"] + out["width"] <= panel["x"] + panel["width"]
+    assert page.eval_on_selector("#level-says", "one => one.scrollWidth <= one.clientWidth")
     assert page.text_content("#compare th >> nth=1") == "none"
     box = page.locator("#compare canvas.plot").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.06, box["y"] + box["height"] / 2)
@@ -158,8 +175,14 @@ def test_photons_fall_from_none_to_few(open_page):
 def test_what_is_set_by_hand_is_said_and_undone_over_new_images(open_page):
     page = open_page("view=inside&model=deep&unit=1&code=1:3.5")
     wait_for_saying(page, "inside", "1 set by hand")
+    assert "all of them are on" in says(page, "inside")
+    page.evaluate("location.hash = 'view=inside&model=deep&unit=1&code=1:0'")
+    wait_for_saying(page, "inside", "4 of them are on. 1 set by hand")  # the code as it is now
+    assert "the other views do not use it" in page.text_content("#inside .code")
+    assert "Grey behind a bar" in page.text_content("#inside .code")
+    assert page.locator("#inside .code .scale").is_hidden()
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("text=test image 1,")
+    page.wait_for_selector("text=test image no. 1,")
     assert "1 set by hand" in says(page, "inside")
     assert "keeps its value for every image" in page.text_content("#inside .code")
     page.click("#inside .says button:text-is('Undo')")
@@ -181,10 +204,10 @@ def test_effects_are_in_sight_of_what_causes_them(open_page):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=3)
     page.mouse.up()
-    page.wait_for_function(
-        "() => { const box = document.querySelector('.films').getBoundingClientRect();"
-        " return box.top >= 0 && box.bottom <= innerHeight; }"
-    )
+    page.wait_for_function("() => location.hash.includes('to=')")
+    page.wait_for_timeout(500)
+    assert is_in_sight(page, ".films")
+    assert page.evaluate("scrollY") == 0  # or the next click would miss
 
 
 def test_a_walk_can_be_read_stopped_and_cleared(open_page):
@@ -234,7 +257,7 @@ def test_after_the_mouse_the_keys_go_to_the_images_again(open_page):
     page.click("#tab-draw")
     page.click("#tab-pick")
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("text=test image 1,")
+    page.wait_for_selector("text=test image no. 1,")
     page.focus("#kind")
     page.dispatch_event("#kind", "pointerdown")
     page.select_option("#kind", "masking")
@@ -249,7 +272,7 @@ def test_the_strip_turns_to_an_image_that_was_picked_elsewhere(open_page, shelf)
     page = open_page("label=4")
     other = next(i for i in range(100, 200) if shelf.images.labels[i] != 4)
     page.evaluate(f"location.hash = 'label=4&image={other}'")
-    page.wait_for_selector(f'#strip button[aria-label^="Image {other},"][aria-pressed="true"]')
+    page.wait_for_selector(f'#strip button[aria-label^="Image no. {other},"][aria-pressed="true"]')
 
 
 def test_the_study_introduces_itself_until_it_is_folded(open_page):
@@ -267,8 +290,6 @@ def test_words_fit_what_they_name(open_page, stroke):
     page.click("#tab-draw")
     stroke(page)
     page.wait_for_selector("#models .says b:visible")
-    page.click("#tab-upload")
-    page.wait_for_selector("#clean-says:has-text('your drawing')")
     with page.expect_download():
         page.click("#models button:has-text('CSV')")
     assert page.text_content("#toast") == "isthmus-models.csv is in your downloads."

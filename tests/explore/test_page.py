@@ -149,9 +149,9 @@ def test_the_strip_is_filtered_by_label(open_page, shelf):
     page = open_page()
     page.click('#labels button[data-label="4"]')
     fours = np.flatnonzero(shelf.images.labels == 4)
-    page.wait_for_selector(f'#strip button[aria-label="Image {fours[0]}, 4"]')
+    page.wait_for_selector(f'#strip button[aria-label="Image no. {fours[0]}, a 4"]')
     page.click("#strip button >> nth=1")
-    page.wait_for_selector(f"text=test image {fours[1]}, 4")
+    page.wait_for_selector(f"text=test image no. {fours[1]}, a 4")
 
 
 def test_a_unit_is_looked_into_and_moved(open_page):
@@ -323,7 +323,7 @@ def test_files_good_and_bad(open_page, tmp_path, faults):
 def test_everything_by_keyboard(open_page):
     page = open_page()
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("text=test image 1,")
+    page.wait_for_selector("text=test image no. 1,")
     for _ in range(6):
         page.keyboard.press("+")
     page.wait_for_function("() => document.getElementById('level-says').textContent === '0.3'")
