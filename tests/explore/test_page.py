@@ -290,10 +290,13 @@ def test_the_address_restores_the_exact_view(open_page, stroke):
         "models=-",
         "range=99&sort=x&image=1e99",
         "level=&image=",
+        "draw=1e300&level=0.3",
+        "view=inside&model=deep&unit=1e99&code=9:2,1:x,-1:3,2:1e300,",
     ],
 )
 def test_a_wrong_address_is_no_fault(open_page, view):
     page = open_page(view)
+    page.wait_for_timeout(300)  # until every view has asked for what it shows
     assert page.locator(".card").count() in (0, 8)
 
 

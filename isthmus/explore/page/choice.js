@@ -18,7 +18,7 @@ const ranked = (names) => names.filter((name) => info.models.find((one) => one.n
 /** " of the 2 chosen models", where those are fewer than all; the identity is compared with, and not counted. */
 export function ofChosen() {
   const n = ranked(chosen()).length;
-  return n === ranked(whole()).length ? "" : ` of the ${n} chosen model${n === 1 ? "" : "s"}`;
+  return n === ranked(whole()).length ? "" : n === 1 ? " of the one chosen model" : ` of the ${n} chosen models`;
 }
 
 /** The same, where none of them does it. */

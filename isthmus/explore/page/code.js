@@ -13,8 +13,9 @@ export function forget() {
   history = [];
 }
 
-/** What was set by hand: unit → value. */
-export const changes = () => new Map(state.code.split(",").filter(Boolean).map((one) => one.split(":").map(Number)).filter(([u, v]) => u < held.facts.units && Number.isFinite(v)));
+/** What was set by hand: unit → value. An address may say anything; the server takes numbers up to a million. */
+export const changes = () => new Map(state.code.split(",").map((one) => one.split(":").map(Number))
+  .filter(([u, v]) => Number.isInteger(u) && u >= 0 && u < held.facts.units && Math.abs(v) <= 1e6));
 
 /** The code with what was set by hand. */
 export function edited() {

@@ -4,6 +4,7 @@ const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
 };
+const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
 export const choices = {
   view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], tab: ["", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
@@ -46,6 +47,7 @@ export function read(hash) {
     if (choices[key] && !choices[key].includes(value)) continue;
     found[key] = value;
   }
+  if (found.draw > MOST_DRAWS) found.draw = DEFAULTS.draw;
   for (const key of ["image", "draw", "unit", "from", "to"]) found[key] = Math.floor(found[key]);
   return found;
 }
