@@ -167,9 +167,8 @@ def _read_source(source: Source, files: dict[str, Path]) -> Dataset:
                 f"{path} is not {source.name}'s {role}: sha256 {content.sha256[:12]}…, expected {known[:12]}…; "
                 f"remove it and run `isthmus data get {source.name}`"
             )
-        for (
-            other
-        ) in SOURCES.values():  # the three data sets name their files alike, and one folder may hold any of them
+        # the three data sets name their files alike, and one folder may hold any of them
+        for other in SOURCES.values():
             if other.name != source.name and content.sha256 == other.sha256.get(role):
                 raise DataError(f"{path} is {other.name}'s, not {source.name}'s; keep each in a folder of its own name")
         if md5 := source.md5.get(role):
