@@ -10,6 +10,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,47 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     )
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """The test images of a data set, read without those to train on where that can be.
+
+    files: sha256 of what was read, by name. fingerprint: of the whole data set, or None where it was not read.
+    """
+
+    title: str
+    images: Images
+    notes: tuple[str, ...]
+    files: dict[str, str]
+    fingerprint: str | None
+
+    def is_of(self, data: dict[str, Any]) -> bool:
+        """Whether these are the images of the run that has `data` in its results.json, as far as that can be told."""
+        if self.fingerprint is not None:
+            return bool(self.fingerprint == data["sha256"])
+        known = data.get("files") or self.files  # a run of an earlier version does not say
+        return self.files.items() <= known.items()
+
+
+def load_unseen(name: str, data_dir: Path | None = None) -> Unseen:
+    """The test images of a named data set: of MNIST in a fifth of the time of `load`. Raises what `load` raises."""
+    if name in SOURCES and (found := find(name, data_dir)):
+        source, files = SOURCES[name], {role: path for role, path in found[1].items() if role.startswith("t10k")}
+        arrays, sums = _read_files(source, files)
+        return Unseen(source.title, _part("t10k", arrays, files, source), (), sums, None)
+    whole = load(name, data_dir)
+    return Unseen(whole.title, whole.test, whole.notes, whole.files, whole.fingerprint)
+
+
 def _read_source(source: Source, files: dict[str, Path]) -> Dataset:
+    arrays, sums = _read_files(source, files)
+    train, test = (_part(part, arrays, files, source) for part in ("train", "t10k"))
+    if train.shape != test.shape:
+        raise DataError(f"{train.source}: training images of shape {train.shape} and test images of {test.shape}")
+    return Dataset(source.name, source.title, train, test, files=sums)
+
+
+def _read_files(source: Source, files: dict[str, Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and sha256 of files by their published names, held against what is known of them."""
     arrays, sums = {}, {}
     for role, path in files.items():
         content = read_idx(path)
@@ -174,14 +215,11 @@ def _read_source(source: Source, files: dict[str, Path]) -> Dataset:
         if md5 := source.md5.get(role):
             _check_md5(path, md5, source)
         arrays[role], sums[role] = content.array, content.sha256
-    parts = [
-        _images(arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"], files, source)
-        for part in ("train", "t10k")
-    ]
-    train, test = parts
-    if train.shape != test.shape:
-        raise DataError(f"{train.source}: training images of shape {train.shape} and test images of {test.shape}")
-    return Dataset(source.name, source.title, train, test, files=sums)
+    return arrays, sums
+
+
+def _part(part: str, arrays: dict[str, np.ndarray], files: dict[str, Path], source: Source) -> Images:
+    return _images(arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"], files, source)
 
 
 def _check_md5(path: Path, expected: str, source: Source) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.data import sources
-from isthmus.data.images import Dataset
 from isthmus.errors import RequestError
 from isthmus.studies.results import RESULTS, Results, read_results
 
@@ -16,11 +15,11 @@ BUILT_IN = "digits"  # which scikit-learn has
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its results. only: the one model of it that is shown. dataset: None if it is built in."""
+    """A run's folder and its results. only: the one model of it that is shown. unseen: None if they are built in."""
 
     folder: Path
     results: Results
-    dataset: Dataset | None
+    unseen: sources.Unseen | None
     only: str | None = None
 
 
@@ -41,4 +40,4 @@ def look(path: Path, data_dir: Path | None = None) -> Run | Path:
         return whole
     results = read_results(run)
     name = results.data["name"]
-    return Run(run, results, None if name == BUILT_IN else sources.load(name, data_dir), only)
+    return Run(run, results, None if name == BUILT_IN else sources.load_unseen(name, data_dir), only)

@@ -152,19 +152,19 @@ def _of_run(place: Run) -> Shelf:
     if not any(entry.model is not None for entry in entries):
         fault = next((entry.fault for entry in entries), "there is no model; run the study again")
         raise DataError(f"{run}: no model can be shown: {fault}")
-    dataset = place.dataset or sources.load(results.data["name"])
+    unseen = place.unseen or sources.load_unseen(results.data["name"])
     classes = results.data.get("classes")  # runs of an earlier version do not say
-    test = dataset.test.only(tuple(classes)) if classes else dataset.test
-    notes = dataset.notes
-    if dataset.fingerprint != results.data["sha256"]:
-        notes = (*notes, f"The run was made with other images than those of {dataset.name} on this machine.")
+    test = unseen.images.only(tuple(classes)) if classes else unseen.images
+    notes = unseen.notes
+    if not unseen.is_of(results.data):
+        notes = (*notes, f"The run was made with other images than those of {results.data['name']} on this machine.")
     return Shelf(
         results.title if only is None else f"{only} of: {results.title}",
         entries,
         test.shape,
         images=test,
         question=results.question,
-        data_title=dataset.title,
+        data_title=unseen.title,
         notes=notes,
     )
 

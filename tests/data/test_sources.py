@@ -122,6 +122,25 @@ def test_no_images_are_refused(no_data, tmp_path, make_set, write):
     assert "no images" in refused("fashion-mnist", tmp_path)
 
 
+def test_test_images_are_had_without_the_others(no_data, tmp_path, tiny, make_set, write):
+    folder = write(tmp_path / "fashion-mnist", tiny)
+    whole = sources.load("fashion-mnist", tmp_path)
+    made_with = {"sha256": whole.fingerprint, "files": whole.files}
+    (folder / "train-images-idx3-ubyte").write_bytes(b"damaged, and not read")
+    unseen = sources.load_unseen("fashion-mnist", tmp_path)
+    assert unseen.images.fingerprint == whole.test.fingerprint
+    assert (unseen.title, unseen.notes) == (whole.title, whole.notes)
+    assert unseen.is_of(made_with)
+    write(folder, make_set(n_test=6))
+    assert not sources.load_unseen("fashion-mnist", tmp_path).is_of(made_with)
+    digits, built_in = sources.load("digits"), sources.load_unseen("digits")
+    assert built_in.images.fingerprint == digits.test.fingerprint
+    assert built_in.is_of({"sha256": digits.fingerprint})
+    assert not built_in.is_of(made_with)
+    with pytest.raises(RequestError, match="kmnist is not on this machine"):
+        sources.load_unseen("kmnist", tmp_path)
+
+
 def sample(n=10):
     rng = np.random.default_rng(n)
     pixels = rng.integers(0, 256, (n, 4, 4), dtype=np.uint8)
@@ -130,6 +149,7 @@ def sample(n=10):
 
 def test_the_sample_stands_in_and_this_is_said(no_data, tmp_path, idx, write):
     write(tmp_path / "fashion-mnist-sample", {name: idx(array) for name, array in sample().items()}, compress=True)
+    assert "stand in for fashion-mnist" in sources.load_unseen("fashion-mnist", tmp_path).notes[0]
     found = sources.load("fashion-mnist", tmp_path)
     assert (len(found.train), len(found.test)) == (8, 2)
     assert found.test.labels.tolist() == [4, 9]

@@ -42,6 +42,14 @@ def test_facts_say_what_a_model_is(shelf):
     assert found["nothing"]["code"] is None
 
 
+def test_a_run_that_was_made_with_other_images_is_shown_and_says_so(own_run):
+    assert open_shelf(own_run).notes == ()
+    results = json.loads((own_run / "results.json").read_text("utf-8"))
+    results["data"]["sha256"] = "0" * 64
+    (own_run / "results.json").write_text(json.dumps(results), "utf-8")
+    assert "made with other images than those of digits" in open_shelf(own_run).notes[0]
+
+
 def test_a_damaged_model_keeps_its_place_beside_those_that_work(own_run, image):
     weights = own_run / "models" / "deep" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4])
