@@ -1,10 +1,17 @@
 """What the tests share: small data that can be learned, and the two global generators that nothing may touch."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 
 from isthmus import Images
+
+
+def pytest_configure():
+    """Listen to Ctrl-C, for the programs that tests start do as this one: what & starts in a shell ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

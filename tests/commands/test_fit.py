@@ -225,8 +225,7 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
     # the child writes a checkpoint after every epoch, and is stopped when it has two
     program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
     command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
-    listening = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731  what & starts ignores it
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listening)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     kept, deadline = checkpoints_of(tmp_path / "m"), time.monotonic() + 200
     while len(list(kept.glob("0*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -321,10 +321,9 @@ def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, star
 def test_ctrl_c_ends_the_reading_and_its_helpers(folder, fill):
     fill(folder, 400)
     program = """
-import os, signal, sys, time
+import os, sys, time
 from isthmus.data import reading
 from isthmus.data.collection import open_images
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
 reading.MANY = 10
 def on_progress(done, n):
     if done == 100:

@@ -156,7 +156,7 @@ def open_page(browser, address, faults):
         page.goto(f"{at}/{view and '#'}{view}")
         if ready:
             page.wait_for_selector("html[data-ready]")
-            page.wait_for_function("() => document.querySelector('.says').textContent.length > 5")
+            page.wait_for_function("() => document.querySelector('#noisy-says').textContent.trim()")
         return page
 
     yield opened

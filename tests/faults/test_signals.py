@@ -50,8 +50,9 @@ cli.main()
 def process(*command, ignoring=False):
     """A process that is gone when the block is over."""
 
-    def prepare():  # pytest may have been started in the background, where an interrupt is ignored
-        signal.signal(signal.SIGINT, signal.SIG_IGN if ignoring else signal.default_int_handler)
+    def prepare():
+        if ignoring:  # as what & starts in a shell
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, *map(str, command)], preexec_fn=prepare, **pipes) as one:

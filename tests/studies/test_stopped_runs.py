@@ -43,8 +43,6 @@ def running(path: Path, out: Path, until: str = "long  epoch 2/"):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # pytest may have been started in the background, where an interrupt is ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         for line in process.stderr:
