@@ -202,7 +202,8 @@ def table(measured: dict[str, list[dict[str, float]]]) -> list[str]:
         seconds = [one["seconds"] for one in measured[name]]
         times = [theirs / own for theirs, own in zip(seconds, ours, strict=True)]
         errors = [one["error"] for one in measured[name]]
-        spreads = [readme.spread(seconds, 2), readme.spread(times, 1), readme.spread(errors, 5)]
+        ratio = "1" if seconds == ours else readme.spread(times, 1)
+        spreads = [readme.spread(seconds, 2), ratio, readme.spread(errors, 5)]
         lines.append(f"| {' | '.join([name, importlib.metadata.version(package), *spreads])} |")
     return lines
 
