@@ -267,22 +267,25 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"level", "mse", "low", "high"}, each (n,): the error of `model` on test images at the marked levels of `kind`.
+    """{"level", "mse", "low", "high"}, each (l,): the error of `model` on test images at the marked levels of `kind`.
 
-    low, high: the 95 % interval. The noise is the studies' own test noise.
+    low, high: the 95 % interval. "each", (l, n): every image's own error, for models are compared image by image. The
+    noise is the studies' own test noise.
     """
     name, kind = query.text("model"), query.text("kind", "gaussian")
     model, known = shelf.model(name), shelf.test_images().take(slice(0, N_MEASURED))
     noise.part_of(kind, 0)
 
     def compute() -> Arrays:
-        levels, rows = noise.kinds(shelf.shape)[kind]["marks"], []
+        levels, rows, each = noise.kinds(shelf.shape)[kind]["marks"], [], []
         for level in levels:
             shelf.go_on()
             found = measure(model, known, ("mse",), np.zeros(shelf.n_features), noise.part_of(kind, level))
             estimate = found.estimates["mse"]
             rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
-        return dict(zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True))
+            each.append(found.errors.astype(np.float32))
+        columns = zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True)
+        return {**dict(columns), "each": np.array(each)}
 
     return shelf.once(compute, "errors", name, kind), {}
 

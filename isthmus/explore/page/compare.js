@@ -10,7 +10,7 @@ import { on, set, state } from "./state.js";
 import { falls, levelSays, list } from "./words.js";
 
 const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
-const kept = new Map();  // kind/model → {level, mse, low, high}, or the reason why not
+const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
 let ui, running = null, pinned = null;
 
 export function begin() {
@@ -50,7 +50,7 @@ export async function show() {
     ui.busy.textContent = `Measuring ${name} (${i + 1} of ${waiting.length}) on ${info.data.measured.toLocaleString("en")} test images …`;
     try {
       const found = await ask("errors", { model: name, kind });
-      kept.set(`${kind}/${name}`, Object.fromEntries(["level", "mse", "low", "high"].map((one) => [one, found[one].data])));
+      kept.set(`${kind}/${name}`, Object.fromEntries(["level", "mse", "low", "high", "each"].map((one) => [one, found[one].data])));
     } catch (error) {
       if (!(error instanceof Refused)) return;
       kept.set(`${kind}/${name}`, error.message);
@@ -124,13 +124,23 @@ function bringOut(name, mark = nearestMark()) {
 
 const at = (level) => (level === 0 ? " without noise" : ` at ${levelSays(level)}`);
 
-/** Which model is best, as far as it is measured; those whose interval meets the best one's are about equal. */
+/** Whether all images together do not say that `name` has more error than `best`: the noise of each was the same for both,
+    so the differences are far less scattered than the errors. Their mean's 95 % interval then holds zero. */
+function isTied(name, best, column) {
+  const [ours, theirs] = [name, best].map((one) => rowOf(one).each), n = info.data.measured;
+  let sum = 0, squares = 0;
+  for (let i = column * n; i < (column + 1) * n; i++) sum += ours[i] - theirs[i];
+  for (let i = column * n; i < (column + 1) * n; i++) squares += (ours[i] - theirs[i] - sum / n) ** 2;
+  return n < 2 || sum / n <= 1.96 * Math.sqrt(squares / (n - 1) / n);
+}
+
+/** Which model is best, as far as it is measured; those that are not worse for certain are about equal to it. */
 function sentence(ordered, column) {
   const names = chosen(), { marks } = info.noise[state.kind], level = marks[column], [best, second] = ordered, { measured } = info.data;
   if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that draws: the identity hands on what it is given.");
   const mse = (name) => figure(rowOf(name).mse[column]), done = names.filter((name) => rowOf(name)).length;
   const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", of = ofChosen(), where = at(level);
-  const equal = ordered.filter((name) => name === best || rowOf(name).low[column] <= rowOf(best).high[column]);
+  const equal = ordered.filter((name) => name === best || isTied(name, best, column));
   const itself = level !== 0 && nothing() && rowOf(nothing())?.mse?.[column], bold = (name) => make("b", {}, name);
   let told;
   const beaten = itself && itself < rowOf(best).mse[column];
@@ -141,7 +151,7 @@ function sentence(ordered, column) {
   } else told = [bold(best), ` is best${of}${where}${far}: MSE ${mse(best)}.${second ? ` Next is ${second} with ${mse(second)}.` : ""}`];
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
-  const tied = beaten || equal.length < 2 ? "" : `, by which these ${equal.length === 2 ? "two" : equal.length} cannot be told apart`;
+  const tied = beaten || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
   ui.says.replaceChildren(...told, make("small", {}, `${near}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
