@@ -25,6 +25,7 @@ from typing import IO, Any
 from isthmus.errors import RequestError, RunError
 
 TEMPORARY = ".tmp"
+LOCK = ".lock"
 _REPLACED = f".old{TEMPORARY}"
 
 
@@ -132,8 +133,8 @@ def _sweep_the_dead(path: Path) -> None:
             os.kill(int(pid), 0)
         except ProcessLookupError:
             remove(leftover)
-        except OSError:
-            continue  # it lives, and is another user's
+        except (OSError, OverflowError):
+            continue  # it lives, and is another user's; or it is a date, say, and no process
 
 
 def remove(path: Path) -> None:
@@ -186,7 +187,7 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
 
     A kernel lock (flock): it is gone with the process, however that ends.
     """
-    path = folder / ".lock"
+    path = folder / LOCK
     with open(path, "a+", encoding="utf-8", errors="replace") as file:  # an argument need not be valid UTF-8
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

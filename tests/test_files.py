@@ -249,13 +249,14 @@ def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_pa
     with child("") as dead:
         pass
     dead.wait()
-    for name in (f"a.{dead.pid}.tmp", f"b.{dead.pid}.tmp", "a.1.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp"):
+    for name in (f"a.{dead.pid}.tmp", f"b.{dead.pid}.tmp", "a.1.tmp", "a.20240101123000123.tmp", "a.x.tmp",
+                 f"a[.{dead.pid}.tmp"):  # fmt: skip
         (tmp_path / name).mkdir()
     with atomic_file(tmp_path / "a"):
         pass
     with atomic_folder(tmp_path / "b"):
         pass
-    assert names(tmp_path) == ["a", "a.1.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp", "b"]
+    assert names(tmp_path) == ["a", "a.1.tmp", "a.20240101123000123.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp", "b"]
 
 
 def test_sweep_removes_temporary_names_only(tmp_path):

@@ -24,8 +24,8 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from isthmus.errors import DataError, DoubtWarning
-from isthmus.files import TEMPORARY, atomic_folder, lock, prepare_folder, remove
+from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.files import LOCK, TEMPORARY, atomic_folder, lock, prepare_folder, remove
 from isthmus.networks import Network
 from isthmus.training.history import History
 from isthmus.training.loop import Position
@@ -36,7 +36,7 @@ EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for n
 # Large networks wait longer, so that checkpoints cost them 1 % or so too: at the least _PACE times what the last one
 # took to write, and before the first, what is to be expected at 250 MB/s (12 million weights: 0.9 s were measured).
 _PACE, _BYTES_PER_SECOND = 100, 250e6
-_LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
+_FILES = _LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
 _KEPT = 2  # the newest, and one to fall back on
 
 Arrays = dict[str, np.ndarray]
@@ -86,7 +86,8 @@ def _warn(sentence: str) -> None:
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own, which is held for this process by a kernel lock.
 
-    folder: made if it is not there; None keeps nothing. every: seconds of training steps from one to the next; None is
+    folder: made if it is not there, and of its own: one that holds anything else is refused, for it will be removed.
+    None keeps nothing. every: seconds of training steps from one to the next; None is
     `EVERY`. say: is called with a sentence when a checkpoint is damaged, is another training's, or cannot be written;
     as it comes, that is a DoubtWarning.
 
@@ -113,11 +114,16 @@ class Checkpoints:
     def held(self, n_bytes: int) -> Iterator[None]:
         """Hold the folder. n_bytes: of all weights; a checkpoint has up to four times that.
 
-        Raises RequestError if the folder cannot be written to, RunError if another process holds it.
+        Raises RequestError if the folder cannot be written to or holds anything but checkpoints, RunError if another
+        process holds it.
         """
         if self.folder is None:
             yield
             return
+        if strange := next((path for path in _entries(self.folder) if not _is_own(path)), None):
+            raise RequestError(
+                f"{self.folder} holds {strange.name}, which is no checkpoint; give a folder of its own with checkpoint="
+            )
         if self.every:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
         prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
@@ -131,7 +137,7 @@ class Checkpoints:
 
         facts: gives what must be the same, as JSON has it. It is called when it is needed: data take time to hash.
         """
-        self._facts, self._known = facts, None
+        self._facts, self._known, self._seconds = facts, None, 0.0
         others = []
         for place in reversed(self._places()):
             try:
@@ -175,20 +181,40 @@ class Checkpoints:
         self._wait = max(self.every, _PACE * (time.perf_counter() - start) if self.every else 0)
 
     def remove(self) -> None:
-        """Remove all of it: the training is finished."""
-        if self.folder is not None:
-            remove(self.folder)
+        """Remove all of it: the training is finished. What somebody else put there meanwhile stays."""
+        if self.folder is None:
+            return
+        for path in filter(_is_own, _entries(self.folder)):
+            remove(path)
+        remove(self.folder / LOCK)
+        with contextlib.suppress(OSError):  # there is something left in it, or it never was there
+            self.folder.rmdir()
 
     def _places(self) -> list[Path]:
         """The checkpoints' folders, the oldest first."""
-        if self.folder is None:
-            return []
-        return sorted(path for path in self.folder.glob("*") if path.name.isdecimal())
+        return [] if self.folder is None else [path for path in _entries(self.folder) if _is_checkpoint(path)]
 
     def _all_facts(self) -> dict[str, Any]:
         if self._known is None:
             self._known = json.loads(json.dumps(self._facts()))  # tuples are lists there
         return self._known
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, in order, but for hidden files, which file managers leave anywhere."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it is a checkpoint, or what a process that was killed left of one."""
+    return path.name.endswith(TEMPORARY) or _is_checkpoint(path)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a folder is called as a checkpoint is and holds nothing else; it may be damaged."""
+    return path.name.isdecimal() and path.is_dir() and all(file.name in _FILES for file in _entries(path))
 
 
 def _differing(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:

@@ -85,6 +85,35 @@ def test_checkpointing_changes_nothing(x, tmp_path):
     assert places(tmp_path / "c"), "whoever makes Checkpoints removes them"
 
 
+@pytest.mark.parametrize("foreign", ["thesis.txt", "photographs/one.png", "2024/one.png"])
+def test_a_folder_that_holds_anything_else_is_refused_and_left_as_it_is(foreign, x, tmp_path):
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).write_text("years of work")
+    with pytest.raises(RequestError, match=f"holds {foreign.split('/')[0]}, which is no checkpoint; give a folder of"):
+        small().fit(x, checkpoint=tmp_path)
+    assert places(tmp_path) == [foreign.split("/")[0]]
+    assert (tmp_path / foreign).read_text() == "years of work"
+
+
+def test_what_is_put_into_the_folder_during_a_fit_is_not_removed_with_the_checkpoints(x, tmp_path):
+    for row in small().fit_epochs(x, checkpoint=tmp_path / "c"):
+        if row.epoch == 2:
+            (tmp_path / "c" / "note.txt").write_text("looks good so far")
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["note.txt"]
+
+
+def test_a_second_training_with_the_same_checkpoints_is_kept_from_its_beginning(x, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", every=0.1, say=lambda _: None)
+    checkpoints._seconds = 3600.0  # of a first training, of an hour
+    rows = small(epochs=10_000, random_state=1).fit_epochs(x, checkpoint=checkpoints)
+    with closing(rows):
+        for _ in rows:
+            if len(places(tmp_path / "c")):
+                break
+        else:
+            pytest.fail("ten thousand epochs, and no checkpoint")
+
+
 @pytest.mark.parametrize("after", [2, 5, 9])
 def test_early_stopping_goes_on_where_it_was(after, tmp_path):
     rng = np.random.default_rng(0)
