@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,8 +94,10 @@ class Context:
         return "all" if self.study.pools(model) else "train"
 
     def seen(self, model: Model, split: str) -> bool:
-        """Whether a model was fitted on images of this split."""
-        return split in ("train", "all") or (split == "test" and self.study.pools(model))
+        """Whether a model, or one that it is of, was fitted on images of this split."""
+        if split in ("train", "all") or (split == "test" and self.study.pools(model)):
+            return True
+        return model.of is not None and self.seen(self.study.model(model.of), split)
 
     def label(self, model: str, seed: int) -> str:
         """The name of a model's folder: the model's own, and the seed if it is not the study's."""
@@ -114,8 +117,7 @@ class Context:
         if self.device.type != "cpu":
             return 1
         works = [self.work(model, seed) for seed in self.seeds for model in self.models]
-        pixels = {id(images.pixels.base): images.pixels.nbytes for images in self.splits.values()}
-        return how_many_at_once(works, self.request.threads, sum(pixels.values()))
+        return how_many_at_once(works, self.request.threads, n_bytes(self.splits))
 
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
@@ -260,6 +262,15 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
         splits["train"] = splits["all"].take(slice(0, n_train))
         splits["test"] = splits["all"].take(slice(n_train, None))
     return splits
+
+
+def n_bytes(splits: Mapping[str, Images]) -> int:
+    """Bytes of the pixels of all splits, those that several splits share counted once."""
+    owners: dict[int, int] = {}
+    for pixels in (images.pixels for images in splits.values()):
+        owner = id(pixels if pixels.base is None else pixels.base)
+        owners[owner] = max(owners.get(owner, 0), pixels.nbytes)
+    return sum(owners.values())
 
 
 def network_of(model: Model) -> Any:

@@ -169,11 +169,14 @@ def _check(study: Study, file: str) -> None:
             raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
         upstream = study.model(model.of) if model.of else None
         if model.estimator == "decoder-prior":
-            searched = upstream is not None and upstream.estimator == "autoencoder"
-            rule = "an autoencoder whose decoder is to be searched"
+            searched = upstream is not None and upstream.estimator == "autoencoder" and upstream.of is None
+            rule = "an autoencoder of images, whose decoder is to be searched"
             require(searched, f'{file}, model "{model.name}": of', rule, model.of)
         elif upstream is not None and upstream.estimator == "decoder-prior":
             require(False, f'{file}, model "{model.name}": of', "a model that has codes of its own", model.of)
+        if model.of and model.arguments.get("n_components") == "best":
+            hint = "it is by images that the best number is found; say a number"
+            raise RequestError(f'{file}, model "{model.name}": n_components = "best" goes without of, for {hint}')
         if training := model.training:
             where, network = f'{file}, model "{model.name}"', model.arguments.get("network", Dense())
             if wrong := contradiction(network, model.arguments.get("penalty"), model.arguments.get("loss")):

@@ -25,6 +25,7 @@ PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked
 TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
+_SEEDS = 2**31  # NumPy's seeds end at 2**32, and those of further trainings are added to the study's
 # What takes the place of the arguments that decide how long an estimator takes.
 _QUICK: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 1},
@@ -236,6 +237,9 @@ class Study:
     sections: tuple[Section, ...] = ()
     compares: tuple[Compare, ...] = ()
     text: str = field(default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < _SEEDS, "seed", f"at least 0 and below {_SEEDS:,}", self.seed)
 
     def model(self, name: str) -> Model:
         """The model of this name."""

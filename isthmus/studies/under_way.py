@@ -12,6 +12,7 @@ from isthmus.errors import IsthmusError, RunError
 from isthmus.files import lock, prepare_folder, sweep
 from isthmus.studies.context import Request
 from isthmus.studies.finish import finish
+from isthmus.studies.kept import kept
 from isthmus.studies.listener import Listener, Named
 from isthmus.studies.outcome import Outcome
 from isthmus.studies.pictures import write_figures
@@ -114,6 +115,7 @@ class UnderWay:
         context, results = self.context, self.results
         with self._lock, _threads(context.threads_each):
             results.rows += over_seeds(results.rows)
+            self._recall_errors()
             results.comparisons = [line for one in self.study.compares for line in compare(one, context)]
             results.references = [judge(reference, context, results) for reference in self.study.references]
             results.figures = write_figures(context, results)
@@ -121,6 +123,15 @@ class UnderWay:
             results.complete = measured == {model.name for model in self.study.models}
             results.write(context.folder)
         return results
+
+    def _recall_errors(self) -> None:
+        """Have the errors of what is compared, also of models that this run is not about and an earlier one was."""
+        context, seed = self.context, self.study.seed
+        there = {model for model, *_ in context.errors}
+        for name in {name for one in self.study.compares for name in one.models} - there:
+            model = self.study.model(name)
+            if context.finished(model, seed) and (before := kept(context, model, seed)):
+                context.errors |= before.errors
 
     def _take(self, found: Outcome) -> None:
         found.put_into(self.results)

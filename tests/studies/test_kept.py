@@ -69,6 +69,7 @@ levels = [0.2, 0.5]
     first = run(text)
     assert len(first.comparisons) == 2
     assert run(text).comparisons == first.comparisons
+    assert run(text, only=("pca-4",)).comparisons == first.comparisons, "dense-4 is there, and was measured before"
 
 
 def test_an_outcome_survives_its_table():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from isthmus import Images
+from isthmus.studies.context import n_bytes
 from isthmus.studies.plan import Work, how_many_at_once, longest_first, makespan, ready
 
 
@@ -64,6 +67,15 @@ def test_images_that_would_not_fit_twice_are_held_once():
     many = works(100, 100, 100, 100)
     assert how_many_at_once(many, 2, 1 << 30) == 2
     assert how_many_at_once(many, 2, 3 << 30) == 1
+
+
+def test_pixels_that_splits_share_count_once_and_others_each():
+    pixels = np.zeros((10, 1, 4, 4), np.uint8)
+    own = {name: Images(pixels.copy()) for name in ("train", "validation", "test")}
+    assert n_bytes(own) == 3 * 160
+    whole = Images(pixels)
+    shared = {"all": whole, "train": whole.take(slice(0, 7)), "test": whole.take(slice(7, None))}
+    assert n_bytes(shared) == 160
 
 
 def test_makespan_of_the_longest_first():

@@ -286,6 +286,12 @@ def test_pooled_models_have_seen_what_they_are_scored_on(run, tools):
     assert results.value("pca-4", "mse", "all") < results.value("right", "mse", "all")
 
 
+def test_what_is_of_a_model_has_seen_what_that_has_seen(run, tools):
+    results = run(tools.HEAD + tools.DENSE.replace("epochs", "pool_test = true\nepochs") + tools.PCA_OF + tools.PCA)
+    seen = {row.model: row.seen for row in results.rows if (row.metric, row.split) == ("mse", "test")}
+    assert seen == {"dense-4": True, "pca-of": True, "pca-4": False}
+
+
 def test_validation_images_are_others(run, folder, tools):
     results = run(tools.HEAD + tools.DENSE)
     history = (folder / "models" / "dense-4" / "history.jsonl").read_text().splitlines()

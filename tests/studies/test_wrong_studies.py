@@ -98,6 +98,31 @@ WRONG = {
     "no classes": ('name = "digits"', 'name = "digits"\nclasses = []', ["data", "classes", "()"]),
     "validation that is not there": ('metrics = ["mse"]', 'split = "validation"', ["mine.toml", "validation = 0"]),
     "seed as text": ('title = "good"', 'title = "good"\nseed = "0"', ["mine.toml", "seed must be an integer", "'0'"]),
+    "negative seed": ('title = "good"', 'title = "good"\nseed = -1', ["mine.toml", "seed must be at least 0", "-1"]),
+    "seed of 32 bits": ('title = "good"', f'title = "good"\nseed = {2**31}', ["seed must be", "below 2,147,483,648"]),
+    "best number of codes": (
+        "n_components = 2",
+        'n_components = "best"\nof = "a"',
+        ['model "p"', 'n_components = "best" goes without of'],
+    ),
+    "search of a decoder of codes": (
+        "[[measure]]",
+        """[[model]]
+name = "of-codes"
+estimator = "autoencoder"
+of = "a"
+[[model]]
+name = "search"
+estimator = "decoder-prior"
+of = "of-codes"
+[[measure]]""",
+        ['model "search": of must be an autoencoder of images', "'of-codes'"],
+    ),
+    "bound of nothing": (
+        "[[measure]]",
+        '[[model]]\nname = "s"\nestimator = "decoder-prior"\nof = "a"\nlower = -inf\n[[measure]]',
+        ['model "s"', 'lower must be a number, "auto" or "none"', "-inf"],
+    ),
     "title as a number": ('title = "good"', "title = 1", ["mine.toml", "title must be text"]),
     "value of NaN": ("value = 0.1", "value = nan", ['reference "r"', "value", "nan"]),
     "value as a list": ("value = 0.1", "value = [0.1]", ['reference "r"', "value"]),
