@@ -328,14 +328,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
         return x_hat if self.image_shape_ is None else x_hat.reshape(-1, *self.image_shape_)
 
+    def _for_inference(self, X: Images | np.ndarray) -> tuple[Network, torch.device, torch.dtype]:
+        """The network, its device and its type for samples in float32 or float64: the precision that they have."""
+        device, network = torch.device(self.device_), self.network_
+        if isinstance(X, Images) or X.dtype != np.float64:
+            return network, device, torch.float32
+        if device.type == "mps":  # which has no float64
+            device = torch.device("cpu")
+        return copy.deepcopy(network).to(device, torch.float64), device, torch.float64
+
     def _apply(self, X: Images | np.ndarray, compute: Callable[[Any, torch.Tensor], torch.Tensor]) -> np.ndarray:
         """Run `compute(network, samples)` chunk by chunk, in the samples' precision."""
-        device, network = torch.device(self.device_), self.network_
-        dtype = torch.float32
-        if isinstance(X, np.ndarray) and X.dtype == np.float64:
-            # MPS has no float64
-            device, dtype = torch.device("cpu") if device.type == "mps" else device, torch.float64
-            network = copy.deepcopy(network).to(device, dtype)
+        network, device, dtype = self._for_inference(X)
         result = None
         with torch.inference_mode():
             for start in range(0, len(X), _CHUNK):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.networks import Network
 from isthmus.networks.decoders import Decoder, decoder_of
+from isthmus.parts import checks
 from isthmus.rng import generator, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
 
@@ -138,11 +138,11 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _check(self) -> None:
         one_of("solver", self.solver, SOLVERS)
         one_of("start", self.start, STARTS)
-        for name, value in (("n_starts", self.n_starts), ("max_iter", self.max_iter)):
-            require(isinstance(value, int | np.integer) and value >= 1, name, "an integer of at least 1", value)
-        for name, number in (("tol", self.tol), ("learning_rate", self.learning_rate)):
-            require(isinstance(number, int | float) and 0 < number < np.inf, name, "a positive number", number)
-        bound = self.lower is None or self.lower == "auto" or isinstance(self.lower, int | float)
+        for name in ("n_starts", "max_iter"):
+            checks.count(name, checks.python(getattr(self, name)))
+        for name in ("tol", "learning_rate"):
+            checks.positive(name, checks.python(getattr(self, name)))
+        bound = self.lower in (None, "auto") or checks.is_finite(checks.python(self.lower))
         require(bound, "lower", '"auto", a number or None', self.lower)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -174,12 +174,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         self._check()
-        model, network = self.autoencoder_, self.autoencoder_.network_
-        Y, _ = model._samples(Y, reset=False)
-        device = torch.device(model.device_)
-        dtype = torch.float64 if isinstance(Y, np.ndarray) and Y.dtype == np.float64 else torch.float32
-        if dtype == torch.float64:
-            network = copy.deepcopy(network).double()
+        Y, _ = self.autoencoder_._samples(Y, reset=False)
+        network, device, dtype = self.autoencoder_._for_inference(Y)
         decoder, parts, images = decoder_of(network, dtype), [], []
         with torch.no_grad():
             for begin in range(0, len(Y), _CHUNK):
@@ -208,8 +204,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             "solver": self.solver,
             "lower": self._lower(),
             "max_iter": int(self.max_iter),
-            "tol": self.tol,
-            "learning_rate": self.learning_rate,
+            "tol": float(self.tol),
+            "learning_rate": float(self.learning_rate),
         }
         if on_step is not None:
             options["on_step"] = lambda code, objective: on_step(code.cpu().numpy(), objective.cpu().numpy())
@@ -227,7 +223,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _lower(self) -> float | None:
         if self.lower != "auto":
-            return self.lower  # type: ignore[return-value]
+            return None if self.lower is None else float(self.lower)
         part: Any = self.autoencoder_._parts()[0]
         return 0.0 if (part.code_activation or part.activation) == "relu" else None
 
@@ -239,7 +235,9 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def denoise(self, Y: Any) -> np.ndarray:
         """The decoded images nearest to noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
-        return self._shaped(self.drawn(self.search(Y)))
+        x_hat = self.drawn(self.search(Y))
+        shape = Y.shape if isinstance(Y, Images) else np.shape(Y)[1:]
+        return x_hat.reshape(-1, *shape)
 
     def drawn(self, found: SearchResult) -> np.ndarray:
         """The images of a search, (n, n_features), cut to [0, 1] if `clip`."""
@@ -258,10 +256,6 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean objective: how near decoded images come to X."""
         return -float(np.mean(self.search(X).objective, dtype=np.float64))
-
-    def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
-        shape = self.autoencoder_.image_shape_
-        return x_hat if shape is None else x_hat.reshape(-1, *shape)
 
     @property
     def _n_features_out(self) -> int:

@@ -97,9 +97,8 @@ class AnyDecoder(Decoder):
         with torch.enable_grad():
             code = code.detach().requires_grad_()
             # images do not influence each other, so the gradient of the sum is that of each
-            (self.network.decode(code) - y).square().mean(dim=1).sum().backward()
-        assert code.grad is not None
-        return code.grad
+            error = (self.network.decode(code) - y).square().mean(dim=1).sum()
+        return torch.autograd.grad(error, code)[0]  # and not that at the weights, where it would be left
 
     def normal_equations(self, code: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n, k = code.shape

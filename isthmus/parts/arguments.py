@@ -65,7 +65,7 @@ class CodeSearch(Part):
     solver: str = "gauss-newton"
     start: str = "encoder"
     n_starts: int = 1
-    lower: float | str | None = "auto"
+    lower: float | str = "auto"
     max_iter: int = 50
     tol: float = 1e-4
     learning_rate: float = 1.0
@@ -80,5 +80,5 @@ class CodeSearch(Part):
         checks.positive("tol", self.tol)
         checks.positive("learning_rate", self.learning_rate)
         checks.flag("clip", self.clip)
-        bound = checks.is_number(self.lower) or self.lower in ("auto", "none")
+        bound = checks.is_finite(self.lower) or self.lower in ("auto", "none")
         require(bound, "lower", 'a number, "auto" or "none"', self.lower)

@@ -17,6 +17,10 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
+
+
 def count(name: str, value: Any, least: int = 1) -> None:
     holds = isinstance(value, int) and not isinstance(value, bool) and value >= least
     require(holds, name, f"an integer of at least {least}", value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -118,7 +117,7 @@ class Occlusion(Levelled):
         if isinstance(self.size, float) and self.size.is_integer():  # a study's levels are floats
             object.__setattr__(self, "size", int(self.size))
         checks.count("size", self.size)
-        require(checks.is_number(self.value) and math.isfinite(self.value), "value", "a number", self.value)
+        require(checks.is_finite(self.value), "value", "a number", self.value)
         if self.image_shape is not None:
             checks.image_shape(self)
 

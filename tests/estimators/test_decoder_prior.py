@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 
-from isthmus import Autoencoder, Conv, DecoderPrior, Dense, Images, load, save
+from isthmus import Autoencoder, Conv, DecoderPrior, Dense, Dictionary, Images, load, save
 from isthmus.errors import DoubtWarning
 
 X = (load_digits().data / 16).astype(np.float32)
@@ -156,6 +156,34 @@ def test_wrong_requests_are_refused_in_one_sentence(trained):
         DecoderPrior(FrozenEstimator(trained), n_starts=0).fit(X)
     with pytest.raises(ValueError, match="tol must be a positive number"):
         DecoderPrior(FrozenEstimator(trained), tol=0).fit(X)
+
+
+def test_numpys_numbers_are_numbers_and_endless_ones_are_none(trained, noisy):
+    _, y = noisy
+    plain = DecoderPrior(FrozenEstimator(trained), lower=0.25, tol=0.125, n_starts=2, random_state=0).fit(X)
+    numpys = {"lower": np.float32(0.25), "tol": np.float32(0.125), "n_starts": np.int64(2)}
+    same = DecoderPrior(FrozenEstimator(trained), **numpys, random_state=0).fit(X)
+    np.testing.assert_array_equal(same.transform(y[:9]), plain.transform(y[:9]))
+    for lower in (-np.inf, np.nan, True):
+        with pytest.raises(ValueError, match='lower must be "auto", a number or None'):
+            DecoderPrior(FrozenEstimator(trained), lower=lower).fit(X)
+
+
+def test_what_is_denoised_has_the_shape_of_what_was_given(noisy):
+    _, y = noisy
+    images = y[:4].reshape(-1, 1, 8, 8)
+    for model in (autoencoder(epochs=1).fit(X[:200]), autoencoder(epochs=1).fit(X[:200].reshape(-1, 1, 8, 8))):
+        prior = DecoderPrior(max_iter=2).of(model)
+        assert prior.denoise(y[:4]).shape == model.reconstruct(y[:4]).shape == (4, 64)
+    assert prior.denoise(images).shape == model.reconstruct(images).shape == (4, 1, 8, 8)
+    assert prior.denoise(Images(images.clip(0, 1))).shape == (4, 1, 8, 8)
+    np.testing.assert_array_equal(prior.denoise(images).reshape(4, 64), prior.denoise(y[:4]))
+
+
+def test_a_search_leaves_nothing_in_the_model():
+    model = Autoencoder(Dictionary(n_atoms=8), epochs=1, random_state=0).fit(X[:200])
+    DecoderPrior(solver="adam", max_iter=2).of(model).denoise(X[:3])
+    assert all(weight.grad is None for weight in model.network_.parameters())
 
 
 def test_a_code_larger_than_the_image_is_doubted():
