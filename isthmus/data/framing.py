@@ -9,6 +9,7 @@ import numpy as np
 from isthmus.data.patches import cut_at, positions_of, random_positions
 from isthmus.data.sizes import Size, check_size, cropped, resized
 from isthmus.errors import DataError, require
+from isthmus.parts import checks
 from isthmus.rng import numpy_generator
 
 
@@ -29,11 +30,13 @@ class Framing:
     def __post_init__(self) -> None:
         for name in ("resize", "crop", "patches"):
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
+        for name in ("patches_per_image", "seed"):  # as Python's integers, which JSON knows too
+            object.__setattr__(self, name, checks.python(getattr(self, name)))
         n = self.patches_per_image
         if n is not None:
-            holds = isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0
-            require(holds, "patches_per_image", "an integer of at least 1", n)
+            checks.count("patches_per_image", n)
             require(self.patches is not None, "patches_per_image", "given together with the size of the patches", n)
+        checks.count("seed", self.seed, 0)
 
     def size(self, shape: Size, where: str) -> Size:
         """The size to which an image of this one is brought, before it is cut. Raises DataError if it is too small."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from isthmus import open_images
 from isthmus.data import cache, helper, reading, stack
-from isthmus.errors import SkippedWarning
+from isthmus.errors import RequestError, SkippedWarning
 
 RNG = np.random.default_rng(0)
 
@@ -35,6 +35,16 @@ def test_a_folder_in_natural_order_without_what_is_hidden(folder, store):
     assert images.labels is None
     assert images.notes == ("1 other files were left out (1 .txt)",)
     assert images.source == str(folder)
+
+
+def test_numpys_integers_are_integers(folder, store):
+    for i in range(3):
+        store(folder / f"{i}.png", (20, 20))
+    python = open_images(folder, patches=(4, 4), patches_per_image=3, seed=5)
+    numpys = open_images(folder, patches=(np.int64(4), 4), patches_per_image=np.int64(3), seed=np.int64(5))
+    np.testing.assert_array_equal(numpys.pixels, python.pixels)
+    with pytest.raises(RequestError, match=r"seed must be an integer of at least 0, got 0\.5"):
+        open_images(folder, patches=(4, 4), patches_per_image=3, seed=0.5)
 
 
 def test_every_image_is_at_its_name(folder, store):
