@@ -52,9 +52,10 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         return None
     variation, own = Variation(), Variation()
     on = np.zeros(_last(model).network_.code_size, bool)
+    rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
-        x = X.floats(which) if isinstance(X, Images) else np.asarray(X[which]).reshape(len(X[which]), -1)
-        variation.add(x)
+        x = X.floats(which) if isinstance(X, Images) else rows[which]
+        variation.add(np.asarray(x).reshape(len(x), -1))
         own.add(reconstruct(model, x))
         on |= metrics.active(model.transform(x)).any(axis=0)
     return diagnose(model, int((~on).sum()), own.value / variation.value if variation.value else None)

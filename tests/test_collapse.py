@@ -1,6 +1,7 @@
 """Collapse: named where a model draws one image or has no code left, with the cause; and never where it has not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -143,6 +144,15 @@ def test_images_that_do_not_vary_say_nothing_of_the_model(network):
     assert (collapse(model, x) is None) is bool(np.abs(model.transform(x)).max() > 0)
     assert diagnose(model, 0, None) is None
     assert "all 3 units" in diagnose(model, 3, None).what
+
+
+def test_a_data_frame_and_a_list_are_judged_as_their_numbers(images):
+    x = images.floats()
+    frame = pd.DataFrame(x, columns=[f"pixel {i}" for i in range(x.shape[1])], index=np.arange(len(x))[::-1])
+    model = with_dead_units(fitted(frame, Dense(bottleneck=3)))
+    assert collapse(model, frame) == collapse(model, frame[:40]) is not None  # and without a warning on names
+    plain = with_dead_units(fitted(x, Dense(bottleneck=3)))
+    assert collapse(plain, x.tolist()) == collapse(plain, x) is not None
 
 
 def test_models_that_are_no_autoencoders_have_not_collapsed(images):
