@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-# The modules that decide which numbers come out of a training. Parts are configuration, which is compared as such.
+# The modules that decide which numbers come out of a training. Parts are configuration, which is compared as such; but
+# those of networks also work out the sizes of convolutions.
 _NUMERIC = (
     "augmentation.py",
     "corruption.py",
     "data/batches.py",
+    "data/images.py",
     "estimators",
     "networks",
     "objective.py",
+    "parts/networks.py",
     "rng.py",
     "solvers",
+    "studies/fitting.py",
     "training",
 )
 

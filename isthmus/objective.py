@@ -58,7 +58,10 @@ def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
 
 
 def _kl_gradient(part: KL, code: torch.Tensor) -> torch.Tensor:
-    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away the n of `_kl`."""
+    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away the n of `_kl`.
+
+    Also of a unit whose ρ is clamped, where autograd would give 0, so that a unit that is off throughout can come back.
+    """
     t, rho = part.target, _mean_activation(code)
     return ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1)
 
@@ -96,7 +99,8 @@ class Objective:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """The value, and what autograd would give for it at x_hat and, by the penalty alone, at the code.
 
-        The last is None without a penalty. Written out: by autograd it takes twice as long.
+        But for `KL` where its ρ is clamped, see `_kl_gradient`. The last is None without a penalty. Written out: by
+        autograd it takes twice as long.
         """
         value, at_x_hat = _LOSSES_WITH_GRADIENTS[type(self.loss)](x_hat, x)
         if self.loss.weight != 1:

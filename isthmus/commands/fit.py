@@ -132,6 +132,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _refuse_what_is_there(folder: Path, *, force: bool) -> None:
     """A finished model is replaced only if that was asked for, and anything else never."""
+    if folder.name in ("", ".."):  # its checkpoints lie beside it, under its name
+        raise RequestError(f"-o {folder} does not name the model's folder; give its path with a name of its own")
     if not folder.exists() and not folder.is_symlink():
         return
     if not (folder / "config.json").is_file():

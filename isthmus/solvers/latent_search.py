@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from isthmus.errors import one_of
 from isthmus.networks.decoders import Decoder
 
 SOLVERS = ("adam", "gauss-newton", "gradient-descent")
@@ -116,17 +116,19 @@ def search(
     which one step is little, by less than tol itself. learning_rate: of these, on the mean squared residual.
     on_step: called after each step with the codes, (n, k), and objectives, (n,), of all images as they then are.
     """
+    one_of("solver", solver, SOLVERS)
     batch = _Batch(decoder, y, start, lower, on_step)
     batch.end(~batch.objective.isfinite(), DIVERGED, 0)
-    steps: dict[str, Callable[..., None]] = {"gauss-newton": _gauss_newton, "gradient-descent": _first_order}
-    steps["adam"] = _first_order
     with torch.no_grad():
-        steps[solver](batch, max_iter, tol, learning_rate, adam=solver == "adam")
+        if solver == "gauss-newton":
+            _gauss_newton(batch, max_iter, tol)
+        else:
+            _first_order(batch, max_iter, tol, learning_rate, adam=solver == "adam")
     batch.end(torch.ones(len(batch), dtype=torch.bool, device=y.device), ITERATIONS, max_iter)
     return batch.result
 
 
-def _gauss_newton(batch: _Batch, max_iter: int, tol: float, _: float, **__: Any) -> None:
+def _gauss_newton(batch: _Batch, max_iter: int, tol: float) -> None:
     """Steps of (JᵀJ + damping) δ = -Jᵀr: damping falls when a step helps and rises when it does not."""
     eye = torch.eye(batch.code.shape[1], dtype=batch.y.dtype, device=batch.y.device)
     system = None
@@ -162,9 +164,8 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float, _: float, **__: Any)
         keep = ~(small | stalled)
         moved = better[keep]
         system = (matrix[keep], gradient[keep])
-        reason_small, reason_stalled = small, stalled[~small]
-        batch.end(reason_small, CONVERGED, i)
-        batch.end(reason_stalled, STALLED, i)
+        batch.end(small, CONVERGED, i)
+        batch.end(stalled[~small], STALLED, i)
         if len(batch) and bool(moved.any()):
             if bool(moved.all()):
                 system = None

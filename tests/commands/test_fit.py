@@ -51,6 +51,19 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
 
 
+@pytest.mark.parametrize("out", [".", "..", "sub/.."])
+def test_a_model_needs_a_name_beside_which_its_checkpoints_can_lie(out, digits, tmp_path, monkeypatch, refused):
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty")
+    assert f"-o {out} does not name the model's folder" in refused("fit", digits, "-o", out, *QUICK)
+
+
+def test_too_few_images_are_told_as_they_were_given(tmp_path, refused):
+    np.save(tmp_path / "two.npy", np.zeros((2, 8, 8), np.uint8))
+    said = refused("fit", tmp_path / "two.npy", "-o", tmp_path / "m", *QUICK)
+    assert "--validation 0.1 leaves 1 of 2 images to train on, and it takes 2" in said
+
+
 def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     words = [
         "--network",
