@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 from isthmus import console, persistence
 from isthmus.collapse import diagnose
@@ -26,7 +24,7 @@ from isthmus.parts import Augmentation, Corruption, Part, doubt
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, corrupted_at, measure
-from isthmus.training.hardware import using_threads
+from isthmus.training.hardware import using_threads_everywhere
 
 _SHOWN = 12  # held-out images in the preview
 _WORTH_IT = 0.9  # a model is worth its training if its error is below this share of a yardstick's
@@ -83,7 +81,7 @@ def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, s
     of each. Raises RequestError for too few images.
     """
     n = len(images)
-    if n < 2:
+    if n == 1:
         raise RequestError(
             f"{images.source}: one image is too few to train on and hold out; give more, or --patches HxW"
         )
@@ -104,8 +102,8 @@ def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, s
             places = np.flatnonzero(sources == one)
             held[places[len(places) - max(1, round(len(places) * share)) :]] = True
         how = f"{_to_train(held)}; {held.sum():,} held out, the last of each image"
-    if held.all():
-        raise RequestError(f"--validation leaves none of {n} images to train on")
+    if (left := n - int(held.sum())) < 2:
+        raise RequestError(f"--validation {share:g} leaves {left} of {n} images to train on, and it takes 2; give more")
     return images.take(np.flatnonzero(~held)), images.take(np.flatnonzero(held)), how
 
 
@@ -131,7 +129,7 @@ def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts:
     model = recipe.estimator()
     if said := doubt(recipe.network, recipe.penalty):
         console.say(f"note: {said}")
-    with threads(recipe.threads):
+    with using_threads_everywhere(recipe.threads):
         _train(model, train, held_out, folder)
         measured = {f"{folder.name}, {code_size(model, train.n_features):,} numbers": _measure(model, held_out)}
         measured |= yardsticks(train, held_out, code_size(model, train.n_features), recipe.corruption)
@@ -147,13 +145,6 @@ def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts:
         remove(checkpoints_of(folder))
         preview(model, held_out, folder)
     return Fitted(model, len(held_out), measured, list(_warnings(model, measured)))
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Torch and BLAS use n threads inside, and what they used before outside."""
-    with threadpoolctl.threadpool_limits(n), using_threads(n):
-        yield
 
 
 def checkpoints_of(folder: Path) -> Path:

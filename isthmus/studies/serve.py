@@ -15,8 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-import threadpoolctl
-
 from isthmus.errors import DataError, RequestError, RunError
 from isthmus.studies.context import Context, Request
 from isthmus.studies.finish import finish
@@ -24,7 +22,7 @@ from isthmus.studies.plan import Pair
 from isthmus.studies.prepare import prepare
 from isthmus.studies.reading import parse_study
 from isthmus.studies.results import Results
-from isthmus.training.hardware import using_threads
+from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.history import Epoch
 
 ERRORS = {kind.__name__: kind for kind in (DataError, RequestError, RunError)}
@@ -95,7 +93,7 @@ def _work(orders: queue.SimpleQueue[dict[str, Any]], teller: _Teller) -> None:
             head, context = asked["head"], None
             context = _context(asked["head"])
         model, seed, threads = context.study.model(asked["model"]), asked["seed"], context.threads_each
-        with threadpoolctl.threadpool_limits(threads), using_threads(threads):
+        with using_threads_everywhere(threads):
             teller.say({"done": finish(context, model, seed, teller, again=True).table()})
         context.fitted.clear()  # bounded memory, however many models there are
         context.errors.clear()

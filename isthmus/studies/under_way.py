@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
-
-import threadpoolctl
 
 from isthmus.errors import IsthmusError, RunError
 from isthmus.files import lock, prepare_folder, sweep
@@ -24,7 +21,7 @@ from isthmus.studies.serve import ERRORS
 from isthmus.studies.side_by_side import Crew, Task
 from isthmus.studies.so_far import forget, results_so_far
 from isthmus.studies.study import Study
-from isthmus.training.hardware import using_threads
+from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.history import Epoch
 
 # Results, pictures and the report; models' weights come on top: what must be free before anything is trained.
@@ -74,7 +71,7 @@ class UnderWay:
 
     def begin(self) -> None:
         """Train and measure here what no other process is to: what is finished, and what is few."""
-        with _threads(self.context.threads_each):
+        with using_threads_everywhere(self.context.threads_each):
             for name, seed in self.here:
                 again = (name, seed) in self.missing
                 self._take(finish(self.context, self.study.model(name), seed, self.listener, again=again))
@@ -113,7 +110,7 @@ class UnderWay:
     def close(self) -> Results:
         """Compare, judge, draw, and write the results for good."""
         context, results = self.context, self.results
-        with self._lock, _threads(context.threads_each):
+        with self._lock, using_threads_everywhere(context.threads_each):
             results.rows += over_seeds(results.rows)
             self._recall_errors()
             results.comparisons = [line for one in self.study.compares for line in compare(one, context)]
@@ -138,13 +135,6 @@ class UnderWay:
         self.results.write(self.context.folder)  # a run that is stopped has told what it found so far
         self.context.errors |= found.errors
         self.listener.finished(self.context.label(found.model, found.seed), found.how)
-
-
-@contextlib.contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Torch and BLAS use n threads inside, and what they used before outside."""
-    with threadpoolctl.threadpool_limits(n), using_threads(n):
-        yield
 
 
 def _tell(listener: Listener, name: str, arguments: list[Any]) -> None:

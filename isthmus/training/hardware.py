@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import threadpoolctl
 import torch
 
 from isthmus.errors import RequestError, RunError
@@ -108,6 +109,13 @@ def using_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def using_threads_everywhere(n: int) -> Iterator[None]:
+    """As `using_threads`, and the BLAS of NumPy and scikit-learn uses n too."""
+    with threadpoolctl.threadpool_limits(n), using_threads(n):
+        yield
 
 
 @contextlib.contextmanager
