@@ -85,6 +85,8 @@ def open_images(
     key = None
     if cache:
         options = {**dataclasses.asdict(framing), "skip_bad": skip_bad}
+        if framing.patches_per_image is None:
+            del options["seed"]  # nothing is drawn, so whatever the seed, it is the same images
         key = decoded.key(listing.folder, listing.names, options)
     if key and (kept := decoded.fetch(key, str(path))):
         if on_progress:

@@ -40,6 +40,16 @@ def test_an_unchanged_folder_comes_from_the_cache(cached, monkeypatch):
     assert seen
 
 
+def test_a_seed_matters_only_where_something_is_drawn(cached, monkeypatch):
+    folder, first = cached
+    seen = reads(monkeypatch)
+    assert open_images(folder, seed=7).fingerprint == first.fingerprint
+    assert not seen
+    drawn = [open_images(folder, patches=(2, 2), patches_per_image=2, seed=seed).fingerprint for seed in (0, 7, 0)]
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert len(seen) == 2
+
+
 def test_any_change_is_seen(cached, monkeypatch):
     folder, first = cached
     seen = reads(monkeypatch)
