@@ -128,9 +128,9 @@ def _under_noise(results: Results, names: list[str]) -> list[str]:
         if len(there) < 2:
             continue
         best, least = min(there.items(), key=lambda item: item[1].value or 0)
-        trained = _facts(results, best)["corruption"]
-        how = f", which was trained on {trained}," if trained else ", which was trained on clean images,"
-        how = how if best not in ("identity",) else ", which does nothing,"
+        facts = _facts(results, best)
+        how = f", which was trained on {facts['corruption'] or 'clean images'},"
+        how = ", which does nothing," if facts["units"] is None else how  # the identity alone has no code
         said.append(f"Under {label}, {best}{how} comes closest to the clean image: MSE {number(least.value)}.")
     return said
 

@@ -148,6 +148,14 @@ def test_the_page_is_whole_and_small(html):
     assert len(html.encode()) < 10e6
 
 
+def test_doing_nothing_is_called_so_whatever_its_name(finished):
+    results = read_results(finished)
+    for row in results.rows:
+        if (row.model, row.metric) == ("nothing", "mse"):
+            object.__setattr__(row, "value", 1e-4)
+    assert "nothing, which does nothing, comes closest" in " ".join(found(results))
+
+
 def test_the_page_needs_no_network(html):
     for tag, attributes in Page(html).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base")
