@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks, reconstruct
+from isthmus.estimators.common import chunks, last_step, reconstruct
 from isthmus.metrics import Variation
 from isthmus.parts import L1
 
@@ -48,10 +47,10 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     >>> collapse(model, X).what
     'all 3 units of its code are zero for every image'
     """
-    if not isinstance(_last(model), Autoencoder):
+    if not isinstance(last_step(model), Autoencoder):
         return None
     variation, own = Variation(), Variation()
-    on = np.zeros(_last(model).network_.code_size, bool)
+    on = np.zeros(last_step(model).network_.code_size, bool)
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else rows[which]
@@ -66,7 +65,7 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
 
     dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
     """
-    model = _last(model)
+    model = last_step(model)
     if not isinstance(model, Autoencoder):
         return None
     n_units = model.network_.code_size
@@ -76,11 +75,6 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
     if share is not None and share < LEAST_VARIATION:
         return Collapse("it draws the same image whatever it is shown", *_cause(model, dead_units))
     return None
-
-
-def _last(model: Any) -> Any:
-    """The model itself; of a pipeline, as a model of another's codes is one, its last step."""
-    return model[-1] if isinstance(model, Pipeline) else model
 
 
 def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:

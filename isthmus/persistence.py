@@ -2,7 +2,8 @@
 
 config.json says what to build, from a closed set of classes, and is held against its own sha256. The weights are held
 against the sha256 in it and, before anything of their size is made, against the shapes in their header. Outputs after a
-round trip are the same bits, on the same device.
+round trip are the same bits, on the same device; but of a PCA by the solver "randomized" or "arpack" the last bit may
+differ, for the layout in memory that these leave is not kept.
 """
 
 from __future__ import annotations

@@ -56,10 +56,14 @@ def reconstruct_code_only(model: Any, x: np.ndarray) -> np.ndarray | None:
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
 
 
+def last_step(model: Any) -> Any:
+    """The model itself; of a pipeline, as a model of another's codes is one, its last step."""
+    return model[-1] if isinstance(model, Pipeline) else model
+
+
 def has_code(model: Any) -> bool:
     """Whether a model has a code that it makes at once: the identity has none, a `DecoderPrior` searches for it."""
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    return isinstance(last, Autoencoder | PCA | MiniBatchDictionaryLearning)
+    return isinstance(last_step(model), Autoencoder | PCA | MiniBatchDictionaryLearning)
 
 
 def encode(model: Any, images: Images) -> np.ndarray:
@@ -83,8 +87,7 @@ def n_parameters(model: Any) -> int:
 
 def code_size(model: Any, n_features: int) -> int:
     """Numbers that are kept of one sample: its code, and the switches that an unpooling decoder sees beside it."""
-    if isinstance(model, Pipeline):
-        return code_size(model.steps[-1][1], n_features)
+    model = last_step(model)
     if isinstance(model, Autoencoder):
         return model.network_.code_size + model.network_.n_switches
     if isinstance(model, DecoderPrior):

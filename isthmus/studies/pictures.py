@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from isthmus import probe
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks
+from isthmus.estimators.common import chunks, last_step
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
 from isthmus.parts import Levelled
@@ -76,7 +75,7 @@ def _curves(figure: Figure, models: dict[str, Any], context: Context, _: Results
     """The loss of each epoch or step; by epochs also the validation loss, where there is one, as "… (validation)"."""
     rows = {}
     for name, model in models.items():
-        model = model[-1] if isinstance(model, Pipeline) else model
+        model = last_step(model)
         if not isinstance(model, Autoencoder):
             continue
         if figure.per == "step":

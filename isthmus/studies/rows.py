@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from isthmus import metrics
 from isthmus.collapse import Collapse, diagnose
-from isthmus.estimators.common import code_size, n_parameters
+from isthmus.estimators.common import code_size, last_step, n_parameters
 from isthmus.studies.context import Context
 from isthmus.studies.fitting import available
 from isthmus.studies.measure import measure, per_image
@@ -182,4 +181,4 @@ def _history(context: Context, name: str) -> History | None:
     if not available(context, name):
         return None
     fitted = context.fitted[name, context.study.seed]
-    return getattr(fitted[-1] if isinstance(fitted, Pipeline) else fitted, "history_", None)
+    return getattr(last_step(fitted), "history_", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from isthmus.errors import counted
 from isthmus.parts import L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
@@ -77,6 +78,6 @@ def _batch_size(penalty: Part | None, n: int) -> int:
 
 def described(training: Training) -> str:
     """A training in words, for those who did not choose it."""
-    passes = f"{training.epochs} epoch{'s' * (training.epochs != 1)}"
-    words = f"{passes} in batches of {training.batch_size}, {training.schedule} {training.learning_rate:.2g}"
+    passes, rate = counted(training.epochs, "epoch"), f"{training.schedule} {training.learning_rate:.2g}"
+    words = f"{passes} in batches of {training.batch_size}, {rate}"
     return words + (", scaled to the data at the start" if training.start == "data" else "")
