@@ -89,6 +89,18 @@ def load_images(
     return images
 
 
+def patches_each(
+    data: str, framing: Framing, images: Images, *, split: str = "test", data_dir: Path | None = None
+) -> int:
+    """How many patches each image of DATA became in `images`, which `load_images` gave; 1 if it was not cut.
+
+    For images without names: where there are names, as of files, these say which patches are of one image.
+    """
+    if framing.patches is None:
+        return 1
+    return len(images) // len(load_images(data, whole(framing), split=split, data_dir=data_dir))
+
+
 def existing(data: str) -> Path:
     """The path that DATA is; what is wrong with it is for its reader to say.
 

@@ -74,18 +74,19 @@ class Fitted:
         return error_table(f"on {counted(self.n_held_out, 'held-out image')}", rows)
 
 
-def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, str]:
+def hold_out(images: Images, share: float, seed: int, n_each: int = 1) -> tuple[Images, Images, str]:
     """(to train on, held out, the sentence that says how): a random share of the images.
 
     Patches that overlap are the same pixels, so of patches whole images are held out; of few images, the last patches
-    of each. Raises RequestError for too few images.
+    of each. n_each: patches of an image, neighbours, where names do not say which are of one image. Raises RequestError
+    for too few images.
     """
     n = len(images)
     if n == 1:
         raise RequestError(
             f"{images.source}: one image is too few to train on and hold out; give more, or --patches HxW"
         )
-    sources = np.array(_sources(images))
+    sources = np.array(images.names) if images.names else np.arange(n) // n_each
     found = np.unique(sources)
     chance = numpy_generator(seed, "split")
     if len(found) == n:
@@ -113,12 +114,6 @@ def _to_train(held: np.ndarray) -> str:
 
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
 _SEVERAL = 5  # images of which some can be held out whole
-
-
-def _sources(images: Images) -> list[str]:
-    """Of which file each image is; where nobody knows, each is of its own."""
-    names: tuple[str, ...] = getattr(images, "names", ())
-    return list(names) if names else [str(i) for i in range(len(images))]
 
 
 def fit(recipe: Recipe, train: Images, held_out: Images, folder: Path, *, facts: dict[str, Any]) -> Fitted:

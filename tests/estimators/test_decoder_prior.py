@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, Dictionary, Images, load, save
 from isthmus.errors import DoubtWarning
@@ -27,6 +28,18 @@ def trained():
 def noisy():
     test = X[1500:1600]
     return test, test + 0.4 * np.random.default_rng(0).standard_normal(test.shape, np.float32)
+
+
+def not_of_fit(_):
+    return {"check_transformer_n_iter": "max_iter is of a search, which tells its steps itself: fit has none"}
+
+
+@parametrize_with_checks(
+    [DecoderPrior(Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0), max_iter=3, random_state=0)],
+    expected_failed_checks=not_of_fit,
+)
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
 
 
 def test_fit_trains_a_clone_and_keeps_a_frozen_one(trained):
