@@ -31,7 +31,8 @@ def mean_of(values: np.ndarray) -> Estimate:
     mean = float(np.mean(values))
     if n == 1:
         return Estimate(mean, None, 1)
-    margin = Z95 * float(np.std(values, ddof=1)) / math.sqrt(n)
+    with np.errstate(invalid="ignore"):  # of what is not finite the spread is NaN, and so is the interval
+        margin = Z95 * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Estimate(mean, (mean - margin, mean + margin), n)
 
 
@@ -48,9 +49,11 @@ def psnr(error: np.ndarray) -> np.ndarray:
 
 
 def mean_psnr(error: np.ndarray) -> Estimate:
-    """The mean over the images that are not perfect, whose PSNR is not defined; `n` counts the others."""
-    values = psnr(error)
-    return mean_of(values[np.isfinite(values)])
+    """The mean over the images that are not perfect; `n` counts them. Of a perfect image PSNR is not defined.
+
+    An error that is not finite makes the mean so too: a model that draws such images is not good on the others alone.
+    """
+    return mean_of(psnr(error)[error != 0])
 
 
 SSIM_WINDOW = 7

@@ -37,6 +37,7 @@ from isthmus.training.history import History
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
 PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
+_FINDER = ".DS_Store"  # which macOS leaves in a folder that was looked at
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
 
 
@@ -82,7 +83,7 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
 def check_place(folder: Path) -> None:
     """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
     if folder.is_dir():
-        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW})
+        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW, _FINDER})
         if not others:
             return
         raise RequestError(f"{folder} holds {others[0]}, so it is no model's folder to be replaced; choose another")

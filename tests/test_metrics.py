@@ -69,6 +69,13 @@ def test_a_perfect_image_has_no_psnr_and_is_left_out_of_the_mean():
     assert mean_psnr(np.zeros(4)) == Estimate(None, None, 0)
 
 
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_an_endless_error_is_not_left_out_of_the_mean(bad):
+    found = mean_psnr(np.array([0.01, bad, 0.01, 0.0]))
+    assert found.n == 3
+    assert not np.isfinite(found.value)
+
+
 def test_psnr_is_averaged_over_images_not_taken_of_the_mean():
     error = np.array([0.1, 0.001])
     assert mean_psnr(error).value == pytest.approx(20)

@@ -24,7 +24,13 @@ def kept(context: Context, model: Model, seed: int) -> Outcome | None:
         if table["key"] != _key(context, model, seed):
             return None
         return Outcome.from_table(table["outcome"])
-    except (OSError, ValueError, KeyError, TypeError):  # damaged, or another version's: then it is measured again
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # damaged, or another version's: then it is measured again
         return None
 
 

@@ -109,7 +109,7 @@ def read_results(folder: Path) -> Results:
         return Results(**{**table, "rows": rows})
     except OSError as error:
         raise DataError(f"{folder} holds no results: cannot read {RESULTS}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} does not hold a study's results: {error}") from None

@@ -46,7 +46,7 @@ def test_a_model_that_is_trained_again_is_measured_again(run, doctored, tools):
     assert rows(run(tools.SMALL, fresh=True)) == rows(doctored[0])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null", "[" * 100_000])
 def test_damaged_notes_are_as_none(text, run, doctored, tools):
     first, path = doctored
     whole = json.loads(path.read_text("utf-8"))

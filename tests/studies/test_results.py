@@ -311,7 +311,7 @@ def test_over_seeds_is_students_interval():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "rows": [{}]}', "\xff"]
+    "text", ["", "{", "[]", "[" * 100_000, '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "rows": [{}]}', "\xff"]
 )
 def test_results_that_cannot_be_read_say_so(tmp_path, text):
     (tmp_path / "results.json").write_text(text, "latin-1")
