@@ -9,7 +9,7 @@ same minutes, with the same number of threads.
     python notebook_loop.py DATA_DIR MODEL|prior|all [--epochs 1] [--batch-size 64] [--images 50000] [--threads 2] [--save FILE]
 
 DATA_DIR holds MNIST's four IDX files (.gz). `prior --save FILE` writes the decoder, the noisy images, the starts and the objectives
-reached (npz), so that another search can be given the same problems. The project may copy this script into its benchmarks.
+reached (npz), so that another search can be given the same problems.
 """
 
 import argparse, gzip, json, pathlib, time, warnings
