@@ -1,5 +1,6 @@
 """What the tests share: small data that can be learned, and the two global generators that nothing may touch."""
 
+import random
 import signal
 
 import numpy as np
@@ -37,3 +38,29 @@ def images():
 def global_generators():
     """Call it for the state of torch's and NumPy's global generators, as comparable bytes."""
     return lambda: (torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes())  # noqa: NPY002
+
+
+# what means much in a header, in numbers or in JSON
+_TELLING = [bytes([b]) * n for b in (0, 0x7F, 0x80, 0xFF) for n in (1, 2, 4, 8)] + [
+    *(b"O", b"'|O'", b"9" * 30, b"\n", b"("),
+    *(b"null", b"-1", b'"', b"{", b"[]", b"true", b"1e99"),
+]
+
+
+@pytest.fixture(scope="session")
+def mutate():
+    """`mutate(content, number)`: bytes that were changed in one to four places. The number alone says how.
+
+    Bytes are replaced, put in, repeated, or cut out, up to all of the rest. Hypothesis would take most of the time.
+    """
+
+    def mutated(content, number):
+        draw, content = random.Random(number), bytearray(content)
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(min(len(content), 200 if draw.random() < 0.5 else 1 << 30) + 1)
+            repeated = bytes(content[at : at + 64] * draw.randint(2, 4))
+            new = draw.choice([draw.choice(_TELLING), draw.choice(_TELLING), draw.randbytes(2), repeated, b""])
+            content[at : at + draw.choice([0, len(new), len(new), 7, draw.choice([16, len(content)])])] = new
+        return bytes(content)
+
+    return mutated
