@@ -13,6 +13,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -27,6 +28,7 @@ from isthmus.errors import RequestError, RunError
 TEMPORARY = ".tmp"
 LOCK = ".lock"
 _REPLACED = f".old{TEMPORARY}"
+_OURS = re.compile(rf"\.(\d+|old|fetched){re.escape(TEMPORARY)}$")  # by a process, replaced, or of a download
 
 
 def _fsync(path: Path) -> None:
@@ -146,11 +148,13 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left behind under temporary names. Call it with the folder's lock held.
+    """Remove what a killed process left behind under our temporary names. Call it with the folder's lock held.
 
     Whoever was killed between the two renames of `atomic_folder` left only the old folder: it gets its name back.
     """
     for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
+        if not _OURS.search(leftover.name):
+            continue
         place = leftover.with_name(leftover.name.removesuffix(_REPLACED))
         if leftover.name.endswith(_REPLACED) and not place.exists():
             os.replace(leftover, place)

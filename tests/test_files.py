@@ -259,13 +259,15 @@ def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_pa
     assert names(tmp_path) == ["a", "a.1.tmp", "a.20240101123000123.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp", "b"]
 
 
-def test_sweep_removes_temporary_names_only(tmp_path):
-    for name in ("a.tmp", "models/b.7.tmp", "models/gone.old.tmp", "models/gone", "keep", "models/keep.tmpl"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+def test_sweep_removes_our_temporary_names_only(tmp_path):
+    (tmp_path / "models").mkdir()
+    for name in ("a.tmp", "a.9.tmp", "a.fetched.tmp", "keep"):
         (tmp_path / name).write_bytes(b"")
+    for name in ("b.7.tmp", "gone.old.tmp", "gone", "keep.tmpl"):
+        (tmp_path / "models" / name).write_bytes(b"")
     (tmp_path / "c.9.tmp" / "inner.tmp").mkdir(parents=True)
     sweep(tmp_path)
-    assert names(tmp_path) == ["keep", "models"]
+    assert names(tmp_path) == ["a.tmp", "keep", "models"]
     assert names(tmp_path / "models") == ["gone", "keep.tmpl"]
 
 

@@ -25,9 +25,9 @@ _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-7, 1e4
 class Search:
     """What was found for n images.
 
-    code: (n, k). objective: (n,), the mean squared residual at it. n_iter: (n,), steps that were tried. reason: (n,),
-    positions in REASONS: converged, the objective moves by less than the tolerance; stalled, no step makes it less;
-    iterations, the limit was reached; diverged, it is not finite.
+    code: (n, k), the best one that the search came by. objective: (n,), the mean squared residual at it. n_iter: (n,),
+    steps that were tried. reason: (n,), positions in REASONS: converged, the objective moves by less than the
+    tolerance; stalled, no step makes it less; iterations, the limit was reached; diverged, it was not finite any more.
     """
 
     code: torch.Tensor
@@ -85,12 +85,18 @@ class _Batch:
             code[self.which], objective[self.which] = self.code, self.objective
             self.on_step(code, objective)
 
+    def keep(self) -> None:
+        """Write down the codes that are better than what is written of their images."""
+        better = self.objective < self.result.objective[self.which]  # False for what is not finite
+        which = self.which[better]
+        self.result.code[which], self.result.objective[which] = self.code[better], self.objective[better]
+
     def end(self, over: torch.Tensor, reason: int, n_iter: int) -> None:
-        """Write down the images in the mask `over`, and go on without them."""
+        """Go on without the images in the mask `over`."""
         if not bool(over.any()):
             return
+        self.keep()
         which = self.which[over]
-        self.result.code[which], self.result.objective[which] = self.code[over], self.objective[over]
         self.result.n_iter[which], self.result.reason[which] = n_iter, reason
         keep = ~over
         self.which, self.y, self.code = self.which[keep], self.y[keep], self.code[keep]
@@ -198,6 +204,7 @@ def _first_order(batch: _Batch, max_iter: int, tol: float, learning_rate: float,
             batch.code = batch.code.clamp(min=batch.lower)
         before = batch.objective
         batch.objective = (batch.decoder.decode(batch.code) - batch.y).square().mean(dim=1)
+        batch.keep()  # a step may be too long, and the next ones too
         batch.tell()
         over = (before - batch.objective).abs() < tol
         lost = ~batch.objective.isfinite()

@@ -282,7 +282,8 @@ def write_figures(context: Context, results: Results) -> list[dict[str, Any]]:
             }
         )
     names = {facts["name"] for facts in listed}
-    for stale in folder.glob("*"):
+    for stale in folder.glob("*.npz"):
         if stale.stem not in names:
+            remove(stale.with_suffix(".png"))  # drawn from these arrays
             remove(stale)
     return listed

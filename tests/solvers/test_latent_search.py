@@ -117,6 +117,19 @@ def test_a_rate_that_is_too_large_is_called_diverged_and_the_search_stops():
     found = search(decoder, y, start, solver="gradient-descent", learning_rate=1e6, max_iter=5000)
     assert (found.reason == DIVERGED).all()
     assert (found.n_iter < 5000).all()
+    torch.testing.assert_close(found.code, start)  # the best that there was
+
+
+def test_the_best_code_is_kept_where_steps_lead_away_again():
+    decoder, _, _ = linear_decoder()
+    y, seen = torch.rand((3, 40), generator=seeded(2), dtype=torch.float64), []
+    start = torch.zeros(3, 6, dtype=torch.float64)
+    options = {"solver": "adam", "learning_rate": 0.3, "tol": 0, "max_iter": 30}
+    found = search(decoder, y, start, on_step=lambda code, objective: seen.append(objective), **options)
+    least = torch.stack(seen).amin(dim=0)
+    assert (least < seen[-1]).any()
+    torch.testing.assert_close(found.objective, least)
+    torch.testing.assert_close((decoder.decode(found.code) - y).square().mean(dim=1), least)
 
 
 def test_the_limit_of_steps_is_a_reason():
