@@ -17,6 +17,9 @@ from isthmus.parts import L1
 # A reconstruction that varies less than this, as a share of how much the images vary, is one image for all. The first
 # principal component alone has a tenth on handwritten digits; a collapsed network has rounding errors.
 LEAST_VARIATION = 0.01
+# An error this many times that of the mean image is of a model that is still on its way there: what a penalty or dead
+# units made of it cannot be seen yet. One that has arrived has 1, with some pixels of a ReLU output dead a little more.
+NOT_YET_THE_MEAN = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,30 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     """
     if not isinstance(last_step(model), Autoencoder):
         return None
-    variation, own = Variation(), Variation()
+    if len(X) == 0:
+        return None  # nothing was seen of it
+    variation, own, squares = Variation(), Variation(), 0.0
     on = np.zeros(last_step(model).network_.code_size, bool)
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else rows[which]
-        variation.add(np.asarray(x).reshape(len(x), -1))
-        own.add(reconstruct(model, x))
+        flat, x_hat = np.asarray(x).reshape(len(x), -1), reconstruct(model, x)
+        variation.add(flat)
+        own.add(x_hat)
+        squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
         on |= metrics.active(model.transform(x)).any(axis=0)
-    return diagnose(model, int((~on).sum()), own.value / variation.value if variation.value else None)
+    if not variation.value:
+        return diagnose(model, int((~on).sum()), None)
+    return diagnose(model, int((~on).sum()), own.value / variation.value, squares / variation.n / variation.value)
 
 
-def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collapse | None:
+def diagnose(
+    model: Any, dead_units: int | None, share: float | None, unexplained: float | None = None
+) -> Collapse | None:
     """What `collapse` says, from what was measured.
 
     dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
+    unexplained: the mean squared error over that of the images' mean, for a likelier cause.
     """
     model = last_step(model)
     if not isinstance(model, Autoencoder):
@@ -73,8 +85,22 @@ def diagnose(model: Any, dead_units: int | None, share: float | None) -> Collaps
         many = f"all {n_units} units of its code are" if n_units > 1 else "the one unit of its code is"
         return Collapse(f"{many} zero for every image", *_cause(model, dead_units))
     if share is not None and share < LEAST_VARIATION:
-        return Collapse("it draws the same image whatever it is shown", *_cause(model, dead_units))
+        cause = _not_yet(model, unexplained) or _cause(model, dead_units)
+        return Collapse("it draws the same image whatever it is shown", *cause)
     return None
+
+
+def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] | None:
+    """The cause of a model that has not come as far as the mean image; None if it has.
+
+    A ReLU output whose pixels are dead has such errors too, and does not get better by training.
+    """
+    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model._parts()[0].output == "relu":
+        return None
+    return (
+        f"training has not come as far as the mean image, for its error is {unexplained:.1f} times that one's",
+        "train longer, in smaller batches, or with a larger learning rate",
+    )
 
 
 def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:

@@ -99,6 +99,31 @@ def test_one_image_for_all(network, cause, images):
     assert (found.what, found.cause) == ("it draws the same image whatever it is shown", cause)
 
 
+@pytest.mark.parametrize("penalty", [None, L1(1e-3), L1(1e-3, per="batch"), KL(1e-3)])
+def test_a_model_that_is_hardly_trained_is_not_said_to_suffer_from_its_penalty(penalty, images):
+    code = "sigmoid" if isinstance(penalty, KL) else "relu"
+    network = Dense(bottleneck=8, code_activation=code, output="sigmoid")
+    model = with_weak_decoder(fitted(images, network, penalty=penalty, epochs=1, learning_rate=1e-5), 0.1)
+    x = images.floats()
+    far = np.mean((model.reconstruct(x) - x) ** 2) / np.mean((x.mean(axis=0) - x) ** 2)
+    assert far > 2, "all pixels are still about one half"
+    found = collapse(model, images)
+    assert found.cause == f"training has not come as far as the mean image, for its error is {far:.1f} times that one's"
+    assert "train longer" in found.instead
+    assert "train longer" not in str(diagnose(model, 8, 0.0, far)), "a code of zeros has other causes"
+
+
+def test_pixels_that_are_dead_are_not_trained_longer(images):
+    model = with_weak_decoder(fitted(images, Dense(bottleneck=8, activation="tanh", output="relu")), 0)
+    with torch.no_grad():
+        model.network_.decoder.layers[-1].bias.fill_(-1.0)
+    assert collapse(model, images).cause == RELU
+
+
+def test_of_no_images_nothing_is_said(x):
+    assert collapse(fitted(x), x[:0]) is None
+
+
 def test_a_penalty_of_a_code_that_is_alive(images):
     network = Dense(bottleneck=8, activation="sigmoid", output="linear")
     found = collapse(with_weak_decoder(fitted(images, network, penalty=KL(0.5)), 0), images)

@@ -165,7 +165,8 @@ def _measure(model: Autoencoder, images: Images) -> Measured:
 
 def _collapse(model: Autoencoder, own: Measured) -> str:
     dead = own.estimates.get("dead_units")
-    return str(diagnose(model, None if dead is None else int(dead.value or 0), own.variation) or "")
+    n_dead = None if dead is None else int(dead.value or 0)
+    return str(diagnose(model, n_dead, own.variation, own.unexplained) or "")
 
 
 def _faults(model: Autoencoder, measured: dict[str, Measured]) -> list[str]:

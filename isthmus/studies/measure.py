@@ -29,13 +29,15 @@ class Measured:
     """What was found on one set of images under one corruption.
 
     estimates: by metric; a metric that is not defined for these images or this model is missing. errors: each image's
-    MSE, (n,). variation: of the reconstructions, as a share of the images' own; None where they do not vary. seconds:
-    of reconstruction alone. search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
+    MSE, (n,). variation: of the reconstructions, as a share of the images' own; None where they do not vary.
+    unexplained: their mean squared error, over that of the images' own mean; None likewise. seconds: of reconstruction
+    alone. search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
     """
 
     estimates: dict[str, Estimate]
     errors: np.ndarray
     variation: float | None
+    unexplained: float | None
     seconds: float
     search: dict[str, Any] | None = None
 
@@ -113,10 +115,14 @@ def measure(
             sums.add("mean_activation", metrics.mean_activation(code))
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
-    share = sums.own.value / sums.images.value if sums.images.value else None
+    vary = sums.images.value
     found, errors = _estimates(sums), np.concatenate(sums.values["mse"])
     estimates = {name: found[name] for name in wanted if name in found}
-    return Measured(estimates, errors, share, sums.seconds, _ended(sums.searches) if sums.searches else None)
+    share, unexplained = (
+        (sums.own.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
+    )
+    ended = _ended(sums.searches) if sums.searches else None
+    return Measured(estimates, errors, share, unexplained, sums.seconds, ended)
 
 
 def _ended(searches: list[SearchResult]) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
         if (split, corruption) == ("test", None):
             found.seconds = measured.seconds
             dead = measured.estimates.get("dead_units")
-            found.collapse = diagnose(fitted, None if dead is None else int(dead.value or 0), measured.variation)
+            n_dead = None if dead is None else int(dead.value or 0)
+            found.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained)
     return found
 
 
