@@ -25,7 +25,10 @@ def found(results: Results) -> list[str]:
         verb = "has" if len(collapsed) == 1 else "have"
         said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
     for part in results.sections:
-        said += [f"{part['title']}: {one}" for one in _best_and_worst(results, _sound(results, part["models"]))]
+        sound = _sound(results, part["models"])
+        # where models were trained on noise, that is what they are there for
+        noisy = _under_noise(results, sound) if any(_facts(results, name)["corruption"] for name in sound) else []
+        said += [f"{part['title']}: {one[0].lower()}{one[1:]}" for one in noisy or _best_and_worst(results, sound)]
     if not results.sections:
         said += _by_code_size(results) + _under_noise(results, [facts["name"] for facts in results.models])
     return said
@@ -70,14 +73,19 @@ def _best_and_worst(results: Results, names: list[str]) -> list[str]:
     (best, least), (worst, most) = errors[0], errors[-1]
     assert least.value is not None
     assert most.value is not None
+    clean = "clean " if any(_facts(results, name)["corruption"] for name in names) else ""
     said = (
-        f"of these, {best} draws unseen test images best, with an MSE of {number(least.value)}, and {worst} worst, "
-        f"with {number(most.value)}."
+        f"of these, {best} draws {clean}unseen test images best, with an MSE of {number(least.value)}, and {worst} "
+        f"worst, with {number(most.value)}."
     )
-    second, row = errors[1]
-    if not _apart(least, row):
-        said += f" The intervals of {best} and {second} overlap: these images cannot tell which is better."
-    return [said]
+    return [said + _overlap(best, least, *errors[1])]
+
+
+def _overlap(best: str, least: Row, second: str, row: Row) -> str:
+    """What has to be said of the best two, if anything. Intervals say less than a comparison image by image would."""
+    if _apart(least, row):
+        return ""
+    return f" The intervals of {best} and {second} overlap: they alone do not tell which is better."
 
 
 def _collapse(results: Results, name: str) -> str:
@@ -113,6 +121,11 @@ def _sparsity(results: Results, names: list[str]) -> list[str]:
     return said
 
 
+def _n_parameters(results: Results, name: str) -> float | None:
+    row = find(results, name, "n_parameters", None)
+    return None if row is None else row.value
+
+
 def _n_units(results: Results, name: str) -> float | None:
     row = find(results, name, "code_size", None)
     return None if row is None else row.value
@@ -124,14 +137,17 @@ def _under_noise(results: Results, names: list[str]) -> list[str]:
     labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
     said = []
     for label in labels[:: max(1, len(labels) - 1)]:
-        there = {r.model: r for r in rows if r.corruption == label and r.model in names and r.value is not None}
+        there = [r for r in rows if r.corruption == label and r.model in names and r.value is not None and not r.seen]
         if len(there) < 2:
             continue
-        best, least = min(there.items(), key=lambda item: item[1].value or 0)
-        facts = _facts(results, best)
-        how = f", which was trained on {facts['corruption'] or 'clean images'},"
-        how = ", which does nothing," if facts["units"] is None else how  # the identity alone has no code
-        said.append(f"Under {label}, {best}{how} comes closest to the clean image: MSE {number(least.value)}.")
+        least, second, *_ = sorted(there, key=lambda row: row.value or 0)
+        trained = _facts(results, least.model)["corruption"]
+        how = f"trained on {trained}" if trained else "trained on clean images"
+        how = "does nothing" if _n_parameters(results, least.model) == 0 else f"was {how}"
+        said.append(
+            f"Under {label}, {least.model}, which {how}, comes closest to the clean image: MSE {number(least.value)}."
+            + _overlap(least.model, least, second.model, second)
+        )
     return said
 
 

@@ -414,13 +414,47 @@ def test_a_sections_sentences_turn_with_its_numbers(sectioned):
     names = ["pca-4", "dense-4"]
     errors = {name: results.value(name, "mse", "test") for name in names}
     best, worst = sorted(errors, key=errors.get)
-    assert f"Of these, {best} draws unseen test images best" in section(results, names)[0]
+    assert f"Of these, {best} draws clean unseen test images best" in section(results, names)[0]
     for row in results.rows:
         if row.metric == "mse" and row.model == best:
             object.__setattr__(row, "value", 1.0)
     said = section(results, names)
-    assert f"Of these, {worst} draws unseen test images best" in said[0]
+    assert f"Of these, {worst} draws clean unseen test images best" in said[0]
     assert f"Under gaussian(0.5), {worst}" in " ".join(said)
+
+
+def test_what_was_trained_on_noise_is_judged_under_noise(sectioned):
+    results = read_results(sectioned)
+    first, second = (" ".join(one for one in found(results) if one.startswith(f"The {part} part")) for part in
+                     ("first", "second"))  # fmt: skip
+    assert "The first part: under gaussian(0.3), " in first
+    assert "draws" not in first
+    assert "draws unseen test images best" in second, "neither was trained on noise"
+
+
+def test_what_does_nothing_is_said_to_do_nothing_whatever_its_name(sectioned):
+    results = read_results(sectioned)
+    names = ["pca-4", "dense-4"]
+    assert "does nothing" not in " ".join(section(results, names))
+    for row in results.rows:
+        if row.metric == "n_parameters":
+            object.__setattr__(row, "value", 0.0)
+    under = [one for one in section(results, names) if one.startswith("Under")]
+    assert len(under) == 2
+    assert all(", which does nothing, comes closest" in one for one in under)
+
+
+def test_intervals_that_overlap_are_told(sectioned):
+    results = read_results(sectioned)
+    names, said = ["pca-4", "dense-4"], {}
+    for width in (1e-6, 1.0):
+        for row in results.rows:
+            if row.metric == "mse" and row.model in names:
+                object.__setattr__(row, "ci95", (row.value - width, row.value + width))
+        said[width] = [one for one in section(results, names) if "best" in one or "closest" in one]
+        assert len(said[width]) == 3, "clean, and under the least and the greatest noise"
+    assert not any("overlap" in one for one in said[1e-6])
+    assert all("overlap: they alone do not tell which is better." in one for one in said[1.0])
 
 
 def test_the_code_alone_is_told_beside_the_switches(sectioned):
