@@ -25,10 +25,11 @@ def found(results: Results) -> list[str]:
         verb = "has" if len(collapsed) == 1 else "have"
         said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
     for part in results.sections:
-        sound = _sound(results, part["models"])
+        names = part["models"]
         # where models were trained on noise, that is what they are there for
-        noisy = _under_noise(results, sound) if any(_facts(results, name)["corruption"] for name in sound) else []
-        said += [f"{part['title']}: {one[0].lower()}{one[1:]}" for one in noisy or _best_and_worst(results, sound)]
+        noisy = any(_facts(results, name)["corruption"] for name in _sound(results, names))
+        told = (_under_noise if noisy else _best_and_worst)(results, names)
+        said += [f"{part['title']}: {one[0].lower()}{one[1:]}" for one in told]
     if not results.sections:
         said += _by_code_size(results) + _under_noise(results, [facts["name"] for facts in results.models])
     return said
@@ -38,12 +39,11 @@ def section(results: Results, names: list[str]) -> list[str]:
     """What the models of one section show; nothing for a quick run, whose numbers mean nothing."""
     if results.quick:
         return []
-    sound = _sound(results, names)
-    said = [one[0].upper() + one[1:] for one in _best_and_worst(results, sound)]
+    said = _best_and_worst(results, names)
     said += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
-    said += [one for name in sound for one in _switches(results, name)]
+    said += [one for name in _sound(results, names) for one in _switches(results, name)]
     said += _sparsity(results, names)
-    return said + _under_noise(results, sound)
+    return said + _under_noise(results, names)
 
 
 def _sound(results: Results, names: list[str]) -> list[str]:
@@ -67,15 +67,20 @@ def _apart(a: Row, b: Row) -> bool:
 
 
 def _best_and_worst(results: Results, names: list[str]) -> list[str]:
-    errors = sorted(_test_errors(results, names).items(), key=lambda item: item[1].value or 0)
+    """The best and the worst on clean images, of those that do anything and have not collapsed."""
+    sound = _sound(results, names)
+    errors = sorted(_test_errors(results, sound).items(), key=lambda item: item[1].value or 0)
     if len(errors) < 2:
         return []
     (best, least), (worst, most) = errors[0], errors[-1]
     assert least.value is not None
     assert most.value is not None
     clean = "clean " if any(_facts(results, name)["corruption"] for name in names) else ""
+    of_whom = "Of these" if len(sound) == len(names) else "Of those that have not collapsed"
+    if any(_n_parameters(results, name) == 0 for name in sound):
+        of_whom += ", doing nothing apart"
     said = (
-        f"of these, {best} draws {clean}unseen test images best, with an MSE of {number(least.value)}, and {worst} "
+        f"{of_whom}, {best} draws {clean}unseen test images best, with an MSE of {number(least.value)}, and {worst} "
         f"worst, with {number(most.value)}."
     )
     return [said + _overlap(best, least, *errors[1])]
@@ -132,7 +137,7 @@ def _n_units(results: Results, name: str) -> float | None:
 
 
 def _under_noise(results: Results, names: list[str]) -> list[str]:
-    """Who is best at the least and at the greatest level, and what was trained for it."""
+    """Who is best at the least and at the greatest level, and what was trained for it; one image for all may be."""
     rows = [r for r in results.rows if (r.seed, r.metric, r.split) == (results.seed, "mse", "test")]
     labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
     said = []
@@ -144,6 +149,7 @@ def _under_noise(results: Results, names: list[str]) -> list[str]:
         trained = _facts(results, least.model)["corruption"]
         how = f"trained on {trained}" if trained else "trained on clean images"
         how = "does nothing" if _n_parameters(results, least.model) == 0 else f"was {how}"
+        how = "has collapsed" if _facts(results, least.model)["collapsed"] else how
         said.append(
             f"Under {label}, {least.model}, which {how}, comes closest to the clean image: MSE {number(least.value)}."
             + _overlap(least.model, least, second.model, second)

@@ -444,6 +444,18 @@ def test_what_does_nothing_is_said_to_do_nothing_whatever_its_name(sectioned):
     assert all(", which does nothing, comes closest" in one for one in under)
 
 
+def test_no_sentence_contradicts_the_table_of_models_that_have_collapsed(sectioned):
+    results = read_results(sectioned)
+    names = ["pca-4", "dense-4", "dead"]
+    said = section(results, names)
+    assert said[0].startswith("Of those that have not collapsed, "), "the table has one that is worse"
+    for row in results.rows:
+        if (row.model, row.metric, row.corruption) == ("dead", "mse", "gaussian(0.5)"):
+            object.__setattr__(row, "value", 1e-3)
+    under = " ".join(section(results, names))
+    assert "Under gaussian(0.5), dead, which has collapsed, comes closest to the clean image: MSE 0.001000." in under
+
+
 def test_intervals_that_overlap_are_told(sectioned):
     results = read_results(sectioned)
     names, said = ["pca-4", "dense-4"], {}
