@@ -106,10 +106,14 @@ def _draw_steps(axes: Any, rows: Arrays) -> int:
 
 
 def levels(facts: Facts, arrays: Arrays) -> Figure:
-    """A metric against the level of a corruption, with 95 % intervals; a ring where a model was trained."""
+    """A metric against the level of a corruption, with 95 % intervals; a ring where a model was trained.
+
+    An error far above all others, as doing nothing has, leaves the picture, lest the others become one line.
+    """
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
-    names = list(facts["rows"])
+    names, rings = list(facts["rows"]), 0
+    top = _top(arrays, names) if facts["metric"] == "mse" else None
     for name, trained in zip(names, arrays["trained"], strict=True):
         level, value, low, high = arrays[name].T
         of, _, line = name.partition(": ")
@@ -119,22 +123,35 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
             axes.plot(level, value, linestyle=dashes[line], color=style(i)["color"], linewidth=1.4, label=name)
             continue
         axes.errorbar(level, value, yerr=[value - low, high - value], fmt="-", markersize=4.5, linewidth=1.5,
-                      capsize=2, label=name, **style(i))  # fmt: skip
-        if np.isfinite(trained) and trained in level:
-            axes.plot(trained, value[level == trained], "o", markersize=13, markerfacecolor="none",
-                      markeredgecolor=style(i)["color"], markeredgewidth=1.6)  # fmt: skip
+                      capsize=2, label=_leaving(name, high, top), **style(i))  # fmt: skip
+        if np.isfinite(trained) and len(level) and level.min() <= trained <= level.max():
+            order = np.argsort(level)  # between two levels it was not measured, but there the line is
+            axes.plot(trained, np.interp(trained, level[order], value[order]), "o", markersize=13,
+                      markerfacecolor="none", markeredgecolor=style(i)["color"], markeredgewidth=1.6)  # fmt: skip
+            rings += 1
     said = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
     axes.set_ylabel(said[facts["metric"]], fontsize=9, color=INK)
-    kind = facts["corruption"].split("(")[0]
-    level_of = {"level": f"level of {kind}", "square": f"level of {kind}, squared", "noise": "MSE of the noisy image"}
+    said_level = facts.get("level_of") or "level of " + facts["corruption"].split("(")[0]
+    level_of = {"level": said_level, "square": f"{said_level}, squared", "noise": "MSE of the noisy image"}
     axes.set_xlabel(level_of[facts.get("axis", "level")], fontsize=9, color=INK)
     if facts["metric"] == "mse":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0, top=top)
     axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
-    ring = "a ring: fitted at this level" if np.isfinite(arrays["trained"]).any() else None
+    ring = "a ring: fitted at this level" if rings else None
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left", title=ring, title_fontsize=8)
     _plain(axes)
     return figure
+
+
+def _top(arrays: Arrays, names: list[str]) -> float | None:
+    """Where the axis ends if one line goes more than three times as high as all others; None if none does."""
+    *others, most = sorted(float(arrays[name][:, 3].max(initial=0)) for name in names)
+    return 1.15 * others[-1] if len(others) > 1 and most > 3 * others[-1] > 0 else None
+
+
+def _leaving(name: str, high: np.ndarray, top: float | None) -> str:
+    """What the legend says of a line: also how far it goes, if that is beyond the picture."""
+    return name if top is None or high.max(initial=0) <= top else f"{name} (up to {high.max():.2g})"
 
 
 def usage(facts: Facts, arrays: Arrays) -> Figure:

@@ -39,6 +39,23 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
     return found
 
 
+def members(part: Any) -> tuple[Any, ...]:
+    """The single corruptions that a corruption is made of."""
+    return part.parts if isinstance(part, Sequence) else (part,)
+
+
+def varied(parts: list[Any]) -> int:
+    """Which of the single corruptions has another level in the first of these and in the last; 0 if none has."""
+    pairs = zip(members(parts[0]), members(parts[-1]), strict=True)
+    return next((i for i, (first, last) in enumerate(pairs) if first != last), 0)
+
+
+def what_varies(parts: list[Any]) -> str:
+    """The level of a corruption at its levels, as an axis names it: `sigma of gaussian`; "" without a corruption."""
+    one = members(parts[0])[varied(parts)]
+    return "" if one is None else f"{one.level} of {one.kind}"
+
+
 def _level_of(table: Any) -> str | None:
     """The key that is the level of a corruption's table, if it has one."""
     kind = CORRUPTIONS.get(str(table.get("kind"))) if isinstance(table, dict) else None

@@ -16,6 +16,7 @@ from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
 from isthmus.parts import Levelled
 from isthmus.studies.context import Context
+from isthmus.studies.corruptions import members, varied, what_varies
 from isthmus.studies.figure import Figure
 from isthmus.studies.fitting import available
 from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
@@ -151,7 +152,7 @@ def _levels(figure: Figure, models: dict[str, Any], context: Context, results: R
                 lines.append((x_of(level, part), row.value, *(row.ci95 or (row.value, row.value))))
         rows[name] = np.array(lines, float).reshape(-1, 4)
         own = context.study.model(name).arguments.get("corruption")
-        where = _trained_at(own, at[-1][1])
+        where = _trained_at(own, figure.corruptions())
         trained.append(where if np.isnan(where) else x_of(where, own))
     if figure.theory:
         rows |= _theory(figure, models, context, rows)
@@ -215,13 +216,14 @@ def _top_atoms(figure: Figure, models: dict[str, Any], context: Context, _: Resu
     return _with_labels(rows | {"atoms": found["atoms"], "code": found["code"]}, figure, images)
 
 
-def _trained_at(own: Any, part: Any) -> float:
-    """The level of the corruption that a model was trained on, if it differs from `part` in its level alone; or NaN."""
-    if not isinstance(own, Levelled) or type(own) is not type(part):
+def _trained_at(own: Any, parts: list[Any]) -> float:
+    """The level at which a model was trained on this corruption; NaN if it was trained on another, or on none."""
+    mine, theirs, i = members(own), members(parts[0]), varied(parts)
+    if [type(one) for one in mine] != [type(one) for one in theirs] or not isinstance(theirs[i], Levelled):
         return np.nan
-    level = {own.level: getattr(part, part.level)}
-    same = dataclasses.replace(own, **level) == part
-    return float(getattr(own, own.level)) if same else np.nan
+    level = {theirs[i].level: getattr(mine[i], theirs[i].level)}
+    same = (*theirs[:i], dataclasses.replace(theirs[i], **level), *theirs[i + 1 :]) == mine
+    return float(level[theirs[i].level]) if same else np.nan
 
 
 _DRAWN_FROM: dict[str, Callable[[Figure, dict[str, Any], Context, Results], Arrays]] = {
@@ -274,6 +276,7 @@ def write_figures(context: Context, results: Results) -> list[dict[str, Any]]:
                 "split": figure.split,
                 "corruption": corruption.label if corruption else None,
                 "levels": list(figure.levels),
+                "level_of": what_varies(figure.corruptions()) if figure.levels else "",
                 "first_epoch": figure.first_epoch,
                 "per": figure.per,
                 "axis": figure.axis,

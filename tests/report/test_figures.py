@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from isthmus.report import plots
 from isthmus.report.figures import draw, grid
 from isthmus.studies.figure import FIGURES as KINDS
 
@@ -177,3 +178,30 @@ def test_zero_is_white_among_filters():
     flipped = picture(draw({"kind": "filters", "rows": ["a"]}, {"a": -filters}))
     red, blue = ((p[..., 0].astype(int) - p[..., 2]).ravel() for p in (pixels, flipped))
     assert red.sum() > blue.sum()
+
+
+def levels_figure(values, trained):
+    """Lines of mse at the levels 0, 0.5 and 1, and where each model was trained."""
+    lines = {
+        name: np.array([[x, y, y, y] for x, y in zip((0, 0.5, 1), ys, strict=True)]) for name, ys in values.items()
+    }
+    facts = {"rows": list(values), "metric": "mse", "corruption": "gaussian(0.5)+masking(0.5)", "level_of": "fraction"}
+    return plots.levels(facts, {**lines, "trained": np.array(trained)}).axes[0]
+
+
+def test_a_line_far_above_all_others_leaves_the_picture_and_the_legend_says_so():
+    axes = levels_figure({"a": (0.1, 0.1, 0.2), "b": (0.1, 0.2, 0.3), "nothing": (0, 0.5, 2.0)}, [np.nan] * 3)
+    assert 0.3 < axes.get_ylim()[1] < 0.5
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "nothing (up to 2)"]
+    assert axes.get_xlabel() == "fraction"
+    axes = levels_figure({"a": (0.1, 0.1, 0.2), "b": (0.1, 0.2, 0.3), "nothing": (0, 0.5, 0.8)}, [np.nan] * 3)
+    assert axes.get_ylim()[1] > 0.8
+    assert axes.get_legend().get_title().get_text() == ""
+
+
+@pytest.mark.parametrize(("trained", "place"), [(0.5, 0.3), (0.25, 0.2), (1.5, None), (np.nan, None)])
+def test_a_ring_lies_on_the_line_where_a_model_was_trained(trained, place):
+    axes = levels_figure({"a": (0.1, 0.3, 0.4), "b": (0.1, 0.2, 0.3)}, [trained, np.nan])
+    rings = [line for line in axes.lines if line.get_markersize() == 13]
+    assert [(*ring.get_xdata(), *ring.get_ydata()) for ring in rings] == ([] if place is None else [(trained, place)])
+    assert bool(axes.get_legend().get_title().get_text()) is (place is not None), "no ring, no word of it"

@@ -40,6 +40,12 @@ estimator = "autoencoder"
 network = {kind = "conv", channels = [2, 2], decoder = "unpool", activation = "silu"}
 epochs = 2
 [[model]]
+name = "both"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 2}
+corruption = [{kind = "gaussian", sigma = 0.15}, {kind = "masking", fraction = 0.2}]
+epochs = 2
+[[model]]
 name = "of"
 estimator = "autoencoder"
 network = {kind = "dense", bottleneck = 2, activation = "tanh"}
@@ -53,6 +59,10 @@ levels = [0.2, 0.5]
 metrics = ["mse"]
 corruption = [{kind = "gaussian"}, {kind = "masking", fraction = 0.2}]
 levels = [0.1, 0.2]
+[[measure]]
+metrics = ["mse"]
+corruption = [{kind = "gaussian", sigma = 0.1}, {kind = "masking"}]
+levels = [0.3, 0.4]
 [[measure]]
 metrics = ["mse"]
 corruption = {kind = "poisson"}
@@ -84,8 +94,10 @@ FIGURES_OF = {
     "nearest": 'kind = "nearest"\nmodels = ["pca-4", "conv"]\nsplit = "train"\nimages = [250, 8]',
     "levels": f'kind = "levels"\nmodels = ["*"]\n{NOISY}levels = [0.2, 0.5]',
     "levels-psnr": f'kind = "levels"\nmodels = ["nothing", "wide"]\n{NOISY}levels = [0.2, 0.5]\nmetric = "psnr"',
-    "levels-sequence": 'kind = "levels"\nmodels = ["pca-4"]\nlevels = [0.1, 0.2]\n'
+    "levels-sequence": 'kind = "levels"\nmodels = ["pca-4", "wide", "both"]\nlevels = [0.1, 0.2]\n'
     'corruption = [{kind = "gaussian"}, {kind = "masking", fraction = 0.2}]',
+    "levels-masked": 'kind = "levels"\nmodels = ["both"]\nlevels = [0.3, 0.4]\n'
+    'corruption = [{kind = "gaussian", sigma = 0.1}, {kind = "masking"}]',
     "levels-poisson": 'kind = "levels"\nmodels = ["wide"]\nlevels = [5, 50]\ncorruption = {kind = "poisson"}',
     "top-atoms": f'kind = "top-atoms"\nmodels = ["wide"]\n{NOISY}levels = [0.2]\nimages = [1, 9]',
 }
@@ -169,7 +181,16 @@ def test_images_are_those_of_the_split_with_their_labels(drawn):
 
 def test_reconstructions_are_of_the_images_that_were_asked_for(drawn):
     found, x = drawn.arrays["reconstructions"], drawn.test.floats(np.array([7, 119]))
-    assert drawn.listed["reconstructions"]["rows"] == ["original", "nothing", "pca-4", "deep", "wide", "conv", "of"]
+    assert drawn.listed["reconstructions"]["rows"] == [
+        "original",
+        "nothing",
+        "pca-4",
+        "deep",
+        "wide",
+        "conv",
+        "both",
+        "of",
+    ]
     np.testing.assert_array_equal(flat(found["original"]), x)
     np.testing.assert_array_equal(found["nothing"], found["original"])
     np.testing.assert_array_equal(found["labels"], drawn.test.labels[[7, 119]])
@@ -233,7 +254,7 @@ def test_a_scatter_has_the_codes_of_the_first_images(drawn):
 
 def test_curves_are_the_histories(drawn):
     history, found = drawn.models["deep"].history_, drawn.arrays["curves"]
-    trained = ["deep", "wide", "conv", "of"]
+    trained = ["deep", "wide", "conv", "both", "of"]
     assert drawn.listed["curves"]["rows"] == [row for name in trained for row in (name, f"{name} (validation)")]
     assert drawn.listed["curves"]["first_epoch"] == 2
     np.testing.assert_array_equal(found["deep"], history.losses)
@@ -337,6 +358,19 @@ def test_levels_of_other_corruptions(drawn):
     assert psnr["wide"][:, 0].tolist() == [0, 0.2, 0.5]
     assert drawn.listed["levels-psnr"]["metric"] == "psnr"
     assert drawn.arrays["levels-sequence"]["pca-4"][:, 0].tolist() == [0.1, 0.2]
+    trained = dict(
+        zip(drawn.listed["levels-sequence"]["rows"], drawn.arrays["levels-sequence"]["trained"], strict=True)
+    )
+    assert trained.pop("both") == 0.15, "the other corruption of the two is the same"
+    assert np.isnan(list(trained.values())).all()
+    said = {name: facts["level_of"] for name, facts in drawn.listed.items() if facts["kind"] == "levels"}
+    assert said == {
+        "levels": "sigma of gaussian",
+        "levels-psnr": "sigma of gaussian",
+        "levels-sequence": "sigma of gaussian",
+        "levels-masked": "fraction of masking",
+        "levels-poisson": "peak of poisson",
+    }
     poisson = drawn.arrays["levels-poisson"]
     assert poisson["wide"][:, 0].tolist() == [5, 50]
     assert np.isnan(poisson["trained"]).all(), "trained on another corruption"
