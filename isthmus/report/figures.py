@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -116,7 +117,11 @@ def _wrapped(name: str) -> str:
 
 
 def _panels(
-    pages: Mapping[str, np.ndarray], widths: list[float], cmap: str, limits: list[tuple[float, float]], bar: bool
+    pages: Mapping[str, np.ndarray],
+    widths: list[float],
+    cmap: str | Colormap,
+    limits: list[tuple[float, float]],
+    bar: bool,
 ) -> Figure:
     """Pages one below the other, each of its width in inches, with its name above it, aligned at the left."""
     heights = [page.shape[0] / page.shape[1] * width for page, width in zip(pages.values(), widths, strict=True)]
@@ -203,13 +208,12 @@ def _filter_lines(rows: Arrays, limit: float) -> Figure:
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    colours = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=20, pad=0.03, extend="both")
-    colours.ax.tick_params(labelsize=8, labelcolor=INK)
+    _colour_bar(figure, axes, shown)
     return figure
 
 
 def _atoms(facts: Facts, arrays: Arrays) -> Figure:
-    """The units that are on most often, line by line, with the share of the images that they are on for."""
+    """The units that are on most often, line by line, with the share of the images that they are on for; zero white."""
     (name,) = facts["rows"]
     atoms, usage = arrays[name], arrays["usage"]
     n, _, h, _ = atoms.shape
@@ -218,17 +222,28 @@ def _atoms(facts: Facts, arrays: Arrays) -> Figure:
     gap = max(1, h // 14)
     page = grid(atoms[:, :1], columns, gap=gap)[..., 0]
     lines = math.ceil(n / columns)
-    figure = new_figure(columns * 0.62 + 1.4, lines * 0.62 + 0.1)
+    figure = new_figure(columns * 0.62 + 2.3, max(lines * 0.62 + 0.1, 1.2))
     axes = figure.add_subplot()
-    axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    shown = axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     said = [usage[i * columns : (i + 1) * columns] for i in range(lines)]
-    names = [f"{part[0]:.0%}" if len(part) == 1 or f"{part[0]:.0%}" == f"{part[-1]:.0%}" else
-             f"{part[0]:.0%} to {part[-1]:.0%}" for part in said]  # fmt: skip
+    names = [" to ".join(dict.fromkeys(map(_percent, (part[0], part[-1])))) for part in said]
+    axes.set_ylabel("on for this share of the images", fontsize=8, color=INK)
     axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(lines)], names, fontsize=8, color=INK)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    _colour_bar(figure, axes, shown)
     return figure
+
+
+def _percent(share: float) -> str:
+    """A share as a whole percentage; what is not nothing is never 0%."""
+    return "below 1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def _colour_bar(figure: Figure, axes: Any, shown: Any) -> None:
+    colours = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=20, pad=0.03, extend="both")
+    colours.ax.tick_params(labelsize=8, labelcolor=INK)
 
 
 def _top_atoms(facts: Facts, arrays: Arrays) -> Figure:
@@ -261,14 +276,15 @@ def _activations(facts: Facts, arrays: Arrays) -> Figure:
             columns, cell = n, _CELL
         else:  # a line for each image, a column for each map
             columns, cell = k, 0.42
-        images = maps.reshape(-1, 1, h, w)
-        said = "" if name == "original" else f"  (black is {low:.2g}, white {high:.2g})"
-        # between the pictures the page's white, in whatever scale
-        page = grid(np.where(np.isnan(images), high, images), columns, gap=max(1, h // 14), fill=np.inf)[..., 0]
-        pages[name + said] = np.where(np.isinf(page), np.nan, page)
+        page, gap = maps.reshape(-1, 1, h, w), max(1, h // 14)
+        scale = f"black is {low:.2g}, white {high:.2g}" if high > low else f"all are {low:.2g}"
+        title = name if name == "original" else f"{name}  ({scale})"
+        # around the pictures, and where there is no unit, nothing: a colour that no number has
+        pages[title] = np.pad(grid(page, columns, gap=gap)[..., 0], gap, constant_values=np.nan)
         widths.append(columns * cell)
         limits.append((low, high if high > low else low + 1))
-    return _panels(pages, widths, "gray", limits, bar=False)
+    # a white unit on a white page could not be seen
+    return _panels(pages, widths, matplotlib.colormaps["gray"].with_extremes(bad="#c6d7ea"), limits, bar=False)
 
 
 _DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {

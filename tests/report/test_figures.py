@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.figures import draw, grid
+from isthmus.report.figures import _percent, draw, grid
 from isthmus.studies.figure import FIGURES as KINDS
 
 RNG = np.random.default_rng(0)
@@ -205,3 +205,26 @@ def test_a_ring_lies_on_the_line_where_a_model_was_trained(trained, place):
     rings = [line for line in axes.lines if line.get_markersize() == 13]
     assert [(*ring.get_xdata(), *ring.get_ydata()) for ring in rings] == ([] if place is None else [(trained, place)])
     assert bool(axes.get_legend().get_title().get_text()) is (place is not None), "no ring, no word of it"
+
+
+def test_a_unit_of_the_highest_activation_can_be_seen_and_is_no_place_without_a_unit():
+    """A code of three units is a page of four places, and the last has none."""
+    white, none = (255, 255, 255), (198, 215, 234)
+
+    def seen(code):
+        facts = {"kind": "activations", "rows": ["original", "a"]}
+        return picture(draw(facts, {"original": IMAGES, "a": np.array(code).reshape(4, 1, 2, 2)}))
+
+    page = seen([[0, 0, 0, np.nan], [0, 0, 0, np.nan], [0, 0, 0, np.nan], [0, 0, 9, np.nan]])
+    rows, columns = np.nonzero((page == none).all(axis=-1))
+    inside = page[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    below = inside[-len(inside) // 4 :]  # of the panel below the original
+    assert (below == none).all(axis=-1).mean() > 0.3
+    assert 0.02 < (below == white).all(axis=-1).mean() < 0.2, "the one unit that is on, with room around it"
+    assert (below[-1] == none).all()
+    assert (below[:, -1] == none).all()
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0, "0%"), (1e-4, "below 1%"), (0.01, "1%"), (0.996, "100%")])
+def test_a_unit_that_is_on_for_some_images_is_not_said_to_be_on_for_none(share, said):
+    assert _percent(share) == said
