@@ -44,7 +44,7 @@ def salt_and_pepper(
 def masking(part: Masking, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:
     """u ~ U(0, 1) for each pixel: 0 in all its channels where u < fraction, else x (Vincent et al. 2008)."""
     channels = image_shape[0] if image_shape else 1
-    pixels = x.reshape(len(x), channels, -1)
+    pixels = x.reshape(len(x), channels, x.shape[1] // channels)
     u = torch.rand((len(x), 1, pixels.shape[2]), generator=generator, device=x.device, dtype=x.dtype)
     return pixels.masked_fill(u < part.fraction, 0).view(x.shape)
 
@@ -70,6 +70,8 @@ def occlusion(
 
 def poisson(part: Poisson, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:
     """Poisson(x · peak) / peak. Raises RequestError if x is negative, or the rate more than can be counted."""
+    if len(x) == 0:
+        return torch.empty_like(x)
     # waits for the device, but torch's own check of a rate ends a GPU's process, and too large ones overflow unseen
     low, high = torch.stack(torch.aminmax(x)).tolist()
     if not low >= 0:

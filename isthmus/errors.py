@@ -63,7 +63,7 @@ def unknown(what: str, word: object, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
     hint = f'. Did you mean "{near[0]}"?' if near else ""
-    return f'unknown {what} "{word}"; known: {", ".join(names)}{hint}'
+    return f'unknown {what} "{word}"; ' + (f"known: {', '.join(names)}{hint}" if names else "there is none")
 
 
 def one_line(said: object) -> str:

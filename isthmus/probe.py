@@ -77,7 +77,12 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     if isinstance(model.network_, ConvNetwork):
         kernels = {f"layer {i}": layer.weight for i, layer in enumerate(half.layers, 1) if hasattr(layer, "weight")}
         for name, weight in kernels.items():
-            require(channel < weight.shape[1], "channel", f"below {weight.shape[1]}, what {side} {name} has", channel)
+            require(
+                0 <= channel < weight.shape[1],
+                "channel",
+                f"at least 0 and below {weight.shape[1]}, what {side} {name} has",
+                channel,
+            )
         return {name: weight[:, channel, None].detach().cpu().numpy() for name, weight in kernels.items()}
     if side == "encoder":
         weight = model.network_.encoder.layers[0].weight  # type: ignore[union-attr, index]
@@ -181,9 +186,15 @@ def latent_noise(
     """Decoded codes with Gaussian noise on them: "original", "reconstruction", then one entry for each level.
 
     levels: standard deviations, in the code's units; with relative_to, (code_size,), in units of these. The draws are
-    the same at each level, times the level. The decoder reads the code alone.
+    the same at each level, times the level. The decoder reads the code alone. Raises RequestError for levels that are
+    no standard deviations, and for a spread of another code.
     """
     code = encode(model, images)
+    for level in levels:
+        require(0 <= level < math.inf, "each of levels", "a finite number of at least 0", level)
+    if relative_to is not None:
+        rule = f"one number for each of the code's {code.shape[1]}"
+        require(np.shape(relative_to) == code.shape[1:], "the shape of relative_to", rule, np.shape(relative_to))
     noise = numpy_generator(seed, "latent").standard_normal(code.shape).astype(code.dtype)
     unit = 1 if relative_to is None else relative_to.astype(code.dtype)
     shape = (len(images), *images.shape)
@@ -202,6 +213,7 @@ def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dic
     images: two. Each entry is (steps, c, h, w); the decoder reads the code alone.
     """
     require(len(images) == 2, "the number of images to interpolate between", "2", len(images))
+    require(steps >= 1, "steps", "at least 1", steps)
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
 
     def blend(pair: np.ndarray) -> np.ndarray:
@@ -214,7 +226,11 @@ def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dic
 
 
 def nearest(models: dict[str, Any], images: Images, among: Images) -> dict[str, np.ndarray]:
-    """For each image the one of `among` that is nearest by Euclidean distance: in pixels, and in each model's code."""
+    """For each image the one of `among` that is nearest by Euclidean distance: in pixels, and in each model's code.
+
+    Raises RequestError if they are not of one shape.
+    """
+    require(among.shape == images.shape, "the images among which to look", f"of shape {images.shape}", among.shape)
     shape = (len(images), *images.shape)
     rows = {"original": images.floats().reshape(shape)}
     coders: dict[str, Any] = {"nearest in pixels": None}

@@ -57,6 +57,11 @@ def test_contract(part, dtype, x, global_generators):
 
 
 @every_corruption
+def test_no_samples_stay_no_samples(part, x):
+    assert corrupt(part, x[:0], seeded(0), SHAPE).shape == (0, 40)
+
+
+@every_corruption
 def test_a_generator_moves_on(part, x):
     generator = seeded(1)
     first = corrupt(part, x, generator, SHAPE) - x

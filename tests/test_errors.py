@@ -44,3 +44,7 @@ def test_one_of_lets_known_words_pass():
 def test_one_of_refuses_the_rest(word):
     with pytest.raises(RequestError, match=r"^unknown kind .*; known: conv, dense, dictionary"):
         one_of("kind", word, KINDS)
+
+
+def test_where_nothing_is_known_that_is_said():
+    assert unknown("section", "a", []) == 'unknown section "a"; there is none'

@@ -137,8 +137,10 @@ def test_the_filters_of_a_convolution_are_each_layers_kernels_of_a_channel(chann
 
 @pytest.mark.parametrize(("side", "layer"), [("encoder", "layer 1"), ("decoder", "layer 2")])
 def test_a_channel_that_a_layer_does_not_have_is_refused(side, layer, conv, images):
-    with pytest.raises(RequestError, match=f"channel must be below 1, what {side} {layer} has, got 1"):
+    with pytest.raises(RequestError, match=f"channel must be at least 0 and below 1, what {side} {layer} has, got 1"):
         filters(conv, images.shape, side, 1)
+    with pytest.raises(RequestError, match="channel must be at least 0 and below .*, got -1"):
+        filters(conv, images.shape, side, -1)
     with pytest.raises(RequestError, match=r'unknown side "encodr".*"encoder"'):
         filters(conv, images.shape, "encodr")
 
@@ -277,6 +279,18 @@ def test_latent_noise_relative_to_a_spread_is_in_its_units(pca, images):
     )
 
 
+@pytest.mark.parametrize("level", [-1.0, float("nan"), float("inf")])
+def test_levels_that_are_no_standard_deviations_are_refused(level, pca, images):
+    with pytest.raises(RequestError, match="each of levels must be a finite number of at least 0, got"):
+        latent_noise(pca, images, (1.0, level))
+
+
+def test_the_spread_of_another_code_is_refused(pca, images):
+    for other in (np.ones(3), np.ones(()), np.ones((5, 5))):
+        with pytest.raises(RequestError, match="relative_to must be one number for each of the code's 5, got"):
+            latent_noise(pca, images, (1.0,), relative_to=other)
+
+
 # --- between images, and near them ---
 
 
@@ -296,6 +310,13 @@ def test_an_interpolation_goes_from_one_image_to_the_other(autoencoder, conv, im
     for n in (1, 3):
         with pytest.raises(RequestError, match="interpolate between must be 2, got"):
             interpolation({}, images.take(np.arange(n)))
+    with pytest.raises(RequestError, match="steps must be at least 1, got 0"):
+        interpolation({}, pair, 0)
+
+
+def test_nearest_among_images_of_another_size_is_refused(images):
+    with pytest.raises(RequestError, match=r"look must be of shape \(1, 8, 8\), got \(1, 4, 16\)"):
+        nearest({}, images, Images(images.pixels.reshape(-1, 1, 4, 16)))
 
 
 @pytest.fixture

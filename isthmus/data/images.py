@@ -188,4 +188,20 @@ def split_dataset(
         if len(which)
     }
     splits["test"] = dataset.test
-    return {name: images.only(classes) for name, images in splits.items()} if classes else splits
+    if not classes:
+        return splits
+    for name, images in splits.items():
+        _check_classes(dataset, name, images, classes)
+    return {name: images.only(classes) for name, images in splits.items()}
+
+
+def _check_classes(dataset: Dataset, name: str, images: Images, classes: tuple[int, ...]) -> None:
+    """Tell a class that a small split happens to lack from one that there is not at all, which `Images.only` tells."""
+    if dataset.train.labels is None or images.labels is None:
+        return
+    for label in classes:
+        if label in dataset.train.labels and label not in images.labels:
+            raise RequestError(
+                f'split "{name}" of {dataset.name}, {counted(len(images), "image")}, has none of class {label}; '
+                "give it more images, or leave the class out"
+            )

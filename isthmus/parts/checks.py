@@ -55,7 +55,8 @@ def positive(name: str, value: Any) -> None:
 
 
 def not_negative(name: str, value: Any) -> None:
-    require(is_number(value) and 0 <= value < math.inf, name, "at least 0", value)
+    require(is_number(value) and value < math.inf, name, "a finite number of at least 0", value)
+    require(value >= 0, name, "at least 0", value)
 
 
 def share(name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from isthmus.errors import RequestError, one_of, require
+from isthmus.errors import RequestError, counted, one_of, require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
@@ -135,9 +135,9 @@ class Conv(Part):
             h, w = (length + 2 * self.padding - self.kernel + 1 for length in side)
             if min(h, w) < 2:
                 raise RequestError(
-                    f"a convolutional network of {len(self.channels)} layers is deeper than images of "
+                    f"a convolutional network of {counted(len(self.channels), 'layer')} is deeper than images of "
                     f"{image_shape[1]}×{image_shape[2]} allow: layer {number} gets {side[0]}×{side[1]}, too little "
-                    f"for a {self.kernel}×{self.kernel} convolution and pooling; use fewer channels, or more padding"
+                    f"for a {self.kernel}×{self.kernel} convolution and pooling; use fewer layers, or more padding"
                 )
             kernel, padding = (self.kernel, self.kernel), (self.padding, self.padding)
             layers.append(ConvLayer(n_in, n_out, side, (h, w), kernel, padding=padding, pool=(h // 2, w // 2)))

@@ -65,7 +65,7 @@ WRONG = {
     "gaussian": "sigma is missing; write it as gaussian:SIGMA",
     "gaussian:": "sigma must be a number, got ''",
     "gaussian:-1": "--corruption gaussian:-1: sigma must be at least 0, got -1",
-    "gaussian:nan": "sigma must be at least 0, got nan",
+    "gaussian:nan": "sigma must be a finite number of at least 0, got nan",
     "gaussian:0.3:sigma=0.2": "sigma is given twice",
     "gaussian:0.3:clp=true": 'unknown key "clp"',
     "gaussian:0.3:clip=maybe": "clip must be true or false, got 'maybe'",

@@ -190,6 +190,15 @@ def test_classes_are_chosen_after_splitting():
         assert positions(part) == positions(whole[name].only((1,)))
 
 
+def test_a_class_that_a_split_happens_to_lack_is_not_said_to_be_unknown():
+    with pytest.raises(
+        RequestError, match=r'split "validation" of some, 1 image, has none of class [012]; give it more'
+    ):
+        split_dataset(dataset(), validation=1, classes=(0, 1, 2))
+    with pytest.raises(RequestError, match="has no class 7; known: 0, 1, 2"):
+        split_dataset(dataset(), validation=1, classes=(7,))
+
+
 @pytest.mark.parametrize(
     ("wanted", "fault"),
     [

@@ -192,13 +192,13 @@ def test_an_image_of_any_size_comes_back_in_its_size_or_is_refused(part_and_shap
     [
         (Conv((2, 2, 2, 2)), (1, 8, 8), "4 layers is deeper than images of 8×8 allow: layer 4 gets 1×1"),
         (Conv((2, 2), padding=0), (1, 28, 6), "2 layers is deeper than images of 28×6 allow: layer 2 gets 13×2"),
-        (Conv((2,), kernel=9, padding=0), (3, 8, 9), "1 layers is deeper than images of 8×9 allow: layer 1 gets 8×9"),
+        (Conv((2,), kernel=9, padding=0), (3, 8, 9), "1 layer is deeper than images of 8×9 allow: layer 1 gets 8×9"),
     ],
 )
 def test_a_network_deeper_than_the_image_names_the_layer_and_the_sizes(part, shape, words):
     with pytest.raises(RequestError, match=words) as refused:
         network(part, shape)
-    rest = f"too little for a {part.kernel}×{part.kernel} convolution and pooling; use fewer channels, or more padding"
+    rest = f"too little for a {part.kernel}×{part.kernel} convolution and pooling; use fewer layers, or more padding"
     assert rest in str(refused.value)
 
 

@@ -444,6 +444,11 @@ def test_what_does_nothing_is_said_to_do_nothing_whatever_its_name(sectioned):
     assert all(", which does nothing, comes closest" in one for one in under)
 
 
+def test_a_column_without_a_number_is_left_out(sectioned, html):
+    assert "it was fitted" not in (sectioned / "report.html").read_text(), "nothing was measured on training images"
+    assert "it was fitted" in html
+
+
 def test_no_sentence_contradicts_the_table_of_models_that_have_collapsed(sectioned):
     results = read_results(sectioned)
     names = ["pca-4", "dense-4", "dead"]

@@ -27,7 +27,7 @@ def figure(lines: str) -> str:
 REFUSED = {
     "a network deeper than the images": (
         conv('{kind = "conv", channels = [4, 4, 4, 4]}'),
-        ['small, model "conv"', "4 layers is deeper than images of 8×8 allow: layer 4 gets 1×1", "use fewer channels"],
+        ['small, model "conv"', "4 layers is deeper than images of 8×8 allow: layer 4 gets 1×1", "use fewer layers"],
     ),
     "a network deeper without padding": (
         conv('{kind = "conv", channels = [4, 4], padding = 0}'),
