@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-PURPOSES = ("split", "init", "order", "augment", "noise", "latent", "patch")
+PURPOSES = ("split", "init", "order", "augment", "noise", "test-noise", "latent", "patch")
 
 
 def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:

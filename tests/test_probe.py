@@ -139,7 +139,7 @@ def test_the_filters_of_a_convolution_are_each_layers_kernels_of_a_channel(chann
 def test_a_channel_that_a_layer_does_not_have_is_refused(side, layer, conv, images):
     with pytest.raises(RequestError, match=f"channel must be at least 0 and below 1, what {side} {layer} has, got 1"):
         filters(conv, images.shape, side, 1)
-    with pytest.raises(RequestError, match="channel must be at least 0 and below .*, got -1"):
+    with pytest.raises(RequestError, match=r"channel must be at least 0 and below .*, got -1"):
         filters(conv, images.shape, side, -1)
     with pytest.raises(RequestError, match=r'unknown side "encodr".*"encoder"'):
         filters(conv, images.shape, "encodr")

@@ -171,5 +171,5 @@ def _groups(pictures: Iterable[Picture], opened: Opened) -> Iterator[list[Pictur
 def _corrupted(x: np.ndarray, part: Part | None, number: int) -> np.ndarray:
     if part is None:
         return x
-    stream = generator(TEST_NOISE_SEED, "noise", number)
+    stream = generator(TEST_NOISE_SEED, "test-noise", number)
     return corrupt(part, torch.from_numpy(x.reshape(1, -1)), stream, x.shape).numpy().reshape(x.shape)

@@ -19,7 +19,8 @@ from isthmus.parts import Part
 from isthmus.rng import generator
 from isthmus.studies.study import CODE_METRICS, PUBLISHED_SSE
 
-# Test noise is drawn on the CPU from this seed: the same for every model, device and training seed.
+# Test noise is drawn on the CPU from this seed: the same for every model, device and training seed. It is a stream of
+# its own, so that no denoiser is tested on noise that it was trained on, whatever its seed.
 TEST_NOISE_SEED = 0
 GREY_LEVELS = 255
 
@@ -64,7 +65,7 @@ def corrupted(images: Images, part: Part, number: int, which: slice, scale: floa
     scale: the images are multiplied by it first, and the corruption is in these units.
     """
     x = torch.from_numpy(images.floats(which) * np.float32(scale))
-    return corrupt(part, x, generator(TEST_NOISE_SEED, "noise", number), images.shape).numpy()
+    return corrupt(part, x, generator(TEST_NOISE_SEED, "test-noise", number), images.shape).numpy()
 
 
 def corrupted_at(images: Images, part: Part, positions: tuple[int, ...], scale: float = 1) -> np.ndarray:

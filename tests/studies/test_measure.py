@@ -9,6 +9,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking
+from isthmus.corruption import corrupt
+from isthmus.rng import generator
 from isthmus.studies.measure import corrupted, corrupted_at, measure, per_image, pixel_means
 from isthmus.studies.study import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
@@ -153,3 +155,13 @@ def test_the_published_sum_hardly_sees_the_noise(many):
     np.testing.assert_allclose(noisy, clean, atol=1e-3)
     honest = 64 * per_image(pca, many, "mse", places, GaussianNoise(0.9))
     assert honest.mean() - clean.mean() == pytest.approx(3 * 0.9**2, rel=0.3), "what three numbers let through"
+
+
+def test_no_denoiser_is_tested_on_noise_that_it_was_trained_on(many):
+    """Training draws from (seed, "noise", epoch); the chunks of a test set are numbered like epochs."""
+    part, x = GaussianNoise(1.0), torch.from_numpy(many.floats(slice(0, 500)))
+    tested = [corrupted(many, part, number, slice(0, 500)) - x.numpy() for number in (0, 1, 2)]
+    trained = [corrupt(part, x, generator(seed, "noise", epoch)) - x for seed in (0, 1) for epoch in range(4)]
+    for one in tested:
+        for other in trained:
+            assert abs(np.corrcoef(one.ravel(), other.numpy().ravel())[0, 1]) < 0.05
