@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,7 +29,7 @@ def found(results: Results) -> list[str]:
         names = part["models"]
         # where models were trained on noise, that is what they are there for
         noisy = any(_facts(results, name)["corruption"] for name in _sound(results, names))
-        told = (_under_noise if noisy else _best_and_worst)(results, names)
+        told = _under_noise(results, names, ends=(-1,)) if noisy else _best_and_worst(results, names)
         said += [f"{part['title']}: {one[0].lower()}{one[1:]}" for one in told]
     if not results.sections:
         said += _by_code_size(results) + _under_noise(results, [facts["name"] for facts in results.models])
@@ -136,12 +137,18 @@ def _n_units(results: Results, name: str) -> float | None:
     return None if row is None else row.value
 
 
-def _under_noise(results: Results, names: list[str]) -> list[str]:
-    """Who is best at the least and at the greatest level, and what was trained for it; one image for all may be."""
+def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0, -1)) -> list[str]:
+    """Who is best at the first and at the last level of each kind of noise, and what was trained for it.
+
+    One that has collapsed may be. ends: of the levels, the first, the last, or both.
+    """
     rows = [r for r in results.rows if (r.seed, r.metric, r.split) == (results.seed, "mse", "test")]
     labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
+    kinds: dict[str, list[str]] = {}
+    for label in labels:
+        kinds.setdefault(re.sub(r"\([^,)]*", "(", label), []).append(label)  # without the levels
     said = []
-    for label in labels[:: max(1, len(labels) - 1)]:
+    for label in [one for there in kinds.values() for one in dict.fromkeys(there[i] for i in ends)]:
         there = [r for r in rows if r.corruption == label and r.model in names and r.value is not None and not r.seen]
         if len(there) < 2:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -427,9 +428,21 @@ def test_what_was_trained_on_noise_is_judged_under_noise(sectioned):
     results = read_results(sectioned)
     first, second = (" ".join(one for one in found(results) if one.startswith(f"The {part} part")) for part in
                      ("first", "second"))  # fmt: skip
-    assert "The first part: under gaussian(0.3), " in first
+    assert "The first part: under gaussian(0.5), " in first
     assert "draws" not in first
     assert "draws unseen test images best" in second, "neither was trained on noise"
+
+
+def test_each_kind_of_noise_has_its_sentences(sectioned):
+    results = read_results(sectioned)
+    names, kinds = ["pca-4", "dense-4"], ("masking({})", "gaussian({})+masking(0.2)", "poisson({})")
+    for row in [row for row in results.rows if row.corruption == "gaussian(0.3)" and row.metric == "mse"]:
+        results.rows += [dataclasses.replace(row, corruption=kind.format(n)) for kind in kinds for n in (1, 2, 3)]
+    said = [one.split(", ")[0] for one in section(results, names) if one.startswith("Under ")]
+    more = [f"Under {kind.format(n)}" for kind in kinds for n in (1, 3)]
+    assert said == ["Under gaussian(0.3)", "Under gaussian(0.5)", *more]
+    short = [one.split(", ")[0] for one in found(results) if one.startswith("The first part")]
+    assert short == [f"The first part: under {one}" for one in ("gaussian(0.5)", *(k.format(3) for k in kinds))]
 
 
 def test_what_does_nothing_is_said_to_do_nothing_whatever_its_name(sectioned):
