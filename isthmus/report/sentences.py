@@ -78,7 +78,7 @@ def _best_and_worst(results: Results, names: list[str]) -> list[str]:
     assert most.value is not None
     clean = "clean " if any(_facts(results, name)["corruption"] for name in names) else ""
     of_whom = "Of these" if len(sound) == len(names) else "Of those that have not collapsed"
-    if any(_n_parameters(results, name) == 0 for name in sound):
+    if any(_does_nothing(results, name) for name in sound):
         of_whom += ", doing nothing apart"
     said = (
         f"{of_whom}, {best} draws {clean}unseen test images best, with an MSE of {number(least.value)}, and {worst} "
@@ -127,9 +127,9 @@ def _sparsity(results: Results, names: list[str]) -> list[str]:
     return said
 
 
-def _n_parameters(results: Results, name: str) -> float | None:
-    row = find(results, name, "n_parameters", None)
-    return None if row is None else row.value
+def _does_nothing(results: Results, name: str) -> bool:
+    """Whether a model is the identity, which alone has no code."""
+    return _facts(results, name)["units"] is None
 
 
 def _n_units(results: Results, name: str) -> float | None:
@@ -155,7 +155,7 @@ def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0,
         least, second, *_ = sorted(there, key=lambda row: row.value or 0)
         trained = _facts(results, least.model)["corruption"]
         how = f"trained on {trained}" if trained else "trained on clean images"
-        how = "does nothing" if _n_parameters(results, least.model) == 0 else f"was {how}"
+        how = "does nothing" if _does_nothing(results, least.model) else f"was {how}"
         how = "has collapsed" if _facts(results, least.model)["collapsed"] else how
         said.append(
             f"Under {label}, {least.model}, which {how}, comes closest to the clean image: MSE {number(least.value)}."

@@ -445,18 +445,6 @@ def test_each_kind_of_noise_has_its_sentences(sectioned):
     assert short == [f"The first part: under {one}" for one in ("gaussian(0.5)", *(k.format(3) for k in kinds))]
 
 
-def test_what_does_nothing_is_said_to_do_nothing_whatever_its_name(sectioned):
-    results = read_results(sectioned)
-    names = ["pca-4", "dense-4"]
-    assert "does nothing" not in " ".join(section(results, names))
-    for row in results.rows:
-        if row.metric == "n_parameters":
-            object.__setattr__(row, "value", 0.0)
-    under = [one for one in section(results, names) if one.startswith("Under")]
-    assert len(under) == 2
-    assert all(", which does nothing, comes closest" in one for one in under)
-
-
 def test_a_column_without_a_number_is_left_out(sectioned, html):
     assert "it was fitted" not in (sectioned / "report.html").read_text(), "nothing was measured on training images"
     assert "it was fitted" in html
