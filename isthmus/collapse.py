@@ -95,7 +95,7 @@ def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] |
 
     A ReLU output whose pixels are dead has such errors too, and does not get better by training.
     """
-    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model._parts()[0].output == "relu":
+    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model.parts()[0].output == "relu":
         return None
     return (
         f"training has not come as far as the mean image, for its error is {unexplained:.1f} times that one's",
@@ -105,7 +105,7 @@ def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] |
 
 def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
-    network: Any = model._parts()[0]
+    network: Any = model.parts()[0]
     if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
         as_sample = penalty.weight * model.training_.batch_size
         return (

@@ -224,7 +224,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     for name in parameters:
         one_of("parameter of an Autoencoder", name, Autoencoder._get_param_names())
     model = Autoencoder(**parameters)
-    network_part, _, _, training = model._parts()
+    network_part, _, _, training = model.parts()
     n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]
     if shape is not None:
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(length) is int for length in shape)):
@@ -245,7 +245,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     with open_regular(folder / HISTORY) as file:
         history = History.from_jsonl(file.read().decode("utf-8"))
     network.to(_device(device, training.device)).eval()
-    model._fitted(network, history, shape, seed, precision)
+    model.adopt(network, history, shape, seed, precision)
     chosen = fitted.get("training_")  # what a recipe chose; older models have no recipe
     model.training_ = training if chosen is None else from_table({Training.kind: Training}, chosen)
     name_features(model, fitted)

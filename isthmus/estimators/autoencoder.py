@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import dataclasses
-import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from isthmus.augmentation import check_augmentation
-from isthmus.corruption import check_corruption
-from isthmus.data.batches import Pixels, as_tensor
 from isthmus.data.images import Images
-from isthmus.errors import DoubtWarning, RequestError, require
+from isthmus.errors import require
 from isthmus.estimators.composed import Composed
-from isthmus.estimators.samples import checked, code_described, hold_out, in_range, pixels_of, samples_described
-from isthmus.fingerprints import array_fingerprint, code_fingerprint
-from isthmus.networks import Network, build
-from isthmus.parts import ROLES, Augmentation, Corruption, Part, doubt
-from isthmus.rng import generator, seed_from
+from isthmus.estimators.inference import infer
+from isthmus.estimators.one_fit import OneFit
+from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
+from isthmus.networks import Network
+from isthmus.parts import Augmentation, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
-from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
 from isthmus.training.history import Epoch, History
-from isthmus.training.recipe import completed, described
-from isthmus.training.session import session
-from isthmus.training.start import fit_start
 
-_CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
 _DESCRIBED = 2048  # training samples whose codes are described
-_FLOATS = (np.float32, np.float64)  # anything else becomes float32
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
@@ -155,102 +141,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         checkpoint: a folder as for `fit`, or `Checkpoints`, which their maker removes when the model is safe.
         """
-        network_part, corruption, objective, training = self._parts()
+        self.parts()  # what contradicts itself leaves the former fit as it is
         if hasattr(self, "network_"):
             del self.network_  # from here on the former fit is gone: a fit that fails leaves none, not half of each
-        X, image_shape = self._samples(X, reset=True)
-        self.image_shape_ = image_shape  # validation is held against this shape, not a former fit's
-        known_shape = image_shape or getattr(network_part, "image_shape", None)
-        self.training_ = training = completed(self._said(), network_part, self.penalty, len(X))
-        if training.recipe is not None:
-            self._say(f'recipe "{training.recipe}": {described(training)}')
-        if corruption is not None:
-            check_corruption(corruption, self.n_features_in_, known_shape)
-        if self.augmentation is not None:
-            check_augmentation(self.augmentation, self.n_features_in_, known_shape)
-        if said := doubt(network_part, objective.penalty):
-            warnings.warn(said, DoubtWarning, stacklevel=3)
-        held_out = None if validation is None else self._samples(validation, reset=False)[0]
-        if training.patience is not None and held_out is None and training.validation_fraction is None:
-            raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
-        for samples in (X, held_out):
-            in_range(samples, network_part)
-        device = resolve_device(training.device)
-        precision = resolve_precision(training.precision, device)
-        seed = seed_from(self.random_state)
-
-        whole = X  # of which validation_fraction takes a part away
-
-        def facts() -> dict[str, Any]:
-            return self._facts(whole, None if validation is None else held_out, image_shape, seed, device, precision)
-
+        X, self.image_shape_ = samples_of(self, X, reset=True)
+        held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
+        fitting = OneFit(self, X, held_out, self.image_shape_, self._say)
+        self.training_ = fitting.training
         kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-        with kept.held(4 * network_part.n_weights(self.n_features_in_, known_shape)):
-            former = kept.begin(facts)
-            seed = seed if former is None else former.seed
-            ids = None
-            if held_out is None and training.validation_fraction is not None:
-                X, held_out, ids = hold_out(X, training.validation_fraction, seed)
-            with memory_told(training.batch_size):
-                pixels = Pixels(X, device)
-                validation_pixels = None if held_out is None else Pixels(held_out, device)
-                network = build(network_part, pixels.n_features, generator(seed, "init"), image_shape).to(device)
-            if training.start == "data" and former is None:
-                fit_start(network, pixels, corruption=corruption, seed=seed, image_shape=known_shape)
-            if former is not None:
-                self._say(f"goes on after epoch {len(former.history)}/{training.epochs}")
-            history = History()
-            rows = session(
-                network,
-                pixels,
-                validation_pixels,
-                objective,
-                training,
-                kept,
-                former,
-                history,
-                augmentation=self.augmentation,
-                corruption=corruption,
-                precision=precision,
-                seed=seed,
-                image_shape=known_shape,
-                ids=ids,
-            )
-            with contextlib.closing(rows):
-                for row in rows:
-                    heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
-                    self._say(f"epoch {row.epoch}/{training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
-                    yield row
-            self._fitted(network.eval(), history, image_shape, seed, precision)
-            self._describe(whole)
+        with kept.held(fitting.n_bytes):
+            yield from fitting.epochs(kept)
+            self.adopt(fitting.network, fitting.history, self.image_shape_, fitting.seed, fitting.precision)
+            self._describe(X)
             if kept is not checkpoint:
                 kept.remove()
-
-    def _facts(
-        self,
-        X: Any,
-        validation: Any,
-        image_shape: tuple[int, int, int] | None,
-        seed: int,
-        device: torch.device,
-        precision: str,
-    ) -> dict[str, Any]:
-        """What must be the same for a training to go on from a checkpoint and end with the same bits."""
-        network_part, training = self._parts()[0], self.training_
-        multiplications = network_part.multiplications(self.n_features_in_, image_shape)
-        return {
-            **{role: part.table() if (part := self._part(role)) is not None else None for role in ROLES},
-            **{f.name: getattr(training, f.name) for f in dataclasses.fields(training)},
-            "random_state": None if self.random_state is None else seed,
-            "samples": array_fingerprint(pixels_of(X)),
-            "validation samples": None if validation is None else array_fingerprint(pixels_of(validation)),
-            "image_shape": image_shape,
-            "device": device.type,
-            "precision": precision,
-            "threads": step_threads(multiplications, training.batch_size, torch.get_num_threads(), device),
-            "isthmus' own code": code_fingerprint(),
-            "torch": torch.__version__,
-        }
 
     def _say(self, line: str) -> None:
         if self.verbose:
@@ -260,9 +164,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
         some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
         self.input_ = {"image_shape": self.image_shape_, **samples_described(X)}
-        self.code_ = code_described(self._apply(some, lambda network, x: network.encode(x)))
+        self.code_ = code_described(infer(self, some, lambda network, x: network.encode(x)))
 
-    def _fitted(
+    def adopt(
         self,
         network: Network,
         history: History,
@@ -270,6 +174,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         seed: int,
         precision: str,
     ) -> None:
+        """Be fitted: with a network that was trained or read, and what is known of its training."""
         self.network_, self.history_, self.image_shape_, self.seed_ = network, history, image_shape, seed
         self.n_features_in_ = network.n_features
         self.device_, self.precision_ = next(network.parameters()).device.type, precision
@@ -293,16 +198,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def transform(self, X: Any) -> np.ndarray:
         """The codes, (n, bottleneck), in X's float32 or float64 (float32 for `Images`)."""
         check_is_fitted(self)
-        X, _ = self._samples(X, reset=False)
-        return self._apply(X, lambda network, x: network.encode(x))
+        X, _ = samples_of(self, X, reset=False)
+        return infer(self, X, lambda network, x: network.encode(x))
 
     def inverse_transform(self, code: Any) -> np.ndarray:
         """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""
         check_is_fitted(self)
-        code = check_array(code, dtype=_FLOATS, input_name="code")
+        code = check_array(code, dtype=FLOATS, input_name="code")
         size = self.network_.code_size
         require(code.shape[1] == size, "code", f"of {size} columns", code.shape[1])
-        return self._shaped(self._apply(code, lambda network, z: network.decode(z)))
+        return self._shaped(infer(self, code, lambda network, z: network.decode(z)))
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """x_hat for each sample; the same as `inverse_transform(transform(X))`.
@@ -310,15 +215,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         But for a `Conv` that unpools: here its decoder sees the encoder's switches, there it has the code alone.
         """
         check_is_fitted(self)
-        X, shape = self._samples(X, reset=False)
-        x_hat = self._apply(X, lambda network, x: network(x)[0])
+        X, shape = samples_of(self, X, reset=False)
+        x_hat = infer(self, X, lambda network, x: network(x)[0])
         return x_hat if shape is None else x_hat.reshape(-1, *shape)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus each sample's squared error, averaged over its features: (n,)."""
         check_is_fitted(self)
-        X, _ = self._samples(X, reset=False)
-        error = self._apply(X, lambda network, x: (network(x)[0] - x).square().mean(dim=1, keepdim=True))
+        X, _ = samples_of(self, X, reset=False)
+        error = infer(self, X, lambda network, x: (network(x)[0] - x).square().mean(dim=1, keepdim=True))
         return -error[:, 0]
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -327,59 +232,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
     def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
         return x_hat if self.image_shape_ is None else x_hat.reshape(-1, *self.image_shape_)
-
-    def _for_inference(self, X: Images | np.ndarray) -> tuple[Network, torch.device, torch.dtype]:
-        """The network, its device and its type for samples in float32 or float64: the precision that they have."""
-        device, network = torch.device(self.device_), self.network_
-        if isinstance(X, Images) or X.dtype != np.float64:
-            return network, device, torch.float32
-        if device.type == "mps":  # which has no float64
-            device = torch.device("cpu")
-        return copy.deepcopy(network).to(device, torch.float64), device, torch.float64
-
-    def _apply(self, X: Images | np.ndarray, compute: Callable[[Any, torch.Tensor], torch.Tensor]) -> np.ndarray:
-        """Run `compute(network, samples)` chunk by chunk, in the samples' precision."""
-        network, device, dtype = self._for_inference(X)
-        result = None
-        with torch.inference_mode():
-            for start in range(0, len(X), _CHUNK):
-                which = slice(start, start + _CHUNK)
-                x = as_tensor(X.floats(which) if isinstance(X, Images) else X[which])
-                y = compute(network, x.to(device, dtype))
-                if result is None:
-                    result = torch.empty((len(X), *y.shape[1:]), dtype=dtype)
-                result[which] = y
-        assert result is not None
-        return result.numpy()
-
-    # --- samples: what goes in, checked ---
-
-    def _samples(self, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
-        """`Images` as they are, arrays as (n, n_features) floats; and the image shape, if X has one."""
-        least = 2 if reset else 1
-        if isinstance(X, Images):
-            shape, n_features = X.shape, X.n_features
-        elif getattr(X, "ndim", 2) == 4:
-            with checked(X):
-                X = check_array(X, dtype=_FLOATS, allow_nd=True, ensure_min_samples=least, estimator=self)
-            shape = X.shape[1:]
-            X = X.reshape(len(X), -1)
-            n_features = X.shape[1]
-        else:
-            with checked(X):
-                return validate_data(self, X, reset=reset, dtype=_FLOATS, ensure_min_samples=least), None
-        if reset:
-            require(len(X) >= least, "the number of images to fit", "at least 2", len(X))
-            self.n_features_in_ = n_features
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-        # of a convolutional network that was fitted on flat samples, the network knows the shape
-        expected = getattr(self, "image_shape_", None) or getattr(getattr(self, "network_", None), "shape", None)
-        if not reset and (n_features != self.n_features_in_ or expected not in (None, shape)):
-            name = type(self).__name__
-            wanted = expected or f"{self.n_features_in_} features"
-            raise ValueError(f"X has images of shape {shape}, but {name} is expecting {wanted}")
-        return X, shape
 
     @property
     def _n_features_out(self) -> int:

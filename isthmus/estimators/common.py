@@ -13,6 +13,7 @@ from isthmus.data.images import Images
 from isthmus.errors import require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.inference import infer
 
 CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
 
@@ -43,7 +44,7 @@ def reconstruct_each(models: Sequence[Any], x: np.ndarray) -> np.ndarray:
     for model, drawn in zip(models, x_hat, strict=True):
         if isinstance(model, Autoencoder):
             require(x.shape[1] == model.n_features_in_, "x", f"of {model.n_features_in_} columns", x.shape[1])
-            drawn[:] = model._apply(x, lambda network, part: network(part)[0])
+            drawn[:] = infer(model, x, lambda network, part: network(part)[0])
         else:
             drawn[:] = reconstruct(model, x)
     return x_hat

@@ -37,35 +37,36 @@ class Composed(BaseEstimator):
             if separator:
                 changes.setdefault(role, {})[fieldname] = value
         for role, fields in changes.items():
-            part = self._part(role)
+            part = self.part(role)
             known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
             if wrong := [name for name in fields if name not in known]:
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
             setattr(self, role, dataclasses.replace(part, **fields))
         return self
 
-    def _part(self, role: str) -> Any:
+    def part(self, role: str) -> Any:
+        """The part in a role of the constructor's: for a name the part that it stands for, for None the default."""
         value = getattr(self, role, None)
         if role == "loss" and isinstance(value, str) and value in LOSSES:
             return LOSSES[value]()
         return _DEFAULTS.get(role) if value is None else value
 
-    def _parts(self) -> tuple[Any, Any, Objective, Training]:
+    def parts(self) -> tuple[Any, Any, Objective, Training]:
         """network, corruption, objective and training, checked; the training as it is without a recipe."""
         parts = {}
         for role, kinds in ROLES.items():
-            part = parts[role] = self._part(role)
+            part = parts[role] = self.part(role)
             if part is None and role not in ("network", "loss"):
                 continue
             if not isinstance(part, tuple(kinds.values())):
                 known = ", ".join(kind.__name__ for kind in kinds.values())
                 raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
-        training = Training(**self._said())
+        training = Training(**self.given())
         if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
             raise RequestError(wrong)
         return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
 
-    def _said(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         """The arguments of the training that are given."""
-        said = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
-        return {name: value for name, value in said.items() if value is not None}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
+        return {name: value for name, value in values.items() if value is not None}

@@ -19,13 +19,14 @@ from isthmus.data.batches import as_tensor
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.inference import for_inference
+from isthmus.estimators.samples import FLOATS, samples_of
 from isthmus.networks import Network
 from isthmus.networks.decoders import Decoder, decoder_of
 from isthmus.parts import checks
 from isthmus.rng import generator, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
 
-_FLOATS = (np.float32, np.float64)
 _CHUNK = 500  # images that are searched at a time: their Jacobians are what takes memory
 STARTS = ("encoder", "random")
 
@@ -174,8 +175,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         self._check()
-        Y, _ = self.autoencoder_._samples(Y, reset=False)
-        network, device, dtype = self.autoencoder_._for_inference(Y)
+        Y, _ = samples_of(self.autoencoder_, Y, reset=False)
+        network, device, dtype = for_inference(self.autoencoder_, Y)
         decoder, parts, images = decoder_of(network, dtype), [], []
         with torch.no_grad():
             for begin in range(0, len(Y), _CHUNK):
@@ -224,7 +225,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _lower(self) -> float | None:
         if self.lower != "auto":
             return None if self.lower is None else float(self.lower)
-        part: Any = self.autoencoder_._parts()[0]
+        part: Any = self.autoencoder_.parts()[0]
         return 0.0 if (part.code_activation or part.activation) == "relu" else None
 
     def _tell(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
@@ -250,7 +251,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def inverse_transform(self, code: Any) -> np.ndarray:
         """What the decoder makes of codes, as `denoise` returns it."""
         check_is_fitted(self)
-        x_hat = self.autoencoder_.inverse_transform(check_array(code, dtype=_FLOATS, input_name="code"))
+        x_hat = self.autoencoder_.inverse_transform(check_array(code, dtype=FLOATS, input_name="code"))
         return np.clip(x_hat, 0, 1) if self.clip else x_hat
 
     def score(self, X: Any, y: Any = None) -> float:

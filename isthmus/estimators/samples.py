@@ -1,4 +1,4 @@
-"""The samples that an estimator is given: held out, held against a range, described, and named when one is wrong."""
+"""The samples that an estimator is given: checked, held out, held against a range, described."""
 
 from __future__ import annotations
 
@@ -8,12 +8,47 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.images import Images
 from isthmus.errors import DataError, RequestError, require
 from isthmus.fingerprints import array_fingerprint
 from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator
+
+FLOATS = (np.float32, np.float64)  # anything else becomes float32
+
+
+def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
+    """`Images` as they are, arrays as (n, n_features) floats; and the image shape, if X has one.
+
+    reset: they are to be fitted, and `estimator` notes their features as scikit-learn does; else they are held against
+    those that it was fitted on. Raises ValueError.
+    """
+    least = 2 if reset else 1
+    if isinstance(X, Images):
+        shape, n_features = X.shape, X.n_features
+    elif getattr(X, "ndim", 2) == 4:
+        with checked(X):
+            X = check_array(X, dtype=FLOATS, allow_nd=True, ensure_min_samples=least, estimator=estimator)
+        shape = X.shape[1:]
+        X = X.reshape(len(X), -1)
+        n_features = X.shape[1]
+    else:
+        with checked(X):
+            return validate_data(estimator, X, reset=reset, dtype=FLOATS, ensure_min_samples=least), None
+    if reset:
+        require(len(X) >= least, "the number of images to fit", "at least 2", len(X))
+        estimator.n_features_in_ = n_features
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    # of a convolutional network that was fitted on flat samples, the network knows the shape
+    expected = getattr(estimator, "image_shape_", None) or getattr(getattr(estimator, "network_", None), "shape", None)
+    if not reset and (n_features != estimator.n_features_in_ or expected not in (None, shape)):
+        name = type(estimator).__name__
+        wanted = expected or f"{estimator.n_features_in_} features"
+        raise ValueError(f"X has images of shape {shape}, but {name} is expecting {wanted}")
+    return X, shape
 
 
 def pixels_of(samples: Images | np.ndarray) -> np.ndarray:
@@ -45,9 +80,14 @@ def code_described(code: np.ndarray) -> dict[str, Any]:
     }
 
 
+def n_held_out(n: int, fraction: float) -> int:
+    """How many of n samples `hold_out` takes away."""
+    return max(1, round(n * fraction))
+
+
 def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
     """(training samples, validation samples, where in X the former are): a random share, by the stream `split`."""
-    n_held = max(1, round(len(X) * fraction))
+    n_held = n_held_out(len(X), fraction)
     require(
         n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction
     )

@@ -243,7 +243,7 @@ def _last(model: Any) -> Any:
 def _kind(model: Any) -> str:
     match model:
         case Autoencoder():
-            return f"{model._parts()[0].kind} autoencoder"
+            return f"{model.parts()[0].kind} autoencoder"
         case DecoderPrior():
             return "decoder search"
         case PCA():

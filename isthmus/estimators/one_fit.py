@@ -1,0 +1,140 @@
+"""One fit of an autoencoder: what it was asked is checked first, then it trains, and in the end there is a network."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import torch
+
+from isthmus.augmentation import check_augmentation
+from isthmus.corruption import check_corruption
+from isthmus.data.batches import Pixels
+from isthmus.errors import DoubtWarning, RequestError
+from isthmus.estimators.composed import Composed
+from isthmus.estimators.samples import hold_out, in_range, n_held_out, pixels_of
+from isthmus.fingerprints import array_fingerprint, code_fingerprint
+from isthmus.networks import Network, build
+from isthmus.parts import ROLES, doubt
+from isthmus.rng import generator, seed_from
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
+from isthmus.training.history import Epoch, History
+from isthmus.training.recipe import completed, described
+from isthmus.training.session import session
+from isthmus.training.start import fit_start
+
+
+class OneFit:
+    """What one call of `fit` is to do with samples that have been checked, and what comes of it.
+
+    X, held_out: `Images` or (n, n_features) floats; held_out None for no validation samples. image_shape: that of X, if
+    it has one. Raises RequestError for whatever can be known to be wrong before anything is trained.
+
+    network, history, seed and precision are those of the trained model once `epochs` is exhausted.
+    """
+
+    network: Network
+
+    def __init__(
+        self,
+        model: Composed,
+        X: Any,
+        held_out: Any,
+        image_shape: tuple[int, int, int] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.network_part, self.corruption, self.objective, training = model.parts()
+        self.augmentation = model.part("augmentation")
+        self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
+        self.n_features = int(np.prod(pixels_of(X).shape[1:]))
+        # of flat samples, the network may know the shape
+        self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
+        self.fraction = training.validation_fraction if held_out is None else None
+        n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
+        self.training = completed(model.given(), self.network_part, self.objective.penalty, n)
+        if self.training.recipe is not None:
+            say(f'recipe "{self.training.recipe}": {described(self.training)}')
+        self._check()
+        self.device = resolve_device(self.training.device)
+        self.precision = resolve_precision(self.training.precision, self.device)
+        self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
+        self.tables = {role: None if (part := model.part(role)) is None else part.table() for role in ROLES}
+        self.history = History()
+
+    def _check(self) -> None:
+        for check, part in ((check_corruption, self.corruption), (check_augmentation, self.augmentation)):
+            if part is not None:
+                check(part, self.n_features, self.known_shape)
+        if told := doubt(self.network_part, self.objective.penalty):
+            warnings.warn(told, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+        if self.training.patience is not None and self.held_out is None and self.fraction is None:
+            raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
+        for samples in (self.X, self.held_out):
+            in_range(samples, self.network_part)
+
+    @property
+    def n_bytes(self) -> int:
+        """What the weights take."""
+        return 4 * self.network_part.n_weights(self.n_features, self.known_shape)
+
+    def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, None]:
+        """Train, from a new start or from the last checkpoint, and yield each epoch's row."""
+        former = checkpoints.begin(self._facts)
+        if former is not None:
+            self.seed = former.seed
+        X, held_out, ids = self.X, self.held_out, None
+        if self.fraction is not None:
+            X, held_out, ids = hold_out(X, self.fraction, self.seed)
+        with memory_told(self.training.batch_size):
+            pixels = Pixels(X, self.device)
+            validation = None if held_out is None else Pixels(held_out, self.device)
+            start = generator(self.seed, "init")
+            self.network = build(self.network_part, pixels.n_features, start, self.image_shape).to(self.device)
+        given = {"corruption": self.corruption, "seed": self.seed, "image_shape": self.known_shape}
+        if former is not None:
+            self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
+        elif self.training.start == "data":
+            fit_start(self.network, pixels, **given)
+        rows = session(
+            self.network,
+            pixels,
+            validation,
+            self.objective,
+            self.training,
+            checkpoints,
+            former,
+            self.history,
+            augmentation=self.augmentation,
+            precision=self.precision,
+            ids=ids,
+            **given,
+        )
+        with contextlib.closing(rows):
+            for row in rows:
+                heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
+                self.say(f"epoch {row.epoch}/{self.training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
+                yield row
+        self.network.eval()
+
+    def _facts(self) -> dict[str, Any]:
+        """What must be the same for a training to go on from a checkpoint and end with the same bits."""
+        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
+        threads = step_threads(multiplications, self.training.batch_size, torch.get_num_threads(), self.device)
+        return {
+            **self.tables,
+            **{f.name: getattr(self.training, f.name) for f in dataclasses.fields(self.training)},
+            "random_state": self.seed if self.is_seeded else None,
+            "samples": array_fingerprint(pixels_of(self.X)),
+            "validation samples": None if self.held_out is None else array_fingerprint(pixels_of(self.held_out)),
+            "image_shape": self.image_shape,
+            "device": self.device.type,
+            "precision": self.precision,
+            "threads": threads,
+            "isthmus' own code": code_fingerprint(),
+            "torch": torch.__version__,
+        }
