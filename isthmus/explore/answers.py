@@ -82,7 +82,8 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """
     x = wire.pixels(body, 1, shelf.n_features)
     x_in = _noisy(shelf, query, x)
-    x_hat, error = _drawn(_models(shelf, query), x, x_in)
+    x_hat = reconstruct_each(_models(shelf, query), x_in)
+    error = _errors(x, x_hat)
     return {
         "noisy": _page(shelf, x_in)[0],
         "noisy_mse": metrics.squared_error(x, x_in),
@@ -105,7 +106,11 @@ def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
         raise RequestError("these are too many pixels for all stops at once; ask for one level after the other")
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
     x_in = np.concatenate([noise.noisy(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
-    x_hat, error = _drawn(models, x, x_in)
+    x_hat = np.empty((len(models), *x_in.shape), np.float32)
+    for model, rows in zip(models, x_hat, strict=True):
+        query.go_on()
+        rows[:] = reconstruct_each([model], x_in)[0]
+    error = _errors(x, x_hat)
     return {
         "level": np.array(stops, np.float64),
         "noisy": _page(shelf, x_in),
@@ -117,14 +122,17 @@ def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def _models(shelf: Shelf, query: Query) -> list[Any]:
-    names = query.text("models", "")
-    return [shelf.model(name) for name in names.split(",")] if names else []
+    words = query.text("models", "")
+    names = words.split(",") if words else []
+    if len(set(names)) < len(names):
+        raise RequestError("models must be named once each")
+    return [shelf.model(name) for name in names]
 
 
-def _drawn(models: list[Any], x: np.ndarray, x_in: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x_hat, (n_models, l, n_features), of l noisy images of one image x, and their errors, (n_models, l)."""
-    x_hat, target = reconstruct_each(models, x_in), np.broadcast_to(x, x_in.shape)
-    return x_hat, np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
+def _errors(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    """The errors, (n_models, l), of x_hat, (n_models, l, n_features), that were drawn of l noisy images of one x."""
+    target = np.broadcast_to(x, x_hat.shape[1:])
+    return np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
 
 
 def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:

@@ -56,7 +56,7 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
 def part_of(kind: str, level: float) -> Part | None:
     """The corruption part; None for level 0, which is no corruption. Raises RequestError for what there is not."""
     if kind not in CORRUPTIONS or kind == "sequence":
-        raise RequestError(unknown("corruption", kind, [one for one in CORRUPTIONS if one != "sequence"]))
+        raise RequestError(unknown("corruption", kind[:80], [one for one in CORRUPTIONS if one != "sequence"]))
     if level == 0:
         return None
     if kind == "gaussian":
@@ -72,4 +72,7 @@ def noisy(part: Part | None, x: np.ndarray, shape: tuple[int, int, int], draw: i
     """
     if part is None:
         return x
-    return corrupt(part, torch.from_numpy(x), generator(draw, "noise"), shape).numpy()
+    found = corrupt(part, torch.from_numpy(x), generator(draw, "noise"), shape).numpy()
+    if not np.isfinite(found).all():
+        raise RequestError(f"{part!r} leaves no numbers; choose a level nearer to those of the slider")
+    return found

@@ -10,7 +10,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from isthmus.data import png
 from isthmus.data.image_file import STUMBLES
@@ -99,9 +99,8 @@ def read_picture(data: bytes, shape: tuple[int, int, int], manner: Manner) -> tu
 
     Raises DataError for what is no picture, is damaged, or has too many pixels.
     """
-    picture = _decoded(data)
+    picture, size = _decoded(data)
     c, h, w = shape
-    size = f"{picture.width}×{picture.height}"
     if not manner.plain:
         short = min(picture.width / w, picture.height / h)
         half = (short * w / 2, short * h / 2)
@@ -118,7 +117,9 @@ def read_picture(data: bytes, shape: tuple[int, int, int], manner: Manner) -> tu
     if (picture.height, picture.width) == (h, w) and np.median(_border(grey)) < 0.5:
         return np.broadcast_to(grey, shape).copy(), f"{size}, as it is"
     ground = float(np.median(_border(grey)))
-    inverted = ground > 0.5
+    darkest, brightest = np.quantile(grey, (0.005, 0.995))
+    # by what stands out, for paper in a dim room is not bright
+    inverted = bool(ground - darkest > brightest - ground)
     strokes = (ground - grey) / max(ground, 1e-3) if inverted else (grey - ground) / max(1 - ground, 1e-3)
     strokes = np.clip(strokes, 0, 1)
     peak = float(np.quantile(strokes, 0.995))
@@ -131,7 +132,8 @@ def _border(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]])
 
 
-def _decoded(data: bytes) -> Image.Image:
+def _decoded(data: bytes) -> tuple[Image.Image, str]:
+    """The picture, upright, and its width×height; a large JPEG is decoded smaller than that."""
     if not data:
         raise DataError("the file is empty; choose a picture")
     try:
@@ -144,9 +146,13 @@ def _decoded(data: bytes) -> Image.Image:
             if picture.format == "PNG":
                 for _ in png.chunks(data):  # which holds their checksums against them
                     pass
+            width, height = picture.size
             picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
             picture.load()
-            return _opaque(picture)
+            upright = _upright(picture)
+            if upright.size != picture.size:  # it lay on its side
+                width, height = height, width
+            return _opaque(upright), f"{width}×{height}"
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -159,11 +165,24 @@ def _decoded(data: bytes) -> Image.Image:
         raise DataError(f"the picture is damaged: {reason}; choose another") from None
 
 
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as the camera's orientation (EXIF) says; a photograph whose EXIF is damaged is one all the same."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except STUMBLES:
+        return picture
+
+
 def _opaque(picture: Image.Image) -> Image.Image:
-    """In eight bits, and what is see-through on white paper."""
+    """In eight bits, and what is see-through on white paper, or on black if all that can be seen is light."""
     if picture.mode.startswith("I"):
         return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
+    if picture.mode == "F":  # numbers in [0, 1], as the library's own reader takes them
+        return Image.fromarray((np.nan_to_num(np.asarray(picture)) * 255).clip(0, 255).astype(np.uint8))
     if "A" in picture.mode or "transparency" in picture.info:
         clear = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+        alpha = clear.getchannel("A")
+        light = alpha.getbbox() is not None and ImageStat.Stat(clear.convert("L"), alpha).mean[0] > 127
+        paper = Image.new("RGBA", clear.size, "black" if light else "white")
+        return Image.alpha_composite(paper, clear).convert("RGB")
     return picture.convert("RGB")

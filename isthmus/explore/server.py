@@ -116,23 +116,29 @@ class _Server:
         from isthmus.explore import answers, wire
         from isthmus.explore.shelf import Leaving
 
-        name, query = request.path_params["name"], wire.Query(request.query_params)
+        gone = threading.Event()
+        name, query = request.path_params["name"], wire.Query(request.query_params, gone)
         answer = answers.QUICK.get(name) or answers.SLOW.get(name)
         if answer is None:
             raise HTTPException(404)
 
         def compute() -> tuple[bytes, float]:
+            query.go_on()  # while this waited for a thread, the page may have asked for something else
             start = time.perf_counter()
             packed = wire.pack(answer(shelf, query, body))
             return packed, 1000 * (time.perf_counter() - start)
 
         pool = self.quick if name in answers.QUICK else self.slow
+        computing = asyncio.get_running_loop().run_in_executor(pool, compute)
+        leaves = asyncio.create_task(_leaves(request, gone))
         try:
-            data, took = await asyncio.get_running_loop().run_in_executor(pool, compute)
+            data, took = await computing
         except Leaving:
-            raise HTTPException(503, "the server is ending") from None
+            raise HTTPException(503, "the server is ending, or nobody waits for this") from None
         except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
             raise HTTPException(400, one_line(error)) from None
+        finally:
+            leaves.cancel()
         return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
 
     async def search(self, request: Request) -> Response:
@@ -181,6 +187,13 @@ class _Server:
                 gone.set()
 
         return StreamingResponse(frames(), media_type="application/octet-stream")
+
+
+async def _leaves(request: Request, gone: threading.Event) -> None:
+    """Set `gone` when whoever asked closes the connection. The body must have been read."""
+    while not gone.is_set():
+        if (await request.receive())["type"] == "http.disconnect":
+            gone.set()
 
 
 async def _body(request: Request) -> bytes:

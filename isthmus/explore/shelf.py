@@ -85,7 +85,7 @@ class Shelf:
         """The fitted model. Raises RequestError for a name that is not here, or a model that is damaged."""
         entry = self.entries.get(name)
         if entry is None:
-            raise RequestError(unknown("model", name, self.entries))
+            raise RequestError(unknown("model", name[:80], self.entries))
         if entry.model is None:
             raise RequestError(f"{name} cannot be shown: {entry.fault}")
         return entry.model
@@ -232,7 +232,10 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "planes": list(network.code_shape) if isinstance(network, ConvNetwork) else None,
         "switches": getattr(network, "n_switches", 0),
         "search": isinstance(model, DecoderPrior),
-        "trained": [{"kind": part.kind, "level": getattr(part, part.level)} for part in _trained_with(model)],
+        "trained": [
+            {"kind": part.kind, "level": getattr(part, part.level), "relative": getattr(part, "relative", False)}
+            for part in _trained_with(model)
+        ],
     }
 
 

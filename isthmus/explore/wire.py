@@ -5,22 +5,29 @@ Numbers come as float32, little endian, one after the other. Every fault of a re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import numpy as np
 import safetensors.numpy
 
 from isthmus.errors import RequestError, require
+from isthmus.explore.shelf import Leaving
 
 Arrays = dict[str, np.ndarray]
 Answer = tuple[Arrays, dict[str, str]]  # arrays, and a few words beside them
 
 
 class Query:
-    """The words of a request's address."""
+    """The words of a request's address. gone: set once whoever asked has left."""
 
-    def __init__(self, words: Mapping[str, str]) -> None:
-        self.words = words
+    def __init__(self, words: Mapping[str, str], gone: threading.Event | None = None) -> None:
+        self.words, self.gone = words, gone
+
+    def go_on(self) -> None:
+        """Raise Leaving once whoever asked has left; called before what takes long."""
+        if self.gone is not None and self.gone.is_set():
+            raise Leaving
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.words.get(name, default)

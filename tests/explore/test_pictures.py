@@ -101,6 +101,43 @@ def test_what_is_see_through_is_paper_and_sixteen_bits_are_read():
     assert x.max() > 0.9
 
 
+def test_light_ink_on_nothing_is_seen_too():
+    clear = np.full((256, 256, 4), 255, np.uint8)
+    clear[..., 3] = (255 * stroke()).astype(np.uint8)  # white ink, nothing else
+    x, _ = read_picture(png(clear), SHAPE, MNIST)
+    expected, _ = read_picture(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
+    np.testing.assert_allclose(x, expected, atol=0.02)
+
+
+def test_ink_on_paper_in_a_dim_room_is_ink():
+    dim = (255 * (0.4 - 0.3 * stroke())).astype(np.uint8)
+    x, said = read_picture(png(dim), SHAPE, MNIST)
+    expected, _ = read_picture(png((255 * (1 - stroke())).astype(np.uint8)), SHAPE, MNIST)
+    assert "dark on light" in said
+    np.testing.assert_allclose(x, expected, atol=0.02)
+
+
+def test_floats_are_from_0_to_1():
+    x, _ = read_picture(png(stroke().astype(np.float32), kind="TIFF"), SHAPE, MNIST)
+    expected, _ = read_picture(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
+    np.testing.assert_allclose(x, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_photograph_from_a_camera_that_was_turned_is_upright(kind):
+    """And its size is the file's, though a large JPEG is decoded smaller."""
+    ink = np.kron(255 * (1 - stroke(width=90)), np.ones((6, 8))).astype(np.uint8)
+    expected, said = read_picture(png(ink), SHAPE, MNIST)
+    assert said.startswith("2048×1536, ")
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90° clockwise
+    file = io.BytesIO()
+    Image.fromarray(np.rot90(ink)).save(file, kind, exif=exif)
+    x, said = read_picture(file.getvalue(), SHAPE, MNIST)
+    assert said.startswith("2048×1536, ")
+    assert np.abs(x - expected).mean() < 0.02
+
+
 def test_photographs_are_cropped_to_the_middle_and_keep_their_colours():
     wide = np.zeros((40, 80, 3), np.uint8)
     wide[:, 20:60] = (255, 128, 0)

@@ -1,7 +1,10 @@
 """The HTTP interface: the answers are the library's, bit for bit; guests are refused; nothing ends the server."""
 
+import http.client
 import struct
 import threading
+import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from isthmus.estimators.common import reconstruct
 from isthmus.explore import answers
 from isthmus.explore.noise import noisy, part_of
 from isthmus.explore.server import MOST_BYTES, application
-from isthmus.explore.shelf import Shelf
+from isthmus.explore.shelf import Leaving, Shelf
 from isthmus.studies.measure import measure
 
 PIXELS = 64
@@ -258,6 +261,9 @@ def test_too_much_is_refused_before_it_is_read(client):
         ("reconstruct?models=deep&kind=masking&level=2", "fraction must be"),
         ("reconstruct?models=deep&kind=occlusion&level=9", "size must be at most 8"),
         ("reconstruct?models=deep&draw=-1", "draw must be from 0"),
+        ("reconstruct?models=deep,deep", "once each"),
+        ("reconstruct?models=" + "d" * 9000, "unknown model"),
+        ("reconstruct?models=deep&kind=poisson&level=1e-300", "leaves no numbers"),
         ("stops?models=depp", 'Did you mean "deep"'),
         ("stops?models=deep&kind=fog", "unknown corruption"),
         ("stops?models=deep&draw=x", "draw must be a number"),
@@ -278,6 +284,7 @@ def test_wrong_requests_are_told_why(client, image, path, reason):
     response = client.post(f"/api/{path}", content=body(image))
     assert response.status_code == 400
     assert reason in response.json()["error"]
+    assert len(response.json()["error"]) < 400
 
 
 @pytest.mark.parametrize(
@@ -341,6 +348,43 @@ def test_a_failure_is_said_and_the_server_lives_on(monkeypatch, shelf, image, ca
     assert "ZeroDivisionError: by zero" in response.json()["error"]
     assert "failed" in capsys.readouterr().err
     assert client.get("/api/about").status_code == 200
+
+
+def test_what_nobody_waits_for_is_not_computed(monkeypatch, shelf, image, serve):
+    real, free, asked = answers.SLOW["stops"], threading.Event(), []
+
+    def held_up(shelf, query, body):
+        asked.append(query)
+        assert free.wait(30)
+        return real(shelf, query, body)
+
+    def ask(models):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+        connection.request("POST", f"/api/stops?models={models}", body(image))
+        return connection
+
+    def until(condition):
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    monkeypatch.setitem(answers.SLOW, "stops", held_up)
+    with serve(shelf) as address:
+        running = [ask("deep"), ask("deep")]  # as many as there are threads
+        until(lambda: len(asked) == 2)
+        waiting = [ask("wide") for _ in range(5)]
+        for connection in (*waiting, *running):
+            connection.close()
+        until(lambda: all(query.gone.is_set() for query in asked))
+        last = ask("pca-4")
+        free.set()
+        assert last.getresponse().status == 200
+        last.close()
+        assert [query.text("models") for query in asked] == ["deep", "deep", "pca-4"]
+        with pytest.raises(Leaving):  # nor is what was begun computed to its end
+            real(shelf, asked[0], body(image))
+    shelf.closing.clear()
 
 
 def test_without_data_there_is_drawing_and_the_rest_says_why(shelf, image):

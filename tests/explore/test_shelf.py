@@ -34,7 +34,7 @@ def test_facts_say_what_a_model_is(shelf):
     found = {name: facts(shelf, entry) for name, entry in shelf.entries.items()}
     json.dumps(found, allow_nan=False)
     assert found["wide"]["units"] == 128
-    assert found["wide"]["trained"] == [{"kind": "gaussian", "level": 0.3}]
+    assert found["wide"]["trained"] == [{"kind": "gaussian", "level": 0.3, "relative": False}]
     assert found["conv"]["planes"] == [4, 2, 2]
     assert found["unpool"]["switches"] > 0
     assert found["prior"]["search"]
