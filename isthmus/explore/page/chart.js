@@ -103,9 +103,10 @@ function line(context, name, row, x, y, font) {
   context.globalAlpha = faded ? 0.18 : 1;
   context.beginPath(); path(row.mse); context.strokeStyle = colour; context.lineWidth = (lit ? 1.8 : 1) * (font / 6); context.setLineDash(dash); context.stroke(); context.setLineDash([]);
   for (const one of info.models.find((facts) => facts.name === name).trained) {
-    const i = marks.findIndex((level) => Math.abs(level - one.level) < 1e-9);
-    if (one.kind !== state.kind || i < 0) continue;
-    context.beginPath(); context.arc(x(i), y(row.mse[i]), 6, 0, 7); context.fillStyle = ink("card"); context.fill(); context.stroke();
+    if (one.kind !== state.kind || one.relative || one.level < Math.min(...marks) || one.level > Math.max(...marks)) continue;
+    // between two measured levels: where the line passes
+    const i = placeOf(one.level), low = Math.floor(i), before = y(row.mse[low]), after = y(row.mse[low + 1] ?? row.mse[low]);
+    context.beginPath(); context.arc(x(i), before + (i - low) * (after - before), 6, 0, 7); context.fillStyle = ink("card"); context.fill(); context.stroke();
   }
   context.globalAlpha = 1;
 }

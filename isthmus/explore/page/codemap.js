@@ -18,7 +18,7 @@ export function begin() {
 
 export const redraw = () => canvas.redraw();
 /** Choose a unit, if there is one of this number. */
-export const choose = (unit) => { if (Number.isInteger(unit) && unit >= 0 && unit < held.facts.units) set({ unit }); };
+export const choose = (unit) => { if (Number.isInteger(unit) && unit >= 0 && unit < held.facts?.units) set({ unit }); };
 
 /** Whether a model's code is short enough for bars, and has no planes. */
 export const inBars = ({ units, planes }) => units <= BARS && (!planes || planes[1] * planes[2] <= 1);
@@ -111,14 +111,14 @@ function pointer() {
     return cells.findIndex(([a, b, c, d]) => x >= a && x < a + c && y >= b && y < b + d);
   };
   canvas.addEventListener("pointerdown", (event) => {
-    const unit = held.code ? hit(event) : -1;
+    const unit = held.code && event.isPrimary ? hit(event) : -1;
     if (unit < 0) return;
     canvas.setPointerCapture(event.pointerId);
     drag = { unit, y: event.clientY, from: edited()[unit], before: state.code, moved: false };
     choose(unit);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!drag) return;
+    if (!drag || !event.isPrimary) return;
     const by = drag.y - event.clientY;
     if (!drag.moved && Math.abs(by) < 5) return;
     if (!drag.moved) { drag.moved = true; mark(drag.before); }

@@ -11,28 +11,36 @@ import { falls, levelSays, list } from "./words.js";
 
 const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
 const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
-let ui, running = null, pinned = null;
+let ui, running = null;
 
 export function begin() {
   const place = $("compare");
   if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, and it is not known on which data this model was trained.")); return; }
-  const scale = make("select", { onchange: () => { chart.shown.log = scale.value === "log"; chart.redraw(); } }, make("option", { value: "linear" }, "linear"), make("option", { value: "log" }, "logarithmic"));
+  const scale = make("select", { onchange: () => set({ axis: scale.value }) }, make("option", { value: "linear" }, "linear"), make("option", { value: "log" }, "logarithmic"));
   const canvas = chart.begin((level) => set({ level }), (name, mark) => bringOut(name, mark));
   ui = { says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }), read: make("p", { class: "soft small read" }, HINT), note: make("p", { class: "soft small" }), caption: make("p", { class: "soft small" }),
     legend: make("div", { class: "swatches legend", role: "group", "aria-label": "Lines" }), table: make("table"), hint: make("p", { class: "soft small", hidden: true }, "More levels to the right: the table scrolls sideways.") };
   const panel = make("section", { class: "panel stack", "aria-label": "Chart" }, canvas, ui.read, ui.legend, ui.note, ui.busy);
   const scroll = ui.scroll = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, ui.table);
   place.append(ui.says, make("div", { class: "tools" }, chooser(), make("label", {}, "Axis", scale), make("span", { class: "end" },
-    make("button", { type: "button", onclick: () => panelAsPng(panel, "isthmus-compare.png", `MSE against ${info.noise[state.kind].title.toLowerCase()}`) }, "PNG"),
+    make("button", { type: "button", onclick: () => panelAsPng([panel], "isthmus-compare.png", `MSE against the level of noise: ${info.noise[state.kind].title}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "stack" }, panel, make("section", { class: "panel" }, ui.caption, ui.hint, scroll)));
   ui.room = steady(ui.says);
   const wide = new ResizeObserver(() => { ui.hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; bringColumn(); });
   wide.observe(scroll); wide.observe(ui.table);
   on("models", () => { if (state.view === "compare") show(); });
+  const axis = () => { scale.value = state.axis; chart.shown.log = state.axis === "log"; chart.redraw(); };
+  on("axis", axis); axis();
+  on("line", () => {
+    for (const one of ui.legend.children) one.setAttribute("aria-pressed", one.dataset.line === state.line);
+    bringOut(ui.legend.querySelector(":hover, :focus")?.dataset.line ?? null);
+  });
 }
 
 const facts = (name) => info.models.find((one) => one.name === name);
 const rowOf = (name) => kept.get(`${state.kind}/${name}`);
+/** The line that stays brought out, once it is measured. */
+const pinned = () => (known().includes(state.line) ? state.line : null);
 const known = () => chosen().filter((name) => rowOf(name)?.mse);
 /** What the noisy images themselves have: the error of a model that hands on what it is given. */
 const nothing = () => info.models.find((one) => one.kind === "identity" && !one.fault)?.name;
@@ -63,7 +71,7 @@ export async function show() {
 function render() {
   const names = known(), { marks } = info.noise[state.kind], column = nearestMark();
   chart.shown.lines = names.map((name) => [name, rowOf(name)]);
-  if (pinned && !names.includes(pinned)) pinned = chart.shown.lit = null;
+  if (!names.includes(chart.shown.lit)) chart.shown.lit = pinned();
   chart.redraw();
   legend(names);
   const models = names.filter((name) => facts(name).kind !== "identity"), itself = nothing() && rowOf(nothing());
@@ -82,7 +90,7 @@ function rows(ordered, marks, least, column) {
   const { symbol, title } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
   const head = make("tr", {}, make("th", { scope: "col" }, `MSE at ${symbol}`), ...marks.map((level, i) => make("th", { scope: "col", class: here(i) }, falls(marks) && level === 0 ? "none" : String(level))));
   const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name), ...Array.from(rowOf(name).mse, (value, i) => {
-    const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i]);
+    const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i] && !one.relative);
     return make("td", { class: [value === least[i] && "least", trained && "trained", here(i)].filter(Boolean).join(" ") || null, title: trained ? "trained at this level" : null }, figure(value));
   })));
   const unbeaten = marks.some((level, i) => level !== 0 && rowOf(nothing())?.mse?.[i] === least[i]);
@@ -107,14 +115,14 @@ function legend(names) {
   if (ui.legend.key === key) return;
   ui.legend.key = key;
   const focused = document.activeElement?.dataset?.line;
-  ui.legend.replaceChildren(...names.map((name) => make("button", { type: "button", "data-line": name, "aria-pressed": String(pinned === name),
+  ui.legend.replaceChildren(...names.map((name) => make("button", { type: "button", "data-line": name, "aria-pressed": String(state.line === name),
     onpointerenter: () => bringOut(name), onpointerleave: () => bringOut(null), onfocus: () => bringOut(name), onblur: () => bringOut(null),
-    onclick: () => { pinned = pinned === name ? null : name; for (const one of ui.legend.children) one.setAttribute("aria-pressed", one.dataset.line === pinned); bringOut(name); } }, chart.swatch(name), name)));
+    onclick: () => set({ line: state.line === name ? "" : name }) }, chart.swatch(name), name)));
   if (focused) [...ui.legend.children].find((one) => one.dataset.line === focused)?.focus();
 }
 
 function bringOut(name, mark = nearestMark()) {
-  const lit = name ?? pinned, row = lit && rowOf(lit), { marks } = info.noise[state.kind];
+  const lit = name ?? pinned(), row = lit && rowOf(lit), { marks } = info.noise[state.kind];
   if (chart.shown.lit !== lit) {
     chart.shown.lit = lit; chart.redraw();
     for (const one of ui.legend.children) one.classList.toggle("lit", one.dataset.line === lit);

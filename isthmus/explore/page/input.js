@@ -21,12 +21,17 @@ export function begin(take) {
   if (!info.data) {
     $("tab-pick").disabled = true;
     $("tab-pick").title = "It is not known on which data this model was trained.";
-    if (state.source === "pick") set({ source: "draw" });
   } else chips();
   pad();
   upload();
   show(state.tab || state.source);
   return use();
+}
+
+/** Ask once more for what did not come while the server was away. */
+export function again() {
+  if (info.data) strip();
+  use();
 }
 
 /** Open a tab. That of uploads leaves the image as it is until there is a file. */
@@ -153,26 +158,25 @@ function pad() {
     const box = canvas.getBoundingClientRect();
     return [((event.clientX - box.x) * size) / box.width, ((event.clientY - box.y) * size) / box.height];
   };
-  const start = (point) => { now = { erases, points: [point, [point[0] + .01, point[1]]] }; strokes.push(now); changed(); };
+  const start = (point, pointer, erases) => { now = { erases, pointer, points: [point, [point[0] + .01, point[1]]] }; strokes.push(now); changed(); };
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button > 0 && event.button !== 5) return;
+    if (now || (event.button > 0 && event.button !== 5)) return;  // one finger draws: a second, or a palm, does not
     canvas.setPointerCapture(event.pointerId);
-    if (event.buttons & 32) { erases = true; tools(); }  // the other end of a pen
-    start(place(event));
+    start(place(event), event.pointerId, erases || Boolean(event.buttons & 32));  // 32: the other end of a pen
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!now) return;
+    if (now?.pointer !== event.pointerId) return;
     for (const one of event.getCoalescedEvents?.() ?? [event]) now.points.push(place(one));
     changed();
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { now = null; });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => { if (now?.pointer === event.pointerId) now = null; });
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] }[event.key];
     if (!step) return;
     event.preventDefault(); event.stopPropagation();
     const before = at;
     at = at.map((value, i) => Math.max(4, Math.min(size - 4, value + step[i])));
-    if (event.shiftKey) { if (!now) start(before); now.points.push(at); changed(); } else { now = null; draw(); }
+    if (event.shiftKey) { if (!now) start(before, null, erases); now.points.push(at); changed(); } else { now = null; draw(); }
   });
   canvas.addEventListener("keyup", (event) => { if (event.key === "Shift") now = null; });
   canvas.addEventListener("focus", draw);

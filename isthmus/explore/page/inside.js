@@ -6,7 +6,7 @@ import * as codemap from "./codemap.js";
 import { info } from "./data.js";
 import { $, csv, figureOf, make, panelAsPng, picture, steady, toast, write } from "./dom.js";
 import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
-import { ask, latest, refusals } from "./server.js";
+import { ask, latest, Lost, refusals } from "./server.js";
 import { on, set, state } from "./state.js";
 import * as unit from "./unit.js";
 
@@ -30,7 +30,7 @@ export function begin() {
     unit.begin((text) => { ui.busy.textContent = text; })), ui.layers);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
-    make("button", { type: "button", onclick: () => panelAsPng(panels, `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
+    make("button", { type: "button", onclick: () => panelAsPng([panels], `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
   ui.room = steady(ui.says);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
@@ -84,7 +84,10 @@ function open(facts) {
     held.stats = { usage: found.usage.data, low: found.low.data, high: found.high.data, spread: found.spread.data, n: Number(found.words.n) };
     ui.busy.textContent = ""; ui.bar.says(scale());
     if (held.code) { codemap.redraw(); chosen(); }
-  }).catch(fail);
+  }).catch((error) => {
+    if (error instanceof Lost && held.facts === facts) held.facts = held.code = null;  // to be opened again
+    fail(error);
+  });
 }
 
 /** How many units are on, in the code as it is now, and how many were set by hand: they stay so while images come and go. */
@@ -103,7 +106,8 @@ const drawNow = latest(async () => {
   if (!held.code) return;
   const k = facts.units, now = edited(), step = stats?.spread[state.unit] || range / 4, codes = new Float32Array(4 * k), u = state.unit;
   for (let i = 0; i < 4; i++) codes.set(now, i * k);
-  codes[k + u] = 0; codes[2 * k + u] = now[u] + step; codes[3 * k + u] = now[u] - step;
+  // no further than the server takes
+  codes[k + u] = 0; codes[2 * k + u] = Math.min(1e6, now[u] + step); codes[3 * k + u] = Math.max(-1e6, now[u] - step);
   let found;
   try { found = await ask("decode", { model: facts.name, n: 4 }, codes.buffer); } catch (error) { return fail(error); }
   if (held.facts !== facts) return;

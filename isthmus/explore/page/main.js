@@ -9,7 +9,7 @@ import * as models from "./models.js";
 import { grey } from "./paint.js";
 import * as server from "./server.js";
 import * as space from "./space.js";
-import { address, on, read, set, state } from "./state.js";
+import { on, read, set, state, tell } from "./state.js";
 import { falls, named } from "./words.js";
 
 let x = null, what = "";
@@ -29,7 +29,9 @@ async function begin() {
   on("kind level draw", update);
   noise(about.noise);
   keys();
-  window.addEventListener("hashchange", () => set(fitted(read(location.hash), about)));
+  window.addEventListener("hashchange", () => set(fitted(read(location.hash), about), false));
+  // the address is not a place in the page: to follow this link as a browser does would set everything back
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("views").focus(); });
   // the banner says that the server is lost; nobody needs to hear it twice
   window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
   await input.begin((pixels, name) => { x = pixels; what = name; update(); });
@@ -69,6 +71,8 @@ function fitted(found, { models: known, noise: kinds, data: images }) {
   if (!kinds[found.kind]) found.kind = "gaussian";
   found.level = nearest(kinds[found.kind].stops, found.level);
   if (images && found.image >= images.n) found.image = 0;
+  if (!images && found.source === "pick") found.source = "draw";
+  if (!images?.labels) found.label = "";
   if (!known.some((one) => one.name === found.model && !one.fault)) found.model = known.find((one) => one.units)?.name ?? "";
   return found;
 }
@@ -129,13 +133,13 @@ function keys() {
   };
   document.addEventListener("keydown", (event) => {
     const own = event.key.startsWith("Arrow") || event.key === " ";  // what a slider or a box needs itself
-    if (event.target.closest('input[type="number"], select, textarea, dialog[open]') || event.altKey || event.metaKey || (own && event.target.closest("input"))) return;
-    if (event.ctrlKey) {
+    if (event.target.closest('input[type="number"], select, textarea, dialog[open]') || event.altKey || (own && event.target.closest("input"))) return;
+    if (event.ctrlKey || event.metaKey) {
       if (event.key !== "z") return;
       event.preventDefault();
       return state.view === "inside" && state.code ? inside.undo() : input.undoStroke();
     }
-    if (event.target.closest('[role="tablist"], canvas') && event.key.startsWith("Arrow")) return;
+    if (event.target.closest('[role="tablist"], canvas, .scroll') && event.key.startsWith("Arrow")) return;
     const view = views[Number(event.key) - 1];
     if (view) set({ view });
     else (doing[event.key] ?? doing[event.key.toLowerCase()] ?? (() => {}))();
@@ -146,7 +150,7 @@ function keys() {
   document.addEventListener("change", (event) => { if (event.target === pointed) pointed.blur(); });
   $("show-keys").addEventListener("click", () => $("keys").showModal());
   $("copy-link").addEventListener("click", async () => {
-    history.replaceState(null, "", address());
+    tell();
     try { await navigator.clipboard.writeText(location.href); toast("The link to this view is copied."); }
     catch { toast("The address bar has the link to this view."); }
   });
@@ -154,12 +158,22 @@ function keys() {
 
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }
 
-let lost = null;
+let lost = false;
 server.onReach((answers) => {
-  if (answers && lost) { clearInterval(lost); lost = null; banner(""); update(); }
   if (answers || lost) return;
+  lost = true;
   banner("The server does not answer. Start `isthmus explore` again: this page goes on by itself when it is back.");
-  lost = setInterval(() => server.about().catch(() => {}), 2000);
+  setTimeout(look, 2000);
 });
+
+/** Look whether the server is back. If it shows the same models the page goes on, else it begins anew. */
+async function look() {
+  let about;
+  try { about = await server.about(); } catch { return setTimeout(look, 2000); }
+  if (JSON.stringify(about) !== JSON.stringify(data.info)) { tell(); return location.reload(); }
+  lost = false;
+  banner("");
+  input.again(); update();
+}
 
 begin();

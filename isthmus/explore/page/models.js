@@ -23,7 +23,7 @@ export function begin() {
   place.append(verdict.begin(), make("div", { class: "tools" },
     make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
-      make("button", { type: "button", onclick: () => panelAsPng(grid, "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
+      make("button", { type: "button", onclick: () => panelAsPng([document.querySelector(".now"), grid], "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
       make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and its residual, where that differs from the clean image: blue is too dark, red too bright. MSE is the mean squared error: less is better. A click on a name looks inside."), grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
@@ -117,9 +117,9 @@ function residuals() {
 function trained() {
   for (const { facts, tags } of cards.values()) {
     if (!tags || facts.search) continue;
-    const rows = facts.trained.map(({ kind, level }) => {
-      const here = kind === state.kind && Math.abs(level - state.level) < 0.05 * Math.max(level, 0.1);
-      return make("span", { class: here ? "here" : "" }, trainedAt({ kind, level }));
+    const rows = facts.trained.map(({ kind, level, relative }) => {
+      const here = kind === state.kind && !relative && Math.abs(level - state.level) < 0.05 * Math.max(level, 0.1);
+      return make("span", { class: here ? "here" : "" }, trainedAt({ kind, level, relative }));
     });
     if (facts.collapsed) rows.push(make("span", { class: "warn", title: facts.collapsed }, "collapsed"));
     if (facts.seen) rows.push(make("span", { class: "warn", title: "It was fitted on these images." }, "has seen the test images"));

@@ -6,7 +6,7 @@ import { info, labelOf, pixels } from "./data.js";
 import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
-import { on, set, state } from "./state.js";
+import { isLined, noLine, on, set, state } from "./state.js";
 import { named } from "./words.js";
 
 const { held, marks } = map;
@@ -39,7 +39,7 @@ export function begin() {
   const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), noisePanel);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
-    make("button", { type: "button", onclick: () => panelAsPng(panels, `isthmus-${state.model}-map.png`, `Codes of ${state.model}`) }, "PNG"),
+    make("button", { type: "button", onclick: () => panelAsPng([panels], `isthmus-${state.model}-map.png`, `Codes of ${state.model}, ${method.selectedOptions[0].textContent}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), make("label", {}, "Map", method), ui.end), panels);
   plot(canvas, (width) => Math.min(0.72 * width, Math.max(280, innerHeight * 0.43)), map.draw);
@@ -71,12 +71,12 @@ async function load() {
   try { found = await ask("map", { model, method }); } finally { clearTimeout(slow); ui.canvas.removeAttribute("aria-busy"); }
   if (model !== state.model || method !== state.method) return false;  // another map was chosen meanwhile
   map.begin(found);
-  drag = null; tools();
+  drag = null;
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();
   ui.about = make("small");
   ui.says.replaceChildren(make("b", {}, model), `: ${n.toLocaleString("en")} test images by their codes of ${units} numbers.`, ui.about);
   ui.what = method === "tsne" ? "t-SNE: what is near was near; distances between groups say little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of how the codes vary. In what is drawn, the rest stays at its average.`;
-  legend(n); ui.canvas.redraw(); between();
+  legend(n); line(); between();
   return true;
 }
 
@@ -98,11 +98,13 @@ function pointer() {
   const place = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.x, event.clientY - box.y]; };
   canvas.addEventListener("pointerdown", (event) => {
     if (!map.isDrawn()) return;
+    if (!event.isPrimary) return;
     canvas.setPointerCapture(event.pointerId);
+    if (!walk) { marks.cursor = map.back(place(event)); canvas.redraw(); look(marks.cursor); }  // a finger does not hover first
     drag = { from: map.closest(map.back(place(event))), start: place(event), moved: false };
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!map.isDrawn()) return;
+    if (!map.isDrawn() || !event.isPrimary) return;
     const point = place(event);
     if (drag) {
       drag.moved ||= Math.hypot(point[0] - drag.start[0], point[1] - drag.start[1]) > 8;
@@ -112,7 +114,7 @@ function pointer() {
     marks.cursor = map.back(point); canvas.redraw(); look(marks.cursor);
   });
   canvas.addEventListener("pointerup", (event) => {
-    if (!drag) return;
+    if (!drag || !event.isPrimary) return;
     const { from, moved } = drag, to = map.closest(map.back(place(event)));
     drag = null;
     if (!moved) return set({ source: "pick", image: from });
@@ -132,11 +134,11 @@ function pointer() {
   });
 }
 
-/** The line from one image to the other, where the map has both. */
+/** The line from one image to the other, if it was asked for and the map has both. */
 function line() {
   if (!held.found) return;
   const ends = [state.from, state.to].map(bounded);
-  marks.line = Math.max(...ends) < held.found.points.shape[0] ? ends.map(map.pointOf) : null;
+  marks.line = isLined() && Math.max(...ends) < held.found.points.shape[0] ? ends.map(map.pointOf) : null;
   tools(); ui.canvas.redraw();
 }
 
@@ -217,8 +219,8 @@ function stop() { walk = null; tools(); }
 
 /** Take the walk and the line off the map. */
 function clear() {
-  walk = null; marks.line = null; marks.trail = [];
-  tools(); ui.canvas.redraw(); rest();
+  walk = null; marks.trail = [];
+  set(noLine); line(); rest();
 }
 
 function tools() {

@@ -2,34 +2,48 @@
 
 const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
-  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1,
+  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "",
 };
 const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
 export const choices = {
   view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], tab: ["", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
-  sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1],
+  sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1], axis: ["linear", "log"],
 };
 
 const listeners = [];
 /** Call `listen(changed)` whenever one of the keys changes; `changed` is a set of keys. */
 export const on = (keys, listen) => listeners.push([keys.split(" "), listen]);
 
-export function set(changes) {
+/** Change what is shown. Another view is a step that the browser's Back undoes, unless the browser itself asked for it. */
+export function set(changes, step = true) {
   // an image that is taken from somewhere opens the tab that it comes from; `tab` is another one, open while it stays
   if ("source" in changes) changes = { tab: "", ...changes };
   const changed = new Set(Object.keys(changes).filter((key) => state[key] !== changes[key]));
   if (!changed.size) return;
+  const away = step && changed.has("view");
+  if (away) tell();
   Object.assign(state, changes);
-  remember();
+  if (away) history.pushState(null, "", address());
+  else remember();
   for (const [keys, listen] of listeners) if (keys.some((key) => changed.has(key))) listen(changed);
 }
 
 let waiting;
 function remember() {  // a browser refuses to be told of every pixel of a slider, and reads the page's icon anew each time
   clearTimeout(waiting);
-  waiting = setTimeout(() => history.replaceState(null, "", address()), 300);
+  waiting = setTimeout(tell, 300);
 }
+
+/** Have the address bar say now what is shown. */
+export function tell() {
+  clearTimeout(waiting);
+  history.replaceState(null, "", address());
+}
+
+/** Whether the line from one image to another was asked for. */
+export const isLined = () => state.from !== DEFAULTS.from || state.to !== DEFAULTS.to;
+export const noLine = { from: DEFAULTS.from, to: DEFAULTS.to };
 
 export function address() {
   const words = new URLSearchParams();

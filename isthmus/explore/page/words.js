@@ -17,9 +17,9 @@ export function named(position) {
   return `no. ${position}${label && `, ${article}${label}`}`;
 }
 
-/** What a model was trained at; σ alone is Gaussian noise, other kinds are named. */
-export function trainedAt({ kind, level }) {
-  const short = { gaussian: `σ ${level}`, masking: `masking ${level}`, "salt-and-pepper": `salt and pepper ${level}`, occlusion: `a square of ${level} px`, poisson: `${level} photons` };
+/** What a model was trained at; σ alone is Gaussian noise, other kinds are named. Relative noise is in units of each image's root mean square. */
+export function trainedAt({ kind, level, relative }) {
+  const short = { gaussian: `σ ${relative ? `${Number(level.toPrecision(3))} × the image’s RMS` : level}`, masking: `masking ${level}`, "salt-and-pepper": `salt and pepper ${level}`, occlusion: `a square of ${level} px`, poisson: `${level} photons` };
   return `trained at ${short[kind] ?? `${kind} ${level}`}`;
 }
 
