@@ -12,8 +12,9 @@ import threading
 import warnings
 import webbrowser
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -68,6 +69,7 @@ def serve(
             )
         address = f"http://{_in_address(host)}:{own}/" + (f"?token={token}" if token else "")
         server = uvicorn.Server(config)
+        _on_exit(server, lambda: _close(opening))
         opening.add_done_callback(lambda opened: _end(server) if opened.exception() else None)
         _when_up(server, lambda: _announce(address, browser, say, shown))
         try:
@@ -94,6 +96,7 @@ def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:
         gc.freeze()  # else a full collection, some 100 ms, may come while a slider moves
         gc.enable()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged uploads, whoever sent them is told
+    warnings.filterwarnings("ignore", "Orthogonal matching pursuit ended")  # an image that fewer atoms draw already
     torch.set_num_threads(1)  # one image has no work for two, and each thread of the pool would start its own
     for entry in shelf.entries.values():
         if entry.fault is not None:
@@ -103,6 +106,22 @@ def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:
 
 def _end(server: uvicorn.Server) -> None:
     server.should_exit = True
+
+
+def _on_exit(server: uvicorn.Server, call: Callable[[], None]) -> None:
+    """Call when a signal ends the server: before it waits for the answers that are under way."""
+    end = server.handle_exit
+
+    def handle_exit(sig: int, frame: FrameType | None) -> None:
+        call()
+        end(sig, frame)
+
+    server.handle_exit = handle_exit  # type: ignore[method-assign]
+
+
+def _close(opening: Future[Shelf]) -> None:
+    if opening.done() and opening.exception() is None:
+        opening.result().closing.set()
 
 
 def _announce(address: str, browser: bool, say: Callable[[str], None], shown: Callable[[str], None]) -> None:

@@ -133,7 +133,7 @@ class _Server:
         leaves = asyncio.create_task(_leaves(request, gone))
         try:
             data, took = await computing
-        except Leaving:
+        except (Leaving, asyncio.CancelledError):  # which uvicorn cancels when it ends
             raise HTTPException(503, "the server is ending, or nobody waits for this") from None
         except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
             raise HTTPException(400, one_line(error)) from None
@@ -161,7 +161,7 @@ class _Server:
                     tell(answers.searched(shelf, query, body, tell, gone))
                 tell(None)
             except Leaving:
-                pass
+                tell(None)
             except Exception as error:
                 tell(error)
 

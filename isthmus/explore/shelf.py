@@ -22,6 +22,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, has_code, n_parameters
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.folder import Run, look
+from isthmus.files import TEMPORARY
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
 
@@ -136,7 +137,9 @@ def shelve(found: Run | Path) -> Shelf:
 def _of_run(place: Run) -> Shelf:
     run, results, only = place.folder, place.results, place.only
     known = {row["name"]: row for row in results.models}
-    folders = sorted(folder for folder in (run / "models").glob("*") if (folder / persistence.CONFIG).is_file())
+    # a run that is still being trained has folders that are just written
+    written = (folder for folder in (run / "models").glob("*") if folder.suffix != TEMPORARY)
+    folders = sorted(folder for folder in written if (folder / persistence.CONFIG).is_file())
     order = {name: place for place, name in enumerate(known)}
     folders.sort(key=lambda folder: (order.get(_SEED.sub("", folder.name), len(order)), folder.name))
     found: dict[str, Entry] = {}

@@ -276,6 +276,42 @@ def test_on_a_phone_the_noise_and_the_verdict_are_seen_together(open_page):
     assert page.eval_on_selector("#title", "one => one.scrollWidth <= one.clientWidth || !one.clientWidth")
 
 
+def test_on_a_phone_names_are_whole(open_page):
+    page = open_page(width=360, height=740)
+    name = page.locator(".card h3 .name >> nth=1")
+    name.evaluate("one => { one.textContent = 'sparse-1024-1e-5-right'; }")
+    assert name.evaluate("one => one.scrollHeight <= one.clientHeight && one.scrollWidth <= one.clientWidth")
+    first, second = (page.locator(f".card .pair >> nth={i}").bounding_box() for i in (0, 1))
+    assert first["y"] == second["y"]
+
+
+def test_noise_in_units_of_the_image_is_not_called_a_level(open_page):
+    page = open_page(ready=False)
+
+    def relative(route):
+        about = route.fetch().json()
+        for one in about["models"]:
+            one["trained"] = [noise | {"relative": True} for noise in one["trained"]]
+        route.fulfill(json=about)
+
+    page.route("**/api/about", relative)
+    page.goto(page.url.split("#")[0] + "?#level=0.3&models=wide")
+    page.wait_for_selector("text=trained at σ 0.3 × the image’s RMS")
+    assert page.locator(".tags .here").count() == 0
+    page.keyboard.press("4")
+    page.wait_for_selector("#compare tbody td")
+    assert page.locator("#compare td.trained").count() == 0
+
+
+def test_arrows_in_the_table_scroll_it_alone(open_page):
+    page = open_page("view=compare&models=deep,nothing", width=390, height=800)
+    page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 2")
+    page.focus(".scroll")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert "no. 0," in page.text_content("#clean-says")
+
+
 def test_after_the_mouse_the_keys_go_to_the_images_again(open_page):
     page = open_page("level=0.3")
     page.click("#tab-draw")

@@ -241,6 +241,30 @@ def test_an_exported_panel_has_the_pixels_that_are_shown(open_page):
     assert title.min() < 100 < title.max()  # something is written there
 
 
+def test_an_exported_text_keeps_to_its_lines_and_its_place(open_page):
+    page = open_page("level=0.3&models=deep,wide")
+    label = page.locator(".card .label span >> nth=0")
+    label.evaluate("one => { one.textContent = 'many words '.repeat(20); }")
+    with page.expect_download() as download:
+        page.click("#models button:has-text('PNG')")
+    exported = np.array(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L"))
+    own = page.locator("#models .cards").bounding_box()
+    head = exported.shape[0] / 2 - own["height"]
+
+    def inked(box):
+        left, top = 2 * (box["x"] - own["x"]), 2 * (box["y"] - own["y"] + head)
+        part = exported[int(top) : int(top + 2 * box["height"]), int(left) : int(left + 2 * box["width"])]
+        return part.min() < 200
+
+    first, second = (page.locator(".card >> nth=" + str(i)).bounding_box() for i in (0, 1))
+    gap = {"x": first["x"] + first["width"], "y": first["y"], "height": first["height"]}
+    assert not inked(gap | {"width": second["x"] - gap["x"]})
+    box = page.locator(".card .label >> nth=0").bounding_box()
+    for half in (0, 1):  # two lines are shown
+        assert inked(box | {"y": box["y"] + half * box["height"] / 2, "height": box["height"] / 2})
+    assert head > page.locator(".now").bounding_box()["height"]  # the image and its noise stand above the models
+
+
 def test_a_page_that_came_before_the_models_waits_and_says_so(open_page, serve, shelf):
     opening = Future()
     with serve(opening) as address:
@@ -281,6 +305,93 @@ def test_the_address_restores_the_exact_view(open_page, stroke):
     assert errors(again) == errors(page)
     for selector in ("#clean", "#noisy", '[aria-label="Where deep is wrong"]'):
         np.testing.assert_array_equal(pixels(again, selector), pixels(page, selector))
+
+
+def test_the_address_has_the_axis_and_the_lines_too(open_page):
+    page = open_page("view=compare&models=deep,wide")
+    page.select_option("#compare .tools select", "log")
+    page.click('[data-line="wide"]')
+    page.mouse.move(0, 0)
+    page.wait_for_function("() => location.hash.includes('line=wide') && location.hash.includes('axis=log')")
+    again = open_page(page.evaluate("location.hash.slice(1)"))
+    again.wait_for_selector('[data-line="wide"][aria-pressed="true"]')
+    assert again.eval_on_selector("#compare .tools select", "one => one.value") == "log"
+    assert "wide without noise" in again.text_content(".read")
+    page.evaluate("location.hash = 'view=space&model=deep&from=3&to=9'")
+    clear = page.locator("#space button:text-is('Clear')")
+    page.wait_for_function("one => !one.disabled", arg=clear.element_handle())
+    clear.click()
+    page.wait_for_function("() => !location.hash.includes('from=')")
+    assert clear.is_disabled()
+
+
+def test_back_and_the_skip_link_keep_what_was_set(open_page):
+    page = open_page("image=3&level=0.3")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "views"
+    page.click(".card h3 button:text-is('deep')")
+    page.wait_for_selector("#inside .says b")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("text=test image no. 4,")
+    page.go_back()
+    page.wait_for_selector("text=test image no. 3,")
+    assert page.locator("#models").is_visible()
+    assert page.text_content("#level-says") == "0.3"
+    page.go_forward()
+    page.wait_for_selector("#inside:visible")
+
+
+def fingers(page):
+    """`touch(kind, *points)`: fingers on the screen, as the browser hears of them."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        places = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    return touch
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024)])
+def test_fingers_draw_and_point(open_page, width, height):
+    page = open_page(width=width, height=height, has_touch=True, is_mobile=True)
+    touch = fingers(page)
+    page.tap("#tab-draw")
+    page.locator("#pad").scroll_into_view_if_needed()
+    box, before = page.locator("#pad").bounding_box(), page.evaluate("scrollY")
+
+    def at(x, y):
+        return box["x"] + box["width"] * x, box["y"] + box["height"] * y
+
+    touch("touchStart", at(0.3, 0.2))
+    for i in range(1, 6):
+        touch("touchMove", at(0.3, 0.2 + i / 10))
+    with repainting(page, "#clean"):
+        touch("touchEnd")
+    one_finger = pixels(page, "#pad")
+    assert page.evaluate("scrollY") == before
+    page.tap("#clear")
+    box = page.locator("#pad").bounding_box()
+    touch("touchStart", at(0.3, 0.2))
+    touch("touchStart", at(0.3, 0.2), at(0.9, 0.9))  # a palm
+    for i in range(1, 6):
+        touch("touchMove", at(0.3, 0.2 + i / 10), at(0.9 - i / 50, 0.9))
+    touch("touchEnd")
+    page.wait_for_selector("#models .says b:visible")
+    np.testing.assert_array_equal(pixels(page, "#pad"), one_finger)
+    page.tap("#tab-space")
+    page.wait_for_selector("text=/360 test images by their codes/")
+    canvas = page.locator("#space canvas.plot")
+    canvas.evaluate("one => one.scrollIntoView({ block: 'center' })")
+    box, before = canvas.bounding_box(), page.evaluate("scrollY")
+    with repainting(page, '[aria-label="What the decoder draws under the pointer"]'):
+        touch("touchStart", at(0.4, 0.4))
+    touch("touchMove", at(0.5, 0.6))
+    side = page.locator("#space .side figcaption >> nth=0").bounding_box()
+    assert 0 <= side["y"] < box["y"]  # seen above the map, and not under the finger
+    touch("touchEnd")
+    assert page.evaluate("scrollY") == before
 
 
 @pytest.mark.parametrize(
@@ -365,12 +476,13 @@ def test_everything_has_a_name_and_can_be_read(open_page, scheme, view):
     assert page.evaluate(f"(() => {{ {AUDIT}; return faint(); }})()") == []
 
 
-@pytest.mark.parametrize("width", [360, 800, 1280, 3840])
+@pytest.mark.parametrize("width", [360, 740, 768, 1280, 3840])
 @pytest.mark.parametrize("view", ["models", "inside", "space", "compare"])
 def test_no_width_is_too_narrow(open_page, width, view):
     page = open_page(f"view={view}&level=0.3", width=width)
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.eval_on_selector_all(".tabs", "all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
     assert page.locator("#clean").bounding_box()["width"] >= 60
     for source in ("p", "d", "u"):
         page.keyboard.press(source)
@@ -423,6 +535,19 @@ def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, 
         page.unroute("**/api/**")
         page.wait_for_selector("#banner", state="hidden")
         page.wait_for_function("() => document.getElementById('noisy-says').textContent.startsWith('MSE')")
+    faults[:] = [one for one in faults if not re.search("Failed to load resource|ERR_FAILED", one)]
+
+
+def test_a_server_that_comes_back_with_other_models_is_shown_anew(open_page, faults):
+    page = open_page("level=0.3")
+    page.route("**/api/**", lambda route: route.abort())
+    page.click("#new-draw")
+    page.wait_for_selector("#banner:visible")
+    page.unroute("**/api/**")
+    page.route("**/api/about", lambda route: route.fulfill(json=route.fetch().json() | {"title": "another run"}))
+    page.wait_for_selector("#title:has-text('another run')")
+    page.wait_for_selector("#models .says b")
+    assert page.text_content("#level-says") == "0.3"
     faults[:] = [one for one in faults if not re.search("Failed to load resource|ERR_FAILED", one)]
 
 

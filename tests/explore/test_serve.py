@@ -1,5 +1,6 @@
 """The server's life: its port, its address, its end, and what is missing."""
 
+import http.client
 import signal
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import urllib.request
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -120,6 +122,26 @@ def test_the_page_is_there_before_the_models(run):
             assert b"deep" in response.read()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
+
+
+def test_ctrl_c_does_not_wait_for_what_is_computed(run):
+    with exploring(run, "--port", "0") as (process, address):
+        with urllib.request.urlopen(f"{address}api/about"):
+            pass
+        host, asked = urlsplit(address).netloc, []
+        for kind in ("gaussian", "masking", "poisson", "salt-and-pepper"):
+            for model in ("prior", "conv", "unpool", "deep", "wide", "pca-4"):  # seconds of work
+                asked.append(http.client.HTTPConnection(host, timeout=60))
+                asked[-1].request("GET", f"/api/errors?model={model}&kind={kind}")
+        process.send_signal(signal.SIGINT)
+        assert asked[-1].getresponse().status == 503
+        for connection in asked:
+            connection.close()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert said.split("\n")[-2] == "stopped"
+        assert "Traceback" not in said
+        assert "ERROR" not in said
 
 
 def test_models_that_are_all_damaged_end_it_with_a_reason(own_run):

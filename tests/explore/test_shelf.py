@@ -1,6 +1,7 @@
 """What is on the shelf: runs, single models, pipelines, and what is damaged."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_what_stands_on_a_damaged_model_says_so(own_run):
     (own_run / "models" / "pca-4" / "config.json").write_text("{", "utf-8")
     shelf = open_shelf(own_run)
     assert "codes of pca-4" in shelf.entries["pca-4-2"].fault
+
+
+def test_a_model_that_is_being_written_is_not_shown_yet(own_run):
+    shutil.copytree(own_run / "models" / "deep", own_run / "models" / "deep.0123.tmp")
+    assert list(open_shelf(own_run).entries) == NAMES
+
+
+def test_noise_relative_to_the_image_is_told_apart(tmp_path, x):
+    noise = isthmus.GaussianNoise(0.9, relative=True)
+    model = isthmus.Autoencoder(isthmus.Dense(bottleneck=3), corruption=noise, epochs=1, random_state=0).fit(x)
+    isthmus.save(model, tmp_path / "mine")
+    shelf = open_shelf(tmp_path / "mine")
+    assert facts(shelf, shelf.entries["mine"])["trained"] == [{"kind": "gaussian", "level": 0.9, "relative": True}]
 
 
 def test_a_run_without_a_whole_model_is_refused(own_run):
