@@ -367,8 +367,8 @@ def test_fingers_draw_and_point(open_page, width, height):
     touch("touchStart", at(0.3, 0.2))
     for i in range(1, 6):
         touch("touchMove", at(0.3, 0.2 + i / 10))
-    with repainting(page, "#clean"):
-        touch("touchEnd")
+    touch("touchEnd")
+    page.wait_for_selector("#models .says b:visible")
     one_finger = pixels(page, "#pad")
     assert page.evaluate("scrollY") == before
     page.tap("#clear")
@@ -385,8 +385,9 @@ def test_fingers_draw_and_point(open_page, width, height):
     canvas = page.locator("#space canvas.plot")
     canvas.evaluate("one => one.scrollIntoView({ block: 'center' })")
     box, before = canvas.bounding_box(), page.evaluate("scrollY")
-    with repainting(page, '[aria-label="What the decoder draws under the pointer"]'):
-        touch("touchStart", at(0.4, 0.4))
+    page.wait_for_selector("text=at this image")
+    touch("touchStart", at(0.4, 0.4))
+    page.wait_for_selector("text=under the pointer")
     touch("touchMove", at(0.5, 0.6))
     side = page.locator("#space .side figcaption >> nth=0").bounding_box()
     assert 0 <= side["y"] < box["y"]  # seen above the map, and not under the finger

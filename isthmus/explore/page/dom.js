@@ -129,8 +129,11 @@ export function panelAsPng(panels, name, title) {
     context.save();
     context.translate(-boxes[i].x, top - boxes[i].y);
     for (const canvas of shown.filter((one) => panel.contains(one))) {
-      const place = canvas.getBoundingClientRect();
-      context.drawImage(canvas, place.x, place.y, place.width, place.height);
+      const { x, y, width: w, height: h } = canvas.getBoundingClientRect();
+      // whole and not stretched, as on the page; a plot is as wide and high as its place
+      const fit = canvas.matches(".pix") ? Math.min(w / canvas.width, h / canvas.height) : null;
+      const [a, b] = fit ? [fit * canvas.width, fit * canvas.height] : [w, h];
+      context.drawImage(canvas, x + (w - a) / 2, y + (h - b) / 2, a, b);
     }
     texts(context, panel);
     context.restore();
