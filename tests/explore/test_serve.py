@@ -134,7 +134,8 @@ def test_ctrl_c_does_not_wait_for_what_is_computed(run):
                 asked.append(http.client.HTTPConnection(host, timeout=60))
                 asked[-1].request("GET", f"/api/errors?model={model}&kind={kind}")
         process.send_signal(signal.SIGINT)
-        assert asked[-1].getresponse().status == 503
+        with asked[-1].getresponse() as response:
+            assert response.status == 503
         for connection in asked:
             connection.close()
         _, said = process.communicate(timeout=60)

@@ -379,7 +379,8 @@ def test_what_nobody_waits_for_is_not_computed(monkeypatch, shelf, image, serve)
         until(lambda: all(query.gone.is_set() for query in asked))
         last = ask("pca-4")
         free.set()
-        assert last.getresponse().status == 200
+        with last.getresponse() as response:
+            assert response.status == 200
         last.close()
         assert [query.text("models") for query in asked] == ["deep", "deep", "pca-4"]
         with pytest.raises(Leaving):  # nor is what was begun computed to its end
