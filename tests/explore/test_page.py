@@ -369,7 +369,7 @@ def test_fingers_draw_and_point(open_page, width, height):
         touch("touchMove", at(0.3, 0.2 + i / 10))
     touch("touchEnd")
     page.wait_for_selector("#models .says b:visible")
-    one_finger = pixels(page, "#pad")
+    one_finger = pixels(page, "#pad").astype(int)
     assert page.evaluate("scrollY") == before
     page.tap("#clear")
     box = page.locator("#pad").bounding_box()
@@ -379,7 +379,8 @@ def test_fingers_draw_and_point(open_page, width, height):
         touch("touchMove", at(0.3, 0.2 + i / 10), at(0.9 - i / 50, 0.9))
     touch("touchEnd")
     page.wait_for_selector("#models .says b:visible")
-    np.testing.assert_array_equal(pixels(page, "#pad"), one_finger)
+    # a line to the palm would be white on black; where a stroke's pieces meet, its edge may be a little softer
+    assert np.abs(pixels(page, "#pad") - one_finger).max() < 128
     page.tap("#tab-space")
     page.wait_for_selector("text=/360 test images by their codes/")
     canvas = page.locator("#space canvas.plot")

@@ -107,4 +107,4 @@ export function plot(canvas, ratio, draw) {
 export const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // ten colours that people with colour-blindness tell apart as well as ten can be, on light and on dark
-export const PALETTE = ["#3b78c4", "#d9782d", "#3f9e57", "#c9423f", "#8d68b8", "#93624f", "#d66fb0", "#808890", "#a39a1c", "#2fa6b5"];
+export const PALETTE = ["#3b78c4", "#d9782d", "#3f9e57", "#c9423f", "#8d68b8", "#93624f", "#d66fb0", "#808890", "#9a911a", "#2a9baa"];
