@@ -86,7 +86,7 @@ def diagnose(
         return Collapse(f"{many} zero for every image", *_cause(model, dead_units))
     if share is not None and share < LEAST_VARIATION:
         cause = _not_yet(model, unexplained) or _cause(model, dead_units)
-        return Collapse("it draws the same image whatever it is shown", *cause)
+        return Collapse("it reconstructs every image as the same one", *cause)
     return None
 
 

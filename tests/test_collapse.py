@@ -96,7 +96,7 @@ def test_one_image_for_all(network, cause, images):
     model = with_weak_decoder(fitted(images, network), 0)
     assert model.transform(images).std() > 0, "the code is alive"
     found = collapse(model, images)
-    assert (found.what, found.cause) == ("it draws the same image whatever it is shown", cause)
+    assert (found.what, found.cause) == ("it reconstructs every image as the same one", cause)
 
 
 @pytest.mark.parametrize("penalty", [None, L1(1e-3), L1(1e-3, per="batch"), KL(1e-3)])
@@ -127,7 +127,7 @@ def test_of_no_images_nothing_is_said(x):
 def test_a_penalty_of_a_code_that_is_alive(images):
     network = Dense(bottleneck=8, activation="sigmoid", output="linear")
     found = collapse(with_weak_decoder(fitted(images, network, penalty=KL(0.5)), 0), images)
-    assert found.what.startswith("it draws the same image")
+    assert found.what.startswith("it reconstructs every image as the same")
     assert "its penalty of weight 0.5" in found.cause
 
 

@@ -199,8 +199,8 @@ def _advice(model: Autoencoder) -> str:
     seen, held_out = history.losses[best], history.validation_losses[best]
     if seen < _ITS_OWN * held_out:
         return (
-            f"it draws its training images far better than others (loss {seen:.4f} against {held_out:.4f}), so give it "
-            "more images or --augmentation affine, or choose a smaller network"
+            f"it reconstructs its training images far better than others (loss {seen:.4f} against {held_out:.4f}), so "
+            "give it more images or --augmentation affine, or choose a smaller network"
         )
     return "train longer (--epochs), or give it more numbers or more images"
 

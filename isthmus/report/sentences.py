@@ -81,8 +81,8 @@ def _best_and_worst(results: Results, names: list[str]) -> list[str]:
     if any(_does_nothing(results, name) for name in sound):
         of_whom += ", doing nothing apart"
     said = (
-        f"{of_whom}, {best} draws {clean}unseen test images best, with an MSE of {number(least.value)}, and {worst} "
-        f"worst, with {number(most.value)}."
+        f"{of_whom}, {best} reconstructs {clean}unseen test images best, with an MSE of {number(least.value)}, and "
+        f"{worst} worst, with {number(most.value)}."
     )
     return [said + _overlap(best, least, *errors[1])]
 
@@ -179,7 +179,7 @@ def _by_code_size(results: Results) -> list[str]:
         ordered = sorted((row.value or 0.0, name) for name, row in group.items())
         (low, best), (high, worst) = ordered[0], ordered[-1]
         said.append(
-            f"With {size:.0f} numbers for {n_pixels} pixels, {best} draws unseen test images best: MSE "
+            f"With {size:.0f} numbers for {n_pixels} pixels, {best} reconstructs unseen test images best: MSE "
             f"{number(low)}, {high / low:.1f} times less than {worst} ({number(high)})."
         )
     return said

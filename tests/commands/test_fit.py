@@ -88,7 +88,9 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     assert "isthmus denoise" in err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("epochs", "advice"), [(2, "train longer"), (200, "it draws its training images far better")])
+@pytest.mark.parametrize(
+    ("epochs", "advice"), [(2, "train longer"), (200, "it reconstructs its training images far better")]
+)
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", epochs, *QUICK[2:])
     assert f"PCA, 8 numbers is better than this model: {advice}" in err

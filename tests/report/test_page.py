@@ -281,12 +281,12 @@ def test_the_sentences_are_made_from_the_numbers(finished):
     said = " ".join(found(results))
     errors = {name: results.value(name, "mse", "test") for name in ("pca-4", "dense-4")}
     best, worst = sorted(errors, key=errors.get)
-    assert f"With 4 numbers for 64 pixels, {best} draws unseen test images best" in said
+    assert f"With 4 numbers for 64 pixels, {best} reconstructs unseen test images best" in said
     assert f"{errors[worst] / errors[best]:.1f} times less than {worst}" in said
     for row in results.rows:  # the other way round, and the sentence turns round
         if row.metric == "mse" and row.model == best:
             object.__setattr__(row, "value", 1.0)
-    assert f"{worst} draws unseen test images best" in " ".join(found(results))
+    assert f"{worst} reconstructs unseen test images best" in " ".join(found(results))
 
 
 SECTIONS = """
@@ -415,12 +415,12 @@ def test_a_sections_sentences_turn_with_its_numbers(sectioned):
     names = ["pca-4", "dense-4"]
     errors = {name: results.value(name, "mse", "test") for name in names}
     best, worst = sorted(errors, key=errors.get)
-    assert f"Of these, {best} draws clean unseen test images best" in section(results, names)[0]
+    assert f"Of these, {best} reconstructs clean unseen test images best" in section(results, names)[0]
     for row in results.rows:
         if row.metric == "mse" and row.model == best:
             object.__setattr__(row, "value", 1.0)
     said = section(results, names)
-    assert f"Of these, {worst} draws clean unseen test images best" in said[0]
+    assert f"Of these, {worst} reconstructs clean unseen test images best" in said[0]
     assert f"Under gaussian(0.5), {worst}" in " ".join(said)
 
 
@@ -430,7 +430,7 @@ def test_what_was_trained_on_noise_is_judged_under_noise(sectioned):
                      ("first", "second"))  # fmt: skip
     assert "The first part: under gaussian(0.5), " in first
     assert "draws" not in first
-    assert "draws unseen test images best" in second, "neither was trained on noise"
+    assert "reconstructs unseen test images best" in second, "neither was trained on noise"
 
 
 def test_each_kind_of_noise_has_its_sentences(sectioned):

@@ -145,7 +145,7 @@ function isTied(name, best, column) {
 /** Which model is best, as far as it is measured; those that are not worse for certain are about equal to it. */
 function sentence(ordered, column) {
   const names = chosen(), { marks } = info.noise[state.kind], level = marks[column], [best, second] = ordered, { measured } = info.data;
-  if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that draws: the identity hands on what it is given.");
+  if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that reconstructs: the identity hands on what it is given.");
   const mse = (name) => figure(rowOf(name).mse[column]), done = names.filter((name) => rowOf(name)).length;
   const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", of = ofChosen(), where = at(level);
   const equal = ordered.filter((name) => name === best || isTied(name, best, column));

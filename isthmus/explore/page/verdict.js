@@ -55,7 +55,7 @@ function sentence([best, second], waiting, { blank, gone, helps, noisy, noise })
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? "Draw a digit on the pad." : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
-  if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that draws: the identity hands on what it is given.");
+  if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
   const far = waiting.length ? " so far" : "", of = ofChosen(), more = `${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
     return say(`${noneChosen()} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
@@ -64,5 +64,5 @@ function sentence([best, second], waiting, { blank, gone, helps, noisy, noise })
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";
   const facts = noisy ? `${noiseSays()}: the noisy image had ${figure(noise)}${next && `; ${next}`}.`
     : `No noise yet: turn it up, and see which model removes it best${next && `; ${next}`}.`;
-  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "draws"} this image best${far}${of}: MSE ${figure(best.error)}.`, more: `${facts} ${more}`, over: true });
+  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image best${far}${of}: MSE ${figure(best.error)}.`, more: `${facts} ${more}`, over: true });
 }
