@@ -3,7 +3,8 @@
 import * as chart from "./chart.js";
 import { chooser, chosen, noneChosen, ofChosen } from "./choice.js";
 import { info } from "./data.js";
-import { $, csv, make, panelAsPng, steady, toast, write } from "./dom.js";
+import { $, make, steady, toast, write } from "./dom.js";
+import { csv, panelAsPng } from "./export.js";
 import { figure } from "./paint.js";
 import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";

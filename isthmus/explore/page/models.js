@@ -2,7 +2,8 @@
 
 import * as ahead from "./ahead.js";
 import { chosen, chooser, whyNot } from "./choice.js";
-import { $, csv, frame, make, panelAsPng, picture, toast, write } from "./dom.js";
+import { $, frame, make, picture, toast, write } from "./dom.js";
+import { csv, panelAsPng } from "./export.js";
 import { info } from "./data.js";
 import { difference, figure, grey, scaleBar, signed } from "./paint.js";
 import { ask, follow, latest, Refused, refusals } from "./server.js";

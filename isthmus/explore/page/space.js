@@ -1,7 +1,8 @@
 // The space of codes: a map of the test images, what lies between them, and noise on a code against noise on an image.
 
 import { coded, modelSelect, noCode } from "./choice.js";
-import { $, csv, figureOf, make, panelAsPng, picture, toast } from "./dom.js";
+import { $, figureOf, make, picture, toast } from "./dom.js";
+import { csv, panelAsPng } from "./export.js";
 import { info, labelOf, pixels } from "./data.js";
 import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
