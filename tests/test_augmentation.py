@@ -190,7 +190,7 @@ def test_what_does_not_fit_is_refused(part, shape, message, x):
         ({"rotation": 181}, "rotation must be 0 to 180, got 181"),
         ({"rotation": -1}, "rotation must be 0 to 180"),
         ({"scale": 1}, "scale must be at least 0 and below 1, got 1"),
-        ({"shear": float("inf")}, "shear must be at least 0"),
+        ({"shear": float("inf")}, "shear must be a finite number of at least 0"),
         ({"shift": -1}, "shift must be at least 0"),
         ({"share": 1.5}, "share must be a number from 0 to 1"),
         ({"share": True}, "share must be"),
