@@ -513,6 +513,7 @@ def test_a_damaged_model_is_shown_as_such(open_page, own_run, serve):
         page = open_page("level=0.2", at=address)
         assert "sha256" in page.text_content(".card.fault")
         assert set(errors(page)) >= {"wide", "conv", "pca-4"}
+        page.close()
 
 
 def test_a_model_alone_is_drawn_for(open_page, serve, tmp_path, shelf):
@@ -537,6 +538,7 @@ def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, 
         page.unroute("**/api/**")
         page.wait_for_selector("#banner", state="hidden")
         page.wait_for_function("() => document.getElementById('noisy-says').textContent.startsWith('MSE')")
+        page.close()
     faults[:] = [one for one in faults if not re.search("Failed to load resource|ERR_FAILED", one)]
 
 
