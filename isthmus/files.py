@@ -139,6 +139,11 @@ def _sweep_the_dead(path: Path) -> None:
             continue  # it lives, and is another user's; or it is a date, say, and no process
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether it is called as what is being written here, or was when a process was killed."""
+    return _OURS.search(path.name) is not None
+
+
 def remove(path: Path) -> None:
     """Remove a file or a whole folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -153,7 +158,7 @@ def sweep(folder: Path) -> None:
     Whoever was killed between the two renames of `atomic_folder` left only the old folder: it gets its name back.
     """
     for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
-        if not _OURS.search(leftover.name):
+        if not is_temporary(leftover):
             continue
         place = leftover.with_name(leftover.name.removesuffix(_REPLACED))
         if leftover.name.endswith(_REPLACED) and not place.exists():

@@ -19,7 +19,7 @@ import numpy as np
 from isthmus.data.arrays import read_npy
 from isthmus.data.images import Images
 from isthmus.errors import DataError
-from isthmus.files import TEMPORARY, atomic_folder, remove
+from isthmus.files import atomic_folder, is_temporary, remove
 
 FORMAT = 1
 MAX_BYTES = 4 << 30
@@ -100,7 +100,7 @@ def _make_room(place: Path, limit: int) -> None:
     """Remove entries, the longest unused first, until the rest fits in `limit` bytes."""
     entries = []
     for entry in place.iterdir():
-        if not entry.name.endswith(TEMPORARY):  # which another process is writing
+        if not is_temporary(entry):  # which another process is writing
             facts = entry.stat()
             entries.append((facts.st_mtime_ns, sum(file.stat().st_size for file in entry.iterdir()), entry))
     total = sum(size for _, size, _ in entries)

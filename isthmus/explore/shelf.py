@@ -22,7 +22,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, has_code, n_parameters
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.folder import Run, look
-from isthmus.files import TEMPORARY
+from isthmus.files import is_temporary
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
 
@@ -138,7 +138,7 @@ def _of_run(place: Run) -> Shelf:
     run, results, only = place.folder, place.results, place.only
     known = {row["name"]: row for row in results.models}
     # a run that is still being trained has folders that are just written
-    written = (folder for folder in (run / "models").glob("*") if folder.suffix != TEMPORARY)
+    written = (folder for folder in (run / "models").glob("*") if not is_temporary(folder))
     folders = sorted(folder for folder in written if (folder / persistence.CONFIG).is_file())
     order = {name: place for place, name in enumerate(known)}
     folders.sort(key=lambda folder: (order.get(_SEED.sub("", folder.name), len(order)), folder.name))

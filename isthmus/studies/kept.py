@@ -16,6 +16,9 @@ from isthmus.studies.context import Context
 from isthmus.studies.outcome import Outcome
 from isthmus.studies.study import Model, matches
 
+# what a damaged file, or another version's, is met with
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+
 
 def kept(context: Context, model: Model, seed: int) -> Outcome | None:
     """The outcome of an earlier run, or None if there is none that still holds."""
@@ -24,13 +27,7 @@ def kept(context: Context, model: Model, seed: int) -> Outcome | None:
         if table["key"] != _key(context, model, seed):
             return None
         return Outcome.from_table(table["outcome"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # damaged, or another version's: then it is measured again
+    except _UNREADABLE:  # then it is measured again
         return None
 
 

@@ -25,7 +25,7 @@ import safetensors.numpy
 import torch
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
-from isthmus.files import LOCK, TEMPORARY, atomic_folder, lock, prepare_folder, remove
+from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
 from isthmus.networks import Network
 from isthmus.training.history import History
 from isthmus.training.loop import Position
@@ -128,7 +128,7 @@ class Checkpoints:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
         prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
         with lock(self.folder, "checkpoint="):
-            for leftover in self.folder.glob(f"*{TEMPORARY}"):
+            for leftover in filter(is_temporary, _entries(self.folder)):
                 remove(leftover)
             yield
 
@@ -209,7 +209,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _is_own(path: Path) -> bool:
     """Whether it is a checkpoint, or what a process that was killed left of one."""
-    return path.name.endswith(TEMPORARY) or _is_checkpoint(path)
+    return is_temporary(path) or _is_checkpoint(path)
 
 
 def _is_checkpoint(path: Path) -> bool:

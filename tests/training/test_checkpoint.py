@@ -85,7 +85,7 @@ def test_checkpointing_changes_nothing(x, tmp_path):
     assert places(tmp_path / "c"), "whoever makes Checkpoints removes them"
 
 
-@pytest.mark.parametrize("foreign", ["thesis.txt", "photographs/one.png", "2024/one.png"])
+@pytest.mark.parametrize("foreign", ["thesis.txt", "thesis.tmp", "photographs/one.png", "2024/one.png"])
 def test_a_folder_that_holds_anything_else_is_refused_and_left_as_it_is(foreign, x, tmp_path):
     (tmp_path / foreign).parent.mkdir(exist_ok=True)
     (tmp_path / foreign).write_text("years of work")
