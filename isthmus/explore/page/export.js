@@ -2,7 +2,7 @@
 
 import { make, toast } from "./dom.js";
 
-export function download(name, blob) {
+function download(name, blob) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   toast(`${name} is in your downloads.`);
