@@ -14,7 +14,6 @@ from isthmus.errors import RequestError, require
 if TYPE_CHECKING:
     import numpy as np
 
-    from isthmus.commands.opened import Opened
     from isthmus.data.images import Images
 
 _TEXT = """
@@ -55,46 +54,20 @@ def run(options: argparse.Namespace) -> None:
     require(has_code(model), "MODEL", "one that has an encoder", type(model).__name__)
     images = images_for(opened, options)
     code = encode(model, images)
-    places = _positions(options, opened, images) if opened.framing.patches else None
     with atomic_file(options.out) as file:
-        file.write(_npz(code, images, places) if kind == ".npz" else _csv(code, images, places))
+        file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))
     print(options.out)
     console.say(f"{len(code):,} codes of {code.shape[1]:,} numbers")
 
 
-def _positions(options: argparse.Namespace, opened: Opened, images: Images) -> np.ndarray:
-    """(n, 3) integers: the number of each patch's image, and its upper left corner there, after --resize and --crop."""
-    import numpy as np
-
-    from isthmus.commands.inputs import existing, load_images, whole
-    from isthmus.data.image_file import read_shape
-    from isthmus.data.patches import positions_of
-
-    framing = opened.framing
-    assert framing.patches
-    if images.names:
-        path = existing(options.data)
-        folder = path if path.is_dir() else path.parent
-        sizes = [read_shape(folder / name)[1:] for name in dict.fromkeys(images.names)]
-        sizes = [framing.size(size, options.data) for size in sizes]
-    else:
-        uncut = load_images(options.data, whole(framing), split=options.split, data_dir=options.data_dir)
-        sizes = [uncut.shape[1:]] * len(uncut)
-    corners = [positions_of(size, framing.patches) for size in sizes]
-    numbers = np.repeat(np.arange(len(sizes)), [len(one) for one in corners])
-    places = np.column_stack([numbers, np.concatenate(corners)])
-    assert len(places) == len(images)
-    return places
-
-
-def _npz(code: np.ndarray, images: Images, places: np.ndarray | None) -> bytes:
+def _npz(code: np.ndarray, images: Images) -> bytes:
     import numpy as np
 
     arrays: dict[str, Any] = {"code": code}
     if images.names:
         arrays["name"] = np.array([printable(name) for name in images.names])
-    if places is not None:
-        arrays["image"], arrays["position"] = places[:, 0], places[:, 1:]
+    if images.places is not None:
+        arrays["image"], arrays["position"] = images.places[:, 0], images.places[:, 1:]
     if images.labels is not None:
         arrays["label"] = images.labels
     if images.label_names:
@@ -104,9 +77,10 @@ def _npz(code: np.ndarray, images: Images, places: np.ndarray | None) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(code: np.ndarray, images: Images, places: np.ndarray | None) -> bytes:
+def _csv(code: np.ndarray, images: Images) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
+    places = images.places
     corner = [] if places is None else ["row", "column"]
     writer.writerow(["name", "label", *corner, *(f"code_{i}" for i in range(code.shape[1]))])
     for i, row in enumerate(code.tolist()):

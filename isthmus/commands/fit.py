@@ -110,16 +110,13 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console, persistence
     from isthmus.commands import seen, trained
     from isthmus.commands.defaults import choose
-    from isthmus.commands.inputs import framing_of, load_images, patches_each, table_of
+    from isthmus.commands.inputs import framing_of, load_images, table_of
 
     persistence.check_place(options.out)
     framing = framing_of(options)
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
-    n_each = 1
-    if not whole.names:
-        n_each = patches_each(options.data, framing, whole, split="train", data_dir=options.data_dir)
-    kept, held_out, how = trained.hold_out(images, options.validation, options.seed, n_each)
+    kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
     console.say(how)
     choice = choose(
         images.shape, len(kept), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts

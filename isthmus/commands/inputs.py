@@ -80,25 +80,13 @@ def load_images(
         framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
         prepared = open_images(images.pixels, **sizes)
         labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
-        return Images(prepared.pixels, labels, images.source, images.label_names)
+        return Images(prepared.pixels, labels, images.source, images.label_names, places=prepared.places)
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
         images = open_images(existing(data), **sizes, skip_bad=skip_bad, on_progress=on_progress)
     for note in images.notes:
         console.say(note)
     return images
-
-
-def patches_each(
-    data: str, framing: Framing, images: Images, *, split: str = "test", data_dir: Path | None = None
-) -> int:
-    """How many patches each image of DATA became in `images`, which `load_images` gave; 1 if it was not cut.
-
-    For images without names: where there are names, as of files, these say which patches are of one image.
-    """
-    if framing.patches is None:
-        return 1
-    return len(images) // len(load_images(data, whole(framing), split=split, data_dir=data_dir))
 
 
 def existing(data: str) -> Path:

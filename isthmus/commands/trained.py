@@ -74,19 +74,18 @@ class Fitted:
         return error_table(f"on {counted(self.n_held_out, 'held-out image')}", rows)
 
 
-def hold_out(images: Images, share: float, seed: int, n_each: int = 1) -> tuple[Images, Images, str]:
+def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images, str]:
     """(to train on, held out, the sentence that says how): a random share of the images.
 
     Patches that overlap are the same pixels, so of patches whole images are held out; of few images, the last patches
-    of each. n_each: patches of an image, neighbours, where names do not say which are of one image. Raises RequestError
-    for too few images.
+    of each. Raises RequestError for too few images.
     """
     n = len(images)
     if n == 1:
         raise RequestError(
             f"{images.source}: one image is too few to train on and hold out; give more, or --patches HxW"
         )
-    sources = np.array(images.names) if images.names else np.arange(n) // n_each
+    sources = images.photographs
     found = np.unique(sources)
     chance = numpy_generator(seed, "split")
     if len(found) == n:

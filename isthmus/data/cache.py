@@ -1,8 +1,9 @@
 """What was decoded of a folder, kept in the user's cache folder: read back while nothing in the folder has changed.
 
-An entry is a folder with pixels.npy and about.json, named by the sha256 of what it depends on: the folder's path, each
-file's name, size and times, the options, and the version of this format. An entry that is damaged is made again; when
-all entries are larger than the limit, those not used for longest go first. A cache that cannot be written is no error.
+An entry is a folder with pixels.npy, about.json and, of patches, places.npy. Its name is the sha256 of what it depends
+on: the folder's path, each file's name, size and times, the options, and the version of this format. An entry that is
+damaged is made again; when all entries are larger than the limit, those not used for longest go first. A cache that
+cannot be written is no error.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from isthmus.data.arrays import read_npy
 from isthmus.data.images import Images
 from isthmus.errors import DataError
 from isthmus.files import atomic_folder, is_temporary, remove
+from isthmus.fingerprints import array_fingerprint
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 4 << 30
 WORTH_FILES, WORTH_BYTES = 200, 16 << 20  # a smaller folder is read as fast as its entry would be
-_PIXELS, _ABOUT = "pixels.npy", "about.json"
+_PIXELS, _PLACES, _ABOUT = "pixels.npy", "places.npy", "about.json"
 
 
 def folder() -> Path:
@@ -62,7 +64,8 @@ def fetch(name: str, source: str) -> Images | None:
         pixels = read_npy(entry / _PIXELS, max_bytes=(entry / _PIXELS).stat().st_size)
         labels = None if about["labels"] is None else np.array(about["labels"], np.int64)
         label_names, names, notes = (tuple(about[field]) for field in ("label_names", "names", "notes"))
-        images = Images(pixels, labels, source, label_names, names, notes)
+        places = read_npy(entry / _PLACES) if about["cut"] else None
+        images = Images(pixels, labels, source, label_names, names, notes, places)
         if _digest(images) != about["sha256"]:
             return None
         os.utime(entry)  # it was used now
@@ -81,18 +84,22 @@ def keep(name: str, images: Images) -> None:
         "label_names": images.label_names,
         "names": images.names,
         "notes": images.notes,
+        "cut": images.places is not None,
     }
     with contextlib.suppress(OSError, UnicodeError):  # a full disk, a read-only home, a name that is no text
         folder().mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder() / name) as building:
             (building / _ABOUT).write_text(json.dumps(about), "utf-8")
             np.save(building / _PIXELS, images.pixels, allow_pickle=False)
+            if images.places is not None:
+                np.save(building / _PLACES, images.places, allow_pickle=False)
         _make_room(folder(), MAX_BYTES)
 
 
 def _digest(images: Images) -> str:
     """sha256 of all that is kept; the fingerprint in it is computed once and needed later in any case."""
-    rest = [images.fingerprint, images.label_names, images.names, images.notes]
+    places = None if images.places is None else array_fingerprint(images.places)
+    rest = [images.fingerprint, images.label_names, images.names, images.notes, places]
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 

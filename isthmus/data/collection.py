@@ -11,7 +11,7 @@ import difflib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +152,20 @@ def _framed(pixels: np.ndarray, labels: np.ndarray | None, source: str, framing:
         return images
     count = framing.count(images.shape[1:], source)
     stack = Stack([count] * len(images), source, framing.patches is not None)
+    places = None
+    if framing.patches:
+        corners = [framing.corners(images.shape[1:], i, source) for i in range(len(images))]
+        places = _places(range(len(images)), corners)
     for i, image in enumerate(images.pixels):
         stack.put(i, framing(image, i, f"{source}, image {i},"))
     labels = None if images.labels is None else images.labels.repeat(count)
-    return Images(stack.pixels(), labels, source)
+    return Images(stack.pixels(), labels, source, places=places)
+
+
+def _places(numbers: Iterable[int], corners: Sequence[np.ndarray]) -> np.ndarray:
+    """(n, 3): the number of each patch's photograph, and its corner there."""
+    which = np.repeat(list(numbers), [len(one) for one in corners])
+    return np.column_stack([which, np.concatenate(corners)])
 
 
 # --- files ---
@@ -171,7 +181,8 @@ def _read_files(
 ) -> Images:
     paths, n = listing.paths(), len(listing.names)
     bad: dict[int, DataError] = {}
-    counts = _counts(paths, framing, bad)
+    corners = _corners(paths, framing, bad) if framing.patches else None
+    counts = [1] * n if corners is None else [len(one) for one in corners]
     stack = Stack(counts, source, framing.patches is not None)
     kinds = Counter[str]()
     for i, block in enumerate(read_all(paths, framing, threads)):
@@ -197,24 +208,24 @@ def _read_files(
         if len(bad) == n:
             raise DataError(f"{source}: none of {counted(n, 'file')} can be read; the first: {bad[min(bad)]}")
         warnings.warn(f"{source}: {notes[-1]}", SkippedWarning, stacklevel=3)
-    which = np.repeat(np.arange(n), [0 if i in bad else count for i, count in enumerate(counts)])
+    good = [i for i in range(n) if i not in bad]
+    which = np.repeat(good, [counts[i] for i in good])
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
     names = tuple(listing.names[i] for i in which)
-    return Images(stack.pixels(), labels, source, listing.label_names, names, tuple(notes))
+    places = None if corners is None else _places(range(len(good)), [corners[i] for i in good])
+    return Images(stack.pixels(), labels, source, listing.label_names, names, tuple(notes), places)
 
 
-def _counts(paths: Sequence[str], framing: Framing, bad: dict[int, DataError]) -> list[int]:
-    """How many images each file will give; those whose header cannot be read go to `bad`."""
-    if framing.patches is None or framing.patches_per_image:
-        return [framing.patches_per_image or 1] * len(paths)
-    counts = []
+def _corners(paths: Sequence[str], framing: Framing, bad: dict[int, DataError]) -> list[np.ndarray]:
+    """The corners of each file's patches; those whose header cannot be read have none, and go to `bad`."""
+    corners = []
     for i, shape in enumerate(read_shapes(paths)):
         if isinstance(shape, DataError):
             bad[i] = shape  # and the reader of the pixels, which comes to it in its turn, says so
-            counts.append(0)
+            corners.append(np.empty((0, 2), np.int64))
         else:
-            counts.append(framing.count(shape[1:], paths[i]))
-    return counts
+            corners.append(framing.corners(shape[1:], i, paths[i]))
+    return corners
 
 
 def _sizes(paths: Sequence[str], source: str, framing: Framing) -> str:

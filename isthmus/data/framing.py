@@ -57,16 +57,26 @@ class Framing:
             return 1
         return self.patches_per_image or len(positions_of(size, self.patches))
 
+    def corners(self, shape: Size, index: int, where: str) -> np.ndarray:
+        """Upper left corners of the patches of an image of this size, (k, 2), where it was resized and cropped before.
+
+        index: the image's place in its collection, for the random ones. Raises what `size` raises.
+        """
+        assert self.patches is not None
+        size = self.size(shape, where)
+        if self.patches_per_image is None:
+            return positions_of(size, self.patches)
+        generator = numpy_generator(self.seed, "patch", index)
+        return random_positions(size, self.patches, self.patches_per_image, generator)
+
     def __call__(self, image: np.ndarray, index: int, where: str) -> np.ndarray:
-        """(c, h, w) becomes (k, c, h', w'). index: the image's place in its collection, for the random positions."""
-        size = self.size(image.shape[1:], where)
+        """(c, h, w) becomes (k, c, h', w'). index: the image's place in its collection, as for `corners`."""
+        shape = image.shape[1:]
+        self.size(shape, where)
         if self.resize:
             image = resized(image, self.resize)
         if self.crop:
             image = cropped(image, self.crop)
         if self.patches is None:
             return image[None]
-        if self.patches_per_image is None:
-            return cut_at(image, self.patches, positions_of(size, self.patches))
-        generator = numpy_generator(self.seed, "patch", index)
-        return cut_at(image, self.patches, random_positions(size, self.patches, self.patches_per_image, generator))
+        return cut_at(image, self.patches, self.corners(shape, index, where))

@@ -22,6 +22,8 @@ class Images:
     source: in words, where the images come from.
     names: each image's file, relative to the folder that was read, '/' between its parts; () if there were no files.
     notes: sentences on what was done to the images when they were read.
+    places: of patches, (n, 3) integers: the number of the photograph that each was cut from, and its upper left corner
+        there, after whatever resized or cropped it; None for images that are whole.
 
     Raises DataError for another shape or type, for no images, and for pixels that are NaN or outside [0, 1].
     """
@@ -32,6 +34,7 @@ class Images:
     label_names: tuple[str, ...] = field(default=())
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    places: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -53,6 +56,8 @@ class Images:
             object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
         if self.names and len(self.names) != len(pixels):
             raise DataError(f"{self.source}: {len(pixels)} images and {len(self.names)} names")
+        if self.places is not None and self.places.shape != (len(pixels), 3):
+            raise DataError(f"{self.source}: {len(pixels)} images and places of shape {self.places.shape}")
         labels = self.labels
         if labels is None:
             return
@@ -92,6 +97,15 @@ class Images:
         """Numbers in one image."""
         return int(np.prod(self.shape))
 
+    @property
+    def photographs(self) -> np.ndarray:
+        """(n,) integers, equal where images were cut from one photograph, as places or else names say: what is
+        independent, and counts once.
+        """
+        if self.places is not None:
+            return np.asarray(self.places[:, 0])
+        return np.unique(self.names, return_inverse=True)[1] if self.names else np.arange(len(self))
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the type, the shape, the pixels and the labels; names and notes are not in it."""
@@ -105,7 +119,8 @@ class Images:
         """The images at these positions; a slice shares the pixels, an index copies them."""
         labels = None if self.labels is None else self.labels[which]
         names = tuple(self.names[i] for i in np.arange(len(self))[which]) if self.names else ()
-        return replace(self, pixels=self.pixels[which], labels=labels, names=names)
+        places = None if self.places is None else self.places[which]
+        return replace(self, pixels=self.pixels[which], labels=labels, names=names, places=places)
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n, n_features) float32 in [0, 1]. A new array: ask for a part of a large set at a time."""
@@ -128,12 +143,17 @@ class Images:
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
+        places = None
+        if self.places is not None and other.places is not None:
+            further = np.array([self.places[:, 0].max() + 1, 0, 0])
+            places = np.concatenate([self.places, other.places + further])
         return replace(
             self,
             pixels=np.concatenate([self.pixels, other.pixels]),
             labels=labels,
             names=self.names + other.names if self.names and other.names else (),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            places=places,
         )
 
 

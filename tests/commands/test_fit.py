@@ -228,8 +228,9 @@ def test_of_patches_of_an_array_too_whole_images_are_held_out(tmp_path, done):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (10, 24, 24), np.uint8))
     _, err = done("fit", tmp_path / "a.npy", "-o", tmp_path / "m", "--patches", "8", *QUICK)
     assert "225 patches to train on; 25 held out, all those of 1 image" in err
-    images = isthmus.Images(np.zeros((20, 1, 2, 2), np.uint8), np.arange(20))
-    train, held_out, _ = hold_out(images, 0.4, seed=0, n_each=4)
+    places = np.column_stack([np.arange(20) // 4, np.zeros((20, 2), int)])
+    images = isthmus.Images(np.zeros((20, 1, 2, 2), np.uint8), np.arange(20), places=places)
+    train, held_out, _ = hold_out(images, 0.4, seed=0)
     assert len(held_out) == 8
     assert not {*(train.labels // 4)} & {*(held_out.labels // 4)}
 

@@ -199,6 +199,43 @@ def test_random_patches_follow_the_seed(folder, fill):
     assert len(np.unique(images.pixels, axis=0)) > 30
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patches": (4, 4)},
+        {"patches": (4, 3), "patches_per_image": 7, "seed": 3},
+        {"patches": (3, 4), "resize": (9, 11), "crop": (8, 9)},
+    ],
+)
+@pytest.mark.parametrize("of", ["files", "cache", "array"])
+def test_a_patch_knows_its_place(of, options, folder, own_cache, monkeypatch, store):
+    whole = {name: options[name] for name in ("resize", "crop") if name in options}
+    if of == "array":
+        source = np.random.default_rng(1).integers(0, 256, (3, 10, 12), dtype=np.uint8)
+        photographs = open_images(source, **whole).pixels
+    else:
+        monkeypatch.setattr(cache, "WORTH_FILES", 1)
+        for i, shape in enumerate([(10, 12), (8, 10), (11, 9)]):
+            store(folder / f"{i}.png", shape)
+        (folder / "1b.png").write_bytes((folder / "1.png").read_bytes()[:60])  # damaged, and left out
+        source = folder
+        photographs = [open_images(folder / f"{i}.png", **whole).pixels[0] for i in range(3)]
+    if of == "cache":  # which keeps nothing of a folder with damaged files
+        (folder / "1b.png").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedWarning)
+        for _ in range(2):
+            images = open_images(source, skip_bad=True, **options)
+    height, width = options["patches"]
+    for patch, (number, row, column) in zip(images.pixels, images.places, strict=True):
+        np.testing.assert_array_equal(patch, photographs[number][:, row : row + height, column : column + width])
+    assert set(images.photographs) == {0, 1, 2}
+    assert len(np.unique(images.places, axis=0)) > 10
+    some = images.take(np.array([0, len(images) - 1]))
+    assert some.photographs.tolist() == [0, 2]
+    assert len(set(some.followed_by(some).photographs)) == 4
+
+
 def test_too_many_patches_say_how_many(folder, monkeypatch, fill, said):
     fill(folder, shape=(40, 40))
     monkeypatch.setattr(stack, "MAX_PATCH_BYTES", 20_000)

@@ -155,6 +155,16 @@ def test_followed_by_is_both_in_order():
     assert both.labels.tolist() == [0, 1, 2, 0, 0, 1, 2]
 
 
+def test_what_was_cut_from_one_photograph_is_one():
+    pixels = np.zeros((4, 1, 2, 2), np.uint8)
+    assert Images(pixels).photographs.tolist() == [0, 1, 2, 3]
+    assert Images(pixels, names=("b", "a", "b", "c")).photographs.tolist() == [1, 0, 1, 2]
+    places = np.array([[1, 0, 0], [1, 0, 2], [0, 0, 0], [0, 0, 2]])
+    assert Images(pixels, places=places, names=tuple("abcd")).photographs.tolist() == [1, 1, 0, 0]
+    with pytest.raises(DataError, match=r"4 images and places of shape \(3, 3\)"):
+        Images(pixels, places=places[:3])
+
+
 @pytest.mark.parametrize("split", ["random", "file"])
 def test_splits_share_no_image_and_lose_none(split):
     parts = split_dataset(dataset(), validation=6, split=split)
