@@ -1,6 +1,7 @@
-"""What a corruption computes: (part, x, generator, image_shape) → x_noisy.
+"""What a corruption computes: (part, x, generator, image_shape) → x_noisy; and the one noisy version of an image.
 
-Every draw comes from the generator that is passed in. image_shape is (channels, height, width), or None where nobody
+Every draw comes from the generator that is passed in: training's, or for images that are measured or shown, the
+image's own (`noisy_version`). image_shape is (channels, height, width), or None where nobody
 knows one: then samples are rows of numbers.
 """
 
@@ -10,10 +11,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from isthmus.errors import RequestError, require
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Part, Poisson, SaltAndPepper, Sequence
+from isthmus.rng import content_seeds
 
 ImageShape = tuple[int, int, int]
 _MOST_EVENTS = 1e9  # that a pixel may count on average: a GPU draws them as 32-bit integers
@@ -87,7 +90,7 @@ def sequence(
 ) -> torch.Tensor:
     """One after the other, with the one generator."""
     for one in part.parts:
-        x = corrupt(one, x, generator, image_shape)
+        x = _COMPUTES[type(one)](one, x, generator, image_shape)
     return x
 
 
@@ -107,6 +110,24 @@ def corrupt(
     """The corrupted x, (n, n_features), in a new tensor. x is left as it is. Raises as `check_corruption`."""
     check_corruption(part, x.shape[1], image_shape)
     return _COMPUTES[type(part)](part, x, generator, image_shape)
+
+
+def noisy_version(images: np.ndarray, part: Part, image_shape: ImageShape | None, *, seed: int = 0) -> np.ndarray:
+    """The corrupted version of each image, as every command, study and page measures and shows it.
+
+    images: (n, n_features), taken as float32. Returns new rows, float32. An image's noise is drawn on the CPU, from a
+    stream that is a function of (seed, the image's own bytes) and of nothing else: not of its place among others, nor
+    of the corruption, so that at two levels of Gaussian noise the draws are the same up to the level. Duplicates of an
+    image have the same noise. It is clipped to [0, 1] only if the part says so. Raises as `check_corruption`.
+    """
+    rows = np.ascontiguousarray(images, np.float32)
+    check_corruption(part, rows.shape[1], image_shape)
+    x = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+    x_noisy, generator = torch.empty_like(x), torch.Generator()
+    compute = _COMPUTES[type(part)]
+    for i, own_seed in enumerate(content_seeds(seed, "test-noise", rows)):
+        x_noisy[i : i + 1] = compute(part, x[i : i + 1], generator.manual_seed(own_seed), image_shape)
+    return x_noisy.numpy()
 
 
 def check_corruption(part: Part, n_features: int, image_shape: ImageShape | None) -> None:

@@ -1,39 +1,67 @@
 """What the numbers mean: each metric is computed per sample, then averaged, with a 95 % interval.
 
-Images are arrays of (n, channels, height, width) in [0, 1] (a reconstruction may leave that range); per-sample values
-are float64. The interval of a mean is mean ± 1.96 standard errors, from the spread over samples.
+Images are arrays of (n, channels, height, width) in [0, 1]. A reconstruction may leave that range, and is measured as
+the model gives it: nothing here clips. Per-sample values are float64.
+
+The unit of a mean and of its interval is what is independent. `groups`, one label per sample, says what belongs
+together: the overlapping patches of a photograph are averaged first, and each photograph counts once. The interval is
+Student's t: mean ± t · standard error, with n - 1 degrees of freedom for n independent units.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
-
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over samples. ci95 is None where no spread can be had; value is None where it is not defined."""
+    """A mean over n independent units: images, or groups of them, like the photographs that patches are of.
+
+    ci95 is None where no spread can be had; value is None where it is not defined.
+    """
 
     value: float | None
     ci95: tuple[float, float] | None
     n: int
 
 
-def mean_of(values: np.ndarray) -> Estimate:
-    """The mean of per-sample values, (n,), with its interval."""
+@functools.cache
+def student_t(n: int) -> float:
+    """The 97.5 % quantile of Student's t for the mean of n values, n ≥ 2: 12.7 of two, 1.96 of many."""
+    from scipy.special import stdtrit  # here: what only prints an estimate need not wait for it
+
+    return float(stdtrit(n - 1, 0.975))
+
+
+def mean_of(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
+    """The mean of per-sample values, (n,), with its interval. groups: (n,) labels; each group counts once."""
+    values = _by_group(values, groups)
     n = len(values)
     if n == 0:
         return Estimate(None, None, 0)
     mean = float(np.mean(values))
     if n == 1:
         return Estimate(mean, None, 1)
-    with np.errstate(invalid="ignore"):  # of what is not finite the spread is NaN, and so is the interval
-        margin = Z95 * float(np.std(values, ddof=1)) / math.sqrt(n)
+    margin = _margin(values)
     return Estimate(mean, (mean - margin, mean + margin), n)
+
+
+def _by_group(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """The mean of each group; without groups the values themselves."""
+    if groups is None:
+        return values
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.bincount(places, weights=values, minlength=len(sizes)) / sizes
+
+
+def _margin(values: np.ndarray) -> float:
+    """Half the 95 % interval of the mean of independent values, at least two."""
+    with np.errstate(invalid="ignore"):  # of what is not finite the spread is NaN, and so is the interval
+        return student_t(len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def squared_error(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
@@ -48,12 +76,14 @@ def psnr(error: np.ndarray) -> np.ndarray:
         return np.where(error > 0, -10 * np.log10(error), np.nan)
 
 
-def mean_psnr(error: np.ndarray) -> Estimate:
+def mean_psnr(error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     """The mean over the images that are not perfect; `n` counts them. Of a perfect image PSNR is not defined.
 
     An error that is not finite makes the mean so too: a model that draws such images is not good on the others alone.
+    groups: as for `mean_of`; a group of perfect images alone is not counted.
     """
-    return mean_of(psnr(error)[error != 0])
+    known = error != 0
+    return mean_of(psnr(error)[known], None if groups is None else groups[known])
 
 
 SSIM_WINDOW = 7
@@ -126,19 +156,19 @@ class Variation:
         return float(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0).sum()) if self.n else 0.0
 
 
-def explained_variance(error: np.ndarray, baseline_error: np.ndarray) -> Estimate:
+def explained_variance(error: np.ndarray, baseline_error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     """1 - Σ error / Σ baseline_error: the share of the squared deviation from a baseline that is explained.
 
     Both are per-sample squared errors, (n,); the baseline's are those of the training mean of each pixel. The mean
     predictor has 0, a perfect model 1. A ratio of sums, so its interval is the delta method's. None for a baseline
-    without error.
+    without error. groups: as for `mean_of`; the sums are over the groups' means.
     """
+    error, baseline_error = _by_group(error, groups), _by_group(baseline_error, groups)
     n, total = len(error), float(baseline_error.sum())
     if n == 0 or total == 0:
         return Estimate(None, None, n)
     unexplained = float(error.sum()) / total
     if n == 1:
         return Estimate(1 - unexplained, None, 1)
-    residual = (error - unexplained * baseline_error) / baseline_error.mean()
-    margin = Z95 * float(np.std(residual, ddof=1)) / math.sqrt(n)
+    margin = _margin((error - unexplained * baseline_error) / baseline_error.mean())
     return Estimate(1 - unexplained, (1 - unexplained - margin, 1 - unexplained + margin), n)

@@ -1,13 +1,15 @@
 """One seed, many independent streams: every random draw names its purpose.
 
-A stream is a function of (seed, purpose, epoch) and of nothing else, so a new measurement never shifts what
-training draws, and a resumed run draws what an uninterrupted one would. No global generator is read or set.
+A stream is a function of (seed, purpose, epoch), or of (seed, purpose, content), and of nothing else, so a new
+measurement never shifts what training draws, and a resumed run draws what an uninterrupted one would. No global
+generator is read or set.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,15 @@ def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:
     assert purpose in PURPOSES, purpose
     digest = hashlib.blake2b(f"isthmus/{seed}/{purpose}/{epoch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def content_seeds(seed: int, purpose: str, rows: np.ndarray) -> Iterator[int]:
+    """A 63-bit seed for each row, of its bytes: the same wherever the row stands. rows: C-contiguous, (n, ...)."""
+    assert purpose in PURPOSES, purpose
+    key = hashlib.blake2b(f"isthmus/{seed}/{purpose}/content".encode(), digest_size=32).digest()
+    for row in rows:
+        digest = hashlib.blake2b(row.data, digest_size=8, key=key).digest()
+        yield int.from_bytes(digest, "big") >> 1
 
 
 def generator(seed: int, purpose: str, epoch: int = 0, device: str | torch.device = "cpu") -> torch.Generator:

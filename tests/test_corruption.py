@@ -1,11 +1,13 @@
 """One contract for every corruption, and what each computes."""
 
+import numpy as np
 import pytest
 import torch
 
-from isthmus.corruption import check_corruption, corrupt
+from isthmus.corruption import check_corruption, corrupt, noisy_version
 from isthmus.errors import RequestError
 from isthmus.parts import CORRUPTIONS, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
+from isthmus.rng import generator
 
 EXAMPLES = {
     "gaussian": [
@@ -306,3 +308,64 @@ def test_what_does_not_fit_is_refused_before_and_when_it_is_used(part, shape, me
 def test_samples_that_are_no_images_can_have_any_other_corruption(part, x):
     check_corruption(part, 40, None)
     assert not torch.equal(corrupt(part, x, seeded(0)), x)
+
+
+# --- the noisy version of an image ---
+
+
+@every_corruption
+def test_the_noisy_version_of_an_image_does_not_depend_on_its_place(part, x, global_generators):
+    x, state = x.numpy(), global_generators()
+    before = x.copy()
+    whole = noisy_version(x, part, SHAPE)
+    assert (whole.dtype, whole.shape) == (np.float32, x.shape)
+    order = np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_array_equal(noisy_version(x[order], part, SHAPE), whole[order])
+    np.testing.assert_array_equal(noisy_version(x[333:334], part, SHAPE), whole[333:334])
+    np.testing.assert_array_equal(noisy_version(x[::7].astype(np.float64), part, SHAPE), whole[::7])
+    assert (whole != x).any(axis=1).all(), "every image is corrupted"
+    assert (noisy_version(x, part, SHAPE, seed=1) != whole).any()
+    np.testing.assert_array_equal(x, before)
+    assert global_generators() == state
+
+
+def test_only_duplicates_have_the_same_noise(x):
+    x = x.numpy()
+    x[7] = x[3]
+    x[8] = x[3]
+    x[8, 5] = np.nextafter(x[8, 5], np.float32(2))
+    noise = noisy_version(x, GaussianNoise(0.3), SHAPE) - x
+    np.testing.assert_array_equal(noise[7], noise[3])
+    between = np.corrcoef(np.delete(noise, 7, axis=0)) - np.eye(len(x) - 1)
+    assert np.abs(between).max() < 0.8, "no two of 499 images share noise of 40 pixels"
+    np.testing.assert_allclose(noise.std(axis=0), 0.3, rtol=0.2)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.06)
+
+
+def test_the_levels_of_gaussian_noise_scale_one_draw(x):
+    x = x.numpy()
+    little, more = (noisy_version(x, GaussianNoise(sigma), SHAPE) - x for sigma in (0.1, 0.5))
+    np.testing.assert_allclose(5 * little, more, atol=1e-5)
+
+
+def test_a_noisy_version_is_clipped_only_if_the_part_says_so(x):
+    free, clipped = (noisy_version(x.numpy(), GaussianNoise(0.5, clip=clip), SHAPE) for clip in (False, True))
+    assert free.min() < 0 < 1 < free.max()
+    np.testing.assert_array_equal(clipped, free.clip(0, 1))
+
+
+def test_a_noisy_version_is_of_images_that_cannot_be_written_too(x):
+    x = x.numpy()
+    x.flags.writeable = False
+    assert (noisy_version(x, Masking(0.5), None) != x).any()
+    assert noisy_version(x[:0], Masking(0.5), None).shape == (0, 40)
+    with pytest.raises(RequestError, match="at most 5"):
+        noisy_version(x[:0], Occlusion(6), SHAPE)
+
+
+def test_no_denoiser_is_tested_on_noise_that_it_was_trained_on(x):
+    tested = noisy_version(x.numpy(), GaussianNoise(1.0), None) - x.numpy()
+    for seed in (0, 1):
+        for epoch in range(4):
+            trained = corrupt(GaussianNoise(1.0), x, generator(seed, "noise", epoch)) - x
+            assert abs(np.corrcoef(tested.ravel(), trained.numpy().ravel())[0, 1]) < 0.05

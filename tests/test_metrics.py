@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from isthmus import metrics
@@ -87,7 +88,8 @@ def test_estimates_of_few_samples():
     assert mean_of(np.array([3.0])) == Estimate(3.0, None, 1)
     two = mean_of(np.array([1.0, 3.0]))
     assert two.value == 2
-    assert two.ci95 == pytest.approx((2 - metrics.Z95, 2 + metrics.Z95))
+    t = student.ppf(0.975, 1)  # 12.7: two values say little
+    assert two.ci95 == pytest.approx((2 - t, 2 + t))
 
 
 def coverage(estimates, truth):
@@ -121,6 +123,60 @@ def test_explained_variance_is_a_ratio_of_sums():
     assert explained_variance(np.array([0.5]), np.array([2.0])) == Estimate(0.75, None, 1)
     assert explained_variance(np.zeros(3), np.zeros(3)) == Estimate(None, None, 3)
     assert explained_variance(np.zeros(0), np.zeros(0)).value is None
+
+
+# --- what is not independent ---
+
+GROUPS = np.repeat(np.arange(20), 50)  # 50 patches of each of 20 photographs
+
+
+def correlated(rng, trials):
+    """(trials, 1000): values about 0 that differ much from photograph to photograph, and little within one."""
+    return np.repeat(rng.normal(size=(trials, 20)), 50, axis=1) + 0.2 * rng.normal(size=(trials, 1000))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "truth"),
+    [
+        (mean_of, 0.0),
+        (lambda v, groups=None: mean_psnr(10 ** -(2 + v / 10), groups), 20.0),
+        (lambda v, groups=None: explained_variance(1 + v / 8, np.full(1000, 4.0), groups), 0.75),
+    ],
+)
+def test_intervals_over_patches_cover_the_truth(estimate, truth, rng):
+    trials = correlated(rng, 1000)
+    assert coverage((estimate(values, GROUPS) for values in trials), truth) >= 0.92
+    assert coverage((estimate(values) for values in trials), truth) < 0.4, "patches counted as images"
+
+
+def test_each_photograph_counts_once():
+    values, names = np.array([1.0, 5.0, 3.0, 3.0, 3.0]), np.array(["b", "a", "b", "b", "b"])
+    found = mean_of(values, names)
+    assert (found.value, found.n) == (3.75, 2)
+    assert found.ci95 == mean_of(np.array([2.5, 5.0])).ci95
+    assert explained_variance(values, np.full(5, 10.0), names).value == pytest.approx(1 - 0.375)
+    psnr_of = mean_psnr(np.array([0.1, 0.001, 0.0, 0.01]), np.array([0, 0, 1, 2]))
+    assert (psnr_of.value, psnr_of.n) == (pytest.approx(20), 2), "a perfect photograph has no PSNR"
+
+
+def test_one_photograph_has_no_interval():
+    values, names = np.array([1.0, 2.0, 6.0]), np.array(["a", "a", "a"])
+    assert mean_of(values, names) == Estimate(3.0, None, 1)
+    assert mean_psnr(10**-values, names) == Estimate(30.0, None, 1)
+    assert explained_variance(values, 2 * values, names) == Estimate(0.5, None, 1)
+
+
+def test_groups_of_one_image_each_are_no_groups(rng):
+    values, names = rng.gamma(2, size=30), rng.permutation(30)
+    assert mean_of(values, names).ci95 == pytest.approx(mean_of(values).ci95)
+    assert mean_of(values[:0], names[:0]) == Estimate(None, None, 0)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_an_endless_error_makes_its_photographs_mean_endless(bad):
+    found = mean_of(np.array([1.0, bad, 2.0]), np.array([0, 0, 1]))
+    assert not np.isfinite(found.value)
+    assert found.n == 2
 
 
 # --- codes ---

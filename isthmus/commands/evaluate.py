@@ -63,23 +63,20 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _measure(opened: Opened, images: Images, part: Part | None) -> dict[str, Estimate]:
-    import numpy as np
-
     from isthmus.studies.measure import measure
 
-    return measure(opened.model, images, METRICS, np.zeros(images.n_features), part).estimates
+    return measure(opened.model, images, METRICS, corruption=part).estimates
 
 
 def _say_if_worse_than_nothing(ours: Estimate, images: Images, part: Part) -> None:
     """A denoiser that adds more error than it takes away had better be left out."""
-    import numpy as np
     from sklearn.preprocessing import FunctionTransformer
 
     from isthmus import console
     from isthmus.studies.measure import measure
 
     as_it_is = FunctionTransformer(check_inverse=False)
-    before = measure(as_it_is, images, ("mse",), np.zeros(images.n_features), part).estimates["mse"].value
+    before = measure(as_it_is, images, ("mse",), corruption=part).estimates["mse"].value
     if said := worse_than_nothing(before, ours.value):
         console.say(f"{part.label}: {said}")  # type: ignore[attr-defined]
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from isthmus import console
 from isthmus.commands.encode import label_word
 from isthmus.commands.inputs import existing, is_named, load_images, whole
 from isthmus.commands.opened import Opened
 from isthmus.commands.options import printable
-from isthmus.corruption import corrupt
+from isthmus.corruption import noisy_version
 from isthmus.data.image_file import SUFFIXES, read_shape
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
@@ -27,8 +26,6 @@ from isthmus.estimators.common import CHUNK, reconstruct
 from isthmus.machine import cores
 from isthmus.parts import Part
 from isthmus.patchwork import patchwork
-from isthmus.rng import generator
-from isthmus.studies.measure import TEST_NOISE_SEED
 
 
 @dataclass(frozen=True)
@@ -137,13 +134,13 @@ def through(
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
     model: in place of the opened one, like a search of its decoder. corruption: applied to the whole picture first,
-    with noise that depends on the picture's place alone. Said on stderr: how far it is.
+    with its own noise. Said on stderr: how far it is.
     """
     model = opened.model if model is None else model
     done = 0
     with console.progress(what) as on_progress:
         for group in _groups(pictures.read(), opened):
-            given = [_corrupted(one.x, corruption, done + i) for i, one in enumerate(group)]
+            given = [_corrupted(one.x, corruption) for one in group]
             if opened.takes(group[0].x.shape):
                 flat = np.stack(given).reshape(len(group), -1)
                 made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
@@ -168,8 +165,7 @@ def _groups(pictures: Iterable[Picture], opened: Opened) -> Iterator[list[Pictur
         yield group
 
 
-def _corrupted(x: np.ndarray, part: Part | None, number: int) -> np.ndarray:
+def _corrupted(x: np.ndarray, part: Part | None) -> np.ndarray:
     if part is None:
         return x
-    stream = generator(TEST_NOISE_SEED, "test-noise", number)
-    return corrupt(part, torch.from_numpy(x.reshape(1, -1)), stream, x.shape).numpy().reshape(x.shape)
+    return noisy_version(x.reshape(1, -1), part, x.shape).reshape(x.shape)

@@ -15,6 +15,7 @@ from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.previews import write_preview
 from isthmus.commands.tables import error_table
 from isthmus.commands.yardsticks import yardsticks
+from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
@@ -23,7 +24,7 @@ from isthmus.files import remove
 from isthmus.parts import Augmentation, Corruption, Part, doubt
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import train_with_checkpoints
-from isthmus.studies.measure import Measured, corrupted_at, measure
+from isthmus.studies.measure import Measured, measure
 from isthmus.training.hardware import using_threads_everywhere
 
 _SHOWN = 12  # held-out images in the preview
@@ -159,7 +160,7 @@ def _train(model: Autoencoder, train: Images, held_out: Images, folder: Path) ->
 
 def _measure(model: Autoencoder, images: Images) -> Measured:
     wanted = ("mse", "psnr", "mean_activation", "l0", "dead_units")
-    return measure(model, images, wanted, np.zeros(images.n_features), model.corruption)
+    return measure(model, images, wanted, corruption=model.corruption)
 
 
 def _collapse(model: Autoencoder, own: Measured) -> str:
@@ -211,6 +212,6 @@ def preview(model: Autoencoder, images: Images, folder: Path) -> None:
     shown = images.take(np.array(positions))
     rows = {"original": shown.floats()}
     if model.corruption is not None:
-        rows[model.corruption.label] = corrupted_at(images, model.corruption, positions)
+        rows[model.corruption.label] = noisy_version(rows["original"], model.corruption, images.shape)
     rows["this model"] = reconstruct(model, list(rows.values())[-1])
     write_preview(folder / persistence.PREVIEW, {name: x.reshape(n, *images.shape) for name, x in rows.items()})

@@ -9,12 +9,13 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
+from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.common import chunks
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import keep_best_components
-from isthmus.studies.measure import Measured, corrupted, measure, pixel_means
+from isthmus.studies.measure import Measured, measure, pixel_means
 
 MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more
 MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
@@ -42,7 +43,7 @@ def yardsticks(
 
 
 def _measured(model: Any, images: Images, corruption: Corruption | None) -> Measured:
-    return measure(model, images, ("mse", "psnr"), np.zeros(images.n_features), corruption)
+    return measure(model, images, ("mse", "psnr"), corruption=corruption)
 
 
 class _Constant:
@@ -69,8 +70,9 @@ def _pca(train: Images, held_out: Images, code_size: int, corruption: Corruption
         return PCA(min(code_size, most), svd_solver="covariance_eigh", copy=False).fit(x)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number, part in enumerate(chunks(len(held_out))):
-            yield held_out.floats(part), corrupted(held_out, corruption, number, part)
+        for which in chunks(len(held_out)):
+            x = held_out.floats(which)
+            yield x, noisy_version(x, corruption, held_out.shape)
 
     pca = PCA(most, svd_solver="covariance_eigh", copy=False).fit(x)
     keep_best_components(pca, pairs())

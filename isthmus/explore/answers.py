@@ -288,7 +288,7 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
         levels, rows, each = noise.kinds(shelf.shape)[kind]["marks"], [], []
         for level in levels:
             shelf.go_on()
-            found = measure(model, known, ("mse",), np.zeros(shelf.n_features), noise.part_of(kind, level))
+            found = measure(model, known, ("mse",), corruption=noise.part_of(kind, level))
             estimate = found.estimates["mse"]
             rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
             each.append(found.errors.astype(np.float32))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
-from isthmus.corruption import corrupt
+from isthmus.corruption import noisy_version
 from isthmus.errors import RequestError, unknown
 from isthmus.parts import CORRUPTIONS, GaussianNoise, Part
-from isthmus.rng import generator
 
 MOST_DRAWS = 2**31 - 1
 
@@ -66,13 +64,13 @@ def part_of(kind: str, level: float) -> Part | None:
 
 
 def noisy(part: Part | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
-    """x, (n, n_features), corrupted by draw number `draw`: the same numbers, however often they are asked for.
+    """The `noisy_version` of x, (n, n_features), that `draw` is the seed of: 0 is that of studies and commands.
 
     The draws at two levels of Gaussian noise are the same up to the level, so a slider scales one picture of noise.
     """
     if part is None:
         return x
-    found = corrupt(part, torch.from_numpy(x), generator(draw, "test-noise"), shape).numpy()
+    found = noisy_version(x, part, shape, seed=draw)
     if not np.isfinite(found).all():
         raise RequestError(f"{part!r} leaves no numbers; choose a level nearer to those of the slider")
     return found

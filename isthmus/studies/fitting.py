@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import persistence
+from isthmus.corruption import noisy_version
 from isthmus.errors import DataError, DoubtWarning, RunError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, encode
@@ -23,7 +24,6 @@ from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.parts import DictionaryLearning
 from isthmus.studies.context import Context
 from isthmus.studies.listener import Listener
-from isthmus.studies.measure import corrupted
 from isthmus.studies.study import Model
 from isthmus.training.checkpoint import Checkpoints
 
@@ -133,9 +133,9 @@ def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
     part = model.arguments.get("corruption")
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number, which in enumerate(chunks(len(images))):
+        for which in chunks(len(images)):
             x = images.floats(which)
-            yield x, x if part is None else corrupted(images, part, number, which)
+            yield x, x if part is None else noisy_version(x, part, images.shape)
 
     keep_best_components(pca, pairs())
 

@@ -7,21 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from isthmus import metrics
-from isthmus.corruption import corrupt
+from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.common import CHUNK, chunks, has_code, reconstruct, reconstruct_code_only
+from isthmus.estimators.common import chunks, has_code, reconstruct, reconstruct_code_only
 from isthmus.estimators.decoder_prior import DecoderPrior, SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part
-from isthmus.rng import generator
 from isthmus.studies.study import CODE_METRICS, PUBLISHED_SSE
 
-# Test noise is drawn on the CPU from this seed: the same for every model, device and training seed. It is a stream of
-# its own, so that no denoiser is tested on noise that it was trained on, whatever its seed.
-TEST_NOISE_SEED = 0
+TEST_NOISE_SEED = 0  # `noisy_version`'s own: the same test noise for every model, device and training seed
 GREY_LEVELS = 255
 
 
@@ -59,22 +55,10 @@ class _Sums:
             self.values.setdefault(metric, []).append(values)
 
 
-def corrupted(images: Images, part: Part, number: int, which: slice, scale: float = 1) -> np.ndarray:
-    """Chunk `number` of the images, corrupted: the same floats whoever asks, for each chunk has its own stream.
-
-    scale: the images are multiplied by it first, and the corruption is in these units.
-    """
-    x = torch.from_numpy(images.floats(which) * np.float32(scale))
-    return corrupt(part, x, generator(TEST_NOISE_SEED, "test-noise", number), images.shape).numpy()
-
-
-def corrupted_at(images: Images, part: Part, positions: tuple[int, ...], scale: float = 1) -> np.ndarray:
-    """The images at these positions with the very noise under which they are measured, (n, n_features)."""
-    drawn = {}
-    for number in {position // CHUNK for position in positions}:
-        which = slice(number * CHUNK, min((number + 1) * CHUNK, len(images)))
-        drawn[number] = corrupted(images, part, number, which, scale)
-    return np.stack([drawn[position // CHUNK][position % CHUNK] for position in positions])
+def groups_of(images: Images) -> np.ndarray | None:
+    """What is not independent among images, (n,) labels: patches of one photograph carry its name. None if all are."""
+    _, groups = np.unique(images.names, return_inverse=True)
+    return groups if 0 < len(groups) != len(set(images.names)) else None
 
 
 def pixel_means(images: Images) -> np.ndarray:
@@ -86,14 +70,22 @@ def pixel_means(images: Images) -> np.ndarray:
 
 
 def measure(
-    model: Any, images: Images, wanted: tuple[str, ...], baseline: np.ndarray, corruption: Part | None = None
+    model: Any,
+    images: Images,
+    wanted: tuple[str, ...],
+    baseline: np.ndarray | None = None,
+    corruption: Part | None = None,
 ) -> Measured:
-    """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes."""
+    """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes.
+
+    A reconstruction is measured as the model gives it, not clipped. Patches of one photograph, which have its name,
+    are averaged first, and `n` counts the photographs. baseline: (n_features,), for explained_variance alone.
+    """
     sums = _Sums()
     with_code = has_code(model) and not set(wanted).isdisjoint(CODE_METRICS)
-    for number, which in enumerate(chunks(len(images))):
+    for which in chunks(len(images)):
         x = images.floats(which)
-        x_in = x if corruption is None else corrupted(images, corruption, number, which)
+        x_in = x if corruption is None else noisy_version(x, corruption, images.shape)
         start = time.perf_counter()
         if isinstance(model, DecoderPrior):
             sums.searches.append(model.search(x_in))
@@ -104,7 +96,7 @@ def measure(
         sums.images.add(x)
         sums.own.add(x_hat)
         sums.add("mse", metrics.squared_error(x, x_hat))
-        if "explained_variance" in wanted:
+        if "explained_variance" in wanted and baseline is not None:
             sums.add("baseline", metrics.squared_error(x, np.broadcast_to(baseline, x.shape)))
         if "ssim" in wanted:
             shape = (-1, *images.shape)
@@ -117,7 +109,7 @@ def measure(
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
     vary = sums.images.value
-    found, errors = _estimates(sums), np.concatenate(sums.values["mse"])
+    found, errors = _estimates(sums, groups_of(images)), np.concatenate(sums.values["mse"])
     estimates = {name: found[name] for name in wanted if name in found}
     share, unexplained = (
         (sums.own.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
@@ -137,16 +129,16 @@ def _ended(searches: list[SearchResult]) -> dict[str, Any]:
     }
 
 
-def _estimates(sums: _Sums) -> dict[str, Estimate]:
+def _estimates(sums: _Sums, groups: np.ndarray | None) -> dict[str, Estimate]:
     values = {metric: np.concatenate(parts) for metric, parts in sums.values.items()}
     baseline = values.pop("baseline", None)
-    estimates = {metric: metrics.mean_of(one) for metric, one in values.items()}
-    estimates["psnr"] = metrics.mean_psnr(values["mse"])
+    estimates = {metric: metrics.mean_of(one, groups) for metric, one in values.items()}
+    estimates["psnr"] = metrics.mean_psnr(values["mse"], groups)
     if baseline is not None:
-        estimates["explained_variance"] = metrics.explained_variance(values["mse"], baseline)
+        estimates["explained_variance"] = metrics.explained_variance(values["mse"], baseline, groups)
     if sums.units_on:
         dead = ~np.any(sums.units_on, axis=0)
-        estimates["dead_units"] = Estimate(float(dead.sum()), None, len(values["mse"]))
+        estimates["dead_units"] = Estimate(float(dead.sum()), None, estimates["mse"].n)
     return estimates
 
 
@@ -160,7 +152,7 @@ def per_image(
     """
     scale = GREY_LEVELS if metric == PUBLISHED_SSE else 1
     x = images.floats(np.array(positions)) * np.float32(scale)
-    x_in = x if corruption is None else corrupted_at(images, corruption, positions, scale)
+    x_in = x if corruption is None else noisy_version(x, corruption, images.shape)
     if metric in ("mean_activation", "l0"):
         compute = metrics.mean_activation if metric == "mean_activation" else metrics.l0
         return compute(np.asarray(model.transform(x_in)).reshape(len(x), -1))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import probe
+from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, last_step
@@ -19,7 +20,7 @@ from isthmus.studies.context import Context
 from isthmus.studies.corruptions import members, varied, what_varies
 from isthmus.studies.figure import Figure
 from isthmus.studies.fitting import available
-from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
+from isthmus.studies.measure import TEST_NOISE_SEED
 from isthmus.studies.results import Results
 
 Arrays = dict[str, np.ndarray]
@@ -57,10 +58,10 @@ def _reconstructions(figure: Figure, models: dict[str, Any], context: Context, _
 
 def _denoising(figure: Figure, models: dict[str, Any], context: Context, _: Results) -> Arrays:
     """The original, then for each level the noisy images and what each model makes of them."""
-    split, images = context.splits[figure.split], _images(figure, context)
+    images = _images(figure, context)
     rows: Arrays = {}
     for level, part in zip(figure.levels or (0,), figure.corruptions(), strict=True):
-        seen = probe.reconstructions(models, images, corrupted_at(split, part, figure.images))
+        seen = probe.reconstructions(models, images, noisy_version(images.floats(), part, images.shape))
         rows["original"] = seen.pop("original")
         at = f" at {level:g}" if len(figure.levels) > 1 else ""
         rows |= {f"{part.label if name == 'input' else name + at}": row for name, row in seen.items()}
@@ -208,10 +209,10 @@ def _top_atoms(figure: Figure, models: dict[str, Any], context: Context, _: Resu
     """Of noisy images: the clean one, the noisy one, what the model draws, and the atoms that count most in it."""
     ((name, model),) = models.items()
     (part,) = figure.corruptions()
-    images, split = _images(figure, context), context.splits[figure.split]
-    x_in = corrupted_at(split, part, figure.images)
+    images = _images(figure, context)
+    x_in = noisy_version(images.floats(), part, images.shape)
     rows = probe.reconstructions({name: model}, images, x_in)
-    found = probe.top_atoms(model, x_in, split.shape, figure.n or 5)
+    found = probe.top_atoms(model, x_in, images.shape, figure.n or 5)
     rows = {part.label if key == "input" else key: row for key, row in rows.items()}
     return _with_labels(rows | {"atoms": found["atoms"], "code": found["code"]}, figure, images)
 

@@ -8,10 +8,9 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
-from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking
-from isthmus.corruption import corrupt
-from isthmus.rng import generator
-from isthmus.studies.measure import corrupted, corrupted_at, measure, per_image, pixel_means
+from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking, Sequence
+from isthmus.corruption import noisy_version
+from isthmus.studies.measure import groups_of, measure, per_image, pixel_means
 from isthmus.studies.study import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
 EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
@@ -89,25 +88,41 @@ def test_the_error_from_the_code_alone_is_of_what_unpools(decoder, many):
         assert (CODE_ONLY in measured.estimates) is (decoder == "unpool")
         if decoder == "unpool":
             x = images.floats()
-            x_in = x if part is None else np.concatenate([corrupted(images, part, i, s) for i, s in CUT[:2]])[:600]
+            x_in = x if part is None else noisy_version(x, part, images.shape)
             from_code = model.inverse_transform(model.transform(x_in)).reshape(600, -1)
             assert value(measured, CODE_ONLY) == pytest.approx(np.square(from_code - x).mean(), rel=1e-4)
             assert value(measured, CODE_ONLY) != pytest.approx(value(measured, "mse"), rel=0.01)
 
 
-CUT = [(0, slice(0, 500)), (1, slice(500, 1000)), (2, slice(1000, 1500))]
+def test_an_images_error_is_the_same_in_any_set(sparse, many):
+    """In another chunk, in a subset, in another order and alone."""
+    for part in (GaussianNoise(0.3, clip=True), Masking(0.3), Sequence((GaussianNoise(0.2), Masking(0.2)))):
+        whole = measure(sparse, many, ("mse",), corruption=part).errors
+        for which in (np.arange(1199, -1, -1), np.arange(3, 1200, 5), np.array([777])):
+            errors = measure(sparse, many.take(which), ("mse",), corruption=part).errors
+            np.testing.assert_allclose(errors, whole[which], rtol=1e-5)
+        assert len(np.unique(whole)) > 1100
 
 
-def test_noise_is_the_same_for_an_image_alone_and_in_its_chunk(many):
-    part, places = GaussianNoise(0.3, clip=True), (1199, 0, 499, 500, 999, 1000)
-    whole = np.concatenate([corrupted(many, part, number, which) for number, which in CUT])
-    np.testing.assert_array_equal(corrupted_at(many, part, places), whole[list(places)])
-    assert len(np.unique(whole - many.floats(), axis=0)) == 1200, "each image has noise of its own"
-    # the scale is that of the images; the noise is in its units
-    part = GaussianNoise(0.3)
-    noise, scaled = (corrupted_at(many, part, places, s) - s * many.floats(np.array(places)) for s in (1, 255))
-    np.testing.assert_allclose(scaled, noise, atol=1e-4)
-    assert noise.std() == pytest.approx(0.3, rel=0.2)
+def test_patches_are_averaged_by_photograph(sparse, many):
+    names = np.repeat(["a.png", "b.png", "c.png"], [900, 200, 100])
+    patches = Images(many.pixels, names=tuple(names))
+    measured, by_image = found(sparse, patches), found(sparse, many)
+    of_each = [measured.errors[names == name].mean() for name in ("a.png", "b.png", "c.png")]
+    assert value(measured, "mse") == pytest.approx(np.mean(of_each))
+    assert value(measured, "mse") != pytest.approx(value(by_image, "mse"), rel=1e-4)
+    assert {one.n for one in measured.estimates.values()} == {3}
+    assert {one.n for one in by_image.estimates.values()} == {1200}
+    assert value(measured, "dead_units") == value(by_image, "dead_units")
+    one = found(sparse, patches.take(slice(0, 50)))
+    assert {estimate.ci95 for estimate in one.estimates.values()} == {None}
+
+
+def test_images_are_independent_unless_they_share_a_name(many):
+    few = many.take(slice(0, 3))
+    assert groups_of(few) is None
+    assert groups_of(Images(few.pixels, names=("a", "b", "c"))) is None
+    assert groups_of(Images(few.pixels, names=("b", "a", "b"))).tolist() == [1, 0, 1]
 
 
 def test_single_images_are_what_the_mean_is_made_of(sparse, many):
@@ -155,13 +170,3 @@ def test_the_published_sum_hardly_sees_the_noise(many):
     np.testing.assert_allclose(noisy, clean, atol=1e-3)
     honest = 64 * per_image(pca, many, "mse", places, GaussianNoise(0.9))
     assert honest.mean() - clean.mean() == pytest.approx(3 * 0.9**2, rel=0.3), "what three numbers let through"
-
-
-def test_no_denoiser_is_tested_on_noise_that_it_was_trained_on(many):
-    """Training draws from (seed, "noise", epoch); the chunks of a test set are numbered like epochs."""
-    part, x = GaussianNoise(1.0), torch.from_numpy(many.floats(slice(0, 500)))
-    tested = [corrupted(many, part, number, slice(0, 500)) - x.numpy() for number in (0, 1, 2)]
-    trained = [corrupt(part, x, generator(seed, "noise", epoch)) - x for seed in (0, 1) for epoch in range(4)]
-    for one in tested:
-        for other in trained:
-            assert abs(np.corrcoef(one.ravel(), other.numpy().ravel())[0, 1]) < 0.05

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from isthmus import probe
+from isthmus.corruption import noisy_version
 from isthmus.data.sources import load
 from isthmus.parts import GaussianNoise, Masking, Sequence
 from isthmus.persistence import load as load_model
 from isthmus.studies.figure import FIGURES
-from isthmus.studies.measure import TEST_NOISE_SEED, corrupted_at
+from isthmus.studies.measure import TEST_NOISE_SEED
 
 MODELS = """
 [[model]]
@@ -238,7 +239,9 @@ def test_denoising_shows_the_very_noise_that_is_measured(drawn):
     one = drawn.arrays["one-level"]
     noise = Sequence((GaussianNoise(0.1), Masking(0.2)))
     assert drawn.listed["one-level"]["rows"] == ["original", noise.label, "deep"]
-    np.testing.assert_array_equal(flat(one[noise.label]), corrupted_at(drawn.test, noise, (4, 2)))
+    np.testing.assert_array_equal(
+        flat(one[noise.label]), noisy_version(drawn.test.floats(np.array([4, 2])), noise, drawn.test.shape)
+    )
     assert drawn.listed["one-level"]["corruption"] == noise.label
 
 
