@@ -129,6 +129,14 @@ def parser() -> argparse.ArgumentParser:
     explore.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
     )
+    explore.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a proxy's address at which the page is opened too, like https://hub.example/user/me/proxy/8765/; "
+        "then it needs a token. May be given several times",
+    )
     explore.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
     add_data_dir(explore)
     explore.set_defaults(interrupted="")  # it leaves nothing to go on from
@@ -207,7 +215,7 @@ def _explore(options: argparse.Namespace) -> None:
             raise
         raise RequestError(f"isthmus explore needs {error.name}: pip install 'isthmus[explore]'") from None
     wanted = {"host": options.host, "port": options.port, "browser": not options.no_browser}
-    serve(options.path, data_dir=options.data_dir, **wanted)
+    serve(options.path, data_dir=options.data_dir, allow_origins=options.allow_origin, **wanted)
 
 
 def _studies(_: argparse.Namespace) -> None:

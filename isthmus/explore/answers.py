@@ -17,6 +17,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.common import encode, reconstruct, reconstruct_each
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import noise, pictures, units, wire
+from isthmus.explore.decode import decode
 from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
 from isthmus.explore.wire import Answer, Arrays, Query
 from isthmus.studies.measure import measure
@@ -315,8 +316,13 @@ def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"x": (c, h, w)} of an uploaded file, made like the data, and what was done to it, in words."""
-    x, said = pictures.read_picture(body, shelf.shape, _manner(shelf))
-    return {"x": np.ascontiguousarray(x, np.float32)}, {"said": said}
+
+    def go_on() -> None:
+        query.go_on()
+        shelf.go_on()
+
+    x, said = decode(body, shelf.shape, _manner(shelf), go_on=go_on)
+    return {"x": x}, {"said": said}
 
 
 QUICK: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
@@ -325,7 +331,6 @@ QUICK: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
     "drawing": drawing,
     "images": images,
     "interpolate": between,
-    "picture": picture,
     "reconstruct": reconstructed,
     "unit": one_unit,
 }
@@ -336,3 +341,4 @@ SLOW: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
     "stops": at_every_stop,
     "units": all_units,
 }
+UPLOADS: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {"picture": picture}

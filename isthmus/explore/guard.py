@@ -7,15 +7,18 @@ that resolves to 127.0.0.1 it could read the answers (DNS rebinding). Host and O
 from __future__ import annotations
 
 import hmac
+import html
 import ipaddress
+from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "isthmus-explore"
+from isthmus.errors import RequestError
+
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -38,11 +41,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Guard:
-    """ASGI middleware. token: what a visitor must know, or None on the loopback address, where none is asked for."""
+def origin_of(address: str) -> tuple[str, str]:
+    """(scheme, host and port) of an address that the page may be opened at. Raises RequestError for what is none."""
+    found = _origin(address)
+    if found[0] not in ("http", "https") or not _hostname(found[1]):
+        raise RequestError(f"--allow-origin must be an address like https://lab.example, got {address!r}")
+    return found
 
-    def __init__(self, app: ASGIApp, token: str | None = None) -> None:
-        self.app, self.token = app, token
+
+class Guard:
+    """ASGI middleware. token: what a visitor must know, or None on the loopback address, where none is asked for.
+
+    origins: other addresses, (scheme, host and port), at which a proxy shows this page.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None = None, origins: Iterable[tuple[str, str]] = ()) -> None:
+        self.app, self.token, self.origins = app, token, frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -65,34 +79,75 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self.token is None and not is_loopback(_hostname(host)):
-            return _error(f"this server answers to localhost alone, not to {host[:80]!r}", 403)
+        proxied = host in {place for _, place in self.origins}
+        if self.token is None and not proxied and not is_loopback(_hostname(host)):
+            return refused(scope, f"this server answers to localhost alone, not to {host[:80]!r}", 403)
         origin = headers.get("origin")
-        if origin is not None and _origin(origin) != ("http", host):
-            return _error("requests from other sites are refused", 403)
+        if origin is not None and _origin(origin) not in {("http", host), *self.origins}:
+            proxy = f"if {origin[:80]!r} is your proxy, start `isthmus explore` with --allow-origin"
+            return refused(scope, f"requests from other sites are refused; {proxy}", 403)
         navigates = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not navigates:
-            return _error("requests from other sites are refused", 403)
+            return refused(scope, "requests from other sites are refused", 403)
         return None if self.token is None else self._without_token(scope, headers)
 
     def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
         assert self.token is not None
+        name = cookie_of(scope)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and _same(given, self.token):
-            # the token leaves the address bar; what follows the # stays
-            response = RedirectResponse("/", 303)
-            response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            # the token leaves the address bar; what follows the # stays. A proxy may show the page below any path:
+            # the address is relative, and a cookie without a path belongs to the folder of its page
+            response = RedirectResponse("./", 303)
+            secure = ("https", headers.get("host", "")) in self.origins
+            # lax: after a link from elsewhere, such as a notebook, the redirect would carry no strict cookie
+            response.set_cookie(name, self.token, path=None, httponly=True, samesite="lax", secure=secure)
             return response
         cookies: SimpleCookie = SimpleCookie()
         try:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             cookies.clear()
-        kept = cookies[COOKIE].value if COOKIE in cookies else ""
+        kept = cookies[name].value if name in cookies else ""
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if _same(kept, self.token) or _same(bearer, self.token):
             return None
-        return _error("this page wants the token that `isthmus explore` printed: open the address with ?token=...", 401)
+        said = "open the whole address that `isthmus explore` printed, with ?token=... at its end"
+        return refused(scope, f"this page needs a token: {said}", 401)
+
+
+def cookie_of(scope: Scope) -> str:
+    """The name of this server's cookie: browsers keep one jar for all ports of a host."""
+    _, port = scope.get("server") or ("", None)
+    return f"isthmus-explore-{port or 0}"
+
+
+def refused(scope: Scope, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """A refusal: for a person who opened an address in a browser a page, else JSON."""
+    asked = Headers(scope=scope)
+    if asked.get("sec-fetch-mode", "navigate") != "navigate" or "text/html" not in asked.get("accept", ""):
+        return JSONResponse({"error": message}, status, headers=headers)
+    return HTMLResponse(_PAGE.format(status=status, message=html.escape(_sentence(message))), status, headers=headers)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>isthmus explore: {status}</title>
+</head>
+<body>
+<h1>This page cannot be shown</h1>
+<p>{message}</p>
+</body>
+</html>
+"""
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:].rstrip('.')}."
 
 
 def _hostname(host: str) -> str:
@@ -108,12 +163,8 @@ def _origin(origin: str) -> tuple[str, str]:
         parts = urlsplit(origin)
     except ValueError:
         return "", ""
-    return parts.scheme, parts.netloc
+    return parts.scheme.lower(), parts.netloc.lower()
 
 
 def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
-
-
-def _error(message: str, status: int) -> Response:
-    return JSONResponse({"error": message}, status)

@@ -6,7 +6,9 @@ of mass is where the data has it (LeCun, Cortes, Burges, "The MNIST database").
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,9 @@ from isthmus.data.images import Images
 from isthmus.errors import DataError, one_line
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-MOST_PIXELS = 40_000_000
+MOST_PIXELS = 1 << 24  # that are decoded: of a JPEG fewer than it has, for it can be read at an eighth of its size
+MOST_IN_JPEG = 1 << 26
+MOST_SIDE = 20_000
 _INK = 0.2  # a pixel that is further from the ground than this is part of what is drawn
 _ASK = 1000  # images that are looked at to learn what the data is like
 
@@ -132,37 +136,56 @@ def _border(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]])
 
 
+def check(data: bytes) -> None:
+    """Look at the header alone. Raises DataError for what is no picture, and for one of more pixels than are read."""
+    with _opened(data):
+        pass
+
+
 def _decoded(data: bytes) -> tuple[Image.Image, str]:
     """The picture, upright, and its width×height; a large JPEG is decoded smaller than that."""
+    with _opened(data) as picture:
+        if picture.format == "PNG":
+            for _ in png.chunks(data):  # which holds their checksums against them
+                pass
+        width, height = picture.size
+        picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
+        picture.load()
+        upright = _upright(picture)
+        if upright.size != picture.size:  # it lay on its side
+            width, height = height, width
+        return _opaque(upright), f"{width}×{height}"
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """The picture, of which nothing is decoded yet. What goes wrong with it, here and within, is a DataError."""
     if not data:
         raise DataError("the file is empty; choose a picture")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise DataError(
-                    f"the picture has {picture.width}×{picture.height} pixels; at most {MOST_PIXELS:,} are read, "
-                    "so make it smaller"
-                )
-            if picture.format == "PNG":
-                for _ in png.chunks(data):  # which holds their checksums against them
-                    pass
-            width, height = picture.size
-            picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
-            picture.load()
-            upright = _upright(picture)
-            if upright.size != picture.size:  # it lay on its side
-                width, height = height, width
-            return _opaque(upright), f"{width}×{height}"
+            _check_size(picture)
+            yield picture
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        reason = f"the picture has too many pixels; at most {MOST_PIXELS:,} are read, so make it smaller"
-        raise DataError(reason) from None
+        raise DataError(f"the picture has too many pixels; at most {MOST_PIXELS / 1e6:.0f} million are read") from None
     except UnidentifiedImageError:
         raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
     except STUMBLES as error:
         reason = one_line(error) or type(error).__name__
         raise DataError(f"the picture is damaged: {reason}; choose another") from None
+
+
+def _check_size(picture: Image.Image) -> None:
+    """Raise DataError for more pixels than are decoded: a file of kilobytes can hold a picture of gigabytes."""
+    width, height = picture.size
+    most = MOST_IN_JPEG if picture.format in ("JPEG", "MPO") else MOST_PIXELS
+    if width * height > most or max(width, height) > MOST_SIDE:
+        raise DataError(
+            f"the picture has {width}×{height} pixels; at most {most / 1e6:.0f} million are read, {MOST_SIDE:,} a "
+            "side: make it smaller"
+        )
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -11,17 +11,19 @@ import sys
 import threading
 import warnings
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
+from starlette.applications import Starlette
 
 from isthmus.errors import RequestError
+from isthmus.explore.connection import Connection
 from isthmus.explore.folder import Run, look
-from isthmus.explore.guard import is_loopback
+from isthmus.explore.guard import is_loopback, origin_of
 from isthmus.explore.server import application
 
 if TYPE_CHECKING:
@@ -38,36 +40,36 @@ def serve(
     port: int = PORT,
     browser: bool = True,
     data_dir: Path | None = None,
+    allow_origins: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     shown: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
     """Show a run's or a model's folder until Ctrl-C. say: messages; shown: the page's address, once it answers.
 
-    On another address than the loopback, whoever opens the page needs the token in the address. Raises RequestError
-    for an address that cannot be had, and what `open_shelf` raises.
+    allow_origins: addresses at which a proxy shows the page. With these, or on another address than the loopback,
+    whoever opens the page needs the token in the address. Raises RequestError for an address that cannot be had, and
+    what `open_shelf` raises.
     """
+    origins = [origin_of(one) for one in allow_origins]
     listening, taken = _listen(host, port)
     with listening, ThreadPoolExecutor(1, "open") as opener:
         found = look(path, data_dir)  # what is wrong is mostly wrong here, before there is a page
-        token = None if is_loopback(host) else secrets.token_urlsafe(16)
+        token = None if is_loopback(host) and not origins else secrets.token_urlsafe(16)
         opening = opener.submit(_open, found, say)
-        config = uvicorn.Config(
-            application(opening, token=token, threads=max(2, min(8, os.cpu_count() or 1))),
-            log_level="warning",
-            access_log=False,
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
+        threads = max(2, min(8, os.cpu_count() or 1))
+        config = config_of(application(opening, token=token, threads=threads, origins=origins))
         own = listening.getsockname()[1]
         if taken:
             say(f"port {port} is taken; this is on {own}")
-        if token is not None:
+        if not is_loopback(host):
             say(
                 f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
                 "the data; what is sent is not encrypted"
             )
-        address = f"http://{_in_address(host)}:{own}/" + (f"?token={token}" if token else "")
+        ending = f"?token={token}" if token else ""
+        address = f"http://{_in_address(host)}:{own}/{ending}"
+        for one in allow_origins:
+            say(f"through the proxy: {one.rstrip('/')}/{ending}")
         server = uvicorn.Server(config)
         _on_exit(server, lambda: _close(opening))
         opening.add_done_callback(lambda opened: _end(server) if opened.exception() else None)
@@ -80,6 +82,19 @@ def serve(
             say("stopped")
         if opening.done():
             opening.result()
+
+
+def config_of(app: Starlette) -> uvicorn.Config:
+    """How uvicorn serves the page: quietly, and without waiting for whoever is too slow."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
 
 
 def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:

@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -25,23 +25,32 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from isthmus.errors import IsthmusError, one_line
-from isthmus.explore.guard import Guard
+from isthmus.explore.guard import Guard, refused
 
 if TYPE_CHECKING:
     from isthmus.explore.shelf import Shelf
-    from isthmus.explore.wire import Answer
+    from isthmus.explore.wire import Answer, Query
+
+    Question = Callable[[Shelf, Query, bytes], Answer]
 
 MOST_BYTES = 10 << 20  # in a request's body
+MOST_UPLOADS = 4  # that are in memory; others wait to be received
 BODY_SECONDS = 30  # in which a body must have arrived
 ARRAYS = "application/x-safetensors"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
-def application(shelf: Shelf | Future[Shelf], *, token: str | None = None, threads: int = 2) -> Starlette:
+def application(
+    shelf: Shelf | Future[Shelf],
+    *,
+    token: str | None = None,
+    threads: int = 2,
+    origins: Iterable[tuple[str, str]] = (),
+) -> Starlette:
     """The page and its answers as an ASGI application.
 
     shelf: or one that is still being opened. threads: that answer what must be quick; as many again compute what takes
-    longer, so that a slider never waits for a map. token: what a visitor must know; None for the loopback address.
+    longer, so that a slider never waits for a map, and one decodes uploads. token, origins: as `Guard` has them.
     """
     server = _Server(shelf if isinstance(shelf, Future) else _done(shelf), threads)
     return Starlette(
@@ -51,7 +60,7 @@ def application(shelf: Shelf | Future[Shelf], *, token: str | None = None, threa
             Route("/api/{name}", server.answer, methods=["GET", "POST"]),
             *(Route(path, server.file(name, kind)) for path, name, kind in _files()),
         ],
-        middleware=[Middleware(Guard, token=token)],
+        middleware=[Middleware(Guard, token=token, origins=tuple(origins))],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=server.lifespan,
     )
@@ -76,13 +85,15 @@ class _Server:
         self.opening = opening
         self.quick = ThreadPoolExecutor(threads, "quick")
         self.slow = ThreadPoolExecutor(threads, "slow")
+        self.uploads = ThreadPoolExecutor(1, "uploads")
+        self.receiving = asyncio.Semaphore(MOST_UPLOADS)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         yield
         if self.opening.done() and self.opening.exception() is None:
             self.opening.result().closing.set()
-        for pool in (self.quick, self.slow):
+        for pool in (self.quick, self.slow, self.uploads):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def file(self, name: str, kind: str) -> Callable[..., Any]:
@@ -112,15 +123,26 @@ class _Server:
 
     async def answer(self, request: Request) -> Response:
         """The answer to one question."""
-        body, shelf = await _body(request), await self.shelf()
-        from isthmus.explore import answers, wire
+        shelf = await self.shelf()
+        from isthmus.explore import answers
+
+        name = request.path_params["name"]
+        for questions, pool in (
+            (answers.QUICK, self.quick),
+            (answers.SLOW, self.slow),
+            (answers.UPLOADS, self.uploads),
+        ):
+            if name in questions:
+                async with self.receiving if pool is self.uploads else contextlib.nullcontext():
+                    return await self._computed(request, shelf, pool, questions[name])
+        raise HTTPException(404)
+
+    async def _computed(self, request: Request, shelf: Shelf, pool: ThreadPoolExecutor, answer: Question) -> Response:
+        from isthmus.explore import wire
         from isthmus.explore.shelf import Leaving
 
-        gone = threading.Event()
-        name, query = request.path_params["name"], wire.Query(request.query_params, gone)
-        answer = answers.QUICK.get(name) or answers.SLOW.get(name)
-        if answer is None:
-            raise HTTPException(404)
+        body, gone = await _body(request), threading.Event()
+        query = wire.Query(request.query_params, gone)
 
         def compute() -> tuple[bytes, float]:
             query.go_on()  # while this waited for a thread, the page may have asked for something else
@@ -128,7 +150,6 @@ class _Server:
             packed = wire.pack(answer(shelf, query, body))
             return packed, 1000 * (time.perf_counter() - start)
 
-        pool = self.quick if name in answers.QUICK else self.slow
         computing = asyncio.get_running_loop().run_in_executor(pool, compute)
         leaves = asyncio.create_task(_leaves(request, gone))
         try:
@@ -225,7 +246,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "there is nothing at this address", 405: "this address is asked in another way"}
     detail = known.get(error.status_code, error.detail)
-    return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
+    return refused(request.scope, detail, error.status_code, dict(error.headers or {}))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from isthmus.cli import run_command
-from isthmus.explore.serve import _listen
+from isthmus.explore.serve import _listen, config_of
 from isthmus.explore.server import application
 from isthmus.explore.shelf import open_shelf
 
@@ -92,10 +92,10 @@ def serve():
 
 
 @contextmanager
-def serving(shelf, token=None):
+def serving(shelf, token=None, origins=()):
     """The page of a shelf, or of one that is still to come, at the address that is yielded."""
     listening, _ = _listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(application(shelf, token=token), log_level="warning", ws="none"))
+    server = uvicorn.Server(config_of(application(shelf, token=token, origins=origins)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     until = time.monotonic() + 30

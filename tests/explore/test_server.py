@@ -227,7 +227,7 @@ def test_an_exposed_page_wants_its_token(shelf):
     assert client.get("/api/about", headers={"cookie": "isthmus-explore=secrét".encode()}).status_code == 401
     response = client.get("/?token=secret", follow_redirects=False)
     assert response.status_code == 303
-    assert response.headers["location"] == "/"
+    assert response.headers["location"] == "./"  # a proxy may show the page below any path
     assert "httponly" in response.headers["set-cookie"].lower()
     assert client.get("/?token=secret").status_code == 200
     assert client.get("/api/about").status_code == 200  # by the cookie

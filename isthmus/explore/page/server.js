@@ -34,7 +34,7 @@ async function reach(path, words, body, signal) {
   const query = new URLSearchParams(words).toString();
   let response;
   try {
-    response = await fetch(`/api/${path}${query && "?"}${query}`, { method: body ? "POST" : "GET", body, signal });
+    response = await fetch(`api/${path}${query && "?"}${query}`, { method: body ? "POST" : "GET", body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     listener(false);
