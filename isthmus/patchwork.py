@@ -20,17 +20,13 @@ def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray
     """
     c, h, w = image.shape
     ph, _ = size
-    corners = positions_of((h, w), size)
-    rows = np.unique(corners[:, 0]).tolist()
-    several = max(1, _AT_ONCE * len(rows) // len(corners))
     fade = window((ph, 1))
     whole, weights = np.zeros((c, h, w), np.float32), np.zeros((h, 1), np.float32)
-    for group in _in_groups(rows, several):
-        cuts = [cut(image[:, top : top + ph], size) for top in group]
+    for tops, cuts in _rows_of_patches(image, size):
         patches = np.concatenate([patches for patches, _ in cuts])
         x_hat = reconstruct(patches.reshape(len(patches), -1)).reshape(patches.shape)
         done = 0
-        for top, (patches, places) in zip(group, cuts, strict=True):
+        for top, (patches, places) in zip(tops, cuts, strict=True):
             # the weights of a row of patches are all alike from top to bottom, so rows are blended one by one
             strip = assemble(x_hat[done : done + len(patches)], places, (ph, w))
             whole[:, top : top + ph] += fade * strip
@@ -39,6 +35,20 @@ def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray
     return whole / weights
 
 
-def _in_groups(items: list[int], n: int) -> Iterator[list[int]]:
-    for start in range(0, len(items), n):
-        yield items[start : start + n]
+def patches_of(image: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """The patches that `patchwork` puts together, (n, c·ph·pw) at a time. Raises as `patchwork`."""
+    for _, cuts in _rows_of_patches(image, size):
+        patches = np.concatenate([patches for patches, _ in cuts])
+        yield patches.reshape(len(patches), -1)
+
+
+def _rows_of_patches(
+    image: np.ndarray, size: tuple[int, int]
+) -> Iterator[tuple[list[int], list[tuple[np.ndarray, np.ndarray]]]]:
+    """A few rows of patches at a time: where each begins, and its patches with their corners, as `cut` gives them."""
+    corners = positions_of(image.shape[1:], size)
+    rows = np.unique(corners[:, 0]).tolist()
+    several = max(1, _AT_ONCE * len(rows) // len(corners))
+    for start in range(0, len(rows), several):
+        tops = rows[start : start + several]
+        yield tops, [cut(image[:, top : top + size[0]], size) for top in tops]

@@ -141,15 +141,15 @@ def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int 
 # --- codes as images ---
 
 
-def activation_maps(model: Any, images: Images) -> dict[str, np.ndarray]:
-    """Activations as pictures, (n_images, n_maps, h, w), by layer.
+def activation_maps(model: Any, images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Activations as pictures, (n_images, n_maps, h, w), by layer. x_in: (n, n_features), in place of the images.
 
     Convolutional: the maps that each layer of the encoder gives. Any other: the code as one picture, as near to a
     square as its size allows, filled up with NaN.
     """
     if isinstance(model, Autoencoder) and isinstance(model.network_, ConvNetwork):
-        return _feature_maps(model, images)
-    code = encode(model, images)
+        return _feature_maps(model, images.floats() if x_in is None else x_in)
+    code = encode(model, images) if x_in is None else model.transform(x_in)
     n, size = code.shape
     columns = math.ceil(math.sqrt(size))
     rows = math.ceil(size / columns)
@@ -158,11 +158,11 @@ def activation_maps(model: Any, images: Images) -> dict[str, np.ndarray]:
     return {"": page.reshape(n, 1, rows, columns)}
 
 
-def _feature_maps(model: Autoencoder, images: Images) -> dict[str, np.ndarray]:
+def _feature_maps(model: Autoencoder, x_in: np.ndarray) -> dict[str, np.ndarray]:
     network, maps = model.network_, {}
     assert isinstance(network, ConvNetwork)
     with torch.inference_mode():
-        x = channels_last(torch.from_numpy(images.floats()).to(model.device_), network.shape)
+        x = channels_last(torch.tensor(x_in).to(model.device_), network.shape)
         for number, layer in enumerate(network.encoder.plan, 1):
             part = network.encoder.up_to(number)
             maps[f"layer {number}"] = part(x, [None] * number)[0].cpu().numpy()

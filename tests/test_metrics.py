@@ -48,6 +48,14 @@ def test_ssim_of_an_image_with_itself_is_1(rng):
     np.testing.assert_allclose(ssim(np.zeros_like(x), np.zeros_like(x)), 1)
 
 
+@pytest.mark.parametrize("height", [7, 250, 255, 256, 257, 513])
+def test_ssim_of_one_image_is_that_of_all_its_rows_at_once(height, rng):
+    x, x_hat = rng.random((2, 2, height, 9))
+    x_hat[:, : height // 2] = x[:, : height // 2]  # some windows are alike, others not
+    assert metrics.ssim_of_one(x, x_hat) == pytest.approx(ssim(x[None], x_hat[None])[0], rel=1e-12)
+    assert metrics.ssim_of_one(x[:, :6], x_hat[:, :6]) is metrics.ssim_of_one(x[:, :, :6], x_hat[:, :, :6]) is None
+
+
 @pytest.mark.parametrize("shape", [(2, 1, 6, 6), (2, 1, 28, 6), (2, 3, 6, 28)])
 def test_ssim_is_not_defined_for_a_side_shorter_than_its_window(shape):
     assert ssim(np.zeros(shape), np.zeros(shape)) is None

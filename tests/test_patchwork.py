@@ -7,7 +7,7 @@ import pytest
 
 from isthmus.data.patches import assemble, cut
 from isthmus.errors import DataError
-from isthmus.patchwork import patchwork
+from isthmus.patchwork import patches_of, patchwork
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 23), (1, 40, 8), (3, 61, 37)], ids=str)
@@ -23,6 +23,7 @@ def test_row_by_row_is_the_same_as_all_at_once(at_once, monkeypatch):
     matrix = weights.normal(size=(3 * 6 * 9, 3 * 6 * 9)).astype(np.float32) / 13  # a model that no two patches agree on
 
     patches, places = cut(x, (6, 9))
+    np.testing.assert_array_equal(np.concatenate([*patches_of(x, (6, 9))]), patches.reshape(len(patches), -1))
     expected = assemble((patches.reshape(len(patches), -1) @ matrix).reshape(patches.shape), places, (37, 50))
     np.testing.assert_allclose(patchwork(lambda p: p @ matrix, x, (6, 9)), expected, atol=1e-5)
 

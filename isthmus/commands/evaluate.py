@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data
@@ -13,14 +14,17 @@ from isthmus.errors import counted
 if TYPE_CHECKING:
     from isthmus.commands.opened import Opened
     from isthmus.commands.seen import Seen
-    from isthmus.data.images import Images
     from isthmus.metrics import Estimate
-    from isthmus.parts import Part
+    from isthmus.parts import Corruption
 
 _TEXT = """
     Measures MSE, PSNR and SSIM between images and what the model makes of them, and statistics of the codes: how many
     units are on (l0), their mean, and how many are on for no image (dead_units). Each is a mean over images with its
-    95 % interval. A --corruption is applied to the input, and the output compared with the clean image.
+    95 % interval. A --corruption is applied to the input, and the output compared with the clean image. What a model
+    makes is measured as it is, not clipped to 0..1.
+
+    With a model of patches, whole photographs are measured, as `isthmus denoise` puts them together; statistics of the
+    codes are over patches. A mean is over photographs, and so is its interval.
 """
 _EXAMPLES = """
     isthmus evaluate my-model digits
@@ -44,41 +48,74 @@ def add(commands: Any) -> None:
     command.add_argument("--json", action="store_true", help="print the table as one line of JSON")
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """What was measured of one collection, by corruption. before: the MSE of what the model was given.
+
+    n_patches: of all photographs, or None where images are whole.
+    """
+
+    source: str
+    sha256: str
+    n: int
+    n_patches: int | None
+    measured: dict[str | None, dict[str, Estimate]]
+    before: dict[str | None, float | None]
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure clean images, and under each corruption."""
     parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
 
-    from isthmus.commands.opened import images_for, open_model
-    from isthmus.corruption import check_corruption
+    from isthmus import console
+    from isthmus.commands.opened import open_model
 
     opened = open_model(options)
+    whole = opened.framing.patches is not None and opened.shape is not None
+    found = (_of_photographs if whole else _of_images)(opened, options, parts)
+    seen = opened.seen(options)
+    for part in parts:  # a denoiser that adds more error than it takes away had better be left out
+        if said := worse_than_nothing(found.before[part.label], found.measured[part.label]["mse"].value):
+            console.say(f"{part.label}: {said}")
+    print(_json(opened, found, seen) if options.json else _table(found))
+
+
+def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
+    """Images of the model's own size, in memory."""
+    from sklearn.preprocessing import FunctionTransformer
+
+    from isthmus.commands.opened import images_for
+    from isthmus.corruption import check_corruption
+    from isthmus.studies.measure import measure
+
     images = images_for(opened, options)
     for part in parts:
         check_corruption(part, images.n_features, images.shape)
-    seen = opened.seen(options)
-    measured = {part.label if part else None: _measure(opened, images, part) for part in [None, *parts]}
+    measured: dict[str | None, dict[str, Estimate]] = {None: measure(opened.model, images, METRICS).estimates}
+    before: dict[str | None, float | None] = {}
     for part in parts:
-        _say_if_worse_than_nothing(measured[part.label]["mse"], images, part)
-    print(_json(opened, images, measured, seen) if options.json else table(measured, len(images)))
+        measured[part.label] = measure(opened.model, images, METRICS, corruption=part).estimates
+        as_it_is = measure(FunctionTransformer(check_inverse=False), images, ("mse",), corruption=part)
+        before[part.label] = as_it_is.estimates["mse"].value
+    n = len(set(images.photographs.tolist()))
+    n_patches = len(images) if images.places is not None else None
+    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before)
 
 
-def _measure(opened: Opened, images: Images, part: Part | None) -> dict[str, Estimate]:
-    from isthmus.studies.measure import measure
+def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
+    """Photographs of any size, read one after the other, once for each corruption."""
+    from isthmus.commands.photographs import measure_photographs
+    from isthmus.commands.pictures import pictures_of
 
-    return measure(opened.model, images, METRICS, corruption=part).estimates
-
-
-def _say_if_worse_than_nothing(ours: Estimate, images: Images, part: Part) -> None:
-    """A denoiser that adds more error than it takes away had better be left out."""
-    from sklearn.preprocessing import FunctionTransformer
-
-    from isthmus import console
-    from isthmus.studies.measure import measure
-
-    as_it_is = FunctionTransformer(check_inverse=False)
-    before = measure(as_it_is, images, ("mse",), corruption=part).estimates["mse"].value
-    if said := worse_than_nothing(before, ours.value):
-        console.say(f"{part.label}: {said}")  # type: ignore[attr-defined]
+    pictures = pictures_of(options, opened)
+    clean = measure_photographs(opened, pictures)
+    measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates(METRICS)}
+    before: dict[str | None, float | None] = {}
+    for part in parts:
+        noisy = measure_photographs(opened, pictures, part)
+        measured[part.label] = noisy.estimates(METRICS)
+        before[part.label] = noisy.estimates(("before",))["before"].value
+    return _Evaluated(options.data, clean.sha256, len(clean.values["mse"]), clean.n_patches, measured, before)
 
 
 def worse_than_nothing(before: float | None, after: float | None) -> str:
@@ -89,16 +126,22 @@ def worse_than_nothing(before: float | None, after: float | None) -> str:
     return f"the images come out worse than they went in ({errors}): leave them as they are"
 
 
-def table(measured: dict[str | None, dict[str, Estimate]], n: int) -> str:
+def _table(found: _Evaluated) -> str:
     """A line for each metric, a column for each corruption, each with its interval."""
-    columns = [[counted(n, "image"), *METRICS]]
-    for label, estimates in measured.items():
+    columns = [[_head(found), *METRICS]]
+    for label, estimates in found.measured.items():
         cells = [_cell(name, estimates.get(name)) for name in METRICS]
         columns.append([label or "clean", *cells])
     used = [i for i in range(len(METRICS) + 1) if i == 0 or any(column[i] for column in columns[1:])]
     widths = [max(len(column[i]) for i in used) for column in columns]
     lines = ("  ".join(f"{column[i]:<{w}}" for column, w in zip(columns, widths, strict=True)) for i in used)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _head(found: _Evaluated) -> str:
+    if found.n_patches is None:
+        return counted(found.n, "image")
+    return f"{counted(found.n, 'photograph')}, {counted(found.n_patches, 'patch', 'patches')}"
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
@@ -110,15 +153,17 @@ def _cell(name: str, estimate: Estimate | None) -> str:
     return number(estimate.value, name) + interval
 
 
-def _json(opened: Opened, images: Images, measured: dict[str | None, dict[str, Estimate]], seen: Seen) -> str:
+def _json(opened: Opened, found: _Evaluated, seen: Seen) -> str:
     rows = [
         {"metric": name, "corruption": label, "value": one.value, "ci95": one.ci95, "n": one.n}
-        for label, estimates in measured.items()
+        for label, estimates in found.measured.items()
         for name, one in estimates.items()
     ]
     facts: dict[str, Any] = {
         "model": str(opened.folder),
-        "data": {"source": images.source, "sha256": images.fingerprint},
+        "data": {"source": found.source, "sha256": found.sha256},
     }
     facts["seen"] = bool(seen.sentence)
-    return json.dumps({**facts, "n": len(images), "rows": rows}, allow_nan=False)
+    if found.n_patches is not None:
+        facts["patches"] = found.n_patches
+    return json.dumps({**facts, "n": found.n, "rows": rows}, allow_nan=False)

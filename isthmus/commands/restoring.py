@@ -82,7 +82,10 @@ def _check_format(target: Path, source: Path) -> None:
 
 
 class _Errors:
-    """Squared errors of what went in and of what came out, gathered while the pictures pass."""
+    """Squared errors of what went in and of what came out, gathered while the pictures pass.
+
+    As the model was given it and as it gives it: not clipped, unlike what is written.
+    """
 
     def __init__(self, corruption: Corruption | None, name: str) -> None:
         self.names = [f"{corruption.label}, as it is"] if corruption is not None else []
@@ -93,7 +96,7 @@ class _Errors:
         for result in results:
             images = [result.x_in, result.x_hat][-len(self.names) :]
             for values, image in zip(self.values, images, strict=True):
-                values.append(float(squared_error(result.picture.x[None], np.clip(image, 0, 1)[None])[0]))
+                values.append(float(squared_error(result.picture.x[None], image[None])[0]))
             yield result
 
     @property

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from isthmus.metrics import Estimate
 
-_SEVERAL = 10  # images from which on an interval says something
-
 
 def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str:
     """A line for each name with its MSE, the interval of it, and its PSNR.
@@ -19,7 +17,7 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
     width = max(len(name) for name in [head, *rows]) + 2
     lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
     for name, (mse, psnr) in rows.items():
-        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 and mse.n >= _SEVERAL else ""
+        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 else ""
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
         lines.append(f"{name:<{width}}{mse.value:>10.6f}  {interval:<22}{shown:>7}")
     return "\n".join(lines)

@@ -59,7 +59,8 @@ def about(shelf: Shelf) -> dict[str, Any]:
             "n": len(images),
             "labels": None if images.labels is None else images.labels.tolist(),
             "label_names": list(images.label_names),
-            "measured": min(N_MEASURED, len(images)),
+            "measured": (n := min(N_MEASURED, len(images))),
+            "student": metrics.student_t(n) if n > 1 else None,
         },
         "drawing": DRAWING,
         "most_ahead": MOST_AHEAD,
@@ -180,10 +181,11 @@ def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], N
 def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
     model = shelf.with_code(query.text("model"))
-    x_in = _noisy(shelf, query, wire.pixels(body, 1, shelf.n_features))
+    x = wire.pixels(body, 1, shelf.n_features)
+    x_in = _noisy(shelf, query, x)
     found = np.asarray(model.transform(x_in), np.float32)
     arrays = {"noisy": _page(shelf, x_in)[0], "code": found[0]}
-    layers = probe.activation_maps(model, Images(_page(shelf, np.clip(x_in, 0, 1))))
+    layers = probe.activation_maps(model, Images(_page(shelf, x)), x_in)
     return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
 
 

@@ -16,8 +16,8 @@ MOST_DRAWS = 2**31 - 1
 def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     """What the slider offers for images of this shape, by kind.
 
-    symbol: the level's name and unit. stops: the levels it can stand at, from clean (0) to ruined. marks: those at
-    which models are compared.
+    symbol: the level's name and unit. note: what else is done to the image. stops: the levels it can stand at, from
+    clean (0) to ruined. marks: those at which models are compared.
     """
     percent = [round(i / 100, 2) for i in range(101)]
     side = min(shape[1:])
@@ -25,7 +25,14 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     tenths = [round(i / 10, 1) for i in range(11)]
     sizes = list(range(side + 1))
     return {
-        "gaussian": {"title": "Gaussian noise", "symbol": "σ", "unit": "", "stops": percent, "marks": tenths},
+        "gaussian": {
+            "title": "Gaussian noise",
+            "symbol": "σ",
+            "unit": "",
+            "note": "clipped to black and white",
+            "stops": percent,
+            "marks": tenths,
+        },
         "masking": {"title": "Masking", "symbol": "share", "unit": "", "stops": percent, "marks": tenths[:-1]},
         "salt-and-pepper": {
             "title": "Salt and pepper",
@@ -52,7 +59,10 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
 
 
 def part_of(kind: str, level: float) -> Part | None:
-    """The corruption part; None for level 0, which is no corruption. Raises RequestError for what there is not."""
+    """The corruption part, the same as `--corruption KIND:LEVEL`; None for level 0, which is no corruption.
+
+    Raises RequestError for what there is not.
+    """
     if kind not in CORRUPTIONS or kind == "sequence":
         raise RequestError(unknown("corruption", kind[:80], [one for one in CORRUPTIONS if one != "sequence"]))
     if level == 0:

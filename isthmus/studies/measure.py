@@ -55,12 +55,6 @@ class _Sums:
             self.values.setdefault(metric, []).append(values)
 
 
-def groups_of(images: Images) -> np.ndarray | None:
-    """What is not independent among images, (n,) labels: patches of one photograph carry its name. None if all are."""
-    _, groups = np.unique(images.names, return_inverse=True)
-    return groups if 0 < len(groups) != len(set(images.names)) else None
-
-
 def pixel_means(images: Images) -> np.ndarray:
     """The mean of each pixel, (n_features,) float64: the baseline of explained variance."""
     total = np.zeros(images.n_features)
@@ -78,8 +72,8 @@ def measure(
 ) -> Measured:
     """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes.
 
-    A reconstruction is measured as the model gives it, not clipped. Patches of one photograph, which have its name,
-    are averaged first, and `n` counts the photographs. baseline: (n_features,), for explained_variance alone.
+    A reconstruction is measured as the model gives it, not clipped. Patches of one photograph are averaged first,
+    and `n` counts the photographs. baseline: (n_features,), for explained_variance alone.
     """
     sums = _Sums()
     with_code = has_code(model) and not set(wanted).isdisjoint(CODE_METRICS)
@@ -109,7 +103,7 @@ def measure(
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
     vary = sums.images.value
-    found, errors = _estimates(sums, groups_of(images)), np.concatenate(sums.values["mse"])
+    found, errors = _estimates(sums, images.photographs), np.concatenate(sums.values["mse"])
     estimates = {name: found[name] for name in wanted if name in found}
     share, unexplained = (
         (sums.own.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
@@ -129,7 +123,7 @@ def _ended(searches: list[SearchResult]) -> dict[str, Any]:
     }
 
 
-def _estimates(sums: _Sums, groups: np.ndarray | None) -> dict[str, Estimate]:
+def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
     values = {metric: np.concatenate(parts) for metric, parts in sums.values.items()}
     baseline = values.pop("baseline", None)
     estimates = {metric: metrics.mean_of(one, groups) for metric, one in values.items()}

@@ -13,7 +13,7 @@ from isthmus.collapse import Collapse, diagnose
 from isthmus.estimators.common import code_size, last_step, n_parameters
 from isthmus.studies.context import Context
 from isthmus.studies.fitting import available
-from isthmus.studies.measure import groups_of, measure, per_image
+from isthmus.studies.measure import measure, per_image
 from isthmus.studies.results import Results, Row, row_of
 from isthmus.studies.study import (
     CODE_METRICS,
@@ -88,7 +88,7 @@ def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
         errors = [context.errors.get((name, one.split, label)) for name in one.models]
         if errors[0] is None or errors[1] is None:
             continue
-        estimate = metrics.mean_of(errors[0] - errors[1], groups_of(context.splits[one.split]))
+        estimate = metrics.mean_of(errors[0] - errors[1], context.splits[one.split].photographs)
         if estimate.value is None or not math.isfinite(estimate.value):  # JSON has no such number
             continue
         found.append(

@@ -50,8 +50,8 @@ def test_a_studys_models_can_be_used_too(digits, tmp_path, done):
 def test_patches_are_cut_as_they_were_for_the_training(denoiser, photographs, done):
     out, err = done("evaluate", denoiser, photographs)
     assert "--patches 8x8" in err
-    assert out.split()[1] == "images"
-    assert int(out.split()[0].replace(",", "")) > 500
+    assert out.split()[1] == "photographs,"
+    assert int(out.split()[2].replace(",", "")) > 500
 
 
 # --- encode ---

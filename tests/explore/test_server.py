@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 from starlette.testclient import TestClient
 
 from isthmus import metrics, probe
@@ -46,6 +47,7 @@ def test_the_page_says_what_there_is(client, shelf):
     about = client.get("/api/about").json()
     assert [one["name"] for one in about["models"]] == list(shelf.entries)
     assert about["data"]["n"] == 360
+    assert about["data"]["student"] == pytest.approx(student.ppf(0.975, 359))
     assert about["data"]["labels"] == shelf.images.labels.tolist()
 
 

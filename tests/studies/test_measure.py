@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking, Sequence
 from isthmus.corruption import noisy_version
-from isthmus.studies.measure import groups_of, measure, per_image, pixel_means
+from isthmus.studies.measure import measure, per_image, pixel_means
 from isthmus.studies.study import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
 EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
@@ -116,13 +116,6 @@ def test_patches_are_averaged_by_photograph(sparse, many):
     assert value(measured, "dead_units") == value(by_image, "dead_units")
     one = found(sparse, patches.take(slice(0, 50)))
     assert {estimate.ci95 for estimate in one.estimates.values()} == {None}
-
-
-def test_images_are_independent_unless_they_share_a_name(many):
-    few = many.take(slice(0, 3))
-    assert groups_of(few) is None
-    assert groups_of(Images(few.pixels, names=("a", "b", "c"))) is None
-    assert groups_of(Images(few.pixels, names=("b", "a", "b"))).tolist() == [1, 0, 1]
 
 
 def test_single_images_are_what_the_mean_is_made_of(sparse, many):

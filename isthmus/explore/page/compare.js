@@ -87,8 +87,8 @@ function render() {
 }
 
 function rows(ordered, marks, least, column) {
-  write(ui.note, `Each model is given the same noise. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}`);
-  const { symbol, title } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
+  const { symbol, title, note } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
+  write(ui.note, `Each model is given the same noise${note ? `, ${note}` : ""}. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}`);
   const head = make("tr", {}, make("th", { scope: "col" }, `MSE at ${symbol}`), ...marks.map((level, i) => make("th", { scope: "col", class: here(i) }, falls(marks) && level === 0 ? "none" : String(level))));
   const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name), ...Array.from(rowOf(name).mse, (value, i) => {
     const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i] && !one.relative);
@@ -136,11 +136,11 @@ const at = (level) => (level === 0 ? " without noise" : ` at ${levelSays(level)}
 /** Whether all images together do not say that `name` has more error than `best`: the noise of each was the same for both,
     so the differences are far less scattered than the errors. Their mean's 95 % interval then holds zero. */
 function isTied(name, best, column) {
-  const [ours, theirs] = [name, best].map((one) => rowOf(one).each), n = info.data.measured;
+  const [ours, theirs] = [name, best].map((one) => rowOf(one).each), { measured: n, student } = info.data;
   let sum = 0, squares = 0;
   for (let i = column * n; i < (column + 1) * n; i++) sum += ours[i] - theirs[i];
   for (let i = column * n; i < (column + 1) * n; i++) squares += (ours[i] - theirs[i] - sum / n) ** 2;
-  return n < 2 || sum / n <= 1.96 * Math.sqrt(squares / (n - 1) / n);
+  return n < 2 || sum / n <= student * Math.sqrt(squares / (n - 1) / n);
 }
 
 /** Which model is best, as far as it is measured; those that are not worse for certain are about equal to it. */

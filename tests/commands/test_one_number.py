@@ -1,0 +1,185 @@
+"""One image, one corruption, one model: the same error in every command, in the studies' measure and on the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+import isthmus
+from isthmus.commands.words import read_words
+from isthmus.corruption import noisy_version
+from isthmus.explore import answers
+from isthmus.explore.noise import kinds, part_of
+from isthmus.explore.shelf import Entry, Shelf
+from isthmus.explore.wire import Query
+from isthmus.metrics import psnr, squared_error
+from isthmus.patchwork import patchwork
+from isthmus.studies.measure import measure, per_image
+
+CORRUPTIONS = ["gaussian:0.2", "gaussian:0.2:clip=false", "poisson:10+gaussian:0.1", "occlusion:3"]
+EXACT = {"rel": 1e-5}  # float32: a product of other sizes rounds differently
+
+
+def part_like(word):
+    return read_words("corruption", word, "--corruption")
+
+
+def errors_of(path):
+    """(before, after): the MSE that `denoise` or `reconstruct` wrote beside its images."""
+    rows = json.loads((path / "isthmus.json").read_text())["errors"]
+    return [row["mse"] for row in rows]
+
+
+def evaluated(done, *arguments):
+    """{metric: row} of one corruption, or of the clean images."""
+    table = json.loads(done("evaluate", *arguments, "--json")[0])
+    label = part_like(arguments[-1]).label if "--corruption" in arguments else None
+    return {row["metric"]: row for row in table["rows"] if row["corruption"] == label}
+
+
+@pytest.fixture(scope="module")
+def shown(model, digits):
+    """The page's shelf of the model and its images."""
+    loaded, images = isthmus.load(model), isthmus.open_images(digits)
+    return Shelf("m", [Entry("m", loaded)], images.shape, images=images)
+
+
+@pytest.mark.parametrize("word", CORRUPTIONS)
+def test_an_image_has_one_error_wherever_it_is_measured(word, model, digits, tmp_path, done):
+    loaded, images, part = isthmus.load(model), isthmus.open_images(digits), part_like(word)
+    x = images.floats()
+    x_in = np.concatenate([noisy_version(row[None], part, images.shape) for row in x])  # each alone
+    x_hat = loaded.reconstruct(x_in).reshape(len(x), -1)
+    before, after = squared_error(x, x_in), squared_error(x, x_hat)
+    assert len(np.unique(after)) == len(x)
+    assert x_hat.min() >= 0 <= before.min()
+
+    np.testing.assert_allclose(measure(loaded, images, ("mse",), corruption=part).errors, after, rtol=1e-5)
+    np.testing.assert_allclose(per_image(loaded, images, "mse", (80, 3), part), after[[80, 3]], rtol=1e-5)
+    assert evaluated(done, model, digits, "--corruption", word)["mse"]["value"] == pytest.approx(after.mean(), **EXACT)
+    done("denoise", model, digits, "-o", tmp_path / "all", "--corruption", word)
+    assert errors_of(tmp_path / "all") == pytest.approx([before.mean(), after.mean()], **EXACT)
+    # one image, in a folder of its own, where it has another place
+    (tmp_path / "few").mkdir()
+    few = [41, 7]
+    for i in few:
+        shutil.copy(digits / images.names[i], tmp_path / "few" / f"{i}.png")
+    found = evaluated(done, model, tmp_path / "few", "--corruption", word)
+    assert found["mse"]["value"] == pytest.approx(after[few].mean(), **EXACT)
+    assert found["psnr"]["value"] == pytest.approx(psnr(after)[few].mean(), **EXACT)
+    done("denoise", model, tmp_path / "few", "-o", tmp_path / "two", "--corruption", word)
+    assert errors_of(tmp_path / "two") == pytest.approx([before[few].mean(), after[few].mean()], **EXACT)
+    # and in the second chunk of an array
+    pixels = np.concatenate([np.zeros((600, 8, 8), np.uint8), images.pixels[few, 0]])
+    np.save(tmp_path / "many.npy", pixels)
+    many = measure(loaded, isthmus.open_images(tmp_path / "many.npy"), ("mse",), corruption=part).errors
+    np.testing.assert_allclose(many[600:], after[few], rtol=1e-5)
+    found = evaluated(done, model, tmp_path / "many.npy", "--corruption", word)
+    assert found["mse"]["value"] == pytest.approx(many.mean(), **EXACT)
+    done("denoise", model, tmp_path / "many.npy", "-o", tmp_path / "many.npz", "--corruption", word)
+    with np.load(tmp_path / "many.npz") as written:
+        np.testing.assert_allclose(written["images"][600:, 0] / 255, x_hat[few].reshape(2, 8, 8), atol=0.51 / 255)
+
+
+def test_the_page_answers_what_evaluate_prints(shown, model, digits, done):
+    x, n = shown.images.floats(), len(shown.images)
+    for kind, offered in kinds(shown.shape).items():
+        level = offered["marks"][3]
+        word = f"{kind}:{level}"
+        assert part_of(kind, level) == part_like(word), "the page and the command line mean the same"
+        printed = evaluated(done, model, digits, "--corruption", word)["mse"]
+        table, _ = answers.errors(shown, Query({"model": "m", "kind": kind}), b"")
+        at = int(np.flatnonzero(table["level"] == level)[0])
+        assert table["mse"][at] == pytest.approx(printed["value"], **EXACT)
+        assert (table["low"][at], table["high"][at]) == pytest.approx(printed["ci95"], **EXACT)
+        query = Query({"models": "m", "kind": kind, "level": str(level)})
+        each = [answers.reconstructed(shown, query, x[i].tobytes())[0] for i in range(0, n, 9)]
+        np.testing.assert_allclose([one["mse"][0] for one in each], table["each"][at][::9], rtol=1e-5)
+        x_in = noisy_version(x, part_like(word), shown.shape)
+        before = squared_error(x, x_in)[::9]
+        np.testing.assert_allclose([one["noisy_mse"][0] for one in each], before, rtol=1e-6)
+        ahead, _ = answers.at_every_stop(shown, Query({"models": "m", "kind": kind}), x[9].tobytes())
+        at = int(np.flatnonzero(ahead["level"] == level)[0])
+        assert ahead["mse"][0, at] == pytest.approx(each[1]["mse"][0], **EXACT)
+
+
+def test_clean_images_have_one_error_too(shown, model, digits, tmp_path, done):
+    errors = measure(isthmus.load(model), shown.images, ("mse",)).errors
+    assert evaluated(done, model, digits)["mse"]["value"] == pytest.approx(errors.mean(), **EXACT)
+    done("reconstruct", model, digits, "-o", tmp_path / "out")
+    assert errors_of(tmp_path / "out") == pytest.approx([errors.mean()], **EXACT)
+    scores = {row["name"]: row["mse"] for row in json.loads(done("score", model, digits, "--json")[0])["images"]}
+    np.testing.assert_allclose([scores[name] for name in shown.images.names], errors, rtol=1e-5)
+
+
+def test_a_fit_prints_what_evaluate_prints_of_the_same_images(digits, tmp_path, done):
+    word = "gaussian:0.2"
+    out, _ = done(
+        *("fit", digits, "-o", tmp_path / "m", "--corruption", word, "--hidden", 16, "--bottleneck", 4),
+        *("--epochs", 3, "--threads", 1, "--validation", 0.4),
+    )
+    extra = json.loads((tmp_path / "m/config.json").read_text())["extra"]
+    held_out = tmp_path / "held out"
+    for name in extra["seen"]["left_out"]:
+        (held_out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digits / name, held_out / name)
+    mse = evaluated(done, tmp_path / "m", held_out, "--corruption", word)["mse"]
+    assert mse["n"] == extra["validation"]["n"]
+    assert mse["value"] == pytest.approx(extra["validation"]["mse"], **EXACT)
+    done("denoise", tmp_path / "m", held_out, "-o", tmp_path / "out", "--corruption", word)
+    before, after = errors_of(tmp_path / "out")
+    rows = {line[:20].strip(): line for line in out.splitlines()}
+    assert f"{before:.6f}" in rows["gaussian(0.2), as it"]
+    assert f"{after:.6f}" in rows["m, 4 numbers"]
+    assert f"{mse['ci95'][0]:.6f} to {mse['ci95'][1]:.6f}" in rows["m, 4 numbers"]
+
+
+# --- photographs, through a model of patches ---
+
+
+@pytest.mark.parametrize("word", [None, "gaussian:0.1", "poisson:30"])
+def test_photographs_are_measured_as_they_are_denoised(word, denoiser, photographs, tmp_path, done):
+    noise = [] if word is None else ["--corruption", word]
+    found = evaluated(done, denoiser, photographs, *noise)
+    out, _ = done("denoise" if word else "reconstruct", denoiser, photographs, "-o", tmp_path / "out", *noise)
+    rows = json.loads((tmp_path / "out/isthmus.json").read_text())["errors"]
+    assert found["mse"]["value"] == pytest.approx(rows[-1]["mse"], **EXACT)
+    assert found["psnr"]["value"] == pytest.approx(rows[-1]["psnr"], **EXACT)
+    assert found["mse"]["ci95"] == pytest.approx(rows[-1]["ci95"], **EXACT)
+    assert {row["n"] for row in found.values()} == {3}
+    assert f"{found['psnr']['value']:.2f}" in out.splitlines()[-1]
+    if word is None:
+        scored = json.loads(done("score", denoiser, photographs, "--json")[0])["images"]
+        assert found["mse"]["value"] == pytest.approx(np.mean([row["mse"] for row in scored]), **EXACT)
+
+
+def test_a_photograph_is_measured_whole_and_its_patches_codes(denoiser, photographs, done):
+    """By hand: the photograph is corrupted, cut, put together; the codes are of the patches of the noisy one."""
+    loaded, word = isthmus.load(denoiser), "gaussian:0.1"
+    found = evaluated(done, denoiser, photographs / "flower.png", "--corruption", word)
+    x = isthmus.open_images(photographs / "flower.png").floats().reshape(3, 80, 80)
+    x_in = noisy_version(x.reshape(1, -1), part_like(word), x.shape).reshape(x.shape)
+    x_hat = patchwork(lambda part: loaded.reconstruct(part).reshape(len(part), -1), x_in, (8, 8))
+    error = squared_error(x[None], x_hat[None])
+    assert found["mse"]["value"] == pytest.approx(error[0], **EXACT)
+    assert found["psnr"]["value"] == pytest.approx(psnr(error)[0], **EXACT)
+    similarity = structural_similarity(x.astype(float), x_hat.astype(float), data_range=1, channel_axis=0)
+    assert found["ssim"]["value"] == pytest.approx(similarity, **EXACT)
+    patches = np.concatenate([x_in[:, i : i + 8, j : j + 8].ravel() for i in range(0, 73, 4) for j in range(0, 73, 4)])
+    code = loaded.transform(patches.reshape(-1, 192))
+    assert found["l0"]["value"] == pytest.approx((np.abs(code) > 1e-6).sum(axis=1).mean(), **EXACT)
+    assert found["mean_activation"]["value"] == pytest.approx(code.mean(), rel=1e-4)
+    assert found["dead_units"]["value"] == (np.abs(code) <= 1e-6).all(axis=0).sum()
+    assert {row["ci95"] for row in found.values()} == {None}, "one photograph"
+
+
+def test_the_number_of_photographs_is_told(denoiser, photographs, done):
+    out, _ = done("evaluate", denoiser, photographs)
+    table = json.loads(done("evaluate", denoiser, photographs, "--json")[0])
+    n_patches = len(isthmus.open_images(photographs, patches=(8, 8)))
+    assert (table["n"], table["patches"]) == (3, n_patches)
+    assert out.startswith(f"3 photographs, {n_patches:,} patches ")
