@@ -1,61 +1,95 @@
-"""What a trained model depends on beside its configuration: the samples, and the code that computes. As sha256."""
+"""What a number depends on: the facts of a fit, in one list for checkpoints and studies, and hashes of what is large.
+
+Where one of these facts differs, a checkpoint is another training's and a study's model is trained again.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from isthmus import __version__
 
 if TYPE_CHECKING:
     import numpy as np
 
-# The modules that decide which numbers come out of a training. Parts are configuration, which is compared as such; but
-# those of networks also work out the sizes of convolutions.
-_NUMERIC = (
-    "augmentation.py",
-    "corruption.py",
-    "data/batches.py",
-    "data/images.py",
-    "estimators",
-    "networks",
-    "objective.py",
-    "parts/networks.py",
-    "rng.py",
-    "solvers",
-    "studies/fitting.py",
-    "training",
-)
+_PACKAGE = Path(__file__).parent
+# The modules that only parse, print or show. All others compute, or decide what is computed: one that is new counts
+# until it is named here, and tests hold that no module that counts imports one of these.
+SHOWING = ("__main__.py", "cli.py", "commands", "console.py", "explore", "report")
+CODE = "isthmus' own code"
 
-# Those that decide, of a trained model, what is measured.
-_MEASURING = (
-    "collapse.py",
-    "metrics.py",
-    "studies/measure.py",
-    "studies/finish.py",
-    "studies/rows.py",
-)
+
+def facts_of_fit(
+    parameters: Mapping[str, Any],
+    *,
+    seed: int | None,
+    samples: str,
+    validation: str | None,
+    device: str,
+    precision: str,
+    threads: int,
+) -> dict[str, Any]:
+    """All that decides the bits of a fit, by name, as JSON has it.
+
+    parameters: every one of the estimator's, defaults filled in (`estimators.parameters`). seed: None for one that
+    nobody chose. samples, validation: fingerprints. threads: those that compute, not those that were asked for.
+    """
+    facts = {
+        **parameters,
+        "random_state": seed,
+        "samples": samples,
+        "validation samples": validation,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        CODE: code_fingerprint(),
+        **versions(),
+    }
+    return json.loads(json.dumps(facts))  # tuples are lists there
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names of the facts that are not the same, in alphabetical order."""
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes. Python's too, whose `sum` of floats rounds otherwise since 3.12."""
+    import numpy
+    import scipy
+    import sklearn
+    import torch
+
+    return {
+        "isthmus": __version__,
+        "numpy": numpy.__version__,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "scikit-learn": sklearn.__version__,
+        "scipy": scipy.__version__,
+        "torch": str(torch.__version__),
+    }
 
 
 @functools.cache
 def code_fingerprint() -> str:
-    """sha256 of isthmus' numeric modules, as they lie on disk: what was trained by other code is another model."""
-    return _of_modules(_NUMERIC)
-
-
-@functools.cache
-def measuring_fingerprint() -> str:
-    """sha256 of the modules that measure a trained model, as they lie on disk."""
-    return _of_modules(_MEASURING)
-
-
-def _of_modules(names: tuple[str, ...]) -> str:
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for name in names:
-        path = root / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    """sha256 of every module that computes, as it lies on disk: what other code computed is another number."""
+    digest = hashlib.sha256()
+    for file in computing_modules():
+        digest.update(f"{file.relative_to(_PACKAGE).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def computing_modules() -> Iterator[Path]:
+    """The files of the package that `SHOWING` does not name, in order."""
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        if file.relative_to(_PACKAGE).parts[0] not in SHOWING:
+            yield file
 
 
 def array_fingerprint(array: np.ndarray) -> str:
@@ -63,3 +97,8 @@ def array_fingerprint(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
     digest.update(array.data if array.flags.c_contiguous else array.tobytes())
     return digest.hexdigest()
+
+
+def table_fingerprint(table: Any) -> str:
+    """sha256 of plain values, as JSON has them with sorted keys."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()

@@ -20,6 +20,7 @@ from isthmus.estimators.samples import FLOATS, code_described, samples_described
 from isthmus.networks import Network
 from isthmus.parts import Augmentation, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.hardware import using_threads
 from isthmus.training.history import Epoch, History
 
 _DESCRIBED = 2048  # training samples whose codes are described
@@ -152,7 +153,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         with kept.held(fitting.n_bytes):
             yield from fitting.epochs(kept)
             self.adopt(fitting.network, fitting.history, self.image_shape_, fitting.seed, fitting.precision)
-            self._describe(X)
+            with using_threads(fitting.threads):
+                self._describe(X)
             if kept is not checkpoint:
                 kept.remove()
 

@@ -11,7 +11,7 @@ from isthmus.errors import RequestError, unknown
 from isthmus.objective import Objective
 from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction
 
-_DEFAULTS: dict[str, Part] = {"network": Dense()}
+_DEFAULTS: dict[str, type[Part]] = {"network": Dense}
 
 
 class Composed(BaseEstimator):
@@ -49,7 +49,7 @@ class Composed(BaseEstimator):
         value = getattr(self, role, None)
         if role == "loss" and isinstance(value, str) and value in LOSSES:
             return LOSSES[value]()
-        return _DEFAULTS.get(role) if value is None else value
+        return _DEFAULTS[role]() if value is None and role in _DEFAULTS else value
 
     def parts(self) -> tuple[Any, Any, Objective, Training]:
         """network, corruption, objective and training, checked; the training as it is without a recipe."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
 from collections.abc import Callable, Generator
 from typing import Any
@@ -16,15 +15,23 @@ from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.composed import Composed
+from isthmus.estimators.parameters import parameters_of, training_of
 from isthmus.estimators.samples import hold_out, in_range, n_held_out, pixels_of
-from isthmus.fingerprints import array_fingerprint, code_fingerprint
+from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
-from isthmus.parts import ROLES, doubt
+from isthmus.parts import doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
-from isthmus.training.hardware import memory_told, resolve_device, resolve_precision, step_threads
+from isthmus.training.hardware import (
+    memory_told,
+    processor_of,
+    resolve_device,
+    resolve_precision,
+    step_threads,
+    using_threads,
+)
 from isthmus.training.history import Epoch, History
-from isthmus.training.recipe import completed, described
+from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.start import fit_start
 
@@ -35,10 +42,12 @@ class OneFit:
     X, held_out: `Images` or (n, n_features) floats; held_out None for no validation samples. image_shape: that of X, if
     it has one. Raises RequestError for whatever can be known to be wrong before anything is trained.
 
-    network, history, seed and precision are those of the trained model once `epochs` is exhausted.
+    network, history, seed and precision are those of the trained model once `epochs` is exhausted; threads, with which
+    it was trained.
     """
 
     network: Network
+    threads: int
 
     def __init__(
         self,
@@ -56,14 +65,13 @@ class OneFit:
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
         self.fraction = training.validation_fraction if held_out is None else None
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
-        self.training = completed(model.given(), self.network_part, self.objective.penalty, n)
+        self.training, self.parameters = training_of(model, n), parameters_of(model, n)
         if self.training.recipe is not None:
             say(f'recipe "{self.training.recipe}": {described(self.training)}')
         self._check()
         self.device = resolve_device(self.training.device)
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
-        self.tables = {role: None if (part := model.part(role)) is None else part.table() for role in ROLES}
         self.history = History()
 
     def _check(self) -> None:
@@ -83,7 +91,13 @@ class OneFit:
         return 4 * self.network_part.n_weights(self.n_features, self.known_shape)
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, None]:
-        """Train, from a new start or from the last checkpoint, and yield each epoch's row."""
+        """Train, from a new start or from the last checkpoint, and yield each epoch's row.
+
+        All of it is computed by as many threads as a step is worth, so that what comes of it depends on no others.
+        """
+        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
+        available = torch.get_num_threads()
+        self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
         former = checkpoints.begin(self._facts)
         if former is not None:
             self.seed = former.seed
@@ -99,7 +113,8 @@ class OneFit:
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
         elif self.training.start == "data":
-            fit_start(self.network, pixels, **given)
+            with using_threads(self.threads):
+                fit_start(self.network, pixels, **given)
         rows = session(
             self.network,
             pixels,
@@ -112,6 +127,7 @@ class OneFit:
             augmentation=self.augmentation,
             precision=self.precision,
             ids=ids,
+            threads=self.threads,
             **given,
         )
         with contextlib.closing(rows):
@@ -122,19 +138,13 @@ class OneFit:
         self.network.eval()
 
     def _facts(self) -> dict[str, Any]:
-        """What must be the same for a training to go on from a checkpoint and end with the same bits."""
-        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
-        threads = step_threads(multiplications, self.training.batch_size, torch.get_num_threads(), self.device)
-        return {
-            **self.tables,
-            **{f.name: getattr(self.training, f.name) for f in dataclasses.fields(self.training)},
-            "random_state": self.seed if self.is_seeded else None,
-            "samples": array_fingerprint(pixels_of(self.X)),
-            "validation samples": None if self.held_out is None else array_fingerprint(pixels_of(self.held_out)),
-            "image_shape": self.image_shape,
-            "device": self.device.type,
-            "precision": self.precision,
-            "threads": threads,
-            "isthmus' own code": code_fingerprint(),
-            "torch": torch.__version__,
-        }
+        """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
+        return facts_of_fit(
+            {**self.parameters, "image_shape": self.image_shape},
+            seed=self.seed if self.is_seeded else None,
+            samples=array_fingerprint(pixels_of(self.X)),
+            validation=None if self.held_out is None else array_fingerprint(pixels_of(self.held_out)),
+            device=processor_of(self.device),
+            precision=self.precision,
+            threads=self.threads,
+        )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus import __version__, persistence
 from isthmus.data.images import Dataset, Images, split_dataset
-from isthmus.errors import DataError
-from isthmus.fingerprints import code_fingerprint
+from isthmus.estimators.parameters import training_of
 from isthmus.parts import Dense, DictionaryLearning, Training
+from isthmus.studies.estimator import estimator
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.plan import Work, how_many_at_once
 from isthmus.studies.study import Model, Study, matches
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
-from isthmus.training.recipe import completed
 
 Shape = tuple[int, int, int]  # (channels, height, width)
 # Seconds for an image, roughly, of what is not counted in operations: scikit-learn's fit, and finding an image's code
@@ -112,35 +105,59 @@ class Context:
         return self.folder / "checkpoints" / self.label(model.name, seed)
 
     @cached_property
+    def plans(self) -> tuple[int, ...]:
+        """The threads of each model: by this run's plan, and by that of the whole study where it is another.
+
+        Seeds do not count, so that a model is the same whatever their number; with --only few models may have more
+        threads each, and then what the whole study's plan trained is used too.
+        """
+        if self.device.type != "cpu":
+            return (self.request.threads,)
+        threads, n_bytes = self.request.threads, self._n_bytes
+        plans = [
+            threads // how_many_at_once([self.work(model, self.study.seed) for model in models], threads, n_bytes)
+            for models in (self.models, self.study.models)
+        ]
+        return tuple(dict.fromkeys(plans))
+
+    @cached_property
     def side_by_side(self) -> int:
         """How many models train at once."""
-        if self.device.type != "cpu":
-            return 1
         works = [self.work(model, seed) for seed in self.seeds for model in self.models]
-        return how_many_at_once(works, self.request.threads, n_bytes(self.splits))
+        each, threads = self.threads_each, self.request.threads
+        return how_many_at_once(works, threads, self._n_bytes, each) if self.device.type == "cpu" else 1
+
+    @property
+    def _n_bytes(self) -> int:
+        """What the pixels of the whole data set take, of which every process has a copy."""
+        return self.dataset.train.pixels.nbytes + self.dataset.test.pixels.nbytes
+
+    def n_images(self, split: str) -> int:
+        """The images of a split; of "all" also where this run has no use for it."""
+        return len(self.splits["train"]) + len(self.splits["test"]) if split == "all" else len(self.splits[split])
 
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
-        if model.training is None:
+        if model.estimator != "autoencoder":
             return None
-        n = len(self.splits[self.fit_split(model)])
-        return completed(model.said, network_of(model), model.arguments.get("penalty"), n)
+        return training_of(estimator(model, 0), self.n_images(self.fit_split(model)))
 
     @property
     def threads_each(self) -> int:
         """The threads of each of the models that train at once."""
-        return self.request.threads // self.side_by_side
+        return self.plans[0]
 
-    def threads(self, model: Model) -> int:
-        """The threads that a model is trained with: a function of the study, --only, --seeds and --threads alone."""
-        training = self.training(model)
+    def threads(self, model: Model, threads_each: int | None = None) -> int:
+        """The threads that a model is trained with, by this plan or another: a function of its arguments alone."""
+        each, training = threads_each or self.threads_each, self.training(model)
         if training is None:
-            return self.threads_each
-        return step_threads(self._multiplications(model), training.batch_size, self.threads_each, self.device)
+            return each
+        return step_threads(self._multiplications(model), training.batch_size, each, self.device)
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""
-        return resolve_precision(model.training.precision, self.device) if model.training else "float32"
+        training = self.training(model)
+        return resolve_precision(training.precision, self.device) if training else "float32"
 
     def _multiplications(self, model: Model) -> int:
         n, shape = inputs(self.study, model, self.splits["train"].shape)
@@ -160,7 +177,7 @@ class Context:
 
     def _n_fitted(self, model: Model) -> int:
         """The images that a model is fitted on."""
-        n = len(self.splits[self.fit_split(model)])
+        n = self.n_images(self.fit_split(model))
         return min(n, DictionaryLearning(**model.arguments).n_images) if model.estimator == "dictionary-learning" else n
 
     def _n_measured(self, model: Model) -> int:
@@ -169,7 +186,7 @@ class Context:
         for one in self.study.measures:
             if matches(model, one.models) and not one.images:
                 sets |= {(one.split, part) for part in one.corruptions()}
-        return sum(len(self.splits[split]) for split, _ in sets)
+        return sum(self.n_images(split) for split, _ in sets)
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:
         """What is to be done for one model, as results.json has it."""
@@ -184,43 +201,6 @@ class Context:
             "threads": self.threads(model),
             "side_by_side": self.side_by_side,
         }
-
-    def key(self, model: Model, seed: int) -> str:
-        """What must be the same for a finished model to be used again, as one hash."""
-        facts = {
-            "model": model.table(),
-            "data": self.dataset.fingerprint,
-            "splits": dataclasses.asdict(self.study.data),
-            "split": self.fit_split(model),
-            "split_seed": self.study.seed,
-            "seed": seed,
-            "device": self.device.type,
-            # what was asked for: with --only another plan may give a model more threads, and it is still that model
-            "threads": self.request.threads,
-            "precision": self.precision(model),
-            "isthmus": __version__,
-            "of": self.key(self.study.model(model.of), seed) if model.of else None,
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    def noted(self, model: Model, seed: int) -> dict[str, Any]:
-        """What a model's folder is to remember of it: what must be the same for it to be used again."""
-        return {"key": self.key(model, seed), "code": code_fingerprint()}
-
-    def finished(self, model: Model, seed: int) -> bool:
-        """Whether this very model was finished before."""
-        noted = self._noted_before(model, seed)
-        return self.noted(model, seed).items() <= noted.items()
-
-    def outdated(self, model: Model, seed: int) -> bool:
-        """Whether this model was finished before, by code that has changed since."""
-        return self._noted_before(model, seed).get("key") == self.key(model, seed) and not self.finished(model, seed)
-
-    def _noted_before(self, model: Model, seed: int) -> dict[str, Any]:
-        with contextlib.suppress(DataError):
-            noted = persistence.read_config(self.model_folder(model, seed)).get("extra")
-            return noted if isinstance(noted, dict) else {}
-        return {}
 
     def room(self) -> int:
         """Bytes that the weights of all models to be trained may take, and the largest one's checkpoints."""
@@ -262,15 +242,6 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
         splits["train"] = splits["all"].take(slice(0, n_train))
         splits["test"] = splits["all"].take(slice(n_train, None))
     return splits
-
-
-def n_bytes(splits: Mapping[str, Images]) -> int:
-    """Bytes of the pixels of all splits, those that several splits share counted once."""
-    owners: dict[int, int] = {}
-    for pixels in (images.pixels for images in splits.values()):
-        owner = id(pixels if pixels.base is None else pixels.base)
-        owners[owner] = max(owners.get(owner, 0), pixels.nbytes)
-    return sum(owners.values())
 
 
 def network_of(model: Model) -> Any:

@@ -12,6 +12,7 @@ from isthmus.collapse import Collapse
 from isthmus.errors import DataError
 from isthmus.files import remove
 from isthmus.studies.context import Context
+from isthmus.studies.facts import facts_of
 from isthmus.studies.fitting import available, fit, take
 from isthmus.studies.kept import keep, kept
 from isthmus.studies.listener import Listener
@@ -42,7 +43,7 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
     if own is None:
         with using_threads(context.threads_each):
             own, timing = fit(context, model, seed, listener)
-        persistence.save(own, folder, extra={**context.noted(model, seed), "timing": timing})
+        persistence.save(own, folder, extra={"facts": facts_of(context, model, seed), "timing": timing})
         how = f"fitted in {timing['seconds']:.1f} s"
     remove(context.checkpoint_folder(model, seed))  # the model is safe
     with contextlib.suppress(OSError):

@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import persistence
 from isthmus.corruption import noisy_version
@@ -23,47 +22,17 @@ from isthmus.estimators.common import chunks, encode
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.parts import DictionaryLearning
 from isthmus.studies.context import Context
+from isthmus.studies.estimator import estimator
+from isthmus.studies.facts import finished
 from isthmus.studies.listener import Listener
 from isthmus.studies.study import Model
 from isthmus.training.checkpoint import Checkpoints
 
 
-def estimator(context: Context, model: Model, seed: int) -> Any:
-    """The unfitted estimator that a study's model stands for."""
-    match model.estimator:
-        case "pca":
-            arguments = {k: v for k, v in model.arguments.items() if k not in ("center", "corruption")}
-            if arguments["n_components"] == "best":
-                arguments["n_components"] = None  # all, until it is known how many are best
-            # the covariance of 784 pixels costs one product, however many images there are
-            return PCA(**arguments, svd_solver="covariance_eigh", copy=False)
-        case "dictionary-learning":
-            part = DictionaryLearning(**model.arguments)
-            return MiniBatchDictionaryLearning(
-                part.n_atoms,
-                alpha=part.alpha,
-                max_iter=part.passes,
-                batch_size=part.batch_size,
-                fit_algorithm="cd",
-                transform_algorithm="omp",
-                transform_n_nonzero_coefs=part.n_nonzero,
-                random_state=seed,
-            )
-        case "decoder-prior":
-            arguments = dict(model.arguments)
-            if arguments.get("lower") == "none":
-                arguments["lower"] = None
-            return DecoderPrior(**arguments, random_state=seed)
-        case "identity":
-            return FunctionTransformer(check_inverse=False)
-        case _:
-            return Autoencoder(**{**model.arguments, "device": context.device.type, "random_state": seed})
-
-
 def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[Any, dict[str, Any]]:
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
-    unfitted, training = estimator(context, model, seed + model.seed_offset), context.training(model)
+    unfitted, training = estimator(model, seed + model.seed_offset, context.device.type), context.training(model)
     given: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)
@@ -170,7 +139,7 @@ def available(context: Context, name: str, seed: int | None = None) -> bool:
     seed, model = context.study.seed if seed is None else seed, context.study.model(name)
     if (name, seed) in context.fitted:
         return True
-    if not context.finished(model, seed) or (model.of and not available(context, model.of, seed)):
+    if not finished(context, model, seed) or (model.of and not available(context, model.of, seed)):
         return False
     try:
         take(context, model, seed, persistence.load(context.model_folder(model, seed)))

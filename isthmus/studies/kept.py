@@ -1,20 +1,22 @@
 """What was measured of a model, kept in measured/<model>.json: a run that is repeated measures only what is new.
 
-It is used again only if the model, the images, what is asked of the model and the code that measures are the same.
+It is used again only if the model, with all that it depends on (the images and isthmus' code are of that), and what is
+asked of it are the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from isthmus.files import write_json
-from isthmus.fingerprints import measuring_fingerprint
+from isthmus.fingerprints import table_fingerprint
 from isthmus.studies.context import Context
+from isthmus.studies.facts import noted
 from isthmus.studies.outcome import Outcome
-from isthmus.studies.study import Model, matches
+from isthmus.studies.study import Compare, Measure, Model, matches
 
 # what a damaged file, or another version's, is met with
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
@@ -24,7 +26,7 @@ def kept(context: Context, model: Model, seed: int) -> Outcome | None:
     """The outcome of an earlier run, or None if there is none that still holds."""
     try:
         table = json.loads(_path(context, model, seed).read_text("utf-8"))
-        if table["key"] != _key(context, model, seed):
+        if table["key"] not in (_key(context, model, seed, threads) for threads in context.plans):
             return None
         return Outcome.from_table(table["outcome"])
     except _UNREADABLE:  # then it is measured again
@@ -35,16 +37,24 @@ def keep(context: Context, model: Model, found: Outcome) -> None:
     """Write an outcome down for the next run."""
     path = _path(context, model, found.seed)
     path.parent.mkdir(exist_ok=True)
-    write_json(path, {"key": _key(context, model, found.seed), "outcome": found.table()})
+    key = _key(context, model, found.seed, context.threads_each)
+    write_json(path, {"key": key, "outcome": found.table()})
 
 
 def _path(context: Context, model: Model, seed: int) -> Path:
     return context.folder / "measured" / f"{context.label(model.name, seed)}.json"
 
 
-def _key(context: Context, model: Model, seed: int) -> str:
-    asked = [dataclasses.asdict(one) for one in context.study.measures if matches(model, one.models)]
-    compared = [dataclasses.asdict(one) for one in context.study.compares if model.name in one.models]
-    own = seed == context.study.seed
-    facts = [context.noted(model, seed), asked, compared, own, context.request.quick, measuring_fingerprint()]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _key(context: Context, model: Model, seed: int, threads: int) -> str:
+    """What the numbers depend on: the model as it lies there, what is asked of it, resolved, and who measures."""
+    study = context.study
+    asked = [_resolved(one) for one in study.measures if matches(model, one.models)]
+    compared = [_resolved(one) for one in study.compares if model.name in one.models]
+    own = seed == study.seed
+    return table_fingerprint([noted(context, model, seed), asked, compared, own, context.request.quick, threads])
+
+
+def _resolved(one: Measure | Compare) -> dict[str, Any]:
+    """What is asked, with the defaults of its corruptions."""
+    parts = [part.table() if part else None for part in one.corruptions()]
+    return dataclasses.asdict(one) | {"corruption": parts}

@@ -1,8 +1,9 @@
 """How a run uses the machine: how many models train side by side, with how many threads each, and for about how long.
 
 A second thread makes a training 1.2 to 1.9 times as fast, a second training beside it nearly twice as much work. So
-models that do not wait for each other train at once, in processes of their own, with few threads each. The plan is a
-function of the study, --only, --seeds and --threads alone, for the number of threads decides the bits of a model.
+models that do not wait for each other train at once, in processes of their own, with few threads each. How many threads
+a model has is a function of the study, --only and --threads alone, for it decides the model's bits; how many train at
+once, of --seeds too.
 
 Which models are beside each other is not planned, for unlike ones gain nothing. Measured on two cores, milliseconds a
 step: sparse-1024 13.3 alone, 14.3 beside another of its kind, 14.4 beside conv-unpool; conv-unpool 13.6, 14.7, and 14.9
@@ -50,8 +51,10 @@ class Work:
         return self.gflop / (_GFLOP_PER_SECOND * threads**_THREADS_GAIN) + _STEP * self.steps + self.other
 
 
-def how_many_at_once(works: list[Work], threads: int, pixel_bytes: int) -> int:
+def how_many_at_once(works: list[Work], threads: int, pixel_bytes: int, each: int | None = None) -> int:
     """How many models train side by side: as many as there are threads where that pays, else 1.
+
+    each: the threads of one of them, where another plan has said it; None to share all of them out.
 
     >>> how_many_at_once([Work(name, 0, None, gflop=3000) for name in "abcdef"], threads=2, pixel_bytes=0)
     2
@@ -59,12 +62,12 @@ def how_many_at_once(works: list[Work], threads: int, pixel_bytes: int) -> int:
     1
     """
     parents = {(work.of, work.seed) for work in works}
-    at_once = min(threads, sum(work.pair not in parents for work in works))  # more never are
+    most = threads // (each or 1)
+    at_once = min(most, sum(work.pair not in parents for work in works))  # more never are
     if at_once < 2 or at_once * pixel_bytes > _MOST_PIXELS:
         return 1
-    each = threads // at_once
-    one_by_one = sum(work.seconds(threads) for work in works)
-    return at_once if _START + makespan(works, at_once, each) < one_by_one else 1
+    one_by_one = sum(work.seconds(each or threads) for work in works)
+    return at_once if _START + makespan(works, at_once, each or threads // at_once) < one_by_one else 1
 
 
 def makespan(works: Iterable[Work], at_once: int, threads: int) -> float:

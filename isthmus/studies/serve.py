@@ -32,7 +32,8 @@ def order(context: Context, pair: Pair) -> dict[str, Any]:
     """What such a process is told for one model of a study."""
     study, request = context.study, asdict(context.request)
     paths = {name: str(request[name]) for name in ("out", "data_dir") if request[name] is not None}
-    head = {"study": [study.text, study.name], "request": request | paths, "side_by_side": context.side_by_side}
+    plan = [context.side_by_side, *context.plans]
+    head = {"study": [study.text, study.name], "request": request | paths, "plan": plan}
     return {"head": head, "model": pair[0], "seed": pair[1]}
 
 
@@ -105,5 +106,6 @@ def _context(head: dict[str, Any]) -> Context:
     request = Request(**{**table, **paths, "only": tuple(table["only"])})
     text, name = head["study"]
     context, _ = prepare(parse_study(text, name, f"{name}.toml"), request)
-    context.side_by_side = head["side_by_side"]
+    context.side_by_side, *plans = head["plan"]
+    context.plans = tuple(plans)
     return context

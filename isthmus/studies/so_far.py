@@ -9,7 +9,8 @@ from isthmus.errors import DataError, RequestError
 from isthmus.files import remove
 from isthmus.parts import doubt
 from isthmus.studies.context import Context, code_width, network_of
-from isthmus.studies.fitting import estimator
+from isthmus.studies.estimator import estimator
+from isthmus.studies.facts import changed, finished
 from isthmus.studies.listener import Listener
 from isthmus.studies.results import Results, environment, read_results
 from isthmus.studies.study import Model
@@ -51,7 +52,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
         )
     known = {model.name: model for model in study.models}
     pairs = {(row.model, row.seed) for row in before.rows if row.seed is not None and row.model in known}
-    same = {(name, seed) for name, seed in pairs if context.finished(known[name], seed)}
+    same = {(name, seed) for name, seed in pairs if finished(context, known[name], seed)}
     running = {(model.name, seed) for model in context.models for seed in context.seeds}
     if lost := sorted({name for name, _ in pairs - same - running}):
         listener.note(f"left out, for the study or its options have changed since they were trained: {', '.join(lost)}")
@@ -66,15 +67,18 @@ def results_so_far(context: Context, listener: Listener) -> Results:
 
 
 def forget(context: Context, listener: Listener) -> None:
-    """Say which finished models are trained again for isthmus itself has changed, and with --fresh drop checkpoints."""
+    """Say which finished models are trained again and what has changed of them, and with --fresh drop checkpoints."""
     every = [(model, seed) for seed in context.seeds for model in context.models]
     if context.request.fresh:
         for model, seed in every:
             remove(context.checkpoint_folder(model, seed))
-    elif old := [context.label(model.name, seed) for model, seed in every if context.outdated(model, seed)]:
-        listener.note(
-            f"isthmus' own code has changed since these were trained, so they are trained again: {', '.join(old)}"
-        )
+        return
+    others: dict[str, list[str]] = {}
+    for model, seed in every:
+        if differing := ", ".join(changed(context, model, seed)):
+            others.setdefault(differing, []).append(context.label(model.name, seed))
+    for differing, labels in others.items():
+        listener.note(f"trained again: {', '.join(labels)} (different: {differing})")
 
 
 def _facts(context: Context, model: Model) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "note": model.note,
         "of": model.of,
         "fitted_on": context.fit_split(model),
-        "code": " ".join(repr(estimator(context, model, context.study.seed)).split()),
+        "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
         "corruption": corruption.label if corruption else None,
         "doubt": doubt(network_of(model), model.arguments.get("penalty")) if model.training else None,
         "units": None if model.estimator == "identity" else code_width(context.study, model, context.shape),

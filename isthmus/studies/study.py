@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
-from isthmus.parts import Part, Training
+from isthmus.parts import Training
 from isthmus.studies.corruptions import at_levels
 from isthmus.studies.figure import DATA, SPLITS, Figure, Section
 
@@ -94,12 +94,6 @@ class Model:
         """What is said of its training."""
         names = {f.name for f in dataclasses.fields(Training)}
         return {k: v for k, v in self.arguments.items() if k in names}
-
-    def table(self) -> dict[str, Any]:
-        """What decides the trained weights, as plain values."""
-        arguments = {k: v.table() if isinstance(v, Part) else v for k, v in self.arguments.items()}
-        own = {"name": self.name, "estimator": self.estimator, "of": self.of, "seed_offset": self.seed_offset}
-        return {**own, "arguments": arguments}
 
 
 @dataclass(frozen=True)

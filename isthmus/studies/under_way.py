@@ -8,6 +8,7 @@ from typing import Any
 from isthmus.errors import IsthmusError, RunError
 from isthmus.files import lock, prepare_folder, sweep
 from isthmus.studies.context import Request
+from isthmus.studies.facts import finished as is_finished
 from isthmus.studies.finish import finish
 from isthmus.studies.kept import kept
 from isthmus.studies.listener import Listener, Named
@@ -51,7 +52,7 @@ class UnderWay:
         finished = {
             (name, seed)
             for name, seed in pairs
-            if not request.fresh and context.finished(context.study.model(name), seed)
+            if not request.fresh and is_finished(context, context.study.model(name), seed)
         }
         listener.planned(self.results, finished)
         forget(context, listener)
@@ -127,7 +128,7 @@ class UnderWay:
         there = {model for model, *_ in context.errors}
         for name in {name for one in self.study.compares for name in one.models} - there:
             model = self.study.model(name)
-            if context.finished(model, seed) and (before := kept(context, model, seed)):
+            if is_finished(context, model, seed) and (before := kept(context, model, seed)):
                 context.errors |= before.errors
 
     def _take(self, found: Outcome) -> None:

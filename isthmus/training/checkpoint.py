@@ -26,6 +26,7 @@ import torch
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
+from isthmus.fingerprints import differing
 from isthmus.networks import Network
 from isthmus.training.history import History
 from isthmus.training.loop import Position
@@ -146,8 +147,8 @@ class Checkpoints:
                 self.say(f"{error}; the one before it is used, if there is one")
                 remove(place)
                 continue
-            if differing := _differing(found, self._all_facts()):
-                others.append(", ".join(differing))
+            if names := differing(found, self._all_facts()):
+                others.append(", ".join(names))
                 continue
             self._seconds = snapshot.history.seconds
             return snapshot
@@ -215,10 +216,6 @@ def _is_own(path: Path) -> bool:
 def _is_checkpoint(path: Path) -> bool:
     """Whether a folder is called as a checkpoint is and holds nothing else; it may be damaged."""
     return path.name.isdecimal() and path.is_dir() and all(file.name in _FILES for file in _entries(path))
-
-
-def _differing(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
-    return sorted(name for name in {*found, *facts} if found.get(name) != facts.get(name))
 
 
 def _write(snapshot: Snapshot, facts: dict[str, Any], folder: Path) -> None:

@@ -30,6 +30,13 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def processor_of(device: torch.device) -> str:
+    """What of a device decides the bits of its products: a GPU's model, or the widest vectors that the CPU has."""
+    if device.type == "cuda":
+        return f"cuda, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
 def resolve_precision(name: str, device: torch.device) -> str:
     """What "auto" means on a device: bfloat16 products where the hardware has them, else float32."""
     if name != "auto":

@@ -75,17 +75,20 @@ def train(
     augmentation: Augmentation | None = None,
     position: Position | None = None,
     ids: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> Generator[Epoch, None, None]:
     """Train `network` in place on `pixels`, which live on its device, and yield a row after each epoch.
 
     image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. Order,
     augmentation and noise are functions of (seed, purpose, epoch). position: where to go on from, if not from the
     start; kept up to date after each epoch. ids: (n,), what to call the samples in messages, if not by their position.
+    threads: of each step; None for as many of torch's as it is worth.
     Raises DivergedError after an epoch whose loss is not finite, with the first such step; RunError if memory runs out.
     """
     position = Position() if position is None else position
     device = pixels.values.device
-    threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
+    if threads is None:
+        threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
     share = FairShare(threads if device.type == "cpu" else 1)
     total = n_steps(len(pixels), training)
     with memory_told(training.batch_size):

@@ -15,7 +15,7 @@ from isthmus.networks import Network
 from isthmus.objective import Objective
 from isthmus.parts import Augmentation, Part, Training
 from isthmus.training.checkpoint import Checkpoints, Snapshot
-from isthmus.training.hardware import memory_told
+from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
 from isthmus.training.loop import Position, mean_loss, train
 from isthmus.training.stopping import EarlyStopping
@@ -37,23 +37,25 @@ def session(
     seed: int,
     image_shape: tuple[int, int, int] | None,
     ids: np.ndarray | None,
+    threads: int,
 ) -> Generator[Epoch, None, None]:
     """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
-    rows first. The other arguments are `train`'s. Raises DivergedError too if the validation loss is not finite.
+    rows first. threads: of steps and of validation, whose bits would be others with more. The other arguments are
+    `train`'s. Raises DivergedError too if the validation loss is not finite.
     """
     stopping, position = EarlyStopping(training.patience), Position()
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
     given = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
-    own = {"augmentation": augmentation, "precision": precision, "position": position, "ids": ids}
+    own = {"augmentation": augmentation, "precision": precision, "position": position, "ids": ids, "threads": threads}
     rows = train(network, pixels, objective, training, **own, **given)  # type: ignore[arg-type]
     with contextlib.closing(rows):
         for row in rows:
             if held_out is not None:
-                with memory_told(training.batch_size):
+                with memory_told(training.batch_size), using_threads(threads):
                     loss = mean_loss(network, held_out, Objective(objective.loss), **given)  # type: ignore[arg-type]
                 row = _validated(row, loss)
             history.epochs.append(row)

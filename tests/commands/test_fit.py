@@ -266,5 +266,14 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
     assert "goes on after epoch" in err
     assert not kept.exists()
     done("fit", digits, "-o", tmp_path / "whole", *LONG)
-    resumed, whole = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "whole"))
+    resumed, whole = (contents(tmp_path / name) for name in ("m", "whole"))
+    assert set(whole) == {"model.safetensors", "config.json", "history.jsonl", "preview.png"}
     assert resumed == whole
+
+
+def contents(folder):
+    """The bytes of a model's files, but for the seconds that each epoch took: README says so."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    rows = [json.loads(line) for line in files["history.jsonl"].splitlines()]
+    assert all(row.pop("seconds") > 0 for row in rows)
+    return {**files, "history.jsonl": rows}

@@ -38,8 +38,11 @@ def untimed(path: Path) -> list[dict]:
 
 
 def model_bytes(folder: Path) -> tuple:
-    """What of a model's folder must be the same: the weights' bytes, and the history but for its times."""
-    return (folder / "model.safetensors").read_bytes(), untimed(folder / "history.jsonl")
+    """What of a model's folder must be the same: the weights' bytes, and history and configuration but for seconds."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if timing := config["extra"].get("timing"):
+        del timing["seconds"], config["sha256"]
+    return (folder / "model.safetensors").read_bytes(), untimed(folder / "history.jsonl"), config
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from isthmus import Images
-from isthmus.studies.context import n_bytes
 from isthmus.studies.plan import Work, how_many_at_once, longest_first, makespan, ready
 
 
@@ -69,13 +66,10 @@ def test_images_that_would_not_fit_twice_are_held_once():
     assert how_many_at_once(many, 2, 3 << 30) == 1
 
 
-def test_pixels_that_splits_share_count_once_and_others_each():
-    pixels = np.zeros((10, 1, 4, 4), np.uint8)
-    own = {name: Images(pixels.copy()) for name in ("train", "validation", "test")}
-    assert n_bytes(own) == 3 * 160
-    whole = Images(pixels)
-    shared = {"all": whole, "train": whole.take(slice(0, 7)), "test": whole.take(slice(7, None))}
-    assert n_bytes(shared) == 160
+def test_threads_that_another_plan_gave_stay():
+    many = works(100, 100, 100, 100)
+    assert [how_many_at_once(many, 4, 0, each) for each in (None, 1, 2, 4)] == [4, 4, 2, 1]
+    assert how_many_at_once(works(1, 1, 1, 1), 4, 0, 1) == 1, "the start of a process takes longer"
 
 
 def test_makespan_of_the_longest_first():

@@ -68,24 +68,27 @@ def test_what_other_code_trained_is_trained_again_and_said_once(run, folder, too
     before = tools.written(folder)
     config = folder / "models" / "pca-4" / "config.json"
     noted = json.loads(config.read_text())
-    del noted["extra"]["code"], noted["sha256"]  # as an older isthmus wrote it
+    del noted["extra"]["facts"], noted["sha256"]  # as an older isthmus wrote it
     config.write_text(json.dumps(noted))
     capsys.readouterr()
     run(seeds=2)
     after = tools.written(folder)
     assert {name for name in after if after[name] != before[name]} == {"pca-4"}
-    said = [line for line in capsys.readouterr().err.splitlines() if "own code has changed" in line]
-    assert said == ["isthmus' own code has changed since these were trained, so they are trained again: pca-4"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "trained again" in line]
+    assert said == ["trained again: pca-4 (different: isthmus' own code)"]
 
-    monkeypatch.setattr("isthmus.studies.context.code_fingerprint", lambda: "other")
+    monkeypatch.setattr("isthmus.fingerprints.code_fingerprint", lambda: "other")
     run()
     again = tools.written(folder)
     assert {name for name in again if again[name] != after[name]} == {"nothing", "pca-4", "dense-4", "pca-of"}
-    (said,) = [line for line in capsys.readouterr().err.splitlines() if "own code has changed" in line]
-    assert said.endswith(": nothing, pca-4, dense-4, pca-of")
+    said = [line for line in capsys.readouterr().err.splitlines() if "trained again" in line]
+    assert said == [
+        "trained again: nothing, pca-4, dense-4 (different: isthmus' own code)",
+        "trained again: pca-of (different: isthmus' own code, of)",
+    ]
     run()
     assert tools.written(folder) == again
-    assert "own code" not in capsys.readouterr().err
+    assert "trained again" not in capsys.readouterr().err
 
 
 def test_a_stopped_model_goes_on_and_fresh_begins_anew(run, folder, tools, capsys, monkeypatch):

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import torch
 
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
 from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError, RunError
@@ -195,6 +196,9 @@ CHANGES = {
     "shuffle": {"shuffle": "once"},
     "random_state": {"random_state": 1},
     "precision": {"precision": "bfloat16"},
+    "augmentation": {"augmentation": Affine(image_shape=(1, 4, 4))},
+    "start": {"start": "data"},
+    "optimizer": {"optimizer": "sgd"},
 }
 
 
@@ -228,6 +232,61 @@ def test_a_checkpoint_of_another_training_stays_until_there_are_two_of_the_new(x
     again = small()
     assert len(list(again.fit_epochs(x, checkpoint=tmp_path / "c"))) == 3, "the former one's is still there"
     assert outcome(again) == outcome(small().fit(x))
+
+
+@pytest.fixture
+def threads():
+    """threads(n): compute with n threads; in the end with as many as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+# What computes beside the steps: the validation loss, a start from the data, what config.json says of the codes. Each
+# sums so many numbers that several threads would share them.
+BESIDE = {
+    "dense": {"network": Dense((32,), 8), "start": "data"},
+    "convolutions": {"network": Conv((4,), image_shape=(1, 8, 8)), "start": "data"},
+    "a recipe": {"network": Dense((32,), 8), "recipe": "fast"},
+    "noise": {"corruption": GaussianNoise(0.2), "network": Dense(bottleneck=8), "patience": 5},
+}
+
+
+@pytest.fixture
+def many():
+    """1,500 samples to train on, 1,000 for validation."""
+    rng = np.random.default_rng(0)
+    return rng.random((1500, 64)).astype(np.float32), rng.random((1000, 64)).astype(np.float32)
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_a_training_whose_steps_take_one_thread_is_the_same_by_any_number(what, many, threads, tmp_path):
+    """All of it: stopped under two threads, it goes on under one to the same history and the same config.json."""
+    x, held_out = many
+    arguments = {"epochs": 3, "precision": "float32", **BESIDE[what]}
+    ends = []
+    for n in (1, 2):
+        threads(n)
+        model = small(**arguments).fit(x, validation=held_out)
+        assert len(set(model.history_.validation_losses)) == 3
+        ends.append((outcome(model), model.code_))
+    assert ends[0] == ends[1]
+    stopped(small(**arguments), x, tmp_path / "c", 1, validation=held_out)
+    threads(1)
+    again = small(**arguments)
+    rows = list(again.fit_epochs(x, validation=held_out, checkpoint=tmp_path / "c"))
+    assert [row.epoch for row in rows] == [2, 3]
+    assert (outcome(again), again.code_) == ends[0]
+    assert torch.get_num_threads() == 1
+
+
+def test_where_steps_take_all_threads_another_number_is_another_training(x, threads, tmp_path):
+    wide = {"network": Dense(bottleneck=2048), "epochs": 3, "batch_size": 100}
+    threads(2)
+    stopped(small(**wide), x, tmp_path / "c", 2)
+    threads(1)
+    with pytest.warns(DoubtWarning, match=r"holds another training \(different: threads\); this one begins anew"):
+        assert len(list(small(**wide).fit_epochs(x, checkpoint=tmp_path / "c"))) == 3
 
 
 # --- when ---

@@ -1,0 +1,45 @@
+"""The unfitted estimator that a study's model stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.preprocessing import FunctionTransformer
+
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.parts import DictionaryLearning
+from isthmus.studies.study import Model
+
+
+def estimator(model: Model, seed: int, device: str = "cpu") -> Any:
+    """Make the estimator with this random_state. device: the kind on which an autoencoder is trained."""
+    match model.estimator:
+        case "pca":
+            arguments = {k: v for k, v in model.arguments.items() if k not in ("center", "corruption")}
+            if arguments["n_components"] == "best":
+                arguments["n_components"] = None  # all, until it is known how many are best
+            # the covariance of 784 pixels costs one product, however many images there are
+            return PCA(**arguments, svd_solver="covariance_eigh", copy=False)
+        case "dictionary-learning":
+            part = DictionaryLearning(**model.arguments)
+            return MiniBatchDictionaryLearning(
+                part.n_atoms,
+                alpha=part.alpha,
+                max_iter=part.passes,
+                batch_size=part.batch_size,
+                fit_algorithm="cd",
+                transform_algorithm="omp",
+                transform_n_nonzero_coefs=part.n_nonzero,
+                random_state=seed,
+            )
+        case "decoder-prior":
+            arguments = dict(model.arguments)
+            if arguments.get("lower") == "none":
+                arguments["lower"] = None
+            return DecoderPrior(**arguments, random_state=seed)
+        case "identity":
+            return FunctionTransformer(check_inverse=False)
+        case _:
+            return Autoencoder(**{**model.arguments, "device": device, "random_state": seed})

@@ -1,0 +1,93 @@
+"""What a finished model of a study depends on, noted in its folder, and whether it is still the same."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from typing import Any
+
+from isthmus import persistence
+from isthmus.errors import DataError
+from isthmus.estimators.parameters import parameters_of, table_of
+from isthmus.fingerprints import CODE, differing, facts_of_fit, table_fingerprint
+from isthmus.parts import CodeSearch, DictionaryLearning, Part, Projection
+from isthmus.studies.context import Context
+from isthmus.studies.estimator import estimator
+from isthmus.studies.study import Model
+from isthmus.training.hardware import processor_of
+
+Facts = dict[str, Any]
+# What a study says of an estimator, where the estimator's own parameters are not all of it.
+_ARGUMENTS: dict[str, type[Part]] = {
+    "decoder-prior": CodeSearch,
+    "dictionary-learning": DictionaryLearning,
+    "pca": Projection,
+}
+
+
+def facts_of(context: Context, model: Model, seed: int, threads_each: int | None = None) -> Facts:
+    """All that decides a model of a run and what is measured of it, as JSON has it.
+
+    threads_each: of the plan that it is fitted by; None for this run's.
+    """
+    unfitted = estimator(model, seed + model.seed_offset, context.device.type)
+    split, images = context.fit_split(model), context.splits
+    fitted_on = [images["train"].fingerprint, *([images["test"].fingerprint] if split == "all" else [])]
+    fit = facts_of_fit(
+        {**parameters_of(unfitted, context.n_images(split)), "arguments": _arguments(model)},
+        seed=seed + model.seed_offset,
+        samples=table_fingerprint(fitted_on),
+        validation=images["validation"].fingerprint if "validation" in images else None,
+        device=processor_of(context.device),
+        precision=context.precision(model),
+        threads=context.threads(model, threads_each),
+    )
+    return fit | {
+        "data": context.dataset.fingerprint,
+        "splits": json.loads(json.dumps(dataclasses.asdict(context.study.data))),
+        "of": _of(context, model, seed, threads_each),
+    }
+
+
+def _arguments(model: Model) -> Facts | None:
+    """What a study says, with defaults, of an estimator that is not composed of parts."""
+    kind = _ARGUMENTS.get(model.estimator)
+    if kind is None:
+        return None
+    names = {f.name for f in dataclasses.fields(kind)}
+    said = kind(**{name: value for name, value in model.arguments.items() if name in names})
+    return said.table() | {name: table_of(value) for name, value in model.arguments.items() if name not in names}
+
+
+def _of(context: Context, model: Model, seed: int, threads_each: int | None) -> str | None:
+    """A hash of all that the model depends on of which this one is: as it lies there, or as it will."""
+    if model.of is None:
+        return None
+    upstream = context.study.model(model.of)
+    if finished(context, upstream, seed):
+        return table_fingerprint(noted(context, upstream, seed))
+    return table_fingerprint(facts_of(context, upstream, seed, threads_each))
+
+
+def finished(context: Context, model: Model, seed: int) -> bool:
+    """Whether this very model was finished before, by this run's plan or by that of the whole study."""
+    before = noted(context, model, seed)
+    return bool(before) and any(before == facts_of(context, model, seed, n) for n in context.plans)
+
+
+def changed(context: Context, model: Model, seed: int) -> list[str]:
+    """The facts in which a model that was finished before differs from this run's, by name."""
+    if not context.model_folder(model, seed).exists() or finished(context, model, seed):
+        return []
+    before = noted(context, model, seed)
+    return differing(before, facts_of(context, model, seed)) if before else [CODE]
+
+
+def noted(context: Context, model: Model, seed: int) -> Facts:
+    """What a model's folder says that it depends on; {} if there is none, or one that an older isthmus wrote."""
+    with contextlib.suppress(DataError):
+        extra = persistence.read_config(context.model_folder(model, seed)).get("extra")
+        found = extra.get("facts") if isinstance(extra, dict) else None
+        return found if isinstance(found, dict) else {}
+    return {}
