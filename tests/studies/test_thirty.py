@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from isthmus.cli import run_command
-from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.parameters import training_of
 from isthmus.networks import build
-from isthmus.parts import Affine
+from isthmus.parts import Affine, Training
 from isthmus.rng import generator
+from isthmus.studies.estimator import estimator
 from isthmus.studies.reading import load_study
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
@@ -74,11 +75,18 @@ def test_published_numbers_are_the_references(study):
         assert (reference.split, reference.metric) == ("test", "mse")
 
 
-def test_every_model_can_be_made(study):
+def test_every_model_is_trained_as_the_study_says_and_in_nothing_else_as_it_is_not_said(study):
+    plain = Training()
     for model in trained(study):
-        estimator = Autoencoder(**model.arguments)
-        assert estimator.get_params()["network__bottleneck"] == 30
-        assert model.training == dataclasses.replace(model.training), "checked again"
+        made = estimator(model, seed=5)
+        assert (made.get_params()["network__bottleneck"], made.random_state) == (30, 5)
+        training = training_of(made, 60_000)
+        assert training.epochs == model.arguments["epochs"] > 1
+        said = {name: value for name, value in model.arguments.items() if name in plain.table()}
+        assert {"batch_size", "learning_rate", "schedule"} <= set(said)
+        assert training == dataclasses.replace(plain, **{**said, "device": "cpu"})
+        for role in ("network", "augmentation", "penalty"):
+            assert getattr(made, role) == model.arguments.get(role)
 
 
 @pytest.mark.mnist

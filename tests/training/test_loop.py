@@ -186,6 +186,21 @@ def test_rows_are_counted_from_1_and_have_a_loss_per_step(x):
     assert all(row.seconds > 0 and row.validation_loss is None for row in rows)
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_validation_noise_is_that_of_no_training_epoch(seed):
+    """Of the same samples in the same order: whoever learned one epoch's noise by heart gains nothing."""
+    x, sigma = np.zeros((50, 40), np.float32), GaussianNoise(1.0)
+    trained = visits(x, Training(epochs=4, batch_size=50, shuffle=False), corruption=sigma, seed=seed)
+    network = Scale()
+    mean_loss(network, Pixels(x, CPU), Objective(MSE()), corruption=sigma, seed=seed)
+    (validated,) = network.seen
+    assert validated.std() == pytest.approx(1, rel=0.1)
+    for epoch in trained:
+        assert epoch.std() == pytest.approx(1, rel=0.1)
+        together = np.corrcoef(np.ravel(epoch), validated.numpy().ravel())[0, 1]
+        assert abs(together) < 0.1  # 4.5 standard errors of 2,000 pairs
+
+
 def test_mean_loss_does_not_depend_on_the_chunk_and_draws_the_same_noise_again(x):
     network, pixels, objective = dense(Dense(bottleneck=3), 16), Pixels(x, CPU), Objective(MSE())
     plain = mean_loss(network, pixels, objective, corruption=None, seed=0)

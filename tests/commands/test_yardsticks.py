@@ -1,0 +1,79 @@
+"""Yardsticks have known answers, and are made of the training images alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isthmus import GaussianNoise, Images
+from isthmus.commands import yardsticks as module
+from isthmus.commands.yardsticks import yardsticks
+
+K = 3
+
+
+def images_along(directions, mean, n, seed):
+    """n images of 1×6×6 in [0, 1]: a mean, and numbers along some of 36 orthogonal directions."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(36, 36)))[0]
+    x = mean + 0.08 * rng.uniform(-1, 1, (n, len(directions))) @ axes[:, directions].T
+    assert 0 < x.min() < x.max() < 1
+    return Images(x.reshape(n, 1, 6, 6).astype(np.float32))
+
+
+@pytest.fixture
+def train():
+    return images_along([0, 1, 2], 0.4, 150, seed=1)
+
+
+@pytest.fixture
+def held_out():
+    """As many images, and as many directions, of which training has seen one; and another mean."""
+    return images_along([2, 3, 4], 0.5, 150, seed=2)
+
+
+def of(found, word):
+    return next(one.estimates["mse"].value for name, one in found.items() if word in name)
+
+
+def by_hand(train, x, k):
+    """The error of the first k principal components of the training images, by an eigenvalue problem."""
+    x_train, x = train.floats().astype(np.float64), x.floats().astype(np.float64)
+    mean = x_train.mean(axis=0)
+    first = np.linalg.svd(x_train - mean, full_matrices=False)[2][:k]
+    left = (x - mean) - (x - mean) @ first.T @ first
+    return np.square(left).mean()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_pca_is_fitted_on_training_images_and_measured_on_others(exact, train, held_out, monkeypatch):
+    monkeypatch.setattr(module, "MAX_EXACT", 1500 if exact else 10)
+    error = of(yardsticks(train, held_out, K), "PCA, 3 numbers")
+    assert error == pytest.approx(by_hand(train, held_out, K), rel=1e-3)
+    assert by_hand(held_out, held_out, K) < 1e-6 < 1e-3 < error, "fitted on these it would have no error at all"
+    assert of(yardsticks(train, train, K), "PCA") < 1e-6
+
+
+def test_the_mean_image_is_that_of_the_training_images(train, held_out):
+    error = of(yardsticks(train, held_out, K), "the mean image")
+    expected = np.square(held_out.floats() - train.floats().mean(axis=0)).mean()
+    assert error == pytest.approx(expected, rel=1e-4)
+    assert error > 1.5 * np.square(held_out.floats() - held_out.floats().mean(axis=0)).mean()
+    wide = yardsticks(train, held_out, 36)  # a code of as many numbers as there are pixels
+    assert list(wide) == ["the mean image"]
+    assert of(wide, "mean") == pytest.approx(error)
+
+
+def test_under_noise_only_the_number_of_components_is_chosen_by_held_out_images(train, held_out):
+    """Strong noise leaves their own components, and their own mean, twenty times less error than those of training."""
+    noise = GaussianNoise(0.1)
+    found = yardsticks(train, held_out, K, noise)
+    assert of(found, "as it is") == pytest.approx(0.1**2, rel=0.1)
+    assert of(found, "PCA") > 0.005
+    assert of(yardsticks(held_out, held_out, K, noise), "PCA") < 0.001
+
+
+def test_under_noise_more_components_than_images_have_are_not_chosen(train):
+    found = yardsticks(train, train, K, GaussianNoise(0.01))
+    assert "PCA, 3 numbers" in found
+    assert of(found, "PCA") == pytest.approx(K / 36 * 0.01**2, rel=0.2), "what three numbers let through"
