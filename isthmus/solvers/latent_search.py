@@ -211,7 +211,9 @@ def _judge(result: Search, decoder: Decoder, y: torch.Tensor, lower: float | Non
     A first-order step is as small as its rate, so by itself it says nothing of what is left.
     """
     ended = (result.reason == CONVERGED).nonzero()[:, 0]
-    for which in ended.split(max(1, _JUDGED // result.code.shape[1])):
+    at_a_time = max(1, _JUDGED // result.code.shape[1])
+    for begin in range(0, len(ended), at_a_time):
+        which = ended[begin : begin + at_a_time]
         code = result.code[which]
         matrix, gradient = decoder.normal_equations(code, y[which])
         promised = _promise(matrix, gradient, _free(code, gradient, lower)) / y.shape[1]
