@@ -110,10 +110,10 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console, persistence
     from isthmus.commands import seen, trained
     from isthmus.commands.defaults import choose
-    from isthmus.commands.inputs import framing_of, load_images, table_of
+    from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
 
     persistence.check_place(options.out)
-    framing = framing_of(options)
+    framing = with_range(framing_of(options), options, "train")
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
     kept, held_out, how = trained.hold_out(images, options.validation, options.seed)

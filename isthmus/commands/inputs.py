@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,71 @@ import numpy as np
 
 from isthmus import console
 from isthmus.data import sources
-from isthmus.data.collection import open_images
+from isthmus.data.collection import AUTO, find_range, open_images
+from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
+from isthmus.data.listing import MASKS, is_mvtec
 from isthmus.errors import DataError, RequestError, SkippedWarning, unknown
 
 
 def framing_of(options: argparse.Namespace) -> Framing:
-    """What the command line says is to be done to each image."""
-    n = getattr(options, "patches_per_image", None)
-    return Framing(options.resize, options.crop, options.patches, n, getattr(options, "seed", 0))
+    """What the command line says is to be done to each image, but for --range auto, which takes the images."""
+    return Framing(
+        options.resize,
+        options.crop,
+        options.patches,
+        getattr(options, "patches_per_image", None),
+        getattr(options, "seed", 0),
+        options.grey,
+        None if options.range == AUTO else options.range,
+    )
 
 
-def whole(framing: Framing) -> Framing:
-    """The same for images that are not to be cut into patches."""
-    return Framing(framing.resize, framing.crop)
+def with_range(framing: Framing, options: argparse.Namespace, split: str) -> Framing:
+    """With what --range auto finds in DATA, which is said."""
+    if options.range != AUTO:
+        return framing
+    source: Any = options.data
+    if is_named(source):
+        source = _named(source, split, options.data_dir).pixels
+    else:
+        source = part_of(source, split)
+    found = replace(framing, value_range=find_range(source, skip_bad=options.skip_bad))
+    assert found.value_range
+    console.say(f"--range auto is {range_option(found.value_range)}, the smallest and the largest number there are")
+    return found
 
 
-def table_of(framing: Framing) -> dict[str, list[int]]:
-    """The sizes as config.json keeps them; `framing_from` reads them back."""
-    sizes = {"resize": framing.resize, "crop": framing.crop, "patches": framing.patches}
-    return {name: list(size) for name, size in sizes.items() if size}
+def table_of(framing: Framing) -> dict[str, Any]:
+    """The preparation as config.json keeps it; `framing_from` reads it back."""
+    kept = {
+        "resize": framing.resize,
+        "crop": framing.crop,
+        "patches": framing.patches,
+        "grey": framing.grey,
+        "range": framing.value_range,
+    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items() if value}
 
 
 def framing_from(table: Any, where: str) -> Framing:
     """What `table_of` wrote. Raises DataError for anything else."""
     try:
-        sizes: dict[str, Any] = {name: tuple(size) for name, size in table.items()}
-        return Framing(**sizes)
+        kept: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
+        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+        return Framing(**kept)
     except (AttributeError, TypeError, RequestError):
         raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
 
 
-def words_of(framing: Framing) -> str:
-    """As options say it: --resize 32x32."""
-    return " ".join(f"--{name} {h}x{w}" for name, (h, w) in table_of(framing).items())
+def part_of(data: str, split: str) -> Path:
+    """The path that DATA is: of a folder in MVTec's layout, its training or its test images, which is said."""
+    path = existing(data)
+    if not is_mvtec(path):
+        return path
+    console.say(f"{data} is in MVTec's layout: {split}/ is read, and the masks in {MASKS}/ are left out")
+    return path / split
 
 
 def is_named(data: str) -> bool:
@@ -67,14 +98,13 @@ def load_images(
         "patches": framing.patches,
         "patches_per_image": framing.patches_per_image,
         "seed": framing.seed,
+        "grey": framing.grey,
+        "value_range": framing.value_range,
     }
     if is_named(data):
-        dataset = sources.load(data, data_dir)
-        for note in dataset.notes:
-            console.say(note)
+        images = _named(data, split, data_dir, notes=True)
         if Path(data).exists():
             console.say(f"{data} is the data set of that name; the folder is ./{data}")
-        images = dataset.train if split == "train" else dataset.test
         if not table_of(framing):
             return images
         framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
@@ -83,10 +113,17 @@ def load_images(
         return Images(prepared.pixels, labels, images.source, images.label_names, places=prepared.places)
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
-        images = open_images(existing(data), **sizes, skip_bad=skip_bad, on_progress=on_progress)
+        images = open_images(part_of(data, split), **sizes, skip_bad=skip_bad, on_progress=on_progress)
     for note in images.notes:
         console.say(note)
     return images
+
+
+def _named(data: str, split: str, data_dir: Path | None, *, notes: bool = False) -> Images:
+    dataset = sources.load(data, data_dir)
+    for note in dataset.notes if notes else ():
+        console.say(note)
+    return dataset.train if split == "train" else dataset.test
 
 
 def existing(data: str) -> Path:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import framing_from, framing_of, load_images, table_of, words_of
+from isthmus.commands.inputs import framing_from, framing_of, load_images, with_range
 from isthmus.commands.seen import Seen, seen
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.images import Images
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 
@@ -70,12 +70,14 @@ class Opened:
         h, w = self.shape[1:]
         said = f"{what}: {_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {_words(self.shape)}"
         if shape[0] != self.shape[0]:
-            raise RequestError(f"{said}; fit a model on images of {shape[0]} channel{'s' * (shape[0] > 1)}")
+            make_grey = "add --grey, or " if self.shape[0] == 1 and shape[0] == 3 else ""
+            raise RequestError(f"{said}; {make_grey}fit a model on images of {counted(shape[0], 'channel')}")
         larger = shape[1] >= h and shape[2] >= w
         if patches and larger and self.framing.patches == (h, w):
             return
         ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
-        raise RequestError(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
+        kind = RequestError if larger else TooSmallError
+        raise kind(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
 
 
 def _words(shape: Shape) -> str:
@@ -98,9 +100,14 @@ def open_model(options: argparse.Namespace) -> Opened:
     said = framing_of(options)
     extra = config.get("extra", {})
     known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
-    if not table_of(said) and table_of(known):
-        console.say(f"images are prepared as for the training: {words_of(known)}")
-        said = known
+    if not (said.resize or said.crop or said.patches):
+        said = replace(said, resize=known.resize, crop=known.crop, patches=known.patches)
+    said = replace(said, grey=said.grey or known.grey)
+    if options.range is None:
+        said = replace(said, value_range=known.value_range)
+    if said == known and known.words():
+        console.say(f"images are prepared as for the training: {known.words()}")
+    said = with_range(said, options, options.split)
     shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import textwrap
@@ -67,12 +68,17 @@ def add_model_and_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=Path, metavar="MODEL", help="a model's folder, as `isthmus fit` writes it")
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     group = command.add_argument_group("images (prepared as they were for the training, unless you say otherwise)")
-    group.add_argument("--split", choices=("train", "test"), default="test", help="of a named data set (test)")
+    group.add_argument(
+        "--split",
+        choices=("train", "test"),
+        default="test",
+        help="of a named data set, or a folder in MVTec's layout (test)",
+    )
     add_sizes(group)
 
 
 def add_sizes(group: Any) -> None:
-    """--resize, --crop, --patches, --skip-bad, --data-dir."""
+    """--resize, --crop, --patches, --grey, --range, --skip-bad, --data-dir."""
     group.add_argument("--resize", type=size, metavar="HxW", help="bring every image to this height and width")
     group.add_argument("--crop", type=size, metavar="HxW", help="keep the middle of every image")
     group.add_argument(
@@ -81,7 +87,17 @@ def add_sizes(group: Any) -> None:
         metavar="HxW",
         help="cut images of any size into overlapping patches of this size; 16 is 16x16, as for the other sizes",
     )
-    group.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read, and say which")
+    group.add_argument("--grey", action="store_true", help="make colour images grey")
+    group.add_argument(
+        "--range",
+        type=value_range,
+        metavar="LOW:HIGH",
+        help="the numbers that are black and white, for 12 bits in 16, signed numbers, or floats beyond [0, 1]; "
+        "auto: the smallest and the largest of all images",
+    )
+    group.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be read or are too small, and say which"
+    )
     add_data_dir(group)
 
 
@@ -96,6 +112,24 @@ def size(text: str) -> tuple[int, int]:
     if min(sides) < 1:
         raise argparse.ArgumentTypeError(f"must be a height and a width like 64x48, got {text!r}")
     return sides
+
+
+def value_range(text: str) -> tuple[float, float] | str:
+    """(low, high) from "0:4095"; "auto" as it is.
+
+    >>> value_range("0:4095"), value_range("auto")
+    ((0.0, 4095.0), 'auto')
+    """
+    if text == "auto":
+        return text
+    low, colon, high = text.partition(":")
+    try:
+        pair = float(low), float(high)
+    except ValueError:
+        pair = math.nan, math.nan
+    if not (colon and -math.inf < pair[0] < pair[1] < math.inf):
+        raise argparse.ArgumentTypeError(f"must be auto, or black and white like 0:4095, got {text!r}")
+    return pair
 
 
 def threads_of(options: argparse.Namespace) -> int:

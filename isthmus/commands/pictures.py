@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,19 @@ import numpy as np
 
 from isthmus import console
 from isthmus.commands.encode import label_word
-from isthmus.commands.inputs import existing, is_named, load_images, whole
+from isthmus.commands.inputs import existing, is_named, load_images, part_of
 from isthmus.commands.opened import Opened
 from isthmus.commands.options import printable
 from isthmus.corruption import noisy_version
-from isthmus.data.image_file import SUFFIXES, read_shape
+from isthmus.data.formats.page import NOTES
+from isthmus.data.gathering import left_out, way_out
+from isthmus.data.image_file import SUFFIXES, read_shapes
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
+from isthmus.data.pieces import page_name
 from isthmus.data.reading import read_all
 from isthmus.data.sizes import resized
-from isthmus.errors import DataError
+from isthmus.errors import DataError, counted
 from isthmus.estimators.common import CHUNK, reconstruct
 from isthmus.machine import cores
 from isthmus.parts import Part
@@ -30,15 +35,21 @@ from isthmus.patchwork import patchwork
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: x (c, h, w) float32 in [0, 1], as the model is given it. path: its file, if it has one.
+    """One picture: x (c, h, w) float32 in [0, 1], as the model is given it.
 
-    grey: it was grey, and made RGB for a model of RGB images. size: its (height, width) before it was resized.
+    number: its place, or its file's, in DATA. path: its file, if it has one; file: as DATA names it. page: which of the
+    file's pages it is, from 0. grey: it was grey, and made RGB for a model of RGB images. size: its (height, width)
+    before it was resized.
     """
 
     name: str
     x: np.ndarray
     label: str = ""
+    number: int = 0
     path: Path | None = None
+    file: str = ""
+    page: int = 0
+    pages: int = 1
     grey: bool = False
     size: tuple[int, int] | None = None
 
@@ -60,7 +71,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What DATA holds, read when it is needed, and as often as it is gone through. dtype: of an array's pixels."""
+    """What DATA holds, read when it is needed, and as often as it is gone through.
+
+    n: files, or images of an array. dtype: of an array's pixels.
+    """
 
     n: int
     dtype: np.dtype
@@ -68,20 +82,23 @@ class Pictures:
 
 
 def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
-    """The pictures of DATA, whole: files one by one, whatever their sizes; the images of an array.
+    """The pictures of DATA, whole: files one by one, whatever their sizes, and each of their pages; or an array's.
 
     Raises RequestError for pictures that do not fit the model.
     """
     if not is_named(options.data):
         path = existing(options.data)
         if path.is_dir() or path.suffix.lower() in SUFFIXES:
+            path = part_of(options.data, options.split)
             listing = list_images(path) if path.is_dir() else Listing(path.parent, (path.name,), None, (), ())
             for note in listing.notes:
                 console.say(note)
-            return Pictures(len(listing.names), np.dtype(np.float32), lambda: _from_files(listing, options, opened))
+            notes = set[str]()  # that were said: files may be gone through twice
+            read = partial(_from_files, listing, options, opened, notes)
+            return Pictures(len(listing.names), np.dtype(np.float32), read)
     images = load_images(
         options.data,
-        whole(opened.framing),
+        opened.framing.whole,
         split=options.split,
         data_dir=options.data_dir,
         skip_bad=options.skip_bad,
@@ -94,30 +111,46 @@ def _from_images(images: Images) -> Iterator[Picture]:
     width = len(str(len(images) - 1))
     for i in range(len(images)):
         name = f"{i:0{width}d}"
-        yield Picture(name, images.floats(slice(i, i + 1)).reshape(images.shape), label_word(images, i))
+        yield Picture(name, images.floats(slice(i, i + 1)).reshape(images.shape), label_word(images, i), i)
 
 
-def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened) -> Iterator[Picture]:
-    paths, skipped = listing.paths(), []
-    blocks = read_all(paths, whole(opened.framing), cores())
-    for i, (name, path, block) in enumerate(zip(listing.names, paths, blocks, strict=True)):
-        if isinstance(block, DataError):
+def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened, said: set[str]) -> Iterator[Picture]:
+    paths, n = listing.paths(), len(listing.names)
+    kinds, bad = Counter[str](), dict[str, DataError]()
+    framing = opened.framing.whole
+    resized_only = framing.resize and not framing.crop
+    for i, (name, path, block) in enumerate(zip(listing.names, paths, read_all(paths, framing, cores()), strict=True)):
+        try:
+            if isinstance(block, DataError):
+                raise block
+            shapes = read_shapes(path) if resized_only else []
+            several = [one for (one,) in block[0]]
+            label = listing.label_names[listing.labels[i]] if listing.labels else ""
+            found = []
+            for page, pixels in enumerate(several):
+                page_of = page_name(name, page, len(several))
+                x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
+                grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
+                x = np.repeat(x, 3, axis=0) if grey else x
+                opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
+                size = shapes[page][1:] if shapes else None
+                found.append(Picture(page_of, x, label, i, Path(path), name, page, len(several), grey, size))
+        except DataError as error:
             if not options.skip_bad:
-                raise DataError(f"{block}" + (" (--skip-bad leaves it out)" if len(paths) > 1 else ""))
-            skipped.append(str(block))
+                raise DataError(f"{error}{way_out(n)}") from None
+            bad[name] = error
             continue
-        pixels = block[0][0]
-        x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
-        grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
-        x = np.repeat(x, 3, axis=0) if grey else x
-        opened.check(x.shape, printable(path), patches=True, grey=grey)
-        size = read_shape(path)[1:] if opened.framing.resize and not opened.framing.crop else None
-        yield Picture(name, x, listing.label_names[listing.labels[i]] if listing.labels else "", Path(path), grey, size)
-    if len(skipped) == len(paths):
-        raise DataError(f"{listing.folder}: none of its {len(skipped)} images can be read; the first: {skipped[0]}")
-    if skipped:
-        more = f"; and {len(skipped) - 10} more" if len(skipped) > 10 else ""
-        console.say(f"left out {len(skipped)} of {len(paths)} files: {'; '.join(skipped[:10])}{more}")
+        kinds.update(block[1])
+        yield from found
+    if len(bad) == n:
+        raise DataError(
+            f"{listing.folder}: none of {counted(n, 'file')} can be used; the first: {bad[listing.names[0]]}"
+        )
+    notes = [NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind]]
+    for note in [*notes, *left_out(bad)]:
+        if note not in said:
+            said.add(note)
+            console.say(note)
 
 
 # --- through the model ---
@@ -137,7 +170,6 @@ def through(
     with its own noise. Said on stderr: how far it is.
     """
     model = opened.model if model is None else model
-    done = 0
     with console.progress(what) as on_progress:
         for group in _groups(pictures.read(), opened):
             given = [_corrupted(one.x, corruption) for one in group]
@@ -148,8 +180,7 @@ def through(
                 assert opened.shape is not None
                 size = opened.shape[1:]
                 made = [patchwork(lambda x: reconstruct(model, x), x, size) for x in given]
-            done += len(group)
-            on_progress(done, pictures.n)
+            on_progress(group[-1].number + 1, pictures.n)
             yield from (Result(*one) for one in zip(group, given, made, strict=True))
 
 

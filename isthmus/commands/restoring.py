@@ -18,7 +18,8 @@ from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.commands.previews import middle, side_by_side, write_preview
 from isthmus.commands.results import ACCOUNT, result_folder
 from isthmus.commands.tables import error_table
-from isthmus.data.image_file import SUFFIXES
+from isthmus.data.formats.page import ValueRange
+from isthmus.data.image_file import KINDS, SUFFIXES
 from isthmus.data.writers import write_like
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
@@ -46,25 +47,23 @@ def restore(
     errors, notes = _Errors(corruption, name), Counter[str]()
     results = through(opened, pictures, model=model, corruption=corruption, what=name)
     if target.suffix.lower() in ARRAYS:
-        _write_arrays(target, errors.watch(results), pictures)
+        _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif target.suffix.lower() in SUFFIXES:
         if pictures.n != 1:
             raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
         _check_format(target, Path(options.data))
-        for result in errors.watch(results):
-            notes.update(write_like(result.picture.path, result.written(), target))
+        for pages in _by_file(errors.watch(results)):
+            notes.update(_write(pages, opened, target))
     else:
         with result_folder(target, force=options.force) as building:
             shown: list[Result] = []
-            spread = set(np.linspace(0, pictures.n - 1, _SHOWN).round().astype(int).tolist())
-            for i, result in enumerate(errors.watch(results)):
-                if i in spread:
-                    shown.append(result)
-                place = building / (result.picture.name if result.picture.path else f"{result.picture.name}.png")
-                notes.update(write_like(result.picture.path, result.written(), place))
+            for pages in _by_file(errors.watch(results)):
+                shown += _some_of(pages, pictures.n)
+                first = pages[0].picture
+                notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
             _account(building, options, opened, errors, shown)
     for note, n in notes.items():
-        console.say(f"{counted(n, 'image')}: {note}")
+        console.say(f"{counted(n, 'file')}: {note}")
     console.say(f"written: {counted(errors.n, 'image')} to {printable(str(target.resolve()))}")
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
@@ -73,11 +72,37 @@ def restore(
     return errors.table()
 
 
+def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:
+    """The pages of each file together."""
+    pages: list[Result] = []
+    for result in results:
+        pages.append(result)
+        if len(pages) == result.picture.pages:
+            yield pages
+            pages = []
+
+
+def _write(pages: list[Result], opened: Opened, target: Path) -> tuple[str, ...]:
+    framing = opened.framing
+    images = [page.written() for page in pages]
+    return write_like(pages[0].picture.path, images, target, value_range=framing.value_range, grey=framing.grey)
+
+
+def _some_of(pages: list[Result], n: int) -> list[Result]:
+    """Those of a file's pages that the preview shows, of n files."""
+
+    def spread(many: int, chosen: int) -> set[int]:
+        return set(np.linspace(0, many - 1, chosen).round().astype(int).tolist())
+
+    if pages[0].picture.number not in spread(n, _SHOWN):
+        return []
+    return [pages[i] for i in sorted(spread(len(pages), _SHOWN // min(n, _SHOWN)))]
+
+
 def _check_format(target: Path, source: Path) -> None:
     """An image keeps its format, so a name that says another would lie."""
     wanted = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
-    same = [{".jpe", ".jpeg", ".jpg"}, {".tif", ".tiff"}]
-    if target.suffix.lower() != wanted and not any({target.suffix.lower(), wanted} <= names for names in same):
+    if KINDS[target.suffix.lower()] != KINDS[wanted]:
         raise RequestError(f"{target}: an image keeps its format; give -o a name that ends in {wanted}")
 
 
@@ -118,8 +143,12 @@ class _Errors:
         return error_table(f"{counted(self.n, 'image')}", self.estimates())
 
 
-def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -> None:
-    """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too."""
+def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, value_range: ValueRange | None) -> None:
+    """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too.
+
+    value_range: what 0 and 1 are; then the numbers are float32 in these units.
+    """
+    low, high = value_range or (0, 1)
     made: list[np.ndarray] = []
     names, labels = [], []
     for result in results:
@@ -128,7 +157,11 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures) -
             raise RequestError(
                 f"an array holds images of one size, and {result.picture.name} has another; give a folder with -o"
             )
-        made.append(np.rint(image * 255).astype(np.uint8) if pictures.dtype == np.uint8 else image.astype(np.float32))
+        made.append(
+            np.rint(image * 255).astype(np.uint8)
+            if pictures.dtype == np.uint8
+            else (image * (high - low) + low).astype(np.float32)
+        )
         names.append(printable(result.picture.name))
         labels.append(result.picture.label)
     images = np.stack(made)

@@ -15,7 +15,7 @@ from typing import Any
 
 from isthmus.commands.inputs import is_named
 from isthmus.data.images import Images
-from isthmus.data.listing import list_images
+from isthmus.data.listing import is_mvtec, list_images
 
 MAX_NAMES = 10_000  # that config.json lists
 
@@ -25,6 +25,7 @@ def collection_of(data: str, split: str) -> str:
     if is_named(data):
         return f"{data} {split}"
     path = Path(data)
+    path = path / split if is_mvtec(path) else path
     names = list_images(path).names if path.is_dir() else (path.name,)
     folder = path if path.is_dir() else path.parent
     facts = [[name, os.stat(folder / name).st_size] for name in names]

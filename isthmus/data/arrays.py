@@ -140,31 +140,37 @@ def _fill(where: str, file: IO[bytes], expected: int) -> bytearray:
 # --- what an array means ---
 
 
-def as_pixels(array: np.ndarray, source: str) -> np.ndarray:
-    """(n, c, h, w) uint8 or float32 in [0, 1] of an array (n, h, w), (n, c, h, w) or (n, h, w, c), c being 1 or 3.
+def as_pixels(pixels: np.ndarray, source: str) -> np.ndarray:
+    """uint8 or float32 in [0, 1] of an array of images.
 
     uint8 is taken as it is, uint16 divided by 65535, True is white; floats must lie in [0, 1] (`Images` checks that).
-    Raises DataError for other types and shapes, and for shapes that can be read in two ways, with the way out.
+    Raises DataError for other types, with the way out.
     """
-    pixels = _channels_first(array, source)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype == np.uint16:
-        return scaled(pixels, 65535)
+        return np.divide(pixels, np.float32(65535), dtype=np.float32)
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise DataError(
             f"{source}: pixels must be uint8, uint16, bool or float in [0, 1], got {pixels.dtype}; "
-            'for 0 to 255, use x.astype("uint8")'
+            'for 0 to 255, use x.astype("uint8"), or say what is black and white with --range LOW:HIGH'
         )
     return pixels
 
 
-def scaled(values: np.ndarray, white: int) -> np.ndarray:
-    """Integers in 0..white as float32 in [0, 1]; what is above white is white."""
-    return np.divide(values, np.float32(white), dtype=np.float32).clip(0, 1)
+def range_of_array(array: np.ndarray, source: str) -> tuple[float, float]:
+    """The smallest and the largest number of an array. Raises DataError if there are no two."""
+    low, high = (float(array.min()), float(array.max())) if array.size else (np.nan, np.nan)
+    if not -np.inf < low < high < np.inf:
+        raise DataError(f"{source}: its numbers go from {low:g} to {high:g}; say --range LOW:HIGH in place of auto")
+    return low, high
 
 
-def _channels_first(array: np.ndarray, source: str) -> np.ndarray:
+def channels_first(array: np.ndarray, source: str) -> np.ndarray:
+    """(n, c, h, w) of an array (n, h, w), (n, c, h, w) or (n, h, w, c), c being 1 or 3.
+
+    Raises DataError for other shapes, and for shapes that can be read in two ways, with the way out.
+    """
     shape = array.shape
     if array.ndim == 3:
         if shape[2] in (1, 3):

@@ -23,7 +23,7 @@ from isthmus.errors import DataError
 from isthmus.files import atomic_folder, is_temporary, remove
 from isthmus.fingerprints import array_fingerprint
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 4 << 30
 WORTH_FILES, WORTH_BYTES = 200, 16 << 20  # a smaller folder is read as fast as its entry would be
 _PIXELS, _PLACES, _ABOUT = "pixels.npy", "places.npy", "about.json"

@@ -9,30 +9,30 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isthmus.data import cache as decoded
-from isthmus.data.arrays import as_pixels, from_any, read_npy, read_npz
+from isthmus.data.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
+from isthmus.data.formats.page import ValueRange, grey_of, stretched
 from isthmus.data.framing import Framing
-from isthmus.data.image_file import NOTES, SUFFIXES
+from isthmus.data.gathering import gather, places_of, range_of_files
+from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
 from isthmus.data.readers import read_idx
-from isthmus.data.reading import read_all, read_shapes
 from isthmus.data.sizes import Size
-from isthmus.data.stack import SizesDifferError, Stack
-from isthmus.errors import DataError, RequestError, SkippedWarning, counted, require
+from isthmus.data.stack import Stack
+from isthmus.errors import DataError, RequestError, require
 from isthmus.files import open_regular
 from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
-_LISTED = 10  # damaged files that a warning names
+AUTO = "auto"
 
 
 def open_images(
@@ -43,6 +43,8 @@ def open_images(
     patches: Size | None = None,
     patches_per_image: int | None = None,
     seed: int = 0,
+    grey: bool = False,
+    value_range: ValueRange | str | None = None,
     skip_bad: bool = False,
     cache: bool = True,
     threads: int | None = None,
@@ -50,13 +52,17 @@ def open_images(
 ) -> Images:
     """The images of a collection, all of one size, in one array.
 
-    source: a folder with PNG, JPEG, TIFF, BMP or WebP files in it and below it, whose direct sub-folders, if all
-        images lie in at least two of them, are the labels; one such file; a .npy, .npz or IDX file; a NumPy array or
-        a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), uint8, uint16, bool or float in [0, 1].
+    source: a folder with PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PGM or PPM files in it and below it, whose direct
+        sub-folders, if all images lie in at least two of them, are the labels; one such file; a .npy, .npz or IDX file;
+        a NumPy array or a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), uint8, uint16, bool or float
+        in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of an animation is an image.
     resize, crop, patches: (height, width). Each image is brought to a size, anti-aliased, its proportions not kept;
         then its centre is taken; then it is cut into overlapping patches that cover it, or `patches_per_image` random
         ones, drawn from `seed`.
-    skip_bad: leave out damaged files, with a SkippedWarning and a note that count and list them.
+    grey: make colour images grey. value_range: (low, high), the numbers that are black and white, or "auto" for the
+        smallest and the largest there are.
+    skip_bad: leave out files that are damaged, or smaller than what is to be cut out of them, with a SkippedWarning and
+        a note that count and list them.
     cache: keep what was decoded of a folder in the user's cache folder ($ISTHMUS_CACHE), and read it back from there.
     threads: that read files; the cores by default. on_progress: called with the files done so far, and all of them.
 
@@ -64,24 +70,22 @@ def open_images(
     Raises RequestError for a path that is not there, and DataError, with the path, for anything that cannot be read
     or that differs in size.
     """
-    framing = Framing(resize, crop, patches, patches_per_image, seed)
     threads = cores() if threads is None else threads
     require(isinstance(threads, int) and threads >= 1, "threads", "at least 1", threads)
+    if isinstance(value_range, str):
+        require(value_range == AUTO, "value_range", '(low, high) or "auto"', value_range)
+        value_range = find_range(source, skip_bad=skip_bad)
+    framing = Framing(resize, crop, patches, patches_per_image, seed, grey, value_range)
     array = from_any(source)
     if array is not None:
-        return _framed(as_pixels(array, "the array"), None, "an array", framing)
+        return _framed(array, None, "the array", "an array", framing)
     if not isinstance(source, str | os.PathLike):
         raise RequestError(f"images must be a path, a NumPy array or a torch tensor, got {type(source).__name__}")
     path = Path(source)
-    if path.is_dir():
-        listing = list_images(path)
-    elif not os.path.lexists(path):
-        raise RequestError(_missing(path))
-    elif path.suffix.lower() in SUFFIXES:
-        listing = Listing(path.parent, (path.name,), None, (), ())
-    else:
-        pixels, labels = _read_array_file(path)
-        return _framed(as_pixels(pixels, str(path)), labels, str(path), framing)
+    listing = listing_of(path)
+    if listing is None:
+        pixels, labels = read_array_file(path)
+        return _framed(pixels, labels, str(path), str(path), framing)
     key = None
     if cache:
         options = {**dataclasses.asdict(framing), "skip_bad": skip_bad}
@@ -92,17 +96,40 @@ def open_images(
         if on_progress:
             on_progress(len(listing.names), len(listing.names))
         return kept
-    images = _read_files(listing, str(path), framing, skip_bad, threads, on_progress)
-    if key and len(set(images.names)) == len(listing.names):  # damaged files are to be said each time
+    images, whole = gather(listing, str(path), framing, skip_bad, threads, on_progress)
+    if key and whole:  # damaged files are to be said each time
         decoded.keep(key, images)
     return images
+
+
+def find_range(source: Any, *, skip_bad: bool = False) -> ValueRange:
+    """The smallest and the largest number of all images of a collection, as they are stored. Raises as `open_images`.
+
+    skip_bad: files that cannot be read are passed over; without it they are errors.
+    """
+    array = from_any(source)
+    if array is not None:
+        return range_of_array(array, "the array")
+    listing = listing_of(Path(source))
+    if listing is None:
+        return range_of_array(read_array_file(Path(source))[0], str(source))
+    return range_of_files(listing, str(source), skip_bad=skip_bad)
+
+
+def listing_of(path: Path) -> Listing | None:
+    """The image files that a path stands for; None for a file of an array. Raises RequestError if it is not there."""
+    if path.is_dir():
+        return list_images(path)
+    if not os.path.lexists(path):
+        raise RequestError(_missing(path))
+    return Listing(path.parent, (path.name,), None, (), ()) if path.suffix.lower() in SUFFIXES else None
 
 
 def _missing(path: Path) -> str:
     """The sentence for a path that is not there, with the nearest name that is."""
     parent = path.parent
     if not parent.is_dir():
-        return f"{path} is not there: {parent} is no folder"
+        return f"{path} is not there: {parent} is not a folder"
     near = difflib.get_close_matches(path.name, [p.name for p in parent.iterdir()], n=1, cutoff=0.5)
     return f"{path} is not there" + (f'; did you mean "{parent / near[0]}"?' if near else "; check its name")
 
@@ -110,7 +137,7 @@ def _missing(path: Path) -> str:
 # --- arrays ---
 
 
-def _read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Images and labels of a .npy, .npz or IDX file, told apart by their first bytes."""
     try:
         with open_regular(path) as file:
@@ -141,104 +168,26 @@ def _idx_labels(path: Path) -> np.ndarray | None:
     return None
 
 
-def _framed(pixels: np.ndarray, labels: np.ndarray | None, source: str, framing: Framing) -> Images:
-    """Images of pixels (n, c, h, w) of one size."""
+def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str, framing: Framing) -> Images:
+    """Images of an array. name: what errors call it."""
     if labels is not None:
         labels = np.asarray(labels)
         if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
             labels = labels.astype(np.int64)
+    pixels = channels_first(array, name)
+    pixels = stretched(pixels, framing.value_range) if framing.value_range else as_pixels(pixels, name)
     images = Images(pixels, labels, source)
-    if framing == Framing(seed=framing.seed):
+    if framing.grey:
+        images = replace(images, pixels=np.stack([grey_of(one) for one in images.pixels]))
+    if framing == Framing(seed=framing.seed, grey=framing.grey, value_range=framing.value_range):
         return images
     count = framing.count(images.shape[1:], source)
-    stack = Stack([count] * len(images), source, framing.patches is not None)
+    stack = Stack(count * len(images), source, framing.patches is not None)
     places = None
     if framing.patches:
         corners = [framing.corners(images.shape[1:], i, source) for i in range(len(images))]
-        places = _places(range(len(images)), corners)
+        places = places_of(corners)
     for i, image in enumerate(images.pixels):
-        stack.put(i, framing(image, i, f"{source}, image {i},"))
+        stack.put(framing(image, i, f"{source}, image {i},"))
     labels = None if images.labels is None else images.labels.repeat(count)
     return Images(stack.pixels(), labels, source, places=places)
-
-
-def _places(numbers: Iterable[int], corners: Sequence[np.ndarray]) -> np.ndarray:
-    """(n, 3): the number of each patch's photograph, and its corner there."""
-    which = np.repeat(list(numbers), [len(one) for one in corners])
-    return np.column_stack([which, np.concatenate(corners)])
-
-
-# --- files ---
-
-
-def _read_files(
-    listing: Listing,
-    source: str,
-    framing: Framing,
-    skip_bad: bool,
-    threads: int,
-    on_progress: OnProgress | None,
-) -> Images:
-    paths, n = listing.paths(), len(listing.names)
-    bad: dict[int, DataError] = {}
-    corners = _corners(paths, framing, bad) if framing.patches else None
-    counts = [1] * n if corners is None else [len(one) for one in corners]
-    stack = Stack(counts, source, framing.patches is not None)
-    kinds = Counter[str]()
-    for i, block in enumerate(read_all(paths, framing, threads)):
-        if isinstance(block, DataError):
-            if not skip_bad:
-                raise DataError(f"{block}" + (" (--skip-bad leaves it out)" if n > 1 else ""))
-            bad[i] = block
-        elif i not in bad:
-            try:
-                stack.put(i, block[0])
-            except SizesDifferError:
-                raise DataError(_sizes(paths, source, framing)) from None
-            kinds.update(block[1])
-        if on_progress:
-            on_progress(i + 1, n)
-    notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
-    if stack.mixed_colours:
-        notes.append("grey and colour images together: all became RGB")
-    if stack.mixed_depths:
-        notes.append("8 and 16 bits together: all became floats")
-    if bad:
-        notes.append(_skipped([listing.names[i] for i in sorted(bad)]))
-        if len(bad) == n:
-            raise DataError(f"{source}: none of {counted(n, 'file')} can be read; the first: {bad[min(bad)]}")
-        warnings.warn(f"{source}: {notes[-1]}", SkippedWarning, stacklevel=3)
-    good = [i for i in range(n) if i not in bad]
-    which = np.repeat(good, [counts[i] for i in good])
-    labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
-    names = tuple(listing.names[i] for i in which)
-    places = None if corners is None else _places(range(len(good)), [corners[i] for i in good])
-    return Images(stack.pixels(), labels, source, listing.label_names, names, tuple(notes), places)
-
-
-def _corners(paths: Sequence[str], framing: Framing, bad: dict[int, DataError]) -> list[np.ndarray]:
-    """The corners of each file's patches; those whose header cannot be read have none, and go to `bad`."""
-    corners = []
-    for i, shape in enumerate(read_shapes(paths)):
-        if isinstance(shape, DataError):
-            bad[i] = shape  # and the reader of the pixels, which comes to it in its turn, says so
-            corners.append(np.empty((0, 2), np.int64))
-        else:
-            corners.append(framing.corners(shape[1:], i, paths[i]))
-    return corners
-
-
-def _sizes(paths: Sequence[str], source: str, framing: Framing) -> str:
-    """The sentence for images of several sizes: which, how many of each, and the ways out."""
-    found = Counter(shape[1:] for shape in read_shapes(paths) if not isinstance(shape, DataError))
-    listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))
-    more = f", and {len(found) - 5:,} more" if len(found) > 5 else ""
-    return (
-        f"{source} holds images of {len(found):,} sizes: {listed}{more}; choose --resize HxW (anti-aliased), "
-        "--crop HxW (the centre) or --patches HxW (overlapping pieces)"
-    )
-
-
-def _skipped(names: list[str]) -> str:
-    more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return f"{counted(len(names), 'damaged file')} left out: {', '.join(names[:_LISTED])}{more}"

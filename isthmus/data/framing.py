@@ -1,11 +1,13 @@
-"""What is taken of each image of a collection: all of it, resized, its centre, or patches."""
+"""How each image of a collection is prepared: its numbers brought to [0, 1], made grey, resized, cropped, cut."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from isthmus.data.formats.page import Page, Refused, ValueRange, grey_of, range_option
 from isthmus.data.patches import cut_at, positions_of, random_positions
 from isthmus.data.sizes import Size, check_size, cropped, resized
 from isthmus.errors import DataError, require
@@ -13,12 +15,18 @@ from isthmus.parts import checks
 from isthmus.rng import numpy_generator
 
 
+class TooSmallError(DataError):
+    """An image that has fewer pixels than are to be cut out of it."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """Resize, then crop, then cut into patches: each only if its size, (height, width), is given.
 
     patches_per_image: so many random patches of each image, drawn from the stream `patch` of the seed; None for all
-    that cover it with half a patch of overlap. Raises RequestError for sizes and counts that are none.
+    that cover it with half a patch of overlap. grey: colour images are made grey. value_range: (low, high), the numbers
+    in the files that are black and white; None for what their type says. Raises RequestError for sizes, counts and
+    ranges that are none.
     """
 
     resize: Size | None = None
@@ -26,6 +34,8 @@ class Framing:
     patches: Size | None = None
     patches_per_image: int | None = None
     seed: int = 0
+    grey: bool = False
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop", "patches"):
@@ -37,13 +47,42 @@ class Framing:
             checks.count("patches_per_image", n)
             require(self.patches is not None, "patches_per_image", "given together with the size of the patches", n)
         checks.count("seed", self.seed, 0)
+        object.__setattr__(self, "value_range", _checked_range(self.value_range))
+
+    @property
+    def whole(self) -> Framing:
+        """The same without patches."""
+        return replace(self, patches=None, patches_per_image=None)
+
+    def words(self) -> str:
+        """As options say it: --resize 32x32 --grey."""
+        sizes = {"resize": self.resize, "crop": self.crop, "patches": self.patches}
+        said = [f"--{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size]
+        said += ["--grey"] if self.grey else []
+        return " ".join([*said, *([range_option(self.value_range)] if self.value_range else [])])
+
+    def pixels(self, page: Page, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The whole image, uint8 or float32 in [0, 1], and the kinds of notes on it. Raises DataError as `Page.scaled`.
+
+        where: the file, and the page if it has several.
+        """
+        notes = page.notes
+        try:
+            image = page.scaled(self.value_range)
+        except Refused as error:
+            raise DataError(f"{where} {error}") from None
+        if self.value_range:
+            low, high = self.value_range
+            if page.pixels.min() < low or page.pixels.max() > high:
+                notes = (*notes, "clipped")
+        return grey_of(image) if self.grey else image, notes
 
     def size(self, shape: Size, where: str) -> Size:
-        """The size to which an image of this one is brought, before it is cut. Raises DataError if it is too small."""
+        """The size to which an image of this one is brought, before it is cut. Raises TooSmallError."""
         size = self.resize or shape
         for what, part in (("--crop", self.crop), ("--patches", self.patches)):
             if part and (size[0] < part[0] or size[1] < part[1]):
-                raise DataError(
+                raise TooSmallError(
                     f"{where} has {size[0]}×{size[1]} pixels, fewer than {what} {part[0]}x{part[1]}; "
                     "choose a smaller one, leave the image out, or enlarge all with --resize HxW"
                 )
@@ -80,3 +119,13 @@ class Framing:
         if self.patches is None:
             return image[None]
         return cut_at(image, self.patches, self.corners(shape, index, where))
+
+
+def _checked_range(value: Any) -> ValueRange | None:
+    """Two numbers, the second above the first, as Python's floats."""
+    if value is None:
+        return None
+    pair = tuple(map(checks.python, value)) if isinstance(value, tuple | list) else ()
+    holds = len(pair) == 2 and all(map(checks.is_finite, pair)) and pair[0] < pair[1]
+    require(holds, "value_range", "(low, high), two numbers of which the second is larger", value)
+    return float(pair[0]), float(pair[1])

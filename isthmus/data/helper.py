@@ -48,6 +48,6 @@ class Helper:
 
     def _listen(self) -> None:
         assert self._process.stdout
-        while reading := answer(self._process.stdout):
+        while (reading := answer(self._process.stdout)) is not None:
             self._inbox.put((self, reading))
         self._inbox.put((self, None))

@@ -51,7 +51,8 @@ class Images:
                 raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN in {self._where_nan()}")
             if not (low >= 0 and high <= 1):
                 raise DataError(
-                    f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255?"
+                    f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255, or say "
+                    "what is black and white with --range LOW:HIGH"
                 )
             object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
         if self.names and len(self.names) != len(pixels):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.data.image_file import SUFFIXES
-from isthmus.errors import DataError
+from isthmus.errors import DataError, counted
 
+MASKS = "ground_truth"  # a folder in MVTec's layout has it beside train/good and test
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -45,14 +46,20 @@ def natural(text: str) -> tuple[list[int | str], str]:
     return parts, text  # the text itself decides between names that differ only in case, or in zeros before a number
 
 
+def is_mvtec(folder: Path) -> bool:
+    """Whether a folder has the layout of the data set MVTec AD: train/good, test/..., ground_truth/... of masks."""
+    return all((folder / part).is_dir() for part in ("train/good", "test", MASKS))
+
+
 def list_images(folder: Path) -> Listing:
     """The image files in a folder and all folders below it.
 
-    Hidden files and folders are left out. Links to files are followed; links to folders are not, so that none is
-    read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
+    Hidden files and folders are left out, and so are the masks of a folder in MVTec's layout. Links to files are
+    followed; links to folders are not, so that none is read twice or forever. If all images lie in at least two direct
+    sub-folders, these are their classes.
     Raises DataError if there is none, with what was found instead.
     """
-    names, others, linked = [], Counter[str](), 0
+    names, others, linked, masks = [], Counter[str](), 0, list[str]()
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}; leave it out, or allow it to be read")
@@ -60,6 +67,9 @@ def list_images(folder: Path) -> Listing:
     for where, folders, files in os.walk(folder, onerror=refuse):
         linked += sum(os.path.islink(os.path.join(where, name)) for name in folders if not name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
+        if MASKS in folders and is_mvtec(Path(where)):
+            folders.remove(MASKS)
+            masks.append(where)
         inside = Path(where).relative_to(folder).as_posix()
         inside = "" if inside == "." else f"{inside}/"
         for name in files:
@@ -80,9 +90,15 @@ def list_images(folder: Path) -> Listing:
         names.sort(key=natural)
     notes = []
     if others:
-        notes.append(f"{sum(others.values()):,} other files were left out ({listed})")
+        notes.append(f"{counted(sum(others.values()), 'other file')} left out ({listed})")
     if linked:
-        notes.append(f"{linked:,} links to folders were not followed")
+        notes.append(f"{counted(linked, 'link')} to folders not followed")
+    if masks:
+        more = f" and {len(masks) - 1} more" if len(masks) > 1 else ""
+        notes.append(
+            f"{masks[0]}{more} is in MVTec's layout: the masks in {MASKS}/ were left out; train/ and test/ are both "
+            "here, so give one of them"
+        )
     tops = {name.partition("/")[0] for name in names if "/" in name}
     if len(tops) < 2 or not all("/" in name for name in names):
         return Listing(folder, tuple(names), None, (), tuple(notes))

@@ -15,45 +15,61 @@ from typing import IO
 
 import numpy as np
 
-from isthmus.data.framing import Framing
-from isthmus.data.image_file import quiet_pillow, read_image
+from isthmus.data.framing import Framing, TooSmallError
+from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.errors import DataError
 
-# A file's framed pixels and the kinds of notes on it, or what is wrong with it
-Block = tuple[np.ndarray, tuple[str, ...]] | DataError
+# A file's framed pages, each (k, c, h, w), and the kinds of notes on it, or what is wrong with it
+Block = tuple[list[np.ndarray], tuple[str, ...]] | DataError
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Neighbours in a collection. number: its place among the pieces; first: its first file's among the files."""
+    """Neighbours in a collection. number: its place among the pieces; first: its first file's among the files.
+
+    size: the bytes of its files.
+    """
 
     number: int
     first: int
     paths: tuple[str, ...]
+    size: int = 0
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What was read of a piece: a block for each file, up to one that is too small for the framing, if there is one."""
+Reading = list[Block]  # of a piece: a block for each file
 
-    blocks: list[Block]
-    too_small: DataError | None = None
+
+def page_name(name: str, number: int, n: int) -> str:
+    """What a page is called, numbers counting from 0: by its file's name if it is the only one.
+
+    >>> page_name("stack.tif", 2, 5), page_name("one.tif", 0, 1)
+    ('stack.tif#3', 'one.tif')
+    """
+    return f"{name}#{number + 1}" if n > 1 else name
+
+
+def page_index(file: int, number: int) -> int:
+    """A page's place in a collection, for what is drawn at random: the file's own place for its first page."""
+    return file + (number << 32)
 
 
 def read_piece(piece: Piece, framing: Framing) -> Reading:
     """Read the files of a piece. What is wrong with them is in the reading: nothing is raised."""
-    blocks: list[Block] = []
-    for index, path in enumerate(piece.paths, piece.first):
-        try:
-            image = read_image(path)
-        except DataError as error:
-            blocks.append(error)
-            continue
-        try:
-            blocks.append((framing(image.pixels, index, path), image.notes))
-        except DataError as error:
-            return Reading(blocks, error)
-    return Reading(blocks)
+    return [_block(path, index, framing) for index, path in enumerate(piece.paths, piece.first)]
+
+
+def _block(path: str, index: int, framing: Framing) -> Block:
+    try:
+        pages = read_pages(path)
+        images, notes = [], list[str]()
+        for number, page in enumerate(pages):
+            where = page_name(path, number, len(pages))
+            image, kinds = framing.pixels(page, where)
+            images.append(framing(image, page_index(index, number), where))
+            notes += kinds
+        return images, tuple(dict.fromkeys(notes))
+    except DataError as error:
+        return error
 
 
 # --- between two processes ---
@@ -71,38 +87,37 @@ def answer(answers: IO[bytes]) -> Reading | None:
     line = answers.readline()
     if not line.endswith(b"\n"):
         return None
-    said, too_small, size = json.loads(line)
+    said, size = json.loads(line)
     data = bytearray(size)
     if answers.readinto(data) < size:  # type: ignore[attr-defined]
         return None
     blocks: list[Block] = []
     at = 0
     for one in said:
-        if isinstance(one, str):
-            blocks.append(DataError(one))
+        if isinstance(one[0], str):
+            blocks.append((TooSmallError if one[0] == TooSmallError.__name__ else DataError)(one[1]))
             continue
-        shape, dtype, notes = one
-        array = np.ndarray(shape, dtype, data, at)
-        blocks.append((array, tuple(notes)))
-        at += array.nbytes
-    return Reading(blocks, None if too_small is None else DataError(too_small))
+        pages = []
+        for shape, dtype in one[0]:
+            pages.append(np.ndarray(shape, dtype, data, at))
+            at += pages[-1].nbytes
+        blocks.append((pages, tuple(one[1])))
+    return blocks
 
 
 def serve() -> None:
     """Read the pieces that stdin asks for and answer on stdout, in order, until either is closed."""
-    with contextlib.suppress(BrokenPipeError), quiet_pillow():
+    with contextlib.suppress(BrokenPipeError), quiet_readers():
         for line in sys.stdin.buffer:
             framing, number, first, paths = json.loads(line)
-            reading = read_piece(Piece(number, first, paths), Framing(**framing))
             said: list[object] = []
             pixels = []
-            for block in reading.blocks:
+            for block in read_piece(Piece(number, first, paths), Framing(**framing)):
                 if isinstance(block, DataError):
-                    said.append(str(block))
+                    said.append((type(block).__name__, str(block)))
                 else:
-                    said.append((block[0].shape, block[0].dtype.str, block[1]))
-                    pixels.append(block[0].tobytes())
-            too_small = None if reading.too_small is None else str(reading.too_small)
+                    said.append(([(page.shape, page.dtype.str) for page in block[0]], block[1]))
+                    pixels += [page.tobytes() for page in block[0]]
             data = b"".join(pixels)
-            sys.stdout.buffer.write(json.dumps([said, too_small, len(data)]).encode() + b"\n" + data)
+            sys.stdout.buffer.write(json.dumps([said, len(data)]).encode() + b"\n" + data)
             sys.stdout.buffer.flush()

@@ -15,22 +15,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from isthmus.data.framing import Framing
 from isthmus.data.helper import Helper
-from isthmus.data.image_file import quiet_pillow, read_depth, read_shape
+from isthmus.data.image_file import Shape, quiet_readers, read_shapes
 from isthmus.data.pieces import Block, Piece, Reading, read_piece
 from isthmus.errors import DataError
 
 MANY, SMALL = 2000, 32 << 10  # so many files, of so few bytes, repay the start of a process
-_PIECE = 32  # files handed over at once
-_AHEAD = 8  # pieces for each core, read and not yet taken: they are held in memory twice
+_PIECE, _PIECE_BYTES = 32, 2 << 20  # files handed over at once, and their bytes, unless one alone has more
+# pieces for each core, read and not yet taken, and the bytes of their files: photographs grow tenfold in memory
+_AHEAD, _AHEAD_BYTES = 8, 32 << 20
 _ASKED = 3  # pieces that a helper owes: it has work while this process reads one
 
 
 def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[Block]:
-    """Each file's block, in order. What is wrong with a file comes as a value; too small an image is raised."""
-    pieces = [
-        Piece(number, first, tuple(paths[first : first + _PIECE]))
-        for number, first in enumerate(range(0, len(paths), _PIECE))
-    ]
+    """Each file's block, in order. What is wrong with a file comes as a value: nothing is raised."""
+    pieces = _pieces(paths)
     readings: Generator[Reading]
     if threads == 1 or len(pieces) == 1:
         readings = (read_piece(piece, framing) for piece in pieces)
@@ -38,11 +36,22 @@ def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[B
         readings = _with_helpers(pieces, framing, helpers)
     else:
         readings = _with_threads(pieces, framing, threads)
-    with quiet_pillow(), contextlib.closing(readings):
+    with quiet_readers(), contextlib.closing(readings):
         for reading in readings:
-            yield from reading.blocks
-            if reading.too_small:
-                raise reading.too_small
+            yield from reading
+
+
+def _pieces(paths: Sequence[str]) -> list[Piece]:
+    """Neighbours, so many or so large that they are worth handing over."""
+    pieces: list[Piece] = []
+    first, total = 0, 0
+    for end, path in enumerate(paths, 1):
+        with contextlib.suppress(OSError):
+            total += os.stat(path).st_size
+        if end == len(paths) or end - first == _PIECE or total >= _PIECE_BYTES:
+            pieces.append(Piece(len(pieces), first, tuple(paths[first:end]), total))
+            first, total = end, 0
+    return pieces
 
 
 def _helpers(paths: Sequence[str]) -> int:
@@ -57,13 +66,13 @@ def _helpers(paths: Sequence[str]) -> int:
 def _with_threads(pieces: list[Piece], framing: Framing, threads: int) -> Generator[Reading]:
     pool = ThreadPoolExecutor(threads)
     try:
-        ahead: deque[Future[Reading]] = deque()
+        ahead: deque[tuple[Future[Reading], int]] = deque()
         for piece in pieces:
-            ahead.append(pool.submit(read_piece, piece, framing))
-            if len(ahead) > _AHEAD * threads:
-                yield ahead.popleft().result()
+            ahead.append((pool.submit(read_piece, piece, framing), piece.size))
+            while len(ahead) > _AHEAD * threads or (len(ahead) > 1 and sum(size for _, size in ahead) > _AHEAD_BYTES):
+                yield ahead.popleft()[0].result()
         while ahead:
-            yield ahead.popleft().result()
+            yield ahead.popleft()[0].result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -96,24 +105,14 @@ def _with_helpers(pieces: list[Piece], framing: Framing, n: int) -> Generator[Re
             yield done.pop(piece.number)
 
 
-def read_shapes(paths: Sequence[str]) -> list[tuple[int, int, int] | DataError]:
-    """Each file's (channels, height, width), from its header, or what is wrong with it."""
+def all_shapes(paths: Sequence[str]) -> list[list[Shape] | DataError]:
+    """The (channels, height, width) of each file's pages, from its header, or what is wrong with it."""
 
-    def read(path: str) -> tuple[int, int, int] | DataError:
+    def read(path: str) -> list[Shape] | DataError:
         try:
-            return read_shape(path)
+            return read_shapes(path)
         except DataError as error:
             return error
 
-    with quiet_pillow():
+    with quiet_readers():
         return [read(path) for path in paths]
-
-
-def read_depths(paths: Sequence[str]) -> list[int]:
-    """The bits of a channel of each file that can be read, from its header."""
-    depths = []
-    with quiet_pillow():
-        for path in paths:
-            with contextlib.suppress(DataError):
-                depths.append(read_depth(path))
-    return depths

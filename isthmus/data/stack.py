@@ -16,33 +16,37 @@ class SizesDifferError(Exception):
 
 
 class Stack:
-    """(n, c, h, w), filled block by block.
+    """(n, c, h, w), filled block by block, in order.
 
-    counts: the images that each block will hold; a block that never comes is left out of `pixels`. The array is
-    allocated when the first block says what it holds, and again if a later one needs colour or floats.
+    expected: the images that will come; more may. The array is allocated when the first block says what it holds, and
+    again if a later one needs colour, floats or more room.
     """
 
-    def __init__(self, counts: list[int], source: str, cut: bool = False) -> None:
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).tolist()
-        self._source, self._cut = source, cut
+    def __init__(self, expected: int, source: str, cut: bool = False) -> None:
+        self._expected, self._source, self._cut = expected, source, cut
         self._array: np.ndarray | None = None
-        self._filled = np.zeros(len(counts), bool)
+        self._n = 0
         self.mixed_colours = self.mixed_depths = False
 
-    def put(self, i: int, block: np.ndarray) -> None:
-        """Place block i, (k, c, h, w), uint8 or float32 in [0, 1].
+    def put(self, block: np.ndarray) -> None:
+        """Place a block, (k, c, h, w), uint8 or float32 in [0, 1], after those before it.
 
         Raises SizesDifferError, and DataError if all blocks together are too large.
         """
+        end = self._n + len(block)
         if self._array is None:
-            self._array = self._allocate(block.shape[1:], block.dtype)
+            self._array = self._allocate(max(self._expected, end), block.shape[1:], block.dtype)
         if block.shape[2:] != self._array.shape[2:]:
             raise SizesDifferError
         if block.shape[1] != self._array.shape[1] or block.dtype != self._array.dtype:
             self._widen(block)
+        if end > len(self._array):
+            larger = self._allocate(end, self._array.shape[1:], self._array.dtype, room=end + end // 2)
+            larger[: self._n] = self._array[: self._n]
+            self._array = larger
         # one grey channel is written to all three of a colour array
-        self._array[self._starts[i] : self._starts[i + 1]] = _as(block, self._array.dtype)
-        self._filled[i] = True
+        self._array[self._n : end] = _as(block, self._array.dtype)
+        self._n = end
 
     def _widen(self, block: np.ndarray) -> None:
         """Make room for colour if the block or the array has it, and for floats."""
@@ -52,20 +56,18 @@ class Stack:
         dtype = np.result_type(block.dtype, self._array.dtype)
         channels = max(block.shape[1], self._array.shape[1])
         if dtype != self._array.dtype or channels != self._array.shape[1]:
-            wider = self._allocate((channels, *block.shape[2:]), dtype)
-            wider[:] = _as(self._array, dtype)
+            wider = self._allocate(len(self._array), (channels, *block.shape[2:]), dtype)
+            wider[: self._n] = _as(self._array[: self._n], dtype)
             self._array = wider
 
     def pixels(self) -> np.ndarray:
         """What was placed, in order. Raises DataError if nothing was."""
         if self._array is None:
             raise DataError(f"{self._source}: nothing is left of the images")
-        if self._filled.all():
-            return self._array
-        return self._array[np.repeat(self._filled, np.diff(self._starts))]
+        return self._array[: self._n]
 
-    def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        n = self._starts[-1]
+    def _allocate(self, n: int, shape: tuple[int, ...], dtype: np.dtype, room: int = 0) -> np.ndarray:
+        """Room for n images, or for more, of which no memory is used before they come."""
         total = n * int(np.prod(shape)) * dtype.itemsize
         dims = "×".join(map(str, shape))
         if self._cut and total > MAX_PATCH_BYTES:
@@ -78,7 +80,7 @@ class Stack:
                 f"{self._source}: {n:,} images of {dims} are {total:,} bytes; the limit is {limit:,}, half of this "
                 "machine's memory, so make them smaller with --resize HxW, or give fewer"
             )
-        return np.empty((n, *shape), dtype)
+        return np.empty((max(n, room), *shape), dtype)
 
 
 def memory_limit() -> int:

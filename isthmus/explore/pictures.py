@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
-from isthmus.data import png
-from isthmus.data.image_file import STUMBLES
+from isthmus.data.formats import png
+from isthmus.data.formats.page import STUMBLES
 from isthmus.data.images import Images
 from isthmus.errors import DataError, one_line
 

@@ -161,10 +161,10 @@ def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, 
 
     real, written = restoring.write_like, []
 
-    def stopped(*arguments):
+    def stopped(*arguments, **named):
         if len(written) == 2:
             raise error
-        written.append(real(*arguments))
+        written.append(real(*arguments, **named))
         return written[-1]
 
     monkeypatch.setattr(restoring, "write_like", stopped)
@@ -182,7 +182,7 @@ def test_a_damaged_picture_is_named_or_left_out(denoiser, photographs, tmp_path,
     assert "--skip-bad" in line
     assert not (tmp_path / "clean").exists()
     _, err = done("denoise", denoiser, folder, "-o", tmp_path / "clean", "--skip-bad")
-    assert "left out 1 of 3 files" in err
+    assert "1 damaged file left out: flower.png" in err
     assert "written: 2 images" in err
 
 

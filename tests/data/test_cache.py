@@ -22,7 +22,7 @@ def cached(folder, monkeypatch, store):
 def reads(monkeypatch):
     """A list that grows by one whenever files are read."""
     seen, real = [], reading.read_all
-    monkeypatch.setattr("isthmus.data.collection.read_all", lambda *a: seen.append(1) or real(*a))
+    monkeypatch.setattr("isthmus.data.gathering.read_all", lambda *a: seen.append(1) or real(*a))
     return seen
 
 

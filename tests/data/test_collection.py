@@ -33,7 +33,7 @@ def test_a_folder_in_natural_order_without_what_is_hidden(folder, store):
     assert list(images.names) == ["a/1.bmp", "a/2.webp", "a/10.tif", "a/c/x.jpeg", "B.png", "img9.PNG", "img10.png"]
     assert images.shape == (3, 6, 8)
     assert images.labels is None
-    assert images.notes == ("1 other files were left out (1 .txt)",)
+    assert images.notes == ("1 other file left out (1 .txt)",)
     assert images.source == str(folder)
 
 
@@ -77,7 +77,7 @@ def test_links_to_files_are_followed_and_loops_are_not(folder, tmp_path, store):
     (folder / "up").symlink_to(folder)
     images = open_images(folder)
     np.testing.assert_array_equal(images.pixels[0, 0], pixels)
-    assert images.notes == ("1 links to folders were not followed",)
+    assert images.notes == ("1 link to folders not followed",)
 
 
 def test_odd_paths(tmp_path, store):
@@ -96,7 +96,7 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path, said):
 def test_a_missing_path_suggests_the_nearest(tmp_path, said):
     (tmp_path / "photos").mkdir()
     assert said(tmp_path / "fotos") == f'{tmp_path}/fotos is not there; did you mean "{tmp_path}/photos"?'
-    assert "is no folder" in said(tmp_path / "none" / "photos")
+    assert "is not a folder" in said(tmp_path / "none" / "photos")
     assert "got int" in said(3)
 
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus.data.image_file import quiet_pillow, read_image, read_shape
+from isthmus.data.image_file import quiet_readers, read_image, read_pages, read_shapes
 from isthmus.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -61,7 +61,7 @@ def file(tmp_path):
 
 def fault(path):
     """What read_image says of a file: one line that names it."""
-    with quiet_pillow(), pytest.raises(DataError) as caught:
+    with quiet_readers(), pytest.raises(DataError) as caught:
         read_image(path)
     said = str(caught.value)
     assert str(path) in said
@@ -81,7 +81,7 @@ def test_lossless_files_come_back_whole(file, pixels, kind, options):
         pixels = np.repeat(pixels[:, :, None], 3, 2) if pixels.ndim == 2 else pixels
     np.testing.assert_array_equal(read.pixels, first(pixels), strict=True)
     assert read.notes == ()
-    assert read_shape(path) == read.pixels.shape
+    assert read_shapes(path) == [read.pixels.shape]
 
 
 @pytest.mark.parametrize("sampling", [0, 2])
@@ -124,7 +124,7 @@ def test_white_may_be_zero(file):
         np.testing.assert_allclose(read, white - values if white == 255 else 1 - values / white, atol=1e-6)
 
 
-def test_sixteen_bits_of_colour_lose_half_and_say_so(file):
+def test_sixteen_bits_of_colour_are_all_kept(file):
     deep = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
     for content in (
         png(7, 5, 16, 2, [row.astype(">u2").tobytes() for row in deep]),
@@ -132,22 +132,29 @@ def test_sixteen_bits_of_colour_lose_half_and_say_so(file):
         tiff(deep, photometric="rgb", byteorder=">", compression="zlib"),
     ):
         read = read_image(file(content))
-        np.testing.assert_array_equal(read.pixels, first((deep >> 8).astype(np.uint8)))
-        assert read.notes == ("deep",)
+        np.testing.assert_array_equal(read.pixels, first((deep / np.float32(65535)).astype(np.float32)))
+        assert read.notes == ()
 
 
 def test_floats_in_range_are_kept_and_others_refused(file):
     values = RNG.random((5, 7), np.float32)
     np.testing.assert_array_equal(read_image(file(tiff(values), "f.tif")).pixels, values[None], strict=True)
-    assert "[0, 1]" in fault(file(tiff(values * 300), "f.tif"))
-    assert "[0, 1]" in fault(file(tiff(np.full((2, 2), np.nan, np.float32)), "f.tif"))
+    assert "[0, 1]; say it with --range 1" in fault(file(tiff(values * 300 + 1), "f.tif"))
+    assert "say it with --range LOW:HIGH" in fault(file(tiff(np.full((2, 2), np.inf, np.float32)), "f.tif"))
+    line = fault(file(tiff(np.full((2, 2), np.nan, np.float32)), "f.tif"))
+    assert "has 4 of 4 pixels that are NaN; repair it" in line
 
 
-def test_what_pillow_misreads_is_refused(file):
-    values = RNG.random((5, 7), np.float32)
-    assert "uncompressed" in fault(file(tiff(values, byteorder=">", compression="zlib"), "f.tif"))
-    assert "signed" in fault(file(tiff(DEEP.astype(np.int16)), "f.tif"))
-    assert "32-bit" in fault(file(tiff(DEEP.astype(np.uint32)), "f.tif"))
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint32])
+def test_numbers_that_do_not_say_what_is_white_are_refused_with_the_range_that_helps(file, dtype):
+    values = np.array([[0, 100], [7, 3]], dtype) - (5 if np.dtype(dtype).kind == "i" else 0)
+    line = fault(file(tiff(values), "f.tif"))
+    assert f"from {values.min()} to {values.max()}, which do not say what is black and white" in line
+    assert ("--range=-5:95" if values.min() < 0 else "--range 0:100") in line
+    (page,) = read_pages(file(tiff(values), "f.tif"))
+    np.testing.assert_array_equal(page.pixels[0], values, strict=True)
+    low, high = float(values.min()), float(values.max())
+    np.testing.assert_allclose(page.scaled((low, high))[0], (values - low) / (high - low), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -166,16 +173,16 @@ def test_other_modes_become_grey_or_rgb(file, image, kind, expected, notes):
     read = read_image(path)
     np.testing.assert_array_equal(read.pixels, first(expected))
     assert read.notes == notes
-    assert read_shape(path) == read.pixels.shape
+    assert read_shapes(path) == [read.pixels.shape]
 
 
 def test_grey_and_alpha_of_sixteen_bits_is_grey(file):
     both = RNG.integers(0, 65536, (5, 7, 2), dtype=np.uint16)
     path = file(png(7, 5, 16, 4, [row.astype(">u2").tobytes() for row in both]))
     read = read_image(path)
-    np.testing.assert_array_equal(read.pixels[0], both[:, :, 0] >> 8)
-    assert set(read.notes) == {"alpha", "deep"}
-    assert read_shape(path) == (1, 5, 7)
+    np.testing.assert_allclose(read.pixels[0], both[:, :, 0] / 65535, atol=1e-7)
+    assert read.notes == ("alpha",)
+    assert read_shapes(path) == [(1, 5, 7)]
 
 
 def test_palettes_become_what_they_stand_for(file):
@@ -190,7 +197,7 @@ def test_palettes_become_what_they_stand_for(file):
             read = read_image(path)
             np.testing.assert_array_equal(read.pixels, first(colours[:, :, :1] if grey else colours))
             assert read.notes == notes
-            assert read_shape(path) == read.pixels.shape
+            assert read_shapes(path) == [read.pixels.shape]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -213,14 +220,20 @@ def test_pictures_are_turned_upright(file, kind, orientation):
     assert read.notes == (() if orientation == 1 else ("turned",))
     shown = read.pixels[0] * 255 if kind == "TIFF-16" else read.pixels[0].astype(float)
     np.testing.assert_allclose(shown, upright, atol=6)
-    assert read_shape(path) == read.pixels.shape
+    assert read_shapes(path) == [read.pixels.shape]
 
 
-def test_the_first_of_several_pictures_is_read(file):
-    pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
-    read = read_image(file(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])))
-    np.testing.assert_array_equal(read.pixels[0], GREY)
-    assert read.notes == ("frames",)
+@pytest.mark.parametrize(
+    ("kind", "options"), [("TIFF", {}), ("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True, "exact": True})]
+)
+def test_every_page_is_read(file, kind, options):
+    pages = [Image.fromarray(one) for one in (GREY, 255 - GREY, GREY[::-1].copy())]
+    path = file(encoded(pages[0], kind, save_all=True, append_images=pages[1:], duration=50, **options))
+    read = read_pages(path)
+    for page, image in zip(read, pages, strict=True):
+        np.testing.assert_array_equal(page.pixels, first(np.asarray(image.convert("RGB" if kind == "WEBP" else "L"))))
+    assert read_shapes(path) == [page.pixels.shape for page in read]
+    assert "has 3 pages" in fault(path)
 
 
 def test_one_pixel(file):
@@ -256,7 +269,7 @@ WIDE_WEBP = bytes.fromhex(
     [
         (b"", "empty"),
         (b"hello", "68 65 6c 6c 6f"),
-        (b"GIF89a" + bytes(30), "not a PNG"),
+        (b"GIF89a" + bytes(30), "damaged"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a PNG"),
         (b"\x80\x04\x95", "not a PNG"),
         (png(60000, 60000, 8, 0, [b""]), "limit"),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from isthmus.data.arrays import read_npy, read_npz
-from isthmus.data.image_file import quiet_pillow, read_image
+from isthmus.data.image_file import quiet_readers, read_image
 from isthmus.data.readers import read_idx
 from isthmus.errors import DataError
 
@@ -66,7 +66,7 @@ def is_read(read, path, content):
     """Whether the bytes are read; if not, they are refused with DataError. Either takes seconds at most."""
     path.write_bytes(content)
     start = time.monotonic()
-    with quiet_pillow():
+    with quiet_readers():
         try:
             read(path)
             refused = False

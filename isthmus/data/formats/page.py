@@ -1,0 +1,183 @@
+"""One picture of an image file as it is stored, and what its numbers mean between black and white."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from isthmus.errors import one_line
+
+ValueRange = tuple[float, float]
+MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here would be its limit all the same
+# An image of more than BOMB_BYTES that was BOMB_RATIO times smaller is no photograph: deflate reaches 1,030
+BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's own conversion to grey
+# What parsers raise when they stumble over bytes that they do not expect
+STUMBLES = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+    EOFError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+
+# kind of note -> what is said of n files
+NOTES = {
+    "alpha": "{n}: an alpha channel was dropped",
+    "extra": "{n}: channels beyond red, green and blue were dropped",
+    "turned": "{n}: turned upright, as the camera's orientation (EXIF) says",
+    "cmyk": "{n}: converted from CMYK to RGB",
+    "reduced": "{n}: smaller copies and masks beside the pictures were left out",
+    "clipped": "{n}: values outside --range became black or white",
+}
+
+
+class Refused(Exception):  # noqa: N818
+    """Why a file is not read, as the end of a sentence that starts with its path."""
+
+
+def unread(kind: str, why: str) -> Refused:
+    """The refusal of a file that is sound."""
+    return Refused(f"is a valid {kind} of a kind that is not read: {why}")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture as its file stores it.
+
+    pixels: (c, h, w), c being 1 (grey) or 3 (RGB), of the file's own type. bits: of a number; unsigned integers of so
+    many bits are white at 2**bits - 1. notes: the kinds of `NOTES` that hold for it.
+    """
+
+    pixels: np.ndarray
+    bits: int
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def white(self) -> int | None:
+        """The integer that is white; None where the type does not say, as of floats and signed numbers."""
+        return 2**self.bits - 1 if self.pixels.dtype.kind in "ub" and self.bits <= 16 else None
+
+    def values(self) -> str:
+        """What the numbers are: "8 bits", "12 of 16 bits", "32-bit floats", "signed 16 bits"."""
+        kind = self.pixels.dtype.kind
+        return f"{self.bits}-bit floats" if kind == "f" else f"{'signed ' if kind == 'i' else ''}{self.bits} bits"
+
+    def scaled(self, value_range: ValueRange | None = None) -> np.ndarray:
+        """The pixels as models see them: uint8 in 0..255, or float32 in [0, 1].
+
+        value_range: the numbers that are black and white; what lies outside is clipped. Without it, unsigned integers
+        of up to 16 bits are divided by `white`, and floats must lie in [0, 1]. Raises Refused for other numbers, and
+        for NaN.
+        """
+        pixels = self.pixels
+        if value_range is not None:
+            self._refuse_nan()
+            return stretched(pixels, value_range)
+        if (white := self.white) is not None:
+            if self.bits == 8:
+                return pixels
+            if 255 % white == 0:  # 1, 2 and 4 bits
+                return np.multiply(pixels, np.uint8(255 // white), dtype=np.uint8)
+            return np.divide(pixels, np.float32(white), dtype=np.float32).clip(0, 1)
+        if pixels.dtype.kind == "f":
+            self._refuse_nan()
+            low, high = float(pixels.min()), float(pixels.max())
+            if low >= 0 and high <= 1:
+                return pixels.astype(np.float32)
+            what = f"has float pixels from {low:g} to {high:g}, which must lie in [0, 1]"
+        else:
+            low, high = int(pixels.min()), int(pixels.max())
+            what = f"has {self.values()} a pixel, from {low} to {high}, which do not say what is black and white"
+        if low == high or not np.isfinite([low, high]).all():
+            raise Refused(f"{what}; say it with --range LOW:HIGH, or leave it out")
+        raise Refused(f"{what}; say it with {range_option((low, high))}, or --range auto")
+
+    def _refuse_nan(self) -> None:
+        if self.pixels.dtype.kind == "f" and np.isnan(self.pixels.min()):
+            n = int(np.isnan(self.pixels).sum())
+            raise Refused(f"has {n:,} of {self.pixels.size:,} pixels that are NaN; repair it, or leave it out")
+
+
+def stretched(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
+    """Numbers as float32 in [0, 1], black and white being the two of the range; what lies outside is clipped."""
+    low, high = value_range
+    done = (values.astype(np.float64) - low) / (high - low)
+    return np.clip(done, 0, 1, out=done).astype(np.float32)
+
+
+def range_option(value_range: ValueRange) -> str:
+    """As the command line takes it.
+
+    >>> range_option((0, 4095.0)), range_option((-1.5, 2))
+    ('--range 0:4095', '--range=-1.5:2')
+    """
+    low, high = value_range
+    return f"--range{'=' if low < 0 else ' '}{low:.9g}:{high:.9g}"
+
+
+def grey_of(pixels: np.ndarray) -> np.ndarray:
+    """(1, h, w) of an image (3, h, w), of its own type; a grey one as it is."""
+    if len(pixels) == 1:
+        return pixels
+    grey = np.tensordot(LUMA, pixels.astype(np.float64), 1)[None]
+    return np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind == "u" else grey.astype(pixels.dtype)
+
+
+def without_alpha(values: np.ndarray, *, associated: bool) -> np.ndarray:
+    """The colours of (h, w, colours + 1); an alpha that they were multiplied with (`associated`) is divided out."""
+    colours, alpha = values[..., :-1], values[..., -1:]
+    if not associated:
+        return colours
+    full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+    found = np.divide(colours * float(full), alpha, out=np.zeros(colours.shape), where=alpha != 0)
+    return np.rint(found.clip(0, full)).astype(values.dtype) if full > 1 else found.astype(values.dtype)
+
+
+def from_cmyk(values: np.ndarray) -> np.ndarray:
+    """RGB of unsigned (h, w, 4): cyan, magenta, yellow and black, each of no ink to full ink, without a profile."""
+    full = np.iinfo(values.dtype).max
+    ink = values.astype(np.float64) / full
+    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * full).astype(values.dtype)
+
+
+def with_palette(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """(c, h, w) of indices (h, w) into a palette (n, 3); grey if all of its colours are."""
+    colours = palette[:, :1] if is_grey(palette) else palette
+    return np.ascontiguousarray(colours[indices].transpose(2, 0, 1))
+
+
+def is_grey(palette: np.ndarray) -> bool:
+    """Whether all colours (n, 3) are grey."""
+    return bool((palette == palette[:, :1]).all())
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(c, h, w) pixels, turned and mirrored as an EXIF orientation from 1 to 8 asks."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(1, 2)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[:, ::down, ::across]
+
+
+def check_size(width: int, height: int, samples: int, pages: int, stored: int) -> None:
+    """Raise Refused for pictures without pixels, with too many, and for decompression bombs.
+
+    samples: bytes of a pixel. pages: of this size. stored: the bytes of the file.
+    """
+    if width < 1 or height < 1:
+        raise Refused(f"is an image of {height}×{width}, without pixels; leave it out")
+    if width * height > MAX_PIXELS:
+        raise Refused(f"promises {height}×{width} pixels; the limit is {MAX_PIXELS:,}, so cut it or leave it out")
+    decoded = width * height * samples * pages
+    if decoded > BOMB_BYTES and decoded > BOMB_RATIO * stored:
+        raise Refused(
+            f"would grow from {stored:,} to {decoded:,} bytes, more than {BOMB_RATIO} times: "
+            "a decompression bomb, not a photograph; leave it out"
+        )
+
+
+def said(error: BaseException) -> str:
+    """What a parser said, short."""
+    return one_line(error)[:200] or type(error).__name__

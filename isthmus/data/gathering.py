@@ -1,0 +1,165 @@
+"""The files of a collection gathered into one array, with the names and labels of its pages, and what was done."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from isthmus.data.formats.page import NOTES, ValueRange
+from isthmus.data.framing import Framing, TooSmallError
+from isthmus.data.image_file import quiet_readers, read_pages
+from isthmus.data.images import Images
+from isthmus.data.listing import Listing
+from isthmus.data.pieces import page_index, page_name
+from isthmus.data.reading import all_shapes, read_all
+from isthmus.data.stack import SizesDifferError, Stack
+from isthmus.errors import DataError, SkippedWarning, counted
+from isthmus.machine import cores
+
+OnProgress = Callable[[int, int], None]
+_LISTED = 10  # files that a warning names
+_DARK = 0.25  # of white: images of more than 8 bits that stay below it use a part of their numbers
+
+
+def gather(
+    listing: Listing,
+    source: str,
+    framing: Framing,
+    skip_bad: bool,
+    threads: int,
+    on_progress: OnProgress | None,
+) -> tuple[Images, bool]:
+    """The images of all files, and whether none was left out. Raises DataError for files that cannot be used."""
+    paths, n = listing.paths(), len(listing.names)
+    bad: dict[int, DataError] = {}
+    corners = _corners(paths, framing, bad, skip_bad=skip_bad) if framing.patches else None
+    expected = n if corners is None else sum(len(one) for pages in corners for one in pages)
+    stack = Stack(expected, source, framing.patches is not None)
+    kinds, names, which = Counter[str](), list[str](), list[int]()
+    for i, block in enumerate(read_all(paths, framing, threads)):
+        if isinstance(block, DataError):
+            if not skip_bad:
+                raise DataError(f"{block}{way_out(n)}")
+            bad[i] = block
+            if corners is not None:
+                corners[i] = []  # its header may have been sound
+        elif i not in bad:
+            pages, found = block
+            for number, page in enumerate(pages):
+                try:
+                    stack.put(page)
+                except SizesDifferError:
+                    raise DataError(_sizes(paths, source)) from None
+                names += [page_name(listing.names[i], number, len(pages))] * len(page)
+                which += [i] * len(page)
+            kinds.update(found)
+        if on_progress:
+            on_progress(i + 1, n)
+    notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
+    if stack.mixed_colours:
+        notes.append("grey and colour images together: all became RGB")
+    if stack.mixed_depths:
+        notes.append("8 and 16 bits together: all became floats")
+    if bad:
+        if len(bad) == n:
+            raise DataError(f"{source}: none of {counted(n, 'file')} can be read; the first: {bad[min(bad)]}")
+        skipped = left_out({listing.names[i]: bad[i] for i in sorted(bad)})
+        warnings.warn(f"{source}: {'; '.join(skipped)}", SkippedWarning, stacklevel=3)
+        notes += skipped
+    pixels = stack.pixels()
+    if pixels.dtype == np.float32 and framing.value_range is None and (brightest := float(pixels.max())) <= _DARK:
+        notes.append(
+            f"the brightest pixel is {brightest:.3g} of white: --range LOW:HIGH or --range auto says what is white"
+        )
+    labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
+    places = None if corners is None else places_of([one for pages in corners for one in pages])
+    return Images(pixels, labels, source, listing.label_names, tuple(names), tuple(notes), places), not bad
+
+
+def way_out(n: int) -> str:
+    """What is said of one file that cannot be used, among n."""
+    return " (--skip-bad leaves it out)" if n > 1 else ""
+
+
+def left_out(bad: dict[str, DataError]) -> list[str]:
+    """Sentences for files that were left out: how many, and the first of them."""
+    small = [name for name, error in bad.items() if isinstance(error, TooSmallError)]
+    others = [name for name, error in bad.items() if not isinstance(error, TooSmallError)]
+    found = []
+    for kind, names in (("damaged file", others), ("file", small)):
+        if names:
+            more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+            too = " too small to be cut and" if names is small else ""
+            found.append(f"{counted(len(names), kind)}{too} left out: {', '.join(map(str, names[:_LISTED]))}{more}")
+    return found
+
+
+def _corners(
+    paths: Sequence[str], framing: Framing, bad: dict[int, DataError], *, skip_bad: bool
+) -> list[list[np.ndarray]]:
+    """The corners of the patches of each file's pages; files whose header cannot be read have none, and go to `bad`.
+
+    Raises TooSmallError before anything else is read, unless such files are left out.
+    """
+    corners: list[list[np.ndarray]] = []
+    for i, shapes in enumerate(all_shapes(paths)):
+        corners.append([])
+        if isinstance(shapes, DataError):
+            bad[i] = shapes  # and the reader of the pixels, which comes to it in its turn, says so
+            continue
+        try:
+            for number, shape in enumerate(shapes):
+                where = page_name(paths[i], number, len(shapes))
+                corners[i].append(framing.corners(shape[1:], page_index(i, number), where))
+        except TooSmallError as error:
+            if not skip_bad:
+                raise TooSmallError(f"{error}{way_out(len(paths))}") from None
+            corners[i], bad[i] = [], error
+    return corners
+
+
+def places_of(corners: Sequence[np.ndarray]) -> np.ndarray:
+    """(n, 3) of the corners of each photograph's patches: the number of each patch's photograph, and its corner."""
+    which = np.repeat(range(len(corners)), [len(one) for one in corners])
+    return np.column_stack([which, np.concatenate(corners)])
+
+
+def _sizes(paths: Sequence[str], source: str) -> str:
+    """The sentence for images of several sizes: which, how many of each, and the ways out."""
+    found = Counter(shape[1:] for one in all_shapes(paths) if not isinstance(one, DataError) for shape in one)
+    listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))
+    more = f", and {len(found) - 5:,} more" if len(found) > 5 else ""
+    return (
+        f"{source} holds images of {len(found):,} sizes: {listed}{more}; choose --resize HxW (anti-aliased), "
+        "--crop HxW (the centre) or --patches HxW (overlapping pieces)"
+    )
+
+
+def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRange:
+    """The smallest and the largest number in files of images. Raises DataError if there are no two."""
+
+    def ends(path: str) -> ValueRange | DataError:
+        try:
+            pages = read_pages(path)
+        except DataError as error:
+            return error
+        with np.errstate(invalid="ignore"):
+            return min(float(np.nanmin(one.pixels)) for one in pages), max(
+                float(np.nanmax(one.pixels)) for one in pages
+            )
+
+    low, high = np.inf, -np.inf
+    with quiet_readers(), ThreadPoolExecutor(cores()) as pool:
+        for found in pool.map(ends, listing.paths()):
+            if isinstance(found, DataError):
+                if not skip_bad:
+                    raise DataError(f"{found}{way_out(len(listing.names))}")
+            else:
+                low, high = min(low, found[0]), max(high, found[1])
+    if not -np.inf < low < high < np.inf:
+        raise DataError(f"{source}: its numbers go from {low:g} to {high:g}; say --range LOW:HIGH in place of auto")
+    return low, high

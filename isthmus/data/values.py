@@ -1,0 +1,99 @@
+"""What numbers a collection's images hold: their ends, percentiles, and how many of their bits are in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from isthmus.data.formats.page import Page
+
+PERCENTILES = (1, 50, 99)
+_SAMPLES = 4096  # of a page of numbers that are not counted one by one
+
+
+@dataclass
+class Values:
+    """The numbers of pages of one type, gathered page by page.
+
+    low, high: of all, infinities and NaN aside. bits: of the type.
+    """
+
+    dtype: np.dtype
+    bits: int
+    pages: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    _counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # of whole numbers of up to 16 bits
+    _samples: list[np.ndarray] = field(default_factory=list)  # of others
+    _union: int = 0
+
+    def add(self, page: Page) -> None:
+        """Take a page of this type into account."""
+        self.pages += 1
+        numbers = page.pixels.ravel()
+        if self.dtype.kind == "f":
+            numbers = numbers[np.isfinite(numbers)]
+        if not numbers.size:
+            return
+        self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
+        if self.dtype.kind == "f" or self.dtype.itemsize > 2:
+            self._samples.append(numbers[:: max(1, numbers.size // _SAMPLES)].astype(np.float64))
+        else:
+            counts = np.bincount(numbers.astype(np.int64) - self._least)
+            more, fewer = sorted([counts, self._counts], key=len, reverse=True)
+            more[: len(fewer)] += fewer
+            self._counts = more
+        if self.dtype.kind == "u":
+            self._union |= int(np.bitwise_or.reduce(numbers))
+
+    @property
+    def _least(self) -> int:
+        return int(np.iinfo(self.dtype).min)
+
+    def merge(self, other: Values) -> None:
+        """Take another's pages into account."""
+        self.pages += other.pages
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self._samples += other._samples
+        more, fewer = sorted([other._counts, self._counts], key=len, reverse=True)
+        self._counts = more.copy()
+        self._counts[: len(fewer)] += fewer
+        self._union |= other._union
+
+    @property
+    def used_bits(self) -> int | None:
+        """From the lowest to the highest bit that is set in any number; None for floats and signed numbers."""
+        if self.dtype.kind != "u":
+            return None
+        lowest = (self._union & -self._union).bit_length() - 1
+        return self._union.bit_length() - lowest if self._union else 0
+
+    def percentiles(self) -> list[float]:
+        """Those of `PERCENTILES`: exact for whole numbers of up to 16 bits, of an even sample for others."""
+        if len(self._counts):
+            ends = np.cumsum(self._counts)
+            ranks = [np.ceil(share / 100 * ends[-1]) for share in PERCENTILES]
+            return [float(np.searchsorted(ends, max(1, rank)) + self._least) for rank in ranks]
+        if not self._samples:
+            return [np.nan] * len(PERCENTILES)
+        return [float(one) for one in np.percentile(np.concatenate(self._samples), PERCENTILES)]
+
+    def words(self) -> str:
+        """One line: how many pages, from where to where, percentiles, bits in use."""
+        if self.low > self.high:
+            return "no finite numbers"
+        said = f"from {self.low:,.6g} to {self.high:,.6g}"
+        shares = zip(PERCENTILES, self.percentiles(), strict=True)
+        said += f" ({', '.join(f'{share} %: {value:,.6g}' for share, value in shares)})"
+        if self.used_bits is not None:
+            said += f", {self.used_bits} of {self.bits} bits in use"
+        return said
+
+
+def values_by_kind(pages: list[Page]) -> dict[str, Values]:
+    """The numbers of pages, by what `Page.values` calls them."""
+    found: dict[str, Values] = {}
+    for page in pages:
+        found.setdefault(page.values(), Values(page.pixels.dtype, page.bits)).add(page)
+    return found
