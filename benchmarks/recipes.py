@@ -19,5 +19,6 @@ def digits(n: int) -> Images:
 
 
 def autoencoder(name: str, **changes: object) -> Autoencoder:
-    """The yardstick's recipe: Adam, 1e-3, batch 64, one epoch."""
-    return Autoencoder(NETWORKS[name], **{"epochs": 1, "batch_size": 64, "random_state": 0, **changes})  # type: ignore[arg-type]
+    """The yardstick's recipe: Adam, 1e-3, batch 64, one epoch, in the yardstick's precision on every processor."""
+    recipe = {"epochs": 1, "batch_size": 64, "precision": "float32", "random_state": 0}
+    return Autoencoder(NETWORKS[name], **{**recipe, **changes})  # type: ignore[arg-type]

@@ -63,7 +63,8 @@ def one_round(task: Task, seed: int) -> dict[str, Any]:
     images = torch.from_numpy(task.fitted_on.pixels[:, 0].copy())
     batch_size, epochs = task.model.training.batch_size, task.model.training.epochs
     notebook = epochs * notebook_loop.seconds_per_epoch(task.model.name, images, 1, batch_size)[0]
-    model = Autoencoder(task.model.arguments["network"], recipe="fast", random_state=seed)
+    network = task.model.arguments["network"]
+    model = Autoencoder(network, recipe="fast", precision="float32", random_state=seed)  # the notebook's precision
     start = time.perf_counter()
     model.fit(task.fitted_on)
     seconds = time.perf_counter() - start
@@ -83,7 +84,8 @@ def warm_up(task: Task) -> None:
     """Import, and make whatever is made when first used, on a few images."""
     few = task.fitted_on.take(slice(0, 1024))
     notebook_loop.seconds_per_epoch(task.model.name, torch.from_numpy(few.pixels[:, 0].copy()), 1, 64)
-    Autoencoder(task.model.arguments["network"], recipe="fast", epochs=1, random_state=0).fit(few)
+    network = task.model.arguments["network"]
+    Autoencoder(network, recipe="fast", epochs=1, precision="float32", random_state=0).fit(few)
 
 
 def row(task: Task, rounds: list[dict[str, Any]]) -> str:

@@ -181,9 +181,23 @@ def summary(results: Results) -> str:
         )
     means = (r for r in results.rows if r.seed is None and (r.metric, r.split, r.corruption) == ("mse", "test", None))
     lines += [f"{r.model:<28}{r.value:>10.6f}  mean of {r.n_seeds} seeds, standard deviation {r.sd:.6f}" for r in means]
+    return "\n".join([*lines, *_verdicts(results)])
+
+
+def _verdicts(results: Results) -> list[str]:
+    """Which published numbers agree: of those within their tolerance those that differ, of those over seeds all."""
     judged = [reference for reference in results.references if reference["agrees"] is not None]
-    if judged:
-        differing = [reference["id"] for reference in judged if not reference["agrees"]]
-        lines.append(f"{len(judged) - len(differing)} of {len(judged)} published numbers agree within their tolerance")
-        lines += [f"  differs: {name}" for name in differing]
-    return "\n".join(lines)
+    if not judged:
+        return []
+    over_seeds = [reference for reference in judged if "over_seeds" in reference]
+    how = "within their tolerance" + (f", or for {len(over_seeds)} as one more seed would" if over_seeds else "")
+    lines = [f"{sum(one['agrees'] for one in judged)} of {len(judged)} published numbers agree {how}"]
+    lines += [f"  differs: {one['id']}" for one in judged if not one["agrees"] and one not in over_seeds]
+    for one in over_seeds:
+        spread, verdict = one["over_seeds"], "agrees" if one["agrees"] else "differs"
+        low, high = spread["interval"]
+        lines.append(
+            f"  {verdict}: {one['id']}, published {one['published']:.6g}, seed {one['seed']} {one['measured']:.6g}; "
+            f"{spread['n']} seeds {spread['low']:.6g} to {spread['high']:.6g}, one more {low:.6g} to {high:.6g} (95 %)"
+        )
+    return lines

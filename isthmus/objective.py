@@ -11,11 +11,23 @@ from torch.nn import functional
 
 from isthmus.parts import BCE, KL, L1, MSE, Part
 
+
+def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """How far x is from the bound that the sigmoid of z is near: from 1 above 0, from 0 below."""
+    return torch.where(z > 0, 1 - x, x)
+
+
+def _bce(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Mean of log(1 + e^z) - x z, z what goes into the sigmoid; as a sum, which loses no digits where z is far from 0.
+
+    From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm.
+    """
+    size = z.abs()
+    return torch.addcmul(functional.softplus(-size), size, _short_of(z, x)).mean()
+
+
 # (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one pass.
-_LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    MSE: functional.mse_loss,
-    BCE: functional.binary_cross_entropy,
-}
+_LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {MSE: functional.mse_loss, BCE: _bce}
 
 
 def _mse_with_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,10 +36,10 @@ def _mse_with_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tens
     return torch.dot(flat, flat).div_(x.numel()), difference.mul_(2 / x.numel())
 
 
-def _bce_with_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    # a sigmoid that is saturated would divide by zero; the bound is torch's own
-    gradient = (x_hat - x).div_((1 - x_hat).mul_(x_hat).clamp_(min=1e-12)).div_(x.numel())
-    return functional.binary_cross_entropy(x_hat, x), gradient
+def _bce_with_gradient(z: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """sigmoid(z) - x, as a difference of two numbers that both have all their digits."""
+    sigmoid, short = z.abs().neg_().sigmoid_(), _short_of(z, x)
+    return _bce(z, x), torch.where(z > 0, short - sigmoid, sigmoid - short).div_(x.numel())
 
 
 _LOSSES_WITH_GRADIENTS: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
@@ -78,12 +90,18 @@ _PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]
 class Objective:
     """loss.weight * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says).
 
-    With per="sample" or "element" the value does not change when the batch is doubled; with "batch" it does. ramp is
-    how far the penalty's warm-up has come, from 0 to 1.
+    Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. With per="sample" or "element" the value
+    does not change when the batch is doubled; with "batch" it does. ramp is how far the penalty's warm-up has come,
+    from 0 to 1.
     """
 
     def __init__(self, loss: Any, penalty: Any = None) -> None:
         self.loss, self.penalty = loss, penalty
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether the loss is of a sigmoid's input instead of its output."""
+        return isinstance(self.loss, BCE)
 
     def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""

@@ -36,6 +36,17 @@ rtol = 0.1
 """
 
 
+OVER_SEEDS = """
+[[reference]]
+id = "tiny.seeds"
+model = "pca-64"
+metric = "code_size"
+value = {}
+rtol = 0.001
+over_seeds = [63, 65, 63, 65, 63, 65, 63, 65, 63, 65]
+"""
+
+
 @pytest.fixture
 def command(tmp_path):
     (tmp_path / "tiny.toml").write_text(STUDY)
@@ -61,6 +72,17 @@ def test_a_file_gets_the_plan_first_and_a_line_for_each_epoch(command, capsys):
     assert all("validation 0." in line for line in epochs)
     assert "0 of 1 published numbers agree" in out
     assert "differs: tiny.wrong" in out
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(65.3, "agrees"), (70, "differs")])
+def test_the_spread_over_seeds_is_said_with_its_verdict(value, verdict, command, tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(STUDY + OVER_SEEDS.format(value))
+    assert run_command([*command, "--only", "pca-64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    agree = int(verdict == "agrees")
+    assert f"{agree} of 1 published numbers agree within their tolerance, or for 1 as one more seed would" in lines
+    interval = "one more 61.4991 to 66.5009 (95 %)"  # 64 ± 2.2621572 · √(10/9) · √1.1
+    assert f"  {verdict}: tiny.seeds, published {value}, seed 0 64; 10 seeds 63 to 65, {interval}" in lines
 
 
 def test_a_terminal_gets_a_bar(command, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The objective: known answers, and what a penalty is summed over."""
 
 import math
+from decimal import Decimal, localcontext
 
 import pytest
 import torch
@@ -32,7 +33,8 @@ def penalty_of(objective, x_hat, code, x, ramp=1.0):
 def test_mse_and_bce_are_torchs_means(batch):
     x_hat, _, x = batch
     torch.testing.assert_close(Objective(MSE())(*batch), functional.mse_loss(x_hat, x))
-    torch.testing.assert_close(Objective(BCE())(*batch), functional.binary_cross_entropy(x_hat, x))
+    logits = x_hat.logit()
+    torch.testing.assert_close(Objective(BCE())(logits, *batch[1:]), functional.binary_cross_entropy(x_hat, x))
 
 
 def test_known_answers_by_hand():
@@ -158,8 +160,18 @@ def test_gradients_at_codes_between_0_and_1_are_those_of_autograd(penalty, ramp,
     assert torch.equal(code, before)
 
 
-def test_cross_entropy_of_saturated_outputs_has_finite_gradients():
-    x_hat, x = torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]])
-    _, gradient, _ = Objective(BCE()).with_gradients(x_hat, x_hat, x)
-    assert gradient.isfinite().all()
-    assert gradient[0, 2] < 0 < gradient[0, 3]
+@pytest.mark.parametrize("z", [-200.0, -40.0, -17.0, -6.5, 0.0, 6.5, 17.0, 40.0, 200.0])
+@pytest.mark.parametrize("target", [0.0, 0.3, 0.5, 1.0])
+def test_cross_entropy_is_exact_where_float32s_sigmoid_is_0_or_1(z, target):
+    """Against numbers of any length: log(1 + e^z) - target z, and sigmoid(z) - target."""
+    x = torch.tensor([[target]])
+    with localcontext() as context:
+        context.prec = 120
+        exact, weight = Decimal(z), Decimal(x.item())
+        value = (1 + exact.exp()).ln() - weight * exact
+        slope = 1 / (1 + (-exact).exp()) - weight
+    ours, gradient, _ = Objective(BCE()).with_gradients(torch.tensor([[z]]), x, x)
+    assert ours.item() == pytest.approx(float(value), rel=1e-6)
+    # smaller numbers than 1e-38 are flushed to zero, or have fewer digits
+    assert gradient.item() == pytest.approx(float(slope), rel=1e-6, abs=1e-38)
+    assert Objective(BCE())(torch.tensor([[z]]), x, x).item() == ours.item()

@@ -24,7 +24,7 @@ from isthmus.estimators.samples import FLOATS, samples_of
 from isthmus.networks import Network
 from isthmus.networks.decoders import Decoder, decoder_of
 from isthmus.parts import checks
-from isthmus.rng import generator, seed_from
+from isthmus.rng import content_seeds, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
 
 _CHUNK = 500  # images that are searched at a time: their Jacobians are what takes memory
@@ -36,7 +36,8 @@ class SearchResult:
     """What was found for n images.
 
     code: (n, k). x_hat: (n, n_features), decoded. objective: (n,), mean squared difference between x_hat and what was
-    given. n_iter: (n,), steps over all starts. reason: (n,), "converged", "stalled", "iterations" or "diverged".
+    given. n_iter: (n,), steps over all starts. reason: (n,), "converged" (a full step promises less than `tol`),
+    "stalled" (no step keeps what it promises), "iterations" (the limit) or "diverged".
     """
 
     code: np.ndarray
@@ -58,13 +59,15 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     autoencoder : the `Autoencoder` whose decoder is searched. `fit` fits a clone of it; a trained one is kept as it is
         inside scikit-learn's `FrozenEstimator`.
     solver : "gauss-newton" (damped), "gradient-descent" or "adam".
-    start : "encoder" begins at the code of the noisy image itself, "random" at codes between 0 and 1.
+    start : "encoder" begins at the code of the noisy image itself, "random" at a code between 0 and 1, which depends on
+        the image and the seed alone: not on the images beside it.
     n_starts : searches for each image; the best is kept. Those after the first begin at random.
     lower : the least that each number of a code may be: "auto" is 0 where the codes come from a ReLU, else none; a
         number; or None for no bound.
     max_iter : steps of one search.
-    tol : a search has converged when a step makes its objective less by less than this share of it ("gauss-newton"), or
-        when a step changes it by less than tol itself (the others).
+    tol : a search has converged when a step without damping promises less than this share of its objective
+        ("gauss-newton"). The others end when a step changes it by less than tol itself, and have converged if such a
+        step promises no more than that.
     learning_rate : of the first-order solvers, on the mean squared difference.
     clip : whether what `denoise` returns is cut to [0, 1].
     verbose : 1 prints how far a long search has come.
@@ -72,7 +75,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     Attributes
     ----------
-    autoencoder_ : the fitted `Autoencoder`. n_features_in_ : numbers in a sample.
+    autoencoder_ : the fitted `Autoencoder`. n_features_in_ : numbers in a sample. n_iter_ : epochs of the autoencoder's
+    training, which are the iterations of `fit`; the steps of a search are told by `search`.
 
     >>> import numpy as np
     >>> from isthmus import Autoencoder, DecoderPrior, Dense
@@ -146,6 +150,11 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         bound = self.lower in (None, "auto") or checks.is_finite(checks.python(self.lower))
         require(bound, "lower", '"auto", a number or None', self.lower)
 
+    @property
+    def n_iter_(self) -> int:
+        """Epochs of the autoencoder's training."""
+        return len(self.autoencoder_.history_)
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "autoencoder_")
 
@@ -182,7 +191,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             for begin in range(0, len(Y), _CHUNK):
                 which = slice(begin, begin + _CHUNK)
                 y = as_tensor(Y.floats(which) if isinstance(Y, Images) else Y[which])
-                found = self._search(network, decoder, y.to(device, dtype), begin, on_step)
+                found = self._search(network, decoder, y.to(device, dtype), on_step)
                 parts.append(found)
                 images.append(decoder.decode(found.code))
                 self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
@@ -197,7 +206,6 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         network: Network,
         decoder: Decoder,
         y: torch.Tensor,
-        begin: int,
         on_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
     ) -> Search:
         """All starts for one part of the images."""
@@ -210,17 +218,23 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         }
         if on_step is not None:
             options["on_step"] = lambda code, objective: on_step(code.cpu().numpy(), objective.cpu().numpy())
+        starts = [network.encode(y)] if self.start == "encoder" else []
+        starts += self._random_starts(y, int(self.n_starts) - len(starts), network.code_size)
         best = None
-        for number in range(int(self.n_starts)):
-            if number == 0 and self.start == "encoder":
-                z = network.encode(y)
-            else:
-                stream = generator(self.seed_, "latent", begin + number)  # parts begin _CHUNK apart
-                z = torch.rand((len(y), network.code_size), generator=stream, dtype=y.dtype).to(y.device)
+        for z in starts:
             found = search(decoder, y, z, **options)
             best = found if best is None else best.better_of(found)
         assert best is not None
         return best
+
+    def _random_starts(self, y: torch.Tensor, n_starts: int, code_size: int) -> list[torch.Tensor]:
+        """Codes between 0 and 1, (n, code_size) for each start: an image's are a function of its own bytes."""
+        rows, stream = np.ascontiguousarray(y.cpu().numpy(), np.float32), torch.Generator()
+        z = torch.empty(n_starts, len(y), code_size)
+        if n_starts:
+            for i, seed in enumerate(content_seeds(self.seed_, "latent", rows)):
+                z[:, i] = torch.rand((n_starts, code_size), generator=stream.manual_seed(seed))
+        return list(z.to(y.device, y.dtype))
 
     def _lower(self) -> float | None:
         if self.lower != "auto":
@@ -255,7 +269,10 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return np.clip(x_hat, 0, 1) if self.clip else x_hat
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Minus the mean objective: how near decoded images come to X."""
+        """Minus the mean objective: how near decoded images come to X itself.
+
+        It says nothing of noise: to choose what denoises best, give grid search a `denoising_scorer`.
+        """
         return -float(np.mean(self.search(X).objective, dtype=np.float64))
 
     @property

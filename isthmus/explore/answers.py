@@ -5,6 +5,7 @@ Every function is a few library calls that a user could write; `wire` has how th
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,6 @@ from isthmus.explore import noise, pictures, units, wire
 from isthmus.explore.decode import decode
 from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
 from isthmus.explore.wire import Answer, Arrays, Query
-from isthmus.studies.measure import measure
 
 MOST_IMAGES = 256  # in one answer
 MOST_CODES = 64  # in one question
@@ -277,6 +277,13 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
 # --- many images, one model ---
 
 
+def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:
+    """The noisy version of the test images x, which all models are given: drawn once, if they are not too large."""
+    draw = functools.partial(noise.noisy, noise.part_of(kind, level), x, shelf.shape, 0)
+    small = x.size * len(noise.kinds(shelf.shape)[kind]["marks"]) <= MOST_AHEAD
+    return shelf.once(draw, "noisy", kind, level) if small else draw()
+
+
 def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"level", "mse", "low", "high"}, each (l,): the error of `model` on test images at the marked levels of `kind`.
 
@@ -288,13 +295,13 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
     noise.part_of(kind, 0)
 
     def compute() -> Arrays:
-        levels, rows, each = noise.kinds(shelf.shape)[kind]["marks"], [], []
+        x, levels, rows, each = known.floats(), noise.kinds(shelf.shape)[kind]["marks"], [], []
         for level in levels:
             shelf.go_on()
-            found = measure(model, known, ("mse",), corruption=noise.part_of(kind, level))
-            estimate = found.estimates["mse"]
+            error = metrics.squared_error(x, reconstruct(model, _noisy_tests(shelf, kind, level, x)))
+            estimate = metrics.mean_of(error, known.photographs)
             rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
-            each.append(found.errors.astype(np.float32))
+            each.append(error.astype(np.float32))
         columns = zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True)
         return {**dict(columns), "each": np.array(each)}
 

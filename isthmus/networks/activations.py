@@ -23,6 +23,9 @@ IN_PLACE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "tanh": torch.tanh_,
 }
+# Those whose output nears a bound, from which their derivative is computed. bfloat16 has eight bits, so it rounds
+# sigmoid(6.5) to 1, where the derivative is 0: in training they are computed in the precision of the weights.
+SATURATING = frozenset({"sigmoid", "tanh"})
 # (gradient at the output y, y, the input z) → gradient at z. Where z was overwritten by y, both are y.
 BACKWARD: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "gelu": lambda grad, y, z: torch.ops.aten.gelu_backward(grad, z),

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from isthmus.errors import RequestError
-from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
+from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
+from isthmus.networks.dense import without_last
 from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
 from isthmus.networks.windowed import Parts, WindowedPass, pays, shares
@@ -26,6 +27,7 @@ Switches = list[torch.Tensor | None]  # of each unpooling, where in the large im
 class Tape(NamedTuple):
     """What the backward pass needs of one layer: x and weight were convolved; where y overwrote z, both are y."""
 
+    activation: str
     x: torch.Tensor
     weight: torch.Tensor | None
     convolved: torch.Tensor  # before pooling
@@ -70,10 +72,11 @@ class ConvChain(nn.Module):
             for layer, activation in zip(layers, activations, strict=True)
         )
 
-    def forward(self, x: torch.Tensor, switches: Switches) -> tuple[torch.Tensor, Switches]:
+    def forward(self, x: torch.Tensor, switches: Switches, *, logits: bool = False) -> tuple[torch.Tensor, Switches]:
         """The output, and the switches of each pooling. switches: of each unpooling; None for the upper left."""
         found: Switches = []
-        for layer, activation, module, given in zip(self.plan, self.activations, self.layers, switches, strict=True):
+        activations = without_last(self.activations, logits)
+        for layer, activation, module, given in zip(self.plan, activations, self.layers, switches, strict=True):
             if layer.unpool is not None:
                 x = aten.max_unpool2d(x, upper_left(layer, x) if given is None else given, layer.unpool)
             x = module(x)
@@ -96,10 +99,14 @@ class ConvChain(nn.Module):
         part.plan, part.activations, part.layers = self.plan[:number], self.activations[:number], self.layers[:number]
         return part
 
-    def record(self, x: torch.Tensor, switches: Switches) -> tuple[torch.Tensor, list[Tape]]:
-        """The output, and what `backward` needs. Products are in x's dtype, whatever the weights have."""
-        tapes = []
-        for layer, activation, module, given in zip(self.plan, self.activations, self.layers, switches, strict=True):
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, switches: Switches, *, is_last: bool = False, logits: bool = False
+    ) -> tuple[torch.Tensor, list[Tape]]:
+        """The output, and what `backward` needs. Arguments as of `networks.dense.Chain.record`."""
+        tapes: list[Tape] = []
+        full, activations = self.layers[-1].weight.dtype, without_last(self.activations, logits)
+        for layer, activation, module, given in zip(self.plan, activations, self.layers, switches, strict=True):
+            x = x.to(full if is_last and layer is self.plan[-1] else dtype)
             if layer.unpool is not None:
                 assert given is not None
                 x = aten.max_unpool2d(x, given, layer.unpool)
@@ -114,10 +121,9 @@ class ConvChain(nn.Module):
             convolved = y = function(y) if first else y
             if layer.pool is not None:
                 y, places = aten.max_pool2d_with_indices(y, [2, 2])
-            z = y
-            if layer.kernel is not None and not first:
-                y = function(z)
-            tapes.append(Tape(x, weight, convolved, places, z, y))
+            z = y.to(full) if activation in SATURATING else y
+            y = function(z) if layer.kernel is not None and not first else z
+            tapes.append(Tape(activation, x, weight, convolved, places, z, y))
             x = y
         return x, tapes
 
@@ -126,9 +132,9 @@ class ConvChain(nn.Module):
 
         Without `to_input`, the gradient at the input is not computed, and what is returned has no meaning.
         """
-        steps = list(zip(self.plan, self.activations, self.layers, tapes, strict=True))
-        for i, (layer, activation, module, tape) in reversed(list(enumerate(steps))):
-            grad = BACKWARD[activation](grad.to(tape.y.dtype), tape.y, tape.z)
+        steps = list(zip(self.plan, self.layers, tapes, strict=True))
+        for i, (layer, module, tape) in reversed(list(enumerate(steps))):
+            grad = BACKWARD[tape.activation](grad.to(tape.y.dtype), tape.y, tape.z).to(tape.convolved.dtype)
             if layer.n_out == 1:  # the strides of one channel got lost, and with them three quarters of the speed
                 grad = channels_last(grad.flatten(1), (1, *(layer.pool or layer.size_out)))
             if layer.kernel is not None:
@@ -238,10 +244,10 @@ class ConvNetwork(Network):
         """(n, code_size) → (n, n_features): from the code alone, unpooled to the upper left of each window."""
         return self.decoder(channels_last(code, self.code_shape), self._upper_left())[0].flatten(1)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code); the decoder sees the switches, if it is one that unpools."""
+    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """x → (x_hat, code); the decoder sees the switches, if it is one that unpools. logits: as of `Network`."""
         code, switches = self._encode(x)
-        return self.decoder(code, switches[::-1])[0].flatten(1), code.flatten(1)
+        return self.decoder(code, switches[::-1], logits=logits)[0].flatten(1), code.flatten(1)
 
     def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
         return self.encoder(channels_last(x, self.shape), self._upper_left())
@@ -249,18 +255,21 @@ class ConvNetwork(Network):
     def _upper_left(self) -> Switches:
         return [None] * len(self.encoder.plan)
 
-    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, Tapes]:
-        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's.
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, Tapes]:
+        """(x_hat, code, what `backward` needs): see `Network.record`.
 
         What `backward` needs may be overwritten by the next `record`.
         """
         on_cpu = x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype
         if on_cpu and pays(self.shape[0], self.multiplications * len(x)):
             windowed = self._pass(x)
-            return *windowed.record(x), windowed
-        code, down = self.encoder.record(channels_last(x, self.shape).to(dtype), self._upper_left())
-        x_hat, up = self.decoder.record(code, [tape.switches for tape in reversed(down)])
-        return x_hat.flatten(1).to(x.dtype), code.flatten(1).to(x.dtype), (down, up)
+            return *windowed.record(x, logits=logits), windowed
+        code, down = self.encoder.record(channels_last(x, self.shape), dtype, self._upper_left())
+        switches = [tape.switches for tape in reversed(down)]
+        x_hat, up = self.decoder.record(code, dtype, switches, is_last=True, logits=logits)
+        return x_hat.flatten(1), code.flatten(1).to(x.dtype), (down, up)
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
+from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.empty import empty
 from isthmus.networks.network import Network
 from isthmus.parts import Dense
 
-# What the backward pass needs of one layer: its input, its weight as it was multiplied, z and y.
-Tape = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
+# What the backward pass needs of one layer: its activation, its input, its weight as it was multiplied, z and y.
+Tape = list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
@@ -26,6 +26,11 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.uniform_(-bound, bound, generator=generator)
     return layer
+
+
+def without_last(activations: tuple[str, ...], logits: bool) -> tuple[str, ...]:
+    """The activations; for logits, all but the last."""
+    return (*activations[:-1], "linear") if logits else activations
 
 
 class Chain(nn.Module):
@@ -41,22 +46,34 @@ class Chain(nn.Module):
         self.layers: Any = nn.ModuleList(linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
         self.activations = activations
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for layer, activation in zip(self.layers, self.activations, strict=True):
+    def forward(self, x: torch.Tensor, *, logits: bool = False) -> torch.Tensor:
+        for layer, activation in zip(self.layers, without_last(self.activations, logits), strict=True):
             function = ACTIVATIONS[activation]
             if not torch.is_grad_enabled():  # autograd may need what is before an activation; nobody else does
                 function = IN_PLACE.get(activation, function)
             x = function(layer(x))
         return x
 
-    def record(self, x: torch.Tensor) -> tuple[torch.Tensor, Tape]:
-        """The output, and what `backward` needs. Products are in x's dtype, whatever the weights have."""
-        tape = []
-        for layer, activation in zip(self.layers, self.activations, strict=True):
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, is_last: bool = False, logits: bool = False
+    ) -> tuple[torch.Tensor, Tape]:
+        """The output, and what `backward` needs.
+
+        Products are in `dtype`; saturating activations, and the last layer of the last chain, in the dtype of the
+        weights. logits: without the last activation.
+        """
+        tape: Tape = []
+        for i, (layer, activation) in enumerate(
+            zip(self.layers, without_last(self.activations, logits), strict=True), 1
+        ):
+            full = layer.weight.dtype
+            x = x.to(full if is_last and i == len(self.layers) else dtype)
             weight = layer.weight.to(x.dtype)
             z = torch.addmm(layer.bias.to(x.dtype), x, weight.t())
+            if activation in SATURATING:
+                z = z.to(full)
             y = IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
-            tape.append((x, weight, z, y))
+            tape.append((activation, x, weight, z, y))
             x = y
         return x, tape
 
@@ -65,9 +82,9 @@ class Chain(nn.Module):
 
         Without `to_input`, the gradient at the input is not computed, and what is returned has no meaning.
         """
-        steps = list(zip(self.layers, self.activations, tape, strict=True))
-        for i, (layer, activation, (x, weight, z, y)) in reversed(list(enumerate(steps))):
-            grad = BACKWARD[activation](grad.to(x.dtype), y, z)
+        steps = list(zip(self.layers, tape, strict=True))
+        for i, (layer, (activation, x, weight, z, y)) in reversed(list(enumerate(steps))):
+            grad = BACKWARD[activation](grad.to(y.dtype), y, z).to(x.dtype)
             if x.dtype == layer.weight.dtype:
                 torch.mm(grad.t(), x, out=layer.weight.grad)
             else:
@@ -100,11 +117,18 @@ class DenseNetwork(Network):
         """(n, code_size) → (n, n_features): reads the code alone."""
         return self.decoder(code)
 
-    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
-        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""
-        code, down = self.encoder.record(x.to(dtype))
-        x_hat, up = self.decoder.record(code)
-        return x_hat.to(x.dtype), code.to(x.dtype), (down, up)
+    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat."""
+        code = self.encoder(x)
+        return self.decoder(code, logits=logits), code
+
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
+        """(x_hat, code, what `backward` needs): see `Network.record`."""
+        code, down = self.encoder.record(x, dtype)
+        x_hat, up = self.decoder.record(code, dtype, is_last=True, logits=logits)
+        return x_hat, code.to(x.dtype), (down, up)
 
     def backward(self, tapes: tuple[Tape, Tape], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""

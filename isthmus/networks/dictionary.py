@@ -40,27 +40,26 @@ class DictionaryNetwork(Network):
         """(n, n_atoms) → (n, n_features): code @ atoms."""
         return code @ self.atoms
 
-    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, tuple]:
-        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""
-        code, tape = self.encoder.record(x.to(dtype))
-        atoms = self.atoms.to(dtype)
-        return (code @ atoms).to(x.dtype), code.to(x.dtype), (tape, code, atoms)
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, torch.Tensor]]:
+        """(x_hat, code, what `backward` needs): see `Network.record`."""
+        assert not logits, "a dictionary's output is linear"
+        code, tape = self.encoder.record(x, dtype)
+        code = code.to(x.dtype)
+        return code @ self.atoms, code, (tape, code)
 
     def backward(
         self,
-        tapes: tuple[Tape, torch.Tensor, torch.Tensor],
+        tapes: tuple[Tape, torch.Tensor],
         grad_x_hat: torch.Tensor,
         grad_code: torch.Tensor | None,
     ) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
-        tape, code, atoms = tapes
-        grad_x_hat = grad_x_hat.to(code.dtype)
+        tape, code = tapes
         assert self.atoms.grad is not None
-        if code.dtype == self.atoms.dtype:
-            torch.mm(code.t(), grad_x_hat, out=self.atoms.grad)
-        else:
-            self.atoms.grad.copy_(code.t() @ grad_x_hat)
-        grad = grad_x_hat @ atoms.t()
+        torch.mm(code.t(), grad_x_hat, out=self.atoms.grad)
+        grad = grad_x_hat @ self.atoms.t()
         self.encoder.backward(tape, grad if grad_code is None else grad + grad_code, to_input=False)
 
     @torch.no_grad()

@@ -28,8 +28,8 @@ class Network(nn.Module, abc.ABC):
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): reads the code alone."""
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code)."""
+    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat."""
         code = self.encode(x)
         return self.decode(code), code
 
@@ -37,8 +37,14 @@ class Network(nn.Module, abc.ABC):
         """Bring the weights back to where they may be; called after each step."""
 
     @abc.abstractmethod
-    def record(self, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, Any]:
-        """(x_hat, code, what `backward` needs), products in `dtype`, x_hat and code in x's."""
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """(x_hat, code, what `backward` needs), x_hat and code in x's dtype, which is that of the weights.
+
+        Products are in `dtype`, but for those of the last layer: a loss sees no more digits than x_hat has. With
+        `logits`, x_hat is what goes into the sigmoid output, and so is what `backward` is given the gradient of.
+        """
 
     @abc.abstractmethod
     def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:

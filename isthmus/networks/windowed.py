@@ -114,8 +114,8 @@ class Up:
         if switches is not None:
             self.halves, self.grad_halves = switches.halves(self.placed), switches.halves(self.grad)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The images of the maps x."""
+    def forward(self, x: torch.Tensor, *, logits: bool = False) -> torch.Tensor:
+        """The images of the maps x. logits: before their activation, of which `backward` then knows nothing either."""
         if self.switches is None:
             self.placed.view(self.pooled).copy_(x)
         else:
@@ -126,12 +126,13 @@ class Up:
             self.kernel.read()
             torch.bmm(self.kernel.back, self.placed, out=self.windows.folded)
             self.z = self.windows.fold(self.module.bias)
-        self.y = _activated(self.activation, self.z)
+        self.applied = "linear" if logits else self.activation
+        self.y = _activated(self.applied, self.z)
         return self.y
 
     def backward(self, grad: torch.Tensor) -> torch.Tensor:
         """Write the gradients of the weights; return that at the maps."""
-        self.windows.seen.copy_(BACKWARD[self.activation](grad, self.y, self.z))
+        self.windows.seen.copy_(BACKWARD[self.applied](grad, self.y, self.z))
         columns = self.windows.gather()
         if self.kernel is not None:
             self.windows.sum_seen(self.module.bias.grad)
@@ -159,14 +160,14 @@ class WindowedPass:
         self.outs = [*(down.windows.seen for down in self.down[1:]), code]
         self.grad, self.grad_code = like.new_empty(shares, *shape, m), torch.empty_like(code)
 
-    def record(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x_hat, code) of x, (n, n_features)."""
+    def record(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x_hat, code) of x, (n, n_features). logits: as of `Network.record`."""
         _batch_last(x, self.down[0].windows.seen)
         for down, out in zip(self.down, self.outs, strict=True):
             code = down.forward(out)
         x_hat = code
         for up in self.up:
-            x_hat = up.forward(x_hat)
+            x_hat = up.forward(x_hat, logits=logits and up is self.up[-1])
         return _batch_first(x_hat), _batch_first(code)
 
     def backward(self, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:

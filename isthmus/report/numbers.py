@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.studies.results import Results, Row
@@ -31,6 +32,19 @@ def published(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"{one:.6g}" for one in value)
     return "–" if value is None else f"{value:.6g}"
+
+
+def extent(values: Sequence[float]) -> str:
+    """From where to where: the range of some seeds, or an interval."""
+    low, high = values
+    return f"{low:.6f} to {high:.6f}"
+
+
+def width(spread: Mapping[str, Any]) -> str:
+    """How far one more seed may fall from the mean of those that were measured, as a share of it."""
+    low, high = spread["interval"]
+    mean = spread["mean"]
+    return f"± {(high - low) / 2 / abs(mean):.0%} of the mean" if mean else f"± {(high - low) / 2:.6f}"
 
 
 def find(results: Results, model: str, metric: str, split: str | None, corruption: str | None = None) -> Row | None:

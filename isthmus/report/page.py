@@ -15,7 +15,7 @@ from isthmus.errors import DataError
 from isthmus.files import atomic_file
 from isthmus.report import sentences
 from isthmus.report.figures import css_width, draw
-from isthmus.report.numbers import find, number, published
+from isthmus.report.numbers import extent, find, number, published, width
 from isthmus.studies.results import Results, read_results
 
 PAGE = "report.html"
@@ -55,6 +55,8 @@ def write_report(folder: Path) -> Path:
         commands=_commands(results),
         number=number,
         published=published,
+        extent=extent,
+        width=width,
     )
     path = folder / PAGE
     with atomic_file(path, "w") as file:

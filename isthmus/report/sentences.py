@@ -3,95 +3,194 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from isthmus.report.numbers import find, number
-from isthmus.studies.results import Results, Row
+from isthmus.report.ranking import Group, Terms, apart, does_nothing, errors, groups, overfitted, trained_for, untouched
+from isthmus.studies.results import Results
 
 
 def found(results: Results) -> list[str]:
     """What a reader should know first of the whole study."""
     if results.quick:
         return ["This was a quick run, of one epoch on few images: it shows that everything works, and no more."]
-    said = []
-    judged = [reference for reference in results.references if reference["agrees"] is not None]
-    if judged:
-        agreeing = sum(reference["agrees"] for reference in judged)
-        said.append(f"{agreeing} of {len(judged)} published results are reproduced within their tolerance.")
+    said = _references(results)
     collapsed = [facts["name"] for facts in results.models if facts["collapsed"]]
     if collapsed:
         verb = "has" if len(collapsed) == 1 else "have"
         said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
-    for part in results.sections:
-        names = part["models"]
-        # where models were trained on noise, that is what they are there for
-        noisy = any(_facts(results, name)["corruption"] for name in _sound(results, names))
-        told = _under_noise(results, names, ends=(-1,)) if noisy else _best_and_worst(results, names)
-        said += [f"{part['title']}: {one[0].lower()}{one[1:]}" for one in told]
-    if not results.sections:
-        said += _by_code_size(results) + _under_noise(results, [facts["name"] for facts in results.models])
-    return said
+    names = [facts["name"] for facts in results.models]
+    told = _ranked(results, names) + _undone(results, names)
+    if not any(_trained_for(results, name) for name in names):
+        told += _under_noise(results, names, ends=(-1,))
+    said += told or [
+        "No two models are ranked here: that takes two that keep as many numbers, and were trained and scored alike."
+    ]
+    return said + _overfitting(results, names)
 
 
 def section(results: Results, names: list[str]) -> list[str]:
-    """What the models of one section show; nothing for a quick run, whose numbers mean nothing."""
+    """What the models of one section show, ranked among their like in the whole study; nothing for a quick run."""
     if results.quick:
         return []
-    said = _best_and_worst(results, names)
+    said = _ranked(results, names)
     said += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
-    said += [one for name in _sound(results, names) for one in _switches(results, name)]
+    said += _overfitting(results, names)
+    said += [one for name in names if not _facts(results, name)["collapsed"] for one in _switches(results, name)]
     said += _sparsity(results, names)
-    return said + _under_noise(results, names)
-
-
-def _sound(results: Results, names: list[str]) -> list[str]:
-    """Those that have not collapsed."""
-    return [name for name in names if not _facts(results, name)["collapsed"]]
+    said += _undone(results, names)
+    return said + (_under_noise(results, names) if _about_noise(results, names) else [])
 
 
 def _facts(results: Results, name: str) -> dict[str, Any]:
     return next(facts for facts in results.models if facts["name"] == name)
 
 
-def _test_errors(results: Results, names: Iterable[str]) -> dict[str, Row]:
-    """The MSE on clean test images of the models that have not seen them, and are not perfect by doing nothing."""
-    rows = {name: find(results, name, "mse", "test") for name in names}
-    return {name: row for name, row in rows.items() if row is not None and row.value and not row.seen}
+def _trained_for(results: Results, name: str) -> str | None:
+    return trained_for({facts["name"]: facts for facts in results.models}, name)
 
 
-def _apart(a: Row, b: Row) -> bool:
-    """Whether two intervals do not overlap."""
-    return not (a.ci95 and b.ci95) or a.ci95[1] < b.ci95[0] or b.ci95[1] < a.ci95[0]
-
-
-def _best_and_worst(results: Results, names: list[str]) -> list[str]:
-    """The best and the worst on clean images, of those that do anything and have not collapsed."""
-    sound = _sound(results, names)
-    errors = sorted(_test_errors(results, sound).items(), key=lambda item: item[1].value or 0)
-    if len(errors) < 2:
+def _references(results: Results) -> list[str]:
+    """How many published numbers agree, and by which rule."""
+    judged = [reference for reference in results.references if reference["agrees"] is not None]
+    if not judged:
         return []
-    (best, least), (worst, most) = errors[0], errors[-1]
-    assert least.value is not None
-    assert most.value is not None
-    clean = "clean " if any(_facts(results, name)["corruption"] for name in names) else ""
-    of_whom = "Of these" if len(sound) == len(names) else "Of those that have not collapsed"
-    if any(_does_nothing(results, name) for name in sound):
-        of_whom += ", doing nothing apart"
-    said = (
-        f"{of_whom}, {best} reconstructs {clean}unseen test images best, with an MSE of {number(least.value)}, and "
-        f"{worst} worst, with {number(most.value)}."
-    )
-    return [said + _overlap(best, least, *errors[1])]
+    over_seeds = [reference for reference in judged if "over_seeds" in reference]
+    said = f"{sum(one['agrees'] for one in judged)} of {len(judged)} published results are reproduced"
+    if not over_seeds:
+        return [f"{said} within their tolerance."]
+    own = [one for one in judged if one not in over_seeds]
+    counts = [f"{sum(one['agrees'] for one in list_)} of {len(list_)}" for list_ in (own, over_seeds)]
+    return [
+        f"{said}: {counts[0]} within their tolerance, and {counts[1]} where one more seed would fall with 95 %, which "
+        "their table prints."
+    ]
 
 
-def _overlap(best: str, least: Row, second: str, row: Row) -> str:
-    """What has to be said of the best two, if anything. Intervals say less than a comparison image by image would."""
-    if _apart(least, row):
-        return ""
-    return f" The intervals of {best} and {second} overlap: they alone do not tell which is better."
+# --- who is best, of those that can be compared ---
+
+
+def _ranked(results: Results, names: list[str]) -> list[str]:
+    """The best and the worst of each group on images as they are, of groups that two of these models are in."""
+    return [
+        f"With {_for_pixels(results, group.terms)}, {_best(group, f' on {_images(group.terms)}')}"
+        for group in _of(groups(results), names)
+    ]
+
+
+def _of(ranked: list[Group], names: list[str]) -> list[Group]:
+    """The groups that at least two of these models are in."""
+    return [group for group in ranked if len(group.names & set(names)) > 1]
+
+
+def _best(group: Group, on: str = "") -> str:
+    """The rest of a sentence: who is best and who worst, what the intervals do not tell, and who has collapsed."""
+    best, second, worst = group.rows[0], group.rows[1], group.rows[-1]
+    low, high, n = best.value or 0.0, worst.value or 0.0, len(group.rows)
+    if number(low) == number(high):
+        said = f"{_listed([row.model for row in group.rows])} are level{on}: MSE {number(low)}."
+    else:
+        place = f"the best of {n}" if n > 2 else "the better of two"
+        place += " that have not collapsed" if group.collapsed else ""
+        last = f"the worst, {worst.model}," if n > 2 else worst.model
+        times = f", {high / low:.1f} times as much" if low and high >= 1.05 * low else ""
+        said = f"{best.model} is {place}{on}: MSE {number(low)}; {last} has {number(high)}{times}."
+        if not apart(best, second):
+            said += (
+                f" The intervals of {best.model} and {second.model} overlap: they alone do not tell which is better."
+            )
+    dead = group.collapsed[0] if group.collapsed else None
+    if dead and (dead.value or 0.0) < low:
+        said += f" {dead.model}, which has collapsed, has less: {number(dead.value)}."
+    return said
+
+
+def _numbers(size: float) -> str:
+    return f"{size:,.0f} number{'' if size == 1 else 's'}"
+
+
+def _for_pixels(results: Results, terms: Terms) -> str:
+    return f"{_numbers(terms.size)} for {int(np.prod(results.data['image_shape'])):,} pixels"
+
+
+def _images(terms: Terms) -> str:
+    if terms.seen:
+        return "test images that they were fitted on"
+    return "test images that they were selected on" if terms.selected else "unseen test images"
+
+
+# --- noise ---
+
+
+def _undone(results: Results, names: list[str]) -> list[str]:
+    """Of each corruption that some of these models were trained to undo, how far they do, judged under it alone."""
+    said = []
+    for label in dict.fromkeys(filter(None, (_trained_for(results, name) for name in names))):
+        there = errors(results, label)
+        trained = [row for name, row in there.items() if name in names and _trained_for(results, name) == label]
+        if not trained:
+            continue
+        each = [f"{number(row.value)} of {row.model}{_sized(results, row.model)}" for row in trained]
+        whom = "it was" if len(trained) == 1 else "they were"
+        told = f"Under {label}, which {whom} trained for, the MSE to the clean image is {_listed(each)}"
+        nothing = untouched(results, label)
+        said.append(told + (f"; doing nothing leaves {number(nothing.value)}." if nothing else "."))
+        ranked = [group for group in _of(groups(results, label), names) if group.terms.trained_for]
+        said += [f"Of these, with {_for_pixels(results, group.terms)}, {_best(group)}" for group in ranked]
+    return said
+
+
+def _sized(results: Results, name: str) -> str:
+    row = find(results, name, "code_size", None)
+    return "" if row is None or row.value is None else f" ({_numbers(row.value)})"
+
+
+def _about_noise(results: Results, names: list[str]) -> bool:
+    """Whether a section is about noise: with a model that undoes it or does nothing, unless no section has one."""
+    models = {facts["name"]: facts for facts in results.models}
+    about = {name for name, facts in models.items() if does_nothing(facts) or trained_for(models, name)}
+    return not about or not about.isdisjoint(names)
+
+
+def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0, -1)) -> list[str]:
+    """What models that were trained on clean images make of noise, at the first and the last level of each kind.
+
+    ends: of the levels, the first, the last, or both.
+    """
+    rows = [r for r in results.rows if (r.seed, r.metric, r.split) == (results.seed, "mse", "test")]
+    labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
+    kinds: dict[str, list[str]] = {}
+    for label in labels:
+        kinds.setdefault(re.sub(r"\([^,)]*", "(", label), []).append(label)  # without the levels
+    said = []
+    for label in [one for there in kinds.values() for one in dict.fromkeys(there[i] for i in ends)]:
+        nothing = untouched(results, label)
+        for group in _of(groups(results, label), names):
+            if group.terms.trained_for:
+                continue
+            told = f"Under {label}, with {_for_pixels(results, group.terms)} and trained on clean images, "
+            told += _best(group)
+            if nothing and nothing.value is not None:
+                less = ", less than any of them" if nothing.value < (group.rows[0].value or 0.0) else ""
+                told += f" Doing nothing leaves {number(nothing.value)}{less}."
+            said.append(told)
+    return said
+
+
+# --- what is wrong with a model ---
+
+
+def _overfitting(results: Results, names: list[str]) -> list[str]:
+    """Which models reconstruct the images that they were fitted on far better than others."""
+    pairs = [(fitted, test) for fitted, test in overfitted(results) if fitted.model in names]
+    if not pairs:
+        return []
+    told = [f"{fitted.model} ({number(fitted.value)} fitted, {number(test.value)} unseen)" for fitted, test in pairs]
+    verb = "reconstructs" if len(pairs) == 1 else "reconstruct"
+    its = "it was" if len(pairs) == 1 else "they were"
+    return [f"{_listed(told)} {verb} images that {its} fitted on far better than unseen test images: overfitting."]
 
 
 def _collapse(results: Results, name: str) -> str:
@@ -124,64 +223,6 @@ def _sparsity(results: Results, names: list[str]) -> list[str]:
                 f"{name} has {on.value:.1f} of its {n_units:,.0f} units on for an image, {share:.1%}, on average; "
                 f"{dead.value:,.0f} are off for all test images."
             )
-    return said
-
-
-def _does_nothing(results: Results, name: str) -> bool:
-    """Whether a model is the identity, which alone has no code."""
-    return _facts(results, name)["units"] is None
-
-
-def _n_units(results: Results, name: str) -> float | None:
-    row = find(results, name, "code_size", None)
-    return None if row is None else row.value
-
-
-def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0, -1)) -> list[str]:
-    """Who is best at the first and at the last level of each kind of noise, and what was trained for it.
-
-    One that has collapsed may be. ends: of the levels, the first, the last, or both.
-    """
-    rows = [r for r in results.rows if (r.seed, r.metric, r.split) == (results.seed, "mse", "test")]
-    labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption and row.model in names))
-    kinds: dict[str, list[str]] = {}
-    for label in labels:
-        kinds.setdefault(re.sub(r"\([^,)]*", "(", label), []).append(label)  # without the levels
-    said = []
-    for label in [one for there in kinds.values() for one in dict.fromkeys(there[i] for i in ends)]:
-        there = [r for r in rows if r.corruption == label and r.model in names and r.value is not None and not r.seen]
-        if len(there) < 2:
-            continue
-        least, second, *_ = sorted(there, key=lambda row: row.value or 0)
-        trained = _facts(results, least.model)["corruption"]
-        how = f"trained on {trained}" if trained else "trained on clean images"
-        how = "does nothing" if _does_nothing(results, least.model) else f"was {how}"
-        how = "has collapsed" if _facts(results, least.model)["collapsed"] else how
-        said.append(
-            f"Under {label}, {least.model}, which {how}, comes closest to the clean image: MSE {number(least.value)}."
-            + _overlap(least.model, least, second.model, second)
-        )
-    return said
-
-
-def _by_code_size(results: Results) -> list[str]:
-    """The best and the worst of those that keep equally few numbers."""
-    n_pixels = int(np.prod(results.data["image_shape"]))
-    by_size: dict[float, dict[str, Row]] = {}
-    for name, row in _test_errors(results, [facts["name"] for facts in results.models]).items():
-        size = _n_units(results, name)
-        if size and size < n_pixels:
-            by_size.setdefault(size, {})[name] = row
-    said = []
-    for size, group in sorted(by_size.items()):
-        if len(group) < 2:
-            continue
-        ordered = sorted((row.value or 0.0, name) for name, row in group.items())
-        (low, best), (high, worst) = ordered[0], ordered[-1]
-        said.append(
-            f"With {size:.0f} numbers for {n_pixels} pixels, {best} reconstructs unseen test images best: MSE "
-            f"{number(low)}, {high / low:.1f} times less than {worst} ({number(high)})."
-        )
     return said
 
 

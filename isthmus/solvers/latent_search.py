@@ -19,6 +19,7 @@ REASONS = ("converged", "stalled", "iterations", "diverged")  # why a search end
 CONVERGED, STALLED, ITERATIONS, DIVERGED = range(4)
 # damping of the Gauss-Newton systems, as a share of their largest diagonal element
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-7, 1e4
+_JUDGED = 10_000  # columns of Jacobians at a time, when first-order searches are judged: bounded memory
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Search:
     """What was found for n images.
 
     code: (n, k), the best one that the search came by. objective: (n,), the mean squared residual at it. n_iter: (n,),
-    steps that were tried. reason: (n,), positions in REASONS: converged, the objective moves by less than the
-    tolerance; stalled, no step makes it less; iterations, the limit was reached; diverged, it was not finite any more.
+    steps that were tried. reason: (n,), positions in REASONS: converged, a full step promises less than the tolerance;
+    stalled, it promises more, but the solver's steps make the objective no less (where rectifiers switch, there are
+    minima with a slope on each side), or for first-order solvers by less than the tolerance; iterations, the limit was
+    reached; diverged, it was not finite any more.
     """
 
     code: torch.Tensor
@@ -118,8 +121,9 @@ def search(
     """Search a code for each image. y: (n, n_features); start: (n, k), of the same dtype and device.
 
     lower: the least that each number of a code may be. max_iter: steps for one image. tol: a search has converged when
-    a step makes the objective less, or promises to, by less than this share of it; for the first-order solvers, in
-    which one step is little, by less than tol itself. learning_rate: of these, on the mean squared residual.
+    a Gauss-Newton step without damping promises to make the objective less by less than this share of it. First-order
+    solvers end when a step changes it by less than tol itself; they have converged if such a step promises no more than
+    that. learning_rate: of these, on the mean squared residual.
     on_step: called after each step with the codes, (n, k), and objectives, (n,), of all images as they then are.
     """
     one_of("solver", solver, SOLVERS)
@@ -130,13 +134,14 @@ def search(
             _gauss_newton(batch, max_iter, tol)
         else:
             _first_order(batch, max_iter, tol, learning_rate, adam=solver == "adam")
-    batch.end(torch.ones(len(batch), dtype=torch.bool, device=y.device), ITERATIONS, max_iter)
+        batch.end(torch.ones(len(batch), dtype=torch.bool, device=y.device), ITERATIONS, max_iter)
+        if solver != "gauss-newton":
+            _judge(batch.result, decoder, y, lower, tol)
     return batch.result
 
 
 def _gauss_newton(batch: _Batch, max_iter: int, tol: float) -> None:
     """Steps of (JᵀJ + damping) δ = -Jᵀr: damping falls when a step helps and rises when it does not."""
-    eye = torch.eye(batch.code.shape[1], dtype=batch.y.dtype, device=batch.y.device)
     system = None
     for i in range(1, max_iter + 1):
         if not len(batch):
@@ -144,23 +149,16 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float) -> None:
         if system is None:
             system = _systems(batch)
         matrix, gradient = system
-        free = torch.ones_like(gradient, dtype=torch.bool)
-        if batch.lower is not None:  # a number at its bound stays there if the objective falls beyond it
-            free = (batch.code > batch.lower) | (gradient < 0)
-        scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1).clamp(min=1e-12)
-        damped = torch.where(free[:, :, None] & free[:, None, :], matrix, 0 * eye)
-        # numbers that stay get a row of their own, so that the system keeps its size
-        damped = damped + eye * torch.where(free, (batch.damping * scale)[:, None], scale[:, None])[:, None, :]
-        step = torch.linalg.solve_ex(damped, -torch.where(free, gradient, 0))[0]
-        # what the quadratic model promises: where that is next to nothing, the search is over
-        promised = -(step * (2 * gradient + (matrix @ step[:, :, None])[:, :, 0])).sum(dim=1) / batch.y.shape[1]
+        free = _free(batch.code, gradient, batch.lower)
+        step = -_solved(matrix, gradient, free, batch.damping)
+        promised = _promise(matrix, gradient, free) / batch.y.shape[1]
         tried = batch.code + step
         if batch.lower is not None:
             tried = tried.clamp(min=batch.lower)
         objective = (batch.decoder.decode(tried) - batch.y).square().mean(dim=1)
         better = objective < batch.objective  # False for what is not finite
-        gain = torch.where(better, batch.objective - objective, 0)
-        small = (better & (gain <= tol * batch.objective)) | (promised <= tol * batch.objective)
+        # judged before the step, which is taken nevertheless: what is then left is less than was promised
+        small = promised <= tol * batch.objective
         batch.code = torch.where(better[:, None], tried, batch.code)
         batch.objective = torch.where(better, objective, batch.objective)
         batch.tell()
@@ -178,6 +176,48 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float) -> None:
             else:
                 fresh = _systems(batch, moved)
                 system[0][moved], system[1][moved] = fresh
+
+
+def _free(code: torch.Tensor, gradient: torch.Tensor, lower: float | None) -> torch.Tensor:
+    """Which numbers may move: one at its bound stays there if the objective falls beyond it."""
+    if lower is None:
+        return torch.ones_like(gradient, dtype=torch.bool)
+    return (code > lower) | (gradient < 0)
+
+
+def _solved(matrix: torch.Tensor, gradient: torch.Tensor, free: torch.Tensor, damping: torch.Tensor) -> torch.Tensor:
+    """(JᵀJ + damping)⁻¹ Jᵀr of the numbers that are free, 0 for the others: (n, k)."""
+    scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1).clamp(min=1e-12)
+    eye = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+    # numbers that stay get a row of their own, so that the system keeps its size
+    matrix = torch.where(free[:, :, None] & free[:, None, :], matrix, 0 * eye)
+    matrix = matrix + eye * torch.where(free, (damping * scale)[:, None], scale[:, None])[:, None, :]
+    return torch.linalg.solve_ex(matrix, torch.where(free, gradient, 0))[0]
+
+
+def _promise(matrix: torch.Tensor, gradient: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+    """gᵀ(JᵀJ)⁻¹g, g = Jᵀr: by how much ‖r‖² would fall if the decoder were linear (the Gauss-Newton decrement), (n,).
+
+    Without damping: what a damped step promises is little also where much is left.
+    """
+    least = max(_LEAST_DAMPING, 10 * torch.finfo(matrix.dtype).eps)  # for units that do nothing, and for rounding
+    step = _solved(matrix, gradient, free, torch.full_like(gradient[:, 0], least))
+    return (torch.where(free, gradient, 0) * step).sum(dim=1).abs()
+
+
+def _judge(result: Search, decoder: Decoder, y: torch.Tensor, lower: float | None, tol: float) -> None:
+    """Of searches that made no more way, call those stalled for which a Gauss-Newton step promises more than tol.
+
+    A first-order step is as small as its rate, so by itself it says nothing of what is left.
+    """
+    ended = (result.reason == CONVERGED).nonzero()[:, 0]
+    at_a_time = max(1, _JUDGED // result.code.shape[1])
+    for begin in range(0, len(ended), at_a_time):
+        which = ended[begin : begin + at_a_time]
+        code = result.code[which]
+        matrix, gradient = decoder.normal_equations(code, y[which])
+        promised = _promise(matrix, gradient, _free(code, gradient, lower)) / y.shape[1]
+        result.reason[which[~(promised <= tol)]] = STALLED
 
 
 def _systems(batch: _Batch, which: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:

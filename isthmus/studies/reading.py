@@ -27,20 +27,10 @@ from isthmus.parts import (
     contradiction,
 )
 from isthmus.studies.figure import ONE_MODEL, Figure, Section
+from isthmus.studies.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
+from isthmus.studies.reference import Reference
 from isthmus.studies.schema import read_part, read_table
-from isthmus.studies.study import (
-    COUNTS,
-    PUBLISHED_SSE,
-    TRAINING_METRICS,
-    Compare,
-    Data,
-    Measure,
-    Model,
-    Reference,
-    Study,
-    Trap,
-    matches,
-)
+from isthmus.studies.study import Compare, Data, Measure, Model, Study, Trap, matches
 
 _MOST_BYTES = 1 << 20  # in a study's file
 
@@ -145,6 +135,8 @@ def _read_model(table: Any, where: str) -> Model:
     parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
     if values:
         read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
+    if values is Training:  # "auto" depends on the processor, and what a study finds must not
+        rest = {"precision": "float32", **rest}
     return dataclasses.replace(model, arguments={**parts, **rest})
 
 

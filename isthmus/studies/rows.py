@@ -1,4 +1,4 @@
-"""From a fitted model to its rows of results.json, and from published numbers to what was measured beside them."""
+"""From a fitted model to its rows of results.json."""
 
 from __future__ import annotations
 
@@ -6,29 +6,14 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from isthmus import metrics
 from isthmus.collapse import Collapse, diagnose
-from isthmus.estimators.common import code_size, last_step, n_parameters
+from isthmus.estimators.common import code_size, n_parameters
 from isthmus.studies.context import Context
-from isthmus.studies.fitting import available
 from isthmus.studies.measure import measure, per_image
-from isthmus.studies.results import Results, Row, row_of
-from isthmus.studies.study import (
-    CODE_METRICS,
-    CODE_ONLY,
-    COUNTS,
-    ERROR_METRICS,
-    PUBLISHED_SSE,
-    TRAINING_METRICS,
-    Compare,
-    Measure,
-    Model,
-    Reference,
-    matches,
-)
-from isthmus.training.history import History
+from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
+from isthmus.studies.results import Row, row_of
+from isthmus.studies.study import Compare, Measure, Model, matches
 
 _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the clean test images
 
@@ -104,82 +89,3 @@ def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def judge(reference: Reference, context: Context, results: Results) -> dict[str, Any]:
-    """Published beside measured, of the study's own seed. agrees is null for what was not measured, or a quick run."""
-    published = list(reference.value) if isinstance(reference.value, tuple) else reference.value
-    part = reference.part()
-    measured = _measured(reference, context, results)
-    agrees = None
-    if measured is not None and not results.quick:
-        ours, theirs = np.atleast_1d(measured), np.atleast_1d(published)
-        margin = reference.atol if reference.rtol is None else reference.rtol * np.abs(theirs)
-        agrees = bool(np.all(np.abs(ours - theirs) <= margin))
-    table = {"id": reference.id, "published": published, "measured": measured, "agrees": agrees}
-    table |= {"rtol": reference.rtol} if reference.atol is None else {"atol": reference.atol}
-    table |= {"model": reference.model, "metric": reference.metric, "split": reference.split, "seed": results.seed}
-    optional = {
-        "corruption": part.label if part else None,
-        "epochs": _epochs(reference),
-        "images": list(reference.images),
-        "note": reference.note,
-    }
-    return table | {name: value for name, value in optional.items() if value}
-
-
-def _epochs(reference: Reference) -> list[int]:
-    """The epochs that a list of losses is of."""
-    if reference.metric != "loss" or not isinstance(reference.value, tuple):
-        return []
-    return list(reference.epochs) or list(range(1, len(reference.value) + 1))
-
-
-def _measured(reference: Reference, context: Context, results: Results) -> Any:
-    """What was measured for a published number or list; None if it was not."""
-    if reference.metric in TRAINING_METRICS:
-        return _of_training(reference, _history(context, reference.model))
-    if reference.images:
-        if not available(context, reference.model):
-            return None
-        fitted, split = context.fitted[reference.model, results.seed], context.splits[reference.split]
-        if max(reference.images) >= len(split):  # of a quick run
-            return None
-        values = np.concatenate(
-            [
-                per_image(fitted, split, reference.metric, places, part)
-                for places, part in zip(_places(reference), reference.parts(), strict=True)
-            ]
-        )
-        found = values.tolist() if isinstance(reference.value, tuple) else float(values.mean())
-        return found if np.all(np.isfinite(values)) else None
-    part = reference.part()
-    split_name = None if reference.metric in COUNTS else reference.split
-    wanted = (reference.model, results.seed, reference.metric, split_name, part.label if part else None)
-    rows = (row for row in results.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
-    return next((row.value for row in rows), None)
-
-
-def _places(reference: Reference) -> list[tuple[int, ...]]:
-    """The images of a reference, by the corruption that they have."""
-    return [(one,) for one in reference.images] if reference.levels else [reference.images]
-
-
-def _of_training(reference: Reference, history: History | None) -> Any:
-    if not history:
-        return None
-    if reference.metric == "step_loss":
-        value = history[-1].step_losses[-1]
-        return value if math.isfinite(value) else None
-    if epochs := _epochs(reference):
-        enough = len(history) >= max(epochs)
-        return [float(history.losses[epoch - 1]) for epoch in epochs] if enough else None
-    return float(history.losses[-1])
-
-
-def _history(context: Context, name: str) -> History | None:
-    """The training history of a model of the study's own seed."""
-    if not available(context, name):
-        return None
-    fitted = context.fitted[name, context.study.seed]
-    return getattr(last_step(fitted), "history_", None)

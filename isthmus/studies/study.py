@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +13,9 @@ from isthmus.errors import RequestError, one_of, require, unknown
 from isthmus.parts import Training
 from isthmus.studies.corruptions import at_levels
 from isthmus.studies.figure import DATA, SPLITS, Figure, Section
+from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
+from isthmus.studies.reference import Reference
 
-ERROR_METRICS = ("mse", "psnr", "ssim", "explained_variance")
-CODE_METRICS = ("mean_activation", "l0", "dead_units")
-CODE_ONLY = "mse_code_only"
-COUNTS = ("n_parameters", "code_size")
-# A notebook's mistake, repeated so that its numbers can be recognised; see `measure.per_image`.
-PUBLISHED_SSE = "published_sse"
-PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked of a few images alone
-TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
 _SEEDS = 2**31  # NumPy's seeds end at 2**32, and those of further trainings are added to the study's
@@ -142,64 +135,6 @@ class Compare:
     def corruptions(self) -> list[Any]:
         """As `Measure.corruptions`."""
         return at_levels(self.corruption, self.levels)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A published number, or a list of them.
-
-    metric "loss": the training loss of the last epoch; a list's, at `epochs`, or at all. "step_loss": of the last step.
-    images: positions in the split, for a number that was published for a few images; a list has one for each.
-    corruption: what they were measured under, complete; or with `levels`, one for each of the images.
-    """
-
-    id: str
-    model: str
-    metric: str
-    value: float | tuple[float, ...]
-    split: str = "test"
-    rtol: float | None = None
-    atol: float | None = None
-    epochs: tuple[int, ...] = ()
-    images: tuple[int, ...] = ()
-    corruption: dict[str, Any] | list[Any] | None = None
-    levels: tuple[float, ...] = ()
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        known = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *COUNTS, PUBLISHED_SSE, *TRAINING_METRICS)
-        one_of("metric", self.metric, known)
-        one_of("split", self.split, SPLITS)
-        if (self.rtol is None) == (self.atol is None):
-            raise RequestError("one of rtol and atol must be given")
-        tolerance = self.atol if self.rtol is None else self.rtol
-        require(tolerance is not None and 0 <= tolerance < math.inf, "a tolerance", "at least 0", tolerance)
-        values = self.value if isinstance(self.value, tuple) else (self.value,)
-        require(len(values) > 0 and all(map(math.isfinite, values)), "value", "finite numbers", self.value)
-        require(all(epoch >= 1 for epoch in self.epochs), "epochs", "at least 1", self.epochs)
-        if self.images:
-            one_of("metric of single images", self.metric, PER_IMAGE)
-            require(min(self.images) >= 0, "images", "positions of at least 0", self.images)
-        require(self.metric != PUBLISHED_SSE or bool(self.images), "images", f"given for {PUBLISHED_SSE}", self.images)
-        if isinstance(self.value, tuple):
-            listed = self.metric == "loss" or bool(self.images)
-            require(listed, "value", "a number; lists are of loss, or of images", self.value)
-            for name, places in (("epochs", self.epochs), ("images", self.images)):
-                require(len(places) in (0, len(self.value)), name, "as many as values", places)
-        else:
-            require(not self.epochs, "epochs", "left out for one number, which is the last epoch's", self.epochs)
-        if self.levels:
-            rule = "as many as images, and a corruption"
-            require(self.corruption is not None and len(self.levels) == len(self.images), "levels", rule, self.levels)
-        self.parts()
-
-    def parts(self) -> list[Any]:
-        """The corruption, or None, as one; with levels, one for each image."""
-        return at_levels(self.corruption, self.levels)
-
-    def part(self) -> Any:
-        """The corruption, or None; None too where each image has a level of its own."""
-        return None if self.levels else self.parts()[0]
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from isthmus.studies.pictures import write_figures
 from isthmus.studies.plan import Pair, longest_first, ready
 from isthmus.studies.prepare import prepare
 from isthmus.studies.results import Results, over_seeds
-from isthmus.studies.rows import compare, judge
+from isthmus.studies.rows import compare
 from isthmus.studies.serve import ERRORS
 from isthmus.studies.side_by_side import Crew, Task
 from isthmus.studies.so_far import forget, results_so_far
 from isthmus.studies.study import Study
+from isthmus.studies.verdict import judge
 from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.history import Epoch
 

@@ -178,7 +178,7 @@ class _Step:
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
         x = x if self.augmentation is None else augment(self.augmentation, x, self.change, self.image_shape)
         x_in = x if self.corruption is None else corrupt(self.corruption, x, self.noise, self.image_shape)
-        x_hat, code, tapes = self.network.record(x_in, self.dtype)
+        x_hat, code, tapes = self.network.record(x_in, self.dtype, logits=self.objective.takes_logits)
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
         self.network.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(learning_rate)
@@ -268,6 +268,6 @@ def mean_loss(
     total = 0.0
     for x in batches(pixels, chunk, None):
         x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
-        x_hat, code = network(x_in)
+        x_hat, code = network(x_in, logits=objective.takes_logits)
         total += float(objective(x_hat, code, x)) * len(x)
     return total / len(pixels)

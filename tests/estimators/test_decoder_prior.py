@@ -30,13 +30,8 @@ def noisy():
     return test, test + 0.4 * np.random.default_rng(0).standard_normal(test.shape, np.float32)
 
 
-def not_of_fit(_):
-    return {"check_transformer_n_iter": "max_iter is of a search, which tells its steps itself: fit has none"}
-
-
 @parametrize_with_checks(
-    [DecoderPrior(Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0), max_iter=3, random_state=0)],
-    expected_failed_checks=not_of_fit,
+    [DecoderPrior(Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0), max_iter=3, random_state=0)]
 )
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
@@ -118,6 +113,37 @@ def test_the_same_seed_finds_the_same_and_chunks_do_not_matter(trained):
     np.testing.assert_allclose(found.objective[:70], found.objective[630:], rtol=1e-3, atol=1e-6)
     again = DecoderPrior(FrozenEstimator(trained), start="random", random_state=3).fit(X)
     np.testing.assert_array_equal(again.search(y[:20]).code, again.search(y[:20]).code)
+
+
+@pytest.mark.parametrize("start", ["encoder", "random"])
+def test_an_image_has_the_same_code_alone_in_another_order_and_in_another_part(start, trained, noisy, monkeypatch):
+    y = noisy[1][:30].astype(np.float64)
+    prior = DecoderPrior(FrozenEstimator(trained), start=start, n_starts=2, random_state=3).fit(X)
+    code = prior.transform(y)
+    order = np.random.default_rng(1).permutation(len(y))
+    np.testing.assert_allclose(prior.transform(y[order]), code[order], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(prior.transform(y[7:8]), code[7:8], rtol=1e-5, atol=1e-7)
+    monkeypatch.setattr("isthmus.estimators.decoder_prior._CHUNK", 11)
+    np.testing.assert_allclose(prior.transform(y), code, rtol=1e-5, atol=1e-7)
+    other = DecoderPrior(FrozenEstimator(trained), start=start, n_starts=2, random_state=4).fit(X).transform(y)
+    assert (np.abs(other - code).max(axis=1) > 1e-3).any(), "the seed matters"
+
+
+def test_random_starts_are_images_own_and_more_of_them_keep_the_first(trained):
+    import torch
+
+    prior = DecoderPrior(FrozenEstimator(trained), random_state=3).fit(X)
+    y = torch.from_numpy(X[:5])
+    first, second = prior._random_starts(y, 2, 6)
+    assert len(torch.unique(torch.cat([first, second]), dim=0)) == 10
+    assert torch.equal(prior._random_starts(y[3:], 1, 6)[0], first[3:])
+    assert torch.equal(prior._random_starts(y.double(), 2, 6)[1].float(), second), "whatever type the numbers have"
+    assert prior._random_starts(y, 0, 6) == []
+
+
+def test_n_iter_is_the_epochs_of_the_autoencoder(trained):
+    assert DecoderPrior().of(trained).n_iter_ == 40
+    assert not hasattr(DecoderPrior(), "n_iter_")
 
 
 def test_clip_cuts_to_the_range_of_pixels():

@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking, Sequence
 from isthmus.corruption import noisy_version
 from isthmus.studies.measure import measure, per_image, pixel_means
-from isthmus.studies.study import CODE_METRICS, CODE_ONLY, ERROR_METRICS
+from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
 EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
 

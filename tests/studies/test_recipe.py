@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from isthmus import load
 from isthmus.errors import RequestError
@@ -34,3 +35,14 @@ def test_the_plan_and_the_model_agree_on_what_was_chosen(said, tools, run, folde
 def test_an_unknown_recipe_is_refused_with_its_model(tools):
     with pytest.raises(RequestError, match=r'small.toml, model "fast-4".*unknown recipe "quick"'):
         parse_study(tools.HEAD + FAST.replace('"fast"\n', '"quick"\n'), "small", "small.toml")
+
+
+def test_a_study_trains_in_float32_on_every_processor_unless_it_says_otherwise(tools, run, folder, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    results = run(tools.HEAD + tools.DENSE + tools.DENSE.replace("dense-4", "auto") + 'precision = "auto"\n')
+    assert {name: load(folder / "models" / name).precision_ for name in ("dense-4", "auto")} == {
+        "dense-4": "float32", "auto": "bfloat16",
+    }  # fmt: skip
+    said = {t["model"]: t["precision"] for t in results.timings if t["phase"] == "fit"}
+    assert said == {"dense-4": "float32", "auto": "bfloat16"}
+    assert results.value("dense-4", "mse", "test") != results.value("auto", "mse", "test")

@@ -10,10 +10,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from isthmus.data.sources import load as load_dataset
+from isthmus.errors import RequestError
 from isthmus.parts import GaussianNoise
 from isthmus.persistence import load
 from isthmus.studies.measure import per_image
-from isthmus.studies.study import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS
+from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS
+from isthmus.studies.reading import parse_study
+from isthmus.studies.verdict import spread_of
 
 MODELS = """
 [[model]]
@@ -176,6 +179,76 @@ def test_of_a_model_that_was_not_trained_nothing_is_judged(judged):
     assert all(one["agrees"] for one in found.values())
     again, _ = judged(*(reference(f"r{i}", kind) for i, kind in enumerate(kinds)), only=("plain",))
     assert again == found, "it lies on the disk"
+
+
+# --- over seeds ---
+
+
+def spread(middle: float, width: float, n: int = 10) -> str:
+    """n numbers around a middle, as a study has them."""
+    return f"over_seeds = {[middle + width * (i - (n - 1) / 2) for i in range(n)]}"
+
+
+def test_the_interval_is_that_of_one_new_draw():
+    found = spread_of(tuple(float(i) for i in range(10)))
+    assert (found["n"], found["mean"], found["low"], found["high"]) == (10, 4.5, 0, 9)
+    assert found["sd"] == pytest.approx(np.sqrt(55 / 6))
+    margin = 2.2621572 * np.sqrt(55 / 6) * np.sqrt(1.1)  # t of 9 degrees of freedom, from a table
+    assert found["interval"] == pytest.approx([4.5 - margin, 4.5 + margin])
+    draws = np.random.default_rng(0).normal(5, 2, (4000, 11))
+    inside = [low <= new <= high for *seeds, new in draws for low, high in [spread_of(tuple(seeds))["interval"]]]
+    assert 0.94 < np.mean(inside) < 0.96
+
+
+@pytest.mark.parametrize(
+    ("value", "tolerance", "seeds", "agrees"),
+    [
+        ("4.4", "rtol = 0.01", spread(4, 0.1), True),  # beyond the tolerance, and within what seeds differ by
+        ("4.4", "rtol = 0.2", spread(4, 0.01), False),  # the other way round
+        ("4", "rtol = 0.01", spread(4, 0.0), True),
+        ("5", "rtol = 0.5", spread(5, 0.1), False),  # what this run measured is no such draw: other code made them
+        ("3.5", "atol = 0", f"over_seeds = {[3.5] * 29 + [4]}", True),  # far out, but one of them
+    ],
+)
+def test_what_agrees_over_seeds(value, tolerance, seeds, agrees, judged):
+    found, _ = judged(reference("r", f'metric = "code_size"\n{seeds}', "plain", value, tolerance), only=("plain",))
+    assert found["r"]["agrees"] is agrees
+    assert found["r"]["over_seeds"]["n"] == seeds.count(",") + 1
+    found, _ = judged(reference("r", f'metric = "code_size"\n{seeds}', "plain", value, tolerance),
+                      only=("plain",), quick=True, fresh=True)  # fmt: skip
+    assert found["r"]["agrees"] is None
+
+
+def test_what_each_seed_of_a_run_measured(judged, folder):
+    found, results = judged(
+        reference("mse", 'metric = "mse"'),
+        reference("loss", 'metric = "loss"'),
+        reference("few", 'metric = "mse"\nimages = [7, 119]'),
+        reference("size", 'metric = "code_size"'),
+        reference("list", 'metric = "loss"', value="[0, 0, 0]"),
+        only=("dense",), seeds=3,
+    )  # fmt: skip
+    first = results.seed
+    assert found["mse"]["by_seed"] == [results.value("dense", "mse", "test", first + i) for i in range(3)]
+    names = ["dense", *(f"dense.seed-{first + i}" for i in (1, 2))]
+    assert found["loss"]["by_seed"] == [load(folder / "models" / name).history_.losses[-1] for name in names]
+    assert found["size"]["by_seed"] == [5, 5, 5]
+    assert "by_seed" not in found["list"]
+    for name in ("mse", "loss", "few"):
+        assert found[name]["by_seed"][0] == found[name]["measured"]
+        assert len(set(found[name]["by_seed"])) == 3
+    assert "by_seed" not in judged(reference("mse", 'metric = "mse"'), only=("dense",))[0]["mse"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [(spread(4, 1, 9), "4"), ("over_seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, inf]", "4"), (spread(4, 1), "[4, 4, 4]")],
+    ids=["too few", "not finite", "of a list"],
+)
+def test_values_over_seeds_that_tell_nothing_are_refused(lines, value, tools):
+    text = tools.HEAD + MODELS + reference("r", f'metric = "loss"\n{lines}', value=value)
+    with pytest.raises(RequestError, match=r'small.toml, reference "r": over_seeds must be'):
+        parse_study(text, "small", "small.toml")
 
 
 # --- a projection without centring ---

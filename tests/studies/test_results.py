@@ -14,8 +14,8 @@ from isthmus.cli import run_command
 from isthmus.errors import DataError
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 from isthmus.studies.figure import AXES, ERRORS, FIGURES
+from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
 from isthmus.studies.results import RESULTS, over_seeds, read_results, row_of
-from isthmus.studies.study import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -122,6 +122,7 @@ def test_quick_digits_keeps_every_promise(tmp_path, capsys, tools):
     assert (tmp_path / "digits" / "report.html").is_file()
 
 
+SPREAD = {"n": 10, "mean": 0.5, "sd": 0.1, "low": 0.4, "high": 0.6, "interval": [0.2, 0.8]}
 SEARCH = {
     "model": "a",
     "seed": 0,
@@ -160,6 +161,10 @@ BREAKS = {
     "negative dead units": lambda t: t["rows"][2].update(metric="dead_units", value=-1),
     "further key of a reference": lambda t: t["references"][0].update(tolerance=1),
     "two tolerances": lambda t: t["references"][0].update(rtol=1, atol=1),
+    "values over few seeds": lambda t: t["references"][1].update(over_seeds={**SPREAD, "n": 9}),
+    "a spread without its interval": lambda t: t["references"][1].update(over_seeds={"n": 10, "mean": 0.5, "sd": 0.1}),
+    "a spread of a list": lambda t: t["references"][0].update(over_seeds=SPREAD),
+    "values of one seed": lambda t: t["references"][1].update(by_seed=[0.5]),
     "a verdict on nothing": lambda t: t["references"][0].update(measured=None),
     "losses as one number": lambda t: t["references"][0].update(measured=0.5),
     "losses of no epochs": lambda t: t["references"][0].pop("epochs"),

@@ -30,12 +30,12 @@ class Scale(nn.Module):
         self.weight = nn.Parameter(torch.tensor([weight]))
         self.seen, self.weights, self.projected, self.released = [], [], [], 0
 
-    def forward(self, x):
+    def forward(self, x, *, logits=False):
         self.seen.append(x.clone())
         self.weights.append(self.weight.item())
         return self.weight * x, x
 
-    def record(self, x, dtype):
+    def record(self, x, dtype, *, logits=False):
         return *self(x), x
 
     def backward(self, x, grad_x_hat, grad_code):
