@@ -30,7 +30,7 @@ _HEADS = [
     "model",
     *(f"{name}, s" for name in RIVALS),
     "isthmus, s",
-    *(f"{name} / isthmus" for name in RIVALS),
+    *(f"{name} / isthmus (range)" for name in RIVALS),
     "floor, s",
 ]
 TABLE = [f"| {' | '.join(_HEADS)} |", f"|{'---|' * len(_HEADS)}"]

@@ -13,6 +13,7 @@ from isthmus.networks import build
 from isthmus.parts import L1, GaussianNoise
 from isthmus.studies.reading import load_study
 from isthmus.studies.study import matches
+from isthmus.studies.verdict import spread_of
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
 SHEETS = ("lab", "imaging")
@@ -68,6 +69,18 @@ def test_every_published_number_is_a_reference(name):
         assert (value, reference.rtol, reference.atol) == (fact["value"], fact.get("rtol"), fact.get("atol"))
         assert key.startswith(f"{name}.{reference.model}.")
         assert not reference.model.endswith("-right"), "what was published is compared as published"
+
+
+def test_what_depends_on_the_start_is_held_against_ten_seeds():
+    over_seeds = {one.id: one for one in load_study("lab").references if one.over_seeds}
+    assert over_seeds.keys() >= {f"lab.dense-{k}.{split}" for k in (64, 128) for split in ("train", "val")}
+    for reference in over_seeds.values():
+        assert len(set(reference.over_seeds)) >= 10
+        spread = spread_of(reference.over_seeds)
+        low, high = spread["interval"]
+        assert low <= reference.value <= high, reference.id
+        assert spread["low"] < spread["mean"] < spread["high"]
+        assert high - low < spread["mean"] / 2, "narrow enough to tell one width of the code from another"
 
 
 @every_sheet

@@ -49,7 +49,7 @@ def test_a_quick_run_draws_every_figure(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "models", "ids"),
     [
-        ("lab", ["pca-30", "dense-256", "manifold-8", "dae-1"], 7),
+        ("lab", ["pca-30", "dense-64", "dense-128", "dense-256", "manifold-8", "dae-1"], 11),
         ("imaging", ["pca-30", "ae2-64", "manifold-8"], 3),
     ],
 )
