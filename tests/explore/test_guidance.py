@@ -102,6 +102,17 @@ def test_a_choice_of_models_is_named_wherever_it_counts(open_page):
     page.wait_for_function("() => !document.querySelector('#models .says').textContent.includes('chosen')")
 
 
+@pytest.mark.parametrize("view", ["models", "compare"])
+def test_a_best_model_is_told_by_what_others_have_not(open_page, view):
+    page = open_page(f"view={view}&level=0.3&models=pca-4,wide,deep")
+    wait_for_saying(page, view, "Not all are like pca-4, which keeps 4 numbers and was trained on clean images.")
+    page.evaluate(f"location.hash = 'view={view}&level=0.3&models=deep,pca-4'")
+    wait_for_saying(page, view, "Not all are like pca-4, which keeps 4 numbers. ")
+    page.evaluate(f"location.hash = 'view={view}&level=0&models=deep,prior'")
+    wait_for_saying(page, view, {"models": "prior reconstructs this image best", "compare": "prior is best"}[view])
+    assert "Not all" not in says(page, view), "as many numbers, and both of clean images"
+
+
 def test_nothing_is_called_best_where_nothing_helps(open_page):
     page = open_page("level=0.02")
     wait_for_saying(page, "models", "No model improves this image")

@@ -8,7 +8,7 @@ import { csv, panelAsPng } from "./export.js";
 import { figure } from "./paint.js";
 import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";
-import { falls, levelSays, list } from "./words.js";
+import { falls, levelSays, list, unlike } from "./words.js";
 
 const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
 const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
@@ -151,6 +151,7 @@ function sentence(ordered, column) {
   const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", of = ofChosen(), where = at(level);
   const equal = ordered.filter((name) => name === best || isTied(name, best, column));
   const itself = level !== 0 && nothing() && rowOf(nothing())?.mse?.[column], bold = (name) => make("b", {}, name);
+  const alike = unlike(facts(best), ordered.slice(1).map(facts));
   let told;
   const beaten = itself && itself < rowOf(best).mse[column];
   if (beaten) told = [`${noneChosen()} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
@@ -161,7 +162,7 @@ function sentence(ordered, column) {
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
   const tied = beaten || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
-  ui.says.replaceChildren(...told, make("small", {}, `${near}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  ui.says.replaceChildren(...told, make("small", {}, `${near}${beaten ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */

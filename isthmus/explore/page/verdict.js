@@ -5,7 +5,7 @@ import { info } from "./data.js";
 import { bring, make, steady, write } from "./dom.js";
 import { figure } from "./paint.js";
 import { set, state } from "./state.js";
-import { list, noiseSays } from "./words.js";
+import { list, noiseSays, unlike } from "./words.js";
 
 let parts, element, room, first = null;
 
@@ -50,7 +50,7 @@ export function judge(cards, now) {
   sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise });
 }
 
-function sentence([best, second], waiting, { blank, gone, helps, noisy, noise }) {
+function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise }) {
   if (!chosen().length) return say("No model is chosen.");
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? "Draw a digit on the pad." : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
@@ -64,5 +64,5 @@ function sentence([best, second], waiting, { blank, gone, helps, noisy, noise })
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";
   const facts = noisy ? `${noiseSays()}: the noisy image had ${figure(noise)}${next && `; ${next}`}.`
     : `No noise yet: turn it up, and see which model removes it best${next && `; ${next}`}.`;
-  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image best${far}${of}: MSE ${figure(best.error)}.`, more: `${facts} ${more}`, over: true });
+  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image best${far}${of}: MSE ${figure(best.error)}.`, more: `${facts} ${second ? unlike(best.facts, [second, ...others].map((one) => one.facts)) : ""}${more}`, over: true });
 }

@@ -23,6 +23,13 @@ export function trainedAt({ kind, level, relative }) {
   return `trained at ${short[kind] ?? `${kind} ${level}`}`;
 }
 
+/** How a best model differs from some that it is ranked with: in numbers of its code, in noise in training. "" if in neither. */
+export function unlike(best, others) {
+  const terms = ({ code, trained }) => [`keeps ${code} number${code === 1 ? "" : "s"}`, `was ${trained.map(trainedAt).join(" and ") || "trained on clean images"}`];
+  const apart = terms(best).filter((one, i) => others.some((other) => terms(other)[i] !== one));
+  return apart.length ? `Not all are like ${best.name}, which ${apart.join(" and ")}. ` : "";
+}
+
 /** Levels that fall along the axis: of photons, fewer are more noise, and 0 is none at all. */
 export const falls = (marks) => marks[1] > marks.at(-1);
 
