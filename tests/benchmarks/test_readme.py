@@ -10,7 +10,7 @@ from benchmarks import readme
 from benchmarks.recipes import NETWORKS
 
 TEXT = readme.README.read_text("utf-8")
-PROGRAMS = re.findall(r"^<!-- (\S+): begin -->$", TEXT, re.MULTILINE)
+PROGRAMS = re.findall(r"^<!-- (benchmarks\S*): begin -->$", TEXT, re.MULTILINE)
 
 
 def programs_that_write():
@@ -22,7 +22,7 @@ def programs_that_write():
 
 def test_each_pair_of_markers_stands_there_once_around_a_table():
     assert len(PROGRAMS) >= 4
-    markers = re.findall(r"<!-- \S+: (?:begin|end) -->", TEXT)
+    markers = re.findall(r"<!-- benchmarks\S*: (?:begin|end) -->", TEXT)
     assert markers == [marker for program in PROGRAMS for marker in readme.markers(program)]
     for begin, end in map(readme.markers, PROGRAMS):
         table, _, about = TEXT.partition(begin)[2].partition(end)[0].strip().partition("\n\n")
