@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import isthmus
 from isthmus import fingerprints
-from isthmus.fingerprints import CODE, SHOWING, code_fingerprint, computing_modules, differing, facts_of_fit, versions
+from isthmus.fingerprints import (
+    CODE,
+    SHOWING,
+    array_fingerprint,
+    code_fingerprint,
+    computing_modules,
+    differing,
+    facts_of_fit,
+    table_fingerprint,
+    versions,
+)
 
 PACKAGE = Path(isthmus.__file__).parent
 SHOWN = [f"isthmus.{name.removesuffix('.py')}" for name in SHOWING]
@@ -175,3 +188,31 @@ def test_the_instructions_of_a_cpu_are_a_fact():
         names.add(done.stdout.strip())
     assert "cpu, DEFAULT" in names
     assert len(names) == 2
+
+
+# --- hashes ---
+
+
+def test_arrays_have_the_same_fingerprint_if_they_are_the_same():
+    x = np.random.default_rng(0).random((20, 16)).astype(np.float32)
+    assert array_fingerprint(x) == array_fingerprint(x.copy()) == array_fingerprint(np.asfortranarray(x))
+    others = (x[::-1], x.reshape(10, 32), x.astype(np.float64), np.nextafter(x, np.float32(9)))
+    assert len({array_fingerprint(other) for other in (x, *others)}) == 5
+    assert array_fingerprint(x) == hashlib.sha256(b"float32(20, 16)" + x.tobytes()).hexdigest()
+
+
+def test_tables_have_the_same_fingerprint_if_they_are_the_same():
+    assert table_fingerprint({"a": 1, "b": [1, 2]}) == table_fingerprint({"b": (1, 2), "a": 1})
+    tables = ({"a": 1}, {"a": 1.5}, {"a": "1"}, {"b": 1}, [{"a": 1}], None)
+    assert len({table_fingerprint(table) for table in tables}) == len(tables)
+    assert table_fingerprint([]) == hashlib.sha256(b"[]").hexdigest()
+
+
+def test_the_codes_fingerprint_is_one_and_quick():
+    code_fingerprint.cache_clear()
+    start = time.perf_counter()
+    first = code_fingerprint()
+    assert time.perf_counter() - start < 0.5  # 5 ms where nothing else runs
+    assert len(first) == 64
+    code_fingerprint.cache_clear()
+    assert code_fingerprint() == first

@@ -120,7 +120,7 @@ def test_the_mean_predictor_explains_nothing_and_a_perfect_model_everything(rng)
     x = rng.random((300, 12))
     error = squared_error(x, np.broadcast_to(x.mean(axis=0), x.shape))
     nothing = explained_variance(error, error)
-    assert nothing.value == 0
+    assert (nothing.value, nothing.n) == (0, 300)
     assert nothing.ci95 == pytest.approx((0, 0), abs=1e-12)
     assert explained_variance(0 * error, error).value == 1
     assert explained_variance(2 * error, error).value == pytest.approx(-1), "worse than the mean is below 0"

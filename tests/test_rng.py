@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.rng import PURPOSES, generator, numpy_generator, seed_from, stream_seed
+from isthmus.rng import PURPOSES, content_seeds, generator, numpy_generator, seed_from, stream_seed
 
 
 def test_a_stream_is_the_same_in_every_version_and_on_every_machine():
@@ -26,6 +26,34 @@ def test_the_same_stream_draws_the_same(draw):
     assert draw(3, "noise", 2).tolist() == draw(3, "noise", 2).tolist()
     others = [(4, "noise", 2), (3, "latent", 2), (3, "noise", 3), (3, "noise")]
     assert all(draw(*key).tolist() != draw(3, "noise", 2).tolist() for key in others)
+
+
+def test_a_stream_that_says_no_epoch_is_that_of_epoch_0():
+    assert stream_seed(3, "noise") == stream_seed(3, "noise", 0)
+    assert generator(3, "noise").initial_seed() == stream_seed(3, "noise", 0)
+    assert numpy_generator(3, "noise").random() == numpy_generator(3, "noise", 0).random()
+
+
+def test_a_seed_of_a_row_is_its_contents_alone():
+    rows = np.random.default_rng(0).random((6, 4)).astype(np.float32)
+    rows[5] = rows[1]
+    seeds = list(content_seeds(0, "test-noise", rows))
+    assert seeds[5] == seeds[1]
+    assert len(set(seeds)) == 5
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert list(content_seeds(0, "test-noise", rows[::-1].copy())) == seeds[::-1]
+    others = [content_seeds(1, "test-noise", rows), content_seeds(0, "latent", rows)]
+    assert not set(seeds) & {seed for one in others for seed in one}
+    nearly = rows.copy()
+    nearly[0, 3] = np.nextafter(nearly[0, 3], np.float32(2))
+    assert next(content_seeds(0, "test-noise", nearly)) != seeds[0]
+    with pytest.raises(AssertionError, match="mistake"):
+        next(content_seeds(0, "mistake", rows))
+
+
+def test_a_row_has_the_same_seed_in_every_version_and_on_every_machine():
+    rows = np.arange(3, dtype=np.uint8)[None]
+    assert list(content_seeds(0, "test-noise", rows)) == [4937988797713565223]
 
 
 def test_neighbouring_streams_are_unrelated():
@@ -65,6 +93,16 @@ def test_a_generator_gives_a_seed_and_moves_on(make):
     state = make(0)
     first, second = seed_from(state), seed_from(state)
     assert first == seed_from(make(0)) != second
+
+
+def test_seeds_that_are_drawn_are_of_31_bits():
+    """As scikit-learn's: what NumPy and JSON take. All of the range is used."""
+    states, new = np.random.RandomState(0), np.random.default_rng(0)
+    for state in (None, states, new):
+        drawn = [seed_from(state) for _ in range(200)]
+        assert all(0 <= seed < 2**31 for seed in drawn)
+        assert max(drawn) > 2**30 > min(drawn)
+        assert len(set(drawn)) == 200
 
 
 def test_none_asks_the_system_and_not_numpy():

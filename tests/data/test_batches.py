@@ -82,3 +82,23 @@ def test_the_order_follows_seed_and_epoch():
     assert order(0, 1) == order(0, 1)
     assert len({order(seed, epoch) for seed in range(3) for epoch in range(1, 4)}) == 9
     assert order(0, 1, "once") == order(0, 2, "once") != order(1, 1, "once")
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 10, 99])
+def test_batches_follow_the_order(batch_size):
+    order = torch.tensor([3, 9, 0, 5, 1, 8, 2, 7, 6, 4])
+    visited = seen(10, batch_size, order)
+    assert [sample for batch in visited for sample in batch] == order.tolist()
+    assert [len(batch) for batch in visited[:-1]] == [batch_size] * (len(visited) - 1)
+
+
+def test_one_order_for_all_epochs_is_that_of_no_epoch():
+    once = epoch_order(50, "once", 0, 1, CPU).tolist()
+    assert all(epoch_order(50, True, 0, epoch, CPU).tolist() != once for epoch in (1, 2, 3))
+    assert epoch_order(50, "once", 0, 7, CPU).tolist() == once
+
+
+def test_samples_and_orders_are_on_the_device():
+    meta = torch.device("meta")  # which holds no numbers, and is on every machine
+    assert Pixels(pictures(), meta).values.device == meta
+    assert epoch_order(5, True, 0, 1, meta).device == meta

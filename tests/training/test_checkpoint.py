@@ -1,7 +1,6 @@
 """Checkpoints: a training that was stopped and goes on ends with the same bits; what is damaged is never used."""
 
 import json
-import warnings
 from contextlib import closing
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
 from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError, RunError
-from isthmus.fingerprints import array_fingerprint, code_fingerprint
 from isthmus.training import checkpoint as module
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, History
@@ -498,25 +496,3 @@ def test_names_of_any_kind(x, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     stopped(small(), x, tmp_path / "link" / "c", 2)
     assert len(list(small().fit_epochs(x, checkpoint=tmp_path / "real" / "c"))) == EPOCHS - 2
-
-
-# --- fingerprints ---
-
-
-def test_arrays_have_the_same_fingerprint_if_they_are_the_same(x):
-    assert array_fingerprint(x) == array_fingerprint(x.copy()) == array_fingerprint(np.asfortranarray(x))
-    others = (x[::-1], x.reshape(100, 32), x.astype(np.float64), np.nextafter(x, 9))
-    assert len({array_fingerprint(other) for other in (x, *others)}) == 5
-
-
-def test_the_codes_fingerprint_is_one_and_quick():
-    import time
-
-    code_fingerprint.cache_clear()
-    start = time.perf_counter()
-    first = code_fingerprint()
-    assert time.perf_counter() - start < 0.5  # 2 ms where nothing else runs
-    assert len(first) == 64
-    code_fingerprint.cache_clear()
-    with warnings.catch_warnings():
-        assert code_fingerprint() == first
