@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
+from sklearn.frozen import FrozenEstimator
 
 import isthmus
 from isthmus.commands.words import read_words
 from isthmus.corruption import noisy_version
+from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import answers
 from isthmus.explore.noise import kinds, part_of
 from isthmus.explore.shelf import Entry, Shelf
@@ -183,3 +185,20 @@ def test_the_number_of_photographs_is_told(denoiser, photographs, done):
     n_patches = len(isthmus.open_images(photographs, patches=(8, 8)))
     assert (table["n"], table["patches"]) == (3, n_patches)
     assert out.startswith(f"3 photographs, {n_patches:,} patches ")
+
+
+def test_a_search_of_the_code_finds_the_same_of_an_image_anywhere(model, digits, tmp_path, done):
+    """Its random starts are an image's own, too."""
+    images, part = isthmus.open_images(digits), part_like("gaussian:0.2")
+    prior = DecoderPrior(FrozenEstimator(isthmus.load(model)), start="random", n_starts=2, clip=True, random_state=0)
+    prior.of(prior.autoencoder.estimator)
+    few = np.array([3, 40, 77])
+    together = measure(prior, images, ("mse",), corruption=part).errors
+    shelf = Shelf("p", [Entry("p", prior)], images.shape)
+    query = Query({"models": "p", "kind": "gaussian", "level": "0.2"})
+    for i in few:
+        alone, _ = answers.reconstructed(shelf, query, images.floats(np.array([i])).tobytes())
+        assert alone["mse"][0] == pytest.approx(together[i], rel=0.01)
+    reverse = measure(prior, images.take(few[::-1]), ("mse",), corruption=part).errors
+    np.testing.assert_allclose(reverse[::-1], together[few], rtol=0.01)
+    assert np.ptp(together[few]) > 0.1 * together[few].max()
