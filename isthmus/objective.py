@@ -88,15 +88,17 @@ _PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 class Objective:
-    """loss.weight * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says).
+    """loss.weight / unit * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says).
 
     Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. With per="sample" or "element" the value
     does not change when the batch is doubled; with "batch" it does. ramp is how far the penalty's warm-up has come,
-    from 0 to 1.
+    from 0 to 1. unit: a squared error that counts as 1, so that the penalty weighs the same, and steps are as large, in
+    whatever units the data are; the value is in this unit.
     """
 
-    def __init__(self, loss: Any, penalty: Any = None) -> None:
-        self.loss, self.penalty = loss, penalty
+    def __init__(self, loss: Any, penalty: Any = None, unit: float = 1.0) -> None:
+        self.loss, self.penalty, self.unit = loss, penalty, unit
+        self.weight = loss.weight / unit
 
     @property
     def takes_logits(self) -> bool:
@@ -106,8 +108,8 @@ class Objective:
     def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""
         value = _LOSSES[type(self.loss)](x_hat, x)
-        if self.loss.weight != 1:
-            value = self.loss.weight * value
+        if self.weight != 1:
+            value = self.weight * value
         if self.penalty is None or self.penalty.weight * ramp == 0:
             return value
         return value + self._penalty_factor(code, ramp) * _PENALTIES[type(self.penalty)](self.penalty, code)
@@ -121,8 +123,8 @@ class Objective:
         autograd it takes twice as long.
         """
         value, at_x_hat = _LOSSES_WITH_GRADIENTS[type(self.loss)](x_hat, x)
-        if self.loss.weight != 1:
-            value, at_x_hat = value * self.loss.weight, at_x_hat.mul_(self.loss.weight)
+        if self.weight != 1:
+            value, at_x_hat = value * self.weight, at_x_hat.mul_(self.weight)
         if self.penalty is None or self.penalty.weight * ramp == 0:
             return value, at_x_hat, None
         factor, kind = self._penalty_factor(code, ramp), type(self.penalty)

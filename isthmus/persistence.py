@@ -30,6 +30,7 @@ from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, 
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_folder, open_regular
 from isthmus.networks import build
+from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Part, Training, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History
@@ -192,6 +193,8 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
         names = ("n_features_in_", "image_shape_", "seed_", "precision_")
         own = {name: getattr(model, name) for name in names}
+        if model.network_.standardization is not None:
+            own["standardization"] = model.network_.standardization.table()
         return tensors, {**own, "training_": model.training_.table(), **feature_names(model)}
     if isinstance(model, DecoderPrior):
         tensors, fitted = _parts_of(model.autoencoder_)
@@ -244,6 +247,8 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
     with open_regular(folder / HISTORY) as file:
         history = History.from_jsonl(file.read().decode("utf-8"))
+    if (table := fitted.get("standardization")) is not None:
+        network.standardize(Standardization.from_table(table))
     network.to(_device(device, training.device)).eval()
     model.adopt(network, history, shape, seed, precision)
     chosen = fitted.get("training_")  # what a recipe chose; older models have no recipe

@@ -62,8 +62,9 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     """Weights as images, (n, c, h, w), by the name of their layer.
 
     Dense: what each unit of the encoder's first layer looks for, or what each unit before the decoder's last layer
-    draws; "" is the one layer there is. A PCA's components are both. Convolutional: the kernels of each layer that
-    belong to one channel, (n, 1, k, k): an input channel of a convolution, an output channel of a transposed one.
+    draws, in the data's units; "" is the one layer there is. A PCA's components are both. Convolutional: the kernels of
+    each layer that belong to one channel, (n, 1, k, k): an input channel of a convolution, an output channel of a
+    transposed one.
     Raises RequestError for a model without weights, and for a channel that a layer does not have.
     """
     one_of("side", side, SIDES)
@@ -90,6 +91,8 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
         weight = model.network_.atoms
     else:
         weight = half.layers[-1].weight.t()
+    if model.network_.standardization is not None:  # in the data's units
+        weight = weight / model.network_.ends[1] if side == "encoder" else weight * model.network_.ends[3]
     return {"": weight.detach().cpu().numpy().reshape(-1, *shape)}
 
 
@@ -162,7 +165,7 @@ def _feature_maps(model: Autoencoder, x_in: np.ndarray) -> dict[str, np.ndarray]
     network, maps = model.network_, {}
     assert isinstance(network, ConvNetwork)
     with torch.inference_mode():
-        x = channels_last(torch.tensor(x_in).to(model.device_), network.shape)
+        x = channels_last(network.inward(torch.tensor(x_in).to(model.device_)), network.shape)
         for number, layer in enumerate(network.encoder.plan, 1):
             part = network.encoder.up_to(number)
             maps[f"layer {number}"] = part(x, [None] * number)[0].cpu().numpy()

@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.errors import counted
 from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
-from isthmus.training.recipe import completed
+from isthmus.training.recipe import completed, data_start
 
 Shape = tuple[int, int, int]
 
@@ -72,7 +72,7 @@ def choose(
 def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
     """What `training.recipe` chooses. It never stops early: a cycle is worth little without its end."""
     training = completed({**said, "recipe": "fast"}, network, penalty, n)
-    names = ("batch_size", "epochs", "learning_rate", "schedule", "start")
+    names = ("batch_size", "epochs", "learning_rate", "schedule", "start", "standardize")
     return {**{name: getattr(training, name) for name in names}, "patience": training.epochs}
 
 
@@ -88,6 +88,9 @@ def _plain(said: dict[str, Any], network: Part, penalty: Part | None, n: int) ->
         "patience": epochs if ends_low else max(5, epochs // 10, min(epochs // 3, round(_PATIENT / steps))),
         # few images are few steps, which have to be larger
         "learning_rate": Training().learning_rate if n >= 2000 else 3e-3,
+        # from random weights, a sigmoid that has to draw much background saturates in the first steps, and stays there
+        "start": data_start(network, penalty),
+        "standardize": True,
     }
 
 

@@ -79,7 +79,8 @@ def add(commands: Any) -> None:
         choices=("fast", "plain"),
         default="fast",
         help="chooses what you do not say here. fast: one cycle of a high learning rate over few epochs, from weights "
-        "scaled to your images; plain: a constant rate, until the held-out images get no better (fast)",
+        "scaled to your images; plain: a constant rate, until the held-out images get no better (fast). Both "
+        "standardize: each channel minus its median, in units of its spread",
     )
     for name, kind, metavar, said in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)

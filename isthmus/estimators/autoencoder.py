@@ -43,8 +43,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
     epochs, batch_size : passes over the samples, and samples in a step.
     start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
-    recipe : chooses those of the last five that are None. None: 1e-3, "constant", 20, 128, "random". "fast": by the
-        number of samples and the depth of the network, for a good error after few epochs; see `training_`.
+    standardize : whether the network sees each channel minus its median and in units of its spread, both fitted to the
+        training samples. Samples, reconstructions and errors stay in the data's units. One channel is all numbers of
+        samples that are no images: numbers of different kinds need a scaler of their own.
+    recipe : chooses those of learning_rate, schedule, epochs, batch_size, start and standardize that are None. None:
+        1e-3, "constant", 20, 128, "random", False. "fast": by the number of samples and the depth of the network, for a
+        good error after few epochs, whatever the data's offset and scale; see `training_`.
     shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.
     validation_fraction : the share of X to hold out for the validation loss, if `fit` is given no validation samples.
     patience : stop after so many epochs without a better validation loss, and keep the best weights. A
@@ -94,6 +98,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         precision: str = "auto",
         device: str = "auto",
         start: str | None = None,
+        standardize: bool | None = None,
         recipe: str | None = None,
         verbose: int = 0,
         random_state: Any = None,
@@ -114,6 +119,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.precision = precision
         self.device = device
         self.start = start
+        self.standardize = standardize
         self.recipe = recipe
         self.verbose = verbose
         self.random_state = random_state

@@ -16,10 +16,12 @@ from isthmus.data.batches import Pixels
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.composed import Composed
 from isthmus.estimators.parameters import parameters_of, training_of
-from isthmus.estimators.samples import hold_out, in_range, n_held_out, pixels_of
+from isthmus.estimators.samples import hold_out, in_range, n_held_out, offset_doubt, pixels_of
 from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
-from isthmus.parts import doubt
+from isthmus.networks.standardization import standardization_of
+from isthmus.objective import Objective
+from isthmus.parts import BCE, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -82,8 +84,12 @@ class OneFit:
             warnings.warn(told, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
-        for samples in (self.X, self.held_out):
-            in_range(samples, self.network_part)
+        bounded = isinstance(self.objective.loss, BCE)
+        if bounded or not self.training.standardize:
+            for samples in (self.X, self.held_out):
+                in_range(samples, self.network_part)
+        if not self.training.standardize and (told := offset_doubt(self.X)):
+            warnings.warn(told, DoubtWarning, stacklevel=5)
 
     @property
     def n_bytes(self) -> int:
@@ -112,14 +118,18 @@ class OneFit:
         given = {"corruption": self.corruption, "seed": self.seed, "image_shape": self.known_shape}
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
-        elif self.training.start == "data":
+        if self.training.standardize:
+            self._standardize(pixels)
+        if former is None and self.training.start == "data":
             with using_threads(self.threads):
                 fit_start(self.network, pixels, **given)
+        unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
+        objective = Objective(self.objective.loss, self.objective.penalty, unit)
         rows = session(
             self.network,
             pixels,
             validation,
-            self.objective,
+            objective,
             self.training,
             checkpoints,
             former,
@@ -136,6 +146,12 @@ class OneFit:
                 self.say(f"epoch {row.epoch}/{self.training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
                 yield row
         self.network.eval()
+
+    def _standardize(self, pixels: Pixels) -> None:
+        channels = self.known_shape[0] if self.known_shape else 1
+        bounded = isinstance(self.objective.loss, BCE)
+        output = self.network_part.output
+        self.network.standardize(standardization_of(pixels, channels, output, bounded=bounded))
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""

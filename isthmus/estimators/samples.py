@@ -17,6 +17,7 @@ from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator
 
 FLOATS = (np.float32, np.float64)  # anything else becomes float32
+_DOUBTED = 4096  # samples whose offset is looked at
 
 
 def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
@@ -106,6 +107,26 @@ def in_range(samples: Any, network: Any) -> None:
         raise RequestError(
             f'pixels must lie in [0, 1] for a sigmoid output, got {extreme}; divide by 255 or use output="linear"'
         )
+
+
+_FAR = 2.0  # standard deviations
+
+
+def offset_doubt(samples: Images | np.ndarray) -> str | None:
+    """The sentence for samples that all lie on one side of 0, far from it as seen from their spread; None for others.
+
+    What they have in common then outweighs in every unit what tells them apart.
+    """
+    pixels = pixels_of(samples)
+    some = pixels[:: max(1, len(pixels) // _DOUBTED)]
+    mean, deviation = float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
+    if abs(mean) <= _FAR * deviation:
+        return None
+    scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
+    return (
+        f"the samples' mean is {mean / scale:.3g} and their standard deviation {deviation / scale:.3g}: what they have "
+        'in common outweighs what tells them apart; fit with standardize=True, or recipe="fast"'
+    )
 
 
 @contextlib.contextmanager

@@ -242,15 +242,16 @@ class ConvNetwork(Network):
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): from the code alone, unpooled to the upper left of each window."""
-        return self.decoder(channels_last(code, self.code_shape), self._upper_left())[0].flatten(1)
+        return self.outward(self.decoder(channels_last(code, self.code_shape), self._upper_left())[0].flatten(1))
 
     def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """x → (x_hat, code); the decoder sees the switches, if it is one that unpools. logits: as of `Network`."""
         code, switches = self._encode(x)
-        return self.decoder(code, switches[::-1], logits=logits)[0].flatten(1), code.flatten(1)
+        x_hat, _ = self.decoder(code, switches[::-1], logits=logits)
+        return self.outward(x_hat.flatten(1)), code.flatten(1)
 
     def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
-        return self.encoder(channels_last(x, self.shape), self._upper_left())
+        return self.encoder(channels_last(self.inward(x), self.shape), self._upper_left())
 
     def _upper_left(self) -> Switches:
         return [None] * len(self.encoder.plan)
@@ -265,11 +266,12 @@ class ConvNetwork(Network):
         on_cpu = x.device.type == "cpu" and dtype == x.dtype == self.encoder.layers[0].weight.dtype
         if on_cpu and pays(self.shape[0], self.multiplications * len(x)):
             windowed = self._pass(x)
-            return *windowed.record(x, logits=logits), windowed
-        code, down = self.encoder.record(channels_last(x, self.shape), dtype, self._upper_left())
+            x_hat, code = windowed.record(self.inward(x), logits=logits)
+            return self.outward(x_hat), code, windowed
+        code, down = self.encoder.record(channels_last(self.inward(x), self.shape), dtype, self._upper_left())
         switches = [tape.switches for tape in reversed(down)]
         x_hat, up = self.decoder.record(code, dtype, switches, is_last=True, logits=logits)
-        return x_hat.flatten(1), code.flatten(1).to(x.dtype), (down, up)
+        return self.outward(x_hat.flatten(1)), code.flatten(1).to(x.dtype), (down, up)
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""
@@ -285,6 +287,7 @@ class ConvNetwork(Network):
 
     def backward(self, tapes: Tapes, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+        grad_x_hat = self.gradient_inward(grad_x_hat)
         if isinstance(tapes, WindowedPass):
             tapes.backward(grad_x_hat, grad_code)
             return

@@ -38,6 +38,7 @@ class DenseDecoder(Decoder):
         chain = network.decoder
         self.layers = [(layer.weight.detach().to(dtype), layer.bias.detach().to(dtype)) for layer in chain.layers]
         self.activations = chain.activations
+        self.network = network  # which is of this dtype, and knows the data's units
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         return self._forward(code)[0]
@@ -49,11 +50,11 @@ class DenseDecoder(Decoder):
             z = torch.addmm(bias, x, weight.t())
             x = ACTIVATIONS[activation](z)
             kept.append((z, x))
-        return x, kept
+        return self.network.outward(x), kept
 
     def gradient(self, code: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         x_hat, kept = self._forward(code)
-        grad = (x_hat - y) * (2 / y.shape[1])
+        grad = self.network.gradient_inward((x_hat - y) * (2 / y.shape[1]))
         for (weight, _), activation, (z, x) in zip(
             reversed(self.layers), reversed(self.activations), reversed(kept), strict=True
         ):
@@ -71,13 +72,15 @@ class DenseDecoder(Decoder):
         for i, ((weight, _), activation, (z, x)) in enumerate(zip(self.layers, self.activations, kept, strict=True)):
             slope = BACKWARD[activation](torch.ones_like(x), x, z)
             last = i + 1 == len(self.layers)
+            if last:
+                slope = self.network.gradient_inward(slope)
             if last and activation == "relu" and i:
                 # without the pixels that are black in all these images: a quarter of them, and of the largest product
                 lit = slope.any(dim=0).nonzero()[:, 0]
                 weight, slope, residual = weight[lit], slope[:, lit], residual[:, lit]
             if i:
                 jacobian = (jacobian.view(n * (k + 1), -1) @ weight.t()).view(n, k + 1, -1)
-            if activation != "linear":
+            if activation != "linear" or (last and self.network.standardization):
                 jacobian *= slope[:, None, :]
         jacobian[:, k] = residual
         products = jacobian @ jacobian.transpose(1, 2)

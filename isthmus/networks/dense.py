@@ -111,27 +111,27 @@ class DenseNetwork(Network):
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_features) → (n, code_size)."""
-        return self.encoder(x)
+        return self.encoder(self.inward(x))
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): reads the code alone."""
-        return self.decoder(code)
+        return self.outward(self.decoder(code))
 
     def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat."""
-        code = self.encoder(x)
-        return self.decoder(code, logits=logits), code
+        code = self.encode(x)
+        return self.outward(self.decoder(code, logits=logits)), code
 
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
         """(x_hat, code, what `backward` needs): see `Network.record`."""
-        code, down = self.encoder.record(x, dtype)
+        code, down = self.encoder.record(self.inward(x), dtype)
         x_hat, up = self.decoder.record(code, dtype, is_last=True, logits=logits)
-        return x_hat, code.to(x.dtype), (down, up)
+        return self.outward(x_hat), code.to(x.dtype), (down, up)
 
     def backward(self, tapes: tuple[Tape, Tape], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
         down, up = tapes
-        grad = self.decoder.backward(up, grad_x_hat, to_input=True)
+        grad = self.decoder.backward(up, self.gradient_inward(grad_x_hat), to_input=True)
         self.encoder.backward(down, grad if grad_code is None else grad + grad_code, to_input=False)

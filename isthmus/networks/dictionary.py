@@ -34,20 +34,20 @@ class DictionaryNetwork(Network):
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_features) → (n, n_atoms)."""
-        return self.encoder(x)
+        return self.encoder(self.inward(x))
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
-        """(n, n_atoms) → (n, n_features): code @ atoms."""
-        return code @ self.atoms
+        """(n, n_atoms) → (n, n_features): code @ atoms, in the data's units."""
+        return self.outward(code @ self.atoms)
 
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, torch.Tensor]]:
         """(x_hat, code, what `backward` needs): see `Network.record`."""
         assert not logits, "a dictionary's output is linear"
-        code, tape = self.encoder.record(x, dtype)
+        code, tape = self.encoder.record(self.inward(x), dtype)
         code = code.to(x.dtype)
-        return code @ self.atoms, code, (tape, code)
+        return self.outward(code @ self.atoms), code, (tape, code)
 
     def backward(
         self,
@@ -57,6 +57,7 @@ class DictionaryNetwork(Network):
     ) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
         tape, code = tapes
+        grad_x_hat = self.gradient_inward(grad_x_hat)
         assert self.atoms.grad is not None
         torch.mm(code.t(), grad_x_hat, out=self.atoms.grad)
         grad = grad_x_hat @ self.atoms.t()

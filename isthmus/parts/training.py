@@ -24,6 +24,7 @@ class Training(Part):
     shuffle: True draws a new order each epoch, "once" one order for all epochs, False keeps the order of the data.
     patience: stop after so many epochs without a better validation loss, and keep the best weights.
     start: "random" weights as they were drawn, or scaled to the first "data", see `training.start`.
+    standardize: the network sees each channel minus its median, in units of its spread, and draws in the data's units.
     recipe: what chooses the arguments that are not given, see `training.recipe`; None for the defaults here.
     """
 
@@ -39,6 +40,7 @@ class Training(Part):
     precision: str = "auto"
     device: str = "auto"
     start: str = "random"
+    standardize: bool = False
     recipe: str | None = None
 
     def __post_init__(self) -> None:
@@ -59,5 +61,6 @@ class Training(Part):
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
         one_of("start", self.start, STARTS)
+        checks.flag("standardize", self.standardize)
         if self.recipe is not None:
             one_of("recipe", self.recipe, RECIPES)

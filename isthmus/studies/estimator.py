@@ -42,4 +42,4 @@ def estimator(model: Model, seed: int, device: str = "cpu") -> Any:
         case "identity":
             return FunctionTransformer(check_inverse=False)
         case _:
-            return Autoencoder(**{**model.arguments, "device": device, "random_state": seed})
+            return Autoencoder(**{**model.arguments, **model.said, "device": device, "random_state": seed})

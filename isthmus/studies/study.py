@@ -84,9 +84,9 @@ class Model:
 
     @property
     def said(self) -> dict[str, Any]:
-        """What is said of its training."""
+        """What is said of its training. Numbers in studies are of images as they are, unless it says otherwise."""
         names = {f.name for f in dataclasses.fields(Training)}
-        return {k: v for k, v in self.arguments.items() if k in names}
+        return {"standardize": False, **{k: v for k, v in self.arguments.items() if k in names}}
 
 
 @dataclass(frozen=True)

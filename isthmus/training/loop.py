@@ -207,7 +207,7 @@ def _epoch(
     for i, x in enumerate(batches(pixels, training.batch_size, order)):
         share.look()
         losses[i] = step(x)
-    values = losses.cpu().double()
+    values = losses.cpu().double() * step.objective.unit
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured
     bad = torch.nonzero(~values.isfinite())

@@ -48,14 +48,16 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
         "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
         "schedule": "one-cycle",
         "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
-        "start": _start(network, penalty),
+        "start": data_start(network, penalty),
+        "standardize": True,
     }
 
 
-def _start(network: Part, penalty: Part | None) -> str:
-    """From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all.
+def data_start(network: Part, penalty: Part | None) -> str:
+    """The start, "data" or "random".
 
-    Not of a wide code, which has units to spare: there L1 would have to undo what the data's start spreads over all.
+    From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all. Not of a
+    wide code, which has units to spare: there L1 would have to undo what the data's start spreads over all.
     """
     if isinstance(network, Dense):
         narrow = network.bottleneck < min(network.hidden, default=0)

@@ -50,6 +50,7 @@ def fit_start(
     target = pixels.batch(which)
     noise = generator(seed, "noise", 0, target.device)
     x = target if corruption is None else corrupt(corruption, target, noise, image_shape)
+    target = network.target(target)
     *hidden, code = _layers(network.encoder)
     *back, (output, drawn) = _layers(network.decoder)
     fitting = {layer: _scaled for layer, _ in (*hidden, *back)}

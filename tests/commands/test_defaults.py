@@ -34,7 +34,7 @@ def test_a_kind_that_was_said_is_chosen(kind):
 def test_what_was_said_is_kept_and_not_told_again():
     said = {"epochs": 3, "batch_size": 7, "patience": 2}
     fields = {"hidden": (12,), "bottleneck": 5}
-    said |= {"learning_rate": 0.1, "schedule": "cosine", "start": "random"}
+    said |= {"learning_rate": 0.1, "schedule": "cosine", "start": "random", "standardize": False}
     for recipe in ("fast", "plain"):
         choice = choose((1, 8, 8), 100, kind="dense", fields=fields, training=said, recipe=recipe)
         assert (choice.network.hidden, choice.network.bottleneck) == ((12,), 5)
@@ -63,3 +63,10 @@ def test_only_a_constant_rate_is_stopped_early():
 def test_a_denoiser_has_a_wider_code():
     plain, noisy = (choose((1, 28, 28), 1000, corruption=part).network for part in (None, GaussianNoise(0.3)))
     assert plain.bottleneck < noisy.bottleneck
+
+
+@pytest.mark.parametrize("recipe", ["fast", "plain"])
+def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe):
+    chosen = choose((1, 28, 28), 500, recipe=recipe).training
+    assert chosen["standardize"] is True
+    assert chosen["start"] == "data"

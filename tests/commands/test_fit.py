@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -277,3 +278,28 @@ def contents(folder):
     rows = [json.loads(line) for line in files["history.jsonl"].splitlines()]
     assert all(row.pop("seconds") > 0 for row in rows)
     return {**files, "history.jsonl": rows}
+
+
+def strokes(n=120, side=16):
+    """n pictures of three strokes each, light on black, as uint8."""
+    rng, pictures = np.random.default_rng(0), np.zeros((n, side, side), np.uint8)
+    for picture in pictures:
+        for _ in range(3):
+            along, (i, j) = np.arange(rng.integers(4, 9)), rng.integers(0, side - 9, 2)
+            down, across = ((1, 0), (0, 1), (1, 1))[rng.integers(3)]
+            picture[i + down * along, j + across * along] = rng.integers(150, 256)
+    return pictures
+
+
+@pytest.mark.parametrize("recipe", ["fast", "plain"])
+def test_strokes_on_white_are_learned_as_well_as_on_black(recipe, tmp_path, done):
+    options = ("--recipe", recipe, "--epochs", 40, "--hidden", "64,32", "--threads", 1, "--device", "cpu")
+    errors = {}
+    for ground, pixels in (("black", strokes()), ("white", 255 - strokes())):
+        np.save(tmp_path / f"{ground}.npy", pixels)
+        out, err = done("fit", tmp_path / f"{ground}.npy", "-o", tmp_path / ground, *options)
+        assert "collapsed" not in err
+        errors[ground] = [float(re.findall(r" (\d\.\d{6}) ", line)[0]) for line in out.splitlines()[1:]]
+    assert errors["white"][1:] == pytest.approx(errors["black"][1:], rel=1e-3)  # PCA's and the mean image's
+    assert errors["white"][0] == pytest.approx(errors["black"][0], rel=0.15)
+    assert errors["white"][0] < errors["white"][2]

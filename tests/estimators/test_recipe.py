@@ -41,7 +41,7 @@ def test_nothing_is_chosen_before_the_fit_and_what_is_chosen_is_seen_after_it(x)
 
 def test_what_was_chosen_trains_the_same_when_it_is_said(x):
     chosen = fast().fit(x).training_
-    names = ("epochs", "batch_size", "learning_rate", "schedule", "start")
+    names = ("epochs", "batch_size", "learning_rate", "schedule", "start", "standardize")
     said = fast(recipe=None, **{name: getattr(chosen, name) for name in names})
     np.testing.assert_array_equal(fast().fit(x).transform(x), said.fit(x).transform(x), strict=True)
 
