@@ -163,7 +163,7 @@ def _json(opened: Opened, found: _Evaluated, seen: Seen) -> str:
         "model": str(opened.folder),
         "data": {"source": found.source, "sha256": found.sha256},
     }
-    facts["seen"] = bool(seen.sentence)
+    facts |= {"seen": bool(seen.sentence), "selected": seen.is_selected}
     if found.n_patches is not None:
         facts["patches"] = found.n_patches
     return json.dumps({**facts, "n": found.n, "rows": rows}, allow_nan=False)

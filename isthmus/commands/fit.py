@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 _TEXT = """
-    Learns a code for your images and a way back, holds some of them out to see when to stop, and says at the end how
-    much better the model is than a mean image and a PCA. What you do not say is chosen by the number and the size of
-    the images, and printed. A --corruption makes a denoiser: it is shown noisy images and learns the clean ones.
+    Learns a code for your images and a way back, and says at the end how much better the model is than a mean image and
+    a PCA. Some images are held out to choose the best epoch by, and others, which chose nothing, to measure the errors
+    on. What you do not say is chosen by the number and the size of the images, and printed. A --corruption makes a
+    denoiser: it is shown noisy images and learns the clean ones.
 
     MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. A fit that is
     stopped goes on from where it was when the same command is given again.
@@ -57,7 +58,16 @@ def add(commands: Any) -> None:
     group.add_argument("--patches-per-image", type=int, metavar="N", help="take N patches of each image at random")
     group.add_argument("--classes", metavar="A,B", help="only images with these labels")
     group.add_argument(
-        "--validation", type=float, default=0.1, metavar="SHARE", help="held out to see when to stop (0.1)"
+        "--validation",
+        type=float,
+        metavar="SHARE",
+        help="held out to choose the best epoch by (0.1, at most 2,000 images); without --test the errors are of these",
+    )
+    group.add_argument(
+        "--test",
+        type=float,
+        metavar="SHARE",
+        help="held out to measure the errors on (0.1, at least 10 images up to a fifth, at most 2,000); 0 for none",
     )
     add_network_options(command)
     group = command.add_argument_group("what is learned")
@@ -102,7 +112,9 @@ def run(options: argparse.Namespace) -> None:
     training = {name: value for name, value in training.items() if value is not None}
     augmentation = read_words("augmentation", options.augmentation, "--augmentation") if options.augmentation else None
     Training(**training)
-    require(0 < options.validation < 1, "--validation", "a share above 0 and below 1", options.validation)
+    validation, test = options.validation, options.test
+    require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)
+    require(test is None or 0 <= test < 1, "--test", "a share of at least 0 and below 1", test)
     require(options.seed >= 0, "--seed", "at least 0", options.seed)
     threads = threads_of(options)
     check_target(options.out, options.data, needed=64 << 20)
@@ -111,22 +123,23 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console, persistence
     from isthmus.commands import seen, trained
     from isthmus.commands.defaults import choose
+    from isthmus.commands.held_out import hold_out
     from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
 
     persistence.check_place(options.out)
     framing = with_range(framing_of(options), options, "train")
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
-    kept, held_out, how = trained.hold_out(images, options.validation, options.seed)
-    console.say(how)
+    parted = hold_out(images, options.seed, validation, test)
+    console.say(parted.said)
     choice = choose(
-        images.shape, len(kept), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
+        images.shape, len(parted.train), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
     )
     if choice.why:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
-    facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, kept)}
-    fitted = trained.fit(recipe, kept, held_out, options.out, facts=facts)
+    facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, parted)}
+    fitted = trained.fit(recipe, parted, options.out, facts=facts)
     print(fitted.table())
     _say_what_next(fitted, options)
 

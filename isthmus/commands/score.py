@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
     alone; then this prints the images with the largest reconstruction errors first. -o writes a folder: scores.csv with
-    every image, most unusual first, and whether the model was trained on it, where that is known; maps/ with a picture
-    of the error of each, all in one scale, white is most; and most-unusual.png. With --normal, where sub-folders or
+    every image, most unusual first, and where that is known, whether the model was trained on it ("seen") or its best
+    epoch chosen by it ("selected"); maps/ with a picture of the error of each, all in one scale, white is most; and
+    most-unusual.png. With --normal, where sub-folders or
     labels say what each image is, AUROC says how well the error tells the normal class from the others: 0.5 is chance,
     1 perfect.
 """
@@ -53,12 +54,14 @@ def add(commands: Any) -> None:
 @dataclass(frozen=True)
 class Score:
     """mse: the squared error, averaged over pixels. largest: the largest error of a pixel. bright: of its map, what
-    all but a thousandth of the pixels are below. seen: whether the model was trained on it; None if nobody knows.
+    all but a thousandth of the pixels are below. seen: whether the model was trained on it; selected: whether it chose
+    the model's best epoch instead; None if nobody knows.
     """
 
     name: str
     label: str
     seen: bool | None
+    selected: bool | None
     mse: float
     largest: float
     bright: float
@@ -98,8 +101,10 @@ def _score(result: Result, seen: Seen) -> Score:
     found = error_map(result.picture.x, result.x_hat)
     mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
     name = printable(result.picture.name)
-    own = seen.of(result.picture.name)
-    return Score(name, result.picture.label, own, mse, float(found.max()), float(np.quantile(found, 0.999)))
+    fitted, selected = seen.of(result.picture.name), seen.selected(result.picture.name)
+    return Score(
+        name, result.picture.label, fitted, selected, mse, float(found.max()), float(np.quantile(found, 0.999))
+    )
 
 
 def _auroc(scores: list[Score], normal: str) -> float:
@@ -133,7 +138,15 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
 
 def _json(scores: list[Score], area: float | None) -> str:
     rows = [
-        {"name": s.name, "label": s.label, "seen": s.seen, "mse": s.mse, "largest_error": s.largest} for s in scores
+        {
+            "name": s.name,
+            "label": s.label,
+            "seen": s.seen,
+            "selected": s.selected,
+            "mse": s.mse,
+            "largest_error": s.largest,
+        }
+        for s in scores
     ]
     return json.dumps({"auroc": area, "images": rows}, allow_nan=False)
 
@@ -198,7 +211,7 @@ def _short(name: str) -> str:
 def _csv(scores: list[Score]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen"])
+    writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen", "selected"])
     for rank, one in enumerate(scores, 1):
         writer.writerow(
             [
@@ -207,7 +220,7 @@ def _csv(scores: list[Score]) -> bytes:
                 one.label,
                 f"{one.mse:.9g}",
                 f"{one.largest:.9g}",
-                {True: "yes", False: "no", None: ""}[one.seen],
+                *({True: "yes", False: "no", None: ""}[known] for known in (one.seen, one.selected)),
             ]
         )
     return text.getvalue().encode()

@@ -1,7 +1,7 @@
-"""Which images a model was fitted on, as far as its folder can know: errors on them say little of new ones.
+"""Which images a model was fitted on, and which chose its best epoch: errors on them say little of new ones.
 
-A folder of images is known again by its files' names and sizes, a data set by its name and split. Copies under other
-names are not.
+As far as the model's folder can know: a folder of images is known again by its files' names and sizes, a data set by
+its name and split. Copies under other names are not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from isthmus.commands.held_out import Parts
 from isthmus.commands.inputs import is_named
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec, list_images
@@ -32,27 +35,42 @@ def collection_of(data: str, split: str) -> str:
     return "sha256 " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def table_of(data: str, split: str, images: Images, trained_on: Images) -> dict[str, Any]:
-    """What config.json keeps: the collection, how many of its images were trained on, and which were not.
+def table_of(data: str, split: str, images: Images, parts: Parts) -> dict[str, Any]:
+    """What config.json keeps: the collection, how many of its images were trained on, and which were not; and how many
+    and which of these chose the best epoch.
 
-    Those are named, if they have names, patches by that of their image, and there are at most MAX_NAMES.
+    They are named, if they have names, patches by that of their image, and there are at most MAX_NAMES.
     """
-    left_out = sorted(set(images.names) - set(trained_on.names))
+    trained_on = set(parts.train.names)
+    left_out = sorted(set(images.names) - trained_on)
+    selected_on = sorted(set(parts.validation.names) - trained_on)
     known = bool(images.names) and len(left_out) <= MAX_NAMES
     # the patches of an image count as the image
-    counts = {"n": len(set(images.names) or images), "n_trained_on": len(set(trained_on.names) or trained_on)}
-    return {"collection": collection_of(data, split), **counts, "left_out": left_out if known else None}
+    n, n_trained_on, n_selected_on = (
+        len(np.unique(one.photographs)) for one in (images, parts.train, parts.validation)
+    )
+    return {
+        "collection": collection_of(data, split),
+        "n": n,
+        "n_trained_on": n_trained_on,
+        "left_out": left_out if known else None,
+        "n_selected_on": 0 if parts.regions else n_selected_on,
+        "selected_on": selected_on if known else None,
+    }
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of the images of a command. of(name): whether the model was trained on it; None if unknown.
+    """What is known of the images of a command.
 
     sentence: to be said before their errors are shown; "" if the model's folder knows nothing of this collection.
+    left_out: not trained on. selected_on: those of them that chose the best epoch. None for what nobody knows.
     """
 
     sentence: str = ""
     left_out: frozenset[str] | None = None
+    selected_on: frozenset[str] | None = None
+    is_selected: bool | None = None
 
     def of(self, name: str) -> bool | None:
         """Whether an image was trained on, by its file's name; None where nobody knows."""
@@ -60,13 +78,29 @@ class Seen:
             return None
         return None if self.left_out is None else name not in self.left_out
 
+    def selected(self, name: str) -> bool | None:
+        """Whether an image that was not trained on chose the best epoch; None where nobody knows."""
+        return None if self.selected_on is None else name in self.selected_on
+
 
 def seen(table: Any, data: str, split: str, model: str) -> Seen:
-    """What `table_of` kept, held against DATA; anything else that stands in its place is nothing known."""
+    """What `table_of` kept, held against DATA; anything else that stands in its place is nothing known.
+
+    A folder of an earlier version does not know which images chose the best epoch.
+    """
     if not isinstance(table, dict) or table.get("collection") != collection_of(data, split):
         return Seen()
     counts = [table.get("n"), table.get("n_trained_on")]
     some = f"{counts[1]:,} of these {counts[0]:,}" if all(type(n) is int for n in counts) else "these"
-    left_out = table.get("left_out")
-    names = frozenset(map(str, left_out)) if isinstance(left_out, list) else None
-    return Seen(f"{model} was trained on {some} images: expect larger errors on new ones", names)
+    n = table.get("n_selected_on")
+    chose = f", and {n:,} more chose its best epoch" if type(n) is int and n else ""
+    return Seen(
+        f"{model} was trained on {some} images{chose}: expect larger errors on new ones",
+        _names(table.get("left_out")),
+        _names(table.get("selected_on")),
+        n > 0 if type(n) is int else None,
+    )
+
+
+def _names(value: Any) -> frozenset[str] | None:
+    return frozenset(map(str, value)) if isinstance(value, list) else None

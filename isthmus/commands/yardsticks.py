@@ -22,9 +22,9 @@ MAX_EXACT = 1500  # numbers in an image up to which all components are found exa
 
 
 def yardsticks(
-    train: Images, held_out: Images, code_size: int, corruption: Corruption | None = None
+    train: Images, validation: Images, images: Images, code_size: int, corruption: Corruption | None = None
 ) -> dict[str, Measured]:
-    """Errors on held-out images by name, of what costs nothing to train.
+    """Errors on `images` by name, of what costs nothing to train.
 
     Under a corruption the images go in corrupted and are compared with the clean ones, as for a denoiser; then PCA has
     as many components as draw the held-out images best, not more than those.
@@ -32,13 +32,13 @@ def yardsticks(
     found = {}
     if corruption is not None:
         doing_nothing = FunctionTransformer(check_inverse=False)
-        found[f"{corruption.label}, as it is"] = _measured(doing_nothing, held_out, corruption)
+        found[f"{corruption.label}, as it is"] = _measured(doing_nothing, images, corruption)
     if corruption is None and code_size >= train.n_features:  # then a PCA draws every image exactly, and means nothing
-        found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, None)
+        found["the mean image"] = _measured(_Constant(pixel_means(train)), images, None)
         return found
-    pca = _pca(train, held_out, code_size, corruption)
-    found[f"PCA, {pca.n_components_:,} numbers"] = _measured(pca, held_out, corruption)
-    found["the mean image"] = _measured(_Constant(pixel_means(train)), held_out, corruption)
+    pca = _pca(train, validation, code_size, corruption)
+    found[f"PCA, {pca.n_components_:,} numbers"] = _measured(pca, images, corruption)
+    found["the mean image"] = _measured(_Constant(pixel_means(train)), images, corruption)
     return found
 
 
@@ -59,7 +59,7 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-def _pca(train: Images, held_out: Images, code_size: int, corruption: Corruption | None) -> PCA:
+def _pca(train: Images, validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
     which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_FIT])
     x = train.floats(which)
     most = min(len(x), train.n_features)
@@ -70,9 +70,9 @@ def _pca(train: Images, held_out: Images, code_size: int, corruption: Corruption
         return PCA(min(code_size, most), svd_solver="covariance_eigh", copy=False).fit(x)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for which in chunks(len(held_out)):
-            x = held_out.floats(which)
-            yield x, noisy_version(x, corruption, held_out.shape)
+        for which in chunks(len(validation)):
+            x = validation.floats(which)
+            yield x, noisy_version(x, corruption, validation.shape)
 
     pca = PCA(most, svd_solver="covariance_eigh", copy=False).fit(x)
     keep_best_components(pca, pairs())

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.images import Images
+from isthmus.data.splits import is_cut, split
 from isthmus.errors import DataError, RequestError, require
 from isthmus.fingerprints import array_fingerprint
 from isthmus.metrics import active, l0, mean_activation
@@ -82,12 +83,18 @@ def code_described(code: np.ndarray) -> dict[str, Any]:
 
 
 def n_held_out(n: int, fraction: float) -> int:
-    """How many of n samples `hold_out` takes away."""
+    """How many of n samples `hold_out` takes away; of patches, about."""
     return max(1, round(n * fraction))
 
 
 def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
-    """(training samples, validation samples, where in X the former are): a random share, by the stream `split`."""
+    """(training samples, validation samples, where in X the former are): a random share, by the stream `split`.
+
+    Of patches, whole photographs or regions are held out, so that no pixel is on both sides; see `data.splits`.
+    """
+    if isinstance(X, Images) and is_cut(X):
+        kept, held = split(X, (fraction,), seed)
+        return X.take(kept), X.take(held), kept
     n_held = n_held_out(len(X), fraction)
     require(
         n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction

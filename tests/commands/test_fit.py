@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands.trained import checkpoints_of, hold_out
-from isthmus.errors import RequestError
+from isthmus.commands.trained import checkpoints_of
 
 QUICK = ("--epochs", 2, "--threads", 1, "--device", "cpu")
 
@@ -30,7 +29,7 @@ def test_a_model_is_a_folder_with_a_picture(model, digits):
     assert not list(model.parent.glob("*.checkpoint"))
     extra = json.loads((model / "config.json").read_text())["extra"]
     assert extra["image_shape"] == [1, 8, 8]
-    assert extra["validation"]["n"] == 9
+    assert (extra["validation"]["n"], extra["test"]["n"]) == (9, 10)
     loaded = isthmus.load(model)
     images = isthmus.open_images(digits)
     error = -loaded.score(images)
@@ -43,10 +42,10 @@ def test_a_model_is_a_folder_with_a_picture(model, digits):
 def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     out, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 12, "--learning-rate", 0.004, *QUICK[2:])
     lines = out.splitlines()
-    assert lines[0].startswith("on 9 held-out images")
+    assert lines[0].startswith("on 10 held-out images")
     assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
-    assert "81 images to train on, 9 held out" in err
-    assert "chosen for 81 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
+    assert "71 images to train on, 9 to choose the best epoch by, 10 to measure the errors on" in err
+    assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
     assert "PCA, 8 numbers is better than this model" in err  # after twelve epochs
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
@@ -62,7 +61,7 @@ def test_a_model_needs_a_name_beside_which_its_checkpoints_can_lie(out, digits, 
 def test_too_few_images_are_told_as_they_were_given(tmp_path, refused):
     np.save(tmp_path / "two.npy", np.zeros((2, 8, 8), np.uint8))
     said = refused("fit", tmp_path / "two.npy", "-o", tmp_path / "m", *QUICK)
-    assert "--validation 0.1 leaves 1 of 2 images to train on, and it takes 2" in said
+    assert "holding out 0.1 leaves 1 of 2 images to train on, and it takes 2" in said
 
 
 def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
@@ -120,7 +119,7 @@ def test_named_data_and_classes(tmp_path, done):
 
 def test_classes_by_the_names_of_folders(digits, tmp_path, done, refused):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--classes", "zero,one", *QUICK)
-    assert "54 images to train on, 6 held out" in err
+    assert "44 images to train on, 6 to choose the best epoch by, 10 to measure" in err
     assert 'Did you mean "zero"?' in refused("fit", digits, "-o", tmp_path / "n", "--classes", "zro", *QUICK)
 
 
@@ -164,6 +163,7 @@ def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_o
         (["--network", "conv", "--bottleneck", "3"], "--bottleneck is of dense"),
         (["--epochs", "0"], "epochs must be an integer of at least 1"),
         (["--validation", "1"], "--validation must be a share"),
+        (["--test", "-0.1"], "--test must be a share of at least 0"),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--threads", "0"], "threads must be between 1 and"),
         (["--resize", "3by4"], "must be a height and a width like 64x48, got '3by4'"),
@@ -205,44 +205,6 @@ def test_the_model_cannot_lie_among_its_images(digits, refused):
 def test_one_image_is_too_few(digits, tmp_path, refused):
     one = next((digits / "one").iterdir())
     assert "one image is too few" in refused("fit", one, "-o", tmp_path / "m")
-
-
-def images_of(names):
-    return isthmus.Images(np.zeros((len(names), 1, 2, 2), np.uint8), names=tuple(names))
-
-
-def test_patches_of_one_image_are_never_on_both_sides():
-    images = images_of([name for name in "abcdefghij" for _ in range(7)])
-    train, held_out, _ = hold_out(images, 0.2, seed=0)
-    assert len(set(held_out.names)) == 2
-    assert not set(train.names) & set(held_out.names)
-
-
-def test_of_few_images_the_last_patches_are_held_out():
-    train, held_out, how = hold_out(images_of("aaaaaaaaaabbbbb"), 0.2, seed=0)
-    assert held_out.names == ("a", "a", "b")
-    assert "the last of each image" in how
-    assert len(train) == 12
-
-
-def test_of_patches_of_an_array_too_whole_images_are_held_out(tmp_path, done):
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (10, 24, 24), np.uint8))
-    _, err = done("fit", tmp_path / "a.npy", "-o", tmp_path / "m", "--patches", "8", *QUICK)
-    assert "225 patches to train on; 25 held out, all those of 1 image" in err
-    places = np.column_stack([np.arange(20) // 4, np.zeros((20, 2), int)])
-    images = isthmus.Images(np.zeros((20, 1, 2, 2), np.uint8), np.arange(20), places=places)
-    train, held_out, _ = hold_out(images, 0.4, seed=0)
-    assert len(held_out) == 8
-    assert not {*(train.labels // 4)} & {*(held_out.labels // 4)}
-
-
-def test_images_are_held_out_at_random():
-    images = images_of([str(i) for i in range(50)])
-    halves = [hold_out(images, 0.1, seed=seed)[1].names for seed in (0, 0, 1)]
-    assert halves[0] == halves[1] != halves[2]
-    assert len(halves[0]) == 5
-    with pytest.raises(RequestError, match="one image"):
-        hold_out(images_of("a"), 0.5, seed=0)
 
 
 LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")

@@ -31,15 +31,36 @@ def test_the_same_files_elsewhere_are_the_same_collection(digits, tmp_path):
 def test_a_model_remembers_what_it_was_trained_on(model, digits, tmp_path, done):
     found = facts(model)
     names = isthmus.open_images(digits).names
-    assert (found["n"], found["n_trained_on"], len(found["left_out"])) == (90, 81, 9)
+    assert (found["n"], found["n_trained_on"], len(found["left_out"])) == (90, 71, 19)
     assert set(found["left_out"]) < set(names)
+    assert found["n_selected_on"] == len(found["selected_on"]) == 9
+    assert set(found["selected_on"]) < set(found["left_out"])
     out, err = done("score", model, digits, "-o", tmp_path / "scores", "--json")
-    assert "was trained on 81 of these 90 images: expect larger errors" in err
+    assert "was trained on 71 of these 90 images, and 9 more chose its best epoch: expect larger errors" in err
     rows = json.loads(out)["images"]
     assert {row["name"] for row in rows if not row["seen"]} == set(found["left_out"])
+    assert {row["name"] for row in rows if row["selected"]} == set(found["selected_on"])
     with open(tmp_path / "scores/scores.csv", newline="") as file:
-        assert {row["name"] for row in csv.DictReader(file) if row["seen"] == "no"} == set(found["left_out"])
-    assert json.loads(done("evaluate", model, digits, "--json")[0])["seen"] is True
+        table = list(csv.DictReader(file))
+    assert {row["name"] for row in table if row["seen"] == "no"} == set(found["left_out"])
+    assert {row["name"] for row in table if row["selected"] == "yes"} == set(found["selected_on"])
+    facts_of_all = json.loads(done("evaluate", model, digits, "--json")[0])
+    assert (facts_of_all["seen"], facts_of_all["selected"]) == (True, True)
+
+
+def test_a_folder_of_an_earlier_version_does_not_know_what_chose(model, digits, tmp_path, copy_of, done):
+    folder = copy_of(model, tmp_path / "old")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("n_selected_on", "selected_on"):
+        del config["extra"]["seen"][name]
+    del config["extra"]["test"], config["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    out, err = done("score", folder, digits, "--json")
+    assert "was trained on 71 of these 90 images: expect" in err
+    rows = json.loads(out)["images"]
+    assert {row["selected"] for row in rows} == {None}
+    assert {row["seen"] for row in rows} == {True, False}
+    assert json.loads(done("evaluate", folder, digits, "--json")[0])["selected"] is None
 
 
 def test_of_other_images_nothing_is_said(model, digits, done):
