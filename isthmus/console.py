@@ -174,7 +174,7 @@ def summary(results: Results) -> str:
             f"{row.value:,.{digits}f}" if row and row.value is not None else "–"
             for row, digits in ((psnr, 2), (code, 0), (count, 0))
         ]
-        seen = "  (test images seen)" if mse.seen else ""
+        seen = "  (test images seen)" if mse.seen else "  (selected on test images)" if mse.selected else ""
         seen += "  collapsed" if facts["collapsed"] else ""
         lines.append(
             f"{facts['name']:<28}{mse.value:>10.6f}  {interval:<22}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}"

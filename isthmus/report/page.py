@@ -49,7 +49,7 @@ def write_report(folder: Path) -> Path:
         traps=[trap for trap in results.traps if not trap["section"]],
         models=_models_table(results, everything),
         noise=_noise_table(results, everything),
-        comparisons=[one for one in results.comparisons if not one["section"]],
+        comparisons=_comparisons(results, ""),
         searches=[one for one in results.searches if one["seed"] == results.seed and not results.sections],
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
@@ -96,12 +96,26 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
                 "noise": _noise_table(results, measured),
                 "figures": [figure for figure in figures if figure["section"] == section["name"]],
                 "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
-                "comparisons": [one for one in results.comparisons if one["section"] == section["name"]],
+                "comparisons": _comparisons(results, section["name"]),
                 "searches": [one for one in results.searches if one["seed"] == results.seed and one["model"] in names],
                 "repeated": [row for row in repeated if last_place.get(row.model) == section["name"]],
             }
         )
     return sections
+
+
+def _comparisons(results: Results, section: str) -> list[dict[str, Any]]:
+    """Those of a section, with a row of each model, which says whether these images were held out from it."""
+    return [
+        {
+            **one,
+            "known": [
+                find(results, name, "mse", one.get("split", "test"), one["corruption"]) for name in one["models"]
+            ],
+        }
+        for one in results.comparisons
+        if one["section"] == section
+    ]
 
 
 _SHOWN = ("mse", "mse_code_only", "psnr", "ssim", "explained_variance", "mean_activation", "l0", "dead_units")
@@ -114,7 +128,7 @@ def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
         mse = find(results, facts["name"], "mse", "test")
         if mse is None or facts["name"] not in names:
             continue
-        cells: dict[str, Any] = {**facts, "seen": mse.seen}
+        cells: dict[str, Any] = dict(facts)
         cells |= {metric: find(results, facts["name"], metric, "test") for metric in _SHOWN}
         cells |= {metric: find(results, facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
         cells["validation"] = find(results, facts["name"], "mse", "validation")
@@ -144,11 +158,12 @@ def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:
             continue
         cells = [find(results, facts["name"], "mse", "test", label) for label in (None, *labels)]
         if any(cells[1:]):
-            lines.append({**facts, "cells": cells})
-    best = [
-        min((line["cells"][i].value for line in lines if line["cells"][i] and line["cells"][i].value), default=None)
-        for i in range(len(labels) + 1)
-    ]
+            known = next(cell for cell in cells if cell)
+            lines.append({**facts, "cells": cells, "known": known})
+    best = []
+    for i in range(len(labels) + 1):
+        column = [line["cells"][i] for line in lines]
+        best.append(min((row.value for row in column if row and row.value and row.held_out), default=None))
     return {"labels": labels, "lines": lines, "best": best}
 
 

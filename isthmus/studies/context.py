@@ -92,6 +92,24 @@ class Context:
             return True
         return model.of is not None and self.seen(self.study.model(model.of), split)
 
+    def selected(self, model: Model, split: str) -> bool:
+        """Whether images of this split chose something of a model, or of one that it is of: its best epoch, or how many
+        components it keeps.
+        """
+        reached = {"validation": ("validation",), "train": ("train", "all"), "all": ("train", "test", "all"), None: ()}
+        if split in reached[self._chosen_by(model)]:
+            return True
+        return model.of is not None and self.selected(self.study.model(model.of), split)
+
+    def _chosen_by(self, model: Model) -> str | None:
+        """The split on which a model chooses, if it does."""
+        if model.arguments.get("n_components") == "best":
+            return "validation"
+        if model.training is None or model.training.patience is None:
+            return None
+        # without a split for it, a share of the images that it is fitted on
+        return "validation" if "validation" in self.splits else self.fit_split(model)
+
     def label(self, model: str, seed: int) -> str:
         """The name of a model's folder: the model's own, and the seed if it is not the study's."""
         return model if seed == self.study.seed else f"{model}.seed-{seed}"

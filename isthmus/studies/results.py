@@ -31,7 +31,10 @@ RESULTS = "results.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number. seen: these images were fitted on. seed None: the mean over n_seeds, sd their spread."""
+    """One measured number. seen: these images were fitted on. selected: they chose something, as the best epoch.
+
+    seed None: the mean over n_seeds, sd their spread. selected None: a file of an earlier version does not say.
+    """
 
     model: str
     seed: int | None
@@ -44,10 +47,18 @@ class Row:
     n: int | None
     n_seeds: int | None = None
     sd: float | None = None
+    selected: bool | None = None
+
+    @property
+    def held_out(self) -> bool:
+        """Whether nothing of the model was fitted on these images or chosen by them, as far as the file says."""
+        return not (self.seen or self.selected)
 
     def table(self) -> dict[str, Any]:
         """The row as results.json has it."""
         table = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
+        if self.selected is None:
+            del table["selected"]
         if self.seed is not None:
             del table["n_seeds"], table["sd"]
         return table
@@ -116,12 +127,20 @@ def read_results(folder: Path) -> Results:
 
 
 def row_of(
-    estimate: Estimate, model: str, seed: int, metric: str, split: str, corruption: str | None, seen: bool
+    estimate: Estimate,
+    model: str,
+    seed: int,
+    metric: str,
+    split: str,
+    corruption: str | None,
+    seen: bool,
+    selected: bool = False,
 ) -> Row:
     """A row from a metric's estimate; what is not finite is null."""
     finite = estimate.value is not None and math.isfinite(estimate.value)
     ci95 = estimate.ci95 if finite and estimate.ci95 and all(map(math.isfinite, estimate.ci95)) else None
-    return Row(model, seed, metric, split, corruption, seen, estimate.value if finite else None, ci95, estimate.n)
+    value = estimate.value if finite else None
+    return Row(model, seed, metric, split, corruption, seen, value, ci95, estimate.n, selected=selected)
 
 
 def over_seeds(rows: list[Row]) -> list[Row]:
@@ -141,7 +160,7 @@ def over_seeds(rows: list[Row]) -> list[Row]:
         margin = float(student.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
         means.append(
             Row(model, None, metric, split, corruption, group[0].seen, mean, (mean - margin, mean + margin),
-                group[0].n, len(group), sd)
+                group[0].n, len(group), sd, group[0].selected)
         )  # fmt: skip
     return means
 

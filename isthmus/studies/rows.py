@@ -37,22 +37,25 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
         "n_parameters": n_parameters(fitted),
         "code_size": code_size(fitted, context.splits["train"].n_features),
     }
-    rows = [Row(name, seed, metric, None, None, False, value, None, None) for metric, value in counts.items()]
+    rows = [
+        Row(name, seed, metric, None, None, False, value, None, None, selected=False)
+        for metric, value in counts.items()
+    ]
     wanted: dict[tuple[str, Any], list[str]] = {}
     for one in [_ALWAYS, *(m for m in context.study.measures if matches(model, m.models))]:
         for corruption in one.corruptions():
-            label, seen = corruption.label if corruption else None, context.seen(model, one.split)
+            label, known = corruption.label if corruption else None, _known(context, model, one.split)
             if PUBLISHED_SSE in one.metrics:
                 values = per_image(fitted, context.splits[one.split], PUBLISHED_SSE, one.images, corruption)
-                rows.append(row_of(metrics.mean_of(values), name, seed, PUBLISHED_SSE, one.split, label, seen))
+                rows.append(row_of(metrics.mean_of(values), name, seed, PUBLISHED_SSE, one.split, label, **known))
                 continue
             listed = wanted.setdefault((one.split, corruption), [])
             listed += [metric for metric in one.metrics if metric not in listed]
     found = Found(rows)
     for (split, corruption), listed in wanted.items():
         measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
-        label, seen = corruption.label if corruption else None, context.seen(model, split)
-        rows += [row_of(e, name, seed, metric, split, label, seen) for metric, e in measured.estimates.items()]
+        label, known = corruption.label if corruption else None, _known(context, model, split)
+        rows += [row_of(e, name, seed, metric, split, label, **known) for metric, e in measured.estimates.items()]
         if seed == context.study.seed:
             context.errors[name, split, label] = measured.errors
         if measured.search:
@@ -63,6 +66,11 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
             n_dead = None if dead is None else int(dead.value or 0)
             found.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained)
     return found
+
+
+def _known(context: Context, model: Model, split: str) -> dict[str, bool]:
+    """What a model had of these images before it was measured on them."""
+    return {"seen": context.seen(model, split), "selected": context.selected(model, split)}
 
 
 def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
