@@ -82,7 +82,7 @@ def terms_of(results: Results, models: Models, row: Row) -> Terms | None:
     if size is None or size.value is None:
         return None
     fitted_on = models[row.model]["fitted_on"]
-    return Terms(size.value, trained_for(models, row.model), fitted_on, row.seen, bool(getattr(row, "selected", None)))
+    return Terms(size.value, trained_for(models, row.model), fitted_on, row.seen, bool(row.selected))
 
 
 def trained_for(models: Models, name: str) -> str | None:
