@@ -29,6 +29,7 @@ _HOME = {
     "Poisson": "isthmus.parts",
     "SaltAndPepper": "isthmus.parts",
     "Sequence": "isthmus.parts",
+    "denoising_scorer": "isthmus.estimators.scoring",
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources",
     "open_images": "isthmus.data.collection",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior
+    from isthmus.estimators.scoring import denoising_scorer
     from isthmus.parts import (
         BCE,
         KL,
@@ -79,6 +81,7 @@ __all__ = [
     "Poisson",
     "SaltAndPepper",
     "Sequence",
+    "denoising_scorer",
     "load",
     "load_dataset",
     "open_images",

@@ -235,7 +235,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         return -error[:, 0]
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`: what grid search maximises."""
+        """The mean of `score_samples`: what grid search maximises, if it is given no `scoring`.
+
+        That is how well X itself is reconstructed, whatever the `corruption`: of a denoising autoencoder it prefers the
+        one that was trained without noise. To choose what denoises best, give grid search a `denoising_scorer`.
+        """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
