@@ -1,4 +1,4 @@
-"""The objective: its terms, and the one place where they are averaged over samples."""
+"""The objective of a step: its terms, and what each is averaged over."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _kl_gradient(part: KL, code: torch.Tensor) -> torch.Tensor:
 
 
 # (part, code), code (n, code_size) → the penalty, summed over samples and units; and its gradient at the code, a new
-# tensor. `Objective` alone knows what they are averaged over.
+# tensor. `Objective` averages.
 _PENALTIES: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {L1: _l1, KL: _kl}
 _PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {
     L1: _l1_gradient,

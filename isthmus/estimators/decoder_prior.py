@@ -52,7 +52,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     What a decoder of k numbers can draw is a surface of k dimensions among all images; the point on it that is nearest
     to a noisy image has lost all noise but the part along the surface, k/n of it for n pixels (Bora, Jalal, Price,
-    Dimakis 2017; Heckel, Huang, Hand, Voroninski 2021). Searched for all images at once.
+    Dimakis 2017; Heckel, Huang, Hand, Voroninski 2021). Searched for many images at once; each search ends in a local
+    minimum, of which more starts find better ones.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         on_progress: Callable[[int, int], None] | None = None,
         on_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
     ) -> SearchResult:
-        """The codes nearest to noisy samples Y, like those that `fit` saw, with what there is to know of each search.
+        """Search codes whose images are near to noisy samples Y, like those that `fit` saw; tell how each search went.
 
         on_progress: called with (images done, images) after each part of a long batch. on_step: called after each step
         of each start with the codes, (n, k), and objectives, (n,), of the part that is being searched.
@@ -249,7 +250,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             print(f"searched {done:,} of {n:,} images")
 
     def denoise(self, Y: Any) -> np.ndarray:
-        """The decoded images nearest to noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
+        """The decoded images that `search` finds for noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
         x_hat = self.drawn(self.search(Y))
         shape = Y.shape if isinstance(Y, Images) else np.shape(Y)[1:]
         return x_hat.reshape(-1, *shape)

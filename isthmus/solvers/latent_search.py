@@ -1,4 +1,4 @@
-"""argmin_z mean_j (decoder(z)_j - y_j)² for a whole batch at once: each image has its own damping and its own end.
+"""Local minima of mean_j (decoder(z)_j - y_j)² in z, for a batch at once, each image with its own damping and end.
 
 The damped Gauss-Newton method (Levenberg 1944, Marquardt 1963) solves K×K systems for codes of K numbers; gradient
 descent and Adam are there to compare with. Bounds on the code are kept by projection (Bertsekas 1982).

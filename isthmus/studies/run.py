@@ -1,4 +1,4 @@
-"""Run studies: the only loop over models. What is finished and still the same is not trained again."""
+"""Run studies: which model of which is fitted and measured next. What is finished and the same is not trained again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The only place where a weight changes.
+"""The training loop, the only one that takes gradient steps on weights.
 
-A step is: gather the batch, augment it, corrupt it, forward, objective, backward, optimizer. Nothing in an epoch waits
-for the device: losses are collected there and read once, when the epoch is over. `train` is a generator that yields
+A step is: gather the batch, augment it, corrupt it, forward, objective, backward, optimizer. No step waits
+for the device, but for one with Poisson noise, whose rate is checked first: losses are collected on the device and read
+once, when the epoch is over. `train` is a generator that yields
 once per epoch, so early stopping and progress live in the caller's `for`.
 """
 

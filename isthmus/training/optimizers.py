@@ -1,6 +1,6 @@
-"""Optimizers of one vector, each update one fused kernel.
+"""Optimizers of one vector: an update is one or two kernels, however many weights the network has.
 
-torch.optim would spend a tenth of a small network's step on its own Python; these are the kernels that it calls, with
+torch.optim would spend a tenth of a small network's step on its own Python; Adam's are the kernels that it calls, with
 its default constants. Everything that an optimizer remembers is in `state`.
 """
 

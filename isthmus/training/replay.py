@@ -1,4 +1,4 @@
-"""A step that is recorded once and then replayed whole, so that launching its kernels costs nothing (CUDA graphs).
+"""A step that is recorded once and then replayed whole, its kernels launched in one call (CUDA graphs).
 
 A step of a small network is some fifty kernels of a few microseconds, and starting each from Python takes longer than
 it runs. Recorded as a graph they start as one. What a recording reads must stay where it was: the batch and the

@@ -11,7 +11,7 @@ _ALIGNMENT = 16  # floats: each weight begins on a cache line
 class FlatWeights:
     """While it holds a network, the network's parameters are views of `vector`, and their gradients of `vector.grad`.
 
-    So an optimizer updates everything in one call, and nothing is allocated from step to step.
+    So an optimizer updates everything in one call, and gradients stay where they are from step to step.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """The one loop: against a plain loop, and what its order, noise, averages and schedules are functions of."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import isthmus
 from isthmus import Images
 from isthmus.data.batches import Pixels, epoch_order
 from isthmus.errors import RunError
 from isthmus.networks import build
 from isthmus.objective import Objective
-from isthmus.parts import ACTIVATIONS, BCE, KL, L1, MSE, Dense, GaussianNoise, Masking, Occlusion, Sequence, Training
+from isthmus.parts import (
+    ACTIVATIONS,
+    BCE,
+    KL,
+    L1,
+    MSE,
+    Dense,
+    GaussianNoise,
+    Masking,
+    Occlusion,
+    SaltAndPepper,
+    Sequence,
+    Training,
+)
 from isthmus.rng import generator
 from isthmus.training.loop import SCHEDULES, mean_loss, n_steps, train
 
@@ -163,6 +178,44 @@ def test_a_trained_network_can_be_trained_on_by_autograd(x):
     for parameter, gradient in zip(network.parameters(), once, strict=True):
         assert gradient.abs().sum() > 0
         torch.testing.assert_close(parameter.grad, 2 * gradient, msg="gradients add up, as autograd's do")
+
+
+# --- what the documentation claims of a step ---
+
+
+@pytest.mark.parametrize("loss", [MSE(), BCE()])
+@pytest.mark.parametrize(
+    "corruption", [None, GaussianNoise(0.3), SaltAndPepper(0.2), Sequence((Masking(0.2), GaussianNoise(0.1)))], ids=repr
+)
+def test_no_step_waits_for_the_device(corruption, loss, x, monkeypatch):
+    """Whatever reads a number back waits: it is done as often in an epoch of many steps as in one of few."""
+    network = dense(Dense(bottleneck=3, output="sigmoid"), 16)
+    x, reads = (x - x.min()) / (x.max() - x.min()), []
+    for name in ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__float__", "__int__"):
+        whole = getattr(torch.Tensor, name)
+
+        def reading(tensor, *args, _whole=whole, **kwargs):
+            reads.append(_whole.__name__)
+            return _whole(tensor, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, reading)
+    counts = []
+    for batch_size in (len(x) // 2, 4):
+        reads.clear()
+        run(network, x, Training(epochs=1, batch_size=batch_size), loss=loss, penalty=L1(0.01), corruption=corruption)
+        counts.append(len(reads))
+    assert counts[0] == counts[1] > 0
+
+
+def test_weights_are_trained_by_the_loop_alone():
+    """No other module makes an optimizer."""
+    package = Path(isthmus.__file__).parent
+    makers = [
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if "OPTIMIZERS[" in (text := path.read_text("utf-8")) or "torch.optim." in text
+    ]
+    assert makers == ["training/loop.py"]
 
 
 # --- averages ---
