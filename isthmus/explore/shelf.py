@@ -25,6 +25,7 @@ from isthmus.explore.folder import Run, look
 from isthmus.files import is_temporary
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
+from isthmus.studies.results import Row
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
@@ -136,7 +137,14 @@ def shelve(found: Run | Path) -> Shelf:
 
 def _of_run(place: Run) -> Shelf:
     run, results, only = place.folder, place.results, place.only
-    known = {row["name"]: row for row in results.models}
+    on_test = {
+        row.model: row for row in results.rows if (row.metric, row.split, row.seed) == ("mse", "test", results.seed)
+    }
+    known = {
+        # what a model is of may have seen them too, which a row knows
+        row["name"]: row | {"test": on_test.get(row["name"])}
+        for row in results.models
+    }
     # a run that is still being trained has folders that are just written
     written = (folder for folder in (run / "models").glob("*") if not is_temporary(folder))
     folders = sorted(folder for folder in written if (folder / persistence.CONFIG).is_file())
@@ -213,13 +221,15 @@ def _shape_of(model: Any) -> Shape:
 def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     """What the page shows of a model before it computes anything; all of it plain."""
     own = entry.facts
+    row: Row | None = own.get("test")
     table: dict[str, Any] = {
         "name": entry.name,
         "label": own.get("label", ""),
         "note": own.get("note", ""),
         "fault": entry.fault,
         "collapsed": own.get("collapsed"),
-        "seen": own.get("fitted_on") == "all",
+        "seen": own.get("fitted_on") == "all" if row is None else row.seen,
+        "selected": row is not None and bool(row.selected),
     }
     if entry.model is None:
         return table

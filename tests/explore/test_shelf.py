@@ -8,6 +8,7 @@ import pytest
 
 import isthmus
 from isthmus import persistence
+from isthmus.cli import run_command
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.common import encode, reconstruct
 from isthmus.explore import folder
@@ -151,3 +152,32 @@ def test_a_run_with_classes_shows_these_alone(own_run):
 
 def test_the_name_of_a_models_description_is_persistences():
     assert folder.MODEL == persistence.CONFIG
+
+
+def test_what_a_model_of_another_has_seen_is_what_the_other_saw(tmp_path):
+    text = """
+title = "of"
+[data]
+name = "digits"
+train = 100
+[[model]]
+name = "pooled"
+estimator = "pca"
+n_components = 8
+pool_test = true
+[[model]]
+name = "of-it"
+estimator = "pca"
+n_components = 2
+of = "pooled"
+[[model]]
+name = "apart"
+estimator = "pca"
+n_components = 2
+"""
+    (tmp_path / "of.toml").write_text(text)
+    assert run_command(["run", str(tmp_path / "of.toml"), "--out", str(tmp_path), "--threads", "1"]) == 0
+    opened = open_shelf(tmp_path / "of")
+    told = {name: facts(opened, entry) for name, entry in opened.entries.items()}
+    assert {name: one["seen"] for name, one in told.items()} == {"pooled": True, "of-it": True, "apart": False}
+    assert {one["selected"] for one in told.values()} == {False}

@@ -124,6 +124,7 @@ function trained() {
     });
     if (facts.collapsed) rows.push(make("span", { class: "warn", title: facts.collapsed }, "collapsed"));
     if (facts.seen) rows.push(make("span", { class: "warn", title: "It was fitted on these images." }, "has seen the test images"));
+    else if (facts.selected) rows.push(make("span", { class: "warn", title: "Its best epoch, or what it keeps, was chosen by these images." }, "selected on the test images"));
     const text = rows.map((row) => row.className + row.textContent).join();
     if (tags.text !== text) { tags.replaceChildren(...rows); tags.text = text; tags.hidden = !rows.length; }
   }
