@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -60,6 +61,11 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def conditions(rounds: str, threads: int) -> str:
-    """Under what seconds were measured: "5 rounds", 2 → "Medians of 5 rounds, 2 threads, AVX2, torch 2.13.0"."""
+    """Under what seconds were measured: "5 rounds", 2 → "Medians of 5 rounds, 2 threads, AVX2, torch 2.13.0".
+
+    A machine on which other programs ran is told, with its load over the last quarter of an hour.
+    """
+    plural, load = "s" if threads > 1 else "", os.getloadavg()[2]
+    busy = f", on a busy machine (load {load:.0f} of {cores()} cores)" if load > threads + 1 else ""
     vectors, version = torch.backends.cpu.get_cpu_capability(), torch.__version__.partition("+")[0]
-    return f"Medians of {rounds}, {threads} threads, {vectors}, torch {version}"
+    return f"Medians of {rounds}, {threads} thread{plural}, {vectors}, torch {version}{busy}"

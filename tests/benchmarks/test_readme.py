@@ -77,3 +77,14 @@ def test_readme_gets_all_models(capsys):
 
 def test_a_spread_is_the_median_and_the_range():
     assert readme.spread([3.0, 1.0, 2.25], 1) == "2.2 (1.0 to 3.0)"
+
+
+@pytest.mark.parametrize(
+    ("threads", "load", "words", "busy"),
+    [(1, 1.5, "1 thread, ", False), (2, 2.5, "2 threads, ", False), (2, 9.3, "2 threads, ", True)],
+)
+def test_conditions_tell_of_threads_and_of_other_programs(threads, load, words, busy, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, load))
+    told = readme.conditions("3 rounds", threads)
+    assert told.startswith(f"Medians of 3 rounds, {words}")
+    assert ("on a busy machine (load 9 of" in told) is busy
