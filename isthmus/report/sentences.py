@@ -62,11 +62,12 @@ def _references(results: Results) -> list[str]:
     if not over_seeds:
         return [f"{said} within their tolerance."]
     own = [one for one in judged if one not in over_seeds]
-    counts = [f"{sum(one['agrees'] for one in list_)} of {len(list_)}" for list_ in (own, over_seeds)]
-    return [
-        f"{said}: {counts[0]} within their tolerance, and {counts[1]} where one more seed would fall with 95 %, which "
-        "their table prints."
-    ]
+    rules = {
+        "within their tolerance": own,
+        "where one more seed would fall with 95 %, which their table prints": over_seeds,
+    }
+    how = [f"{sum(one['agrees'] for one in some)} of {len(some)} {rule}" for rule, some in rules.items() if some]
+    return [f"{said}: {', and '.join(how)}."]
 
 
 # --- who is best, of those that can be compared ---
