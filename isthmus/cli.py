@@ -18,8 +18,8 @@ from types import FrameType
 from typing import NoReturn
 
 from isthmus.commands import data_sets, denoise, encode, evaluate, fit, reconstruct, score
-from isthmus.commands.options import add_data_dir, add_short, threads_of
-from isthmus.errors import IsthmusError, RequestError, one_line, one_of, require, unknown
+from isthmus.commands.options import add_data_dir, add_short, examples_of, threads_of
+from isthmus.errors import IsthmusError, RequestError, counted, one_line, one_of, require, unknown
 
 
 def main() -> NoReturn:
@@ -97,14 +97,47 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Name the nearest word where a command, or a word of a closed vocabulary, is not known."""
+        if action.choices is not None and value not in action.choices:
+            what = "command" if action.metavar == "COMMAND" else "/".join(action.option_strings) or str(action.metavar)
+            raise RequestError(f"{unknown(what, value, map(str, action.choices))}; see `{self.prog} --help`")
+
+
+_EXAMPLES = """
+    isthmus run digits                         # train one small model of every family, write a report
+    isthmus explore runs/digits                # look inside them, in the browser
+    isthmus fit photographs/ -o my-model --patches 16x16 --corruption gaussian:0.1
+    isthmus denoise my-model noisy/ -o clean/
+"""
+_RUN_EXAMPLES = """
+    isthmus run digits
+    isthmus run digits --only 'pca-*' --out elsewhere
+    isthmus run ./mine.toml --seeds 3
+"""
+_EXPLORE_EXAMPLES = """
+    isthmus explore runs/digits
+    isthmus explore my-model
+    isthmus explore runs/digits --allow-origin https://hub.example/user/me/proxy/8765/
+"""
+_STUDIES_EXAMPLES = """
+    isthmus studies
+    isthmus studies show digits > mine.toml
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """Every command and option."""
-    top = _Parser(prog="isthmus", description="Learned representations of images: train, compare and look at them.")
+    top = _Parser(
+        prog="isthmus",
+        description="Learned representations of images: train, compare and look at them.",
+        **examples_of(_EXAMPLES, "`isthmus COMMAND --help` describes a command; `isthmus` alone prints this page."),
+    )
     top.add_argument("--version", action="version", version=f"isthmus {_version()}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    top.set_defaults(call=lambda options: top.print_help())
 
-    run = add_short(commands, "run", _run, "train and measure everything in a study, and write a report")
+    run = add_short(commands, "run", _run, "train and measure everything in a study, and write a report", _RUN_EXAMPLES)
     run.add_argument(
         "study", nargs="+", metavar="STUDY", help="a shipped name, or a path: has a slash or ends in .toml"
     )
@@ -112,18 +145,26 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
-    run.add_argument("--seeds", type=int, default=1, metavar="N", help="train with N seeds: the study's, +1, ... (1)")
+    run.add_argument("--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)")
     run.add_argument(
-        "--only", action="append", default=[], metavar="GLOB", help="only models with such names: 'deep-*'"
+        "--only", action="append", default=[], metavar="GLOB", help="only models whose names match, like 'deep-*'"
     )
     run.add_argument("--fresh", action="store_true", help="train finished models again")
     run.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
     run.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
 
-    report = add_short(commands, "report", _report, "write a run's report again, from what it measured")
+    report = add_short(
+        commands, "report", _report, "write a run's report again, from what it measured", "isthmus report runs/digits"
+    )
     report.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
 
-    explore = add_short(commands, "explore", _explore, "open a page in the browser that shows what models do, and why")
+    explore = add_short(
+        commands,
+        "explore",
+        _explore,
+        "open a page in the browser that shows what models do, and why",
+        _EXPLORE_EXAMPLES,
+    )
     explore.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
     explore.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
     explore.add_argument(
@@ -141,9 +182,9 @@ def parser() -> argparse.ArgumentParser:
     add_data_dir(explore)
     explore.set_defaults(interrupted="")  # it leaves nothing to go on from
 
-    studies = add_short(commands, "studies", _studies, "the studies that ship with isthmus")
+    studies = add_short(commands, "studies", _studies, "list the studies that ship with isthmus", _STUDIES_EXAMPLES)
     inner = studies.add_subparsers(metavar="COMMAND", parser_class=_Parser)
-    show = add_short(inner, "show", _show, "print a study's TOML, to start one's own from")
+    show = add_short(inner, "show", _show, "print a study's TOML, to start your own from", _STUDIES_EXAMPLES)
     show.add_argument("name", metavar="NAME", help="a shipped study")
 
     for module in (fit, evaluate, reconstruct, denoise, encode, score, data_sets):
@@ -223,7 +264,7 @@ def _studies(_: argparse.Namespace) -> None:
 
     for name in catalog():
         study = load_study(name)
-        print(f"{name:<18}{study.title} ({len(study.models)} models, {study.data.name})")
+        print(f"{name:<18}{study.title} ({counted(len(study.models), 'model')}, {study.data.name})")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -86,7 +86,7 @@ def diagnose(
         return Collapse(f"{many} zero for every image", *_cause(model, dead_units))
     if share is not None and share < LEAST_VARIATION:
         cause = _not_yet(model, unexplained) or _cause(model, dead_units)
-        return Collapse("it reconstructs every image as the same one", *cause)
+        return Collapse("its reconstruction is the same for every image", *cause)
     return None
 
 
@@ -98,7 +98,7 @@ def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] |
     if unexplained is None or unexplained < NOT_YET_THE_MEAN or model.parts()[0].output == "relu":
         return None
     return (
-        f"training has not come as far as the mean image, for its error is {unexplained:.1f} times that one's",
+        f"training has not come as far as the mean image: its error is {unexplained:.1f} times that one's",
         "train longer, in smaller batches, or with a larger learning rate",
     )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from isthmus.errors import counted
 from isthmus.studies.plan import guessed_seconds
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ class Lines:
         for row in todo:
             work = f"{row['samples']:,} images"
             if row["epochs"]:
-                work += f" × {row['epochs']} epochs, {row['gflop']:,.0f} GFLOP, threads: {row['threads']}"
-            say(f"  {row['model']:<{width}}  seed {row['seed']}  {work if row in open_work else 'finished before'}")
+                work += f" × {counted(row['epochs'], 'epoch')}, {row['gflop']:,.0f} GFLOP, threads: {row['threads']}"
+            say(f"  {row['model']:<{width}}  seed {row['seed']}  {work if row in open_work else 'already finished'}")
         at_once = todo[0]["side_by_side"]
         beside = f", {at_once} at a time" if at_once > 1 else ""
         guess = max(1, guessed_seconds(open_work))
-        say(f"{len(open_work)} of {len(todo)} models to train{beside}, about {duration(guess)}")
+        say(f"{len(open_work)} of {counted(len(todo), 'model')} to train{beside}, about {duration(guess)}")
 
     def started(self, name: str, epochs: int) -> None:
         pass

@@ -61,7 +61,7 @@ def unknown(what: str, word: object, known: Iterable[str]) -> str:
     'unknown network kind "dens"; known: conv, dense. Did you mean "dense"?'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(word), names, n=1)
     hint = f'. Did you mean "{near[0]}"?' if near else ""
     return f'unknown {what} "{word}"; ' + (f"known: {', '.join(names)}{hint}" if names else "there is none")
 

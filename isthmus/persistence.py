@@ -87,7 +87,7 @@ def check_place(folder: Path) -> None:
         others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW, _FINDER})
         if not others:
             return
-        raise RequestError(f"{folder} holds {others[0]}, so it is no model's folder to be replaced; choose another")
+        raise RequestError(f"{folder} holds {others[0]}, so it is not a model's folder; choose another")
     if folder.exists():
         raise RequestError(f"{folder} is a file, and a model is a folder; choose another name")
 
@@ -147,7 +147,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             text = file.read(_CONFIG_BYTES + 1)
         if len(text) > _CONFIG_BYTES:
-            raise DataError(f"{path} is longer than {_CONFIG_BYTES >> 20} MiB, so it is no model's")
+            raise DataError(f"{path} is longer than {_CONFIG_BYTES >> 20} MiB, so it is not a model's")
         config = json.loads(text.decode("utf-8"))
     except OSError as error:
         raise DataError(f"{folder} holds no model: cannot read {path.name}: {error.strerror}") from None
@@ -233,7 +233,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(length) is int for length in shape)):
             raise DataError(f"image_shape_ must be three numbers, got {shape!r}")
         if math.prod(shape) != n:
-            raise DataError(f"images of {shape} have not {n} numbers")
+            raise DataError(f"images of {shape} do not have {n} numbers")
         shape = tuple(shape)
     seed, precision = _whole_number(fitted, "seed_"), fitted["precision_"]
     if precision not in PRECISIONS:

@@ -50,24 +50,49 @@ def test_help(command, capsys):
     assert err == ""
 
 
-@pytest.mark.parametrize("name", ON_A_MODEL)
-def test_the_examples_of_a_help_page_are_commands(name, capsys):
-    assert run_command([name, "--help"]) == 0
+def commands_of(tree, words=()):
+    """The words of every command, those within others too."""
+    for action in tree._actions:
+        if action.metavar == "COMMAND":
+            for name, inner in action.choices.items():
+                yield (*words, name)
+                yield from commands_of(inner, (*words, name))
+
+
+@pytest.mark.parametrize("words", [(), *commands_of(parser())], ids=" ".join)
+def test_every_help_page_ends_in_examples_that_are_commands(words, capsys):
+    assert run_command([*words, "--help"]) == 0
     page = capsys.readouterr().out
-    examples = [line.strip() for line in page.split("examples:\n")[1].splitlines()]
-    assert any(example.startswith(f"isthmus {name} ") for example in examples)
+    examples = [line.strip() for line in page.split("examples:\n")[1].split("\n\n")[0].splitlines()]
+    assert any(example.startswith(" ".join(["isthmus", *words])) for example in examples)
     for example in examples:
-        program, *arguments = shlex.split(example.split(" > ")[0])
+        program, *arguments = shlex.split(example.split(" > ")[0], comments=True)
         assert program == "isthmus"
-        assert parser().parse_args(arguments).data  # every option is known, nothing is missing
+        assert parser().parse_args(arguments).call  # every option is known, nothing is missing
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_command_without_its_command_prints_its_help(words, capsys):
+    assert run_command(words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert run_command([*words, "--help"]) == 0
+    assert capsys.readouterr().out == out
 
 
 USAGE = {
-    "nothing": ([], "COMMAND"),
-    "unknown command": (["rum"], "'rum'"),
+    "unknown command": (["rum"], 'unknown command "rum"'),
+    "command cut short": (["denois", "m", "digits"], 'Did you mean "denoise"?'),
+    "command of data": (["data", "lst"], 'Did you mean "list"?'),
+    "word of an option": (["fit", "digits", "-o", "m", "--recipe", "fst"], 'Did you mean "fast"?'),
+    "word of an argument": (["evaluate", "m", "digits", "--split", "tset"], 'Did you mean "test"?'),
     "no study": (["run"], "STUDY"),
     "unknown option": (["run", "digits", "--quik"], "--quik"),
     "unknown study": (["run", "digts"], 'Did you mean "digits"?'),
+    "a study like none": (
+        ["run", "nope"],
+        "known: compress, digits, imaging, lab, prior-denoise, sparse-den",
+    ),
     "second study unknown": (["run", "digits", "digts"], '"digts"'),
     "one study twice": (["run", "digits", "digits"], 'two studies are named "digits"'),
     "missing file": (["run", "./none.toml"], "none.toml"),
@@ -79,7 +104,6 @@ USAGE = {
     "no such model": (["run", "digits", "--only", "dense-9"], 'Did you mean "dense-8"?'),
     "show nothing": (["studies", "show"], "NAME"),
     "show unknown": (["studies", "show", "compres"], 'Did you mean "compress"?'),
-    "data": (["data"], "COMMAND"),
     "unknown data": (["data", "info", "mnst"], 'Did you mean "mnist"?'),
     "report of nothing": (["report", "nowhere"], "nowhere holds no results.json"),
 }
@@ -126,10 +150,10 @@ def test_data_list_and_info(capsys, tmp_path, monkeypatch):
     assert run_command(["data", "list"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    lines = {line.split()[0]: line for line in out.splitlines()}
-    assert {"digits", "mnist", "fashion-mnist"} <= set(lines)
-    assert "built in" in lines["digits"]
-    assert "not here" in lines["mnist"]
+    where = dict(zip((line.split()[0] for line in out.splitlines()[::2]), out.splitlines()[1::2], strict=True))
+    assert {"digits", "mnist", "fashion-mnist"} <= set(where)
+    assert where["digits"].strip() == "built in"
+    assert where["mnist"].strip() == "not here; `isthmus data get mnist` fetches it"
 
     assert run_command(["data", "info", "digits"]) == 0
     out, err = capsys.readouterr()
@@ -149,7 +173,7 @@ def test_results_go_to_stdout_and_messages_to_stderr(tiny, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("model")
     assert out.splitlines()[1].startswith("pca-2")
-    for word in ("1 of 1 models to train", "fitted in", "report: "):
+    for word in ("1 of 1 model to train", "fitted in", "report: "):
         assert word in err
         assert word not in out
     assert "\r" not in err  # no bar where there is no terminal
@@ -197,7 +221,7 @@ def test_the_command_itself_is_quick_and_quiet():
         (["fit", "digits", "-o", "m", "--loss", "x"], 2),
         (["studies"], 0),
         (["run", "digts"], 2),
-        ([], 2),
+        ([], 0),
     ):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
         assert done.stderr.splitlines()[-1] == f"{expected} []"

@@ -96,7 +96,7 @@ def test_one_image_for_all(network, cause, images):
     model = with_weak_decoder(fitted(images, network), 0)
     assert model.transform(images).std() > 0, "the code is alive"
     found = collapse(model, images)
-    assert (found.what, found.cause) == ("it reconstructs every image as the same one", cause)
+    assert (found.what, found.cause) == ("its reconstruction is the same for every image", cause)
 
 
 @pytest.mark.parametrize("penalty", [None, L1(1e-3), L1(1e-3, per="batch"), KL(1e-3)])
@@ -108,7 +108,7 @@ def test_a_model_that_is_hardly_trained_is_not_said_to_suffer_from_its_penalty(p
     far = np.mean((model.reconstruct(x) - x) ** 2) / np.mean((x.mean(axis=0) - x) ** 2)
     assert far > 2, "all pixels are still about one half"
     found = collapse(model, images)
-    assert found.cause == f"training has not come as far as the mean image, for its error is {far:.1f} times that one's"
+    assert found.cause == f"training has not come as far as the mean image: its error is {far:.1f} times that one's"
     assert "train longer" in found.instead
     assert "train longer" not in str(diagnose(model, 8, 0.0, far)), "a code of zeros has other causes"
 
@@ -127,7 +127,7 @@ def test_of_no_images_nothing_is_said(x):
 def test_a_penalty_of_a_code_that_is_alive(images):
     network = Dense(bottleneck=8, activation="sigmoid", output="linear")
     found = collapse(with_weak_decoder(fitted(images, network, penalty=KL(0.5)), 0), images)
-    assert found.what.startswith("it reconstructs every image as the same")
+    assert found.what.startswith("its reconstruction is the same for every")
     assert "its penalty of weight 0.5" in found.cause
 
 

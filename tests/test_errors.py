@@ -48,3 +48,8 @@ def test_one_of_refuses_the_rest(word):
 
 def test_where_nothing_is_known_that_is_said():
     assert unknown("section", "a", []) == 'unknown section "a"; there is none'
+
+
+def test_a_word_like_none_is_given_no_other_word():
+    studies = ["compress", "digits", "lab"]
+    assert unknown("study", "nope", studies) == 'unknown study "nope"; known: compress, digits, lab'

@@ -378,7 +378,7 @@ def test_a_contradiction_is_a_sentence(network, penalty, loss, sentence):
 
 def test_l1_on_a_code_that_is_never_zero_is_doubted():
     assert doubt(Dense(code_activation="linear"), L1(1e-3)) == (
-        'L1 makes this code small but never exactly zero, for its activation is "linear"; '
+        'L1 makes this code small but never exactly zero, because its activation is "linear"; '
         'with code_activation="relu" units can be off'
     )
     assert '"tanh"' in doubt(Dense(activation="tanh"), L1(1e-3))

@@ -489,7 +489,7 @@ def test_nothing_but_a_model_is_replaced(autoencoder, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years")
     (tmp_path / "thesis" / ".DS_Store").write_bytes(b"")  # which is no reason
-    with pytest.raises(RequestError, match=r"thesis holds chapter.tex, so it is no model's folder"):
+    with pytest.raises(RequestError, match=r"thesis holds chapter.tex, so it is not a model's folder"):
         autoencoder.save(tmp_path / "thesis")
     with pytest.raises(RequestError, match=r"chapter.tex is a file, and a model is a folder"):
         autoencoder.save(tmp_path / "thesis" / "chapter.tex")

@@ -7,19 +7,38 @@ import os
 from pathlib import Path
 from typing import Any
 
-from isthmus.commands.options import add_data_dir, add_short
+from isthmus.commands.options import add_data_dir, add_short, examples_of
+
+_EXAMPLES = """
+    isthmus data list
+    isthmus data get mnist
+    isthmus data info photographs/
+"""
 
 
 def add(commands: Any) -> None:
     """The parsers of `isthmus data list`, `info` and `get`."""
-    data = commands.add_parser("data", help="data sets: where they are, fetch them, describe them")
-    inner = data.add_subparsers(metavar="COMMAND", required=True)
-    add_data_dir(add_short(inner, "list", _list, "which data sets there are, and where each is on this machine"))
-    info = add_short(inner, "info", _info, "describe any images: how many, sizes, labels, checksums")
+    data = commands.add_parser(
+        "data", help="data sets: where they are, fetch them, describe them", **examples_of(_EXAMPLES)
+    )
+    data.set_defaults(call=lambda options: data.print_help())
+    inner = data.add_subparsers(title="commands", metavar="COMMAND", parser_class=type(data))
+    listing = "list the data sets, and where each is on this machine"
+    add_data_dir(add_short(inner, "list", _list, listing, "isthmus data list"))
+    info = add_short(
+        inner,
+        "info",
+        _info,
+        "describe any images: how many, sizes, labels, checksums",
+        "isthmus data info photographs/",
+    )
     info.add_argument("name", metavar="NAME", help="a data set, or a path: a folder, .npy, .npz, IDX")
-    get = add_short(inner, "get", _get, "fetch a data set, verified, into --data-dir or the user's cache folder")
+    fetching = "fetch a data set, verified, into --data-dir or the user's cache folder"
+    get = add_short(inner, "get", _get, fetching, "isthmus data get mnist")
     get.add_argument("name", metavar="NAME", help="a data set")
-    get.add_argument("--mirror", action="append", metavar="URL", help="fetch from here instead; more than one in turn")
+    get.add_argument(
+        "--mirror", action="append", metavar="URL", help="fetch from here instead; several are tried in turn"
+    )
     for one in (info, get):
         add_data_dir(one)
 
@@ -27,14 +46,14 @@ def add(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> None:
     from isthmus.data import sources
 
-    print(f"{'digits':<16}{'built in':<14}  1,797 handwritten digits, 8×8")
+    print(f"{'digits':<16}Digits: 1,797 handwritten digits, 8×8\n{'':<16}built in")
     for name, source in sources.SOURCES.items():
         found = sources.find(name, options.data_dir)
         sample = None if found else sources.find_sample(source, options.data_dir)
-        where = str(found[0]) if found else "not here"
+        where = str(found[0]) if found else f"not here; `isthmus data get {name}` fetches it"
         if sample:
-            where = f"a sample in {next(iter(sample.values())).parent}"
-        print(f"{name:<16}{where:<14}  {source.title}")
+            where = f"a sample in {next(iter(sample.values())).parent}; `isthmus data get {name}` fetches the whole"
+        print(f"{name:<16}{source.title}\n{'':<16}{where}")
 
 
 def _get(options: argparse.Namespace) -> None:

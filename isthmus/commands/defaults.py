@@ -107,7 +107,7 @@ def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Pa
         # on patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's
         wide = 2 ** math.ceil(math.log2(min(1024, max(64, d))))
         output = "sigmoid" if isinstance(loss, BCE) else "linear"
-        return Dense((), wide, activation="gelu", output=output), "one wide layer, for it is the noise that is hard"
+        return Dense((), wide, activation="gelu", output=output), "one wide layer, because the noise is what is hard"
     wide = 2 ** round(math.log2(min(512, max(64, d))))
     size = min(64, max(4, round(math.sqrt(d))))
     return Dense(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
-from isthmus.errors import RequestError, require
+from isthmus.errors import RequestError, counted, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ _EXAMPLES = """
     isthmus encode my-model digits -o codes.csv
     isthmus encode my-model photographs/ -o codes.npz
 """
+_CSV_BYTES = 13  # of a number and its comma, at most
+_LARGE = 10_000_000  # bytes of a CSV that is announced before it is written
 
 
 def add(commands: Any) -> None:
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     require(kind in (".npz", ".csv"), "-o", "a file that ends in .npz or .csv", str(options.out))
     check_target(options.out, options.data)
     if options.out.exists() and not options.force:
-        raise RequestError(f"{options.out} is there; choose another -o, or add --force to replace it")
+        raise RequestError(f"{options.out} already exists; choose another -o, or add --force to replace it")
 
     from isthmus import console
     from isthmus.commands.opened import images_for, open_model
@@ -54,10 +56,15 @@ def run(options: argparse.Namespace) -> None:
     require(has_code(model), "MODEL", "one that has an encoder", type(model).__name__)
     images = images_for(opened, options)
     code = encode(model, images)
+    if kind == ".csv" and (size := _CSV_BYTES * code.size) > _LARGE:
+        console.say(
+            f"the CSV will have about {size / 1e6:,.0f} MB; an .npz of the same codes has {code.nbytes / 1e6:,.0f} MB, "
+            "and is read at once"
+        )
     with atomic_file(options.out) as file:
         file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))
     print(options.out)
-    console.say(f"{len(code):,} codes of {code.shape[1]:,} numbers")
+    console.say(f"{counted(len(code), 'code')} of {counted(code.shape[1], 'number')}")
 
 
 def _npz(code: np.ndarray, images: Images) -> bytes:

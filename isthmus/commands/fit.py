@@ -95,7 +95,7 @@ def add(commands: Any) -> None:
     for name, kind, metavar, said in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
     group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of start, order, noise and what is held out (0)"
+        "--seed", type=int, default=0, metavar="N", help="for the start, the order, the noise and what is held out (0)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
 
@@ -153,9 +153,9 @@ def _refuse_what_is_there(folder: Path, *, force: bool) -> None:
     if not (folder / "config.json").is_file():
         if folder.is_dir() and not any(folder.iterdir()):
             return
-        raise RequestError(f"{folder} is there and is no model; choose another -o")
+        raise RequestError(f"{folder} exists and is not a model; choose another -o")
     if not force:
-        raise RequestError(f"{folder} holds a model; choose another -o, or add --force to replace it")
+        raise RequestError(f"{folder} already holds a model; choose another -o, or add --force to replace it")
 
 
 def _only(images: Images, classes: str | None) -> Images:

@@ -93,7 +93,7 @@ def open_model(options: argparse.Namespace) -> Opened:
     """
     folder: Path = options.model
     if not (folder / persistence.CONFIG).is_file():
-        missing = "does not exist" if not folder.exists() else f"holds no {persistence.CONFIG}, so it is no model"
+        missing = "does not exist" if not folder.exists() else f"holds no {persistence.CONFIG}, so it is not a model"
         raise RequestError(f"{folder} {missing}; `isthmus fit DATA -o MODEL` makes one")
     model = persistence.load(folder)
     config = persistence.read_config(folder)

@@ -29,17 +29,22 @@ def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, 
         usage=f"%(prog)s {usage} [options]",
         help=summary,
         description=_filled(summary[0].upper() + summary[1:] + ".\n\n" + text),
-        epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
-        formatter_class=_Page,
+        **examples_of(examples),
     )
     command.set_defaults(call=call, interrupted=_NOTHING_WRITTEN)
     return command
 
 
-def add_short(commands: Any, name: str, call: Call, summary: str) -> argparse.ArgumentParser:
+def examples_of(examples: str, more: str = "") -> dict[str, Any]:
+    """Arguments of a parser whose --help ends in examples, and a sentence more."""
+    shown = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
+    return {"epilog": f"{shown}\n\n{more}".strip(), "formatter_class": _Page}
+
+
+def add_short(commands: Any, name: str, call: Call, summary: str, examples: str) -> argparse.ArgumentParser:
     """A sub-command whose summary says it all."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", **examples_of(examples)
     )
     command.set_defaults(call=call)
     return command

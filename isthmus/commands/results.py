@@ -22,7 +22,7 @@ def check_free(target: Path, *, force: bool) -> None:
         if not (target / ACCOUNT).is_file():
             raise RequestError(f"{target} holds other files, which are never replaced; choose another -o")
     if not force:
-        raise RequestError(f"{target} is there; choose another -o, or add --force to replace it")
+        raise RequestError(f"{target} already exists; choose another -o, or add --force to replace it")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import argparse
 import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from isthmus.commands.opened import Opened
-    from isthmus.commands.pictures import Pictures, Result
+    from isthmus.commands.pictures import Picture, Pictures, Result
     from isthmus.commands.seen import Seen
 
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
     alone; then this prints the images with the largest reconstruction errors first. -o writes a folder: scores.csv with
     every image, most unusual first, and where that is known, whether the model was trained on it ("seen") or its best
-    epoch chosen by it ("selected"); maps/ with a picture of the error of each, all in one scale, white is most; and
-    most-unusual.png. With --normal, where sub-folders or
-    labels say what each image is, AUROC says how well the error tells the normal class from the others: 0.5 is chance,
-    1 perfect.
+    epoch chosen by it ("selected"); maps/ with a picture of the error of the most unusual, all in one scale, white is
+    most; and most-unusual.png. With --normal, where sub-folders or labels say what each image is, AUROC says how well
+    the error tells the normal class from the others: 0.5 is chance, 1 perfect.
 """
 _EXAMPLES = """
     isthmus fit parts/good -o good-parts
@@ -48,6 +47,9 @@ def add(commands: Any) -> None:
     command.add_argument("--force", action="store_true", help="replace results that are there")
     command.add_argument("--normal", metavar="CLASS", help="the class that is normal: a label, or a sub-folder's name")
     command.add_argument("--top", type=int, default=20, metavar="N", help="print the N most unusual (20)")
+    command.add_argument(
+        "--maps", type=int, default=100, metavar="N", help="draw the errors of the N most unusual into -o (100)"
+    )
     command.add_argument("--json", action="store_true", help="print all as one line of JSON")
 
 
@@ -72,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.results import check_free
 
     require(options.top >= 1, "--top", "at least 1", options.top)
+    require(options.maps >= 0, "--maps", "at least 0", options.maps)
     if options.out is not None:
         check_target(options.out, options.data)
         check_free(options.out, force=options.force)
@@ -86,10 +89,14 @@ def run(options: argparse.Namespace) -> None:
     results = through(opened, pictures, what="scoring")
     scores = sorted((_score(one, seen) for one in results), key=lambda one: -one.mse)
     area = None if options.normal is None else _auroc(scores, options.normal)
+    # before the pictures, which may take longer than the numbers
+    print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
     if options.out is not None:
         _write(options, opened, pictures, scores, area)
         console.say(f"written: scores.csv, maps/ and most-unusual.png in {options.out.resolve()}")
-    print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal))
+        if len(scores) > options.maps:
+            most = f"the {options.maps:,} most unusual of {len(scores):,} images" if options.maps else "none"
+            console.say(f"maps drawn: {most}; --maps N draws more")
 
 
 def _score(result: Result, seen: Seen) -> Score:
@@ -157,10 +164,10 @@ def _json(scores: list[Score], area: float | None) -> str:
 def _write(
     options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: float | None
 ) -> None:
-    """Go through the images once more, now that it is known which error is white."""
+    """Go through the most unusual images once more, now that it is known which error is white."""
     import numpy as np
 
-    from isthmus.commands.pictures import through
+    from isthmus.commands.pictures import Pictures, through
     from isthmus.commands.results import ACCOUNT, result_folder
     from isthmus.data.writers import write_like
     from isthmus.files import write_json
@@ -169,11 +176,14 @@ def _write(
     scale = max(one.bright for one in scores) or 1.0
     ranks = {one.name: rank for rank, one in enumerate(scores[:_SHEET], 1)}
     rows, names = {}, {one.name for one in scores}
+    mapped = {one.name for one in scores[: options.maps]}
+    drawn = mapped | set(ranks)
+    unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
-        for one in through(opened, pictures, what="drawing"):
+        for one in through(opened, unusual, what="drawing"):
             found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
-            place = building / "maps" / map_name(one.picture.name, names)
-            write_like(None, found, place)
+            if printable(one.picture.name) in mapped:
+                write_like(None, found, building / "maps" / map_name(one.picture.name, names))
             if rank := ranks.get(printable(one.picture.name)):
                 said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
                 rows[rank] = (said, [one.picture.x, one.x_hat, found])
@@ -181,6 +191,10 @@ def _write(
         _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
+
+
+def _only(pictures: Pictures, names: Collection[str]) -> Iterator[Picture]:
+    return (one for one in pictures.read() if printable(one.name) in names)
 
 
 def map_name(name: str, names: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from isthmus.commands.held_out import Parts
 from isthmus.commands.inputs import is_named
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec, list_images
+from isthmus.errors import counted
 
 MAX_NAMES = 10_000  # that config.json lists
 
@@ -90,12 +91,11 @@ def seen(table: Any, data: str, split: str, model: str) -> Seen:
     """
     if not isinstance(table, dict) or table.get("collection") != collection_of(data, split):
         return Seen()
-    counts = [table.get("n"), table.get("n_trained_on")]
-    some = f"{counts[1]:,} of these {counts[0]:,}" if all(type(n) is int for n in counts) else "these"
+    some = _of_these(table.get("n"), table.get("n_trained_on"))
     n = table.get("n_selected_on")
     chose = f", and {n:,} more chose its best epoch" if type(n) is int and n else ""
     return Seen(
-        f"{model} was trained on {some} images{chose}: expect larger errors on new ones",
+        f"{model} was trained on {some}{chose}: expect larger errors on new ones",
         _names(table.get("left_out")),
         _names(table.get("selected_on")),
         n > 0 if type(n) is int else None,
@@ -104,3 +104,13 @@ def seen(table: Any, data: str, split: str, model: str) -> Seen:
 
 def _names(value: Any) -> frozenset[str] | None:
     return frozenset(map(str, value)) if isinstance(value, list) else None
+
+
+def _of_these(n: Any, n_trained_on: Any) -> str:
+    """How many of a collection's images were trained on, in words; the file may have been edited."""
+    if type(n) is not int or type(n_trained_on) is not int:
+        return "these images"
+    images = counted(n, "image")
+    if n_trained_on < n:
+        return f"{n_trained_on:,} of these {images}"
+    return f"these {images}" if n > 1 else "this image"

@@ -118,7 +118,7 @@ def _network_fields() -> dict[str, list[str]]:
 
 def add_network_options(command: argparse.ArgumentParser) -> None:
     """--network, and an option for each field of any network."""
-    group = command.add_argument_group("network (chosen by the size of the images where nothing is said)")
+    group = command.add_argument_group("network (chosen from the number and size of the images unless you set it)")
     group.add_argument("--network", metavar="KIND", help=f"{', '.join(sorted(NETWORKS))}")
     for name, kinds in _network_fields().items():
         of = "" if len(kinds) == len(NETWORKS) else f" [{', '.join(kinds)}]"
@@ -148,7 +148,7 @@ def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, An
             raise RequestError(f"no network has {together}; say which you want with --network")
         known = ", ".join(option_of(name) for name in fields_of(NETWORKS[str(kind)]))
         has = " and ".join(_network_fields()[strange])
-        raise RequestError(f"{option_of(strange)} is of {has}; --network {kind} takes {known}")
+        raise RequestError(f"{option_of(strange)} belongs to {has}; --network {kind} takes {known}")
     found = kind or (fitting[0] if len(fitting) < len(NETWORKS) else None)
     cls = NETWORKS[fitting[0]]
     return found, {name: _field_value(cls, name, text) for name, text in said.items()}

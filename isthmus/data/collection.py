@@ -151,8 +151,8 @@ def read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if start[:2] not in (b"\0\0", b"\x1f\x8b"):
         held = start.hex(" ") or "nothing"
         raise DataError(
-            f"{path} is no image and no array; give a folder of images, one image ({', '.join(SUFFIXES)}), or an "
-            f".npy, .npz or IDX file, also IDX in gzip (this file starts with {held})"
+            f"{path} is neither an image nor an array; give a folder of images, one image ({', '.join(SUFFIXES)}), or "
+            f"an .npy, .npz or IDX file, also IDX in gzip (this file starts with {held})"
         )
     return read_idx(path).array, _idx_labels(path)
 

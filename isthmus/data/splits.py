@@ -36,7 +36,7 @@ def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray
         total = " and ".join(f"{share:g}" for share in shares)
         raise RequestError(
             f"holding out {total} leaves {len(parts[0])} of {counted(len(images), 'image')} to train on, "
-            "and it takes 2; give more"
+            "and training needs at least 2; give more"
         )
     return parts
 

@@ -32,7 +32,7 @@ def look(path: Path, data_dir: Path | None = None) -> Run | Path:
     if (path / RESULTS).is_file():
         run, only = path, None
     elif not (path / MODEL).is_file():
-        what = "is no folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
+        what = "is not a folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
         raise RequestError(f"{path} {what}; give a run's folder, like runs/digits, or a model's")
     elif whole.parent.name == "models" and (whole.parent.parent / RESULTS).is_file():
         run, only = whole.parent.parent, whole.name

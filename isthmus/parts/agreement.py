@@ -22,7 +22,7 @@ def doubt(network: Any, penalty: Any) -> str | None:
     code = _code_activation(network)
     if isinstance(penalty, L1) and penalty.weight > 0 and code != "relu":
         return (
-            f'L1 makes this code small but never exactly zero, for its activation is "{code}"; '
+            f'L1 makes this code small but never exactly zero, because its activation is "{code}"; '
             'with code_activation="relu" units can be off'
         )
     return None

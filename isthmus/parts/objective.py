@@ -51,7 +51,7 @@ class KL(Part):
         super().__post_init__()
         checks.not_negative("weight", self.weight)
         require(checks.is_number(self.target) and 0 < self.target < 1, "target", "above 0 and below 1", self.target)
-        require(self.per != "batch", "per", '"sample" or "element", for ρ is of the whole batch already', self.per)
+        require(self.per != "batch", "per", '"sample" or "element", because ρ already covers the whole batch', self.per)
         one_of('value of "per"', self.per, ("element", "sample"))
         checks.not_negative("warmup", self.warmup)
 

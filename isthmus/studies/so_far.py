@@ -55,7 +55,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
     same = {(name, seed) for name, seed in pairs if finished(context, known[name], seed)}
     running = {(model.name, seed) for model in context.models for seed in context.seeds}
     if lost := sorted({name for name, _ in pairs - same - running}):
-        listener.note(f"left out, for the study or its options have changed since they were trained: {', '.join(lost)}")
+        listener.note(f"left out, because the study or its options have changed since: {', '.join(lost)}")
     results.rows = [row for row in before.rows if (row.model, row.seed) in same]
     results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
     results.searches = [found for found in before.searches if (found["model"], found["seed"]) in same]

@@ -123,7 +123,8 @@ class Checkpoints:
             return
         if strange := next((path for path in _entries(self.folder) if not _is_own(path)), None):
             raise RequestError(
-                f"{self.folder} holds {strange.name}, which is no checkpoint; give a folder of its own with checkpoint="
+                f"{self.folder} holds {strange.name}, which is not a checkpoint; give a folder of its own "
+                "with checkpoint="
             )
         if self.every:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)

@@ -61,7 +61,7 @@ def test_a_model_needs_a_name_beside_which_its_checkpoints_can_lie(out, digits, 
 def test_too_few_images_are_told_as_they_were_given(tmp_path, refused):
     np.save(tmp_path / "two.npy", np.zeros((2, 8, 8), np.uint8))
     said = refused("fit", tmp_path / "two.npy", "-o", tmp_path / "m", *QUICK)
-    assert "holding out 0.1 leaves 1 of 2 images to train on, and it takes 2" in said
+    assert "two images are too few to train on and hold one out; give more, or cut them with --patches HxW" in said
 
 
 def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
@@ -145,7 +145,7 @@ def test_a_model_is_not_replaced_unless_asked(digits, tmp_path, done, refused):
 def test_what_is_no_model_is_never_replaced(digits, tmp_path, refused):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
-    assert "is no model" in refused("fit", digits, "-o", tmp_path / "thesis", *QUICK, "--force")
+    assert "is not a model" in refused("fit", digits, "-o", tmp_path / "thesis", *QUICK, "--force")
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 
 
@@ -160,7 +160,7 @@ def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_o
     ("options", "words"),
     [
         (["--corruption", "gausian:0.3"], "--corruption gausian:0.3: unknown corruption"),
-        (["--network", "conv", "--bottleneck", "3"], "--bottleneck is of dense"),
+        (["--network", "conv", "--bottleneck", "3"], "--bottleneck belongs to dense"),
         (["--epochs", "0"], "epochs must be an integer of at least 1"),
         (["--validation", "1"], "--validation must be a share"),
         (["--test", "-0.1"], "--test must be a share of at least 0"),

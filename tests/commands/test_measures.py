@@ -169,3 +169,34 @@ def test_a_perfect_image_is_no_trouble(digits, tmp_path, done):
     isthmus.save(FunctionTransformer(check_inverse=False).fit(isthmus.open_images(digits).floats()), folder)
     out, _ = done("score", folder, digits, "-o", tmp_path / "scores")
     assert "0.000000" in out
+
+
+def test_the_numbers_come_before_the_maps_and_there_are_not_too_many_maps(ones, digits, tmp_path, done, monkeypatch):
+    from isthmus.commands import score
+
+    events = []
+    write, table = score._write, score._table
+    monkeypatch.setattr(score, "_write", lambda *given: (events.append("maps"), write(*given)))
+    monkeypatch.setattr(score, "_table", lambda *given: (events.append("numbers"), table(*given))[1])
+    _, err = done("score", ones, digits, "-o", tmp_path / "scores", "--maps", 5)
+    assert events == ["numbers", "maps"]
+    assert "the 5 most unusual of 90 images; --maps N draws more" in err
+    with (tmp_path / "scores/scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 90
+    drawn = {str(path.relative_to(tmp_path / "scores/maps")) for path in (tmp_path / "scores/maps").rglob("*.png")}
+    assert drawn == {row["name"] for row in rows[:5]}
+    _, err = done("score", ones, digits, "-o", tmp_path / "all")
+    assert "draws more" not in err
+    assert len(list((tmp_path / "all/maps").rglob("*.png"))) == 90
+    parts = tmp_path / "all/maps" / rows[3]["name"], tmp_path / "scores/maps" / rows[3]["name"]
+    np.testing.assert_array_equal(*(read_image(path).pixels for path in parts))  # in the same scale
+
+
+def test_a_large_csv_is_announced_before_it_is_written(model, digits, tmp_path, done, monkeypatch):
+    monkeypatch.setattr("isthmus.commands.encode._LARGE", 5000)
+    assert "MB" not in done("encode", model, digits, "-o", tmp_path / "codes.npz")[1]
+    _, err = done("encode", model, digits, "-o", tmp_path / "codes.csv")
+    assert "the CSV will have about 0 MB; an .npz of the same codes has 0 MB" in err  # 7 kB
+    monkeypatch.setattr("isthmus.commands.encode._LARGE", 10_000)
+    assert "MB" not in done("encode", model, digits, "-o", tmp_path / "codes.csv", "--force")[1]

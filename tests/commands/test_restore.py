@@ -215,7 +215,7 @@ def test_a_place_that_cannot_be(model, digits, refused):
 
 def test_models_that_are_none(digits, model, tmp_path, copy_of, refused):
     assert "does not exist; `isthmus fit DATA -o MODEL`" in refused("evaluate", tmp_path / "none", digits)
-    assert "so it is no model" in refused("evaluate", digits, digits)
+    assert "so it is not a model" in refused("evaluate", digits, digits)
     damaged = copy_of(model, tmp_path / "damaged")
     weights = bytearray((damaged / "model.safetensors").read_bytes())
     weights[-1] ^= 1

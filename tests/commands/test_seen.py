@@ -85,12 +85,12 @@ def test_images_without_names_are_known_together():
 
 def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done):
     _, err = done("score", denoiser, photographs)
-    assert "was trained on 3 of these 3 images" in err
+    assert "was trained on these 3 images" in err
 
 
 def test_a_denoiser_that_is_tried_out_on_its_own_images_says_so(denoiser, photographs, tmp_path, done):
     _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "a", "--corruption", "gaussian:0.1")
-    assert "was trained on 3 of these 3 images" in err
+    assert "was trained on these 3 images" in err
     _, err = done("denoise", denoiser, photographs, "-o", tmp_path / "b")
     assert "was trained on" not in err
 
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_image(tmp_path, refused):
     (tmp_path / "notes.txt").write_text("hello")
     line = refused("fit", tmp_path / "notes.txt", "-o", tmp_path / "m")
     assert line.startswith(
-        f"isthmus: {tmp_path}/notes.txt is no image and no array; give a folder of images, one image"
+        f"isthmus: {tmp_path}/notes.txt is neither an image nor an array; give a folder of images, one image"
     )
 
 
@@ -166,3 +166,13 @@ def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done,
     images = isthmus.open_images(digits)
     wanted = images.floats(np.linspace(0, 89, 6).round().astype(int))
     np.testing.assert_allclose(shown[0]["original"].reshape(6, -1), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_trained_on", "words"),
+    [(1, 1, "this image"), (2, 2, "these 2 images"), (3000, 2, "2 of these 3,000 images"), (None, 3, "these images")],
+)
+def test_how_many_images_were_seen_is_said_as_people_say_it(digits, n, n_trained_on, words):
+    table = {"collection": seen.collection_of(str(digits), "test"), "n": n, "n_trained_on": n_trained_on}
+    found = seen.seen(table, str(digits), "test", "m")
+    assert found.sentence == f"m was trained on {words}: expect larger errors on new ones"

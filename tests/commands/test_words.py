@@ -105,7 +105,7 @@ def test_the_options_of_a_network_are_the_fields_of_its_parts():
     ("arguments", "words"),
     [
         (["--network", "dens"], 'Did you mean "dense"?'),
-        (["--network", "conv", "--bottleneck", "4"], "--bottleneck is of dense; --network conv takes --channels"),
+        (["--network", "conv", "--bottleneck", "4"], "--bottleneck belongs to dense; --network conv takes --channels"),
         (["--channels", "8", "--bottleneck", "4"], "no network has --bottleneck and --channels"),
         (["--hidden", "12,a"], "--hidden 12,a: hidden must be a list, each an integer"),
         (["--bottleneck", "0"], "bottleneck must be an integer of at least 1, got 0"),

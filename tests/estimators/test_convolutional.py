@@ -246,7 +246,7 @@ def test_masking_takes_a_pixel_in_all_its_channels_where_there_are_any(colours):
 
 def test_a_penalty_on_a_code_that_is_never_zero_is_a_warning_where_fit_was_called(colours):
     doubtful = small(penalty=L1(1e-4))
-    with pytest.warns(DoubtWarning, match=r'never exactly zero, for its activation is "silu"') as caught:
+    with pytest.warns(DoubtWarning, match=r'never exactly zero, because its activation is "silu"') as caught:
         doubtful.fit(colours)
     assert [warning.filename for warning in caught] == [__file__]
     assert doubtful.transform(colours).std() > 0, "and never an error"

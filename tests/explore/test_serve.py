@@ -66,7 +66,7 @@ def test_a_page_for_other_machines_says_so_and_has_a_token(run):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["missing"], "is no folder"),
+        (["missing"], "is not a folder"),
         (["."], "holds neither"),
         ([".", "--port", "99999"], "port must be from 0 to 65535"),
         ([".", "--host", "no.such.host.invalid"], "cannot listen"),

@@ -431,7 +431,7 @@ def test_a_model_of_another_models_codes_can_collapse(run, tools):
 def test_a_doubt_is_said_before_training_and_is_in_the_results(run, folder, tools, capsys):
     results = run(tools.HEAD + tools.DENSE + DOUBTFUL)  # and no warning, which would be an error here
     doubt = facts_of(results, "doubtful")["doubt"]
-    assert 'never exactly zero, for its activation is "tanh"' in doubt
+    assert 'never exactly zero, because its activation is "tanh"' in doubt
     assert facts_of(results, "dense-4")["doubt"] is None
     lines = capsys.readouterr().err.splitlines()
     assert lines.index(f"doubtful: {doubt}") < min(i for i, line in enumerate(lines) if "  epoch 1/" in line)

@@ -89,7 +89,7 @@ def test_the_same_bytes_and_numbers_as_one_after_the_other(one_by_one, run, fold
     # and with fewer models asked for, the finished ones are used again, whatever the plan
     again = run(text(), threads=2, only=("a",))
     assert {row["side_by_side"] for row in again.plan} == {1}
-    assert "finished before" in capsys.readouterr().err
+    assert "already finished" in capsys.readouterr().err
 
 
 def test_a_training_that_fails_stops_the_run_and_names_its_model(run, folder):

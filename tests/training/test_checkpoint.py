@@ -88,7 +88,7 @@ def test_checkpointing_changes_nothing(x, tmp_path):
 def test_a_folder_that_holds_anything_else_is_refused_and_left_as_it_is(foreign, x, tmp_path):
     (tmp_path / foreign).parent.mkdir(exist_ok=True)
     (tmp_path / foreign).write_text("years of work")
-    with pytest.raises(RequestError, match=f"holds {foreign.split('/')[0]}, which is no checkpoint; give a folder of"):
+    with pytest.raises(RequestError, match=f"holds {foreign.split('/')[0]}, which is not a checkpoint; give a"):
         small().fit(x, checkpoint=tmp_path)
     assert places(tmp_path) == [foreign.split("/")[0]]
     assert (tmp_path / foreign).read_text() == "years of work"
