@@ -15,11 +15,14 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from isthmus.commands import data_sets, denoise, encode, evaluate, fit, reconstruct, score
 from isthmus.commands.options import add_data_dir, add_short, examples_of, threads_of
 from isthmus.errors import IsthmusError, RequestError, counted, one_line, one_of, require, unknown
+
+if TYPE_CHECKING:
+    from isthmus.explore.folder import Gallery
 
 
 def main() -> NoReturn:
@@ -117,7 +120,7 @@ _RUN_EXAMPLES = """
 """
 _EXPLORE_EXAMPLES = """
     isthmus explore runs/digits
-    isthmus explore my-model
+    isthmus explore my-model photographs/
     isthmus explore runs/digits --allow-origin https://hub.example/user/me/proxy/8765/
 """
 _STUDIES_EXAMPLES = """
@@ -166,6 +169,9 @@ def parser() -> argparse.ArgumentParser:
         _EXPLORE_EXAMPLES,
     )
     explore.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
+    explore.add_argument(
+        "data", nargs="?", metavar="DATA", help="for a model: its images, where it does not find those it was fitted on"
+    )
     explore.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
     explore.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
@@ -255,8 +261,19 @@ def _explore(options: argparse.Namespace) -> None:
         if error.name not in ("starlette", "uvicorn"):
             raise
         raise RequestError(f"isthmus explore needs {error.name}: pip install 'isthmus[explore]'") from None
+    from isthmus.commands.inputs import existing, is_named
+
+    if options.data is not None and not is_named(options.data):
+        existing(options.data)  # refused before there is a page
+
+    def gallery(model: Path) -> Gallery:
+        from isthmus.commands.exploring import gallery_of  # which takes seconds to import
+
+        return gallery_of(model, options.data, options.data_dir)
+
     wanted = {"host": options.host, "port": options.port, "browser": not options.no_browser}
-    serve(options.path, data_dir=options.data_dir, allow_origins=options.allow_origin, **wanted)
+    shown = {"alone": options.data is not None, "gallery": gallery, "allow_origins": options.allow_origin}
+    serve(options.path, data_dir=options.data_dir, **shown, **wanted)
 
 
 def _studies(_: argparse.Namespace) -> None:

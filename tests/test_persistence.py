@@ -349,7 +349,7 @@ def test_a_pipe_is_refused_and_not_waited_for(saved, name):
         ({"n_features_in_": 0}, "n_features_in_ must be a whole number, got 0"),
         ({"n_features_in_": True}, "n_features_in_ must be"),
         ({"n_features_in_": 16.0}, "n_features_in_ must be"),
-        ({"image_shape_": [1, 1 << 40, 1 << 40]}, "have not 16 numbers"),
+        ({"image_shape_": [1, 1 << 40, 1 << 40]}, "do not have 16 numbers"),
         ({"image_shape_": [4, 4]}, "image_shape_ must be three numbers"),
         ({"image_shape_": "abc"}, "image_shape_ must be three numbers"),
         ({"precision_": "float8"}, "unknown precision"),

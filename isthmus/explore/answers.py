@@ -5,22 +5,26 @@ Every function is a few library calls that a user could write; `wire` has how th
 
 from __future__ import annotations
 
-import functools
+import math
+import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from isthmus import metrics, probe
 from isthmus.data.images import Images
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, require
 from isthmus.estimators.common import encode, reconstruct, reconstruct_each
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import noise, pictures, units, wire
 from isthmus.explore.decode import decode
-from isthmus.explore.shelf import Leaving, Shelf, facts, n_units
+from isthmus.explore.shelf import Leaving, Shape, Shelf, facts, n_units
 from isthmus.explore.wire import Answer, Arrays, Query
+from isthmus.patchwork import patchwork
 
 MOST_IMAGES = 256  # in one answer
 MOST_CODES = 64  # in one question
@@ -30,9 +34,20 @@ N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
 DRAWING = 256  # rows and columns of a drawing
 
 
-def _noisy(shelf: Shelf, query: Query, x: np.ndarray) -> np.ndarray:
+def _noisy(shelf: Shelf, query: Query, x: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     part = noise.part_of(query.text("kind", "gaussian"), query.number("level", 0, 1e6, 0.0))
-    return noise.noisy(part, x, shelf.shape, query.integer("draw", 0, noise.MOST_DRAWS, 0))
+    return noise.noisy(part, x, shape or shelf.shape, query.integer("draw", 0, noise.MOST_DRAWS, 0))
+
+
+def _shape(shelf: Shelf, query: Query) -> Shape:
+    """The shape of the image of a question: of models of patches, `rows` and `columns` may say that it is larger."""
+    c, h, w = shelf.shape
+    if not shelf.whole:
+        return shelf.shape
+    rows, columns = query.integer("rows", h, 1 << 16, h), query.integer("columns", w, 1 << 16, w)
+    most = 2 * pictures.MOST_WHOLE
+    require(rows * columns <= most, "rows × columns", f"at most {most:,}", rows * columns)
+    return c, rows, columns
 
 
 def _page(shelf: Shelf, rows: np.ndarray) -> np.ndarray:
@@ -62,6 +77,9 @@ def about(shelf: Shelf) -> dict[str, Any]:
             "measured": (n := min(N_MEASURED, len(images))),
             "student": metrics.student_t(n) if n > 1 else None,
         },
+        "plain": _manner(shelf).plain,
+        "whole": shelf.whole,
+        "files": [os.fsencode(one.name).decode("utf-8", "backslashreplace") for one in shelf.files],
         "drawing": DRAWING,
         "most_ahead": MOST_AHEAD,
     }
@@ -80,16 +98,24 @@ def images(shelf: Shelf, query: Query, body: bytes) -> Answer:
 def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"noisy": (c, h, w), "noisy_mse": (1,), "x_hat": (n, c, h, w), "mse": (n,), "psnr": (n,)} for n `models`.
 
-    Each model is given the very same noisy image; errors are against the clean one.
+    Each model is given the very same noisy image; errors are against the clean one. Models of patches reconstruct an
+    image of more `rows` and `columns` patch by patch.
     """
-    x = wire.pixels(body, 1, shelf.n_features)
-    x_in = _noisy(shelf, query, x)
-    x_hat = reconstruct_each(_models(shelf, query), x_in)
+    shape = _shape(shelf, query)
+    x = wire.pixels(body, 1, math.prod(shape))
+    x_in, models = _noisy(shelf, query, x, shape), _models(shelf, query)
+    if shape == shelf.shape:
+        x_hat = reconstruct_each(models, x_in)
+    else:
+        x_hat = np.empty((len(models), *x_in.shape), np.float32)
+        for model, rows in zip(models, x_hat, strict=True):
+            query.go_on()
+            rows[:] = patchwork(partial(reconstruct, model), x_in.reshape(shape), shelf.shape[1:]).reshape(1, -1)
     error = _errors(x, x_hat)
     return {
-        "noisy": _page(shelf, x_in)[0],
+        "noisy": x_in.reshape(shape),
         "noisy_mse": metrics.squared_error(x, x_in),
-        "x_hat": _page(shelf, x_hat[:, 0]),
+        "x_hat": x_hat.reshape(len(models), *shape),
         "mse": error[:, 0],
         "psnr": metrics.psnr(error[:, 0]),
     }, {}
@@ -279,7 +305,7 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:
     """The noisy version of the test images x, which all models are given: drawn once, if they are not too large."""
-    draw = functools.partial(noise.noisy, noise.part_of(kind, level), x, shelf.shape, 0)
+    draw = partial(noise.noisy, noise.part_of(kind, level), x, shelf.shape, 0)
     small = x.size * len(noise.kinds(shelf.shape)[kind]["marks"]) <= MOST_AHEAD
     return shelf.once(draw, "noisy", kind, level) if small else draw()
 
@@ -312,7 +338,8 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def _manner(shelf: Shelf) -> pictures.Manner:
-    return shelf.once(lambda: pictures.manner_of(shelf.images, shelf.shape), "manner")
+    found = shelf.once(lambda: pictures.manner_of(shelf.images, shelf.shape), "manner")
+    return replace(found, plain=False) if shelf.whole or (shelf.photographs and shelf.images is None) else found
 
 
 def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -324,13 +351,22 @@ def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"x": (c, h, w)} of an uploaded file, made like the data, and what was done to it, in words."""
+    """{"x": (c, h, w)} of an uploaded file, made like the data, and what was done to it, in words.
+
+    For models of patches it is the whole picture, as large as it is. `file`: one of the data's own, by its place.
+    """
 
     def go_on() -> None:
         query.go_on()
         shelf.go_on()
 
-    x, said = decode(body, shelf.shape, _manner(shelf), go_on=go_on)
+    if "file" in query.words:
+        place = query.integer("file", 0, len(shelf.files) - 1)
+        try:
+            body = shelf.files[place].read_bytes()
+        except OSError as error:
+            raise RequestError(f"cannot read {shelf.files[place].name}: {error.strerror}") from None
+    x, said = decode(body, shelf.shape, _manner(shelf), whole=shelf.whole, go_on=go_on)
     return {"x": x}, {"said": said}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +22,12 @@ MOST_MEMORY = 2 << 30  # bytes of address space; the largest picture that is rea
 
 
 def decode(
-    data: bytes, shape: tuple[int, int, int], manner: Manner, *, go_on: Callable[[], None] = lambda: None
+    data: bytes,
+    shape: tuple[int, int, int],
+    manner: Manner,
+    *,
+    whole: bool = False,
+    go_on: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, str]:
     """Call `read_picture` in a process that then ends.
 
@@ -30,24 +35,24 @@ def decode(
     picture that takes more than SECONDS or MOST_MEMORY.
     """
     check(data)
-    head = {"shape": shape, "manner": dataclasses.asdict(manner)}
-    sent: bytes | None = json.dumps(head).encode() + b"\n" + data
+    head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole}
+    sent, out = json.dumps(head).encode() + b"\n" + data, [b""]
     until = time.monotonic() + SECONDS
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space
     with worker("isthmus.explore.decode:main", alone) as process:
+        # `communicate` with a timeout would not go on with what was not sent yet
+        talk = threading.Thread(target=lambda: out.append(process.communicate(sent)[0]), name="decode")
+        talk.start()
         try:
-            while True:
-                try:
-                    out, _ = process.communicate(sent, timeout=0.1)
-                    break
-                except subprocess.TimeoutExpired:
-                    sent = None  # it is being written already
-                    go_on()
-                    if time.monotonic() > until:
-                        raise DataError(f"the picture was not decoded within {SECONDS} s; make it smaller") from None
+            while talk.is_alive():
+                talk.join(0.1)
+                go_on()
+                if talk.is_alive() and time.monotonic() > until:
+                    raise DataError(f"the picture was not decoded within {SECONDS} s; make it smaller")
         finally:
             process.kill()
-    line, _, pixels = out.partition(b"\n")
+            talk.join()
+    line, _, pixels = out[-1].partition(b"\n")
     if process.returncode or not line:
         raise DataError("the picture cannot be decoded; save it again as a PNG or JPEG")
     answer = json.loads(line)
@@ -65,7 +70,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of damaged files: whoever sent one is told
     head = json.loads(sys.stdin.buffer.readline())
     try:
-        x, words = read_picture(sys.stdin.buffer.read(), tuple(head["shape"]), Manner(**head["manner"]))
+        data, manner = sys.stdin.buffer.read(), Manner(**head["manner"])
+        x, words = read_picture(data, tuple(head["shape"]), manner, whole=head["whole"])
         answer, pixels = {"shape": x.shape, "words": words}, np.ascontiguousarray(x, np.float32).tobytes()
     except DataError as error:
         answer, pixels = {"error": str(error)}, b""

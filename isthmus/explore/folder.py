@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isthmus.data import sources
 from isthmus.errors import RequestError
 from isthmus.studies.results import RESULTS, Results, read_results
+
+if TYPE_CHECKING:
+    from isthmus.data.images import Images
 
 MODEL = "config.json"  # as in `persistence`, which imports torch
 BUILT_IN = "digits"  # which scikit-learn has
@@ -23,18 +27,34 @@ class Run:
     only: str | None = None
 
 
-def look(path: Path, data_dir: Path | None = None) -> Run | Path:
-    """The run that `path` is, or is a model of; or the path of a model by itself.
+@dataclass(frozen=True)
+class Gallery:
+    """Images to show a model by itself, or None where none are known. files: the pictures that they were cut from.
+
+    photographs: whether they are known not to be drawings.
+    """
+
+    images: Images | None = None
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    photographs: bool = False
+
+
+def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Run | Path:
+    """The run that `path` is, or is a model of; or the path of a model by itself. alone: a model has images of its own.
 
     Raises RequestError for a folder that is neither, and what `read_results` and `data.sources.load` raise.
     """
     whole = path.resolve()
     if (path / RESULTS).is_file():
+        if alone:
+            raise RequestError(f"{path} is a run, which has images of its own; give DATA with one of its models")
         run, only = path, None
     elif not (path / MODEL).is_file():
         what = "is not a folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
         raise RequestError(f"{path} {what}; give a run's folder, like runs/digits, or a model's")
-    elif whole.parent.name == "models" and (whole.parent.parent / RESULTS).is_file():
+    elif not alone and whole.parent.name == "models" and (whole.parent.parent / RESULTS).is_file():
         run, only = whole.parent.parent, whole.name
     else:
         return whole

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,14 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 MOST_PIXELS = 1 << 24  # that are decoded: of a JPEG fewer than it has, for it can be read at an eighth of its size
 MOST_IN_JPEG = 1 << 26
 MOST_SIDE = 20_000
+MOST_WHOLE = 300_000  # pixels of a picture that goes through a model of patches
+_WINDOW = 0.35  # of the picture's shorter side: wider than any stroke, and narrower than a shadow
+_DARK = 0.25  # a ground darker than this is no paper
 _INK = 0.2  # a pixel that is further from the ground than this is part of what is drawn
 _ASK = 1000  # images that are looked at to learn what the data is like
+
+
+Extreme = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,38 +104,96 @@ def _resize(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.asarray(picture.resize((size[1], size[0]), method), np.float32), 0, 1)
 
 
-def read_picture(data: bytes, shape: tuple[int, int, int], manner: Manner) -> tuple[np.ndarray, str]:
+def read_picture(
+    data: bytes, shape: tuple[int, int, int], manner: Manner, *, whole: bool = False
+) -> tuple[np.ndarray, str]:
     """An uploaded file as an image of the data, (c, h, w) float32, and what was done to it, in words.
 
-    Raises DataError for what is no picture, is damaged, or has too many pixels.
+    whole: for models of patches of this shape: all of the picture, (c, H, W), scaled down to MOST_WHOLE pixels if it
+    has more. Raises DataError for what is no picture, is damaged, or has too many pixels.
     """
-    picture, size = _decoded(data)
+    picture, size = _decoded(data, 2048 if whole else 512)
     c, h, w = shape
+    if whole:
+        wide, high = _whole_size(picture.size, (w, h))
+        small = picture if picture.size == (wide, high) else picture.resize((wide, high), Image.Resampling.BOX)
+        scaled = "as it is" if size == f"{wide}×{high}" else f"scaled to {wide}×{high}"
+        return _channels(small, c), f"{size}, {scaled}"
     if not manner.plain:
         short = min(picture.width / w, picture.height / h)
         half = (short * w / 2, short * h / 2)
         middle = (picture.width / 2, picture.height / 2)
         box = (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
-        small = picture.convert("L" if c == 1 else "RGB").resize((w, h), Image.Resampling.BOX, box=box)
-        pixels = np.asarray(small, np.float32).reshape(h, w, -1).transpose(2, 0, 1) / 255
-        if len(pixels) != c:
-            raise DataError(f"these models take images of {c} channels; a picture has 1 or 3")
+        pixels = _channels(picture.resize((w, h), Image.Resampling.BOX, box=box), c)
         cropped = "" if (picture.width * h == picture.height * w) else "cropped to the middle and "
-        return pixels.copy(), f"{size}, {cropped}scaled to {w}×{h}"
+        return pixels, f"{size}, {cropped}scaled to {w}×{h}"
     picture.thumbnail((512, 512), Image.Resampling.BOX)
     grey = np.asarray(picture.convert("L"), np.float32) / 255
     if (picture.height, picture.width) == (h, w) and np.median(_border(grey)) < 0.5:
         return np.broadcast_to(grey, shape).copy(), f"{size}, as it is"
-    ground = float(np.median(_border(grey)))
-    darkest, brightest = np.quantile(grey, (0.005, 0.995))
-    # by what stands out, for paper in a dim room is not bright
-    inverted = bool(ground - darkest > brightest - ground)
-    strokes = (ground - grey) / max(ground, 1e-3) if inverted else (grey - ground) / max(1 - ground, 1e-3)
-    strokes = np.clip(strokes, 0, 1)
+    strokes, inverted = _strokes(grey)
     peak = float(np.quantile(strokes, 0.995))
     strokes = np.clip((strokes - 0.15) / max(peak - 0.15, 0.05), 0, 1)  # paper is never quite even
     turned = "dark on light turned to light on dark, " if inverted else ""
     return place(strokes, shape, manner), f"{size}, {turned}scaled and centred like the data"
+
+
+def _channels(picture: Image.Image, c: int) -> np.ndarray:
+    """(c, h, w) float32 in [0, 1]."""
+    pixels = np.asarray(picture.convert("L" if c == 1 else "RGB"), np.float32) / 255
+    pixels = pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
+    if len(pixels) != c:
+        raise DataError(f"these models take images of {c} channels; a picture has 1 or 3")
+    return pixels.copy()
+
+
+def _whole_size(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a picture with at most MOST_WHOLE pixels, and at least a patch each way."""
+    share = min(1.0, (MOST_WHOLE / (size[0] * size[1])) ** 0.5)
+    share = max(share, *(side / length for side, length in zip(least, size, strict=True)))
+    wide, high = (max(side, int(share * length)) for side, length in zip(least, size, strict=True))
+    if wide * high > 2 * MOST_WHOLE:
+        raise DataError(f"the picture is a strip of {size[0]}×{size[1]} pixels; cut a wider piece out of it")
+    return wide, high
+
+
+def _strokes(grey: np.ndarray) -> tuple[np.ndarray, bool]:
+    """How far each pixel is from the ground, in [0, 1], and whether it is darker: ink on paper.
+
+    A shadow on paper is wider than a pen, so a closing (the least of the largest of a wide window around each pixel)
+    shows paper and shadow without ink.
+    """
+    ground = float(np.median(_border(grey)))
+    darkest, brightest = np.quantile(grey, (0.005, 0.995))
+    # by what stands out, for paper in a dim room is not bright
+    inverted = bool(ground - darkest > brightest - ground)
+    window = max(1, round(_WINDOW * min(grey.shape)))
+    paper = _filtered(grey, window, np.maximum, np.minimum)
+    ink = np.clip((paper - grey) / np.maximum(paper, 1e-3), 0, 1)
+    if not inverted and ground > _DARK:  # the border may lie in the shadow, and the light part of the paper stand out
+        board = _filtered(grey, window, np.minimum, np.maximum)
+        inverted = bool(np.quantile(ink, 0.995) > np.quantile((grey - board) / np.maximum(1 - board, 1e-3), 0.995))
+    if not inverted:
+        return np.clip((grey - ground) / max(1 - ground, 1e-3), 0, 1), False
+    if np.quantile(ink, 0.995) > _INK:
+        return ink, True
+    return np.clip((ground - grey) / max(ground, 1e-3), 0, 1), True  # thicker than the window: an area, not strokes
+
+
+def _filtered(x: np.ndarray, size: int, first: Extreme, second: Extreme) -> np.ndarray:
+    """Of every square of size×size the `first` extreme, and of these the `second`: a closing or an opening.
+
+    Beyond its border the picture goes on as it comes in, or a slope that ends there would not stay as it is.
+    """
+    x = np.pad(x, size, mode="reflect", reflect_type="odd")
+    for of in (first, second):
+        for axis in (0, 1):
+            rows, length = np.moveaxis(x, axis, 0), 1
+            while length < size:  # windows double as they grow
+                step = min(length, size - length)
+                rows, length = of(rows[:-step], rows[step:]), length + step
+            x = np.moveaxis(rows, 0, axis)
+    return x[1:-1, 1:-1]
 
 
 def _border(x: np.ndarray) -> np.ndarray:
@@ -142,14 +206,14 @@ def check(data: bytes) -> None:
         pass
 
 
-def _decoded(data: bytes) -> tuple[Image.Image, str]:
-    """The picture, upright, and its width×height; a large JPEG is decoded smaller than that."""
+def _decoded(data: bytes, side: int) -> tuple[Image.Image, str]:
+    """The picture, upright, and its width×height; of a JPEG no more is decoded than its sides need to be `side`."""
     with _opened(data) as picture:
         if picture.format == "PNG":
             for _ in png.chunks(data):  # which holds their checksums against them
                 pass
         width, height = picture.size
-        picture.draft("RGB", (512, 512))  # of a JPEG, no more is decoded than is needed
+        picture.draft("RGB", (side, side))
         picture.load()
         upright = _upright(picture)
         if upright.size != picture.size:  # it lay on its side

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 
 from isthmus.errors import RequestError
 from isthmus.explore.connection import Connection
-from isthmus.explore.folder import Run, look
+from isthmus.explore.folder import Gallery, Run, look
 from isthmus.explore.guard import is_loopback, origin_of
 from isthmus.explore.server import application
 
@@ -41,21 +41,23 @@ def serve(
     browser: bool = True,
     data_dir: Path | None = None,
     allow_origins: Sequence[str] = (),
+    alone: bool = False,
+    gallery: Callable[[Path], Gallery] = lambda model: Gallery(),
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     shown: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
     """Show a run's or a model's folder until Ctrl-C. say: messages; shown: the page's address, once it answers.
 
-    allow_origins: addresses at which a proxy shows the page. With these, or on another address than the loopback,
-    whoever opens the page needs the token in the address. Raises RequestError for an address that cannot be had, and
-    what `open_shelf` raises.
+    gallery: finds the images for a model by itself; alone: also for a model of a run. allow_origins: addresses at which
+    a proxy shows the page. With these, or on another address than the loopback, whoever opens the page needs the token
+    in the address. Raises RequestError for an address that cannot be had, and what `open_shelf` raises.
     """
     origins = [origin_of(one) for one in allow_origins]
     listening, taken = _listen(host, port)
     with listening, ThreadPoolExecutor(1, "open") as opener:
-        found = look(path, data_dir)  # what is wrong is mostly wrong here, before there is a page
+        found = look(path, data_dir, alone=alone)  # what is wrong is mostly wrong here, before there is a page
         token = None if is_loopback(host) and not origins else secrets.token_urlsafe(16)
-        opening = opener.submit(_open, found, say)
+        opening = opener.submit(_open, found, gallery, say)
         threads = max(2, min(8, os.cpu_count() or 1))
         config = config_of(application(opening, token=token, threads=threads, origins=origins))
         own = listening.getsockname()[1]
@@ -97,7 +99,7 @@ def config_of(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:
+def _open(found: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[str], None]) -> Shelf:
     """The shelf, after the imports that take seconds. It runs while the page is already there."""
     gc.disable()  # a collection during the imports finds nothing, and half a second goes by
     try:
@@ -106,7 +108,7 @@ def _open(found: Run | Path, say: Callable[[str], None]) -> Shelf:
         from isthmus.explore import answers  # noqa: F401 - now, rather than at the first question
         from isthmus.explore.shelf import shelve
 
-        shelf = shelve(found)
+        shelf = shelve(found, None if isinstance(found, Run) else gallery(found))
     finally:
         gc.freeze()  # else a full collection, some 100 ms, may come while a slider moves
         gc.enable()

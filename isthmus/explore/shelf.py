@@ -21,7 +21,7 @@ from isthmus.errors import DataError, IsthmusError, RequestError, unknown
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, has_code, n_parameters
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore.folder import Run, look
+from isthmus.explore.folder import Gallery, Run, look
 from isthmus.files import is_temporary
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
@@ -51,7 +51,9 @@ class Shelf:
 
     title, question: the study's words, or the model's name. shape: (channels, height, width). entries: in the study's
     order. images: test images, or None where it is not known what the models were trained on. notes: sentences that
-    the reader should see. What is derived from the models is computed once, by `once`.
+    the reader should see. photographs: the images are known not to be drawings. whole: they are patches, and a model
+    takes larger pictures patch by patch; files: such pictures. What is derived from the models is computed once, by
+    `once`.
     """
 
     def __init__(
@@ -64,9 +66,13 @@ class Shelf:
         question: str = "",
         data_title: str = "",
         notes: tuple[str, ...] = (),
+        photographs: bool = False,
+        whole: bool = False,
+        files: tuple[Path, ...] = (),
     ) -> None:
         self.title, self.question, self.data_title, self.notes = title, question, data_title, notes
         self.shape, self.images = shape, images
+        self.photographs, self.whole, self.files = photographs, whole, files
         self.entries = {entry.name: entry for entry in entries}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._locks: dict[tuple[Any, ...], threading.Lock] = {}
@@ -103,7 +109,7 @@ class Shelf:
     def test_images(self) -> Images:
         """The images. Raises RequestError where there are none."""
         if self.images is None:
-            raise RequestError("no data set is known for this model; draw, or upload a picture")
+            raise RequestError("no data set is known for this model; upload a picture, or give its images as DATA")
         return self.images
 
     def once(self, compute: Callable[[], T], *key: Any) -> T:
@@ -125,14 +131,35 @@ def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
     return shelve(look(path, data_dir))
 
 
-def shelve(found: Run | Path) -> Shelf:
-    """The shelf of what `folder.look` found."""
+def shelve(found: Run | Path, gallery: Gallery | None = None) -> Shelf:
+    """The shelf of what `folder.look` found; gallery: the images to show a model by itself.
+
+    Raises RequestError for images of another shape than the model's.
+    """
     if isinstance(found, Run):
         return _of_run(found)
     entry = _read(found.name, found)
     if entry.model is None:
         raise DataError(str(entry.fault))
-    return Shelf(entry.name, [entry], _shape_of(entry.model))
+    shape, extra = _shape_of(entry.model), persistence.read_config(found).get("extra", {})
+    whole = "patches" in extra.get("preparation", {})
+    known = gallery or Gallery()
+    if known.images is not None and known.images.shape != shape:
+        if math.prod(known.images.shape) != math.prod(shape) or getattr(_last(entry.model), "image_shape_", None):
+            theirs, own = ("×".join(map(str, one)) for one in (known.images.shape, shape))
+            raise RequestError(f"{known.title} holds images of {theirs}, and {found} takes {own}; give others as DATA")
+        shape = known.images.shape  # the model was fitted on rows of numbers, and knows no shape
+    return Shelf(
+        entry.name,
+        [entry],
+        shape,
+        images=known.images,
+        data_title=known.title,
+        notes=known.notes,
+        photographs=whole or known.photographs,
+        whole=whole,
+        files=known.files,
+    )
 
 
 def _of_run(place: Run) -> Shelf:
@@ -228,6 +255,7 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "note": own.get("note", ""),
         "fault": entry.fault,
         "collapsed": own.get("collapsed"),
+        "mse": None if row is None else row.value,
         "seen": own.get("fitted_on") == "all" if row is None else row.seen,
         "selected": row is not None and bool(row.selected),
     }

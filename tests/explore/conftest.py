@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from isthmus.cli import run_command
 from isthmus.explore.serve import _listen, config_of
@@ -66,6 +68,26 @@ def run(tmp_path_factory):
     (folder / "small.toml").write_text(STUDY, "utf-8")
     assert run_command(["run", str(folder / "small.toml"), "--quick", "--threads", "1", "--out", str(folder)]) == 0
     return folder / "small"
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder of two photographs of different sizes."""
+    folder = tmp_path_factory.mktemp("own") / "photographs"
+    folder.mkdir()
+    china, flower = load_sample_images().images
+    Image.fromarray(china[100:160, 200:290]).save(folder / "china.png")
+    Image.fromarray(flower[100:180, 250:310]).save(folder / "flower.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photograph_model(photographs):
+    """A denoiser of their patches, as `isthmus fit` makes it."""
+    folder = photographs.with_name("photos")
+    words = ["--patches", "8", "--corruption", "gaussian:0.1", "--bottleneck", "48", "--epochs", "2", "--threads", "1"]
+    assert run_command(["fit", str(photographs), "-o", str(folder), *words]) == 0
+    return folder
 
 
 @pytest.fixture

@@ -119,6 +119,16 @@ def test_a_picture_is_the_same_in_a_process_of_its_own():
         decode.decode(b"no picture", (1, 28, 28), DIGITS)
 
 
+def test_a_file_of_megabytes_gets_there():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)).save(file, "PNG")
+    photograph = Manner(False, 1, (0.5, 0.5))
+    x, said = decode.decode(file.getvalue(), (3, 16, 16), photograph, whole=True)
+    assert len(file.getvalue()) > 2_000_000
+    assert x.shape == (3, 547, 547)
+    assert said == "900×900, scaled to 547×547"
+
+
 def test_a_picture_that_is_waited_for_too_long_or_no_longer_is_given_up(monkeypatch):
     class LeftError(Exception):
         pass

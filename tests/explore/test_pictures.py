@@ -117,6 +117,29 @@ def test_ink_on_paper_in_a_dim_room_is_ink():
     np.testing.assert_allclose(x, expected, atol=0.02)
 
 
+@pytest.mark.parametrize(("place", "edge"), [(80, 2), (170, 2), (80, 25), (128, 25), (170, 25)])  # edge: how soft
+def test_a_shadow_on_the_paper_is_not_drawn(edge, place):
+    """A hand's shadow leaves a third of the light, on one side of the paper or on both sides of the pen."""
+    noise = 0.01 * np.random.default_rng(0).standard_normal((256, 256))
+    paper = 0.85 * (1 - 0.8 * stroke()) + noise
+    expected, _ = read_picture(png((255 * paper).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
+    for away in (np.arange(256), np.arange(256)[::-1], np.arange(256)[:, None]):
+        light = 0.33 + 0.67 / (1 + np.exp(-np.clip((away - place) / edge, -50, 50)))
+        x, said = read_picture(png((255 * paper * light).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
+        assert "dark on light" in said
+        # its centre of mass may have come to lie in the next pixel
+        moved = [np.roll(x, by, axis) for by in (-1, 0, 1) for axis in (1, 2)]
+        assert min(np.abs(one - expected).mean() for one in moved) < 0.02
+
+
+def test_a_broad_brush_is_ink_too():
+    """Wider than what a shadow is told from, it is seen against the ground as a whole."""
+    ink = (255 * (1 - stroke(40, 60, 160, 140))).astype(np.uint8)
+    x, said = read_picture(png(ink), SHAPE, MNIST)
+    assert "dark on light" in said
+    assert x[0, 8:20, 8:20].min() > 0.9
+
+
 def test_floats_are_from_0_to_1():
     x, _ = read_picture(png(stroke().astype(np.float32), kind="TIFF"), SHAPE, MNIST)
     expected, _ = read_picture(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)

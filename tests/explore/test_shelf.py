@@ -101,7 +101,7 @@ def test_a_model_by_itself_has_no_images(tmp_path, shelf):
     alone = open_shelf(tmp_path / "mine")
     assert alone.images is None
     assert alone.shape == (1, 8, 8)
-    with pytest.raises(RequestError, match="draw, or upload"):
+    with pytest.raises(RequestError, match="give its images as DATA"):
         alone.test_images()
 
 

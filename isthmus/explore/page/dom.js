@@ -72,6 +72,22 @@ export function tabs(list, choose) {
   };
 }
 
+/** Make a group of buttons one stop: its arrows move the focus among them. */
+export function rove(group) {
+  const buttons = () => [...group.querySelectorAll("button")].filter((one) => one.checkVisibility());
+  const stop = (one) => { for (const other of group.querySelectorAll("button")) other.tabIndex = other === one ? 0 : -1; };
+  const anew = () => stop(buttons().find((one) => one.getAttribute("aria-pressed") === "true") ?? group.querySelector("button"));
+  new MutationObserver(anew).observe(group, { childList: true });
+  anew();
+  group.addEventListener("focusin", (event) => stop(event.target));
+  group.addEventListener("keydown", (event) => {
+    const all = buttons(), step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step || !all.includes(event.target)) return;
+    event.preventDefault(); event.stopPropagation();
+    all[(all.indexOf(event.target) + step + all.length) % all.length].focus();
+  });
+}
+
 let timer;
 export function toast(text) {
   $("toast").textContent = text;

@@ -14,15 +14,15 @@ export const csv = (name, rows) => {
   download(name, new Blob([rows.map((row) => row.map(cell).join(",")).join("\n") + "\n"], { type: "text/csv" }));
 };
 
-/** The lines of a text as they are broken on the page: {text, place}. */
+/** The lines of a text as they are broken on the page: {text, place, right}, the place of its first letter and where it ends. */
 function linesOf(node) {
   const range = document.createRange(), found = [];
   for (let i = 0; i < node.data.length; i++) {
     range.setStart(node, i); range.setEnd(node, i + 1);
     const place = range.getClientRects()[0], last = found.at(-1);
     if (!place?.width) continue;
-    if (last && Math.abs(last.place.y - place.y) < place.height / 2) last.text += node.data[i];
-    else found.push({ text: node.data[i], place });
+    if (last && Math.abs(last.place.y - place.y) < place.height / 2) { last.text += node.data[i]; last.right = place.right; }
+    else found.push({ text: node.data[i], place, right: place.right });
   }
   return found;
 }
@@ -35,6 +35,11 @@ function cutOf(element, panel) {
 
 /** Every picture of panels, one below the other, with what is written there, as one PNG. */
 export function panelAsPng(panels, name, title) {
+  document.documentElement.classList.add("exporting");  // in which no words are cut off
+  try { paint(panels, name, title); } finally { document.documentElement.classList.remove("exporting"); }
+}
+
+function paint(panels, name, title) {
   const shown = panels.flatMap((panel) => [...panel.querySelectorAll("canvas")].filter((one) => one.offsetParent && !one.closest(".scale")));
   if (shown.every((one) => one.closest(".swatches"))) return toast("There is no picture here yet.");
   const scale = 2, head = 34, boxes = panels.map((panel) => panel.getBoundingClientRect());
@@ -69,7 +74,7 @@ export function panelAsPng(panels, name, title) {
 function texts(context, panel) {
   const words = (element) => {
     const look = getComputedStyle(element);
-    context.font = `${look.fontWeight} ${look.fontSize} system-ui, sans-serif`; context.fillStyle = look.color;
+    context.font = `${look.fontWeight} ${look.fontSize} ${look.fontFamily}`; context.fillStyle = look.color;
     context.letterSpacing = look.letterSpacing === "normal" ? "0px" : look.letterSpacing;
   };
   const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
@@ -80,7 +85,8 @@ function texts(context, panel) {
     words(parent);
     context.save();
     context.beginPath(); context.rect(cut.x, cut.y, cut.width, cut.height + 1); context.clip();
-    for (const { text, place } of linesOf(node)) if (place.bottom <= cut.bottom + 3) context.fillText(text, place.x, place.y + place.height / 2);
+    // no wider than on the page, whose letters may be set closer
+    for (const { text, place, right } of linesOf(node)) if (place.bottom <= cut.bottom + 3) context.fillText(text, place.x, place.y + place.height / 2, right - place.x + 1);
     context.restore();
   }
   for (const input of panel.querySelectorAll('input[type="number"]')) {

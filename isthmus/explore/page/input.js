@@ -1,6 +1,6 @@
 // Where the image comes from: the data set's strip, the drawing pad, a file. It ends in `given(pixels)`.
 
-import { $, make, tabs, toast } from "./dom.js";
+import { $, make, rove, tabs, toast } from "./dom.js";
 import { info, pixels } from "./data.js";
 import { grey } from "./paint.js";
 import { ask, latest, Refused, refusals } from "./server.js";
@@ -8,20 +8,24 @@ import { bytes, floats, on, pack, set, state, unpackBytes } from "./state.js";
 import { named } from "./words.js";
 
 const COUNT = 24;
-let given, shown = [], first = 0;
+const LONGEST = 60000;  // letters of an image in an address
+let given, shown = [], first = 0, held = null;
 
-/** Set the input up; `take(pixels)` is called with every image that is chosen, float32 (c, h, w). */
+/** Set the input up; `take(pixels, name, shape)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
   given = take;
   const show = tabs(document.querySelector(".source .tabs"), open);
   on("source tab", () => show(state.tab || state.source));
-  on("source image own maker", use);
+  on("source image own maker photo", use);
   on("image", reveal);
   on("label", () => { first = 0; strip(); });
   if (!info.data) {
     $("tab-pick").disabled = true;
-    $("tab-pick").title = "It is not known on which data this model was trained.";
+    $("tab-pick").title = "No test images are known for this model: give them to isthmus explore, after the model.";
   } else chips();
+  // what is drawn is one picture of one channel, scaled like the data
+  $("tab-draw").hidden = info.whole || info.shape[0] !== 1;
+  if (!digits()) $("pad-says").textContent = "Draw here";
   pad();
   upload();
   show(state.tab || state.source);
@@ -35,7 +39,10 @@ export function again() {
 }
 
 /** Open a tab. That of uploads leaves the image as it is until there is a file. */
-export const open = (tab) => set(tab === "upload" && !(state.own && state.maker === "upload") ? { tab } : { source: tab });
+export const open = (tab) => set(tab === "upload" && !(state.own && state.maker === "upload") && !held && state.photo < 0 ? { tab } : { source: tab });
+
+/** Whether the images are known, or likely, to be digits. */
+export const digits = () => info.plain && (!info.data || (info.data.labels !== null && !info.data.label_names.length));
 
 async function use() {
   const n = info.shape.reduce((a, b) => a * b);
@@ -48,11 +55,21 @@ async function use() {
     return;
   }
   if (state.source === "draw" && state.maker === "upload" && redraw()) return;
+  if (state.source === "upload" && state.photo >= 0) return photograph(state.photo);
+  if (state.source === "upload" && !state.own && held) return given(held.x, "your picture", held.shape);
   const own = state.source === "draw" && state.maker === "upload" ? null : state.own && unpackBytes(state.own, n);
+  if (own && own.some((value) => value) && state.maker === "draw") restore(own);
   given(own ? floats(own) : new Float32Array(n), (own && state.maker || state.source) === "draw" ? "your drawing" : "your picture");
 }
 
-const keepOwn = (x, maker) => set({ own: pack(bytes(x)), maker, source: maker });
+/** Keep an image of the visitor's: in the address, unless it is too long for one. */
+function keepOwn(x, maker, shape = info.shape) {
+  const own = x.length < LONGEST && String(shape) === String(info.shape) ? pack(bytes(x)) : "";
+  held = maker === "upload" && (!own || own.length > LONGEST) ? { x, shape } : null;
+  const before = state.own + state.source + state.photo;
+  set({ own: held ? "" : own, maker, source: maker, photo: -1 });
+  if (held && before === state.own + state.source + state.photo) use();  // another large picture: the address is as it was
+}
 
 // --- pick ---
 
@@ -68,6 +85,13 @@ function chips() {
     const canvas = make("canvas", { class: "pix", "aria-hidden": "true" });
     $("strip").append(make("button", { type: "button", onclick: () => set({ image: shown[i] }) }, canvas));
   }
+  $("strip").addEventListener("keydown", (event) => {
+    const columns = getComputedStyle($("strip")).gridTemplateColumns.split(" ").length, by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    if (!by) return;
+    event.preventDefault(); event.stopPropagation();
+    if (state.source === "pick") step(by); else set({ source: "pick", image: shown[0] });
+  });
+  rove($("labels"));
   $("strip-back").addEventListener("click", () => turn(-1));
   $("strip-on").addEventListener("click", () => turn(1));
   first = Math.max(0, Math.floor(candidates().indexOf(state.image) / COUNT) * COUNT);
@@ -102,14 +126,19 @@ async function strip() {
   mark();
 }
 
-const mark = () => [...$("strip").children].forEach((button, i) => button.setAttribute("aria-pressed", shown[i] === state.image));
+/** Press the image that is shown; it is the one stop of the strip, and has the focus if another had it. */
+function mark() {
+  const buttons = [...$("strip").children], at = Math.max(0, shown.indexOf(state.image)), focused = buttons.includes(document.activeElement);
+  buttons.forEach((button, i) => { button.setAttribute("aria-pressed", shown[i] === state.image); button.tabIndex = i === at ? 0 : -1; });
+  if (focused && shown[at] === state.image) buttons[at].focus();
+}
 
 /** The image before or after, among those with the chosen label. */
 export function step(by) {
   if (state.source !== "pick" || !info.data) return;
   const all = candidates();
   if (!all.length) return;
-  const here = all.indexOf(state.image), place = here < 0 ? 0 : (here + by + all.length) % all.length;
+  const here = all.indexOf(state.image), place = here < 0 ? 0 : (here + by + 10 * all.length) % all.length;
   set({ image: all[place] });
 }
 
@@ -125,12 +154,12 @@ function reveal() {
 
 // --- draw ---
 
-let undo = () => {}, redraw = () => false;
+let undo = () => {}, redraw = () => false, restore = () => {};
 export const undoStroke = () => undo();
 
 function pad() {
   const canvas = $("pad"), context = canvas.getContext("2d", { willReadFrequently: true }), size = canvas.width;
-  let strokes = [], now = null, erases = false, at = [size / 2, size / 2];
+  let strokes = [], now = null, erases = false, at = [size / 2, size / 2], below = null;
   const send = latest(async () => {
     const data = context.getImageData(0, 0, size, size).data, ink = new Uint8Array(size * size);
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
@@ -140,8 +169,9 @@ function pad() {
     } catch (error) { refusals(toast)(error); }
   });
   const draw = () => {
-    $("pad-says").hidden = strokes.length > 0;
+    $("pad-says").hidden = strokes.length > 0 || below !== null;
     context.fillStyle = "#000"; context.fillRect(0, 0, size, size);
+    if (below) context.drawImage(below, 0, 0, size, size);
     context.lineCap = context.lineJoin = "round";
     for (const stroke of strokes) {
       context.strokeStyle = stroke.erases ? "#000" : "#fff"; context.lineWidth = (stroke.erases ? 1.6 : 1) * Math.max(22, 290 / Math.max(...info.shape));  // about a pixel and a half
@@ -184,11 +214,18 @@ function pad() {
   const tools = () => { $("pen").setAttribute("aria-pressed", !erases); $("eraser").setAttribute("aria-pressed", erases); };
   $("pen").addEventListener("click", () => { erases = false; tools(); });
   $("eraser").addEventListener("click", () => { erases = true; tools(); });
-  undo = () => { if (strokes.pop()) changed(); };
+  undo = () => { if (strokes.pop()) changed(); else if (below) { below = null; changed(); } };
   /** Hand out the drawing on the pad again, if there is one. */
-  redraw = () => { if (strokes.length) send(); return strokes.length > 0; };
+  redraw = () => { if (strokes.length || below) send(); return strokes.length > 0 || below !== null; };
+  /** Show a drawing of an address, whose strokes are not known. */
+  restore = (own) => {
+    if (strokes.length || below) return;
+    below = document.createElement("canvas");
+    grey(below, floats(own), info.shape);
+    draw();
+  };
   $("undo").addEventListener("click", undo);
-  $("clear").addEventListener("click", () => { if (strokes.length) { strokes = []; changed(); } });
+  $("clear").addEventListener("click", () => { if (strokes.length || below) { strokes = []; below = null; changed(); } });
   draw();
 }
 
@@ -205,13 +242,31 @@ async function take(file) {
   try {
     const { x, words } = await ask("picture", {}, file);
     says(`${file.name || "The picture"}: ${words.said}.`);
-    keepOwn(x.data, "upload");
+    $("photo").value = "";
+    keepOwn(x.data, "upload", x.shape);
   } catch (error) {
     says(error instanceof Refused ? `${file.name || "The picture"}: ${error.message}.` : "The server does not answer.");
   }
 }
 
+/** One of the pictures that the data's patches were cut from. */
+const photograph = latest(async (file) => {
+  if (held?.file !== file) {
+    try {
+      const { x, words } = await ask("picture", { file });
+      if (state.photo !== file) return;
+      held = { x: x.data, shape: x.shape, file };
+      $("upload-says").textContent = `${info.files[file]}: ${words.said}.`;
+    } catch (error) { return refusals((text) => { $("upload-says").textContent = `${info.files[file]}: ${text}.`; given(new Float32Array(info.shape.reduce((a, b) => a * b)), "your picture"); })(error); }
+  }
+  $("photo").value = file;
+  given(held.x, info.files[file], held.shape);
+});
+
 function upload() {
+  $("photos").hidden = !info.files.length;
+  $("photo").append(...info.files.map((name, i) => make("option", { value: i }, name)));
+  $("photo").addEventListener("change", () => { if ($("photo").value !== "") set({ source: "upload", photo: Number($("photo").value), own: "", maker: "" }); });
   $("file").addEventListener("change", () => { if ($("file").files[0]) take($("file").files[0]); $("file").value = ""; });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])][0];

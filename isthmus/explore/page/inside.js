@@ -8,7 +8,7 @@ import { $, figureOf, make, picture, steady, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
 import { ask, latest, Lost, refusals } from "./server.js";
-import { on, set, state } from "./state.js";
+import { isBlank, on, set, state } from "./state.js";
 import * as unit from "./unit.js";
 
 export { undo } from "./code.js";
@@ -47,12 +47,14 @@ export const show = latest(async (x) => {
   const facts = coded();
   ui.panels.hidden = ui.end.hidden = !facts;
   if (!facts) { forget(); return ui.says.replaceChildren(...noCode()); }
+  if (isBlank(x)) { ui.panels.hidden = true; held.code = null; return ui.says.replaceChildren("There is no image yet: draw, pick or upload one to see its code."); }
   try {
     if (held.facts !== facts) open(facts);
     const found = await ask("code", { model: facts.name, kind: state.kind, level: state.level, draw: state.draw }, x.slice().buffer);
     if (held.facts !== facts) return;  // another model was chosen meanwhile
     held.code = found.code.data;
     grey(ui.input, found.noisy.data, info.shape);
+    ui.inputFigure.names(info.whole && state.source !== "pick" ? "given: its middle" : "given");
     layers(found);
     if (!held.stats) ui.bar.says(scale());
     codemap.arrange();

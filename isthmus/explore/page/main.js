@@ -9,15 +9,16 @@ import * as models from "./models.js";
 import { grey } from "./paint.js";
 import * as server from "./server.js";
 import * as space from "./space.js";
-import { on, read, set, state, tell } from "./state.js";
+import { isBlank, on, read, set, state, tell, usually } from "./state.js";
 import { falls, named } from "./words.js";
 
-let x = null, what = "";
+let x = null, what = "", shape = null;
 
 async function begin() {
   const about = await opened();
   if (!about) return;
   data.begin(about);
+  usually({ model: liveliest(about.models), ...opening(about) });
   Object.assign(state, fitted(read(location.hash), about));
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
   for (const note of [about.data?.title, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, plain(note)));
@@ -34,8 +35,21 @@ async function begin() {
   document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("views").focus(); });
   // the banner says that the server is lost; nobody needs to hear it twice
   window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
-  await input.begin((pixels, name) => { x = pixels; what = name; update(); });
+  await input.begin((pixels, name, size = about.shape) => { x = pixels; what = name; shape = size; update(); });
   document.documentElement.dataset.ready = "yes";
+}
+
+/** Where the first image comes from: the test images; of larger pictures one of them; or the visitor. */
+function opening({ data: images, plain, whole, files }) {
+  if (whole) return { source: "upload", photo: files.length ? 0 : -1 };
+  return { source: images ? "pick" : plain ? "draw" : "upload" };
+}
+
+/** The model that looking into shows most: of those with a code the one with the least error, unless it has collapsed. */
+function liveliest(models) {
+  const coded = models.filter((one) => one.units && !one.fault), alive = coded.filter((one) => !one.collapsed);
+  const error = (one) => one.mse ?? Infinity;
+  return (alive.length ? alive : coded).reduce((best, one) => (!best || error(one) < error(best) ? one : best), null)?.name ?? "";
 }
 
 /** A text without the line breaks of the file that it comes from; paragraphs stay. */
@@ -71,9 +85,10 @@ function fitted(found, { models: known, noise: kinds, data: images }) {
   if (!kinds[found.kind]) found.kind = "gaussian";
   found.level = nearest(kinds[found.kind].stops, found.level);
   if (images && found.image >= images.n) found.image = 0;
-  if (!images && found.source === "pick") found.source = "draw";
+  if (!images && found.source === "pick") found.source = "upload";
+  if (found.photo >= data.info.files.length) found.photo = -1;
   if (!images?.labels) found.label = "";
-  if (!known.some((one) => one.name === found.model && !one.fault)) found.model = known.find((one) => one.units)?.name ?? "";
+  if (!known.some((one) => one.name === found.model && !one.fault)) found.model = liveliest(known);
   return found;
 }
 
@@ -83,13 +98,29 @@ let painted = null;
 
 function update() {
   if (!x) return;
-  models.show(x, what);  // first: the server computes while the rest is drawn
-  if (painted !== x) grey($("clean"), x, data.info.shape);
+  models.show(x, what, shape);  // first: the server computes while the rest is drawn
+  if (painted !== x) grey($("clean"), x, shape);
   painted = x;
   write($("clean-says"), state.source === "pick" ? `test image ${named(state.image)}` : what);
-  if (state.view === "inside") inside.show(x);
-  if (state.view === "space") space.show(x);
+  if (state.view === "inside") inside.show(middle());
+  if (state.view === "space") space.show(middle());
   if (state.view === "compare") compare.show();
+}
+
+let cut = null;
+
+/** The image as a model takes it: of a larger picture its middle, the same pixels as long as it is the same picture. */
+function middle() {
+  const [c, h, w] = data.info.shape, [, rows, columns] = shape;
+  if (rows === h && columns === w) return x;
+  if (cut?.of === x) return cut.x;
+  const part = new Float32Array(c * h * w), top = (rows - h) >> 1, left = (columns - w) >> 1;
+  for (let i = 0; i < c * h; i++) {
+    const from = (Math.floor(i / h) * rows + top + (i % h)) * columns + left;
+    part.set(x.subarray(from, from + w), i * w);
+  }
+  cut = { of: x, x: part };
+  return part;
 }
 
 function noise(kinds) {
@@ -151,9 +182,16 @@ function keys() {
   $("show-keys").addEventListener("click", () => $("keys").showModal());
   $("copy-link").addEventListener("click", async () => {
     tell();
-    try { await navigator.clipboard.writeText(location.href); toast("The link to this view is copied."); }
-    catch { toast("The address bar has the link to this view."); }
+    try { await navigator.clipboard.writeText(location.href); toast(`The link to this view is copied.${opens()}`); }
+    catch { toast(`The address bar has the link to this view.${opens()}`); }
   });
+}
+
+/** For whom a link works: an address of this machine means another one elsewhere. */
+function opens() {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  const lost = state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x) ? " Your picture is too large to be in it." : "";
+  return `${local ? " It opens on this machine, while isthmus explore runs. Where it runs elsewhere, add what begins with # to the address there." : ""}${lost}`;
 }
 
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }

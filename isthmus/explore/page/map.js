@@ -32,11 +32,13 @@ function frameOf(width, height) {
   const own = dims() === 2;  // two numbers with meanings of their own; else one scale for both
   const scale = own ? spans.map((span, i) => full[i] / span) : Array(2).fill(Math.min(full[0] / spans[0], full[1] / spans[1]));
   const middle = ends.map(([a, b]) => (a + b) / 2);
-  fit = { width, height, to: (x, y) => [width / 2 + (x - middle[0]) * scale[0], height / 2 - (y - middle[1]) * scale[1]], back: (x, y) => [middle[0] + (x - width / 2) / scale[0], middle[1] - (y - height / 2) / scale[1]], spans };
+  fit = { width, height, ends, to: (x, y) => [width / 2 + (x - middle[0]) * scale[0], height / 2 - (y - middle[1]) * scale[1]], back: (x, y) => [middle[0] + (x - width / 2) / scale[0], middle[1] - (y - height / 2) / scale[1]], spans };
   return fit;
 }
 
 export const spans = () => fit.spans;
+/** Whether a point lies among the test images, and so on the canvas. */
+export const holds = (point) => point.every((value, axis) => value >= fit.ends[axis][0] && value <= fit.ends[axis][1]);
 /** From the canvas to the map, once it was drawn. */
 export const back = ([x, y]) => fit.back(x, y);
 export const isDrawn = () => Boolean(held.found && fit);

@@ -7,12 +7,13 @@ import { csv, panelAsPng } from "./export.js";
 import { info } from "./data.js";
 import { difference, figure, grey, scaleBar, signed } from "./paint.js";
 import { ask, follow, latest, Refused, refusals } from "./server.js";
-import { choices, on, set, state } from "./state.js";
+import { choices, isBlank, on, set, state } from "./state.js";
 import * as verdict from "./verdict.js";
 import { noiseSays, trainedAt } from "./words.js";
 
 const PSNR = "Peak signal-to-noise ratio, −10 log₁₀ of the MSE: more is better, and 3 dB more is half the error.";
 const cards = new Map();
+const phone = matchMedia("(max-width: 46rem)");
 let grid, bar, now = null, settle, search;
 
 export function begin() {
@@ -30,7 +31,8 @@ export function begin() {
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
   on("range", () => { controls(); residuals(); });
-  on("models", () => { members(); if (now) show(now.x, now.what); });
+  on("models", () => { members(); if (now) show(now.x, now.what, now.shape); });
+  phone.addEventListener("change", () => { for (const one of cards.values()) if (one.pixels) grey(one.small, one.pixels, now.shape); });
   controls(); members();
 }
 
@@ -41,17 +43,19 @@ function card(facts) {
   if (facts.fault) return { facts, element: make("article", { class: "card fault" }, name, make("p", {}, facts.fault)) };
   const rank = make("span", { class: "rank" }), mse = make("dd", { class: "mse" }, "–"), psnr = make("dd", {}, "–"), tags = make("div", { class: "tags" }), worse = make("div", { class: "worse" }, "worse than the noisy image");
   const x_hat = picture(`What ${facts.name} makes of it`), residual = picture(`Where ${facts.name} is wrong`);
+  // on a phone, beside what is drawn or chosen; the cards have the words
+  const small = picture(`${facts.name}`), error = make("small", {}, "–"), glance = make("figure", {}, small, make("figcaption", {}, facts.name, error));
   name.append(make("span", { class: "place" }, rank));
   const element = make("article", { class: "card" }, name, make("div", { class: "label", title: facts.label || facts.kind }, make("span", {}, facts.label || facts.kind)),
     make("div", { class: "pair" }, x_hat, residual), make("dl", {}, make("dt", {}, "MSE"), mse, make("dt", {}, make("abbr", { title: PSNR }, "PSNR")), psnr), tags, worse);
-  return { facts, element, rank, mse, psnr, tags, worse, x_hat, residual, error: Infinity, pixels: null, waits: false };
+  return { facts, element, rank, mse, psnr, tags, worse, x_hat, residual, small, glance, says: (text) => write(error, text), error: Infinity, pixels: null, waits: false };
 }
 
 function members() {
   const names = chosen();
   for (const one of cards.values()) {
     const here = one.facts.fault || names.includes(one.facts.name);
-    if (!here) { one.element.remove(); one.error = Infinity; one.pixels = null; one.waits = false; }
+    if (!here) { one.element.remove(); one.glance?.remove(); one.error = Infinity; one.pixels = null; one.waits = false; }
   }
   order();
   if (!names.length) verdict.say("No model is chosen.");
@@ -66,6 +70,7 @@ function order() {
     const focused = document.activeElement;
     grid.replaceChildren(...list.map((one) => one.element));
     if (grid.contains(focused)) focused.focus();
+    $("glance").replaceChildren(...list.filter((one) => one.glance).map((one) => one.glance));
   }
 }
 
@@ -73,26 +78,50 @@ const body = (x) => x.slice().buffer;
 const words = () => ({ kind: state.kind, level: state.level, draw: state.draw });
 
 /** Ask what the models make of an image, and paint it. Of what is asked while an answer is under way, the last counts. */
-export const show = latest(async (x, what) => {
+export const show = latest(async (x, what, shape) => {
+  if (isBlank(x)) return blank(x, shape);
   const names = chosen().filter((name) => !cards.get(name).facts.search), asked = { models: names.join(","), ...words() };
+  if (String(shape) !== String(info.shape)) [, asked.rows, asked.columns] = shape;
   let found;
   try {
     found = ahead.known(x, asked) ?? ahead.at(await ask("reconstruct", asked, body(x)), 0, 1);
   } catch (error) {
     return refusals(verdict.say)(error);
   }
-  now = { x, what, noisy: found.noisy, noise: found.noise };
-  grey($("noisy"), now.noisy, info.shape);
+  now = { x, what, shape, noisy: found.noisy, noise: found.noise };
+  grid.classList.toggle("whole", Boolean(asked.rows));
+  grey($("noisy"), now.noisy, shape);
   write($("noisy-says"), state.level === 0 ? "no noise" : `MSE ${figure(now.noise)}`);
   names.forEach((name, i) => fill(cards.get(name), found.drawn[i].pixels, found.drawn[i].error, found.drawn[i].psnr));
   for (const name of chosen()) if (cards.get(name).facts.search) forget(cards.get(name));
   trained(); judge();
   document.dispatchEvent(new CustomEvent("painted"));
   clearTimeout(settle); search?.abort();
-  settle = setTimeout(() => { ahead.ask(x, asked); searches(x); order(); }, 140);
+  settle = setTimeout(() => { if (!asked.rows) ahead.ask(x, asked); searches(x); order(); }, 140);
 });
 
-const judge = () => verdict.judge(chosen().map((name) => cards.get(name)), now);
+function judge() {
+  verdict.judge(chosen().map((name) => cards.get(name)), now);
+  for (const { element, glance } of cards.values()) glance?.classList.toggle("best", element.classList.contains("best"));
+}
+
+/** There is no image yet: nothing is asked, and no number of the former one stays. */
+function blank(x, shape) {
+  clearTimeout(settle); search?.abort();
+  for (const one of cards.values()) {
+    if (!one.mse) continue;
+    one.error = Infinity; one.pixels = null; one.waits = false;
+    one.element.classList.remove("stale");
+    write(one.mse, "–"); write(one.psnr, "–"); one.says("–");
+    for (const canvas of [one.x_hat, one.residual, one.small]) canvas.context?.clearRect(0, 0, canvas.width, canvas.height);
+  }
+  now = { x, what: "", shape, noisy: x, noise: 0 };
+  grey($("noisy"), x, shape);
+  write($("noisy-says"), "no image yet");
+  trained(); judge();
+  now = null;
+  document.dispatchEvent(new CustomEvent("painted"));
+}
 
 /** What a decoder found for another image, or other noise, counts no longer: it waits for its search. */
 function forget(one) {
@@ -106,13 +135,15 @@ function forget(one) {
 function fill(one, pixels, error, psnr) {
   one.pixels = pixels;
   if (!one.waits) one.error = error;
-  grey(one.x_hat, pixels, info.shape);
-  signed(one.residual, difference(pixels, now.x), info.shape, state.range);
+  grey(one.x_hat, pixels, now.shape);
+  if (phone.matches) grey(one.small, pixels, now.shape);
+  one.says(figure(error));
+  signed(one.residual, difference(pixels, now.x), now.shape, state.range);
   write(one.mse, figure(error)); write(one.psnr, Number.isFinite(psnr) ? `${psnr.toFixed(1)}\u00a0dB` : "–");
 }
 
 function residuals() {
-  for (const one of cards.values()) if (one.pixels) signed(one.residual, difference(one.pixels, now.x), info.shape, state.range);
+  for (const one of cards.values()) if (one.pixels) signed(one.residual, difference(one.pixels, now.x), now.shape, state.range);
 }
 
 function trained() {

@@ -7,7 +7,7 @@ import { info, labelOf, pixels } from "./data.js";
 import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
-import { isLined, noLine, on, set, state } from "./state.js";
+import { isBlank, isLined, noLine, on, set, state } from "./state.js";
 import { named } from "./words.js";
 
 const { held, marks } = map;
@@ -36,7 +36,7 @@ export function begin() {
   const strips = make("div", { class: "films", role: "group", "aria-label": "Between two images" }, make("div", { class: "ends small" }, make("label", {}, "from no.", from), make("label", {}, "to no.", to)), make("div", { class: "grow" }, ...films));
   const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Point to see what the decoder draws there. Click an image to take it. Drag from one to another to see, under the map, what lies between."));
   ui.side = make("section", { class: "panel stack side", "aria-label": "Under the pointer" }, ui.underFigure, ui.nearestFigure, make("div", { class: "row" }, ui.walk, ui.clear));
-  const noisePanel = make("section", { class: "panel", "aria-label": "Noise on the code" }, make("h2", {}, "Noise on the image, noise on the code"), make("div", { class: "pictures" }, ...ui.noiseFigures), ui.noiseSays);
+  const noisePanel = ui.noisePanel = make("section", { class: "panel", "aria-label": "Noise on the code" }, make("h2", {}, "Noise on the image, noise on the code"), make("div", { class: "pictures" }, ...ui.noiseFigures), ui.noiseSays);
   const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), noisePanel);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
@@ -61,7 +61,8 @@ export const show = latest(async (x) => {
   try {
     if (!held.found && !await load()) return;
     await locate();
-    await noise();
+    ui.noisePanel.hidden = isBlank(image);
+    if (!ui.noisePanel.hidden) await noise();
   } catch (error) { refusals((text) => { ui.says.textContent = text; })(error); }
 });
 
@@ -173,14 +174,17 @@ function paint(x, i, drawn, title, text) {
   grey(ui.nearest, x, info.shape); ui.nearestFigure.says(named(i));
 }
 
+const NOT_HERE = (n) => ` This image is not on it: t-SNE has a place for the first ${n.toLocaleString("en")} test images only, and none for a new one.`;
+
 async function locate() {
   const { found } = held, n = found.points.shape[0], picked = state.source === "pick" && state.image < n ? map.pointOf(state.image) : null;
   let here = picked, why = "";
-  if (found.centre) {
+  if (isBlank(image)) why = found.centre ? " There is no image yet: draw, pick or upload one to see where it lies." : NOT_HERE(n);
+  else if (found.centre) {
     const { code } = await ask("code", { model: state.model, kind: state.kind, level: state.level, draw: state.draw }, image.slice().buffer);
     if (found !== held.found) return;
     here = map.project(code.data); here.code = code.data;
-  } else if (!picked) why = ` This image is not on it: t-SNE has a place for the first ${n.toLocaleString("en")} test images only, and none for a new one.`;
+  } else if (!picked) why = NOT_HERE(n);
   else if (state.level !== 0) why = " This image is marked without its noise: t-SNE has no place for a new image.";
   ui.ring.hidden = !here;
   marks.here = here; marks.clean = found.centre && state.level !== 0 ? picked : null;
@@ -204,6 +208,8 @@ async function start() {
   marks.cursor = null; marks.trail = [here];
   while (walk === mine) {
     z = z.map((value, i) => value + 0.04 * (found.mean[i] - value) + 0.28 * spread[i] * gauss());
+    // what strays from the map goes back towards the mean, until it is on it
+    for (let tries = 0; tries < 60 && !map.holds(map.project(z)); tries++) z = z.map((value, i) => found.mean[i] + 0.9 * (value - found.mean[i]));
     const point = map.project(z), i = map.closest(point);
     try {
       const [drawn, [x]] = [await ask("decode", { model: state.model }, Float32Array.from(z).buffer), await pixels([i])];

@@ -1,11 +1,15 @@
 // What is shown, all of it in the address: a link restores the exact view.
 
 const DEFAULTS = {
-  view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", label: "", kind: "gaussian", level: 0, draw: 0,
+  view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", photo: -1, label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "",
 };
 const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
+/** What an address need not say: what this server has decides it. */
+export const usually = (changes) => Object.assign(DEFAULTS, changes);
+/** Whether there is no image yet: an empty pad, or no file. */
+export const isBlank = (x) => state.source !== "pick" && x.every((value) => value === 0);
 export const choices = {
   view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], tab: ["", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
   sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1], axis: ["linear", "log"],
@@ -62,7 +66,7 @@ export function read(hash) {
     found[key] = value;
   }
   if (found.draw > MOST_DRAWS) found.draw = DEFAULTS.draw;
-  for (const key of ["image", "draw", "unit", "from", "to"]) found[key] = Math.floor(found[key]);
+  for (const key of ["image", "photo", "draw", "unit", "from", "to"]) found[key] = Math.floor(found[key]);
   return found;
 }
 

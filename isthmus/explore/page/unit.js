@@ -3,7 +3,7 @@
 import { bound, edited, held, mark, put } from "./code.js";
 import { choose } from "./codemap.js";
 import { info } from "./data.js";
-import { figureOf, make, picture } from "./dom.js";
+import { figureOf, make, picture, rove } from "./dom.js";
 import { difference, figure, grey, reaches, signed } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import { floats, set, state } from "./state.js";
@@ -28,6 +28,7 @@ export function begin(say) {
     figures[name] = figureOf(pictures[name], title, hint);
   }
   ui = { number, value, pictures, figures, valueSays: make("output", {}), about: make("p", { class: "soft" }), thumbs: make("div", { class: "thumbs" }), thumbsTitle: make("h3", {}) };
+  rove(ui.thumbs);
   return make("section", { class: "panel stack unit", "aria-label": "Unit" },
     make("div", { class: "row" }, make("label", {}, make("b", {}, "Unit "), number), make("label", { class: "slider grow" }, "value", value, ui.valueSays)), ui.about,
     make("div", { class: "pictures four" }, ...Object.values(figures)), make("div", {}, ui.thumbsTitle, ui.thumbs));

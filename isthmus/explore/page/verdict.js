@@ -4,7 +4,8 @@ import { chosen, noneChosen, ofChosen } from "./choice.js";
 import { info } from "./data.js";
 import { bring, make, steady, write } from "./dom.js";
 import { figure } from "./paint.js";
-import { set, state } from "./state.js";
+import { digits } from "./input.js";
+import { isBlank, set, state } from "./state.js";
 import { list, noiseSays, unlike } from "./words.js";
 
 let parts, element, room, first = null;
@@ -14,7 +15,7 @@ export function begin() {
   const show = () => first && bring(first.element);
   const [before, after, more] = [make("span"), make("span"), make("span")];
   const name = make("button", { type: "button", title: "Show its card", onclick: show }), b = make("b", {}, name);
-  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `Which is best over ${info.data?.measured.toLocaleString("en")} test images?`);
+  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How well" : "Which is best"} over ${info.data?.measured.toLocaleString("en")} test images?`);
   parts = { before, b, name, after, more, over };
   element = make("p", { class: "says", role: "status" }, before, b, after, make("small", {}, more, " ", over));
   room = steady(element);
@@ -37,12 +38,12 @@ const isGone = (noisy) => (state.kind === "salt-and-pepper" && state.level === 1
 /** Rank the chosen cards by their error on what is shown `now`: {x, noisy, noise: the noisy image's own error}. */
 export function judge(cards, now) {
   const drawn = cards.filter((one) => Number.isFinite(one.error) && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
-  const noisy = state.level !== 0, blank = now.x.every((value) => value === 0), gone = noisy && isGone(now.noisy), helps = !noisy || drawn[0]?.error < now.noise;
+  const noisy = state.level !== 0, blank = isBlank(now.x), gone = noisy && isGone(now.noisy), helps = !noisy || drawn[0]?.error < now.noise;
   const ranked = !blank && !gone;
   for (const one of cards) {
     const place = drawn.indexOf(one), best = place === 0 && helps && ranked;
     one.element.classList.toggle("best", best);
-    write(one.rank, place < 0 || !ranked ? "" : best ? "best" : ordinal(place + 1));
+    write(one.rank, place < 0 || !ranked ? "" : info.models.length === 1 ? "" : best ? "best" : ordinal(place + 1));
     const worse = noisy && ranked && place >= 0 && one.error > now.noise;
     if (one.isWorse !== worse) { one.worse.classList.toggle("shown", worse); one.isWorse = worse; }
   }
@@ -52,7 +53,7 @@ export function judge(cards, now) {
 
 function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise }) {
   if (!chosen().length) return say("No model is chosen.");
-  if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? "Draw a digit on the pad." : "Choose a picture." });
+  if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
@@ -61,8 +62,9 @@ function sentence([best, second, ...others], waiting, { blank, gone, helps, nois
     return say(`${noneChosen()} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
       { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
   }
+  const alone = info.models.length === 1;  // then there is nothing to be better than
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";
   const facts = noisy ? `${noiseSays()}: the noisy image had ${figure(noise)}${next && `; ${next}`}.`
-    : `No noise yet: turn it up, and see which model removes it best${next && `; ${next}`}.`;
-  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image best${far}${of}: MSE ${figure(best.error)}.`, more: `${facts} ${second ? unlike(best.facts, [second, ...others].map((one) => one.facts)) : ""}${more}`, over: true });
+    : `No noise yet: turn it up, and see ${alone ? "how the model removes it" : "which model removes it best"}${next && `; ${next}`}.`;
+  say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image${alone ? "" : ` best${far}${of}`}: MSE ${figure(best.error)}.`, more: `${facts} ${second ? unlike(best.facts, [second, ...others].map((one) => one.facts)) : ""}${more}`, over: true });
 }

@@ -1,0 +1,119 @@
+"""The images that `isthmus explore MODEL` shows: those of DATA, or of the collection that the model remembers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus import console, persistence
+from isthmus.commands.inputs import existing, framing_from, is_named, load_images
+from isthmus.commands.seen import Seen, collection_of, seen
+from isthmus.data.framing import Framing
+from isthmus.data.image_file import SUFFIXES
+from isthmus.data.images import Images
+from isthmus.data.listing import is_mvtec, list_images
+from isthmus.errors import IsthmusError, counted
+from isthmus.explore.folder import Gallery
+from isthmus.rng import numpy_generator
+
+_MOST = 3000  # images, as many as the page's map shows
+_MOST_FILES = 500
+
+
+def gallery_of(model: Path, data: str | None = None, data_dir: Path | None = None) -> Gallery:
+    """The images for a model by itself, prepared as for its training: those that were held out, where that is known.
+
+    Without DATA those of the model's own collection, if its files are where they were when it was fitted, with the same
+    names and sizes. Raises what `load_images` raises for the images of DATA.
+    """
+    extra = persistence.read_config(model).get("extra", {})
+    if data is not None:
+        return _gallery(extra, model, data, data_dir)
+    known = _remembered(extra, model)
+    if known is not None:
+        try:
+            return _gallery(extra, model, known, data_dir)
+        except (IsthmusError, OSError) as error:
+            console.say(f"the images of {model} are left out: {error}")
+    elif "images" in extra:
+        console.say(
+            f"{model} was fitted on {extra['images']}, which is not here as it was then; to see the model on images, "
+            f"give them: isthmus explore {model} DATA"
+        )
+    # a folder or a file is not known to be of drawings, as the named data sets are
+    return Gallery(photographs="images" in extra and known is None)
+
+
+def _remembered(extra: dict[str, Any], model: Path) -> str | None:
+    """DATA as it was given to `isthmus fit`, if it still is what it was.
+
+    Only the path that the fit was given is tried, and only what has the same names and sizes is shown.
+    """
+    table, path = extra.get("seen"), extra.get("images")
+    collection = table.get("collection") if isinstance(table, dict) else None
+    if not isinstance(collection, str) or not isinstance(path, str):
+        return None
+    name = collection.split(" ")[0]
+    if is_named(name):
+        return name
+    for place in (Path(path), model.parent / path):
+        try:
+            if place.exists() and collection_of(str(place), "train") == collection:
+                return str(place)
+        except (IsthmusError, OSError):
+            continue
+    return None
+
+
+def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | None) -> Gallery:
+    framing = framing_from(extra.get("preparation", {}), str(model / persistence.CONFIG))
+    files = () if is_named(data) else _files(existing(data))
+    if framing.patches and files:  # all patches of many photographs would be gigabytes
+        framing = _of_patches(framing, len(files))
+    images = load_images(data, framing, data_dir=data_dir, skip_bad=True)
+    found = seen(extra.get("seen"), data, "test", str(model))
+    images, which = _held_out(images, found)
+    order = numpy_generator(0, "patch").permutation(len(images))[:_MOST]
+    if framing.patches:
+        images = images.take(order)  # neighbours are of one photograph, and the first are what models are measured on
+    elif len(images) > _MOST:
+        images = images.take(np.sort(order))
+    notes = (f"{found.sentence}.",) if found.sentence and not which else ()
+    if found.left_out:
+        files = tuple(file for file in files if _name(file, data) in found.left_out) or files
+    what = counted(len(images), "patch", "patches") if framing.patches else counted(len(images), "image")
+    title = f"{data}: {what}{which}"
+    return Gallery(images, title, notes, files[:_MOST_FILES], photographs=not is_named(data))
+
+
+def _of_patches(framing: Framing, n_files: int) -> Framing:
+    return dataclasses.replace(framing, patches_per_image=max(1, -(-_MOST // n_files)))
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    """The pictures of a folder, or one picture; none of an array."""
+    if path.is_dir():
+        return tuple(Path(one) for one in list_images(path / "test" if is_mvtec(path) else path).paths())
+    return (path,) if path.suffix.lower() in SUFFIXES else ()
+
+
+def _name(file: Path, data: str) -> str:
+    """A picture's name as its collection has it."""
+    folder = Path(data)
+    return file.relative_to(folder).as_posix() if folder.is_dir() else file.name
+
+
+def _held_out(images: Images, found: Seen) -> tuple[Images, str]:
+    """The images that the model saw least of, and the words for it; all of them if that is not known."""
+    names = found.left_out or frozenset()
+    for kept, words in (
+        (names - (found.selected_on or frozenset()), ", held out of the training"),
+        (names, ", which the best epoch was chosen by"),
+    ):
+        which = np.flatnonzero([name in kept for name in images.names])
+        if len(which):
+            return images.take(which), words
+    return images, ""
