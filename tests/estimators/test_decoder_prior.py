@@ -30,6 +30,8 @@ def noisy():
     return test, test + 0.4 * np.random.default_rng(0).standard_normal(test.shape, np.float32)
 
 
+# some checks fit samples around 100, of which a fit without `standardize` warns
+@pytest.mark.filterwarnings("ignore:the samples' mean is:isthmus.errors.DoubtWarning")
 @parametrize_with_checks(
     [DecoderPrior(Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0), max_iter=3, random_state=0)]
 )
