@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from isthmus.networks import build
 from isthmus.networks.decoders import AnyDecoder, decoder_of
 from isthmus.parts import Conv, Dense, Dictionary
-from isthmus.solvers.latent_search import CONVERGED, DIVERGED, ITERATIONS, REASONS, SOLVERS, search
+from isthmus.solvers.latent_search import CONVERGED, DIVERGED, ITERATIONS, REASONS, SOLVERS, Search, search
 
 PARTS = [
     Dense(hidden=(12,), bottleneck=4, activation="relu", output="relu"),
@@ -173,6 +173,24 @@ def test_the_better_of_two_is_chosen_image_by_image():
     torch.testing.assert_close(best.objective, torch.minimum(one.objective, two.objective))
     torch.testing.assert_close((decoder.decode(best.code) - y).square().mean(dim=1), best.objective)
     torch.testing.assert_close(best.n_iter, one.n_iter + two.n_iter)
+
+
+def test_what_is_not_finite_is_never_the_better_and_a_draw_is_the_firsts():
+    def made_up(objective, first, reason):
+        numbers = torch.tensor(objective)
+        code = first + torch.arange(len(objective), dtype=torch.float32)[:, None]
+        return Search(code, numbers, torch.full((len(objective),), 2), torch.full((len(objective),), reason))
+
+    one = made_up([0.5, torch.nan, 0.3, torch.inf, 0.2, torch.nan], 0, CONVERGED)
+    two = made_up([0.5, 0.4, torch.nan, 0.1, torch.inf, torch.nan], 10, ITERATIONS)
+    best = one.better_of(two)
+    assert best.code[:, 0].tolist() == [0, 11, 2, 13, 4, 5]
+    assert best.objective[:5].tolist() == pytest.approx([0.5, 0.4, 0.3, 0.1, 0.2])
+    assert best.reason.tolist() == [CONVERGED, ITERATIONS, CONVERGED, ITERATIONS, CONVERGED, CONVERGED]
+    assert best.n_iter.tolist() == [4] * 6
+    both = Search.join([one, two])
+    assert both.code[:, 0].tolist() == [*range(6), *range(10, 16)]
+    assert both.reason.tolist() == [CONVERGED] * 6 + [ITERATIONS] * 6
 
 
 @pytest.mark.parametrize("k", [5, 10, 20, 40])

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
-from isthmus import Autoencoder, Conv, Dense, GaussianNoise, Images, Masking, Sequence
+from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Masking, Occlusion, Sequence
 from isthmus.corruption import noisy_version
 from isthmus.studies.measure import measure, per_image, pixel_means
 from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
@@ -120,7 +120,7 @@ def test_patches_are_averaged_by_photograph(sparse, many):
 
 def test_single_images_are_what_the_mean_is_made_of(sparse, many):
     places = (1199, 3, 500)
-    for part in (None, GaussianNoise(0.3), Masking(0.5)):
+    for part in (None, GaussianNoise(0.3), Masking(0.5), Occlusion(3)):
         whole = found(sparse, many, EVERYTHING, part)
         np.testing.assert_allclose(per_image(sparse, many, "mse", places, part), whole.errors[list(places)], rtol=1e-4)
         few = many.take(slice(0, 150))
@@ -163,3 +163,12 @@ def test_the_published_sum_hardly_sees_the_noise(many):
     np.testing.assert_allclose(noisy, clean, atol=1e-3)
     honest = 64 * per_image(pca, many, "mse", places, GaussianNoise(0.9))
     assert honest.mean() - clean.mean() == pytest.approx(3 * 0.9**2, rel=0.3), "what three numbers let through"
+
+
+def test_searches_of_all_chunks_are_counted(sparse, many):
+    prior = DecoderPrior(max_iter=3, tol=1e-9).of(sparse)
+    images = many.take(slice(0, 700))
+    search, found = measure(prior, images, ("mse",), pixel_means(images)).search, prior.search(images)
+    assert search["n"] == sum(search["reasons"].values()) == 700
+    assert search["mean_steps"] == pytest.approx(found.n_iter.mean())
+    assert search["reasons"] == {reason: int((found.reason == reason).sum()) for reason in set(found.reason.tolist())}
