@@ -118,10 +118,10 @@ class OneFit:
         given = {"corruption": self.corruption, "seed": self.seed, "image_shape": self.known_shape}
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
-        if self.training.standardize:
-            self._standardize(pixels)
-        if former is None and self.training.start == "data":
-            with using_threads(self.threads):
+        with using_threads(self.threads):
+            if self.training.standardize:
+                self._standardize(pixels)
+            if former is None and self.training.start == "data":
                 fit_start(self.network, pixels, **given)
         unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
         objective = Objective(self.objective.loss, self.objective.penalty, unit)

@@ -185,6 +185,7 @@ DEFAULTS = {
         "optimizer": ("sgd", set()),
         "shuffle": ("once", set()),
         "precision": ("bfloat16", set()),
+        "standardize": (True, set()),
         "device": ("cpu", set()),
     },
     Autoencoder: {
@@ -201,10 +202,11 @@ DEFAULTS = {
         "shuffle": ("once", AUTOENCODERS),
         "validation_fraction": (0.25, AUTOENCODERS),
         "patience": (4, AUTOENCODERS),
-        "precision": ("bfloat16", AUTOENCODERS),
         "start": ("data", CHOSEN),
         "recipe": ("fast", CHOSEN),
-        # which a run says, or which computes nothing
+        # which a study or its run says, or which computes nothing
+        "precision": ("bfloat16", set()),
+        "standardize": (True, set()),
         "device": ("cuda", set()),
         "verbose": (1, set()),
         "random_state": (7, set()),
@@ -306,8 +308,6 @@ def test_no_part_no_estimator_and_no_default_is_forgotten():
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=lambda one: getattr(one, "__name__", one))
 def test_another_default_is_another_model(cls, name, context, before, monkeypatch):
     value, expected = DEFAULTS[cls][name]
-    if name == "precision" and value == before["plain"]["precision"]:  # what "auto" is here
-        value = "float32"
     with_default(monkeypatch, cls, name, value)
     now = all_facts(context)
     searched = {"searched"} if "plain" in expected else set()  # which is of it
@@ -350,6 +350,8 @@ def test_a_seed_and_its_offset_are_one_fact(context):
         ("seed = 3", "seed = 4", ["samples", "validation samples"]),
         ("[data]", '[data]\nsplit = "file"', ["samples", "splits", "validation samples"]),
         ("[data]", "[data]\nclasses = [1, 2]", ["samples", "splits", "validation samples"]),
+        ("[[model]]", "[[model]]\nstandardize = true", ["standardize"]),
+        ("[[model]]", '[[model]]\nprecision = "bfloat16"', ["precision"]),
         ("[[model]]", "[[section]]\nname = 's'\ntitle = 'S'\n[[model]]", []),
     ],
 )

@@ -202,7 +202,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_configuration_begins_anew_and_says_what_differs(name, x, tmp_path):
-    x = (x - x.min()) / (x.max() - x.min())
+    x = np.clip(x / x.max(), 0, 1)
     stopped(small(precision="float32"), x, tmp_path / "c", 3)
     changed = small(**{"precision": "float32", **CHANGES[name]})
     with pytest.warns(DoubtWarning, match=rf"c holds another training \(different: .*{name}.*begins anew") as said:
@@ -246,6 +246,7 @@ BESIDE = {
     "dense": {"network": Dense((32,), 8), "start": "data"},
     "convolutions": {"network": Conv((4,), image_shape=(1, 8, 8)), "start": "data"},
     "a recipe": {"network": Dense((32,), 8), "recipe": "fast"},
+    "standardized": {"network": Dense((32,), 8), "standardize": True},
     "noise": {"corruption": GaussianNoise(0.2), "network": Dense(bottleneck=8), "patience": 5},
 }
 
