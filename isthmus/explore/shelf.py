@@ -164,9 +164,8 @@ def shelve(found: Run | Path, gallery: Gallery | None = None) -> Shelf:
 
 def _of_run(place: Run) -> Shelf:
     run, results, only = place.folder, place.results, place.only
-    on_test = {
-        row.model: row for row in results.rows if (row.metric, row.split, row.seed) == ("mse", "test", results.seed)
-    }
+    clean = ("mse", "test", results.seed, None)
+    on_test = {row.model: row for row in results.rows if (row.metric, row.split, row.seed, row.corruption) == clean}
     known = {
         # what a model is of may have seen them too, which a row knows
         row["name"]: row | {"test": on_test.get(row["name"])}

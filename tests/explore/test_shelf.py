@@ -181,3 +181,15 @@ n_components = 2
     told = {name: facts(opened, entry) for name, entry in opened.entries.items()}
     assert {name: one["seen"] for name, one in told.items()} == {"pooled": True, "of-it": True, "apart": False}
     assert {one["selected"] for one in told.values()} == {False}
+
+
+def test_a_models_error_is_that_on_clean_test_images(own_run):
+    results = json.loads((own_run / "results.json").read_text("utf-8"))
+    clean = next(
+        row for row in results["rows"] if (row["model"], row["metric"], row["split"]) == ("deep", "mse", "test")
+    )
+    results["rows"].append(clean | {"corruption": "gaussian(0.5)", "value": 9.0})
+    (own_run / "results.json").write_text(json.dumps(results), "utf-8")
+    shelf = open_shelf(own_run)
+    assert facts(shelf, shelf.entries["deep"])["mse"] == clean["value"]
+    assert facts(shelf, shelf.entries["nothing"])["mse"] == 0
