@@ -14,6 +14,7 @@ from isthmus.errors import RequestError, require
 from isthmus.parts import Affine, Augmentation
 
 ImageShape = tuple[int, int, int]
+_PADDINGS = {"edge": "border", "reflect": "reflection", "zeros": "zeros"}  # torch's words
 
 
 def augment(
@@ -30,7 +31,7 @@ def augment(
     # which images: always the first would be always the same ones, where the order is always the same
     chosen = torch.rand(len(x), generator=generator, device=x.device).argsort()[:count]
     images = x.index_select(0, chosen).view(-1, *shape)
-    moved = warped(images, *drawn(part, count, generator, x))
+    moved = warped(images, *drawn(part, count, generator, x), part.fill)
     return x.index_copy(0, chosen, moved.view(count, x.shape[1]))
 
 
@@ -54,10 +55,10 @@ def drawn(part: Affine, n: int, generator: torch.Generator, like: torch.Tensor) 
     return matrix.view(n, 2, 2), (u[4:] * part.shift).T
 
 
-def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor, fill: str = "zeros") -> torch.Tensor:
     """The images with what was at matrix @ p + shift now at p; p = (x, y) in pixels from the middle, y downwards.
 
-    images: (n, channels, height, width); matrix: (n, 2, 2); shift: (n, 2). Bilinear; zeros beyond the edges.
+    images: (n, channels, height, width); matrix: (n, 2, 2); shift: (n, 2). fill: as of `Affine`. Bilinear.
     """
     # torch's grid goes from -1 to 1 along each side; twice as fast as gathering by hand, in pixels (batches of 128).
     # affine_grid would make it by tiny products, four times as slowly, and a CUDA graph cannot copy from the host
@@ -72,7 +73,7 @@ def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> t
         ],
         dim=-1,
     )
-    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode=_PADDINGS[fill], align_corners=False)
 
 
 def _middles(n: int, like: torch.Tensor) -> torch.Tensor:

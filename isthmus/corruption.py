@@ -16,6 +16,7 @@ import torch
 
 from isthmus.errors import RequestError, require
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Part, Poisson, SaltAndPepper, Sequence
+from isthmus.parts.corruptions import MEAN
 from isthmus.rng import content_seeds
 
 ImageShape = tuple[int, int, int]
@@ -44,12 +45,19 @@ def salt_and_pepper(
     return torch.where(u < part.fraction, (u < part.fraction / 2).to(x.dtype), x)
 
 
+def _missing(pixels: torch.Tensor, mask: torch.Tensor, value: float | str) -> torch.Tensor:
+    """Pixels (n, channels, pixels) with `value` where mask, (n, 1, pixels), is true; "mean" is that of each channel."""
+    if value == MEAN:
+        return torch.where(mask, pixels.mean(dim=2, keepdim=True), pixels)
+    return pixels.masked_fill(mask, float(value))
+
+
 def masking(part: Masking, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:
-    """u ~ U(0, 1) for each pixel: 0 in all its channels where u < fraction, else x (Vincent et al. 2008)."""
+    """u ~ U(0, 1) for each pixel: `value` in all its channels where u < fraction, else x (Vincent et al. 2008)."""
     channels = image_shape[0] if image_shape else 1
     pixels = x.reshape(len(x), channels, x.shape[1] // channels)
     u = torch.rand((len(x), 1, pixels.shape[2]), generator=generator, device=x.device, dtype=x.dtype)
-    return pixels.masked_fill(u < part.fraction, 0).view(x.shape)
+    return _missing(pixels, u < part.fraction, part.value).view(x.shape)
 
 
 def occlusion(
@@ -68,7 +76,8 @@ def occlusion(
 
     rows, columns = covered(height), covered(width)
     square = rows[:, None, :, None] & columns[:, None, None, :]
-    return x.reshape(-1, channels, height, width).masked_fill(square, part.value).view(x.shape)
+    pixels = x.reshape(-1, channels, height * width)
+    return _missing(pixels, square.flatten(2), part.value).view(x.shape)
 
 
 def poisson(part: Poisson, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None) -> torch.Tensor:

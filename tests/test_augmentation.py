@@ -286,3 +286,26 @@ def test_it_is_a_parameter_like_any_other(pictures, tmp_path):
     assert np.array_equal(again.transform(pictures), one.transform(pictures))
     with pytest.raises(RequestError, match="augmentation must be one of isthmus' parts Affine, got Masking"):
         model(augmentation=Masking(0.1)).fit(pictures)
+
+
+# --- what lies beyond the edges ---
+
+
+@pytest.mark.parametrize("fill", ["edge", "reflect"])
+def test_a_blank_page_stays_blank(fill):
+    page = torch.full((50, N), 0.95)
+    moved = augment(Affine(rotation=30, shift=3, share=1, fill=fill), page, seeded(0), SHAPE)
+    near(moved, page)
+    assert augment(Affine(rotation=30, shift=3, share=1, fill="zeros"), page, seeded(0), SHAPE).min() == 0
+
+
+def test_the_edge_goes_on_or_is_mirrored():
+    row = torch.tensor([1.0, 2, 3, 4]).view(1, 1, 1, 4)
+    near(warped(row, *maps(1, IDENTITY, (2.0, 0.0)), "edge").view(4), torch.tensor([3.0, 4, 4, 4]))
+    near(warped(row, *maps(1, IDENTITY, (2.0, 0.0)), "reflect").view(4), torch.tensor([3.0, 4, 4, 3]))
+
+
+def test_borders_are_not_black_unless_that_is_said():
+    assert Affine().fill == "edge"
+    with pytest.raises(RequestError, match='unknown fill "black"; known: edge, reflect, zeros'):
+        Affine(fill="black")

@@ -17,8 +17,13 @@ EXAMPLES = {
         GaussianNoise(0.3, clip=True, relative=True),
     ],
     "salt-and-pepper": [SaltAndPepper(0.3)],
-    "masking": [Masking(0.3)],
-    "occlusion": [Occlusion(3), Occlusion(2, value=0.5), Occlusion(2, image_shape=(9, 9, 9))],
+    "masking": [Masking(0.3), Masking(0.3, value=0.5), Masking(0.3, "mean")],
+    "occlusion": [
+        Occlusion(3),
+        Occlusion(2, value=0.5),
+        Occlusion(2, value="mean"),
+        Occlusion(2, image_shape=(9, 9, 9)),
+    ],
     "poisson": [Poisson(0.5), Poisson(1000)],
     "sequence": [Sequence((Poisson(30), Masking(0.2))), Sequence((Occlusion(3),))],
 }
@@ -369,3 +374,23 @@ def test_no_denoiser_is_tested_on_noise_that_it_was_trained_on(x):
         for epoch in range(4):
             trained = corrupt(GaussianNoise(1.0), x, generator(seed, "noise", epoch)) - x
             assert abs(np.corrcoef(tested.ravel(), trained.numpy().ravel())[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("part", [Masking(0.5, "mean"), Occlusion(3, "mean")], ids=repr)
+def test_what_is_missing_may_be_the_mean_of_each_channel(part):
+    x = torch.rand((40, 3, 5, 8), generator=seeded(0)) + torch.tensor([0.0, 5.0, -5.0])[:, None, None]
+    found = corrupt(part, x.view(40, -1), seeded(1), (3, 5, 8)).view(x.shape)
+    missing = found != x
+    assert missing.any(dim=(1, 2, 3)).all()
+    torch.testing.assert_close(found[missing], x.mean(dim=(2, 3), keepdim=True).expand(x.shape)[missing])
+    page = torch.full((4, 40), 0.95)
+    torch.testing.assert_close(corrupt(part, page, seeded(1), (1, 5, 8)), page)
+    assert part.label.endswith(",value=mean)")
+
+
+def test_a_value_is_a_number_or_a_word_that_is_known():
+    with pytest.raises(RequestError, match="value must be a number, or \"mean\", got 'white'"):
+        Masking(0.3, "white")
+    Sequence((Masking(0.3, "mean"), Poisson(3)))
+    with pytest.raises(RequestError, match="put it first"):
+        Sequence((Masking(0.3, -1.0), Poisson(3)))

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, threads_of
-from isthmus.commands.words import add_network_options, network_words, read_words
+from isthmus.commands.words import PLUS, add_network_options, network_words, read_words
 from isthmus.errors import RequestError, require
-from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+from isthmus.parts import (
+    DEVICES,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    Masking,
+    Occlusion,
+    Training,
+)
+from isthmus.parts.corruptions import MEAN
 
 if TYPE_CHECKING:
     from isthmus.commands.trained import Fitted
@@ -31,6 +40,7 @@ _EXAMPLES = """
     isthmus fit scans/ -o small --resize 64x64 --network conv --channels 16,32 --epochs 50
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
+_LIGHT = 0.5  # of most pixels: above it what is black is no ground
 # Options of the training: the field of `Training`, its type, what --help says.
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
@@ -132,6 +142,9 @@ def run(options: argparse.Namespace) -> None:
     images = _only(whole, options.classes)
     parted = hold_out(images, options.seed, validation, test)
     console.say(parted.said)
+    if options.corruption:
+        options.corruption = missing_as_the_ground(options.corruption, parted.train)
+        parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
     choice = choose(
         images.shape, len(parted.train), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
     )
@@ -142,6 +155,25 @@ def run(options: argparse.Namespace) -> None:
     fitted = trained.fit(recipe, parted, options.out, facts=facts)
     print(fitted.table())
     _say_what_next(fitted, options)
+
+
+def missing_as_the_ground(text: str, images: Images) -> str:
+    """The words of a corruption, in which missing pixels of light images are their image's mean where nothing is said.
+
+    Black squares on white pages would be the strongest strokes of all, and what is learned is to find them.
+    """
+    import numpy as np
+
+    from isthmus import console
+
+    words = PLUS.split(text)
+    unsaid = [word for word in words if word.split(":")[0] in (Masking.kind, Occlusion.kind) and word.count(":") == 1]
+    which = np.linspace(0, len(images) - 1, min(len(images), 500)).round().astype(int)
+    if not unsaid or np.median(images.floats(which)) <= _LIGHT:
+        return text
+    filled = "+".join(f"{word}:value={MEAN}" if word in unsaid else word for word in words)
+    console.say(f"the images are light, so what is missing is drawn as the mean of its image: --corruption {filled}")
+    return filled
 
 
 def _refuse_what_is_there(folder: Path, *, force: bool) -> None:

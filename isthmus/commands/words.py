@@ -17,7 +17,7 @@ from isthmus.studies.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
 _OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option
-_PLUS = re.compile(r"\+(?=[a-z])")  # but not the + of 1e+3
+PLUS = re.compile(r"\+(?=[a-z])")  # but not the + of 1e+3
 
 # What --help says of each field of a network.
 _NETWORK_HELP = {
@@ -44,7 +44,7 @@ def read_words(role: str, text: str, option: str) -> Any:
     """
     where = f"{option} {text}"
     sequences = Sequence.kind in ROLES[role]
-    parts: list[Any] = [_read_one(role, word, where) for word in (_PLUS.split(text) if sequences else [text])]
+    parts: list[Any] = [_read_one(role, word, where) for word in (PLUS.split(text) if sequences else [text])]
     if len(parts) == 1:
         return parts[0]
     try:

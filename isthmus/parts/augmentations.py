@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isthmus.errors import require
+from isthmus.errors import one_of, require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
+
+FILLS = ("edge", "reflect", "zeros")
 
 
 class Augmentation(Part):
@@ -16,12 +18,14 @@ class Augmentation(Part):
 
 @dataclass(frozen=True, repr=False)
 class Affine(Augmentation):
-    """A random rotation, scaling, shear and shift about the middle of an image, bilinear, with zeros beyond its edges.
+    """A random rotation, scaling, shear and shift about the middle of an image, bilinear.
 
     Each is drawn evenly between minus and plus what is said here, for each image of each batch anew.
 
     rotation: degrees. scale: by which share height and width, each by itself, grow or shrink. shear: pixels sideways
     for each pixel down. shift: pixels, in each direction. share: of the images of a batch; the others stay as they are.
+    fill: what lies beyond the edges: "edge" goes on with the pixels there, "reflect" mirrors the image, "zeros" is
+    black, which is a border to be learned unless the images' ground is black too.
     image_shape: (channels, height, width), for samples that come as (n, n_features); else the samples have it.
     """
 
@@ -31,6 +35,7 @@ class Affine(Augmentation):
     shear: float = 0.08
     shift: float = 1.0
     share: float = 0.5
+    fill: str = "edge"
     image_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -40,5 +45,6 @@ class Affine(Augmentation):
         checks.not_negative("shear", self.shear)
         checks.not_negative("shift", self.shift)
         checks.share("share", self.share)
+        one_of("fill", self.fill, FILLS)
         if self.image_shape is not None:
             checks.image_shape(self)

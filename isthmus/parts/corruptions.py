@@ -11,6 +11,8 @@ from isthmus.errors import RequestError, require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
+MEAN = "mean"  # as the value of missing pixels: that of their image
+
 
 class Corruption(Part, abc.ABC):
     """A part that says how x becomes x_noisy."""
@@ -40,7 +42,14 @@ class Levelled(Corruption):
 
 def _word(value: Any) -> str:
     """A parameter as a label says it: a number as %g prints it, a shape as 3x32x32."""
+    if isinstance(value, str):
+        return value
     return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _check_value(value: Any) -> None:
+    """What a missing pixel becomes."""
+    require(value == MEAN or checks.is_finite(value), "value", f'a number, or "{MEAN}"', value)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,32 +93,35 @@ class SaltAndPepper(Levelled):
 
 @dataclass(frozen=True, repr=False)
 class Masking(Levelled):
-    """Each pixel, in all its channels, becomes 0 with probability `fraction` (Vincent et al. 2008).
+    """Each pixel, in all its channels, becomes `value` with probability `fraction` (Vincent et al. 2008).
 
+    value: what is missing looks like: a number, or "mean", the mean of each channel of the image that it is missing in.
     Of samples that are no images, each number is a pixel.
     """
 
     kind: ClassVar[str] = "masking"
     level: ClassVar[str] = "fraction"
     fraction: float
+    value: float | str = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.share("fraction", self.fraction)
+        _check_value(self.value)
 
 
 @dataclass(frozen=True, repr=False)
 class Occlusion(Levelled):
     """A square of size × size pixels becomes `value` in all channels: anywhere within the image, for each sample anew.
 
-    size: a whole number of pixels, kept as an int. image_shape: (channels, height, width), for samples that come as
-    (n, n_features); else the samples have it.
+    value: a number, or "mean", as of `Masking`. size: a whole number of pixels, kept as an int. image_shape: (channels,
+    height, width), for samples that come as (n, n_features); else the samples have it.
     """
 
     kind: ClassVar[str] = "occlusion"
     level: ClassVar[str] = "size"
     size: float
-    value: float = 0.0
+    value: float | str = 0.0
     image_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +129,7 @@ class Occlusion(Levelled):
         if isinstance(self.size, float) and self.size.is_integer():  # a study's levels are floats
             object.__setattr__(self, "size", int(self.size))
         checks.count("size", self.size)
-        require(checks.is_finite(self.value), "value", "a number", self.value)
+        _check_value(self.value)
         if self.image_shape is not None:
             checks.image_shape(self)
 
@@ -163,7 +175,8 @@ class Sequence(Corruption):
                 raise RequestError(f"Poisson noise needs numbers of at least 0: put it first, or clip, in {self!r}")
             if isinstance(part, GaussianNoise):
                 below_zero = not part.clip
-            below_zero = below_zero or (isinstance(part, Occlusion) and part.value < 0)
+            if isinstance(part, Masking | Occlusion):
+                below_zero = below_zero or (part.value != MEAN and float(part.value) < 0)
 
     @property
     def label(self) -> str:

@@ -265,3 +265,16 @@ def test_strokes_on_white_are_learned_as_well_as_on_black(recipe, tmp_path, done
     assert errors["white"][1:] == pytest.approx(errors["black"][1:], rel=1e-3)  # PCA's and the mean image's
     assert errors["white"][0] == pytest.approx(errors["black"][0], rel=0.15)
     assert errors["white"][0] < errors["white"][2]
+
+
+def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(tmp_path, done):
+    np.save(tmp_path / "white.npy", 255 - strokes(40))
+    fit = ("fit", tmp_path / "white.npy", *QUICK, "--corruption")
+    _, err = done(*fit, "masking:0.3+gaussian:0.1", "-o", tmp_path / "mean")
+    assert "--corruption masking:0.3:value=mean+gaussian:0.1" in err
+    assert next(part.label for part in isthmus.load(tmp_path / "mean").corruption.parts) == "masking(0.3,value=mean)"
+    _, err = done(*fit, "occlusion:3:0", "-o", tmp_path / "zero")
+    assert "value=mean" not in err
+    np.save(tmp_path / "white.npy", strokes(40))
+    done(*fit, "occlusion:3", "-o", tmp_path / "black")
+    assert [isthmus.load(tmp_path / name).corruption.value for name in ("zero", "black")] == [0, 0]

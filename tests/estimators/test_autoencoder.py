@@ -435,6 +435,7 @@ def test_samples_that_are_not_finite_are_refused_everywhere(bad, shape, x):
         small().fit(x, validation=wrong)
 
 
+@pytest.mark.filterwarnings("ignore:the samples' mean is 0.9")
 @pytest.mark.parametrize(
     ("low", "high", "message"),
     [(0, 255, "a maximum of 255"), (-1, 1, "a minimum of -1")],
