@@ -81,7 +81,7 @@ def test_images_of_any_size_and_number_of_channels(shape, decoder):
 def test_samples_without_a_shape_are_refused_with_the_way_out(x):
     with pytest.raises(RequestError, match=r"needs images: give \(n, channels, height, width\), or Conv\(image_shape="):
         small(network=Conv((4,))).fit(x)
-    with pytest.raises(RequestError, match=r"image_shape \(1, 5, 5\) is not that of samples of 16 numbers"):
+    with pytest.raises(RequestError, match=r"image_shape must be of 16 numbers, as the samples are, got \(1, 5, 5\)"):
         small(network=Conv((4,), image_shape=(1, 5, 5))).fit(x)
 
 
