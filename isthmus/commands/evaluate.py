@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ _EXAMPLES = """
     isthmus evaluate denoiser photographs/ --corruption gaussian:0.1 --corruption gaussian:0.2
     isthmus evaluate my-model digits --json > results.json
 """
+_LOOKED_AT = 20  # photographs of which it is said whether they look noisy
 METRICS = ("mse", "psnr", "ssim", "mse_code_only", "mean_activation", "l0", "dead_units")
 
 
@@ -52,7 +54,7 @@ def add(commands: Any) -> None:
 class _Evaluated:
     """What was measured of one collection, by corruption. before: the MSE of what the model was given.
 
-    n_patches: of all photographs, or None where images are whole.
+    n_patches: of all photographs, or None where images are whole. noise: said of images that look noisy themselves.
     """
 
     source: str
@@ -61,6 +63,7 @@ class _Evaluated:
     n_patches: int | None
     measured: dict[str | None, dict[str, Estimate]]
     before: dict[str | None, float | None]
+    noise: str = ""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -73,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
     opened = open_model(options)
     whole = opened.framing.patches is not None and opened.shape is not None
     found = (_of_photographs if whole else _of_images)(opened, options, parts)
+    if found.noise:
+        console.say(found.noise)
     seen = opened.seen(options)
     for part in parts:  # a denoiser that adds more error than it takes away had better be left out
         if said := worse_than_nothing(found.before[part.label], found.measured[part.label]["mse"].value):
@@ -86,6 +91,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
 
     from isthmus.commands.opened import images_for
     from isthmus.corruption import check_corruption
+    from isthmus.data.noise import noise_in
     from isthmus.studies.measure import measure
 
     images = images_for(opened, options)
@@ -99,13 +105,15 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
         before[part.label] = as_it_is.estimates["mse"].value
     n = len(set(images.photographs.tolist()))
     n_patches = len(images) if images.places is not None else None
-    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before)
+    noise = noise_in(images.pixels)
+    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, noise)
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
     """Photographs of any size, read one after the other, once for each corruption."""
     from isthmus.commands.photographs import measure_photographs
     from isthmus.commands.pictures import pictures_of
+    from isthmus.data.noise import noise_in
 
     pictures = pictures_of(options, opened)
     clean = measure_photographs(opened, pictures)
@@ -115,7 +123,9 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         noisy = measure_photographs(opened, pictures, part)
         measured[part.label] = noisy.estimates(METRICS)
         before[part.label] = noisy.estimates(("before",))["before"].value
-    return _Evaluated(options.data, clean.sha256, len(clean.values["mse"]), clean.n_patches, measured, before)
+    noise = noise_in([one.x for one in itertools.islice(pictures.read(), _LOOKED_AT)])
+    n = len(clean.values["mse"])
+    return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, noise)
 
 
 def worse_than_nothing(before: float | None, after: float | None) -> str:

@@ -135,11 +135,14 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.defaults import choose
     from isthmus.commands.held_out import hold_out
     from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
+    from isthmus.data.noise import noise_in
 
     persistence.check_place(options.out)
     framing = with_range(framing_of(options), options, "train")
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
+    if noisy := noise_in(images.pixels):
+        console.say(noisy)
     parted = hold_out(images, options.seed, validation, test)
     console.say(parted.said)
     if options.corruption:
@@ -209,4 +212,6 @@ def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
         command = f"isthmus denoise {model} {data} -o denoised --corruption {options.corruption}"
     else:
         command = f"isthmus evaluate {model} {data}"
+    if options.skip_bad:
+        command += " --skip-bad"
     console.say(f"next: {command}")

@@ -182,6 +182,7 @@ def through(
                 made = [patchwork(lambda x: reconstruct(model, x), x, size) for x in given]
             on_progress(group[-1].number + 1, pictures.n)
             yield from (Result(*one) for one in zip(group, given, made, strict=True))
+        on_progress(pictures.n, pictures.n)  # the last may have been left out
 
 
 def _groups(pictures: Iterable[Picture], opened: Opened) -> Iterator[list[Picture]]:

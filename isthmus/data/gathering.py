@@ -56,7 +56,8 @@ def gather(
                     raise DataError(_sizes(paths, source)) from None
                 names += [page_name(listing.names[i], number, len(pages))] * len(page)
                 which += [i] * len(page)
-            kinds.update(found)
+            if found:
+                kinds.update(found)
         if on_progress:
             on_progress(i + 1, n)
     notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
@@ -90,7 +91,7 @@ def left_out(bad: dict[str, DataError]) -> list[str]:
     small = [name for name, error in bad.items() if isinstance(error, TooSmallError)]
     others = [name for name, error in bad.items() if not isinstance(error, TooSmallError)]
     found = []
-    for kind, names in (("damaged file", others), ("file", small)):
+    for kind, names in (("unreadable file", others), ("file", small)):
         if names:
             more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
             too = " too small to be cut and" if names is small else ""

@@ -48,6 +48,16 @@ def page_name(name: str, number: int, n: int) -> str:
     return f"{name}#{number + 1}" if n > 1 else name
 
 
+def file_of(name: str) -> str:
+    """The file of a page that `page_name` named: a file's own name ends in letters.
+
+    >>> file_of("stack.tif#3"), file_of("a#1.png")
+    ('stack.tif', 'a#1.png')
+    """
+    front, mark, number = name.rpartition("#")
+    return front if mark and number.isdecimal() else name
+
+
 def page_index(file: int, number: int) -> int:
     """A page's place in a collection, for what is drawn at random: the file's own place for its first page."""
     return file + (number << 32)
@@ -62,6 +72,9 @@ def _block(path: str, index: int, framing: Framing) -> Block:
     try:
         pages = read_pages(path)
         images, notes = [], list[str]()
+        if len(pages) == 1:  # as nearly always
+            image, kinds = framing.pixels(pages[0], path)
+            return [framing(image, index, path)], kinds
         for number, page in enumerate(pages):
             where = page_name(path, number, len(pages))
             image, kinds = framing.pixels(page, where)

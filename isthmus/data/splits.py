@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isthmus.data.images import Images
+from isthmus.data.pieces import file_of
 from isthmus.errors import RequestError, counted
 from isthmus.rng import numpy_generator
 
@@ -41,11 +42,21 @@ def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray
     return parts
 
 
+def _together(images: Images) -> np.ndarray:
+    """(n,) integers, equal where images are held out together: the patches of a photograph, and of several files the
+    pages of each, for neighbours in a stack show much the same.
+    """
+    files = np.unique([file_of(name) for name in images.names], return_inverse=True)[1]
+    n = len(np.unique(files))
+    return files if SEVERAL <= n < len(np.unique(images.photographs)) else images.photographs
+
+
 def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
     """(n,): for each image the number of its part, 0 for those to train on."""
     first = of = np.arange(len(images))
-    if is_cut(images):
-        _, first, of = np.unique(images.photographs, return_index=True, return_inverse=True)
+    together = _together(images)
+    if len(np.unique(together)) < len(images):
+        _, first, of = np.unique(together, return_index=True, return_inverse=True)
     n = len(first)
     shuffled = numpy_generator(seed, "split").permutation(n)
     if n < len(images) and images.names:  # files are in the order of their names, whatever their numbers

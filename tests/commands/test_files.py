@@ -68,7 +68,7 @@ def test_pages_have_names(ranged, stacks, tmp_path, done):
     codes = (tmp_path / "codes.csv").read_text("utf-8").splitlines()[1:]
     assert sorted({row.split(",")[0] for row in codes}) == names
     out, _ = done("evaluate", ranged, stacks, "--json")
-    assert json.loads(out)["n"] == len(codes)
+    assert json.loads(out)["n"] == len(names)
 
 
 def test_a_stack_becomes_one_file_or_an_array(ranged, stacks, tmp_path, done):
@@ -183,6 +183,7 @@ def test_one_small_file_does_not_stop_a_folder(denoiser, photographs, copy_of, t
     assert "--skip-bad leaves it out" in line
     _, err = done("fit", folder, "-o", tmp_path / "m", "--patches", 16, "--skip-bad", *FIT)
     assert "1 file too small to be cut and left out: small.png" in err
+    assert f"next: isthmus evaluate {tmp_path / 'm'} {folder} --skip-bad" in err
     line = refused("denoise", tmp_path / "m", folder, "-o", tmp_path / "out")
     assert "--skip-bad leaves it out" in line
     _, err = done("denoise", tmp_path / "m", folder, "-o", tmp_path / "out", "--skip-bad")
@@ -205,7 +206,7 @@ def mvtec(tmp_path):
 def test_masks_are_not_trained_on(mvtec, tmp_path, done):
     _, err = done("fit", mvtec, "-o", tmp_path / "m", "--epochs", 1, "--threads", 1)
     assert f"{mvtec} is in MVTec's layout: train/ is read, and the masks in ground_truth/ are left out" in err
-    assert "5 images to train on, 1 held out" in err
+    assert json.loads((tmp_path / "m/config.json").read_text())["extra"]["seen"]["n"] == 6
     out, err = done("score", tmp_path / "m", mvtec, "--normal", "good")
     assert "test/ is read" in err
     assert "2 images of class good against 2 others" in out
@@ -224,4 +225,21 @@ def test_data_info_and_fit_agree_on_what_is_damaged(photographs, copy_of, tmp_pa
     assert "2 that cannot be read, to be left out with --skip-bad:" in out
     assert "flower.png is a damaged image" in out
     _, err = done("fit", folder, "-o", tmp_path / "m", "--patches", 8, "--skip-bad", *FIT)
-    assert "2 damaged files left out: cut.jpg, flower.png" in err
+    assert "2 unreadable files left out: cut.jpg, flower.png" in err
+
+
+def test_errors_against_noisy_images_are_said_to_be(tmp_path, done):
+    rng = np.random.default_rng(0)
+    for name, sigma in (("clean", 0), ("noisy", 25)):
+        (tmp_path / name).mkdir()
+        for i, pixels in enumerate((CHINA, FLOWER)):
+            noisy = (pixels + rng.normal(0, sigma, pixels.shape)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(tmp_path / name / f"{i}.png")
+    noise = ("--corruption", "gaussian:0.1", *FIT)
+    _, err = done("fit", tmp_path / "noisy", "-o", tmp_path / "m", "--patches", 16, *noise)
+    said = "errors are held against them as they are, so that clean ones would have an MSE of about 0.0"
+    assert "look noisy themselves (sigma about 0." in err
+    assert said in err
+    assert said in done("evaluate", tmp_path / "m", tmp_path / "noisy")[1]
+    assert said not in done("evaluate", tmp_path / "m", tmp_path / "clean")[1]
+    assert said not in done("fit", tmp_path / "clean", "-o", tmp_path / "n", "--patches", 16, *noise)[1]

@@ -182,7 +182,7 @@ def test_a_damaged_picture_is_named_or_left_out(denoiser, photographs, tmp_path,
     assert "--skip-bad" in line
     assert not (tmp_path / "clean").exists()
     _, err = done("denoise", denoiser, folder, "-o", tmp_path / "clean", "--skip-bad")
-    assert "1 damaged file left out: flower.png" in err
+    assert "1 unreadable file left out: flower.png" in err
     assert "written: 2 images" in err
 
 

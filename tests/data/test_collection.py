@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from isthmus import open_images
 from isthmus.data import cache, helper, reading, stack
+from isthmus.data.framing import Framing
 from isthmus.errors import RequestError, SkippedWarning
 
 RNG = np.random.default_rng(0)
@@ -295,11 +297,11 @@ def test_a_damaged_file_is_an_error_with_its_path(damaged, said):
 def test_damaged_files_can_be_left_out(damaged, monkeypatch):
     monkeypatch.setattr(cache, "WORTH_FILES", 1)
     for _ in range(2):  # said again the second time
-        with pytest.warns(SkippedWarning, match=r"3 damaged files left out: 7\.png, 300\.png, 500\.png$"):
+        with pytest.warns(SkippedWarning, match=r"3 unreadable files left out: 7\.png, 300\.png, 500\.png$"):
             images = open_images(damaged, skip_bad=True)
     assert len(images) == len(images.names) == 997
     assert not {"7.png", "300.png", "500.png"} & set(images.names)
-    assert images.notes == ("3 damaged files left out: 7.png, 300.png, 500.png",)
+    assert images.notes == ("3 unreadable files left out: 7.png, 300.png, 500.png",)
     with pytest.warns(SkippedWarning):
         patches = open_images(damaged, skip_bad=True, patches=(4, 4))
     assert len(patches) == 997 * 9
@@ -321,7 +323,7 @@ def test_many_damaged_files_are_counted_and_ten_are_listed(folder, fill, said):
     fill(folder, 1)
     for i in range(30):
         (folder / f"x{i}.png").write_bytes(b"")
-    with pytest.warns(SkippedWarning, match=r"30 damaged files left out: x0.png, .*x9.png, and 20 more"):
+    with pytest.warns(SkippedWarning, match=r"30 unreadable files left out: x0.png, .*x9.png, and 20 more"):
         open_images(folder, skip_bad=True)
     (folder / "0.png").unlink()
     assert "none of 30 files can be read; the first" in said(folder, skip_bad=True)
@@ -342,6 +344,22 @@ def test_a_second_process_reads_the_same(folder, monkeypatch, store, fill, said)
     assert elsewhere.fingerprint == here.fingerprint
     assert (elsewhere.names, elsewhere.notes) == (here.names, here.notes)
     assert "fewer than --crop" in said(folder, skip_bad=True, threads=2, crop=(99, 99))
+
+
+def test_no_more_large_files_are_read_ahead_than_fit_into_memory(folder, monkeypatch, fill):
+    fill(folder, 60)
+    paths = sorted(str(path) for path in folder.iterdir())
+    size = os.stat(paths[0]).st_size
+    seen, real = [], reading.read_piece
+    monkeypatch.setattr(reading, "read_piece", lambda piece, framing: seen.append(piece) or real(piece, framing))
+    monkeypatch.setattr(reading, "_PIECE_BYTES", size // 2)
+    monkeypatch.setattr(reading, "_AHEAD_BYTES", 5 * size)
+    blocks = reading.read_all(paths, Framing(), 2)
+    next(blocks)
+    time.sleep(0.2)
+    assert [len(piece.paths) for piece in seen] == [1] * len(seen)
+    assert len(seen) <= 7
+    assert len(list(blocks)) == 59
 
 
 @pytest.mark.parametrize(

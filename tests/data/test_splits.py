@@ -109,3 +109,14 @@ def test_whole_images_are_held_out_as_ever():
     three = split(images, (0.3, 0.2), 5)
     np.testing.assert_array_equal(three[1], held)
     assert sorted(np.concatenate(three).tolist()) == list(range(10))
+
+
+def test_the_pages_of_a_stack_are_held_out_together():
+    names = tuple(f"{file}.tif#{page}" for file in range(8) for page in range(1, 6))
+    images = Images(np.zeros((40, 1, 4, 4), np.uint8), names=names)
+    train, held = split(images, [0.25], 0)
+    assert (len(train), len(held)) == (30, 10)
+    files = np.array([name.split("#")[0] for name in names])
+    assert not set(files[train]) & set(files[held])
+    one_file = Images(np.zeros((40, 1, 4, 4), np.uint8), names=tuple(f"a.tif#{page}" for page in range(40)))
+    assert len(split(one_file, [0.25], 0)[1]) == 10

@@ -71,12 +71,12 @@ class Page:
         for NaN.
         """
         pixels = self.pixels
+        if value_range is None and self.bits == 8 and pixels.dtype == np.uint8:
+            return pixels
         if value_range is not None:
             self._refuse_nan()
             return stretched(pixels, value_range)
         if (white := self.white) is not None:
-            if self.bits == 8:
-                return pixels
             if 255 % white == 0:  # 1, 2 and 4 bits
                 return np.multiply(pixels, np.uint8(255 // white), dtype=np.uint8)
             return np.divide(pixels, np.float32(white), dtype=np.float32).clip(0, 1)

@@ -1,0 +1,36 @@
+"""How noisy images look: an estimate of the noise that lies in the pixels themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isthmus.errors import counted
+
+NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
+_LEAST_SIDE = 16  # of smaller images most of what is fine is the picture
+_LOOKED_AT = 500
+
+
+def estimated_sigma(image: np.ndarray) -> float:
+    """Standard deviation of white noise in an image (..., h, w), in its units: median |d| / 0.6745, d the diagonal
+    differences of 2×2 pixels (Donoho and Johnstone 1994, with Haar's wavelet).
+
+    >>> bool(abs(estimated_sigma(np.random.default_rng(0).normal(0.5, 0.1, (200, 200))) - 0.1) < 0.005)
+    True
+    """
+    h, w = (side // 2 * 2 for side in image.shape[-2:])
+    a, b = image[..., 0:h:2, 0:w:2].astype(np.float64), image[..., 0:h:2, 1:w:2]
+    c, d = image[..., 1:h:2, 0:w:2], image[..., 1:h:2, 1:w:2]
+    return float(np.median(np.abs(a - b - c + d))) / 2 / 0.6745
+
+
+def noise_in(images: list[np.ndarray] | np.ndarray) -> str:
+    """The sentence for images (c, h, w), floats in [0, 1] or uint8, that look noisy; "" for others."""
+    some = [one for one in images[:: max(1, len(images) // _LOOKED_AT)] if min(one.shape[1:]) >= _LEAST_SIDE]
+    found = [estimated_sigma(one) / (255 if one.dtype == np.uint8 else 1) for one in some]
+    if not found or (sigma := float(np.median(found))) < NOISY:
+        return ""
+    return (
+        f"the images look noisy themselves (sigma about {sigma:.2f}, of {counted(len(found), 'image')}): errors are "
+        f"held against them as they are, so that clean ones would have an MSE of about {sigma**2:.4f}"
+    )
