@@ -8,6 +8,7 @@ from scipy.optimize import nnls
 from isthmus.networks import build
 from isthmus.networks.decoders import AnyDecoder, decoder_of
 from isthmus.parts import Conv, Dense, Dictionary
+from isthmus.solvers import latent_search
 from isthmus.solvers.latent_search import CONVERGED, DIVERGED, ITERATIONS, REASONS, SOLVERS, Search, search
 
 PARTS = [
@@ -173,6 +174,21 @@ def test_the_better_of_two_is_chosen_image_by_image():
     torch.testing.assert_close(best.objective, torch.minimum(one.objective, two.objective))
     torch.testing.assert_close((decoder.decode(best.code) - y).square().mean(dim=1), best.objective)
     torch.testing.assert_close(best.n_iter, one.n_iter + two.n_iter)
+
+
+def test_a_damped_step_by_hand():
+    """Damping is added to the diagonal, as a share of its largest element; a number at its bound stays."""
+    matrix = torch.tensor([[[4.0, 1.0], [1.0, 2.0]]], dtype=torch.float64)
+    gradient = torch.tensor([[3.0, -1.0]], dtype=torch.float64)
+    damping, free = torch.tensor([0.5], dtype=torch.float64), torch.tensor([[True, True]])
+    step = latent_search._solved(matrix, gradient, free, damping)
+    torch.testing.assert_close(step, torch.linalg.solve(matrix[0] + 0.5 * 4 * torch.eye(2).double(), gradient[0])[None])
+    alone = latent_search._solved(matrix, gradient, torch.tensor([[True, False]]), damping)
+    torch.testing.assert_close(alone, torch.tensor([[3.0 / (4 + 0.5 * 4), 0.0]], dtype=torch.float64))
+    code = torch.tensor([[0.0, 0.0, 0.5, 0.0]])
+    slope = torch.tensor([[0.3, -0.3, 0.3, 0.0]])
+    assert latent_search._free(code, slope, 0.0).tolist() == [[False, True, True, False]]
+    assert latent_search._free(code, slope, None).all()
 
 
 def test_what_is_not_finite_is_never_the_better_and_a_draw_is_the_firsts():
