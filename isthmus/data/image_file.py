@@ -100,6 +100,10 @@ def faults_named(path: Path | str) -> Iterator[None]:
         raise DataError(f"{path} {error}") from None
     except STUMBLES as error:
         raise DataError(f"{path} is a damaged image ({said(error)}); replace it, or leave it out") from None
+    except Exception as error:
+        if type(error).__name__ != "DecompressionBombError":  # Pillow's, and none of the STUMBLES; a later frame's
+            raise
+        raise DataError(f"{path} promises more pixels than the limit of {MAX_PIXELS:,}; leave it out") from None
 
 
 class quiet_readers(warnings.catch_warnings):  # noqa: N801

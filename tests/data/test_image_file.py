@@ -236,6 +236,14 @@ def test_every_page_is_read(file, kind, options):
     assert "has 3 pages" in fault(path)
 
 
+@pytest.mark.parametrize(("side", "word"), [(65535, "limit"), (12000, "decompression bomb")])
+def test_a_later_frame_that_promises_too_much_is_refused(file, side, word):
+    content = encoded(Image.fromarray(GREY), "GIF", save_all=True, append_images=[Image.fromarray(255 - GREY)])
+    at = content.rindex(b"\x2c\0\0\0\0")  # the second frame's place, then its width and height
+    wide = content[: at + 5] + 2 * side.to_bytes(2, "little") + content[at + 9 :]
+    assert word in fault(file(wide))
+
+
 def test_one_pixel(file):
     assert read_image(file(encoded(GREY[:1, :1], "PNG"))).pixels.tolist() == [[[GREY[0, 0]]]]
 

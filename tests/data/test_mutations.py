@@ -8,12 +8,14 @@ import io
 import time
 import tracemalloc
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from isthmus.data.arrays import read_npy, read_npz
-from isthmus.data.image_file import quiet_readers, read_image
+from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.data.readers import read_idx
 from isthmus.errors import DataError
 
@@ -49,6 +51,19 @@ def image_seeds():
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, kind, **options)
             yield buffer.getvalue()
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 30, 3), dtype=np.uint16)
+    for options in ({}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16), "compression": "lzw"}):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, deep, photometric="rgb", **options)
+        yield buffer.getvalue()
+    yield bytes(imagecodecs.png_encode(deep))
+    yield bytes(imagecodecs.jpeg2k_encode(deep, level=0, codecformat="jp2", reversible=True))
+    yield b"P6 30 24 65535\n" + deep.tobytes()
+    frames = [Image.fromarray(PIXELS[i]) for i in range(3)]
+    for kind in ("GIF", "TIFF"):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+        yield buffer.getvalue()
 
 
 SEEDS = {
@@ -58,7 +73,7 @@ SEEDS = {
         [numpy_seed(np.savez)(images=PIXELS, y=np.arange(3)), numpy_seed(np.savez_compressed)(x=PIXELS)],
         read_npz,
     ),
-    "images": (list(image_seeds()), read_image),
+    "images": (list(image_seeds()), read_pages),
 }
 
 

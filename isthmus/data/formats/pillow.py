@@ -72,6 +72,7 @@ def pages(data: bytes) -> Iterator[Page]:
         for i in range(n_pages(image)):
             if i:
                 image.seek(i)
+                check_size(*image.size, len(image.getbands()), 1, len(data))  # a frame may be larger than the first
             notes: list[str] = []
             image.load()
             plain = _plain(image, notes)
