@@ -62,7 +62,9 @@ def add(commands: Any) -> None:
     )
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
-    command.add_argument("--force", action="store_true", help="replace a model that is there")
+    command.add_argument(
+        "--force", action="store_true", help="replace a model, or a stopped fit of another kind, that is there"
+    )
     group = command.add_argument_group("images")
     add_sizes(group)
     group.add_argument("--patches-per-image", type=int, metavar="N", help="take N patches of each image at random")
@@ -155,7 +157,7 @@ def run(options: argparse.Namespace) -> None:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
     facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, parted)}
-    fitted = trained.fit(recipe, parted, options.out, facts=facts)
+    fitted = trained.fit(recipe, parted, options.out, facts=facts, force=options.force)
     print(fitted.table())
     _say_what_next(fitted, options)
 

@@ -18,13 +18,14 @@ from isthmus.commands.tables import error_table
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.errors import counted
+from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
 from isthmus.parts import Augmentation, Corruption, Part, doubt
 from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, measure
+from isthmus.training.checkpoint import OtherTrainingError
 from isthmus.training.hardware import using_threads_everywhere
 
 _SHOWN = 12  # images in the preview
@@ -79,7 +80,7 @@ class Fitted:
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
 
 
-def fit(recipe: Recipe, parts: Parts, folder: Path, *, facts: dict[str, Any]) -> Fitted:
+def fit(recipe: Recipe, parts: Parts, folder: Path, *, facts: dict[str, Any], force: bool = False) -> Fitted:
     """Train, measure and save into `folder`, whole or not at all; facts: kept in config.json under "extra".
 
     Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
@@ -88,7 +89,7 @@ def fit(recipe: Recipe, parts: Parts, folder: Path, *, facts: dict[str, Any]) ->
     if said := doubt(recipe.network, recipe.penalty):
         console.say(f"note: {said}")
     with using_threads_everywhere(recipe.threads):
-        _train(model, train, validation, folder)
+        _train(model, train, validation, folder, force=force)
         own = _measure(model, parts.measured)
         measured = {f"{folder.name}, {code_size(model, train.n_features):,} numbers": own}
         measured |= yardsticks(train, validation, parts.measured, code_size(model, train.n_features), recipe.corruption)
@@ -116,11 +117,18 @@ def checkpoints_of(folder: Path) -> Path:
     return folder.with_name(folder.name + ".checkpoint")
 
 
-def _train(model: Autoencoder, train: Images, validation: Images, folder: Path) -> None:
+def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, *, force: bool) -> None:
     assert model.epochs is not None  # it was chosen before the training, and said
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
-        train_with_checkpoints(model, train, validation, checkpoints_of(folder), folder.name, listener)
+        kept = checkpoints_of(folder)
+        try:
+            train_with_checkpoints(model, train, validation, kept, folder.name, listener, replace=force)
+        except OtherTrainingError as error:
+            raise RequestError(
+                f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
+                "or add --force to begin anew"
+            ) from None
         history = model.history_
         best = int(np.nanargmin(history.validation_losses)) + 1
         said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, the best was {best}"

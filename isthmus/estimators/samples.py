@@ -127,8 +127,9 @@ def offset_doubt(samples: Images | np.ndarray) -> str | None:
     """
     pixels = pixels_of(samples)
     some = pixels[:: max(1, len(pixels) // _DOUBTED)]
-    mean, deviation = float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
-    if abs(mean) <= _FAR * deviation:
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for training is told there
+        mean, deviation = float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
+    if not abs(mean) > _FAR * deviation:  # nor where it is not a number
         return None
     scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
     return (

@@ -74,14 +74,17 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
 
 
 def train_with_checkpoints(
-    unfitted: Autoencoder, x: Any, held_out: Any, folder: Path, label: str, listener: Listener
+    unfitted: Autoencoder, x: Any, held_out: Any, folder: Path, label: str, listener: Listener, *, replace: bool = True
 ) -> None:
-    """Train an autoencoder, from where an earlier run was stopped if it was; `folder` is the caller's to remove."""
+    """Train an autoencoder, from where an earlier run was stopped if it was; `folder` is the caller's to remove.
+
+    replace: whether another training's checkpoints there are written over, as in a study; else that is a RequestError.
+    """
 
     def say(sentence: str) -> None:
         listener.note(f"{label}: {sentence}")
 
-    checkpoints = Checkpoints(folder, say=say)  # which the run removes when the model is written
+    checkpoints = Checkpoints(folder, say=say, replace=replace)  # which the run removes when the model is written
     rows = unfitted.fit_epochs(x, validation=held_out, checkpoint=checkpoints)
     first = True
     try:

@@ -84,13 +84,22 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, DoubtWarning, stacklevel=2)
 
 
+class OtherTrainingError(RequestError):
+    """A folder holds checkpoints of another training. found: the sentence that says where, and what differs."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"{found}; ask for the same again to go on with it, or remove the folder to begin anew")
+        self.found = found
+
+
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own, which is held for this process by a kernel lock.
 
     folder: made if it is not there, and of its own: one that holds anything else is refused, for it will be removed.
     None keeps nothing. every: seconds of training steps from one to the next; None is
-    `EVERY`. say: is called with a sentence when a checkpoint is damaged, is another training's, or cannot be written;
-    as it comes, that is a DoubtWarning.
+    `EVERY`. replace: whether a checkpoint of another training is written over; else it is refused, for it is work that
+    somebody may want. say: is called with a sentence when a checkpoint is damaged, is written over, or cannot be
+    written; as it comes, that is a DoubtWarning.
 
     Whoever makes a `Checkpoints` and hands it to `fit` removes it, when what was trained is safe elsewhere.
     """
@@ -100,11 +109,12 @@ class Checkpoints:
         folder: str | Path | None,
         *,
         every: float | None = None,
+        replace: bool = False,
         say: Callable[[str], None] = _warn,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every = EVERY if every is None else every
-        self.say = say
+        self.replace, self.say = replace, say
         self._facts: Callable[[], dict[str, Any]] = dict
         self._known: dict[str, Any] | None = None
         self._seconds = 0.0  # of training, when the last one was written
@@ -138,6 +148,7 @@ class Checkpoints:
         """The newest checkpoint that is whole and of this very training, if there is one.
 
         facts: gives what must be the same, as JSON has it. It is called when it is needed: data take time to hash.
+        Raises RequestError for a checkpoint of another training, unless it may be replaced.
         """
         self._facts, self._known, self._seconds = facts, None, 0.0
         others = []
@@ -155,6 +166,8 @@ class Checkpoints:
             return snapshot
         if others:
             what = f"{self.folder} holds another training (different: {others[0]})"
+            if not self.replace:
+                raise OtherTrainingError(what)
             self.say(f"{what}; this one begins anew and will write over it")
         return None
 

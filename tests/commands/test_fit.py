@@ -210,7 +210,7 @@ def test_one_image_is_too_few(digits, tmp_path, refused):
 LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
 
 
-def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done):
+def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done, refused):
     # the child writes a checkpoint after every epoch, and is stopped when it has two
     program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
     command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
@@ -225,6 +225,11 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
     assert not (tmp_path / "m").exists()
     assert kept.is_dir()
 
+    for more, fact in ((("--seed", 1), "random_state"), (("--classes", "zero,one"), "samples")):
+        err = refused("fit", digits, "-o", tmp_path / "m", *LONG, *more)
+        assert "holds another training (different: " in err
+        assert fact in err
+        assert "or add --force to begin anew" in err
     _, err = done("fit", digits, "-o", tmp_path / "m", *LONG)
     assert "goes on after epoch" in err
     assert not kept.exists()

@@ -28,9 +28,9 @@ def outcome(model):
     return weights, rows, model.seed_
 
 
-def stopped(model, X, folder, after, **given):
+def stopped(model, X, folder, after, replace=False, **given):
     """Train, and stop after this epoch, of which a checkpoint is written; or where it stops by itself."""
-    checkpoints = Checkpoints(folder, every=0)
+    checkpoints = Checkpoints(folder, every=0, replace=replace)
     with closing(model.fit_epochs(X, checkpoint=checkpoints, **given)) as rows:
         for row in rows:
             if row.epoch == after:
@@ -205,8 +205,12 @@ def test_another_configuration_begins_anew_and_says_what_differs(name, x, tmp_pa
     x = np.clip(x / x.max(), 0, 1)
     stopped(small(precision="float32"), x, tmp_path / "c", 3)
     changed = small(**{"precision": "float32", **CHANGES[name]})
-    with pytest.warns(DoubtWarning, match=rf"c holds another training \(different: .*{name}.*begins anew") as said:
+    kept = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
+    with pytest.raises(RequestError, match=rf"c holds another training \(different: .*{name}.*or remove the folder"):
         changed.fit(x, checkpoint=tmp_path / "c")
+    assert {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")} == kept
+    with pytest.warns(DoubtWarning, match=rf"c holds another training \(different: .*{name}.*begins anew") as said:
+        changed.fit(x, checkpoint=Checkpoints(tmp_path / "c", replace=True))
     assert "\n" not in str(said[0].message)
     assert outcome(changed) == outcome(small(**{"precision": "float32", **CHANGES[name]}).fit(x))
 
@@ -219,14 +223,16 @@ def test_other_samples_or_threads_begin_anew(what, x, tmp_path, monkeypatch):
         monkeypatch.setattr("isthmus.estimators.one_fit.step_threads", lambda *_: 7)
     else:
         (other if what == "samples" else held_out)[3, 3] += 1e-3
-    with pytest.warns(DoubtWarning, match=rf"\(different: {what}\)"):
+    with pytest.raises(RequestError, match=rf"\(different: {what}\)"):
         small().fit(other, validation=held_out, checkpoint=tmp_path / "c")
+    with pytest.warns(DoubtWarning, match=rf"\(different: {what}\)"):
+        small().fit(other, validation=held_out, checkpoint=Checkpoints(tmp_path / "c", replace=True))
 
 
 def test_a_checkpoint_of_another_training_stays_until_there_are_two_of_the_new(x, tmp_path):
     stopped(small(), x, tmp_path / "c", 3)
     with pytest.warns(DoubtWarning, match="another training"):
-        stopped(small(learning_rate=0.1), x, tmp_path / "c", 1)
+        stopped(small(learning_rate=0.1), x, tmp_path / "c", 1, replace=True)
     again = small()
     assert len(list(again.fit_epochs(x, checkpoint=tmp_path / "c"))) == 3, "the former one's is still there"
     assert outcome(again) == outcome(small().fit(x))
@@ -284,8 +290,10 @@ def test_where_steps_take_all_threads_another_number_is_another_training(x, thre
     threads(2)
     stopped(small(**wide), x, tmp_path / "c", 2)
     threads(1)
+    with pytest.raises(RequestError, match=r"holds another training \(different: threads\)"):
+        small(**wide).fit(x, checkpoint=tmp_path / "c")
     with pytest.warns(DoubtWarning, match=r"holds another training \(different: threads\); this one begins anew"):
-        assert len(list(small(**wide).fit_epochs(x, checkpoint=tmp_path / "c"))) == 3
+        assert len(list(small(**wide).fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", replace=True)))) == 3
 
 
 # --- when ---
