@@ -116,13 +116,13 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     from isthmus.data.noise import noise_in
 
     pictures = pictures_of(options, opened)
-    clean = measure_photographs(opened, pictures)
-    measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates(METRICS)}
+    clean = measure_photographs(opened.model, opened.shape, pictures, METRICS)
+    measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates()}
     before: dict[str | None, float | None] = {}
     for part in parts:
-        noisy = measure_photographs(opened, pictures, part)
-        measured[part.label] = noisy.estimates(METRICS)
-        before[part.label] = noisy.estimates(("before",))["before"].value
+        noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part)
+        measured[part.label] = noisy.estimates()
+        before[part.label] = noisy.before
     noise = noise_in([one.x for one in itertools.islice(pictures.read(), _LOOKED_AT)])
     n = len(clean.values["mse"])
     return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, noise)

@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> None:
     _refuse_what_is_there(options.out, force=options.force)
 
     from isthmus import console, persistence
-    from isthmus.commands import seen, trained
+    from isthmus.commands import seen, trained, uncut
     from isthmus.commands.defaults import choose
     from isthmus.commands.held_out import hold_out
     from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
@@ -157,7 +157,10 @@ def run(options: argparse.Namespace) -> None:
         console.say(choice.why)
     recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
     facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, parted)}
-    fitted = trained.fit(recipe, parted, options.out, facts=facts, force=options.force)
+    photographs = None
+    if framing.patches:
+        photographs = uncut.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
+    fitted = trained.fit(recipe, parted, options.out, facts=facts, force=options.force, uncut=photographs)
     print(fitted.table())
     _say_what_next(fitted, options)
 

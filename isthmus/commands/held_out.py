@@ -38,13 +38,12 @@ class Parts:
         """The images that errors are measured on."""
         return self.validation if self.test is None else self.test
 
-    @property
-    def head(self) -> str:
-        """What a table of errors is of."""
-        n = counted(len(np.unique(self.measured.photographs)), "image")
-        if self.regions:
-            return f"on regions of {n}, {'selected on' if self.test is None else 'held out'}"
-        return f"on {n}, selected on" if self.test is None else f"on {n.replace(' ', ' held-out ')}"
+    def head(self, photographs: str | None = None) -> str:
+        """What a table of errors is of. photographs: which of them they are measured on, if not on these images."""
+        said = photographs or counted(len(np.unique(self.measured.photographs)), "image")
+        if self.test is None:
+            return f"on {said}, selected on"
+        return f"on {said}, held out" if photographs else f"on {said.replace(' ', ' held-out ')}"
 
 
 def hold_out(images: Images, seed: int, validation: float | None = None, test: float | None = None) -> Parts:

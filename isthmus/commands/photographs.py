@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.commands.opened import Opened
+from isthmus.commands.opened import Shape
 from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Part
 from isthmus.patchwork import patches_of, patchwork
+from isthmus.studies.quantities import CODE_METRICS
 
 
 @dataclass
 class Photographs:
     """What was measured of whole photographs: a value for each and each metric, and which units were on for any patch.
 
-    "before" is the error of what the model was given: of the corrupted photograph, or of none. sha256: of the pixels.
+    wanted: the metrics that are measured. "before" among the values is the error of what the model was given: of the
+    corrupted photograph, or of none. sha256: of the pixels.
     """
 
+    wanted: tuple[str, ...]
     values: dict[str, list[float]] = field(default_factory=dict)
     units_on: np.ndarray | None = None
     n_patches: int = 0
@@ -35,14 +38,19 @@ class Photographs:
         """Of the shapes and float32 pixels of all photographs, in their order."""
         return str(self.digest.hexdigest())
 
-    def estimates(self, wanted: tuple[str, ...]) -> dict[str, Estimate]:
+    def estimates(self) -> dict[str, Estimate]:
         """Over photographs, by metric, as far as they are defined."""
         arrays = {name: np.array(values) for name, values in self.values.items()}
         found = {name: metrics.mean_of(values) for name, values in arrays.items()}
         found["psnr"] = metrics.mean_psnr(arrays["mse"])
         if self.units_on is not None:
             found["dead_units"] = Estimate(float((~self.units_on).sum()), None, found["mse"].n)
-        return {name: found[name] for name in wanted if name in found}
+        return {name: found[name] for name in self.wanted if name in found}
+
+    @property
+    def before(self) -> float | None:
+        """The mean MSE of what the model was given."""
+        return metrics.mean_of(np.array(self.values["before"])).value
 
     def add(self, model: Any, result: Result, size: tuple[int, int]) -> None:
         """Measure one photograph, and the codes of the patches that were put together. size: of a patch."""
@@ -52,12 +60,12 @@ class Photographs:
             "mse": metrics.squared_error(x[None], x_hat[None])[0],
             "before": metrics.squared_error(x[None], x_in[None])[0],
         }
-        if (similarity := metrics.ssim_of_one(x, x_hat)) is not None:
+        if "ssim" in self.wanted and (similarity := metrics.ssim_of_one(x, x_hat)) is not None:
             measured["ssim"] = similarity
         codes: dict[str, list[np.ndarray]] = {"mean_activation": [], "l0": []}
         for patches in patches_of(x_in, size):
             self.n_patches += len(patches)
-            if not has_code(model):
+            if not has_code(model) or set(CODE_METRICS).isdisjoint(self.wanted):
                 continue
             code = np.asarray(model.transform(patches)).reshape(len(patches), -1)
             codes["mean_activation"].append(metrics.mean_activation(code))
@@ -65,7 +73,7 @@ class Photographs:
             on = np.any(metrics.active(code), axis=0, keepdims=False)
             self.units_on = on if self.units_on is None else np.logical_or(self.units_on, on)
         measured |= {name: np.concatenate(values).mean() for name, values in codes.items() if values}
-        if isinstance(model, Autoencoder) and model.network_.n_switches:
+        if "mse_code_only" in self.wanted and isinstance(model, Autoencoder) and model.network_.n_switches:
             from_code = patchwork(lambda part: _code_only(model, part), x_in, size)
             measured["mse_code_only"] = metrics.squared_error(x[None], from_code[None])[0]
         for name, value in measured.items():
@@ -78,13 +86,16 @@ def _code_only(model: Any, patches: np.ndarray) -> np.ndarray:
     return x_hat
 
 
-def measure_photographs(opened: Opened, pictures: Pictures, corruption: Part | None = None) -> Photographs:
+def measure_photographs(
+    model: Any, shape: Shape | None, pictures: Pictures, wanted: tuple[str, ...], corruption: Part | None = None
+) -> Photographs:
     """Whole photographs, corrupted whole, each put together of what the model makes of its patches: as `denoise` does.
 
-    Patches of one photograph are not independent, so statistics of codes are means over its patches first.
+    shape: of a patch. Patches of one photograph are not independent, so statistics of codes are means over its patches
+    first.
     """
-    assert opened.shape is not None
-    found = Photographs()
-    for result in through(opened, pictures, corruption=corruption, what="measuring"):
-        found.add(opened.model, result, opened.shape[1:])
+    assert shape is not None
+    found = Photographs(wanted)
+    for result in through(model, shape, pictures, corruption=corruption, what="measuring"):
+        found.add(model, result, shape[1:])
     return found

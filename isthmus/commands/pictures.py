@@ -15,7 +15,7 @@ import numpy as np
 from isthmus import console
 from isthmus.commands.encode import label_word
 from isthmus.commands.inputs import existing, is_named, load_images, part_of
-from isthmus.commands.opened import Opened
+from isthmus.commands.opened import Opened, Shape
 from isthmus.commands.options import printable
 from isthmus.corruption import noisy_version
 from isthmus.data.formats.page import NOTES
@@ -157,39 +157,32 @@ def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened, s
 
 
 def through(
-    opened: Opened,
-    pictures: Pictures,
-    *,
-    model: Any = None,
-    corruption: Part | None = None,
-    what: str = "images",
+    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Part | None = None, what: str = "images"
 ) -> Iterator[Result]:
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
-    model: in place of the opened one, like a search of its decoder. corruption: applied to the whole picture first,
-    with its own noise. Said on stderr: how far it is.
+    shape: of the model's images, of which larger pictures are put together; None where it takes them all as they are.
+    corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is.
     """
-    model = opened.model if model is None else model
     with console.progress(what) as on_progress:
-        for group in _groups(pictures.read(), opened):
+        for group in _groups(pictures.read(), shape):
             given = [_corrupted(one.x, corruption) for one in group]
-            if opened.takes(group[0].x.shape):
+            if shape in (None, group[0].x.shape):
                 flat = np.stack(given).reshape(len(group), -1)
                 made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
             else:
-                assert opened.shape is not None
-                size = opened.shape[1:]
-                made = [patchwork(lambda x: reconstruct(model, x), x, size) for x in given]
+                assert shape is not None
+                made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:]) for x in given]
             on_progress(group[-1].number + 1, pictures.n)
             yield from (Result(*one) for one in zip(group, given, made, strict=True))
         on_progress(pictures.n, pictures.n)  # the last may have been left out
 
 
-def _groups(pictures: Iterable[Picture], opened: Opened) -> Iterator[list[Picture]]:
+def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[Picture]]:
     """Neighbours of the model's own size together, as many as go through it at a time; larger ones alone."""
     group: list[Picture] = []
     for one in pictures:
-        if group and (len(group) == CHUNK or one.x.shape != group[0].x.shape or not opened.takes(one.x.shape)):
+        if group and (len(group) == CHUNK or one.x.shape != group[0].x.shape or shape not in (None, one.x.shape)):
             yield group
             group = []
         group.append(one)

@@ -45,7 +45,8 @@ def restore(
     """
     target: Path = options.out
     errors, notes = _Errors(corruption, name), Counter[str]()
-    results = through(opened, pictures, model=model, corruption=corruption, what=name)
+    model = opened.model if model is None else model
+    results = through(model, opened.shape, pictures, corruption=corruption, what=name)
     if target.suffix.lower() in ARRAYS:
         _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif target.suffix.lower() in SUFFIXES:

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     opened = open_model(options)
     pictures = pictures_of(options, opened)
     seen = opened.seen(options)
-    results = through(opened, pictures, what="scoring")
+    results = through(opened.model, opened.shape, pictures, what="scoring")
     scores = sorted((_score(one, seen) for one in results), key=lambda one: -one.mse)
     area = None if options.normal is None else _auroc(scores, options.normal)
     # before the pictures, which may take longer than the numbers
@@ -180,7 +180,7 @@ def _write(
     drawn = mapped | set(ranks)
     unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
-        for one in through(opened, unusual, what="drawing"):
+        for one in through(opened.model, opened.shape, unusual, what="drawing"):
             found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
             if printable(one.picture.name) in mapped:
                 write_like(None, found, building / "maps" / map_name(one.picture.name, names))

@@ -13,8 +13,10 @@ from isthmus import console, persistence
 from isthmus.collapse import diagnose
 from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.held_out import Parts
+from isthmus.commands.photographs import measure_photographs
 from isthmus.commands.previews import write_preview
 from isthmus.commands.tables import error_table
+from isthmus.commands.uncut import HeldOut, Uncut
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
@@ -22,12 +24,14 @@ from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
+from isthmus.metrics import Estimate
 from isthmus.parts import Augmentation, Corruption, Part, doubt
 from isthmus.studies.fitting import train_with_checkpoints
 from isthmus.studies.measure import Measured, measure
 from isthmus.training.checkpoint import OtherTrainingError
 from isthmus.training.hardware import using_threads_everywhere
 
+Errors = dict[str, Estimate]  # "mse" and "psnr"
 _SHOWN = 12  # images in the preview
 _WORTH_IT = 0.9  # a model is worth its training if its error is below this share of a yardstick's
 
@@ -62,54 +66,87 @@ class Recipe:
 class Fitted:
     """A model, and what was measured on images: of it, and of the yardsticks beside it.
 
-    head: of which images, in words, and whether they are held out or selected on.
+    head: of which images, in words, and whether they are held out or selected on. errors: MSE and PSNR, the model's
+    first, then, of a denoiser, those of the corrupted images as they are.
     warnings: sentences on what went wrong: a collapse, a model that learned no more than costs nothing.
     """
 
     model: Autoencoder
     head: str
-    measured: dict[str, Measured]
+    errors: dict[str, Errors]
     warnings: list[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """MSE and PSNR, the model first."""
-        rows = {name: (one.estimates["mse"], one.estimates["psnr"]) for name, one in self.measured.items()}
-        return error_table(self.head, rows)
+        """A line for each of the errors."""
+        return error_table(self.head, {name: (one["mse"], one["psnr"]) for name, one in self.errors.items()})
 
 
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
 
 
-def fit(recipe: Recipe, parts: Parts, folder: Path, *, facts: dict[str, Any], force: bool = False) -> Fitted:
+@dataclass(frozen=True)
+class _Held:
+    """Images to measure on, the same way whatever model it is: their photographs, if they are patches of some."""
+
+    images: Images
+    photographs: HeldOut | None
+    corruption: Corruption | None
+
+    def errors(self, model: Any) -> Errors:
+        """MSE and PSNR."""
+        wanted = ("mse", "psnr")
+        if self.photographs is None:
+            return measure(model, self.images, wanted, corruption=self.corruption).estimates
+        pictures = self.photographs.pictures
+        return measure_photographs(model, self.images.shape, pictures, wanted, self.corruption).estimates()
+
+
+def fit(
+    recipe: Recipe,
+    parts: Parts,
+    folder: Path,
+    *,
+    facts: dict[str, Any],
+    force: bool = False,
+    uncut: Uncut | None = None,
+) -> Fitted:
     """Train, measure and save into `folder`, whole or not at all; facts: kept in config.json under "extra".
 
-    Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
+    uncut: of patches, the photographs, which errors are measured on. Raises RunError if another process trains the same
+    model, and as `Autoencoder.fit`.
     """
     model, train, validation = recipe.estimator(), parts.train, parts.validation
     if said := doubt(recipe.network, recipe.penalty):
         console.say(f"note: {said}")
+
+    def held(images: Images) -> _Held:
+        return _Held(images, None if uncut is None else uncut.of(images), recipe.corruption)
+
     with using_threads_everywhere(recipe.threads):
         _train(model, train, validation, folder, force=force)
-        own = _measure(model, parts.measured)
-        measured = {f"{folder.name}, {code_size(model, train.n_features):,} numbers": own}
-        measured |= yardsticks(train, validation, parts.measured, code_size(model, train.n_features), recipe.corruption)
+        size, measured = code_size(model, train.n_features), held(parts.measured)
+        others = yardsticks(train, validation, size, recipe.corruption)
+        models = {f"{folder.name}, {size:,} numbers": model, **others}
+        errors = {name: measured.errors(one) for name, one in models.items()}
+        own, codes = next(iter(errors.values())), _measure(model, parts.measured)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
             "data_sha256": train.fingerprint,
             # of the images that chose the best epoch; and of those that chose nothing
-            "validation": _summary(own if parts.test is None else _measure(model, validation), validation),
-            "test": None if parts.test is None else _summary(own, parts.test),
-            "faults": _faults(model, measured),
+            "validation": _summary(own if parts.test is None else held(validation).errors(model)),
+            "test": None if parts.test is None else _summary(own),
+            "faults": _faults(model, codes, errors),
         }
         persistence.save(model, folder, extra={**facts, **known})
         remove(checkpoints_of(folder))
         preview(model, parts.measured, folder)
-    return Fitted(model, parts.head, measured, list(_warnings(model, measured)))
+    head = parts.head(None if measured.photographs is None else measured.photographs.where)
+    return Fitted(model, head, errors, list(_warnings(model, codes, errors)))
 
 
-def _summary(measured: Measured, images: Images) -> dict[str, Any]:
-    return {"n": len(images), **{name: measured.estimates[name].value for name in ("mse", "psnr")}}
+def _summary(errors: Errors) -> dict[str, Any]:
+    return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -136,35 +173,34 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
 
 
 def _measure(model: Autoencoder, images: Images) -> Measured:
-    wanted = ("mse", "psnr", "mean_activation", "l0", "dead_units")
-    return measure(model, images, wanted, corruption=model.corruption)
+    return measure(model, images, ("mse", "dead_units"), corruption=model.corruption)
 
 
-def _collapse(model: Autoencoder, own: Measured) -> str:
-    dead = own.estimates.get("dead_units")
+def _collapse(model: Autoencoder, codes: Measured) -> str:
+    dead = codes.estimates.get("dead_units")
     n_dead = None if dead is None else int(dead.value or 0)
-    return str(diagnose(model, n_dead, own.variation, own.unexplained) or "")
+    return str(diagnose(model, n_dead, codes.variation, codes.unexplained) or "")
 
 
-def _faults(model: Autoencoder, measured: dict[str, Measured]) -> list[str]:
+def _faults(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> list[str]:
     """What makes a model useless, to be said again whenever it is used: a collapse, images that it makes worse."""
-    own, *others = measured.values()
-    found = [_collapse(model, own)]
+    found = [_collapse(model, codes)]
     if model.corruption is not None and not found[0]:
-        found.append(worse_than_nothing(others[0].estimates["mse"].value, own.estimates["mse"].value))
+        own, as_it_is, *_ = errors.values()
+        found.append(worse_than_nothing(as_it_is["mse"].value, own["mse"].value))
     return [fault for fault in found if fault]
 
 
-def _warnings(model: Autoencoder, measured: dict[str, Measured]) -> Iterator[str]:
-    own, *_ = measured.values()
-    if collapse := _collapse(model, own):
+def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> Iterator[str]:
+    if collapse := _collapse(model, codes):
         yield collapse
         return
-    dead = own.estimates.get("dead_units")
+    dead = codes.estimates.get("dead_units")
     if dead is not None and dead.value:
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
-    name, best = min(list(measured.items())[1:], key=lambda item: item[1].estimates["mse"].value or 0)
-    ours, theirs = own.estimates["mse"].value, best.estimates["mse"].value
+    (_, own), *others = errors.items()
+    name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
+    ours, theirs = own["mse"].value, best["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
         yield f"{name} is better than this model: {_advice(model)}"
 

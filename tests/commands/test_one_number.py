@@ -7,12 +7,17 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.metrics import structural_similarity
+from sklearn.datasets import load_sample_images
 from sklearn.frozen import FrozenEstimator
 
 import isthmus
+from isthmus.commands.held_out import hold_out
+from isthmus.commands.uncut import Uncut
 from isthmus.commands.words import read_words
 from isthmus.corruption import noisy_version
+from isthmus.data.framing import Framing
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore import answers
 from isthmus.explore.noise import kinds, part_of
@@ -177,6 +182,151 @@ def test_a_photograph_is_measured_whole_and_its_patches_codes(denoiser, photogra
     assert found["mean_activation"]["value"] == pytest.approx(code.mean(), rel=1e-4)
     assert found["dead_units"]["value"] == (np.abs(code) <= 1e-6).all(axis=0).sum()
     assert {row["ci95"] for row in found.values()} == {None}, "one photograph"
+
+
+# --- a fit on patches of photographs ---
+
+QUICK = ("--patches", "8x8", "--hidden", 16, "--bottleneck", 4, "--epochs", 2, "--threads", 1)
+RANDOM = ("--patches-per-image", 60)
+
+
+@pytest.fixture(scope="module")
+def many_photographs(tmp_path_factory):
+    """Ten photographs of several sizes: more than one is held out whole."""
+    folder, (china, flower) = tmp_path_factory.mktemp("many"), load_sample_images().images
+    for i in range(10):
+        source, side = (china, flower)[i % 2], 24 + 4 * i
+        Image.fromarray(source[40 * i : 40 * i + side, 200 : 220 + side]).save(folder / f"{i}.png")
+    return folder
+
+
+def printed_rows(out):
+    """The rows of a table of errors, by their names."""
+    return {line.split("  ")[0]: line for line in out.splitlines()}
+
+
+def assert_printed(out, head, model, photographs, word, tmp_path, done):
+    """The table of a fit has the numbers of `evaluate` and `denoise`; returns the model's MSE."""
+    assert out.startswith(head)
+    rows = printed_rows(out)
+    mine = rows[f"{model.name}, 4 numbers"]
+    noise = () if word is None else ("--corruption", word)
+    found = evaluated(done, model, photographs, *noise)
+    assert f"{found['mse']['value']:.6f}" in mine
+    assert f"{found['psnr']['value']:.2f}" == mine.split()[-1]
+    if found["mse"]["ci95"]:
+        assert "{:.6f} to {:.6f}".format(*found["mse"]["ci95"]) in mine
+    if word is not None:
+        done("denoise", model, photographs, "-o", tmp_path / "denoised", "--corruption", word)
+        rewritten = json.loads((tmp_path / "denoised/isthmus.json").read_text())["errors"]
+        before, after = rewritten[-2:]
+        assert f"{before['mse']:.6f}" in next(rows[name] for name in rows if name.endswith("as it is"))
+        assert f"{after['mse']:.6f}" in mine
+    return found["mse"]
+
+
+@pytest.mark.parametrize("cut", [(), RANDOM])
+@pytest.mark.parametrize("word", [None, "gaussian:0.1"])
+def test_a_fit_on_patches_measures_photographs_that_it_held_out(word, cut, many_photographs, tmp_path, done):
+    noise = () if word is None else ("--corruption", word)
+    model, held_out = tmp_path / "m", tmp_path / "held out"
+    out, _ = done("fit", many_photographs, "-o", model, *QUICK, *cut, *noise)
+    extra = json.loads((model / "config.json").read_text())["extra"]
+    held_out.mkdir()
+    names = set(extra["seen"]["left_out"]) - set(extra["seen"]["selected_on"])
+    assert len(names) == 2
+    for name in names:
+        shutil.copy(many_photographs / name, held_out / name)
+    mse = assert_printed(out, "on 2 photographs, held out", model, held_out, word, tmp_path, done)
+    assert extra["test"] == {"n": 2, "mse": pytest.approx(mse["value"], **EXACT), "psnr": extra["test"]["psnr"]}
+    (chosen_by,) = extra["seen"]["selected_on"]
+    validation = evaluated(done, model, many_photographs / chosen_by, *noise)
+    assert extra["validation"]["mse"] == pytest.approx(validation["mse"]["value"], **EXACT)
+    assert extra["validation"]["n"] == 1
+
+    # the rivals by hand, put together of patches in the same way
+    patches = isthmus.open_images(many_photographs, patches=(8, 8), patches_per_image=cut[1] if cut else None)
+    train = patches.take(np.array([name not in extra["seen"]["left_out"] for name in patches.names]))
+    mean, error = train.floats().mean(axis=0), []
+    for name in sorted(names):
+        x = isthmus.open_images(many_photographs / name)
+        made = patchwork(lambda part: np.repeat(mean[None], len(part), axis=0), x.floats().reshape(x.shape), (8, 8))
+        error.append(squared_error(x.floats(), made.reshape(1, -1))[0])
+    assert f"{np.mean(error):.6f}" in printed_rows(out)["the mean image"]
+
+
+@pytest.mark.parametrize("cut", [(), RANDOM])
+@pytest.mark.parametrize("word", [None, "gaussian:0.1"])
+def test_a_fit_on_few_photographs_measures_a_region_of_each(word, cut, tmp_path, done):
+    photographs, regions, model = tmp_path / "photographs", tmp_path / "regions", tmp_path / "m"
+    photographs.mkdir()
+    regions.mkdir()
+    china, flower = load_sample_images().images
+    whole = {"a.png": china[100:190, 200:320], "b.png": flower[100:180, 250:330]}
+    for name, pixels in whole.items():
+        Image.fromarray(pixels).save(photographs / name)
+    noise = () if word is None else ("--corruption", word)
+    out, _ = done("fit", photographs, "-o", model, *QUICK, *cut, *noise)
+    parts = hold_out(isthmus.open_images(photographs, patches=(8, 8), patches_per_image=cut[1] if cut else None), 0)
+    for i, (name, pixels) in enumerate(whole.items()):
+        held, others = ([place[1:] for place in part.places if place[0] == i] for part in (parts.test, parts.train))
+        top, left = np.min(held, axis=0)
+        bottom, right = np.max(held, axis=0) + 8
+        for y, x in others:
+            assert not (y < bottom and y + 8 > top and x < right and x + 8 > left), "it was trained on"
+        assert (bottom - top) * (right - left) < 0.3 * pixels.size / 3
+        Image.fromarray(pixels[top:bottom, left:right]).save(regions / name)
+    mse = assert_printed(out, "on regions of 2 photographs, held out", model, regions, word, tmp_path, done)
+    extra = json.loads((model / "config.json").read_text())["extra"]
+    assert extra["test"]["n"] == mse["n"] == 2
+    assert extra["test"]["mse"] == pytest.approx(mse["value"], **EXACT)
+
+
+def test_of_very_many_pixels_some_are_measured_and_the_table_says_so(many_photographs, tmp_path, done, monkeypatch):
+    monkeypatch.setattr("isthmus.commands.uncut.MOST_PIXELS", 1500)
+    out, _ = done("fit", many_photographs, "-o", tmp_path / "m", *QUICK, "--test", 0.4)
+    extra = json.loads((tmp_path / "m/config.json").read_text())["extra"]
+    n = extra["test"]["n"]
+    assert 1 <= n < 4
+    assert out.startswith(f"on {n} of 4 photographs")
+    monkeypatch.setattr("isthmus.commands.uncut.MOST_PIXELS", 300)
+    out, _ = done("fit", many_photographs, "-o", tmp_path / "n", *QUICK, "--test", 0.4)
+    assert out.startswith("on 1 of 4 photographs (of large ones the middle), held out")
+
+
+@pytest.mark.parametrize("cut", [(), RANDOM])
+@pytest.mark.parametrize("kind", ["array", "stack", "grey beside colour", "MVTec"])
+def test_photographs_are_had_again_as_they_were_before_they_were_cut(kind, cut, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 24, 30), np.uint8)
+    data = tmp_path / "data"
+    read = folder = data / "train" if kind == "MVTec" else data
+    if kind == "array":
+        read = folder = data = tmp_path / "data.npy"
+        np.save(data, pixels)
+    elif kind == "MVTec":
+        for name in ("train/good", "test/good", "ground_truth/bad"):
+            (data / name).mkdir(parents=True)
+        for i, one in enumerate(pixels):
+            Image.fromarray(one).save(data / f"train/good/{i}.png")
+    else:
+        data.mkdir()
+        for i, one in enumerate(pixels[3:]):
+            Image.fromarray(one).save(data / f"{i}#1.png")
+        if kind == "stack":
+            first, *others = map(Image.fromarray, pixels[:3])
+            first.save(data / "3 pages.tif", save_all=True, append_images=others)
+        else:
+            Image.fromarray(np.moveaxis(pixels[:3], 0, 2)).save(data / "colour.png")
+    framing = Framing(crop=(20, 25), patches=(8, 8), patches_per_image=cut[1] if cut else None)
+    patches = isthmus.open_images(read, crop=(20, 25), patches=(8, 8), patches_per_image=framing.patches_per_image)
+    whole = isthmus.open_images(folder, crop=(20, 25))
+    parts = hold_out(patches, 0, test=0.4)
+    held_out = Uncut(str(data), None, framing, 0, parts.regions).of(parts.test)
+    found = [picture.x for picture in held_out.pictures.read()]
+    numbers = np.unique(parts.test.places[:, 0])
+    assert len(found) == len(numbers) == held_out.pictures.n >= 3
+    np.testing.assert_array_equal(np.stack(found), whole.floats(numbers).reshape(-1, *whole.shape))
+    assert held_out.where == f"{len(found)} photographs"
 
 
 def test_the_number_of_photographs_is_told(denoiser, photographs, done):
