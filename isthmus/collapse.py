@@ -11,6 +11,7 @@ from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, last_step, reconstruct
+from isthmus.estimators.layouts import as_channels_first
 from isthmus.metrics import Variation
 from isthmus.parts import L1
 
@@ -59,7 +60,7 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else rows[which]
-        flat, x_hat = np.asarray(x).reshape(len(x), -1), reconstruct(model, x)
+        flat, x_hat = _flat(x, last_step(model)), reconstruct(model, x)
         variation.add(flat)
         own.add(x_hat)
         squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
@@ -67,6 +68,13 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     if not variation.value:
         return diagnose(model, int((~on).sum()), None)
     return diagnose(model, int((~on).sum()), own.value / variation.value, squares / variation.n / variation.value)
+
+
+def _flat(x: Any, model: Autoencoder) -> np.ndarray:
+    """Samples as rows, in the order of the model's reconstructions."""
+    array = np.asarray(x)
+    images = as_channels_first(array, model.image_shape_) if array.ndim in (3, 4) else array
+    return images.reshape(len(array), -1)
 
 
 def diagnose(

@@ -162,6 +162,7 @@ def test_many_images_are_looked_at_chunk_by_chunk(images):
         assert "all 2 units" not in str(collapse(model, some))
 
 
+@pytest.mark.filterwarnings("ignore:the samples' mean is:isthmus.errors.DoubtWarning")
 @pytest.mark.parametrize("network", [Dense(bottleneck=3, activation="tanh"), Dense(bottleneck=3)])
 def test_images_that_do_not_vary_say_nothing_of_the_model(network):
     x = np.full((40, 6), 0.5, np.float32)

@@ -67,9 +67,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
 
-    Samples are arrays (n, n_features) or (n, channels, height, width), or `Images`. Arrays are numbers in any range
-    (uint8 too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's
-    float32 or float64.
+    Samples are `Images`, or arrays: rows (n, n_features), or images (n, channels, height, width). Images with 1 or 3
+    channels last, and grey ones (n, height, width), are recognised, and refused where they may be either; images come
+    back with channels first, whatever they came as. Arrays are numbers in any range (uint8 too is not rescaled); only
+    `Images` are scaled to [0, 1]. Training is in float32, inference in the input's float32 or float64.
 
     >>> import numpy as np
     >>> from isthmus import Autoencoder, Dense

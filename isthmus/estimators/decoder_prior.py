@@ -250,10 +250,11 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             print(f"searched {done:,} of {n:,} images")
 
     def denoise(self, Y: Any) -> np.ndarray:
-        """The decoded images that `search` finds for noisy samples Y, in Y's shape, cut to [0, 1] if `clip`."""
-        x_hat = self.drawn(self.search(Y))
-        shape = Y.shape if isinstance(Y, Images) else np.shape(Y)[1:]
-        return x_hat.reshape(-1, *shape)
+        """The decoded images that `search` finds for noisy samples Y, cut to [0, 1] if `clip`; channels are first."""
+        check_is_fitted(self)
+        samples, shape = samples_of(self.autoencoder_, Y, reset=False)
+        x_hat = self.drawn(self.search(Y if shape is None else samples))
+        return x_hat if shape is None else x_hat.reshape(-1, *shape)
 
     def drawn(self, found: SearchResult) -> np.ndarray:
         """The images of a search, (n, n_features), cut to [0, 1] if `clip`."""

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 from isthmus.data.images import Images
 from isthmus.data.splits import is_cut, split
 from isthmus.errors import DataError, RequestError, require
+from isthmus.estimators.layouts import as_channels_first
 from isthmus.fingerprints import array_fingerprint
 from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator
@@ -22,17 +23,23 @@ _DOUBTED = 4096  # samples whose offset is looked at
 
 
 def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
-    """`Images` as they are, arrays as (n, n_features) floats; and the image shape, if X has one.
+    """`Images` as they are, arrays as (n, n_features) floats; and the image shape, channels first, if X has one.
 
-    reset: they are to be fitted, and `estimator` notes their features as scikit-learn does; else they are held against
-    those that it was fitted on. Raises ValueError.
+    Arrays of images are (n, c, h, w), (n, h, w, c) or (n, h, w), as `layouts` tells them apart. reset: they are to be
+    fitted, and `estimator` notes their features as scikit-learn does; else they are held against those that it was
+    fitted on. Raises ValueError.
     """
     least = 2 if reset else 1
+    # of a convolutional network that was fitted on flat samples, the network knows the shape
+    holder = None if reset else getattr(estimator, "network_", None)
+    expected = None if reset else getattr(estimator, "image_shape_", None) or getattr(holder, "shape", None)
     if isinstance(X, Images):
         shape, n_features = X.shape, X.n_features
-    elif getattr(X, "ndim", 2) == 4:
+    elif getattr(X, "ndim", 2) in (3, 4):
         with checked(X):
             X = check_array(X, dtype=FLOATS, allow_nd=True, ensure_min_samples=least, estimator=estimator)
+        own = getattr(estimator.part("network"), "image_shape", None) if reset else expected
+        X = as_channels_first(X, own, fitted=not reset)
         shape = X.shape[1:]
         X = X.reshape(len(X), -1)
         n_features = X.shape[1]
@@ -44,8 +51,6 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
         estimator.n_features_in_ = n_features
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
-    # of a convolutional network that was fitted on flat samples, the network knows the shape
-    expected = getattr(estimator, "image_shape_", None) or getattr(getattr(estimator, "network_", None), "shape", None)
     if not reset and (n_features != estimator.n_features_in_ or expected not in (None, shape)):
         name = type(estimator).__name__
         wanted = expected or f"{estimator.n_features_in_} features"

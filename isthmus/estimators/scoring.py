@@ -11,6 +11,7 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
 from isthmus.estimators.common import reconstruct
+from isthmus.estimators.layouts import as_channels_first
 from isthmus.estimators.samples import FLOATS
 from isthmus.parts import CORRUPTIONS, Corruption
 
@@ -28,6 +29,9 @@ class DenoisingScorer:
         """X: clean samples, `Images` or arrays of rows or of images. y is ignored."""
         images = isinstance(X, Images)
         x = X.floats().reshape(len(X), *X.shape) if images else check_array(X, dtype=FLOATS, allow_nd=True)
+        if not images and x.ndim in (3, 4):
+            fitted = getattr(estimator, "autoencoder_", estimator)
+            x = as_channels_first(x, getattr(fitted, "image_shape_", None))
         flat, shape = x.reshape(len(x), -1), x.shape[1:] if x.ndim == 4 else None
         x_noisy = noisy_version(flat, self.corruption, shape, seed=self.seed)
         x_hat = reconstruct(estimator, x_noisy.reshape(x.shape).astype(x.dtype, copy=False))
