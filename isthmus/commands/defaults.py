@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.errors import counted
 from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
-from isthmus.training.recipe import completed, data_start
+from isthmus.training.recipe import FEW, completed, fitted_start
 
 Shape = tuple[int, int, int]
 
@@ -38,18 +38,22 @@ def choose(
     penalty: Part | None = None,
     loss: Part | None = None,
     recipe: str = "fast",
+    n_photographs: int | None = None,
 ) -> Choice:
     """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
 
+    n_photographs: from which n patches were cut, for patches of few photographs are few images; None for whole images.
     recipe: "fast" or "plain", of the training. A denoiser's code is wide, for the noise is what it has to get past; a
     plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
     """
     fields, said = fields or {}, training or {}
     d = math.prod(shape)
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
-    network, reason = _NETWORK[kind_chosen](shape, corruption, penalty, loss)
+    few = (n if n_photographs is None else n_photographs) < FEW
+    network, reason = _NETWORK[kind_chosen](shape, few, corruption, penalty, loss)
     network = dataclasses.replace(network, **fields)
-    chosen = _RECIPES[recipe](said, network, penalty, n) | said
+    started = {"start": fitted_start(network, penalty, corruption, few=few), **said}
+    chosen = _RECIPES[recipe](started, network, penalty, n, corruption) | said
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
     told = []
     if not (kind and set(fields) >= {"hidden", "bottleneck"}):
@@ -61,7 +65,7 @@ def choose(
         "patience": "keeping the best" if chosen["patience"] >= chosen["epochs"] else patience,
         "learning_rate": f"a learning rate of {chosen['learning_rate']:.2g}",
         "schedule": f"{chosen.get('schedule')}",
-        "start": "weights scaled to the images at the start" if chosen.get("start") == "data" else "",
+        "start": _STARTS.get(chosen.get("start", ""), ""),
     }
     if free := [words[name] for name in chosen if name in words and name not in said and words[name]]:
         told.append(", ".join(free))
@@ -69,14 +73,19 @@ def choose(
     return Choice(network, chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
 
 
-def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
-    """What `training.recipe` chooses. It never stops early: a cycle is worth little without its end."""
-    training = completed({**said, "recipe": "fast"}, network, penalty, n)
+_STARTS = {"data": "weights scaled to the images at the start", "pca": "from PCA's solution"}
+
+
+def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None) -> dict[str, Any]:
+    """What `training.recipe` chooses. It does not stop early: a cycle is worth little without its end, but at PCA's."""
+    training = completed({**said, "recipe": "fast"}, network, penalty, n, corruption)
     names = ("batch_size", "epochs", "learning_rate", "schedule", "start", "standardize")
-    return {**{name: getattr(training, name) for name in names}, "patience": training.epochs}
+    return {**{name: getattr(training, name) for name in names}, "patience": training.patience or training.epochs}
 
 
-def _plain(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
+def _plain(
+    said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None
+) -> dict[str, Any]:
     """A constant rate, until the validation loss no longer falls."""
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
     steps = math.ceil(n / batch_size)  # of an epoch
@@ -89,7 +98,7 @@ def _plain(said: dict[str, Any], network: Part, penalty: Part | None, n: int) ->
         # few images are few steps, which have to be larger
         "learning_rate": Training().learning_rate if n >= 2000 else 3e-3,
         # from random weights, a sigmoid that has to draw much background saturates in the first steps, and stays there
-        "start": data_start(network, penalty),
+        "start": said["start"],
         "standardize": True,
     }
 
@@ -97,7 +106,9 @@ def _plain(said: dict[str, Any], network: Part, penalty: Part | None, n: int) ->
 _RECIPES = {"fast": _fast, "plain": _plain}
 
 
-def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+def _dense(
+    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
+) -> tuple[Part, str]:
     d = math.prod(shape)
     if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
         return Dense(
@@ -110,19 +121,25 @@ def _dense(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Pa
         return Dense((), wide, activation="gelu", output=output), "one wide layer, because the noise is what is hard"
     wide = 2 ** round(math.log2(min(512, max(64, d))))
     size = min(64, max(4, round(math.sqrt(d))))
+    # few images are no better learned than by PCA, whose solution a network with a linear output can start at
+    output = "linear" if few and not isinstance(loss, BCE) else "sigmoid"
     return Dense(
-        (wide, wide // 2), size, code_activation="linear", output="sigmoid"
+        (wide, wide // 2), size, code_activation="linear", output=output
     ), "a code of about the root of the pixels"
 
 
-def _conv(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+def _conv(
+    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
+) -> tuple[Part, str]:
     depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
     channels = (32, 64, 64)[:depth] if corruption is not None else (16, 32, 8)[-depth:]
     reason = f"{depth} convolution{'s' * (depth > 1)}, each of which halves the image"
     return Conv(channels, code_activation=_code(penalty), output="sigmoid"), reason
 
 
-def _dictionary(shape: Shape, corruption: Part | None, penalty: Part | None, loss: Part | None) -> tuple[Part, str]:
+def _dictionary(
+    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
+) -> tuple[Part, str]:
     d = math.prod(shape)
     return Dictionary((min(1024, 2 * d),), min(1024, 2 * d)), "twice as many atoms as pixels, at most 1,024"
 

@@ -151,7 +151,14 @@ def run(options: argparse.Namespace) -> None:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
         parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
     choice = choose(
-        images.shape, len(parted.train), kind=kind, fields=fields, training=training, recipe=options.recipe, **parts
+        images.shape,
+        len(parted.train),
+        n_photographs=len(set(parted.train.photographs.tolist())),
+        kind=kind,
+        fields=fields,
+        training=training,
+        recipe=options.recipe,
+        **parts,
     )
     if choice.why:
         console.say(choice.why)

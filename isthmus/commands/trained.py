@@ -167,8 +167,10 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
                 "or add --force to begin anew"
             ) from None
         history = model.history_
-        best = int(np.nanargmin(history.validation_losses)) + 1
-        said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, the best was {best}"
+        best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
+        if history.kept_start:
+            best = "none better than the start, PCA's solution"
+        said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
         listener.finished(folder.name, said)
 
 
@@ -198,11 +200,20 @@ def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) ->
     dead = codes.estimates.get("dead_units")
     if dead is not None and dead.value:
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
+    if model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
+        yield _KEPT_START
+        return
     (_, own), *others = errors.items()
     name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
     ours, theirs = own["mse"].value, best["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
         yield f"{name} is better than this model: {_advice(model)}"
+
+
+_KEPT_START = (
+    "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
+    "network learns more than PCA from more images, or with --augmentation affine"
+)
 
 
 def _advice(model: Autoencoder) -> str:

@@ -43,6 +43,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
     epochs, batch_size : passes over the samples, and samples in a step.
     start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
+        "pca": a `Dense` with a linear code and output begins at PCA's solution. With validation samples and patience it
+        keeps that unless they say that training made it better by more than chance (`history_.kept_start`).
     standardize : whether the network sees each channel minus its median and in units of its spread, both fitted to the
         training samples. Samples, reconstructions and errors stay in the data's units. One channel is all numbers of
         samples that are no images: numbers of different kinds need a scaler of their own.

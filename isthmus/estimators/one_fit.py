@@ -21,7 +21,7 @@ from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
-from isthmus.parts import BCE, doubt
+from isthmus.parts import BCE, Dense, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -33,7 +33,8 @@ from isthmus.training.hardware import (
     using_threads,
 )
 from isthmus.training.history import Epoch, History
-from isthmus.training.recipe import described
+from isthmus.training.pca_start import pca_start
+from isthmus.training.recipe import described, n_components
 from isthmus.training.session import session
 from isthmus.training.start import fit_start
 
@@ -59,13 +60,14 @@ class OneFit:
         image_shape: tuple[int, int, int] | None,
         say: Callable[[str], None],
     ) -> None:
-        self.network_part, self.corruption, self.objective, training = model.parts()
+        self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation = model.part("augmentation")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
         self.n_features = int(np.prod(pixels_of(X).shape[1:]))
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
-        self.fraction = training.validation_fraction if held_out is None else None
+        # which a recipe may choose too
+        self.fraction = training_of(model, len(X)).validation_fraction if held_out is None else None
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         self.training, self.parameters = training_of(model, n), parameters_of(model, n)
         if self.training.recipe is not None:
@@ -84,6 +86,14 @@ class OneFit:
             warnings.warn(told, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
+        corrupted = self.corruption is not None
+        if self.training.start == "pca" and not (
+            isinstance(self.network_part, Dense) and n_components(self.network_part, corrupted=corrupted)
+        ):
+            raise RequestError(
+                f'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
+                f"the code that are linear or rectifiers, got {self.network_part!r}"
+            )
         bounded = isinstance(self.objective.loss, BCE)
         if bounded or not self.training.standardize:
             for samples in (self.X, self.held_out):
@@ -123,6 +133,8 @@ class OneFit:
                 self._standardize(pixels)
             if former is None and self.training.start == "data":
                 fit_start(self.network, pixels, **given)
+            elif self.training.start == "pca":  # after a checkpoint too: it may turn out to be the best there was
+                pca_start(self.network, pixels, **given)
         unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
         objective = Objective(self.objective.loss, self.objective.penalty, unit)
         rows = session(
@@ -145,6 +157,9 @@ class OneFit:
                 heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
                 self.say(f"epoch {row.epoch}/{self.training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
                 yield row
+        if self.history.kept_start and self.fraction is not None:
+            with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
+                pca_start(self.network, Pixels(self.X, self.device), **given)
         self.network.eval()
 
     def _standardize(self, pixels: Pixels) -> None:

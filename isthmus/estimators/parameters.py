@@ -18,7 +18,7 @@ _RESOLVED = ("device", "precision")
 
 def training_of(model: Composed, n: int) -> Training:
     """How a composed estimator is trained on n samples: what it was given, and what its recipe chooses of the rest."""
-    return completed(model.given(), model.part("network"), model.part("penalty"), n)
+    return completed(model.given(), model.part("network"), model.part("penalty"), n, model.part("corruption"))
 
 
 def parameters_of(model: BaseEstimator, n: int) -> dict[str, Any]:

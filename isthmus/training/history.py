@@ -26,10 +26,14 @@ class Epoch:
 
 
 class History:
-    """The epochs of one training, in order."""
+    """The epochs of one training, in order.
+
+    kept_start: whether no epoch was better than the start, PCA's solution, by more than chance, so that it was kept.
+    """
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self.epochs = list(epochs)
+        self.kept_start = False
 
     def __len__(self) -> int:
         return len(self.epochs)

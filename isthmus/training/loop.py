@@ -272,3 +272,22 @@ def mean_loss(
         x_hat, code = network(x_in, logits=objective.takes_logits)
         total += float(objective(x_hat, code, x)) * len(x)
     return total / len(pixels)
+
+
+@torch.no_grad()
+def sample_errors(
+    network: Network,
+    pixels: Pixels,
+    *,
+    corruption: Part | None,
+    seed: int,
+    image_shape: tuple[int, int, int] | None = None,
+    chunk: int = 1000,
+) -> np.ndarray:
+    """Each sample's squared error, (n,), under the noise of `mean_loss`."""
+    noise = generator(seed, "noise", 0, pixels.values.device)
+    errors = []
+    for x in batches(pixels, chunk, None):
+        x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
+        errors.append((network(x_in)[0] - x).square().mean(dim=1))
+    return torch.cat(errors).double().cpu().numpy()

@@ -21,15 +21,23 @@ _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, 
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
 _PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
 _LAYERS_OF_DICTIONARIES = 4  # as which they count
+FEW = 2000  # samples up to which PCA knows more of them than a network learns from a start as drawn
+_SELECTED = 0.2  # of few samples, to see whether the network is better than PCA; with the best weights kept
+_WORTH_SELECTING = 20  # samples
+_PATIENT = 10  # epochs, at least, without progress beyond PCA
+# (g(z) - g(-z)) / z, of the activations for which that is a constant: two units with opposite weights are a linear one
+PAIRS = {"gelu": 1.0, "leakyrelu": 1.01, "linear": 2.0, "relu": 1.0, "silu": 1.0}
 
 
-def completed(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> Training:
+def completed(
+    said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None = None
+) -> Training:
     """The training that is run on n samples: what was said, and the rest as the recipe that was said has it."""
-    chosen = _fast(said, network, penalty, n) if said.get("recipe") == "fast" else {}
+    chosen = _fast(said, network, penalty, n, corruption) if said.get("recipe") == "fast" else {}
     return Training(**{**chosen, **said})
 
 
-def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> dict[str, Any]:
+def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
     One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
@@ -43,14 +51,46 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int) -> 
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
     rate = (_RATE_OF_CONVOLUTIONS if convolved else _RATE) * math.sqrt(2 / _n_layers(network))
-    return {
+    epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
+    start = fitted_start(network, penalty, corruption, few=n < FEW)
+    chosen = {
         "batch_size": batch_size,
-        "epochs": min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size)))),
+        "epochs": epochs,
         "schedule": "one-cycle",
         "learning_rate": rate if cyclic and adaptive else plain.learning_rate,
-        "start": data_start(network, penalty),
+        "start": start,
         "standardize": True,
     }
+    if said.get("start", start) == "pca" and n >= _WORTH_SELECTING:
+        passes = said.get("epochs") or epochs
+        # Few samples teach a network little that is true of others, so some of them say when it is better than PCA. On
+        # all data that were tried it became so in the first epochs, or not at all.
+        chosen |= {"validation_fraction": _SELECTED, "patience": min(passes, max(_PATIENT, passes // 4))}
+    return chosen
+
+
+def fitted_start(network: Part, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
+    """The start: at PCA's solution where samples are few, and the network can have it."""
+    if few and isinstance(network, Dense) and penalty is None and n_components(network, corrupted=bool(corruption)):
+        return "pca"
+    return data_start(network, penalty)
+
+
+def n_components(network: Dense, *, corrupted: bool) -> int:
+    """How many components a network can start with at PCA's solution; 0 where it cannot.
+
+    A code of pairs holds half as many components as numbers. So it is as good a start as PCA only under a corruption,
+    where not the code's width but the noise limits PCA.
+    """
+    code = network.activation if network.code_activation is None else network.code_activation
+    if code == "linear":
+        k = network.bottleneck
+    else:
+        k = network.bottleneck // 2 if corrupted and code in PAIRS else 0
+    down, up = network.widths(1)
+    inner = (*down[1:-1], *up[1:-1])
+    fits = not inner or (network.activation in PAIRS and min(inner) >= 2 * k)
+    return k if fits and network.output == "linear" else 0
 
 
 def data_start(network: Part, penalty: Part | None) -> str:
@@ -78,8 +118,12 @@ def _batch_size(penalty: Part | None, n: int) -> int:
     return min(_MOST, max(_LEAST, 2 ** round(math.log2(n / _BATCHES))))
 
 
+# What a start is called behind a training's words.
+STARTED = {"data": ", scaled to the data at the start", "pca": ", from PCA's solution", "random": ""}
+
+
 def described(training: Training) -> str:
     """A training in words, for those who did not choose it."""
     passes, rate = counted(training.epochs, "epoch"), f"{training.schedule} {training.learning_rate:.2g}"
     words = f"{passes} in batches of {training.batch_size}, {rate}"
-    return words + (", scaled to the data at the start" if training.start == "data" else "")
+    return words + STARTED[training.start]

@@ -6,18 +6,21 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Generator
+from typing import Any
 
 import numpy as np
+import torch
 
 from isthmus.data.batches import Pixels
 from isthmus.errors import DivergedError
+from isthmus.metrics import mean_of
 from isthmus.networks import Network
 from isthmus.objective import Objective
 from isthmus.parts import Augmentation, Part, Training
 from isthmus.training.checkpoint import Checkpoints, Snapshot
 from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
-from isthmus.training.loop import Position, mean_loss, train
+from isthmus.training.loop import Position, mean_loss, sample_errors, train
 from isthmus.training.stopping import EarlyStopping
 
 
@@ -46,6 +49,7 @@ def session(
     `train`'s. Raises DivergedError too if the validation loss is not finite.
     """
     stopping, position = EarlyStopping(training.patience), Position()
+    start = _weights(network) if training.start == "pca" and held_out is not None and training.patience else None
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
@@ -67,6 +71,28 @@ def session(
                 break
     if stopping.weights is not None:
         network.load_state_dict(stopping.weights)
+    if start is not None and held_out is not None:
+        with using_threads(threads):
+            history.kept_start = not _better(network, start, held_out, **given)
+        if history.kept_start:
+            network.load_state_dict(start)
+
+
+def _weights(network: Network) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _better(network: Network, start: dict[str, torch.Tensor], held_out: Pixels, **given: Any) -> bool:
+    """Whether a network has less error than with the weights that it started with, by more than chance.
+
+    Sample by sample: of some hundred epochs one is best by chance, and few held-out samples cannot tell.
+    """
+    trained = sample_errors(network, held_out, **given)
+    best = _weights(network)
+    network.load_state_dict(start)
+    difference = mean_of(trained - sample_errors(network, held_out, **given))
+    network.load_state_dict(best)
+    return difference.ci95 is not None and difference.ci95[1] < 0
 
 
 def _validated(row: Epoch, loss: float) -> Epoch:

@@ -66,7 +66,8 @@ def test_a_denoiser_has_a_wider_code():
 
 
 @pytest.mark.parametrize("recipe", ["fast", "plain"])
-def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe):
-    chosen = choose((1, 28, 28), 500, recipe=recipe).training
-    assert chosen["standardize"] is True
-    assert chosen["start"] == "data"
+@pytest.mark.parametrize(("n", "start", "output"), [(500, "pca", "linear"), (5000, "data", "sigmoid")])
+def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, start, output):
+    chosen = choose((1, 28, 28), n, recipe=recipe)
+    assert chosen.training["standardize"] is True
+    assert (chosen.training["start"], chosen.network.output) == (start, output)

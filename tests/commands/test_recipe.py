@@ -11,17 +11,17 @@ HERE = ("--threads", 1, "--device", "cpu")
 
 def test_fast_is_the_default_and_says_what_it_chose(digits, tmp_path, done):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 2, *HERE)
-    for said in ("one-cycle", "weights scaled to the images at the start", "batches of 16", "a learning rate of 0.005"):
+    for said in ("one-cycle", "from PCA's solution", "batches of 16", "a learning rate of 0.005"):
         assert said in err
     model = isthmus.load(tmp_path / "m")
-    assert (model.schedule, model.start, model.epochs, model.patience) == ("one-cycle", "data", 2, 2)
+    assert (model.schedule, model.start, model.epochs, model.patience) == ("one-cycle", "pca", 2, 2)
 
 
 def test_plain_is_a_constant_rate_with_patience(digits, tmp_path, done):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--recipe", "plain", "--batch-size", 30, "--epochs", 40, *HERE)
     assert "stopping " in err
     model = isthmus.load(tmp_path / "m")
-    assert (model.training_.schedule, model.training_.start, model.batch_size) == ("constant", "random", 30)
+    assert (model.training_.schedule, model.training_.start, model.batch_size) == ("constant", "pca", 30)
     assert model.patience < model.epochs
 
 

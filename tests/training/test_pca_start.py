@@ -1,0 +1,107 @@
+"""A start at PCA's solution: it is PCA, whatever the activations; what is trained from it is no worse."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from isthmus import Autoencoder, Dense, GaussianNoise, load
+from isthmus.data.batches import Pixels
+from isthmus.errors import RequestError
+from isthmus.networks import build
+from isthmus.training.pca_start import pca_start
+from isthmus.training.recipe import n_components
+
+CPU = torch.device("cpu")
+DIGITS = (load_digits().data / 16).astype(np.float32)
+
+
+def of_pca(x, k, y=None):
+    pca = PCA(k, svd_solver="full").fit(x.astype(np.float64))
+    y = x if y is None else y
+    return pca.inverse_transform(pca.transform(y.astype(np.float64)))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "leakyrelu", "linear", "relu", "silu"])
+@pytest.mark.parametrize(("hidden", "back"), [((), None), ((20,), None), ((64, 32), None), ((24,), ()), ((), (16, 40))])
+def test_it_reconstructs_as_pca_does(activation, hidden, back):
+    part = Dense(hidden, 8, decoder_hidden=back, activation=activation, code_activation="linear")
+    network = build(part, 64, torch.Generator().manual_seed(0), None)
+    before = network(torch.from_numpy(DIGITS))[0].detach().numpy()
+    assert n_components(part, corrupted=False) == 8
+    pca_start(network, Pixels(DIGITS, CPU), corruption=None, seed=0, image_shape=None)
+    x_hat = network(torch.from_numpy(DIGITS))[0].detach().numpy()
+    np.testing.assert_allclose(x_hat, of_pca(DIGITS, 8), atol=2e-6)
+    assert abs(before - x_hat).max() > 0.1
+
+
+def test_a_denoiser_starts_at_the_linear_filter_that_is_best():
+    part = Dense((), 64, activation="gelu")
+    network, noise = build(part, 64, torch.Generator().manual_seed(0), None), GaussianNoise(0.3)
+    pca_start(network, Pixels(DIGITS, CPU), corruption=noise, seed=0, image_shape=None)
+    x_noisy = DIGITS + 0.3 * np.random.default_rng(1).standard_normal(DIGITS.shape).astype(np.float32)
+    error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - DIGITS).mean()
+    assert error < min(np.square(of_pca(DIGITS, k, x_noisy) - DIGITS).mean() for k in (5, 10, 15, 20, 32))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Dense((64,), 8),  # a code of rectified numbers holds no PCA of as many
+        Dense((64,), 8, code_activation="linear", output="sigmoid"),
+        Dense((64,), 8, code_activation="linear", activation="tanh"),
+        Dense((15,), 8, code_activation="linear"),
+    ],
+)
+def test_a_network_that_cannot_be_pca_is_refused(part):
+    assert n_components(part, corrupted=False) == 0
+    with pytest.raises(RequestError, match="a linear code and output"):
+        Autoencoder(part, start="pca").fit(DIGITS[:50])
+
+
+LINEAR = Dense((64, 32), 8, code_activation="linear")
+
+
+def test_where_nothing_is_to_be_learned_pca_of_all_samples_is_kept():
+    """Numbers without any structure that is not linear: what some epoch seems to gain is chance."""
+    x = np.random.default_rng(0).normal(size=(60, 64)).astype(np.float32)
+    model = Autoencoder(LINEAR, recipe="fast", random_state=0).fit(x)
+    assert model.training_.start == "pca"
+    assert model.history_.kept_start
+    np.testing.assert_allclose(model.reconstruct(x), of_pca(x, 8), atol=1e-4)
+
+
+def test_where_there_is_much_to_be_learned_the_start_is_left(tmp_path):
+    train, test = DIGITS[:1000], DIGITS[1400:]
+    model = Autoencoder(LINEAR, recipe="fast", epochs=20, random_state=0).fit(train)
+    assert not model.history_.kept_start
+    assert -model.score(test) < 0.8 * np.square(of_pca(train, 8, test) - test).mean()
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(test), model.transform(test))
+
+
+def test_a_training_that_goes_on_knows_its_start(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(60, 64)).astype(np.float32)
+    model = Autoencoder(LINEAR, recipe="fast", epochs=6, random_state=0)
+    from isthmus.training.checkpoint import Checkpoints
+
+    whole = model.fit(x).reconstruct(x)
+    rows = model.fit_epochs(x, checkpoint=Checkpoints(tmp_path / "work", every=0))
+    for row in rows:
+        if row.epoch == 3:
+            break
+    rows.close()
+    again = Autoencoder(LINEAR, recipe="fast", epochs=6, random_state=0)
+    first = next(rows := again.fit_epochs(x, checkpoint=Checkpoints(tmp_path / "work", every=0)))
+    assert first.epoch > 1
+    for _ in rows:
+        pass
+    assert again.history_.kept_start
+    np.testing.assert_array_equal(again.reconstruct(x), whole)
+
+
+def test_standardized_data_of_any_offset_start_at_pca_too():
+    x = 5 + 1e-3 * DIGITS[:300]
+    model = Autoencoder(LINEAR, start="pca", standardize=True, epochs=1, learning_rate=1e-9, random_state=0).fit(x)
+    np.testing.assert_allclose(1e3 * (model.reconstruct(x) - 5), of_pca(DIGITS[:300], 8), atol=2e-3)
