@@ -1,4 +1,4 @@
-"""By default `isthmus fit` is never worse than PCA of as many numbers, by more than noise, be the images ever so few."""
+"""By default `isthmus fit` is not worse than PCA of as many numbers, by more than noise, however few the images are."""
 
 import numpy as np
 import pytest

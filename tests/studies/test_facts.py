@@ -135,12 +135,13 @@ CHOSEN = AUTOENCODERS - {"fast"}  # by nobody else than the defaults
 DEFAULTS = {
     parts.GaussianNoise: {"clip": (True, {"gaussian", "sequence"}), "relative": (True, {"gaussian", "sequence"})},
     parts.SaltAndPepper: {},
-    parts.Masking: {},
+    parts.Masking: {"value": (0.5, {"masking", "sequence"})},
     parts.Occlusion: {"value": (0.5, {"occlusion"}), "image_shape": ((1, 8, 8), {"occlusion"})},
     parts.Poisson: {},
     parts.Sequence: {},
     parts.Affine: {
         **{name: (0.25, {"affine"}) for name in ("rotation", "scale", "shear", "shift", "share")},
+        "fill": ("zeros", {"affine"}),
         "image_shape": ((1, 8, 8), {"affine"}),
     },
     parts.L1: {"per": ("batch", {"l1"}), "warmup": (2.0, {"l1"})},
