@@ -1,10 +1,12 @@
 """What the page tells a person, and where: claims that hold, effects in sight, no stale words. In a browser."""
 
+import json
 import re
 
 import pytest
 
 from isthmus.explore import answers
+from isthmus.explore.shelf import open_shelf
 from isthmus.explore.wire import Query
 from isthmus.metrics import mean_of
 
@@ -111,6 +113,47 @@ def test_a_best_model_is_told_by_what_others_have_not(open_page, view):
     page.evaluate(f"location.hash = 'view={view}&level=0&models=deep,prior'")
     wait_for_saying(page, view, {"models": "prior reconstructs this image best", "compare": "prior is best"}[view])
     assert "Not all" not in says(page, view), "as many numbers, and both of clean images"
+
+
+def test_models_that_had_the_test_images_are_marked_and_not_ranked_with_others(open_page, own_run, serve):
+    """The two that are best at this level: as if one were fitted on these images, and one chosen by them."""
+    names = ("deep", "wide", "pca-4", "conv")
+    opened = open_shelf(own_run)
+    errors = {name: answers.errors(opened, Query({"model": name}), b"")[0] for name in names}
+    at = list(errors["deep"]["level"]).index(0.7)
+    best, second, third, last = sorted(names, key=lambda name: errors[name]["mse"][at])
+    results = own_run / "results.json"
+    table = json.loads(results.read_text("utf-8"))
+    for row in table["rows"]:
+        if row["split"] == "test":
+            row["seen"], row["selected"] = row["model"] == best, row["model"] == second
+    results.write_text(json.dumps(table), "utf-8")
+    with serve(open_shelf(own_run)) as address:
+        page = open_page(f"view=compare&level=0.7&models={','.join(names)}", at=address)
+        page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 4")
+        wait_for_saying(page, "compare", f"{best} (has seen the test images)")
+        assert page.text_content("#compare .says b >> nth=0") == third
+        assert f"{second} (selected on the test images)" in says(page, "compare")
+        for place in ("#compare tbody th .warn", ".legend .warn"):
+            marks = page.locator(place).all_text_contents()
+            assert sorted(marks) == ["has seen the test images", "selected on the test images"]
+        bold = page.locator("#compare tr", has=page.locator("td.here.least")).locator("th").all_text_contents()
+        assert bold == [third]
+        page.wait_for_selector("#compare p:has-text('the best model at each level of those that are ranked')")
+        page.evaluate(f"location.hash = 'level=0.7&models={','.join(names)}'")
+        wait_for_saying(page, "models", "Not ranked: ")
+        named = page.text_content("#models .says b")
+        assert named in (third, last)
+        assert {card(page, name).locator(".rank").text_content() for name in (best, second)} == {""}
+        assert card(page, named).locator(".rank").text_content() == "best"
+        # of the one alone that chose its epoch by them there is nothing better to say
+        page.evaluate(f"location.hash = 'view=compare&level=0.7&models={best},{second}'")
+        wait_for_saying(page, "compare", f"{second} was selected on the test images: expect larger errors on new ones.")
+        assert page.text_content("#compare .says b >> nth=0") == second
+        page.evaluate(f"location.hash = 'view=compare&level=0.7&models={third},{last}'")
+        wait_for_saying(page, "compare", "of the 2 chosen models")
+        assert "selected" not in says(page, "compare")
+        page.goto("about:blank")
 
 
 def test_nothing_is_called_best_where_nothing_helps(open_page):

@@ -8,7 +8,7 @@ import { csv, panelAsPng } from "./export.js";
 import { figure } from "./paint.js";
 import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";
-import { falls, levelSays, list, unlike } from "./words.js";
+import { falls, judged, levelSays, list, mark, notJudged, unlike } from "./words.js";
 
 const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
 const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
@@ -43,6 +43,10 @@ const rowOf = (name) => kept.get(`${state.kind}/${name}`);
 /** The line that stays brought out, once it is measured. */
 const pinned = () => (known().includes(state.line) ? state.line : null);
 const known = () => chosen().filter((name) => rowOf(name)?.mse);
+/** The chosen models that can be measured. */
+const measurable = () => chosen().filter((name) => typeof rowOf(name) !== "string").map(facts).filter((one) => one.kind !== "identity");
+/** Those of them that are ranked. */
+const fair = () => judged(measurable());
 /** What the noisy images themselves have: the error of a model that hands on what it is given. */
 const nothing = () => info.models.find((one) => one.kind === "identity" && !one.fault)?.name;
 
@@ -75,7 +79,7 @@ function render() {
   if (!names.includes(chart.shown.lit)) chart.shown.lit = pinned();
   chart.redraw();
   legend(names);
-  const models = names.filter((name) => facts(name).kind !== "identity"), itself = nothing() && rowOf(nothing());
+  const models = fair().map((one) => one.name).filter((name) => names.includes(name)), itself = nothing() && rowOf(nothing());
   // as in the sentence: where noise is, a model that does not beat the noisy images is not best
   const least = marks.map((level, i) => Math.min(...models.map((name) => rowOf(name).mse[i]), level !== 0 && itself?.mse ? itself.mse[i] : Infinity));
   const ordered = [...names].sort((a, b) => rowOf(a).mse[column] - rowOf(b).mse[column]);
@@ -90,12 +94,12 @@ function rows(ordered, marks, least, column) {
   const { symbol, title, note } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
   write(ui.note, `Each model is given the same noise${note ? `, ${note}` : ""}. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}`);
   const head = make("tr", {}, make("th", { scope: "col" }, `MSE at ${symbol}`), ...marks.map((level, i) => make("th", { scope: "col", class: here(i) }, falls(marks) && level === 0 ? "none" : String(level))));
-  const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name), ...Array.from(rowOf(name).mse, (value, i) => {
+  const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name, mark(facts(name))), ...Array.from(rowOf(name).mse, (value, i) => {
     const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i] && !one.relative);
     return make("td", { class: [value === least[i] && "least", trained && "trained", here(i)].filter(Boolean).join(" ") || null, title: trained ? "trained at this level" : null }, figure(value));
   })));
   const unbeaten = marks.some((level, i) => level !== 0 && rowOf(nothing())?.mse?.[i] === least[i]);
-  write(ui.caption, `Bold: the best model at each level.${!unbeaten ? "" : ordered.includes(nothing()) ? ` Where it is ${nothing()}, none beats the noisy images themselves.` : " Where none is, none beats the noisy images themselves."} Underlined: trained at this level.`);
+  write(ui.caption, `Bold: the best model at each level${fair().length < measurable().length ? " of those that are ranked" : ""}.${!unbeaten ? "" : ordered.includes(nothing()) ? ` Where it is ${nothing()}, none beats the noisy images themselves.` : " Where none is, none beats the noisy images themselves."} Underlined: trained at this level.`);
   ui.table.replaceChildren(make("caption", { class: "sr" }, `Mean squared error by model and level of ${title}`), make("thead", {}, head), make("tbody", {}, ...body));
 }
 
@@ -118,7 +122,7 @@ function legend(names) {
   const focused = document.activeElement?.dataset?.line;
   ui.legend.replaceChildren(...names.map((name) => make("button", { type: "button", "data-line": name, "aria-pressed": String(state.line === name),
     onpointerenter: () => bringOut(name), onpointerleave: () => bringOut(null), onfocus: () => bringOut(name), onblur: () => bringOut(null),
-    onclick: () => set({ line: state.line === name ? "" : name }) }, chart.swatch(name), name)));
+    onclick: () => set({ line: state.line === name ? "" : name }) }, chart.swatch(name), name, mark(facts(name)))));
   if (focused) [...ui.legend.children].find((one) => one.dataset.line === focused)?.focus();
 }
 
@@ -162,7 +166,7 @@ function sentence(ordered, column) {
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
   const tied = beaten || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
-  ui.says.replaceChildren(...told, make("small", {}, `${near}${beaten ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */
@@ -175,5 +179,5 @@ function nearestMark() {
 function table() {
   const names = known();
   if (!names.length) return toast("There are no numbers yet.");
-  csv("isthmus-compare.csv", [["model", "corruption", "level", "mse", "ci95_low", "ci95_high", "n"], ...names.flatMap((name) => { const row = rowOf(name); return [...row.level.keys()].map((i) => [name, state.kind, row.level[i], row.mse[i], row.low[i], row.high[i], info.data.measured]); })]);
+  csv("isthmus-compare.csv", [["model", "corruption", "level", "mse", "ci95_low", "ci95_high", "n", "seen", "selected"], ...names.flatMap((name) => { const row = rowOf(name); return [...row.level.keys()].map((i) => [name, state.kind, row.level[i], row.mse[i], row.low[i], row.high[i], info.data.measured, facts(name).seen, facts(name).selected]); })]);
 }

@@ -9,7 +9,7 @@ import { difference, figure, grey, scaleBar, signed } from "./paint.js";
 import { ask, follow, latest, Refused, refusals } from "./server.js";
 import { choices, isBlank, on, set, state } from "./state.js";
 import * as verdict from "./verdict.js";
-import { noiseSays, trainedAt } from "./words.js";
+import { had, mark, noiseSays, trainedAt } from "./words.js";
 
 const PSNR = "Peak signal-to-noise ratio, −10 log₁₀ of the MSE: more is better, and 3 dB more is half the error.";
 const cards = new Map();
@@ -154,8 +154,7 @@ function trained() {
       return make("span", { class: here ? "here" : "" }, trainedAt({ kind, level, relative }));
     });
     if (facts.collapsed) rows.push(make("span", { class: "warn", title: facts.collapsed }, "collapsed"));
-    if (facts.seen) rows.push(make("span", { class: "warn", title: "It was fitted on these images." }, "has seen the test images"));
-    else if (facts.selected) rows.push(make("span", { class: "warn", title: "Its best epoch, or what it keeps, was chosen by these images." }, "selected on the test images"));
+    if (had(facts)) rows.push(mark(facts));
     const text = rows.map((row) => row.className + row.textContent).join();
     if (tags.text !== text) { tags.replaceChildren(...rows); tags.text = text; tags.hidden = !rows.length; }
   }

@@ -6,7 +6,7 @@ import { bring, make, steady, write } from "./dom.js";
 import { figure } from "./paint.js";
 import { digits } from "./input.js";
 import { isBlank, set, state } from "./state.js";
-import { list, noiseSays, unlike } from "./words.js";
+import { judged, list, noiseSays, notJudged, unlike } from "./words.js";
 
 let parts, element, room, first = null;
 
@@ -35,29 +35,30 @@ const ordinal = (n) => `${n}${n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st",
 /** Whether the noise left nothing to see: a noisy image of one value, or of nothing but noise. */
 const isGone = (noisy) => (state.kind === "salt-and-pepper" && state.level === 1) || noisy.every((value) => value === noisy[0]);
 
-/** Rank the chosen cards by their error on what is shown `now`: {x, noisy, noise: the noisy image's own error}. */
+/** Rank the chosen cards by their error on what is shown `now`: {x, noisy, noise: the noisy image's own error}. On a test image those that had it before are not ranked with others. */
 export function judge(cards, now) {
-  const drawn = cards.filter((one) => Number.isFinite(one.error) && one.facts.kind !== "identity").sort((a, b) => a.error - b.error);
+  const models = cards.map((one) => one.facts).filter((one) => one.kind !== "identity"), isTest = state.source === "pick" && info.data, fair = isTest ? judged(models) : models;
+  const drawn = cards.filter((one) => Number.isFinite(one.error) && fair.includes(one.facts)).sort((a, b) => a.error - b.error);
   const noisy = state.level !== 0, blank = isBlank(now.x), gone = noisy && isGone(now.noisy), helps = !noisy || drawn[0]?.error < now.noise;
   const ranked = !blank && !gone;
   for (const one of cards) {
     const place = drawn.indexOf(one), best = place === 0 && helps && ranked;
     one.element.classList.toggle("best", best);
     write(one.rank, place < 0 || !ranked ? "" : info.models.length === 1 ? "" : best ? "best" : ordinal(place + 1));
-    const worse = noisy && ranked && place >= 0 && one.error > now.noise;
+    const worse = noisy && ranked && Number.isFinite(one.error) && one.facts.kind !== "identity" && one.error > now.noise;
     if (one.isWorse !== worse) { one.worse.classList.toggle("shown", worse); one.isWorse = worse; }
   }
   first = drawn[0];
-  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise });
+  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise, apart: isTest ? notJudged(models) : "" });
 }
 
-function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise }) {
+function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, apart }) {
   if (!chosen().length) return say("No model is chosen.");
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
-  const far = waiting.length ? " so far" : "", of = ofChosen(), more = `${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
+  const far = waiting.length ? " so far" : "", of = ofChosen(), more = `${apart}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
     return say(`${noneChosen()} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
       { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
