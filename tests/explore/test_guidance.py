@@ -133,6 +133,7 @@ def test_models_that_had_the_test_images_are_marked_and_not_ranked_with_others(o
         page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 4")
         wait_for_saying(page, "compare", f"{best} (has seen the test images)")
         assert page.text_content("#compare .says b >> nth=0") == third
+        assert "of the 2 that are ranked" in says(page, "compare")
         assert f"{second} (selected on the test images)" in says(page, "compare")
         for place in ("#compare tbody th .warn", ".legend .warn"):
             marks = page.locator(place).all_text_contents()

@@ -152,13 +152,13 @@ function sentence(ordered, column) {
   const names = chosen(), { marks } = info.noise[state.kind], level = marks[column], [best, second] = ordered, { measured } = info.data;
   if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that reconstructs: the identity hands on what it is given.");
   const mse = (name) => figure(rowOf(name).mse[column]), done = names.filter((name) => rowOf(name)).length;
-  const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", of = ofChosen(), where = at(level);
+  const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", apart = measurable().length - fair().length, of = ofChosen(apart), where = at(level);
   const equal = ordered.filter((name) => name === best || isTied(name, best, column));
   const itself = level !== 0 && nothing() && rowOf(nothing())?.mse?.[column], bold = (name) => make("b", {}, name);
   const alike = unlike(facts(best), ordered.slice(1).map(facts));
   let told;
   const beaten = itself && itself < rowOf(best).mse[column];
-  if (beaten) told = [`${noneChosen()} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
+  if (beaten) told = [`${noneChosen(apart)} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
   else if (equal.length > 1) {
     const others = equal.length - 2;
     told = [`About equal${where}${of}${far}: `, bold(best), others ? ", " : " and ", bold(equal[1]), others ? ` and ${others} more` : "", `, MSE ${mse(best)} to ${mse(equal.at(-1))}.`];

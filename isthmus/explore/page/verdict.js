@@ -49,18 +49,18 @@ export function judge(cards, now) {
     if (one.isWorse !== worse) { one.worse.classList.toggle("shown", worse); one.isWorse = worse; }
   }
   first = drawn[0];
-  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise, apart: isTest ? notJudged(models) : "" });
+  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise, apart: models.length - fair.length, why: isTest ? notJudged(models) : "" });
 }
 
-function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, apart }) {
+function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, apart, why }) {
   if (!chosen().length) return say("No model is chosen.");
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
-  const far = waiting.length ? " so far" : "", of = ofChosen(), more = `${apart}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
+  const far = waiting.length ? " so far" : "", of = ofChosen(apart), more = `${why}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
-    return say(`${noneChosen()} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
+    return say(`${noneChosen(apart)} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
       { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
   }
   const alone = info.models.length === 1;  // then there is nothing to be better than
