@@ -100,7 +100,8 @@ def test_a_collapse_is_named(digits, tmp_path, done):
     _, err = done(
         "fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--learning-rate", 0.05, "--epochs", 30, *QUICK[2:]
     )
-    assert "collapsed: all " in err
+    assert "collapsed: " in err
+    assert "its penalty of weight 100 costs more" in err
     assert "is better than this model" not in err
 
 
