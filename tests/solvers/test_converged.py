@@ -106,4 +106,6 @@ def test_first_order_searches_are_judged_in_parts_of_bounded_size(monkeypatch):
     parts = search(decoder, y, start, **options)
     assert max(sizes) <= 60
     assert len(sizes) > 3
+    ended = (whole.reason == CONVERGED) | (whole.reason == STALLED)
+    assert sum(sizes) == int(ended.sum()) * start.shape[1], "each once"
     assert torch.equal(parts.reason, whole.reason)

@@ -88,6 +88,7 @@ def test_bounded_codes_are_those_of_non_negative_least_squares(solver):
     found = search(decoder, y, start, lower=0.0, solver=solver, **options)
     expected = np.stack([nnls(weight.numpy(), one)[0] for one in (y - bias).numpy()])
     assert (expected == 0).any()
+    assert (found.reason == CONVERGED).all(), "a number that stays at its bound promises nothing"
     np.testing.assert_allclose(found.code.numpy(), expected, atol=2e-4)
     assert found.code.min() >= 0
 
@@ -189,6 +190,94 @@ def test_a_damped_step_by_hand():
     slope = torch.tensor([[0.3, -0.3, 0.3, 0.0]])
     assert latent_search._free(code, slope, 0.0).tolist() == [[False, True, True, False]]
     assert latent_search._free(code, slope, None).all()
+
+
+def test_damping_is_a_share_so_the_units_of_images_do_not_matter():
+    jacobian = torch.rand((4, 9, 3), generator=seeded(4), dtype=torch.float64)
+    matrix, gradient = jacobian.transpose(1, 2) @ jacobian, torch.rand((4, 3), generator=seeded(5), dtype=torch.float64)
+    damping, free = torch.full((4,), 0.3, dtype=torch.float64), torch.tensor([[True, True, False]]).expand(4, 3)
+    step = latent_search._solved(matrix, gradient, free, damping)
+    for c in (1e-6, 1e4):
+        torch.testing.assert_close(latent_search._solved(c * matrix, c * gradient, free, damping), step)
+
+
+def test_a_promise_is_what_a_linear_decoder_would_gain():
+    """And that of some of its numbers, if the others stay; float32 has as much of it as float32 can."""
+    jacobian = torch.rand((4, 9, 3), generator=seeded(4), dtype=torch.float64)
+    residual = torch.rand((4, 9, 1), generator=seeded(5), dtype=torch.float64)
+    matrix, gradient = jacobian.transpose(1, 2) @ jacobian, (jacobian.transpose(1, 2) @ residual)[:, :, 0]
+    for columns in ([0, 1, 2], [0, 2]):
+        free = torch.tensor([[i in columns for i in range(3)]]).expand(4, 3)
+        left = residual - jacobian[:, :, columns] @ torch.linalg.lstsq(jacobian[:, :, columns], residual).solution
+        gained = (residual.square() - left.square()).sum(dim=(1, 2))
+        torch.testing.assert_close(latent_search._promise(matrix, gradient, free), gained, rtol=1e-5, atol=0)
+        single = latent_search._promise(matrix.float(), gradient.float(), free)
+        torch.testing.assert_close(single, gained.float(), rtol=1e-3, atol=0)
+    flat = torch.zeros_like(matrix)
+    assert latent_search._promise(flat, torch.zeros_like(gradient), free).tolist() == [0] * 4
+
+
+def test_converged_is_said_at_once_exactly_where_no_more_than_the_tolerance_is_left():
+    """Of a linear decoder it is known what is left: tol is a share of the objective, whatever the images' units."""
+    decoder, weight, bias = linear_decoder()
+    for unit in (1.0, 1e-3, 30.0):
+        y = bias + unit * torch.rand((5, 40), generator=seeded(2), dtype=torch.float64)
+        best = torch.linalg.lstsq(weight, (y - bias).T).solution.T
+        start = best + unit * torch.rand((5, 6), generator=seeded(3), dtype=torch.float64)
+        least, before = ((decoder.decode(code) - y).square().mean(dim=1) for code in (best, start))
+        for i, share in enumerate(((before - least) / before).tolist()):
+            one = {"decoder": decoder, "y": y[i : i + 1], "start": start[i : i + 1]}
+            enough, not_yet = search(**one, tol=1.001 * share), search(**one, tol=0.999 * share)
+            assert (REASONS[enough.reason[0]], int(enough.n_iter)) == ("converged", 1)
+            assert int(not_yet.n_iter) > 1
+
+
+class Kink(torch.nn.Module):
+    """|z| + 1: a minimum with a slope on each side, as where rectifiers switch."""
+
+    def decode(self, code):
+        return code.abs() + 1
+
+
+def test_damping_rises_by_8_where_a_step_does_not_help_until_the_search_has_stalled():
+    """Of each image by itself: beside it is one whose step helps, and whose damping falls to a fifth."""
+    y, start = torch.zeros((2, 1), dtype=torch.float64), torch.tensor([[1e-9], [5.0]], dtype=torch.float64)
+    batch = latent_search._Batch(AnyDecoder(Kink()), y, start, None)
+    latent_search._gauss_newton(batch, 1, 0.0)
+    assert batch.damping.tolist() == pytest.approx([0.08, 0.002])
+    found = search(AnyDecoder(Kink()), y[:1], start[:1])
+    # 8⁷ is the first power by which a hundredth passes ten thousand
+    assert (REASONS[found.reason[0]], int(found.n_iter)) == ("stalled", 7)
+    assert torch.equal(found.code, start[:1])
+    few = search(AnyDecoder(Kink()), y[:1], start[:1], max_iter=6)
+    assert (REASONS[few.reason[0]], int(few.n_iter)) == ("iterations", 6)
+
+
+def test_adam_is_torchs():
+    """With one gradient that is about as small as what is added to its root."""
+    decoder, _, _ = linear_decoder()
+    start = torch.rand((2, 6), generator=seeded(3), dtype=torch.float64)
+    y = decoder.decode(start) + torch.tensor([[0.5], [3e-7]], dtype=torch.float64)
+    code = start.clone().requires_grad_()
+    optimizer, expected = torch.optim.Adam([code], lr=1e-9), []
+    for _ in range(4):
+        optimizer.zero_grad()
+        (decoder.decode(code) - y).square().mean(dim=1).sum().backward()
+        optimizer.step()
+        expected.append(code.detach() - start)
+    seen = []
+    options = {"solver": "adam", "learning_rate": 1e-9, "tol": 0, "max_iter": 4}
+    found = search(decoder, y, start, on_step=lambda code, _: seen.append(code - start), **options)
+    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=0)
+    assert found.n_iter.tolist() == [4, 4]
+
+
+def test_a_tolerance_of_0_ends_no_first_order_search():
+    decoder, _, _ = linear_decoder()
+    start = torch.rand((2, 6), generator=seeded(3), dtype=torch.float64)
+    found = search(decoder, decoder.decode(start), start, solver="gradient-descent", tol=0, max_iter=5)
+    assert found.reason.tolist() == [ITERATIONS] * 2
+    assert found.n_iter.tolist() == [5, 5]
 
 
 def test_what_is_not_finite_is_never_the_better_and_a_draw_is_the_firsts():

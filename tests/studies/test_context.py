@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from isthmus.studies.context import Request
 from isthmus.studies.plan import Work
 from isthmus.studies.prepare import prepare
 from isthmus.studies.reading import parse_study
+from isthmus.training.hardware import resolve_precision
 
 TEXT = """
 title = "small"
@@ -131,5 +134,110 @@ def test_room_is_that_of_all_weights_and_of_the_largest_trainings_checkpoints():
     assert context_of(only=("nothing",)).room() == 0
     assert context_of(only=("pca",)).room() == pca
     assert context_of(only=("dense",)).room() == dense + checkpoints
+    assert chosen(only=("best",)).room() == 4 * (64 + 1) * 64, "as many components as there can be"
     assert context_of(only=("dense",), seeds=3).room() == 3 * dense + checkpoints
     assert context_of().room() == 2 * dense + pca + 0 + learned + dense + of_codes + checkpoints
+
+
+# --- what chose something, and what is of another model ---
+
+CHOSEN = """
+title = "chosen"
+[data]
+name = "digits"
+train = 300
+validation = 60
+test = 120
+[[model]]
+name = "patient"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4}
+epochs = 5
+patience = 2
+[[model]]
+name = "pooled"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 4}
+epochs = 5
+patience = 2
+pool_test = true
+[[model]]
+name = "plain"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 6}
+epochs = 5
+precision = "auto"
+[[model]]
+name = "deeper"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 3}
+epochs = 5
+of = "plain"
+[[model]]
+name = "of-patient"
+estimator = "pca"
+n_components = 2
+of = "patient"
+[[model]]
+name = "best"
+estimator = "pca"
+n_components = "best"
+corruption = {kind = "gaussian", sigma = 0.3}
+[[model]]
+name = "adam"
+estimator = "decoder-prior"
+of = "plain"
+solver = "adam"
+"""
+
+
+def chosen(text=CHOSEN, **request):
+    return prepare(parse_study(text, "chosen", "chosen.toml"), Request(Path("runs"), device="cpu", **request))[0]
+
+
+def selected(context):
+    splits = ("train", "validation", "test", "all")
+    return {one.name: {split for split in splits if context.selected(one, split)} for one in context.study.models}
+
+
+def test_what_chose_an_epoch_or_a_number_of_components_is_known_of_it_and_of_what_is_of_it():
+    nothing = {name: set() for name in ("plain", "deeper", "adam")}
+    validation = {"validation"}
+    of_validation = dict.fromkeys(("patient", "pooled", "of-patient", "best"), validation)
+    assert selected(chosen()) == nothing | of_validation
+    # without a split for it, epochs are chosen by a share of what the model is fitted on
+    without = CHOSEN.replace("validation = 60\n", "").replace('"best"\ncorruption', "4\ncorruption")
+    without = without.replace("patience = 2", "patience = 2\nvalidation_fraction = 0.2")
+    fitted = {"train", "all"}
+    of_fitted = {"patient": fitted, "of-patient": fitted, "pooled": {"train", "test", "all"}}
+    assert selected(chosen(without)) == {**nothing, "best": set(), **of_fitted}
+
+
+def test_a_model_of_another_has_its_code_to_work_on():
+    context = chosen()
+    deeper = context.study.model("deeper")
+    steps = context.training(deeper).epochs * -(-300 // context.training(deeper).batch_size)
+    assert context.work(deeper, 0) == Work("deeper", 0, "plain", steps, pytest.approx(6e-9 * (2 * 6 * 3) * 300 * 5))
+    assert context.work(context.study.model("adam"), 0).other == pytest.approx(0.04 * 120)
+
+
+def test_a_model_that_no_loop_trains_is_of_float32():
+    context = chosen()
+    assert context.precision(context.study.model("best")) == "float32"
+    assert context.precision(context.study.model("patient")) == "float32"
+    assert context.precision(context.study.model("plain")) == resolve_precision("auto", torch.device("cpu"))
+
+
+def test_the_splits_of_a_study_are_its_own_and_pooled_images_lie_in_memory_once():
+    splits = chosen().splits
+    assert {name: len(images) for name, images in splits.items()} == {
+        "train": 300, "validation": 60, "test": 120, "all": 420,
+    }  # fmt: skip
+    whole = splits["all"]
+    for name, part in (("train", whole.take(slice(0, 300))), ("test", whole.take(slice(300, None)))):
+        assert np.shares_memory(splits[name].pixels, whole.pixels)
+        np.testing.assert_array_equal(splits[name].pixels, part.pixels)
+    fewer = chosen(CHOSEN.replace("pool_test = true\n", "")).splits
+    assert set(fewer) == {"train", "validation", "test"}
+    for name, images in fewer.items():
+        np.testing.assert_array_equal(images.pixels, splits[name].pixels)

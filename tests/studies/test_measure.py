@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Masking, Occlusion, Sequence
 from isthmus.corruption import noisy_version
+from isthmus.estimators.common import chunks
 from isthmus.studies.measure import measure, per_image, pixel_means
 from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
@@ -55,7 +59,19 @@ def test_codes_by_hand_over_all_chunks(sparse, many):
     assert value(measured, "mse") == pytest.approx(np.square(x_hat - x).mean(), rel=1e-5)
     np.testing.assert_allclose(measured.errors, np.square(x_hat - x).mean(axis=1), rtol=1e-4)
     assert measured.variation == pytest.approx(x_hat.var(axis=0).sum() / x.var(axis=0).sum(), rel=1e-4)
-    assert measured.seconds > 0
+    assert measured.unexplained == pytest.approx(
+        np.square(x_hat - x).sum() / np.square(x - x.mean(axis=0)).sum(), rel=1e-4
+    )
+
+
+def test_the_time_is_that_of_all_chunks_and_of_reconstruction_alone(sparse, many, monkeypatch):
+    ticks = itertools.count(100)
+    monkeypatch.setattr("isthmus.studies.measure.time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert measure(sparse, many, EVERYTHING).seconds == len(list(chunks(1200))) == 3
+
+
+def test_without_a_baseline_no_variance_is_explained(sparse, many):
+    assert set(measure(sparse, many, EVERYTHING).estimates) == {*ERROR_METRICS, *CODE_METRICS} - {"explained_variance"}
 
 
 def test_a_unit_is_dead_if_no_chunk_has_it_on(sparse, many):
