@@ -241,3 +241,16 @@ def test_the_splits_of_a_study_are_its_own_and_pooled_images_lie_in_memory_once(
     assert set(fewer) == {"train", "validation", "test"}
     for name, images in fewer.items():
         np.testing.assert_array_equal(images.pixels, splits[name].pixels)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[[measure]]\nmodels = ["plain"]\nmetrics = ["mse"]\nsplit = "all"\n',
+        '[[figure]]\nname = "f"\nkind = "scatter"\nmodels = ["of-patient"]\nsplit = "all"\n',
+    ],
+    ids=["measure", "figure"],
+)
+def test_what_is_asked_of_all_images_needs_them_though_no_model_is_fitted_on_them(table):
+    splits = chosen(CHOSEN.replace("pool_test = true\n", "") + table).splits
+    assert len(splits["all"]) == len(splits["train"]) + len(splits["test"]) == 420
