@@ -253,6 +253,17 @@ def test_damping_rises_by_8_where_a_step_does_not_help_until_the_search_has_stal
     assert (REASONS[few.reason[0]], int(few.n_iter)) == ("iterations", 6)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_start_below_the_bound_is_at_the_bound(solver):
+    decoder, _, _ = linear_decoder()
+    y, start = torch.rand((3, 40), generator=seeded(2), dtype=torch.float64), torch.full((3, 6), -1.0).double()
+    found = search(decoder, y, start, solver=solver, lower=0.25, max_iter=0)
+    assert torch.equal(found.code, torch.full_like(start, 0.25))
+    torch.testing.assert_close(found.objective, (decoder.decode(found.code) - y).square().mean(dim=1))
+    assert found.n_iter.tolist() == [0] * 3
+    assert found.n_iter.dtype == found.reason.dtype == torch.int64
+
+
 def test_adam_is_torchs():
     """With one gradient that is about as small as what is added to its root."""
     decoder, _, _ = linear_decoder()
