@@ -1,4 +1,4 @@
-"""Collapse: a model that draws one image whatever it is shown, or whose code is always zero. Named, with a cause."""
+"""Collapse: a model that draws one image whatever it is shown, or much of whose code or image is dead. With a cause."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ LEAST_VARIATION = 0.01
 # An error this many times that of the mean image is of a model that is still on its way there: what a penalty or dead
 # units made of it cannot be seen yet. One that has arrived has 1, with some pixels of a ReLU output dead a little more.
 NOT_YET_THE_MEAN = 2.0
+# Pixels that never change cost what they vary, for ever. The 18 at the edge of digits, which hardly do, have 0.004 of
+# the variance; a ReLU output's dead ones had 0.03 to 0.15 on digits, where 0.3 to 0.9 was unexplained. On MNIST they
+# had 0.03 to 0.05 in networks that had learned all else, and left 0.06 to 0.19: worth a better output, no collapse.
+MOST_FROZEN, MUCH_UNEXPLAINED = 0.05, 0.25
+# Sparse codes have units that no image needs, and healthy ones explain 0.6 and more with a half of them (digits, L1 of
+# 0.001 to 0.01). Where a half is dead and a half unexplained, they died before they were used; but for narrow codes,
+# which may leave that much for being narrow: 16 components explain 0.83 of digits, and 11 a half of MNIST.
+MOST_DEAD, MOST_UNEXPLAINED, WIDE = 0.5, 0.5, 32
+_DEAD_RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
 
 
 @dataclass(frozen=True)
@@ -65,9 +74,11 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         own.add(x_hat)
         squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
         on |= metrics.active(model.transform(x)).any(axis=0)
+    n_dead = int((~on).sum())
     if not variation.value:
-        return diagnose(model, int((~on).sum()), None)
-    return diagnose(model, int((~on).sum()), own.value / variation.value, squares / variation.n / variation.value)
+        return diagnose(model, n_dead, None)
+    unexplained = squares / variation.n / variation.value
+    return diagnose(model, n_dead, own.value / variation.value, unexplained, variation.frozen(own))
 
 
 def _flat(x: Any, model: Autoencoder) -> np.ndarray:
@@ -78,12 +89,20 @@ def _flat(x: Any, model: Autoencoder) -> np.ndarray:
 
 
 def diagnose(
-    model: Any, dead_units: int | None, share: float | None, unexplained: float | None = None
+    model: Any,
+    dead_units: int | None,
+    share: float | None,
+    unexplained: float | None = None,
+    frozen: float = 0.0,
+    *,
+    clean: bool = True,
 ) -> Collapse | None:
     """What `collapse` says, from what was measured.
 
     dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
-    unexplained: the mean squared error over that of the images' mean, for a likelier cause.
+    unexplained: the mean squared error over that of the images' mean. frozen: the share of the images' variation in
+    pixels that are reconstructed the same for every image. clean: whether the images were shown as they are: of noisy
+    ones the best model may leave much unexplained.
     """
     model = last_step(model)
     if not isinstance(model, Autoencoder):
@@ -95,7 +114,27 @@ def diagnose(
     if share is not None and share < LEAST_VARIATION:
         cause = _not_yet(model, unexplained) or _cause(model, dead_units)
         return Collapse("its reconstruction is the same for every image", *cause)
+    lost = 0.0 if unexplained is None else unexplained
+    if frozen >= MOST_FROZEN and lost >= MUCH_UNEXPLAINED:
+        what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+        return Collapse(what, *_cause_of_frozen(model, dead_units))
+    dead = dead_units is not None and n_units >= WIDE and dead_units >= MOST_DEAD * n_units
+    if clean and dead and lost >= MOST_UNEXPLAINED:
+        what = f"{dead_units} of {n_units} units of its code are zero for every image, and {lost:.0%} of the "
+        return Collapse(f"{what}images' variance is unexplained", *_cause(model, dead_units))
     return None
+
+
+def _cause_of_frozen(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
+    output = model.parts()[0].output
+    if output == "relu":
+        return _DEAD_RELU, 'take another output, "linear" or "sigmoid"'
+    if output in ("sigmoid", "tanh"):
+        return (
+            f"a {output} that is saturated for every image has no gradient",
+            'begin with start="data", or with a smaller learning rate, or take the output "linear"',
+        )
+    return _cause(model, dead_units)
 
 
 def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] | None:
@@ -129,7 +168,7 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
     if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):
         return (
-            "a ReLU unit that is zero for every image gets no gradient, and never comes back",
+            _DEAD_RELU,
             'take another activation there ("linear" for the code, "sigmoid" for the output, "leakyrelu"), more units, '
             "a smaller learning rate, or another seed",
         )

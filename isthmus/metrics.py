@@ -169,7 +169,18 @@ class Variation:
     @property
     def value(self) -> float:
         """The sum over pixels of the (population) variance; 0 for images that are all the same."""
-        return float(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0).sum()) if self.n else 0.0
+        return float(self.of_pixels.sum()) if self.n else 0.0
+
+    @property
+    def of_pixels(self) -> np.ndarray:
+        """(n_features,): each pixel's variance."""
+        return np.asarray(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0))
+
+    def frozen(self, drawn: Variation) -> float:
+        """The share of this variation in pixels that never change in what is drawn of these images; 0 of none."""
+        # a dead pixel's variance is a rounding error; the least that any other pixel's was, is far above this
+        still = drawn.of_pixels <= 1e-6 * self.of_pixels
+        return float(self.of_pixels[still].sum() / self.value) if self.value else 0.0
 
 
 def explained_variance(error: np.ndarray, baseline_error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from isthmus import KL, L1, Autoencoder, Conv, Dense, GaussianNoise, Images
+from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images
 from isthmus.collapse import LEAST_VARIATION, Collapse, collapse, diagnose
 from isthmus.metrics import Variation
 
@@ -118,6 +119,79 @@ def test_pixels_that_are_dead_are_not_trained_longer(images):
     with torch.no_grad():
         model.network_.decoder.layers[-1].bias.fill_(-1.0)
     assert collapse(model, images).cause == RELU
+
+
+def digits():
+    x = (load_digits().data / 16).astype(np.float32)
+    return x[:1400], x[1400:]
+
+
+def test_pixels_that_a_relu_output_killed_are_named_and_their_sigmoid_twin_is_not():
+    train, test = digits()
+    dead, alive = (
+        Autoencoder(Dense(bottleneck=16, output=output), recipe="fast", epochs=30, random_state=2).fit(train)
+        for output in ("relu", "sigmoid")
+    )
+    x_hat = dead.reconstruct(test)
+    frozen = np.ptp(x_hat, axis=0) == 0
+    share = test.var(axis=0)[frozen].sum() / test.var(axis=0).sum()
+    assert share > 0.05
+    assert frozen.sum() >= 8
+    found = collapse(dead, test)
+    assert found.what == f"pixels with {share:.0%} of the images' variance are the same in every reconstruction"
+    assert found.cause == RELU
+    assert found.instead == 'take another output, "linear" or "sigmoid"'
+    assert collapse(alive, test) is None
+
+
+def test_pixels_at_the_edge_that_hardly_vary_may_be_dead():
+    train, test = digits()
+    model = Autoencoder(Dense(bottleneck=16, activation="tanh"), recipe="fast", epochs=30, random_state=0).fit(train)
+    order = test.var(axis=0).argsort()
+    shares = test.var(axis=0)[order].cumsum() / test.var(axis=0).sum()
+    few, many = int((shares < 0.045).sum()), int((shares < 0.15).sum())
+    assert 8 < few < many
+    assert collapse(with_dead_pixels(model, order[:few]), test) is None
+    assert diagnose(model, 0, 0.8, 0.24, 0.2) is None, "it has learned all else"
+    found = collapse(with_dead_pixels(model, order[:many]), test)
+    assert "are the same in every reconstruction" in found.what
+
+
+@torch.no_grad()
+def with_dead_pixels(model, which):
+    """The same model, in which these pixels do not follow the code."""
+    model.network_.decoder.layers[-1].weight[which.copy()] = 0.0
+    return model
+
+
+def test_a_dictionary_half_dead_that_explains_little_is_named_and_one_that_explains_much_is_not():
+    train, test = digits()
+    common = {"epochs": 20, "learning_rate": 3e-3, "random_state": 0}
+    sparse, dead = (Autoencoder(Dictionary(n_atoms=100), penalty=L1(w), **common).fit(train) for w in (0.01, 0.03))
+    off = [int((np.abs(model.transform(test)) <= 1e-6).all(axis=0).sum()) for model in (sparse, dead)]
+    left = [-model.score(test) / test.var(axis=0).mean() for model in (sparse, dead)]
+    assert left[0] < 0.5 < left[1]
+    assert 50 <= off[1] < 100
+    found = collapse(dead, test)
+    assert found.what == (
+        f"{off[1]} of 100 units of its code are zero for every image, and {left[1]:.0%} of the images' variance is "
+        "unexplained"
+    )
+    assert found.cause == "its penalty of weight 0.03 costs more than a better image gains"
+    assert collapse(sparse, test) is None
+
+
+@pytest.mark.parametrize(
+    ("dead", "unexplained", "clean", "named"),
+    [(75, 0.5, True, True), (75, 0.49, True, False), (49, 0.9, True, False), (75, 0.9, False, False)],
+)
+def test_dead_units_are_a_collapse_where_they_are_missed(dead, unexplained, clean, named, x):
+    model = fitted(x, Dictionary(n_atoms=100))
+    assert diagnose(fitted(x, Dictionary(n_atoms=8)), 6, 0.4, unexplained, clean=clean) is None, "it is narrow"
+    found = diagnose(model, dead, 0.4, unexplained, clean=clean)
+    assert (found is not None) is named
+    if named:
+        assert found.cause == RELU
 
 
 def test_of_no_images_nothing_is_said(x):

@@ -181,7 +181,8 @@ def _measure(model: Autoencoder, images: Images) -> Measured:
 def _collapse(model: Autoencoder, codes: Measured) -> str:
     dead = codes.estimates.get("dead_units")
     n_dead = None if dead is None else int(dead.value or 0)
-    return str(diagnose(model, n_dead, codes.variation, codes.unexplained) or "")
+    seen = (codes.variation, codes.unexplained, codes.frozen)
+    return str(diagnose(model, n_dead, *seen, clean=model.corruption is None) or "")
 
 
 def _faults(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> list[str]:

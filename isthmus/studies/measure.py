@@ -27,8 +27,9 @@ class Measured:
 
     estimates: by metric; a metric that is not defined for these images or this model is missing. errors: each image's
     MSE, (n,). variation: of the reconstructions, as a share of the images' own; None where they do not vary.
-    unexplained: their mean squared error, over that of the images' own mean; None likewise. seconds: of reconstruction
-    alone. search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
+    unexplained: their mean squared error, over that of the images' own mean; None likewise. frozen: the share of the
+    images' variation in pixels that are reconstructed the same for every image. seconds: of reconstruction alone.
+    search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
     """
 
     estimates: dict[str, Estimate]
@@ -37,6 +38,7 @@ class Measured:
     unexplained: float | None
     seconds: float
     search: dict[str, Any] | None = None
+    frozen: float = 0.0
 
 
 @dataclass
@@ -109,7 +111,7 @@ def measure(
         (sums.own.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
     )
     ended = _ended(sums.searches) if sums.searches else None
-    return Measured(estimates, errors, share, unexplained, sums.seconds, ended)
+    return Measured(estimates, errors, share, unexplained, sums.seconds, ended, sums.images.frozen(sums.own))
 
 
 def _ended(searches: list[SearchResult]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
             found.seconds = measured.seconds
             dead = measured.estimates.get("dead_units")
             n_dead = None if dead is None else int(dead.value or 0)
-            found.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained)
+            found.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained, measured.frozen)
     return found
 
 
