@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.studies.context import Request
+from isthmus.studies.context import Request, code_width
 from isthmus.studies.plan import Work
 from isthmus.studies.prepare import prepare
 from isthmus.studies.reading import parse_study
@@ -254,3 +254,13 @@ def test_the_splits_of_a_study_are_its_own_and_pooled_images_lie_in_memory_once(
 def test_what_is_asked_of_all_images_needs_them_though_no_model_is_fitted_on_them(table):
     splits = chosen(CHOSEN.replace("pool_test = true\n", "") + table).splits
     assert len(splits["all"]) == len(splits["train"]) + len(splits["test"]) == 420
+
+
+def test_the_width_of_a_code_is_known_before_a_model_is_fitted(context):
+    widths = {one.name: code_width(context.study, one, context.shape) for one in context.study.models}
+    assert widths == {
+        "dense": 4, "pooled": 4, "pca": 5, "nothing": 64, "learned": 20, "searched": 4, "of-pooled": 2,
+    }  # fmt: skip
+    study = chosen().study
+    assert code_width(study, study.model("best"), (1, 8, 8)) == 64, "no more than there are pixels"
+    assert code_width(study, study.model("deeper"), (1, 8, 8)) == 3
