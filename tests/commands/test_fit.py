@@ -92,8 +92,18 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     ("epochs", "advice"), [(2, "train longer"), (200, "it reconstructs its training images far better")]
 )
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
-    _, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", epochs, *QUICK[2:])
+    # with a sigmoid, so that it does not start at PCA's solution
+    _, err = done("fit", digits, "-o", tmp_path / "m", "--output", "sigmoid", "--epochs", epochs, *QUICK[2:])
     assert f"PCA, 8 numbers is better than this model: {advice}" in err
+
+
+def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
+    noise = np.random.default_rng(0).random((60, 1, 8, 8), np.float32)
+    np.save(tmp_path / "noise.npy", noise)
+    _, err = done("fit", tmp_path / "noise.npy", "-o", tmp_path / "m", "--epochs", 5, *QUICK[2:])
+    assert "none better than the start, PCA's solution" in err
+    assert "this model is PCA: " in err
+    assert "is better than this model" not in err
 
 
 def test_a_collapse_is_named(digits, tmp_path, done):

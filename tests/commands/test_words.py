@@ -69,7 +69,7 @@ WRONG = {
     "gaussian:0.3:sigma=0.2": "sigma is given twice",
     "gaussian:0.3:clp=true": 'unknown key "clp"',
     "gaussian:0.3:clip=maybe": "clip must be true or false, got 'maybe'",
-    "masking:1:2:3": "masking takes at most masking:fraction, got 3 values",
+    "masking:1:2:3": "masking takes at most masking:fraction:value, got 3 values",
     "gaussian:0.3:clip=false+poisson:3": "put it first, or clip",
     "": 'unknown corruption ""',
     "sequence:1": 'unknown corruption "sequence"',

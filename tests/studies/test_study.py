@@ -45,7 +45,7 @@ GAUSSIAN, MASKING = '{kind = "gaussian", sigma = 0.3}', '{kind = "masking", frac
 def test_corruptions_of_models(table, part, good):
     study = parse_study(good.replace('{kind = "gaussian", sigma = 0.1}', table, 1), "mine", "mine.toml")
     assert study.model("a").arguments["corruption"] == part
-    json.dumps(study.model("a").table())
+    json.dumps(study.model("a").arguments["corruption"].table())
 
 
 @pytest.mark.parametrize(
