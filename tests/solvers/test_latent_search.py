@@ -108,7 +108,7 @@ def test_each_image_is_searched_by_itself(solver):
     spoiled[2] = torch.inf
     found = search(decoder, spoiled, code, **options)
     others = [0, 1, 3, 4]
-    assert REASONS[found.reason[2]] == "diverged"
+    assert (REASONS[found.reason[2]], int(found.n_iter[2])) == ("diverged", 0)
     torch.testing.assert_close(found.code[others], together.code[others])
 
 
