@@ -59,9 +59,12 @@ def test_codes_by_hand_over_all_chunks(sparse, many):
     assert value(measured, "mse") == pytest.approx(np.square(x_hat - x).mean(), rel=1e-5)
     np.testing.assert_allclose(measured.errors, np.square(x_hat - x).mean(axis=1), rtol=1e-4)
     assert measured.variation == pytest.approx(x_hat.var(axis=0).sum() / x.var(axis=0).sum(), rel=1e-4)
-    assert measured.unexplained == pytest.approx(
-        np.square(x_hat - x).sum() / np.square(x - x.mean(axis=0)).sum(), rel=1e-4
-    )
+    own = np.square(x - x.mean(axis=0))
+    assert measured.unexplained == pytest.approx(np.square(x_hat - x).sum() / own.sum(), rel=1e-4)
+    assert value(measured, "explained_variance") == pytest.approx(1 - measured.unexplained, rel=1e-4)
+    from_grey = measure(sparse, many, ("explained_variance",), np.full(64, 0.5))
+    by_hand = 1 - np.square(x_hat - x).sum() / np.square(x - 0.5).sum()
+    assert value(from_grey, "explained_variance") == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_the_time_is_that_of_all_chunks_and_of_reconstruction_alone(sparse, many, monkeypatch):
