@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from isthmus.commands import data_sets, denoise, encode, evaluate, fit, reconstruct, score
 from isthmus.commands.options import add_data_dir, add_short, examples_of, threads_of
@@ -99,6 +99,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what is not known here, and not in the parser above: then the error names this command's help."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Name the nearest word where a command, or a word of a closed vocabulary, is not known."""

@@ -123,6 +123,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(what, capsys, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("words", [["studies"], ["data", "info", "digits"], ["fit", "digits", "-o", "model"]])
+def test_an_unknown_option_points_to_the_help_of_its_command(words, capsys):
+    assert run_command([*words, "--skip-it"]) == 2
+    command = " ".join(word for word in words[:2] if word in ("studies", "data", "info", "fit"))
+    assert f"unrecognized arguments: --skip-it; see `isthmus {command} --help`" in capsys.readouterr().err
+
+
 def test_a_title_of_many_lines_is_still_one_line_of_error(capsys, tmp_path):
     (tmp_path / "a.toml").write_text(TINY.replace('"pca-2"', '"pca\\n2"'))
     assert run_command(["run", str(tmp_path / "a.toml")]) == 2
