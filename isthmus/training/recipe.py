@@ -70,8 +70,13 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, cor
 
 
 def fitted_start(network: Part, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
-    """The start: at PCA's solution where samples are few, and the network can have it."""
-    if few and isinstance(network, Dense) and penalty is None and n_components(network, corrupted=bool(corruption)):
+    """The start: at PCA's solution where samples are few, and the network can have it.
+
+    A denoiser's is the data's: it keeps as many components as it has units, the least of which are nearly all noise, and
+    at the recipe's rate it does not learn from there.
+    """
+    free = penalty is None and corruption is None
+    if few and free and isinstance(network, Dense) and n_components(network, corrupted=False):
         return "pca"
     return data_start(network, penalty)
 
