@@ -72,8 +72,8 @@ def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, cor
 def fitted_start(network: Part, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
     """The start: at PCA's solution where samples are few, and the network can have it.
 
-    A denoiser's is the data's: it keeps as many components as it has units, the least of which are nearly all noise, and
-    at the recipe's rate it does not learn from there.
+    A denoiser's is the data's: PCA's has as many components as units, the least of which are nearly all noise, and at
+    the recipe's rate it does not learn from there.
     """
     free = penalty is None and corruption is None
     if few and free and isinstance(network, Dense) and n_components(network, corrupted=False):
