@@ -101,7 +101,7 @@ export const show = latest(async (x, what, shape) => {
 });
 
 function judge() {
-  verdict.judge(chosen().map((name) => cards.get(name)), now);
+  if (now) verdict.judge(chosen().map((name) => cards.get(name)), now);  // a search may end when its image is gone
   for (const { element, glance } of cards.values()) glance?.classList.toggle("best", element.classList.contains("best"));
 }
 

@@ -17,7 +17,7 @@ export function begin() {
   const name = make("button", { type: "button", title: "Show its card", onclick: show }), b = make("b", {}, name);
   const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How well" : "Which is best"} over ${info.data?.measured.toLocaleString("en")} test images?`);
   parts = { before, b, name, after, more, over };
-  element = make("p", { class: "says", role: "status" }, before, b, after, make("small", {}, more, " ", over));
+  element = make("p", { class: "says", role: "status" }, over, before, b, after, make("small", {}, more));
   room = steady(element);
   return element;
 }
