@@ -47,7 +47,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     assert "71 images to train on, 9 to choose the best epoch by, 10 to measure the errors on" in err
     assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
-    assert "PCA, 8 numbers is better than this model" in err  # after twelve epochs
+    assert "this model is PCA: no epoch was better" in err  # of twelve
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
 
 
