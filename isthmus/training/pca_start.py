@@ -42,8 +42,8 @@ def pca_start(
     noise = generator(seed, "noise", 0, target.device)
     x = target if corruption is None else corrupt(corruption, target, noise, image_shape)
     # a linear output has the scale of the input, so that what goes in and what comes out are in the same units
-    clean, noisy = (network.inward(one).cpu().numpy() for one in (target, x))
-    _set_weights(network, clean, noisy)
+    clean = network.inward(target).cpu().numpy()
+    _set_weights(network, clean, clean if corruption is None else network.inward(x).cpu().numpy())
 
 
 def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:
@@ -59,7 +59,9 @@ def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:
     a, b = ((one - mean) @ components.T / scale for one in (x, x_noisy))  # with variance 1, as they are within
     middle = b.mean(axis=0)
     b -= middle
-    slope = (a * b).sum(axis=0) / np.maximum(np.square(b).sum(axis=0), _LEAST)
+    slope = np.ones(len(components))  # also of a component in which these samples do not differ, as PCA has it
+    if x_noisy is not x:
+        slope = (a * b).sum(axis=0) / np.maximum(np.square(b).sum(axis=0), _LEAST)
     for i, layer in enumerate(layers):
         weight, bias = np.eye(len(components)), np.zeros(len(components))
         if i == 0:

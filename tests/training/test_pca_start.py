@@ -10,10 +10,11 @@ from isthmus import Autoencoder, Dense, GaussianNoise, load
 from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
-from isthmus.training.pca_start import pca_start
+from isthmus.training.pca_start import fit_pca, pca_start
 from isthmus.training.recipe import n_components
 
 CPU = torch.device("cpu")
+LINEAR = Dense((64, 32), 8, code_activation="linear")
 DIGITS = (load_digits().data / 16).astype(np.float32)
 
 
@@ -34,6 +35,15 @@ def test_it_reconstructs_as_pca_does(activation, hidden, back):
     x_hat = network(torch.from_numpy(DIGITS))[0].detach().numpy()
     np.testing.assert_allclose(x_hat, of_pca(DIGITS, 8), atol=2e-6)
     assert abs(before - x_hat).max() > 0.1
+
+
+@pytest.mark.parametrize("n", [7, 9])  # fewer than the code has numbers, and so few that one component is arbitrary
+def test_of_very_few_samples_other_images_are_reconstructed_as_pca_does_too(n):
+    network = build(LINEAR, 64, torch.Generator().manual_seed(0), None)
+    pca_start(network, Pixels(DIGITS[:n], CPU), corruption=None, seed=0, image_shape=None)
+    pca = fit_pca(DIGITS[:n], 8)
+    x_hat = network(torch.from_numpy(DIGITS[100:]))[0].detach().numpy()
+    np.testing.assert_allclose(x_hat, pca.inverse_transform(pca.transform(DIGITS[100:])), atol=2e-6)
 
 
 def test_a_denoiser_starts_at_the_linear_filter_that_is_best():
@@ -58,9 +68,6 @@ def test_a_network_that_cannot_be_pca_is_refused(part):
     assert n_components(part, corrupted=False) == 0
     with pytest.raises(RequestError, match="a linear code and output"):
         Autoencoder(part, start="pca").fit(DIGITS[:50])
-
-
-LINEAR = Dense((64, 32), 8, code_activation="linear")
 
 
 def test_where_nothing_is_to_be_learned_pca_of_all_samples_is_kept():
