@@ -232,6 +232,28 @@ def test_converged_is_said_at_once_exactly_where_no_more_than_the_tolerance_is_l
             assert int(not_yet.n_iter) > 1
 
 
+class InUnits(torch.nn.Module):
+    """A decoder whose images are in other units."""
+
+    def __init__(self, network, unit):
+        super().__init__()
+        self.network, self.unit = network, unit
+
+    def decode(self, code):
+        return self.unit * self.network.decode(code)
+
+
+def test_how_gauss_newton_ends_does_not_depend_on_the_images_units():
+    """Its tolerance is a share of the objective; what first-order searches are judged by is none, and not for it."""
+    network, _, y = made(Dense(hidden=(12, 9), bottleneck=4, activation="tanh"))
+    start, reasons = torch.zeros((5, 4), dtype=torch.float64), []
+    for unit in (1e-3, 1.0, 1e3):
+        found = search(AnyDecoder(InUnits(network, unit)), unit * y, start, tol=0.01)
+        assert found.reason.eq(CONVERGED).all()
+        reasons.append((found.reason.tolist(), found.n_iter.tolist()))
+    assert reasons[0] == reasons[1] == reasons[2]
+
+
 class Kink(torch.nn.Module):
     """|z| + 1: a minimum with a slope on each side, as where rectifiers switch."""
 
