@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from isthmus.commands.options import add_data_dir, add_short, examples_of
+from isthmus.commands.options import add_data_dir, add_short, add_sizes, examples_of
 
 _EXAMPLES = """
     isthmus data list
@@ -29,18 +29,18 @@ def add(commands: Any) -> None:
         inner,
         "info",
         _info,
-        "describe any images: how many, sizes, labels, checksums",
-        "isthmus data info photographs/",
+        "describe any images: how many, sizes, numbers, labels, checksums, and what a fit would refuse",
+        "isthmus data info photographs/\nisthmus data info photographs/ --patches 16x16",
     )
-    info.add_argument("name", metavar="NAME", help="a data set, or a path: a folder, .npy, .npz, IDX")
+    info.add_argument("data", metavar="DATA", help="a data set, or a path: a folder, an image, .npy, .npz, IDX")
+    add_sizes(info)
     fetching = "fetch a data set, verified, into --data-dir or the user's cache folder"
     get = add_short(inner, "get", _get, fetching, "isthmus data get mnist")
     get.add_argument("name", metavar="NAME", help="a data set")
     get.add_argument(
         "--mirror", action="append", metavar="URL", help="fetch from here instead; several are tried in turn"
     )
-    for one in (info, get):
-        add_data_dir(one)
+    add_data_dir(get)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -79,14 +79,16 @@ def _get(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     import numpy as np
 
+    from isthmus.commands.inputs import framing_of, with_range
     from isthmus.data import sources
+    from isthmus.data.summary import framed_words, summary
 
-    if options.name not in sources.names() and (os.sep in options.name or Path(options.name).exists()):
-        from isthmus.data.summary import summary
-
-        print("\n".join(summary(Path(options.name))))
+    name = options.data
+    framing = framing_of(options)
+    if name not in sources.names() and (os.sep in name or Path(name).exists()):
+        print("\n".join(summary(Path(name), with_range(framing, options), skip_bad=options.skip_bad)))
         return
-    dataset = sources.load(options.name, options.data_dir)
+    dataset = sources.load(name, options.data_dir)
     print(dataset.title)
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         c, h, w = images.shape
@@ -95,6 +97,8 @@ def _info(options: argparse.Namespace) -> None:
             labels, counts = np.unique(images.labels, return_counts=True)
             names = images.label_names or tuple(map(str, range(labels.max() + 1)))
             print("        " + ", ".join(f"{names[i]}: {n:,}" for i, n in zip(labels, counts, strict=True)))
+        for line in framed_words([images.shape] * len(images), framing, name):
+            print("        " + line)
     print(f"from  {dataset.train.source}")
     for file, checksum in dataset.files.items():
         print(f"      {file}  sha256 {checksum}")

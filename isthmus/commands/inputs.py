@@ -34,12 +34,14 @@ def framing_of(options: argparse.Namespace) -> Framing:
     )
 
 
-def with_range(framing: Framing, options: argparse.Namespace, split: str) -> Framing:
-    """With what --range auto finds in DATA, which is said."""
+def with_range(framing: Framing, options: argparse.Namespace, split: str | None = None) -> Framing:
+    """With what --range auto finds in DATA, which is said. split: of it; None for a path, whole."""
     if options.range != AUTO:
         return framing
     source: Any = options.data
-    if is_named(source):
+    if split is None:
+        source = existing(source)
+    elif is_named(source):
         source = _named(source, split, options.data_dir).pixels
     else:
         source = part_of(source, split)

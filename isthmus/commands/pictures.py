@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from isthmus.commands.opened import Opened, Shape
 from isthmus.commands.options import printable
 from isthmus.corruption import noisy_version
 from isthmus.data.formats.page import NOTES
-from isthmus.data.gathering import left_out, way_out
+from isthmus.data.gathering import left_out, listed, way_out
 from isthmus.data.image_file import SUFFIXES, read_shapes
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
@@ -73,12 +73,27 @@ class Result:
 class Pictures:
     """What DATA holds, read when it is needed, and as often as it is gone through.
 
-    n: files, or images of an array. dtype: of an array's pixels.
+    n: files, or images of an array. dtype: of an array's pixels. left_out: the files that cannot be used, as far as
+    they were come to.
     """
 
     n: int
     dtype: np.dtype
     read: Callable[[], Iterator[Picture]]
+    left_out: dict[str, DataError] = field(default_factory=dict)
+
+    def counted(self, n: int) -> str:
+        """How many images came of the files, in words, when all were gone through."""
+        if not self.left_out:
+            return counted(n, "image")
+        files = self.n - len(self.left_out)
+        if n == files:
+            return f"{n:,} of {counted(self.n, 'image')}"
+        return f"{counted(n, 'image')} of {files:,} of {counted(self.n, 'file')}"
+
+    def rest(self) -> str:
+        """The end of a sentence on them: which files were left out."""
+        return f"; {len(self.left_out):,} left out: {listed(self.left_out)}" if self.left_out else ""
 
 
 def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
@@ -94,8 +109,9 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
             for note in listing.notes:
                 console.say(note)
             notes = set[str]()  # that were said: files may be gone through twice
-            read = partial(_from_files, listing, options, opened, notes)
-            return Pictures(len(listing.names), np.dtype(np.float32), read)
+            bad = dict[str, DataError]()
+            read = partial(_from_files, listing, options, opened, notes, bad)
+            return Pictures(len(listing.names), np.dtype(np.float32), read, bad)
     images = load_images(
         options.data,
         opened.framing.whole,
@@ -114,9 +130,10 @@ def _from_images(images: Images) -> Iterator[Picture]:
         yield Picture(name, images.floats(slice(i, i + 1)).reshape(images.shape), label_word(images, i), i)
 
 
-def _from_files(listing: Listing, options: argparse.Namespace, opened: Opened, said: set[str]) -> Iterator[Picture]:
-    paths, n = listing.paths(), len(listing.names)
-    kinds, bad = Counter[str](), dict[str, DataError]()
+def _from_files(
+    listing: Listing, options: argparse.Namespace, opened: Opened, said: set[str], bad: dict[str, DataError]
+) -> Iterator[Picture]:
+    paths, n, kinds = listing.paths(), len(listing.names), Counter[str]()
     framing = opened.framing.whole
     resized_only = framing.resize and not framing.crop
     for i, (name, path, block) in enumerate(zip(listing.names, paths, read_all(paths, framing, cores()), strict=True)):
@@ -164,6 +181,7 @@ def through(
     shape: of the model's images, of which larger pictures are put together; None where it takes them all as they are.
     corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is.
     """
+    done = set[int]()
     with console.progress(what) as on_progress:
         for group in _groups(pictures.read(), shape):
             given = [_corrupted(one.x, corruption) for one in group]
@@ -173,9 +191,9 @@ def through(
             else:
                 assert shape is not None
                 made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:]) for x in given]
-            on_progress(group[-1].number + 1, pictures.n)
+            done |= {one.number for one in group}
+            on_progress(len(done), pictures.n)  # without those that are left out
             yield from (Result(*one) for one in zip(group, given, made, strict=True))
-        on_progress(pictures.n, pictures.n)  # the last may have been left out
 
 
 def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[Picture]]:

@@ -62,10 +62,10 @@ def restore(
                 shown += _some_of(pages, pictures.n)
                 first = pages[0].picture
                 notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
-            _account(building, options, opened, errors, shown)
+            _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
     for note, n in notes.items():
         console.say(f"{counted(n, 'file')}: {note}")
-    console.say(f"written: {counted(errors.n, 'image')} to {printable(str(target.resolve()))}")
+    console.say(f"written: {pictures.counted(errors.n)} to {printable(str(target.resolve()))}{pictures.rest()}")
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
         if said := worse_than_nothing(before, after):
@@ -174,9 +174,17 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
             np.savez(file, images=images, name=np.array(names), **known)
 
 
-def _account(building: Path, options: argparse.Namespace, opened: Opened, errors: _Errors, shown: list[Result]) -> None:
+def _account(
+    building: Path,
+    options: argparse.Namespace,
+    opened: Opened,
+    errors: _Errors,
+    shown: list[Result],
+    left_out: list[str],
+) -> None:
     """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
-    write_json(building / ACCOUNT, {"command": options.command, "model": opened.facts(), "errors": errors.rows()})
+    facts = {"command": options.command, "model": opened.facts(), "errors": errors.rows()}
+    write_json(building / ACCOUNT, facts | ({"left_out": left_out} if left_out else {}))
     if (building / "preview.png").exists() or not shown:
         return
     images = {"original": [one.picture.x for one in shown]}

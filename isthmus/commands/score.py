@@ -190,6 +190,8 @@ def _write(
         (building / "scores.csv").write_bytes(_csv(scores))
         _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
+        if pictures.left_out:
+            facts["left_out"] = [printable(name) for name in pictures.left_out]
         write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
 
 

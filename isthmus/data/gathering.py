@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -93,10 +93,16 @@ def left_out(bad: dict[str, DataError]) -> list[str]:
     found = []
     for kind, names in (("unreadable file", others), ("file", small)):
         if names:
-            more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
             too = " too small to be cut and" if names is small else ""
-            found.append(f"{counted(len(names), kind)}{too} left out: {', '.join(map(str, names[:_LISTED]))}{more}")
+            found.append(f"{counted(len(names), kind)}{too} left out: {listed(names)}")
     return found
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some files, and how many more there are."""
+    first = list(names)
+    more = f", and {len(first) - _LISTED:,} more" if len(first) > _LISTED else ""
+    return ", ".join(first[:_LISTED]) + more
 
 
 def _corners(

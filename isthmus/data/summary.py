@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 from isthmus.data.arrays import channels_first
 from isthmus.data.collection import listing_of, open_images, read_array_file
 from isthmus.data.formats.page import NOTES, Page, range_option
-from isthmus.data.framing import Framing
-from isthmus.data.image_file import quiet_readers, read_pages
+from isthmus.data.framing import Framing, TooSmallError
+from isthmus.data.gathering import left_out
+from isthmus.data.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing
 from isthmus.data.pieces import page_name
@@ -28,50 +29,75 @@ _DARK = 0.25  # of white: whole numbers that stay below it are worth a --range
 
 @dataclass(frozen=True)
 class _File:
-    """The shapes of a file's pages, its numbers, the kinds of notes on it, and why a fit refuses it."""
+    """The shapes of a file's pages, its numbers, the kinds of notes on it, and the error by which a fit refuses it."""
 
-    shapes: list[tuple[int, ...]]
+    shapes: list[Shape]
     values: dict[str, Values]
     notes: tuple[str, ...]
-    fault: str = ""
+    fault: DataError | None = None
 
 
-def summary(path: Path) -> list[str]:
-    """Lines that describe a collection, also one that cannot be used as it is. Raises what `open_images` raises."""
+def summary(path: Path, framing: Framing | None = None, *, skip_bad: bool = False) -> list[str]:
+    """Lines that describe a collection, also one that cannot be used as it is. Raises what `open_images` raises.
+
+    framing: what a fit would do to each image, and what the images are held against. skip_bad: leave out what a fit
+    with that option leaves out.
+    """
     listing = listing_of(path)
-    return _of_array(path) if listing is None else _of_files(path, listing)
+    framing = framing or Framing()
+    return _of_array(path, framing) if listing is None else _of_files(path, listing, framing, skip_bad=skip_bad)
 
 
-def _of_array(path: Path) -> list[str]:
+def framed_words(shapes: Iterable[Shape], framing: Framing, where: str) -> list[str]:
+    """The line on what becomes of images of these (channels, height, width); none if they stay as they are.
+
+    Raises TooSmallError.
+    """
+    if not (framing.resize or framing.crop or framing.patches):
+        return []
+    n = sum(framing.count(shape[1:], where) for shape in shapes)
+    h, w = framing.patches or framing.crop or framing.resize or (0, 0)
+    what = counted(n, "patch", "patches") if framing.patches else counted(n, "image")
+    return [f"with {framing.words()}: {what} of {h}×{w}"]
+
+
+def _of_array(path: Path, framing: Framing) -> list[str]:
     array, _ = read_array_file(path)
     array = array.astype(np.uint8) if array.dtype == np.bool_ else array
     pixels = channels_first(array, str(path))
     page = Page(pixels.reshape(1, 1, -1), pixels.dtype.itemsize * 8)
     values = [f"         {kind}: {_words(one)}" for kind, one in values_by_kind([page]).items()]
+    made = framed_words([pixels.shape[1:]] * len(pixels), framing, str(path))
     try:
-        return [*_of_images(open_images(path)), *values]
+        return [*_of_images(open_images(path, value_range=framing.value_range, grey=framing.grey)), *values, *made]
     except DataError as error:
         c, h, w = pixels.shape[1:]
         return [_line(len(pixels), f"{c}×{h}×{w} {pixels.dtype}"), *values, f"to be used with --range: {error}"]
 
 
-def _of_files(path: Path, listing: Listing) -> list[str]:
-    bad: dict[str, str] = {}
+def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool) -> list[str]:
+    bad: dict[str, DataError] = {}  # cannot be read, or are too small
     files: list[_File] = []
-    for name, found in zip(listing.names, _inspected(listing.paths()), strict=True):
-        if isinstance(found, DataError):
-            bad[name] = str(found)
-        else:
+    refused = dict[str, DataError]()  # can be read, and are to be used with a --range alone
+    for name, found in zip(listing.names, _inspected(listing.paths(), framing), strict=True):
+        error = found if isinstance(found, DataError) else found.fault
+        if error is not None and (skip_bad or not isinstance(found, _File) or isinstance(error, TooSmallError)):
+            bad[name] = error
+        elif error is not None:
+            refused[name] = error
+        if isinstance(found, _File) and not (skip_bad and error):
             files.append(found)
+    if not files and bad:
+        first = next(iter(bad.values()))
+        raise DataError(f"{path}: none of {counted(len(listing.names), 'file')} can be used; the first: {first}")
     sizes = Counter(shape for file in files for shape in file.shapes)
-    need_range = [file.fault for file in files if file.fault]
     lines = []
-    if not bad and not need_range and len({shape[1:] for shape in sizes}) == 1:
-        lines = _of_images(open_images(path))
+    if not bad and not refused and len({shape[1:] for shape in sizes}) == 1:
+        lines = _of_images(open_images(path, value_range=framing.value_range, grey=framing.grey))
         rest = lines[1:]
         lines = lines[:1]
     else:
-        n = counted(len(listing.names), "file")
+        n = counted(len(listing.names) - (len(bad) if skip_bad else 0), "file")
         lines += [f"{n}, images of {counted(len(sizes), 'size')}:"] if len(sizes) > 1 else []
         lines += [_line(count, f"{c}×{h}×{w}") for (c, h, w), count in sizes.most_common(_LISTED)]
         if len(sizes) > _LISTED:
@@ -86,13 +112,21 @@ def _of_files(path: Path, listing: Listing) -> list[str]:
             values[kind].merge(one) if kind in values else values.setdefault(kind, one)
     lines += [f"         {kind}: {one.pages:,}, {_words(one)}" for kind, one in values.items()]
     lines += rest
-    if len(sizes) > 1:
+    usable = [shape for file in files if file.fault is None for shape in file.shapes]
+    made = framed_words(usable, framing, str(path))
+    if len(sizes) > 1 and not made:
         lines.append("the sizes differ: use it with --resize HxW, --crop HxW or --patches HxW")
-    lines += _listed(f"{len(need_range):,} to be used with --range alone:", need_range)
-    return lines + _listed(f"{len(bad):,} that cannot be read, to be left out with --skip-bad:", list(bad.values()))
+    lines += made
+    lines += _listed(f"{len(refused):,} to be used with --range alone:", refused)
+    if skip_bad:
+        return lines + left_out(bad)
+    small = {name: error for name, error in bad.items() if isinstance(error, TooSmallError)}
+    unread = {name: error for name, error in bad.items() if name not in small}
+    lines += _listed(f"{len(unread):,} that cannot be read, to be left out with --skip-bad:", unread)
+    return lines + _listed(f"{len(small):,} too small, to be left out with --skip-bad:", small)
 
 
-def _inspected(paths: list[str]) -> Iterator[_File | DataError]:
+def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError]:
     """What is in each file, in order; what cannot be read is what a fit cannot read either."""
 
     def inspect(path: str) -> _File | DataError:
@@ -100,14 +134,16 @@ def _inspected(paths: list[str]) -> Iterator[_File | DataError]:
             pages = read_pages(path)
         except DataError as error:
             return error
-        fault = ""
+        fault, notes = None, list[str]()
         try:
             for number, page in enumerate(pages):
-                Framing().pixels(page, page_name(path, number, len(pages)))
+                where = page_name(path, number, len(pages))
+                notes += framing.pixels(page, where)[1]
+                framing.size(page.pixels.shape[1:], where)
         except DataError as error:
-            fault = str(error)
-        notes = tuple(dict.fromkeys(kind for page in pages for kind in page.notes))
-        return _File([page.pixels.shape for page in pages], values_by_kind(pages), notes, fault)
+            fault, notes = error, [kind for page in pages for kind in page.notes]
+        shapes = [page.pixels.shape for page in pages]
+        return _File(shapes, values_by_kind(pages), tuple(dict.fromkeys(notes)), fault)
 
     with quiet_readers(), ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(inspect, paths)
@@ -121,9 +157,10 @@ def _words(values: Values) -> str:
     return said
 
 
-def _listed(head: str, sentences: list[str]) -> list[str]:
-    if not sentences:
+def _listed(head: str, faults: Mapping[str, DataError]) -> list[str]:
+    if not faults:
         return []
+    sentences = [str(one) for one in faults.values()]
     more = [f"  and {len(sentences) - _LISTED:,} more"] if len(sentences) > _LISTED else []
     return [head, *(f"  {one}" for one in sentences[:_LISTED]), *more]
 

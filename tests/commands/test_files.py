@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+import isthmus
 from isthmus.data.image_file import read_pages
 
 FLOWER, CHINA = (image[100:180, 200:300] for image in load_sample_images().images[::-1])
@@ -188,7 +189,8 @@ def test_one_small_file_does_not_stop_a_folder(denoiser, photographs, copy_of, t
     assert "--skip-bad leaves it out" in line
     _, err = done("denoise", tmp_path / "m", folder, "-o", tmp_path / "out", "--skip-bad")
     assert "1 file too small to be cut and left out: small.png" in err
-    assert "written: 3 images" in err
+    assert "written: 3 of 4 images" in err
+    assert "; 1 left out: small.png" in err
 
 
 @pytest.fixture
@@ -225,7 +227,31 @@ def test_data_info_and_fit_agree_on_what_is_damaged(photographs, copy_of, tmp_pa
     assert "2 that cannot be read, to be left out with --skip-bad:" in out
     assert "flower.png is a damaged image" in out
     _, err = done("fit", folder, "-o", tmp_path / "m", "--patches", 8, "--skip-bad", *FIT)
-    assert "2 unreadable files left out: cut.jpg, flower.png" in err
+    left_out = "2 unreadable files left out: cut.jpg, flower.png"
+    assert left_out in err
+    out, _ = done("data", "info", folder, "--skip-bad")
+    assert left_out in out
+    assert "2 files, images of 2 sizes:" in out
+
+
+def test_data_info_and_fit_agree_on_what_is_too_small(photographs, copy_of, tmp_path, done, refused):
+    folder = copy_of(photographs, tmp_path / "photographs")
+    Image.fromarray(FLOWER[:10, :15]).save(folder / "small.png")
+    line = refused("fit", folder, "-o", tmp_path / "m", "--patches", 16, *FIT)
+    fault = line.removeprefix("isthmus: ").removesuffix(" (--skip-bad leaves it out)")
+    assert "small.png has 10×15 pixels" in fault
+    out, _ = done("data", "info", folder, "--patches", 16)
+    assert f"1 too small, to be left out with --skip-bad:\n  {fault}" in out
+    assert "too small" not in done("data", "info", folder, "--patches", 8)[0]
+    _, err = done("fit", folder, "-o", tmp_path / "m", "--patches", 16, "--skip-bad", *FIT)
+    left_out = "1 file too small to be cut and left out: small.png"
+    assert left_out in err
+    out, _ = done("data", "info", folder, "--patches", 16, "--skip-bad")
+    assert left_out in out
+    n = len(isthmus.open_images(folder / "china.jpg", patches=(16, 16)))
+    n += len(isthmus.open_images(folder / "flower.png", patches=(16, 16)))
+    n += len(isthmus.open_images(folder / "deep/grey.tif", patches=(16, 16)))
+    assert f"with --patches 16x16: {n:,} patches of 16×16" in out
 
 
 def test_errors_against_noisy_images_are_said_to_be(tmp_path, done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus import cli
+from isthmus import cli, console
 from isthmus.data.image_file import read_image
 
 
@@ -183,7 +184,23 @@ def test_a_damaged_picture_is_named_or_left_out(denoiser, photographs, tmp_path,
     assert not (tmp_path / "clean").exists()
     _, err = done("denoise", denoiser, folder, "-o", tmp_path / "clean", "--skip-bad")
     assert "1 unreadable file left out: flower.png" in err
-    assert "written: 2 images" in err
+    assert f"written: 2 of 3 images to {tmp_path / 'clean'}; 1 left out: flower.png" in err
+    assert json.loads((tmp_path / "clean/isthmus.json").read_text())["left_out"] == ["flower.png"]
+
+
+def test_progress_counts_what_is_done_and_not_what_is_left_out(denoiser, photographs, tmp_path, copy_of, monkeypatch):
+    """Of damaged files in the middle and at the end."""
+    folder, steps = copy_of(photographs, tmp_path / "photographs"), []
+    for name in ("flower.png", "zebra.png"):
+        (folder / name).write_bytes(b"")
+
+    @contextlib.contextmanager
+    def progress(_what):
+        yield lambda done, total: steps.append((done, total))
+
+    monkeypatch.setattr(console, "progress", progress)
+    assert cli.run_command(["score", str(denoiser), str(folder), "--skip-bad"]) == 0
+    assert steps == [(1, 4), (2, 4)]
 
 
 def test_names_that_are_not_utf8(model, digits, tmp_path, done):
