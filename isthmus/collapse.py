@@ -26,6 +26,9 @@ NOT_YET_THE_MEAN = 2.0
 # components leave 0.32. On MNIST they had 0.03 to 0.05 in networks that had learned all else, and left 0.06 to 0.19:
 # worth a better output, no collapse.
 MOST_FROZEN, MUCH_UNEXPLAINED = 0.05, 0.4
+# No collapse, but what keeps such a model from getting better: a share of its error, and one of the images' variance
+# above that of pixels which hardly vary.
+FROZEN_OF_THE_ERROR, LEAST_FROZEN = 0.25, 0.01
 # Sparse codes have units that no image needs, and healthy ones explain 0.6 and more with a half of them (digits, L1 of
 # 0.001 to 0.01). Where a half is dead and a half unexplained, they died before they were used; but for narrow codes,
 # which may leave that much for being narrow: 16 components explain 0.83 of digits, and 11 a half of MNIST.
@@ -124,6 +127,18 @@ def diagnose(
         what = f"{dead_units} of {n_units} units of its code are zero for every image, and {lost:.0%} of the "
         return Collapse(f"{what}images' variance is unexplained", *_cause(model, dead_units))
     return None
+
+
+def frozen_pixels(model: Autoencoder, unexplained: float | None, frozen: float) -> str | None:
+    """The sentence for pixels that stay the same in every reconstruction and make much of the error; None if none do.
+
+    unexplained, frozen: as for `diagnose`. Training on changes nothing about them.
+    """
+    if unexplained is None or frozen < max(LEAST_FROZEN, FROZEN_OF_THE_ERROR * unexplained):
+        return None
+    cause, instead = _cause_of_frozen(model, None)
+    what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+    return f"{what}, {min(frozen / unexplained, 1):.0%} of the error: {cause}; {instead}"
 
 
 def _cause_of_frozen(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:

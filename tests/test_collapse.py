@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images
-from isthmus.collapse import LEAST_VARIATION, Collapse, collapse, diagnose
+from isthmus.collapse import LEAST_VARIATION, Collapse, collapse, diagnose, frozen_pixels
 from isthmus.metrics import Variation
 
 RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
@@ -119,6 +119,15 @@ def test_pixels_that_are_dead_are_not_trained_longer(images):
     with torch.no_grad():
         model.network_.decoder.layers[-1].bias.fill_(-1.0)
     assert collapse(model, images).cause == RELU
+
+
+def test_pixels_that_stay_the_same_are_named_where_they_make_much_of_the_error(images):
+    model = fitted(images, Dense(bottleneck=8, output="relu"))
+    assert "3% of the images' variance are the same in every reconstruction, 30% of the error" in str(
+        frozen_pixels(model, 0.1, 0.03)
+    )
+    for unexplained, frozen in ((None, 0.5), (0.015, 0.004), (0.3, 0.03), (0.0, 0.0)):
+        assert frozen_pixels(model, unexplained, frozen) is None
 
 
 def digits():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
-from isthmus.collapse import diagnose
+from isthmus.collapse import diagnose, frozen_pixels
 from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.held_out import Parts
 from isthmus.commands.photographs import measure_photographs
@@ -204,11 +204,14 @@ def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) ->
     if model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
         yield _KEPT_START
         return
+    frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
+    if frozen:
+        yield frozen
     (_, own), *others = errors.items()
     name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
     ours, theirs = own["mse"].value, best["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
-        yield f"{name} is better than this model: {_advice(model)}"
+        yield f"{name} is better than this model" + ("" if frozen else f": {_advice(model)}")
 
 
 _KEPT_START = (

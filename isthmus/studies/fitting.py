@@ -20,6 +20,7 @@ from isthmus.errors import DataError, DoubtWarning, RunError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, encode
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import DictionaryLearning
 from isthmus.studies.context import Context
 from isthmus.studies.estimator import estimator
@@ -42,6 +43,8 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         if model.of:
             given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
         x, held_out = given
+        if not training.standardize and (doubt := offset_doubt(x)):
+            listener.note(f"{label}: {doubt}")
         train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
         seconds = unfitted.history_.seconds
     elif isinstance(unfitted, DecoderPrior):
@@ -89,7 +92,7 @@ def train_with_checkpoints(
     first = True
     try:
         with warnings.catch_warnings(), contextlib.closing(rows):
-            warnings.simplefilter("ignore", DoubtWarning)  # the report says it, and the console did
+            warnings.simplefilter("ignore", DoubtWarning)  # the caller says it, in its own way
             for row in rows:
                 if first and row.epoch > 1:
                     say(f"goes on after epoch {row.epoch - 1}, where it was stopped")

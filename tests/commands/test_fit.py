@@ -97,6 +97,15 @@ def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epo
     assert f"PCA, 8 numbers is better than this model: {advice}" in err
 
 
+def test_pixels_that_a_relu_output_killed_are_named_and_not_to_be_trained_longer(tmp_path, done):
+    words = ("--hidden", 64, "--bottleneck", 32, "--output", "relu", "--epochs", 15, "--batch-size", 32)
+    words += ("--learning-rate", 0.01, "--recipe", "plain", *QUICK[2:])
+    _, err = done("fit", "digits", "-o", tmp_path / "m", *words)
+    assert re.search(r"\d% of the images' variance are the same in every reconstruction, \d+% of the error: a R", err)
+    assert "PCA, 32 numbers is better than this model\n" in err
+    assert "train longer" not in err
+
+
 def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     noise = np.random.default_rng(0).random((60, 1, 8, 8), np.float32)
     np.save(tmp_path / "noise.npy", noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -17,6 +18,25 @@ def rows_of(results, **wanted):
 
 def untimed(results):
     return [row.table() for row in results.rows]
+
+
+OF_CODES = """
+[[model]]
+name = "of-codes"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 2}
+of = "dense-4"
+epochs = 1
+"""
+
+
+def test_samples_that_are_far_from_0_are_told_of(run, tools, capsys):
+    """Codes of a sigmoid are, and nothing standardizes a study's models unless it says so."""
+    sigmoid = tools.HEAD + tools.DENSE.replace("bottleneck = 4", 'bottleneck = 4, code_activation = "sigmoid"')
+    run(sigmoid + OF_CODES)
+    assert re.search(r"of-codes: the samples' mean is 0\.\d+ and their standard deviation", capsys.readouterr().err)
+    run(sigmoid + OF_CODES + "standardize = true\n", fresh=True)
+    assert "the samples' mean" not in capsys.readouterr().err
 
 
 # --- what is trained again ---
