@@ -34,13 +34,15 @@ def facts_of_fit(
     device: str,
     precision: str,
     threads: int,
+    warm_start: str | None = None,
 ) -> dict[str, Any]:
     """All that decides the bits of a fit, by name, as JSON has it.
 
     parameters: every one of the estimator's, defaults filled in (`estimators.parameters`). seed: None for one that
     nobody chose. samples, validation: fingerprints. threads: those that compute, not those that were asked for.
+    warm_start: the fingerprint of the weights that it starts from, if they were fitted before.
     """
-    facts = {
+    facts: dict[str, Any] = {
         **parameters,
         "random_state": seed,
         "samples": samples,
@@ -51,6 +53,8 @@ def facts_of_fit(
         CODE: code_fingerprint(),
         **versions(),
     }
+    if warm_start is not None:
+        facts["weights at the start"] = warm_start
     return json.loads(json.dumps(facts))  # tuples are lists there
 
 

@@ -16,7 +16,9 @@ from isthmus.errors import require
 from isthmus.estimators.composed import Composed
 from isthmus.estimators.inference import infer
 from isthmus.estimators.one_fit import OneFit
+from isthmus.estimators.one_pass import OnePass
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
+from isthmus.estimators.warm_start import former_fit
 from isthmus.networks import Network
 from isthmus.parts import Augmentation, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
@@ -57,14 +59,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         "one-cycle" that is stopped early is worth little: there let it be `epochs`, and only keep the best.
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
     device : "auto", "cpu", "cuda" or "mps".
+    warm_start : whether `fit` goes on from the weights of the former fit, if there is one: a new cycle with a new
+        optimizer, and its schedule over its own epochs, so not the bits of one long fit. What standardizes stays as it
+        was fitted first, and `start` has no say. With validation samples and patience the former weights are kept
+        unless an epoch is better (`history_.kept_start`).
     verbose : 1 prints a line per epoch.
     random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
         device with the same number of threads.
 
     Attributes
     ----------
-    network_ : the trained torch module. history_ : a `History`, a row per epoch. training_ : the `Training` that was
-    run, with all that a recipe chose. n_features_in_ : numbers in a sample.
+    network_ : the trained torch module. history_ : a `History`, a row per epoch of the last `fit`, then a row per call
+    of `partial_fit`. training_ : the `Training` that was run, with all that a recipe chose. n_features_in_ : numbers in
+    a sample.
     image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
@@ -103,6 +110,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         start: str | None = None,
         standardize: bool | None = None,
         recipe: str | None = None,
+        warm_start: bool = False,
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -124,6 +132,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.start = start
         self.standardize = standardize
         self.recipe = recipe
+        self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
 
@@ -132,10 +141,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def fit(
         self, X: Any, y: Any = None, *, validation: Any = None, checkpoint: str | Path | Checkpoints | None = None
     ) -> Autoencoder:
-        """Train on X, from a new start or a checkpoint. y is ignored. validation: samples like X for its loss.
+        """Train on X, from a new start, a checkpoint or, if `warm_start`, the former fit. y is ignored.
 
-        checkpoint: a folder of its own, in which the training is kept every ten seconds or so; a fit that was stopped
-        and is repeated goes on from there and ends with the same bits. It is removed when the fit is done.
+        validation: samples like X for its loss. checkpoint: a folder of its own, in which the training is kept every
+        ten seconds or so; a fit that was stopped and is repeated goes on from there and ends with the same bits. It is
+        removed when the fit is done. A fit that fails or is stopped leaves none; a warm one, the former as it was.
 
         Raises ValueError for parameters or samples that do not fit; RunError if memory runs out; DivergedError, which
         is one, if the loss stops being finite.
@@ -152,20 +162,51 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         checkpoint: a folder as for `fit`, or `Checkpoints`, which their maker removes when the model is safe.
         """
         self.parts()  # what contradicts itself leaves the former fit as it is
-        if hasattr(self, "network_"):
-            del self.network_  # from here on the former fit is gone: a fit that fails leaves none, not half of each
-        X, self.image_shape_ = samples_of(self, X, reset=True)
-        held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
-        fitting = OneFit(self, X, held_out, self.image_shape_, self._say)
-        self.training_ = fitting.training
-        kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-        with kept.held(fitting.n_bytes):
-            yield from fitting.epochs(kept)
-            self.adopt(fitting.network, fitting.history, self.image_shape_, fitting.seed, fitting.precision)
-            with using_threads(fitting.threads):
+        with former_fit(self, wanted=self.warm_start) as warm_start:
+            X, shape = samples_of(self, X, reset=warm_start is None)
+            if warm_start is None:
+                self.image_shape_ = shape
+            held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
+            fitting = OneFit(self, X, held_out, self.image_shape_, self._say, warm_start)
+            self.training_ = fitting.training
+            kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
+            with kept.held(fitting.n_bytes):
+                yield from fitting.epochs(kept)
+                self.adopt(fitting.network, fitting.history, self.image_shape_, fitting.seed, fitting.precision)
+                with using_threads(fitting.threads):
+                    self._describe(X)
+                if kept is not checkpoint:
+                    kept.remove()
+
+    def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
+        """Take one pass over X, from the present weights, at a constant learning rate. y is ignored.
+
+        The first call makes the start, and fits to its X what standardizes; both stay. epochs, schedule,
+        validation_fraction and patience have no say. Each call has an order and noise of its own, and the same calls in
+        the same order give the same bits. The optimizer's moments go on from call to call, and start anew after `fit`
+        and after loading. A call that fails leaves the model as it was.
+
+        >>> import numpy as np
+        >>> from isthmus import Autoencoder, Dense
+        >>> model = Autoencoder(Dense(bottleneck=2), random_state=0)
+        >>> for X in np.random.default_rng(0).normal(size=(6, 100, 5)).astype("float32"):
+        ...     _ = model.partial_fit(X)
+        >>> len(model.history_)
+        6
+        """
+        self.parts()
+        with former_fit(self, wanted=True) as warm_start:
+            X, shape = samples_of(self, X, reset=warm_start is None)
+            if warm_start is None:
+                self.image_shape_ = shape
+            online = OnePass(self, X, self.image_shape_, self._say, warm_start)
+            online.run()
+            self.training_ = online.training
+            self.adopt(online.network, online.history, self.image_shape_, online.seed, online.precision)
+            self._moments = online.moments
+            with using_threads(online.threads):
                 self._describe(X)
-            if kept is not checkpoint:
-                kept.remove()
+        return self
 
     def _say(self, line: str) -> None:
         if self.verbose:
@@ -186,6 +227,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         precision: str,
     ) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""
+        self.__dict__.pop("_moments", None)  # an optimizer's, of other weights
         self.network_, self.history_, self.image_shape_, self.seed_ = network, history, image_shape, seed
         self.n_features_in_ = network.n_features
         self.device_, self.precision_ = next(network.parameters()).device.type, precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Callable, Generator
 from typing import Any
@@ -17,6 +18,7 @@ from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.composed import Composed
 from isthmus.estimators.parameters import parameters_of, training_of
 from isthmus.estimators.samples import hold_out, in_range, n_held_out, offset_doubt, pixels_of
+from isthmus.estimators.warm_start import WarmStart
 from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
@@ -43,7 +45,8 @@ class OneFit:
     """What one call of `fit` is to do with samples that have been checked, and what comes of it.
 
     X, held_out: `Images` or (n, n_features) floats; held_out None for no validation samples. image_shape: that of X, if
-    it has one. Raises RequestError for whatever can be known to be wrong before anything is trained.
+    it has one. warm_start: the fitted network to go on from; None for a new start. Raises RequestError for whatever can
+    be known to be wrong before anything is trained.
 
     network, history, seed and precision are those of the trained model once `epochs` is exhausted; threads, with which
     it was trained.
@@ -59,10 +62,12 @@ class OneFit:
         held_out: Any,
         image_shape: tuple[int, int, int] | None,
         say: Callable[[str], None],
+        warm_start: WarmStart | None = None,
     ) -> None:
         self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation = model.part("augmentation")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
+        self.warm_start = warm_start
         self.n_features = int(np.prod(pixels_of(X).shape[1:]))
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
@@ -71,11 +76,15 @@ class OneFit:
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         self.training, self.parameters = training_of(model, n), parameters_of(model, n)
         if self.training.recipe is not None:
-            say(f'recipe "{self.training.recipe}": {described(self.training)}')
+            shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
+            say(f'recipe "{self.training.recipe}": {described(shown)}')
+        self.standardized = self.training.standardize if warm_start is None else warm_start.standardization is not None
         self._check()
         self.device = resolve_device(self.training.device)
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
+        if warm_start is not None and not isinstance(model.random_state, int | np.integer):
+            self.seed, self.is_seeded = warm_start.seed, True  # so that the same samples are held out as before
         self.history = History()
 
     def _check(self) -> None:
@@ -94,11 +103,13 @@ class OneFit:
                 f'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers, got {self.network_part!r}"
             )
+        if self.warm_start is not None:
+            self.warm_start.check(self.objective.loss)
         bounded = isinstance(self.objective.loss, BCE)
-        if bounded or not self.training.standardize:
+        if bounded or not self.standardized:
             for samples in (self.X, self.held_out):
                 in_range(samples, self.network_part)
-        if not self.training.standardize and (told := offset_doubt(self.X)):
+        if not self.standardized and (told := offset_doubt(self.X)):
             warnings.warn(told, DoubtWarning, stacklevel=5)
 
     @property
@@ -111,11 +122,9 @@ class OneFit:
 
         All of it is computed by as many threads as a step is worth, so that what comes of it depends on no others.
         """
-        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
-        available = torch.get_num_threads()
-        self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
+        self.count_threads()
         former = checkpoints.begin(self._facts)
-        if former is not None:
+        if former is not None and self.warm_start is None:
             self.seed = former.seed
         X, held_out, ids = self.X, self.held_out, None
         if self.fraction is not None:
@@ -123,25 +132,15 @@ class OneFit:
         with memory_told(self.training.batch_size):
             pixels = Pixels(X, self.device)
             validation = None if held_out is None else Pixels(held_out, self.device)
-            start = generator(self.seed, "init")
-            self.network = build(self.network_part, pixels.n_features, start, self.image_shape).to(self.device)
-        given = {"corruption": self.corruption, "seed": self.seed, "image_shape": self.known_shape}
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
-        with using_threads(self.threads):
-            if self.training.standardize:
-                self._standardize(pixels)
-            if former is None and self.training.start == "data":
-                fit_start(self.network, pixels, **given)
-            elif self.training.start == "pca":  # after a checkpoint too: it may turn out to be the best there was
-                pca_start(self.network, pixels, **given)
-        unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
-        objective = Objective(self.objective.loss, self.objective.penalty, unit)
+        given = self.given()
+        self.begin(pixels, is_new=former is None)
         rows = session(
             self.network,
             pixels,
             validation,
-            objective,
+            self.scaled_objective(),
             self.training,
             checkpoints,
             former,
@@ -150,6 +149,7 @@ class OneFit:
             precision=self.precision,
             ids=ids,
             threads=self.threads,
+            warm=self.warm_start is not None,
             **given,
         )
         with contextlib.closing(rows):
@@ -157,10 +157,42 @@ class OneFit:
                 heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
                 self.say(f"epoch {row.epoch}/{self.training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
                 yield row
-        if self.history.kept_start and self.fraction is not None:
+        if self.history.kept_start and self.fraction is not None and self.warm_start is None:
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, Pixels(self.X, self.device), **given)
         self.network.eval()
+
+    def count_threads(self) -> None:
+        """Choose the threads of a step, by what it computes and by those that torch has."""
+        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
+        available = torch.get_num_threads()
+        self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
+
+    def given(self) -> dict[str, Any]:
+        """What every step, and whatever fits a start, needs beside the samples."""
+        seed = self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
+        return {"corruption": self.corruption, "seed": seed, "image_shape": self.known_shape}
+
+    def scaled_objective(self) -> Objective:
+        """The objective in the data's units."""
+        unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
+        return Objective(self.objective.loss, self.objective.penalty, unit)
+
+    def begin(self, pixels: Pixels, *, is_new: bool = True) -> None:
+        """Build the network and bring it to its start. is_new: no checkpoint's weights will take their place."""
+        with memory_told(self.training.batch_size):
+            drawn = generator(self.seed, "init")
+            self.network = build(self.network_part, pixels.n_features, drawn, self.image_shape).to(self.device)
+        if self.warm_start is not None:
+            self.warm_start.restore(self.network)
+            return
+        with using_threads(self.threads):
+            if self.training.standardize:
+                self._standardize(pixels)
+            if is_new and self.training.start == "data":
+                fit_start(self.network, pixels, **self.given())
+            elif self.training.start == "pca":  # after a checkpoint too: it may turn out to be the best there was
+                pca_start(self.network, pixels, **self.given())
 
     def _standardize(self, pixels: Pixels) -> None:
         channels = self.known_shape[0] if self.known_shape else 1
@@ -178,4 +210,5 @@ class OneFit:
             device=processor_of(self.device),
             precision=self.precision,
             threads=self.threads,
+            warm_start=None if self.warm_start is None else self.warm_start.fingerprint,
         )

@@ -27,7 +27,7 @@ def parameters_of(model: BaseEstimator, n: int) -> dict[str, Any]:
     >>> from isthmus import Autoencoder
     >>> parameters = parameters_of(Autoencoder(recipe="fast"), 1000)
     >>> parameters["epochs"], parameters["network"]["bottleneck"], parameters["shuffle"]
-    (200, 32, True)
+    (126, 32, True)
     """
     kind = {"estimator": type(model).__name__}
     if isinstance(model, Composed):

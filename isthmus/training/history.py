@@ -28,7 +28,8 @@ class Epoch:
 class History:
     """The epochs of one training, in order.
 
-    kept_start: whether no epoch was better than the start, PCA's solution, by more than chance, so that it was kept.
+    kept_start: whether the weights of the start were kept: no epoch was better than PCA's solution by more than chance,
+        or, after a warm start, than the weights that had been fitted before.
     """
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:

@@ -41,27 +41,33 @@ def session(
     image_shape: tuple[int, int, int] | None,
     ids: np.ndarray | None,
     threads: int,
+    warm: bool = False,
 ) -> Generator[Epoch, None, None]:
     """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
-    rows first. threads: of steps and of validation, whose bits would be others with more. The other arguments are
-    `train`'s. Raises DivergedError too if the validation loss is not finite.
+    rows first. threads: of steps and of validation, whose bits would be others with more. warm: the weights were fitted
+    before, and with patience they are kept unless an epoch has less validation loss. The other arguments are `train`'s.
+    Raises DivergedError too if the validation loss is not finite.
     """
     stopping, position = EarlyStopping(training.patience), Position()
-    start = _weights(network) if training.start == "pca" and held_out is not None and training.patience else None
+    given: dict[str, Any] = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
+    start, least = None, None
+    if held_out is not None and training.patience:
+        if warm:
+            least = _validation_loss(network, held_out, objective, training, threads, given)
+            stopping.over(least, network)
+        elif training.start == "pca":
+            start = _weights(network)
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
-    given = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
     own = {"augmentation": augmentation, "precision": precision, "position": position, "ids": ids, "threads": threads}
     rows = train(network, pixels, objective, training, **own, **given)  # type: ignore[arg-type]
     with contextlib.closing(rows):
         for row in rows:
             if held_out is not None:
-                with memory_told(training.batch_size), using_threads(threads):
-                    loss = mean_loss(network, held_out, Objective(objective.loss), **given)  # type: ignore[arg-type]
-                row = _validated(row, loss)
+                row = _validated(row, _validation_loss(network, held_out, objective, training, threads, given))
             history.epochs.append(row)
             over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
             if not over and checkpoints.due(history):
@@ -71,11 +77,21 @@ def session(
                 break
     if stopping.weights is not None:
         network.load_state_dict(stopping.weights)
+    if least is not None:
+        history.kept_start = not any(row.validation_loss < least for row in history if row.validation_loss is not None)
     if start is not None and held_out is not None:
         with using_threads(threads):
             history.kept_start = not _better(network, start, held_out, **given)
         if history.kept_start:
             network.load_state_dict(start)
+
+
+def _validation_loss(
+    network: Network, held_out: Pixels, objective: Objective, training: Training, threads: int, given: dict[str, Any]
+) -> float:
+    """The loss without the penalty."""
+    with memory_told(training.batch_size), using_threads(threads):
+        return mean_loss(network, held_out, Objective(objective.loss), **given)
 
 
 def _weights(network: Network) -> dict[str, torch.Tensor]:

@@ -1,0 +1,102 @@
+"""A warm start: the weights of a network that was fitted before, from which another fit goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from isthmus.errors import RequestError
+from isthmus.fingerprints import array_fingerprint, table_fingerprint
+from isthmus.networks import Network
+from isthmus.networks.standardization import Standardization
+from isthmus.parts import BCE, Part
+from isthmus.rng import content_seeds
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A fitted network, which stays as it is, and the seed that it was fitted with."""
+
+    network: Network
+    seed: int
+
+    @property
+    def standardization(self) -> Standardization | None:
+        """What was fitted to the first samples; the weights mean nothing without it, so it is kept."""
+        return self.network.standardization
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the weights and the standardization."""
+        state = self.network.state_dict()
+        tensors = {name: array_fingerprint(tensor.detach().cpu().numpy()) for name, tensor in state.items()}
+        table = None if self.standardization is None else self.standardization.table()
+        return table_fingerprint([tensors, table])
+
+    def stream(self, seed: int) -> int:
+        """The seed of the order and the noise of the training that goes on.
+
+        It depends on the weights: with `seed` itself each cycle would repeat the order and the noise of the one before.
+        """
+        key = np.frombuffer(hashlib.sha256(self.fingerprint.encode()).digest(), np.uint8)
+        return next(content_seeds(seed, "cycle", key[None]))
+
+    def check(self, loss: Part) -> None:
+        """Raise RequestError for a loss that cannot be had from this network."""
+        table = self.standardization
+        scaled = table is not None and any((offset, scale) != (0, 1) for offset, scale in _ends(table))
+        if isinstance(loss, BCE) and scaled:
+            raise RequestError(
+                'loss "bce" needs outputs in [0, 1], and the fitted network\'s are scaled to its samples; go on with '
+                "its own loss, or fit anew with warm_start=False"
+            )
+
+    def restore(self, network: Network) -> None:
+        """Bring a network that was built anew to these weights. Raises RequestError if it has other tensors."""
+        fitted = self.network.state_dict()
+        shapes, built = (
+            {name: tuple(tensor.shape) for name, tensor in state.items()} for state in (fitted, network.state_dict())
+        )
+        for name in {**shapes, **built}:
+            if shapes.get(name) != built.get(name):
+                raise RequestError(
+                    f"network builds {_words(name, built)}, and the fitted one has {_words(name, shapes)}; go on with "
+                    "the network that was fitted, or fit anew with warm_start=False"
+                )
+        network.load_state_dict(fitted)
+        network.standardize(self.standardization)
+
+
+@contextlib.contextmanager
+def former_fit(model: Any, *, wanted: bool) -> Iterator[WarmStart | None]:
+    """The fit that a model goes on from, if there is one and it is wanted: it stays if what follows fails.
+
+    Otherwise None, and the former fit is gone from here on: a fit that fails leaves none, not half of each.
+    """
+    attributes = model.__dict__
+    if not (wanted and hasattr(model, "network_")):
+        for name in ("network_", "_moments"):
+            attributes.pop(name, None)
+        yield None
+        return
+    before = dict(attributes)
+    try:
+        yield WarmStart(model.network_, model.seed_)
+    except BaseException:  # also where whoever watches the epochs has seen enough
+        attributes.clear()
+        attributes.update(before)
+        raise
+
+
+def _ends(table: Standardization) -> zip[tuple[float, float]]:
+    return zip(table.out_offset, table.out_scale, strict=True)
+
+
+def _words(name: str, shapes: dict[str, tuple[int, ...]]) -> str:
+    return f"{name} of {shapes[name]}" if name in shapes else f"no {name}"

@@ -1,0 +1,127 @@
+"""`partial_fit`: samples that come in parts are learned as well as all at once, and each call goes on."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import isthmus
+from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images
+from isthmus.errors import RequestError, RunError
+
+
+def small(**changes):
+    arguments = {"network": Dense(bottleneck=3, activation="tanh"), "batch_size": 32, "random_state": 0}
+    return Autoencoder(**{**arguments, **changes})
+
+
+def weights(model):
+    return torch.cat([tensor.flatten() for tensor in model.network_.state_dict().values()])
+
+
+def test_a_stream_of_chunks_reaches_what_fit_reaches():
+    x = (load_digits().data / 16).astype(np.float32)
+    settings = {"network": Dense((64,), 8, output="sigmoid"), "random_state": 0, "batch_size": 32, "start": "data"}
+    train, test = x[:1500], x[1500:]
+    whole = Autoencoder(**settings, epochs=10).fit(train).score(test)
+    online = Autoencoder(**settings)
+    scores = []
+    for _ in range(10):
+        for chunk in np.array_split(train, 6):
+            online.partial_fit(chunk)
+        scores.append(online.score(test))
+    assert scores[0] < scores[4] < scores[-1]
+    assert scores[-1] > 1.1 * whole, "errors are negative scores: within a tenth"
+    assert len(online.history_) == 60
+
+
+def test_the_first_call_standardizes_and_the_others_keep_that(x):
+    model = small(standardize=True).partial_fit(5 + x)
+    table = model.network_.standardization
+    assert table is not None
+    model.partial_fit(x)
+    assert model.network_.standardization == table
+
+
+def test_the_same_calls_give_the_same_bits_and_each_has_an_order_of_its_own(x):
+    a, b = (small(corruption=GaussianNoise(0.5)).partial_fit(x).partial_fit(x) for _ in range(2))
+    assert torch.equal(weights(a), weights(b))
+    still = small(corruption=GaussianNoise(0.5), optimizer="sgd", learning_rate=1e-12)
+    losses = [still.partial_fit(x).history_[-1].step_losses for _ in range(3)]
+    assert np.abs(np.subtract(losses[0], losses[1])).max() > 1e-2
+    assert np.abs(np.subtract(losses[1], losses[2])).max() > 1e-2
+
+
+def test_the_optimizers_moments_go_on_from_call_to_call(x):
+    model = small().partial_fit(x)
+    optimizer, moments = model._moments
+    assert (optimizer, int(moments["step"])) == ("adam", 7)
+    model.partial_fit(x)
+    assert int(model._moments[1]["step"]) == 14
+    model.set_params(optimizer="adamw").partial_fit(x)
+    assert int(model._moments[1]["step"]) == 7, "of another optimizer they mean something else"
+    model.fit(x)
+    assert not hasattr(model, "_moments")
+
+
+def test_a_penaltys_warm_up_goes_on_over_the_calls(x):
+    def first_losses(warmup):
+        model = small(penalty=L1(1e3, warmup=warmup), network=Dense(bottleneck=6), optimizer="sgd", learning_rate=1e-12)
+        return [model.partial_fit(x).history_[-1].loss for _ in range(3)]
+
+    growing, full = first_losses(2), first_losses(0)
+    assert growing[0] < 0.5 * growing[1] < 0.5 * growing[2]
+    assert growing[2] == pytest.approx(full[2])
+
+
+def test_it_goes_on_from_a_fit_and_from_a_loaded_model(x, tmp_path):
+    model = small(epochs=4).fit(x)
+    model.save(tmp_path / "m")
+    loaded = isthmus.load(tmp_path / "m")
+    before = model.history_.losses[-1]
+    model.partial_fit(x)
+    assert [row.epoch for row in model.history_] == [1, 2, 3, 4, 5]
+    assert model.history_.losses[-1] < before
+    assert torch.equal(weights(loaded.partial_fit(x)), weights(model))
+
+
+@pytest.mark.parametrize("settings", [{"patience": 3, "validation_fraction": 0.2}, {"recipe": "fast"}])
+def test_what_belongs_to_whole_fits_has_no_say(settings, x):
+    model = small(**settings, network=Dense((8,), 3, code_activation="linear")).partial_fit(x)
+    training = model.training_
+    assert (training.epochs, training.schedule) == (1, "constant")
+    assert (training.patience, training.validation_fraction) == (None, None)
+    assert model.input_["n_samples"] == 200
+    assert model.get_params()["patience"] == settings.get("patience")
+
+
+def test_images_and_single_samples(images):
+    model = small().partial_fit(images)
+    before = weights(model)
+    model.partial_fit(Images(images.pixels[:1]))
+    assert not torch.equal(weights(model), before)
+    assert model.reconstruct(images).shape == (60, 1, 8, 8)
+
+
+def test_a_call_that_fails_leaves_the_model_as_it_was(x):
+    model = small().partial_fit(x)
+    before, step = weights(model), model._moments[1]["step"].clone()
+    with pytest.raises(ValueError, match="X has 10 features, but Autoencoder is expecting 16"):
+        model.partial_fit(x[:, :10])
+    model.set_params(learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(RunError, match="diverged"):
+        model.partial_fit(x)
+    model.set_params(learning_rate=None, optimizer="adam", network__bottleneck=4)
+    with pytest.raises(RequestError, match="the fitted one has"):
+        model.partial_fit(x)
+    assert torch.equal(weights(model), before)
+    assert torch.equal(model._moments[1]["step"], step)
+    assert len(model.history_) == 1
+
+
+def test_a_random_state_that_moves_gives_each_model_a_seed_of_its_own(x):
+    state = np.random.RandomState(0)
+    a, b = (small(random_state=state).partial_fit(x) for _ in range(2))
+    assert not torch.equal(weights(a), weights(b))
+    seed = a.seed_
+    assert a.partial_fit(x).seed_ == seed
