@@ -60,8 +60,8 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     >>> import numpy as np
     >>> from isthmus import L1, Autoencoder, Dense
     >>> X = np.random.default_rng(0).random((256, 6), np.float32)
-    >>> model = Autoencoder(Dense(bottleneck=3), penalty=L1(10.0), epochs=30, learning_rate=0.01, random_state=0).fit(X)
-    >>> collapse(model, X).what
+    >>> model = Autoencoder(Dense(bottleneck=3), penalty=L1(100), epochs=100, learning_rate=0.01, random_state=0)
+    >>> collapse(model.fit(X), X).what
     'all 3 units of its code are zero for every image'
     """
     if not isinstance(last_step(model), Autoencoder):
