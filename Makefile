@@ -14,11 +14,11 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
 test-all: $(INSTALLED)
-	$(BIN)/pytest -m "mnist or slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "mnist or slow"
 
 # the browser in which the tests of `isthmus explore` click; without it they are skipped, and say so
 browser:
