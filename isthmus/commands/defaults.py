@@ -39,24 +39,26 @@ def choose(
     loss: Part | None = None,
     recipe: str = "fast",
     n_photographs: int | None = None,
+    given: Part | None = None,
 ) -> Choice:
     """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
 
-    n_photographs: from which n patches were cut, for patches of few photographs are few images; None for whole images.
-    recipe: "fast" or "plain", of the training. A denoiser's code is wide, for the noise is what it has to get past; a
-    plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
+    given: the network, where it is not to be chosen. n_photographs: from which n patches were cut, for patches of few
+    photographs are few images; None for whole images. recipe: "fast" or "plain", of the training. A denoiser's code is
+    wide, for the noise is what it has to get past; a plain autoencoder's is narrow. Raises RequestError for fields that
+    no network can have.
     """
     fields, said = fields or {}, training or {}
     d = math.prod(shape)
     kind_chosen = kind or ("conv" if d > _LARGE else "dense")
     few = (n if n_photographs is None else n_photographs) < FEW
     network, reason = _NETWORK[kind_chosen](shape, few, corruption, penalty, loss)
-    network = dataclasses.replace(network, **fields)
+    network = dataclasses.replace(network, **fields) if given is None else given
     started = {"start": fitted_start(network, penalty, corruption, few=few), **said}
     chosen = _RECIPES[recipe](started, network, penalty, n, corruption) | said
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
     told = []
-    if not (kind and set(fields) >= {"hidden", "bottleneck"}):
+    if given is None and not (kind and set(fields) >= {"hidden", "bottleneck"}):
         told.append(f"{network!r}{'' if fields else f', {reason}'}")
     patience = f"stopping {counted(int(chosen['patience']), 'epoch')} after the best"
     words = {

@@ -33,11 +33,16 @@ _TEXT = """
 
     MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. A fit that is
     stopped goes on from where it was when the same command is given again.
+
+    A finished model goes on when the same command is given with more --epochs, or from another folder and on other
+    images with --from: its network, its weights and what else you do not say are then MODEL's. Either is a new cycle of
+    training, not the bits of one long fit, and no image that the model was trained on is called held out.
 """
 _EXAMPLES = """
     isthmus fit digits -o my-model
     isthmus fit photographs/ -o denoiser --patches 16x16 --corruption gaussian:0.1
     isthmus fit scans/ -o small --resize 64x64 --network conv --channels 16,32 --epochs 50
+    isthmus fit more/ -o tuned --from denoiser --epochs 10
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
 _LIGHT = 0.5  # of most pixels: above it what is black is no ground
@@ -62,6 +67,13 @@ def add(commands: Any) -> None:
     )
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
+    command.add_argument(
+        "--from",
+        type=Path,
+        metavar="MODEL",
+        dest="source",
+        help="begin with this model's weights; network, sizes, corruption, penalty and loss are its own unless you say",
+    )
     command.add_argument(
         "--force", action="store_true", help="replace a model, or a stopped fit of another kind, that is there"
     )
@@ -94,7 +106,7 @@ def add(commands: Any) -> None:
         help="trains on images a little turned, scaled, sheared and shifted too: affine, or affine:8:shift=2",
     )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
-    group.add_argument("--loss", default="mse", metavar="WORD", help="mse or bce (mse)")
+    group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")
     group = command.add_argument_group("training")
     group.add_argument(
         "--recipe",
@@ -118,11 +130,12 @@ def run(options: argparse.Namespace) -> None:
     parts = {
         "corruption": read_words("corruption", options.corruption, "--corruption") if options.corruption else None,
         "penalty": read_words("penalty", options.penalty, "--penalty") if options.penalty else None,
-        "loss": read_words("loss", options.loss, "--loss"),
+        "loss": read_words("loss", options.loss or "mse", "--loss"),
     }
     training = {name: getattr(options, name) for name, *_ in _TRAINING}
     training = {name: value for name, value in training.items() if value is not None}
-    augmentation = read_words("augmentation", options.augmentation, "--augmentation") if options.augmentation else None
+    words = options.augmentation
+    parts["augmentation"] = read_words("augmentation", words, "--augmentation") if words else None
     Training(**training)
     validation, test = options.validation, options.test
     require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)
@@ -130,44 +143,68 @@ def run(options: argparse.Namespace) -> None:
     require(options.seed >= 0, "--seed", "at least 0", options.seed)
     threads = threads_of(options)
     check_target(options.out, options.data, needed=64 << 20)
-    _refuse_what_is_there(options.out, force=options.force)
+    is_there = _is_there(options.out)
 
     from isthmus import console, persistence
-    from isthmus.commands import seen, trained, uncut
+    from isthmus.commands import going_on, seen, trained, uncut
     from isthmus.commands.defaults import choose
     from isthmus.commands.held_out import hold_out
     from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
     from isthmus.data.noise import noise_in
 
     persistence.check_place(options.out)
-    framing = with_range(framing_of(options), options, "train")
+    asked = going_on.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0
+    source = None if options.source is None else going_on.Base.open(options.source)
+    base = going_on.Base.open(options.out) if asked else source
+    if base is not None:
+        going_on.check_network(base, kind, fields)
+    if source is not None:
+        parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
+    framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
     if noisy := noise_in(images.pixels):
         console.say(noisy)
-    parted = hold_out(images, options.seed, validation, test)
+    if source is None:
+        parted = hold_out(images, options.seed, validation, test)
+    else:
+        source.check(images.shape, images.source, framing)
+        parted = going_on.hold_out_again(source, images, options)
     console.say(parted.said)
     if options.corruption:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
         parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
+    chosen_for = {role: part for role, part in parts.items() if role != "augmentation"}
     choice = choose(
         images.shape,
         len(parted.train),
         n_photographs=len(set(parted.train.photographs.tolist())),
         kind=kind,
         fields=fields,
-        training=training,
+        training=training | ({} if base is None else base.said | going_on.remaining(options.epochs, asked)),
         recipe=options.recipe,
-        **parts,
+        given=None if base is None else base.model.part("network"),
+        **chosen_for,
     )
     if choice.why:
         console.say(choice.why)
-    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, augmentation=augmentation, **parts)
-    facts = {"preparation": table_of(framing), "seen": seen.table_of(options.data, "train", whole, parted)}
+    facts = going_on.facts_of(options, training, parts, framing, images, source)
+    epochs = int(choice.training["epochs"])
+    if base is not None:
+        if asked:
+            going_on.check_same(base, facts)
+        console.say(base.words(asked, epochs))
+    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    before = None if source is None else source.extra.get("seen")
+    noted = {
+        "preparation": table_of(framing),
+        "seen": seen.table_of(options.data, "train", whole, parted, before),
+        "fit": {"epochs": asked + epochs, "facts": facts},
+    }
     photographs = None
     if framing.patches:
         photographs = uncut.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
-    fitted = trained.fit(recipe, parted, options.out, facts=facts, force=options.force, uncut=photographs)
+    fitted = trained.fit(recipe, parted, options.out, facts=noted, force=options.force, uncut=photographs, base=base)
     print(fitted.table())
     _say_what_next(fitted, options)
 
@@ -191,18 +228,17 @@ def missing_as_the_ground(text: str, images: Images) -> str:
     return filled
 
 
-def _refuse_what_is_there(folder: Path, *, force: bool) -> None:
-    """A finished model is replaced only if that was asked for, and anything else never."""
+def _is_there(folder: Path) -> bool:
+    """Whether a model lies at -o. Raises RequestError for anything else, which is never replaced."""
     if folder.name in ("", ".."):  # its checkpoints lie beside it, under its name
         raise RequestError(f"-o {folder} does not name the model's folder; give its path with a name of its own")
     if not folder.exists() and not folder.is_symlink():
-        return
+        return False
     if not (folder / "config.json").is_file():
         if folder.is_dir() and not any(folder.iterdir()):
-            return
+            return False
         raise RequestError(f"{folder} exists and is not a model; choose another -o")
-    if not force:
-        raise RequestError(f"{folder} already holds a model; choose another -o, or add --force to replace it")
+    return True
 
 
 def _only(images: Images, classes: str | None) -> Images:
@@ -222,6 +258,8 @@ def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
     model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
     if options.corruption:
         command = f"isthmus denoise {model} {data} -o denoised --corruption {options.corruption}"
+    elif fitted.model.corruption is not None:
+        command = f"isthmus denoise {model} {data} -o denoised"
     else:
         command = f"isthmus evaluate {model} {data}"
     if options.skip_bad:

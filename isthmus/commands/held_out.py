@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from isthmus.data.images import Images
-from isthmus.data.splits import SEVERAL, by_regions, is_cut, split
+from isthmus.data.splits import SEVERAL, by_regions, is_cut, split, together
 from isthmus.errors import RequestError, counted
+from isthmus.rng import numpy_generator
 
 # Epochs are compared on the same images, so that few tell which is best; a mean error is known to some 10 % from twenty
 # images and to 1 % from two thousand, and more than these are better trained on.
@@ -24,7 +25,8 @@ class Parts:
     """train: fitted on. validation: they choose the best epoch, and a PCA's numbers. test: they choose nothing.
 
     test is None where there are too few images, or none were asked for: then errors are measured on `validation`, and
-    are called selected on. said: the sentence with the sizes. regions: each photograph is in all parts.
+    are called selected on. said: the sentence with the sizes. regions: each photograph is in all parts. doubt: why the
+    images of validation and test are not to be called held out: the model that the fit began with may know them.
     """
 
     train: Images
@@ -32,6 +34,7 @@ class Parts:
     test: Images | None
     said: str
     regions: bool = False
+    doubt: str = ""
 
     @property
     def measured(self) -> Images:
@@ -41,6 +44,8 @@ class Parts:
     def head(self, photographs: str | None = None) -> str:
         """What a table of errors is of. photographs: which of them they are measured on, if not on these images."""
         said = photographs or counted(len(np.unique(self.measured.photographs)), "image")
+        if self.doubt:
+            return f"on {said}, {self.doubt}"
         if self.test is None:
             return f"on {said}, selected on"
         return f"on {said}, held out" if photographs else f"on {said.replace(' ', ' held-out ')}"
@@ -72,6 +77,43 @@ def hold_out(images: Images, seed: int, validation: float | None = None, test: f
         found = split(images, shares[:1], seed)
     parts = [images.take(which) for which in found]
     return Parts(parts[0], parts[1], parts[2] if len(parts) == 3 else None, _said(images, parts, regions), regions)
+
+
+def hold_out_unseen(
+    images: Images,
+    seed: int,
+    validation: float | None,
+    test: float | None,
+    *,
+    trained_on: np.ndarray,
+    selected_on: np.ndarray,
+) -> Parts | None:
+    """Split like `hold_out`, with nothing held out that a former fit was trained on; None where nothing else is left.
+
+    trained_on, selected_on: (n,) bool. What chose a former fit's epoch is not measured on, but may choose again: of the
+    same collection, the parts are the same as before. Patches of few photographs cannot be split so.
+    """
+    if not trained_on.any() and not selected_on.any():
+        return hold_out(images, seed, validation, test)
+    if by_regions(images):
+        return None
+    _, of = np.unique(together(images), return_inverse=True)
+    n = of.max() + 1
+    trained, selected = np.zeros(n, bool), np.zeros(n, bool)
+    trained[of[trained_on]], selected[of[selected_on]] = True, True
+    order = numpy_generator(seed, "split").permutation(n)
+    chosen_by, unseen = order[selected[order] & ~trained[order]], order[~selected[order] & ~trained[order]]
+    shares = _shares(n, validation, test, regions=False)
+    counts = [max(1, round(n * share)) for share in shares]
+    n_test = min(counts[1], len(unseen) - (0 if len(chosen_by) else 1)) if len(counts) == 2 and len(unseen) else 0
+    held = [np.concatenate([chosen_by, unseen[n_test:]])[: counts[0]], unseen[:n_test]]
+    if not len(held[0]):
+        return None
+    parts = [images.take(np.flatnonzero(np.isin(of, one))) for one in held if len(one)]
+    train = images.take(np.flatnonzero(~np.isin(of, np.concatenate(held))))
+    if len(train) < 2:
+        raise RequestError(f"{images.source}: {counted(len(train), 'image')} would be left to train on; give more")
+    return Parts(train, parts[0], parts[1] if n_test else None, _said(images, [train, *parts], regions=False))
 
 
 def _shares(n: int, validation: float | None, test: float | None, regions: bool) -> tuple[float, ...]:

@@ -97,22 +97,28 @@ def open_model(options: argparse.Namespace) -> Opened:
         raise RequestError(f"{folder} {missing}; `isthmus fit DATA -o MODEL` makes one")
     model = persistence.load(folder)
     config = persistence.read_config(folder)
-    said = framing_of(options)
     extra = config.get("extra", {})
-    known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
-    if not (said.resize or said.crop or said.patches):
-        said = replace(said, resize=known.resize, crop=known.crop, patches=known.patches)
-    said = replace(said, grey=said.grey or known.grey)
-    if options.range is None:
-        said = replace(said, value_range=known.value_range)
-    if said == known and known.words():
-        console.say(f"images are prepared as for the training: {known.words()}")
+    said = as_for_the_training(options, extra, folder)
     said = with_range(said, options, options.split)
     shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")
     return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"], extra)
+
+
+def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], folder: Path) -> Framing:
+    """How a model's folder says that images are prepared, where the command does not; it is said."""
+    known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
+    if not (options.resize or options.crop or options.patches):
+        options.resize, options.crop, options.patches = known.resize, known.crop, known.patches
+    options.grey = options.grey or known.grey
+    said = framing_of(options)
+    if options.range is None:
+        said = replace(said, value_range=known.value_range)
+    if said.words() and said.words() == known.words():
+        console.say(f"images are prepared as for the training: {known.words()}")
+    return said
 
 
 def _autoencoder(model: Any) -> Autoencoder | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from isthmus.commands.held_out import Parts
 from isthmus.commands.inputs import is_named
+from isthmus.commands.marks import from_text, marks_of, to_text
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec, list_images
 from isthmus.errors import counted
@@ -36,28 +37,90 @@ def collection_of(data: str, split: str) -> str:
     return "sha256 " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def table_of(data: str, split: str, images: Images, parts: Parts) -> dict[str, Any]:
+def table_of(
+    data: str, split: str, images: Images, parts: Parts, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What config.json keeps: the collection, how many of its images were trained on, and which were not; and how many
     and which of these chose the best epoch.
 
-    They are named, if they have names, patches by that of their image, and there are at most MAX_NAMES.
+    They are named, if they have names, patches by that of their image, and there are at most MAX_NAMES. "trained" and
+    "selected" are marks of images. before: the table of the model that the fit began with, of which "before" then has
+    what is still true.
     """
+    marks, trained, selected = (marks_of(data, split, one) for one in (images, parts.train, parts.validation))
+    earlier = Former.of(before)
     trained_on = set(parts.train.names)
+    if earlier is not None and marks is not None and images.names:
+        trained_on |= {images.names[i] for i in np.flatnonzero(earlier.trained_on(marks))}
     left_out = sorted(set(images.names) - trained_on)
     selected_on = sorted(set(parts.validation.names) - trained_on)
-    known = bool(images.names) and len(left_out) <= MAX_NAMES
+    known = bool(images.names) and len(left_out) <= MAX_NAMES and not parts.doubt
     # the patches of an image count as the image
     n, n_trained_on, n_selected_on = (
         len(np.unique(one.photographs)) for one in (images, parts.train, parts.validation)
     )
-    return {
+    if parts.doubt:  # so it is said of all of them
+        n_trained_on = n
+    elif earlier is not None and marks is not None and trained is not None:
+        by_either = earlier.trained_on(marks) | np.isin(marks, trained)
+        n_trained_on = len(np.unique(images.photographs[by_either]))
+    table = {
         "collection": collection_of(data, split),
         "n": n,
         "n_trained_on": n_trained_on,
         "left_out": left_out if known else None,
         "n_selected_on": 0 if parts.regions else n_selected_on,
         "selected_on": selected_on if known else None,
+        "trained": to_text(trained),
+        "selected": to_text(selected),
     }
+    if parts.doubt:
+        table["doubt"] = parts.doubt
+    if before is not None:
+        table["before"] = [_without(one, trained_on) for one in (before, *_tables(before.get("before")))]
+    return table
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _without(table: dict[str, Any], trained_on: set[str]) -> dict[str, Any]:
+    """A former table, in which nothing is called left out that was trained on since."""
+    kept = {name: value for name, value in table.items() if name != "before"}
+    for name in ("left_out", "selected_on"):
+        if isinstance(kept.get(name), list):
+            kept[name] = [one for one in kept[name] if one not in trained_on]
+    return kept
+
+
+@dataclass(frozen=True)
+class Former:
+    """What a model knows of the images that it, and those that it began with, were trained on and selected by."""
+
+    trained: np.ndarray
+    selected: np.ndarray
+
+    @classmethod
+    def of(cls, table: Any) -> Former | None:
+        """By the table in config.json; None where it does not know them all."""
+        if not isinstance(table, dict):
+            return None
+        tables = [table, *_tables(table.get("before"))]
+        trained = [from_text(one.get("trained")) for one in tables]
+        selected = [from_text(one.get("selected")) for one in tables]
+        known = [marks for marks in (*trained, *selected) if marks is not None]
+        if len(known) < 2 * len(tables):
+            return None
+        return cls(np.concatenate(known[: len(tables)]), np.concatenate(known[len(tables) :]))
+
+    def trained_on(self, marks: np.ndarray) -> np.ndarray:
+        """(n,): which images were trained on."""
+        return np.isin(marks, self.trained)
+
+    def selected_on(self, marks: np.ndarray) -> np.ndarray:
+        """(n,): which images chose an epoch."""
+        return np.isin(marks, self.selected)
 
 
 @dataclass(frozen=True)
@@ -89,7 +152,10 @@ def seen(table: Any, data: str, split: str, model: str) -> Seen:
 
     A folder of an earlier version does not know which images chose the best epoch.
     """
-    if not isinstance(table, dict) or table.get("collection") != collection_of(data, split):
+    tables = [table, *_tables(table.get("before"))] if isinstance(table, dict) else []
+    collection = collection_of(data, split) if tables else ""
+    table = next((one for one in tables if one.get("collection") == collection), None)
+    if table is None:
         return Seen()
     some = _of_these(table.get("n"), table.get("n_trained_on"))
     n = table.get("n_selected_on")

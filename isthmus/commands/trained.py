@@ -12,6 +12,7 @@ import numpy as np
 from isthmus import console, persistence
 from isthmus.collapse import diagnose, frozen_pixels
 from isthmus.commands.evaluate import worse_than_nothing
+from isthmus.commands.going_on import Base
 from isthmus.commands.held_out import Parts
 from isthmus.commands.photographs import measure_photographs
 from isthmus.commands.previews import write_preview
@@ -109,11 +110,12 @@ def fit(
     facts: dict[str, Any],
     force: bool = False,
     uncut: Uncut | None = None,
+    base: Base | None = None,
 ) -> Fitted:
     """Train, measure and save into `folder`, whole or not at all; facts: kept in config.json under "extra".
 
-    uncut: of patches, the photographs, which errors are measured on. Raises RunError if another process trains the same
-    model, and as `Autoencoder.fit`.
+    uncut: of patches, the photographs, which errors are measured on. base: the fit to go on from. Raises RunError if
+    another process trains the same model, and as `Autoencoder.fit`.
     """
     model, train, validation = recipe.estimator(), parts.train, parts.validation
     if said := doubt(recipe.network, recipe.penalty):
@@ -123,7 +125,10 @@ def fit(
         return _Held(images, None if uncut is None else uncut.of(images), recipe.corruption)
 
     with using_threads_everywhere(recipe.threads):
+        if base is not None:
+            base.hand_to(model)
         _train(model, train, validation, folder, force=force)
+        model.set_params(warm_start=False)  # whoever loads it and calls `fit` begins anew unless that is said
         size, measured = code_size(model, train.n_features), held(parts.measured)
         others = yardsticks(train, validation, size, recipe.corruption)
         models = {f"{folder.name}, {size:,} numbers": model, **others}
@@ -137,12 +142,13 @@ def fit(
             "validation": _summary(own if parts.test is None else held(validation).errors(model)),
             "test": None if parts.test is None else _summary(own),
             "faults": _faults(model, codes, errors),
+            "cycles": [*([] if base is None else base.cycles), len(model.history_)],
         }
         persistence.save(model, folder, extra={**facts, **known})
         remove(checkpoints_of(folder))
         preview(model, parts.measured, folder)
     head = parts.head(None if measured.photographs is None else measured.photographs.where)
-    return Fitted(model, head, errors, list(_warnings(model, codes, errors)))
+    return Fitted(model, head, errors, list(_warnings(model, codes, errors, base)))
 
 
 def _summary(errors: Errors) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
         history = model.history_
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:
-            best = "none better than the start, PCA's solution"
+            best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
         said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
         listener.finished(folder.name, said)
 
@@ -194,14 +200,16 @@ def _faults(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> l
     return [fault for fault in found if fault]
 
 
-def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> Iterator[str]:
+def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors], base: Base | None) -> Iterator[str]:
     if collapse := _collapse(model, codes):
         yield collapse
         return
     dead = codes.estimates.get("dead_units")
     if dead is not None and dead.value:
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
-    if model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
+    if model.history_.kept_start and base is not None:
+        yield f"no epoch was better than the weights that it began with, those of {base.folder}, which are kept"
+    elif model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
         yield _KEPT_START
         return
     frozen = frozen_pixels(model, codes.unexplained, codes.frozen)

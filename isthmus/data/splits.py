@@ -42,7 +42,7 @@ def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray
     return parts
 
 
-def _together(images: Images) -> np.ndarray:
+def together(images: Images) -> np.ndarray:
     """(n,) integers, equal where images are held out together: the patches of a photograph, and of several files the
     pages of each, for neighbours in a stack show much the same.
     """
@@ -54,9 +54,9 @@ def _together(images: Images) -> np.ndarray:
 def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
     """(n,): for each image the number of its part, 0 for those to train on."""
     first = of = np.arange(len(images))
-    together = _together(images)
-    if len(np.unique(together)) < len(images):
-        _, first, of = np.unique(together, return_index=True, return_inverse=True)
+    groups = together(images)
+    if len(np.unique(groups)) < len(images):
+        _, first, of = np.unique(groups, return_index=True, return_inverse=True)
     n = len(first)
     shuffled = numpy_generator(seed, "split").permutation(n)
     if n < len(images) and images.names:  # files are in the order of their names, whatever their numbers

@@ -1,0 +1,201 @@
+"""The model that a fit goes on from: one of another folder (`--from`), or the one that more epochs are asked of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus import persistence
+from isthmus.commands.held_out import Parts, hold_out, hold_out_unseen
+from isthmus.commands.inputs import table_of
+from isthmus.commands.marks import marks_of
+from isthmus.commands.opened import Opened, Shape, as_for_the_training
+from isthmus.commands.seen import Former, seen
+from isthmus.commands.words import option_of
+from isthmus.data.framing import Framing
+from isthmus.data.images import Images
+from isthmus.errors import RequestError, counted
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.parameters import table_of as part_table
+from isthmus.fingerprints import differing
+
+Facts = dict[str, Any]
+_SPLITTING = ("--seed", "--validation", "--test")  # with the images, what decides which are held out
+
+
+@dataclass(frozen=True)
+class Base:
+    """A fitted model, its folder, and what else its config.json says."""
+
+    model: Autoencoder
+    folder: Path
+    extra: dict[str, Any]
+    weights_sha256: str
+
+    @classmethod
+    def open(cls, folder: Path) -> Base:
+        """Read a folder. Raises RequestError for what is no autoencoder, DataError for what is damaged."""
+        if not (folder / persistence.CONFIG).is_file():
+            raise RequestError(f"--from {folder} is not a model's folder; `isthmus fit DATA -o MODEL` makes one")
+        config, model = persistence.read_config(folder), persistence.load(folder)
+        if not isinstance(model, Autoencoder):
+            raise RequestError(
+                f"{folder} holds a {type(model).__name__}, and only an Autoencoder can be trained further"
+            )
+        return cls(model, folder, _extra(config), config["weights_sha256"])
+
+    @property
+    def facts(self) -> Facts:
+        """What the command said that fitted it; {} for a model of an older isthmus, or of Python."""
+        fit = self.extra.get("fit")
+        facts = fit.get("facts") if isinstance(fit, dict) else None
+        return facts if isinstance(facts, dict) else {}
+
+    @property
+    def cycles(self) -> list[int]:
+        """The epochs of each cycle of training so far."""
+        found = self.extra.get("cycles")
+        if isinstance(found, list) and all(type(n) is int for n in found):
+            return found
+        return [len(self.model.history_)]
+
+    def words(self, asked: int, epochs: int) -> str:
+        """What the fit begins with. asked: the epochs that this very model was asked for before; 0 with --from."""
+        if asked:
+            n, done = asked + epochs, counted(asked, "epoch")
+            return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
+        done = counted(sum(self.cycles), "epoch")
+        return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network!r}"
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """Arguments of the training that are not to be chosen, because the weights have them."""
+        return {"start": "random", "standardize": self.model.network_.standardization is not None}
+
+    def framing(self, options: argparse.Namespace) -> Framing:
+        """How images are prepared: as for the model, unless the command says otherwise."""
+        return as_for_the_training(options, self.extra, self.folder)
+
+    def check(self, shape: Shape, source: str, framing: Framing) -> None:
+        """Raise RequestError unless the model takes images of this shape."""
+        own = self.model
+        opened = Opened(own, self.folder, own.image_shape_, own.n_features_in_, framing, self.weights_sha256)
+        opened.check(shape, source)
+
+    def hand_to(self, model: Autoencoder) -> None:
+        """Give an estimator that is not fitted this fit to go on from."""
+        own = self.model
+        model.set_params(warm_start=True)
+        model.adopt(own.network_, own.history_, own.image_shape_, own.seed_, own.precision_)
+
+
+def asked_epochs(folder: Path, epochs: int | None) -> int:
+    """How many epochs the model that lies at -o was asked for. Raises RequestError unless more are asked for now."""
+    fit = _extra(persistence.read_config(folder)).get("fit")
+    asked = fit.get("epochs") if isinstance(fit, dict) else None
+    ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
+    if type(asked) is not int:
+        raise RequestError(f"{folder} already holds a model, which does not say how it was fitted; {ways}")
+    if epochs is None or epochs <= asked:
+        got = "" if epochs is None else f", got --epochs {epochs}"
+        more = f"raise --epochs above {asked} to go on, {ways}"
+        raise RequestError(f"{folder} already holds a model of {counted(asked, 'epoch')}{got}; {more}")
+    return asked
+
+
+def _extra(config: dict[str, Any]) -> dict[str, Any]:
+    extra = config.get("extra")
+    return extra if isinstance(extra, dict) else {}
+
+
+def remaining(epochs: int | None, asked: int) -> dict[str, int]:
+    """The epochs of the next cycle, where those of all are said."""
+    return {} if epochs is None else {"epochs": epochs - asked}
+
+
+def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
+    """Raise RequestError for options of a network that is not the model's."""
+    part = base.model.part("network")
+    wrong = [("--network", kind, part.kind)] if kind not in (None, part.kind) else []
+    wrong += [(option_of(name), value, getattr(part, name, None)) for name, value in fields.items()]
+    for option, value, own in wrong:
+        if value != own:
+            raise RequestError(
+                f"{option} {_word(value)}: {base.folder} has {_word(own)}, and its weights fit no other network; leave "
+                f"{option} out, or fit anew in another -o"
+            )
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def facts_of(
+    options: argparse.Namespace,
+    training: dict[str, Any],
+    parts: dict[str, Any],
+    framing: Framing,
+    images: Images,
+    base: Base | None,
+) -> Facts:
+    """What decides a fit but for its epochs and its network, by the names of the options, as JSON has it.
+
+    training, parts: what was said, and the parts as they turned out. base: of --from.
+    """
+    facts = {f"--{role}": part_table(part) for role, part in parts.items()}
+    facts |= {f"--{name.replace('_', '-')}": value for name, value in training.items() if name != "epochs"}
+    facts |= {f"--{name}": value for name, value in table_of(framing).items()}
+    facts |= {f"--{name}": getattr(options, name) for name in ("recipe", "seed", "classes", "validation", "test")}
+    facts |= {"--patches-per-image": framing.patches_per_image, "the images": images.fingerprint}
+    facts["--from"] = None if base is None else base.weights_sha256
+    return dict(json.loads(json.dumps(facts)))
+
+
+def check_same(base: Base, facts: Facts) -> None:
+    """Raise RequestError, with what differs, unless the model that lies at -o was fitted by the same command."""
+    if names := differing(base.facts, facts):
+        raise RequestError(
+            f"{base.folder} holds a model that was fitted otherwise (different: {', '.join(names)}); say the same to "
+            f"go on, begin with it in another -o by --from {base.folder}, or add --force to replace it"
+        )
+
+
+def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> Parts:
+    """Split the images so that none is held out that the model was trained on, as far as it knows them.
+
+    Where it does not, the parts say so: their errors are not to be called those of held-out images.
+    """
+    shares, table = (options.validation, options.test), base.extra.get("seen")
+    now = {name: getattr(options, name[2:]) for name in _SPLITTING} | {"the images": images.fingerprint}
+    if "--from" in base.facts and not base.facts["--from"] and all(base.facts.get(k) == v for k, v in now.items()):
+        return hold_out(images, options.seed, *shares)  # the very parts that it had
+    known = _known(table, images, options.data)
+    if known is None:
+        return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} may have been trained on")
+    trained_on, selected_on = known
+    parts = hold_out_unseen(images, options.seed, *shares, trained_on=trained_on, selected_on=selected_on)
+    if parts is None:
+        return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} was trained on")
+    n = len(np.unique(images.photographs[trained_on]))
+    told = f"; {base.folder} was trained on {n:,} of them, none of which is held out" if n else ""
+    return replace(parts, said=parts.said + told)
+
+
+def _known(table: Any, images: Images, data: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Which images a model was trained on, and which chose its epoch, (n,) each; None where it does not know."""
+    marks, former = marks_of(data, "train", images), Former.of(table)
+    if marks is not None and former is not None:
+        return former.trained_on(marks), former.selected_on(marks)
+    before = seen(table, data, "train", "")  # an older isthmus knew a collection's files by their names
+    if before.left_out is None or not images.names:
+        return None
+    selected_on = before.selected_on or frozenset()
+    return (
+        np.array([name not in before.left_out for name in images.names]),
+        np.array([name in selected_on for name in images.names]),
+    )

@@ -1,0 +1,290 @@
+"""`isthmus fit` that goes on: with more --epochs of the same model, or --from another, on other images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+import isthmus
+from isthmus.cli import run_command
+from isthmus.commands.marks import from_text, marks_of, to_text
+from isthmus.training import checkpoint, session
+
+QUICK = ("--threads", 1, "--device", "cpu", "--hidden", 16, "--bottleneck", 4)
+ANY = QUICK[:4]
+
+
+def extra(folder):
+    return json.loads((folder / "config.json").read_text())["extra"]
+
+
+def edited(folder, change):
+    """Edit what config.json keeps; without its sha256, as an older isthmus wrote it."""
+    config = json.loads((folder / "config.json").read_text())
+    change(config["extra"])
+    config.pop("sha256", None)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def add_digits(folder, label, n=30):
+    data = load_digits()
+    (folder / f"more{label}").mkdir(parents=True)
+    for i in np.flatnonzero(data.target == label)[:n]:
+        pixels = np.rint(data.images[i] * 255 / 16).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"more{label}" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, digits):
+    folder = tmp_path_factory.mktemp("first") / "m"
+    assert run_command(["fit", str(digits), "-o", str(folder), "--epochs", "5", *map(str, QUICK)]) == 0
+    return folder
+
+
+@pytest.fixture
+def m(first, tmp_path):
+    return shutil.copytree(first, tmp_path / "m")
+
+
+# --- more epochs ---
+
+
+def test_more_epochs_go_on_as_a_new_cycle_and_say_so(m, digits, done):
+    before, seen = extra(m), isthmus.load(m)
+    out, err = done("fit", digits, "-o", m, "--epochs", 12, *QUICK)
+    assert "goes on from 5 epochs to 12: a new cycle of 7, not the bits of one fit of 12" in err
+    assert "from PCA's solution" not in err
+    now, model = extra(m), isthmus.load(m)
+    assert (now["fit"]["epochs"], now["cycles"], before["cycles"]) == (12, [5, 7], [5])
+    assert len(model.history_) == 7
+    assert model.history_[0].validation_loss < 1.2 * min(seen.history_.validation_losses)
+    assert now["validation"]["mse"] <= before["validation"]["mse"]
+    assert {**now["seen"]} == before["seen"], "the same images are held out"
+    assert model.warm_start is False
+    assert not list(m.parent.glob("*.checkpoint"))
+    assert "on 10 held-out images" in out
+    done("fit", digits, "-o", m, "--epochs", 13, *QUICK)
+    assert extra(m)["cycles"] == [5, 7, 1]
+
+
+@pytest.mark.parametrize("epochs", [["--epochs", 5], ["--epochs", 3], []])
+def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, m, digits, refused):
+    before = weights(m)
+    line = refused("fit", digits, "-o", m, *epochs, *QUICK)
+    assert "already holds a model of 5 epochs" in line
+    for way in ("raise --epochs above 5 to go on", f"in another -o by --from {m}", "add --force to replace it"):
+        assert way in line
+    assert weights(m) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--learning-rate", 0.01], "(different: --learning-rate)"),
+        (["--seed", 3, "--corruption", "gaussian:0.1"], "(different: --corruption, --seed)"),
+        (["--hidden", 20], "--hidden 20: {} has 16, and its weights fit no other network; leave --hidden out"),
+        (["--network", "dictionary"], "--bottleneck belongs to dense"),
+        (["--classes", "zero,one"], "(different: --classes, the images)"),
+        (["--validation", 0.2], "(different: --validation)"),
+        (["--resize", "9x9"], "(different: --resize, the images)"),
+    ],
+)
+def test_what_differs_otherwise_is_named_and_refused(options, named, m, digits, refused):
+    before = weights(m)
+    assert named.format(m) in refused("fit", digits, "-o", m, *QUICK, "--epochs", 9, *options)
+    assert weights(m) == before
+    assert not list(m.parent.glob("*.checkpoint"))
+
+
+def test_force_begins_anew(m, digits, done):
+    _, err = done("fit", digits, "-o", m, "--epochs", 7, *QUICK, "--force")
+    assert "goes on" not in err
+    assert extra(m)["cycles"] == [7]
+
+
+def test_a_model_that_does_not_say_how_it_was_fitted_is_refused(m, digits, refused, done, tmp_path):
+    edited(m, lambda known: known.pop("fit"))
+    line = refused("fit", digits, "-o", m, "--epochs", 50, *QUICK)
+    assert f"does not say how it was fitted; begin with it in another -o by --from {m}" in line
+    done("fit", digits, "-o", tmp_path / "n", "--from", m, "--epochs", 2, *ANY)
+
+
+def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
+    folder = m.parent / "wild"
+    done("fit", digits, "-o", folder, "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
+    _, err = done("fit", digits, "-o", m.parent / "again", "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
+    assert f"no epoch was better than the weights that it began with, those of {m}, which are kept" in err
+    assert "none better than the start, as fitted before" in err
+    assert "this model is PCA" not in err
+    assert weights(folder) == weights(m)
+
+
+@pytest.mark.parametrize("what", ["more epochs", "from"])
+def test_a_stopped_one_goes_on_to_the_same_bytes(what, m, digits, tmp_path, done, monkeypatch):
+    whole = shutil.copytree(m, tmp_path / "whole" / "m")
+    options = ("--epochs", 12, *QUICK) if what == "more epochs" else ("--from", m, "--epochs", 7, *ANY)
+    folders = (whole, m) if what == "more epochs" else (tmp_path / "whole" / "n", tmp_path / "n")
+    done("fit", digits, "-o", folders[0], *options)
+    before, calls, loss = weights(m), [], session.mean_loss
+
+    def interrupted(*arguments, **given):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return loss(*arguments, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "EVERY", 0.0)
+        patch.setattr(session, "mean_loss", interrupted)
+        assert run_command(["fit", str(digits), "-o", str(folders[1]), *map(str, options)]) == 130
+    assert weights(m) == before, "replaced whole or not at all"
+    _, err = done("fit", digits, "-o", folders[1], *options)
+    assert "goes on after epoch 3, where it was stopped" in err
+    assert weights(folders[1]) == weights(folders[0])
+    assert (folders[1] / "config.json").read_text() == (folders[0] / "config.json").read_text()
+
+
+# --- from another model ---
+
+
+def test_what_is_not_said_is_the_models_own(denoiser, photographs, tmp_path, done):
+    out, err = done("fit", photographs, "-o", tmp_path / "n", "--from", denoiser, "--epochs", 2, *ANY)
+    old, new = isthmus.load(denoiser), isthmus.load(tmp_path / "n")
+    assert (new.network, new.corruption, new.loss) == (old.network, old.corruption, old.part("loss"))
+    assert extra(tmp_path / "n")["preparation"] == extra(denoiser)["preparation"]
+    assert "images are prepared as for the training: --patches 8x8" in err
+    assert f"begins with the weights of {denoiser}, trained for 15 epochs: Dense(" in err
+    assert new.network_.standardization == old.network_.standardization
+    assert new.history_[0].step_losses[0] < 1.5 * old.history_[-1].loss
+    assert "held out" in out.splitlines()[0], "the regions of each photograph are the same"
+    assert extra(tmp_path / "n")["cycles"] == [15, 2]
+    assert "isthmus denoise" in err.splitlines()[-1]
+
+
+def test_what_is_said_counts(m, digits, tmp_path, done):
+    done("fit", digits, "-o", tmp_path / "n", "--from", m, "--epochs", 2, "--corruption", "masking:0.1", *QUICK)
+    assert isthmus.load(tmp_path / "n").corruption.label.startswith("masking(0.1")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--hidden", "8"], "--hidden 8: {} has 16, and its weights fit no other network; leave --hidden out"),
+        (["--bottleneck", 5], "--bottleneck 5: {} has 4,"),
+        (["--network", "conv"], "--network conv: {} has dense,"),
+        (["--resize", "9x9"], "9×9 grey; {} takes 8×8 grey; add --resize 8x8"),
+        (["--loss", "bce"], 'loss "bce" needs output="sigmoid"'),
+    ],
+)
+def test_contradictions_are_refused_by_name(options, words, m, digits, tmp_path, refused):
+    line = refused("fit", digits, "-o", tmp_path / "n", "--from", m, *options, *ANY)
+    assert words.format(m) in line
+    assert not (tmp_path / "n").exists()
+
+
+def test_what_is_no_autoencoder_is_refused(digits, tmp_path, refused):
+    isthmus.save(PCA(2).fit(np.random.default_rng(0).normal(size=(9, 4))), tmp_path / "p")
+    assert "holds a PCA, and only an Autoencoder" in refused(
+        "fit", digits, "-o", tmp_path / "n", "--from", tmp_path / "p"
+    )
+    assert "is not a model's folder" in refused("fit", digits, "-o", tmp_path / "n", "--from", tmp_path / "no")
+
+
+# --- what is held out ---
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_same_images_stay_held_out(seed, m, digits, tmp_path, done):
+    out, _ = done("fit", digits, "-o", tmp_path / "n", "--from", m, "--seed", seed, "--epochs", 2, *ANY)
+    old, new = extra(m)["seen"], extra(tmp_path / "n")["seen"]
+    for name in ("left_out", "selected_on", "n_trained_on"):
+        assert new[name] == old[name]
+    assert "on 10 held-out images" in out
+
+
+def test_no_image_of_a_larger_folder_is_held_out_that_was_trained_on(m, digits, tmp_path, copy_of, done):
+    more = add_digits(copy_of(digits, tmp_path / "digits"), 3)
+    names = set(isthmus.open_images(digits).names)
+    out, err = done("fit", more, "-o", tmp_path / "n", "--from", m, "--seed", 4, "--epochs", 2, *ANY)
+    assert f"; {m} was trained on 71 of them, none of which is held out" in err
+    old, new = extra(m)["seen"], extra(tmp_path / "n")["seen"]
+    trained, selected = names - set(old["left_out"]), set(old["selected_on"])
+    tested = set(new["left_out"]) - set(new["selected_on"])
+    assert len(tested) == 12
+    assert not tested & (trained | selected)
+    assert not set(new["left_out"]) & trained
+    assert "on 12 held-out images" in out
+    # and the model that comes of it knows what both were trained on
+    _, err = done("evaluate", tmp_path / "n", digits)
+    assert "was trained on 71 of these 90 images" in err
+    rows = json.loads(done("score", tmp_path / "n", digits, "--json")[0])["images"]
+    unseen = {row["name"] for row in rows if not row["seen"]}
+    assert unseen <= set(old["left_out"])
+    assert unseen == set(old["left_out"]) & set(new["left_out"])
+    # a third model does too
+    _, err = done("fit", digits, "-o", tmp_path / "o", "--from", tmp_path / "n", "--epochs", 1, *ANY)
+    third = extra(tmp_path / "o")["seen"]
+    assert set(third["left_out"]) <= unseen
+    assert third["n_trained_on"] >= 71
+
+
+def test_an_arrays_images_are_known_by_their_pixels(tmp_path, done):
+    x = np.random.default_rng(0).integers(0, 256, (120, 6, 6), dtype=np.uint8)
+    np.save(tmp_path / "old.npy", x[:60])
+    np.save(tmp_path / "all.npy", x[::-1])
+    done("fit", tmp_path / "old.npy", "-o", tmp_path / "m", "--epochs", 1, *ANY)
+    done("fit", tmp_path / "all.npy", "-o", tmp_path / "n", "--from", tmp_path / "m", "--epochs", 1, *ANY)
+    marks = marks_of("all.npy", "train", isthmus.open_images(tmp_path / "all.npy"))
+    old, new = extra(tmp_path / "m")["seen"], extra(tmp_path / "n")["seen"]
+    trained = set(from_text(old["trained"]).tolist())
+    assert len(trained) == old["n_trained_on"] == 44
+    held_out = set(marks.tolist()) - set(from_text(new["trained"]).tolist())
+    assert len(held_out) == 24
+    assert not held_out & trained
+
+
+def test_images_that_were_all_trained_on_are_not_called_held_out(m, digits, tmp_path, done, copy_of):
+    known = copy_of(digits, tmp_path / "digits")
+    for name in extra(m)["seen"]["left_out"]:
+        (known / name).unlink()
+    out, err = done("fit", known, "-o", tmp_path / "n", "--from", m, "--epochs", 1, *ANY)
+    assert out.splitlines()[0].startswith(f"on 10 images, which {m} was trained on")
+    assert "held" not in out
+    assert extra(tmp_path / "n")["seen"]["left_out"] is None
+    _, err = done("evaluate", tmp_path / "n", known)
+    assert "was trained on these 71 images" in err
+
+
+def test_a_model_that_does_not_know_its_images_says_so(m, digits, tmp_path, done, copy_of):
+    def old(known):
+        del known["seen"]["trained"], known["seen"]["selected"]
+
+    edited(m, old)
+    more = add_digits(copy_of(digits, tmp_path / "digits"), 3)
+    out, _ = done("fit", more, "-o", tmp_path / "n", "--from", m, "--epochs", 1, *ANY)
+    assert out.splitlines()[0].startswith(f"on 12 images, which {m} may have been trained on")
+    # the names of its own collection it does know
+    edited(m, lambda known: known.pop("fit"))
+    out, _ = done("fit", digits, "-o", tmp_path / "o", "--from", m, "--epochs", 1, "--seed", 8, *ANY)
+    assert "on 10 held-out images" in out
+    assert extra(tmp_path / "o")["seen"]["left_out"] == extra(m)["seen"]["left_out"]
+
+
+def test_marks_come_back_as_they_were_written():
+    marks = np.array([7, 3, 2**32 - 1, 3])
+    assert from_text(to_text(marks)).tolist() == [3, 7, 2**32 - 1]
+    assert from_text(to_text([])).tolist() == []
+    for wrong in (None, 3, "?", "AAA=", ["a"]):
+        assert from_text(wrong) is None
+    assert to_text(np.arange(200_000)) is None
