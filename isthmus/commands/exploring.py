@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import existing, framing_from, is_named, load_images
+from isthmus.commands.inputs import existing, is_named, load_images
 from isthmus.commands.seen import Seen, collection_of, seen
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, framing_from
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec, list_images

@@ -149,7 +149,8 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands import going_on, seen, trained, uncut
     from isthmus.commands.defaults import choose
     from isthmus.commands.held_out import hold_out
-    from isthmus.commands.inputs import framing_of, load_images, table_of, with_range
+    from isthmus.commands.inputs import framing_of, load_images, with_range
+    from isthmus.data.framing import table_of
     from isthmus.data.noise import noise_in
 
     persistence.check_place(options.out)

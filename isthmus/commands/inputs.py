@@ -15,10 +15,10 @@ from isthmus import console
 from isthmus.data import sources
 from isthmus.data.collection import AUTO, find_range, open_images
 from isthmus.data.formats.page import range_option
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
 from isthmus.data.listing import MASKS, is_mvtec
-from isthmus.errors import DataError, RequestError, SkippedWarning, unknown
+from isthmus.errors import RequestError, SkippedWarning, unknown
 
 
 def framing_of(options: argparse.Namespace) -> Framing:
@@ -49,28 +49,6 @@ def with_range(framing: Framing, options: argparse.Namespace, split: str | None 
     assert found.value_range
     console.say(f"--range auto is {range_option(found.value_range)}, the smallest and the largest number there are")
     return found
-
-
-def table_of(framing: Framing) -> dict[str, Any]:
-    """The preparation as config.json keeps it; `framing_from` reads it back."""
-    kept = {
-        "resize": framing.resize,
-        "crop": framing.crop,
-        "patches": framing.patches,
-        "grey": framing.grey,
-        "range": framing.value_range,
-    }
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items() if value}
-
-
-def framing_from(table: Any, where: str) -> Framing:
-    """What `table_of` wrote. Raises DataError for anything else."""
-    try:
-        kept: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
-        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
-        return Framing(**kept)
-    except (AttributeError, TypeError, RequestError):
-        raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
 
 
 def part_of(data: str, split: str) -> Path:

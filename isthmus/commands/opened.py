@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import framing_from, framing_of, load_images, with_range
+from isthmus.commands.inputs import framing_of, load_images, with_range
 from isthmus.commands.seen import Seen, seen
-from isthmus.data.framing import Framing, TooSmallError
+from isthmus.data.framing import Framing, TooSmallError, framing_from
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder

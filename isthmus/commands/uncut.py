@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.commands.inputs import is_named, table_of
+from isthmus.commands.inputs import is_named
 from isthmus.commands.pictures import Picture, Pictures
 from isthmus.data import sources
 from isthmus.data.collection import open_images
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, table_of
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec

@@ -10,7 +10,7 @@ import numpy as np
 from isthmus.data.formats.page import Page, Refused, ValueRange, grey_of, range_option
 from isthmus.data.patches import cut_at, positions_of, random_positions
 from isthmus.data.sizes import Size, check_size, cropped, resized
-from isthmus.errors import DataError, require
+from isthmus.errors import DataError, RequestError, require
 from isthmus.parts import checks
 from isthmus.rng import numpy_generator
 
@@ -119,6 +119,28 @@ class Framing:
         if self.patches is None:
             return image[None]
         return cut_at(image, self.patches, self.corners(shape, index, where))
+
+
+def table_of(framing: Framing) -> dict[str, Any]:
+    """The preparation as config.json keeps it; `framing_from` reads it back."""
+    kept = {
+        "resize": framing.resize,
+        "crop": framing.crop,
+        "patches": framing.patches,
+        "grey": framing.grey,
+        "range": framing.value_range,
+    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items() if value}
+
+
+def framing_from(table: Any, where: str) -> Framing:
+    """What `table_of` wrote. Raises DataError for anything else."""
+    try:
+        kept: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
+        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+        return Framing(**kept)
+    except (AttributeError, TypeError, RequestError):
+        raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
 
 
 def _checked_range(value: Any) -> ValueRange | None:

@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from isthmus.data.framing import Framing
 from isthmus.errors import DataError
-from isthmus.explore.pictures import Manner, check, read_picture
+from isthmus.explore.pictures import Manner
+from isthmus.explore.uploads import check, read_upload
 from isthmus.machine import worker
 
 SECONDS = 20  # for one picture, the start of the process included
@@ -27,15 +29,18 @@ def decode(
     manner: Manner,
     *,
     whole: bool = False,
+    framing: Framing | None = None,
+    name: str = "the picture",
     go_on: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, str]:
-    """Call `read_picture` in a process that then ends.
+    """Call `read_upload` in a process that then ends.
 
-    go_on: called now and then; what it raises ends the process. Raises DataError as `read_picture` does, and for a
+    go_on: called now and then; what it raises ends the process. Raises DataError as `read_upload` does, and for a
     picture that takes more than SECONDS or MOST_MEMORY.
     """
-    check(data)
-    head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole}
+    check(data, name)
+    prepared = dataclasses.asdict(framing or Framing())
+    head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole, "framing": prepared, "name": name}
     sent, out = json.dumps(head).encode() + b"\n" + data, [b""]
     until = time.monotonic() + SECONDS
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space
@@ -48,13 +53,13 @@ def decode(
                 talk.join(0.1)
                 go_on()
                 if talk.is_alive() and time.monotonic() > until:
-                    raise DataError(f"the picture was not decoded within {SECONDS} s; make it smaller")
+                    raise DataError(f"{name} was not decoded within {SECONDS} s; make it smaller")
         finally:
             process.kill()
             talk.join()
     line, _, pixels = out[-1].partition(b"\n")
     if process.returncode or not line:
-        raise DataError("the picture cannot be decoded; save it again as a PNG or JPEG")
+        raise DataError(f"{name} cannot be decoded; save it again as a PNG or JPEG")
     answer = json.loads(line)
     if "error" in answer:
         raise DataError(answer["error"])
@@ -70,11 +75,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of damaged files: whoever sent one is told
     head = json.loads(sys.stdin.buffer.readline())
     try:
-        data, manner = sys.stdin.buffer.read(), Manner(**head["manner"])
-        x, words = read_picture(data, tuple(head["shape"]), manner, whole=head["whole"])
+        data, shape, name = sys.stdin.buffer.read(), tuple(head["shape"]), head["name"]
+        manner, framing = Manner(**head["manner"]), Framing(**head["framing"])
+        x, words = read_upload(data, shape, manner, whole=head["whole"], framing=framing, name=name)
         answer, pixels = {"shape": x.shape, "words": words}, np.ascontiguousarray(x, np.float32).tobytes()
     except DataError as error:
         answer, pixels = {"error": str(error)}, b""
     except MemoryError:
-        answer, pixels = {"error": "the picture takes too much memory; make it smaller"}, b""
+        answer, pixels = {"error": f"{name} takes too much memory; make it smaller"}, b""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + pixels)

@@ -1,4 +1,4 @@
-"""Drawings and uploaded pictures made like the data: same size, same place, bright on dark where the data is.
+"""Drawings, and pictures of drawings, made like the data: same size, same place, bright on dark.
 
 Hand-drawn digits are placed as MNIST's were: the strokes are scaled into a box, and the box is moved until the centre
 of mass is where the data has it (LeCun, Cortes, Burges, "The MNIST database").
@@ -6,24 +6,16 @@ of mass is where the data has it (LeCun, Cortes, Burges, "The MNIST database").
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import Image
 
-from isthmus.data.formats import png
-from isthmus.data.formats.page import STUMBLES
+from isthmus.data.formats.page import grey_of
 from isthmus.data.images import Images
-from isthmus.errors import DataError, one_line
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-MOST_PIXELS = 1 << 24  # that are decoded: of a JPEG fewer than it has, for it can be read at an eighth of its size
-MOST_IN_JPEG = 1 << 26
-MOST_SIDE = 20_000
-MOST_WHOLE = 300_000  # pixels of a picture that goes through a model of patches
+_SIDE = 512  # of a picture in which strokes are looked for
 _WINDOW = 0.35  # of the picture's shorter side: wider than any stroke, and narrower than a shadow
 _DARK = 0.25  # a ground darker than this is no paper
 _INK = 0.2  # a pixel that is further from the ground than this is part of what is drawn
@@ -104,57 +96,28 @@ def _resize(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.asarray(picture.resize((size[1], size[0]), method), np.float32), 0, 1)
 
 
-def read_picture(
-    data: bytes, shape: tuple[int, int, int], manner: Manner, *, whole: bool = False
-) -> tuple[np.ndarray, str]:
-    """An uploaded file as an image of the data, (c, h, w) float32, and what was done to it, in words.
+def strokes_of(image: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Bright strokes on a dark ground, (height, width) in [0, 1], of a picture of a drawing, and whether it was ink.
 
-    whole: for models of patches of this shape: all of the picture, (c, H, W), scaled down to MOST_WHOLE pixels if it
-    has more. Raises DataError for what is no picture, is damaged, or has too many pixels.
+    image: (1 or 3, h, w), uint8 or float32 in [0, 1]. Ink is darker than its paper, and is turned to light.
     """
-    picture, size = _decoded(data, 2048 if whole else 512)
-    c, h, w = shape
-    if whole:
-        wide, high = _whole_size(picture.size, (w, h))
-        small = picture if picture.size == (wide, high) else picture.resize((wide, high), Image.Resampling.BOX)
-        scaled = "as it is" if size == f"{wide}×{high}" else f"scaled to {wide}×{high}"
-        return _channels(small, c), f"{size}, {scaled}"
-    if not manner.plain:
-        short = min(picture.width / w, picture.height / h)
-        half = (short * w / 2, short * h / 2)
-        middle = (picture.width / 2, picture.height / 2)
-        box = (middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1])
-        pixels = _channels(picture.resize((w, h), Image.Resampling.BOX, box=box), c)
-        cropped = "" if (picture.width * h == picture.height * w) else "cropped to the middle and "
-        return pixels, f"{size}, {cropped}scaled to {w}×{h}"
-    picture.thumbnail((512, 512), Image.Resampling.BOX)
-    grey = np.asarray(picture.convert("L"), np.float32) / 255
-    if (picture.height, picture.width) == (h, w) and np.median(_border(grey)) < 0.5:
-        return np.broadcast_to(grey, shape).copy(), f"{size}, as it is"
-    strokes, inverted = _strokes(grey)
+    share = min(1.0, _SIDE / max(image.shape[1:]))
+    size = max(1, round(share * image.shape[1])), max(1, round(share * image.shape[2]))
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in image]
+    small = np.stack([np.asarray(plane.resize((size[1], size[0]), Image.Resampling.BOX)) for plane in planes])
+    strokes, inverted = _strokes(grey_of(unit(small))[0])
     peak = float(np.quantile(strokes, 0.995))
-    strokes = np.clip((strokes - 0.15) / max(peak - 0.15, 0.05), 0, 1)  # paper is never quite even
-    turned = "dark on light turned to light on dark, " if inverted else ""
-    return place(strokes, shape, manner), f"{size}, {turned}scaled and centred like the data"
+    return np.clip((strokes - 0.15) / max(peak - 0.15, 0.05), 0, 1), inverted  # paper is never quite even
 
 
-def _channels(picture: Image.Image, c: int) -> np.ndarray:
-    """(c, h, w) float32 in [0, 1]."""
-    pixels = np.asarray(picture.convert("L" if c == 1 else "RGB"), np.float32) / 255
-    pixels = pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
-    if len(pixels) != c:
-        raise DataError(f"these models take images of {c} channels; a picture has 1 or 3")
-    return pixels.copy()
+def is_light_on_dark(image: np.ndarray) -> bool:
+    """Whether the border of an image (1 or 3, h, w) is dark."""
+    return bool(np.median(_border(grey_of(unit(image))[0])) < 0.5)
 
 
-def _whole_size(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of a picture with at most MOST_WHOLE pixels, and at least a patch each way."""
-    share = min(1.0, (MOST_WHOLE / (size[0] * size[1])) ** 0.5)
-    share = max(share, *(side / length for side, length in zip(least, size, strict=True)))
-    wide, high = (max(side, int(share * length)) for side, length in zip(least, size, strict=True))
-    if wide * high > 2 * MOST_WHOLE:
-        raise DataError(f"the picture is a strip of {size[0]}×{size[1]} pixels; cut a wider piece out of it")
-    return wide, high
+def unit(image: np.ndarray) -> np.ndarray:
+    """An image of uint8 or float32 as float32 in [0, 1], as `Images.floats` gives it."""
+    return Images(image[None]).floats().reshape(image.shape)
 
 
 def _strokes(grey: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -198,78 +161,3 @@ def _filtered(x: np.ndarray, size: int, first: Extreme, second: Extreme) -> np.n
 
 def _border(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]])
-
-
-def check(data: bytes) -> None:
-    """Look at the header alone. Raises DataError for what is no picture, and for one of more pixels than are read."""
-    with _opened(data):
-        pass
-
-
-def _decoded(data: bytes, side: int) -> tuple[Image.Image, str]:
-    """The picture, upright, and its width×height; of a JPEG no more is decoded than its sides need to be `side`."""
-    with _opened(data) as picture:
-        if picture.format == "PNG":
-            for _ in png.chunks(data):  # which holds their checksums against them
-                pass
-        width, height = picture.size
-        picture.draft("RGB", (side, side))
-        picture.load()
-        upright = _upright(picture)
-        if upright.size != picture.size:  # it lay on its side
-            width, height = height, width
-        return _opaque(upright), f"{width}×{height}"
-
-
-@contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The picture, of which nothing is decoded yet. What goes wrong with it, here and within, is a DataError."""
-    if not data:
-        raise DataError("the file is empty; choose a picture")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(picture)
-            yield picture
-    except DataError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"the picture has too many pixels; at most {MOST_PIXELS / 1e6:.0f} million are read") from None
-    except UnidentifiedImageError:
-        raise DataError(f"this is not a picture that can be read; known: {', '.join(FORMATS)}") from None
-    except STUMBLES as error:
-        reason = one_line(error) or type(error).__name__
-        raise DataError(f"the picture is damaged: {reason}; choose another") from None
-
-
-def _check_size(picture: Image.Image) -> None:
-    """Raise DataError for more pixels than are decoded: a file of kilobytes can hold a picture of gigabytes."""
-    width, height = picture.size
-    most = MOST_IN_JPEG if picture.format in ("JPEG", "MPO") else MOST_PIXELS
-    if width * height > most or max(width, height) > MOST_SIDE:
-        raise DataError(
-            f"the picture has {width}×{height} pixels; at most {most / 1e6:.0f} million are read, {MOST_SIDE:,} a "
-            "side: make it smaller"
-        )
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as the camera's orientation (EXIF) says; a photograph whose EXIF is damaged is one all the same."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except STUMBLES:
-        return picture
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """In eight bits, and what is see-through on white paper, or on black if all that can be seen is light."""
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
-    if picture.mode == "F":  # numbers in [0, 1], as the library's own reader takes them
-        return Image.fromarray((np.nan_to_num(np.asarray(picture)) * 255).clip(0, 255).astype(np.uint8))
-    if "A" in picture.mode or "transparency" in picture.info:
-        clear = picture.convert("RGBA")
-        alpha = clear.getchannel("A")
-        light = alpha.getbbox() is not None and ImageStat.Stat(clear.convert("L"), alpha).mean[0] > 127
-        paper = Image.new("RGBA", clear.size, "black" if light else "white")
-        return Image.alpha_composite(paper, clear).convert("RGB")
-    return picture.convert("RGB")

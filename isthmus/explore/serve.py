@@ -50,7 +50,7 @@ def serve(
 
     gallery: finds the images for a model by itself; alone: also for a model of a run. allow_origins: addresses at which
     a proxy shows the page. With these, or on another address than the loopback, whoever opens the page needs the token
-    in the address. Raises RequestError for an address that cannot be had, and what `open_shelf` raises.
+    in the address. Raises RequestError for an address that cannot be had, and what `opening` raises.
     """
     origins = [origin_of(one) for one in allow_origins]
     listening, taken = _listen(host, port)
@@ -106,7 +106,7 @@ def _open(found: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[
         import torch
 
         from isthmus.explore import answers  # noqa: F401 - now, rather than at the first question
-        from isthmus.explore.shelf import shelve
+        from isthmus.explore.opening import shelve
 
         shelf = shelve(found, None if isinstance(found, Run) else gallery(found))
     finally:

@@ -165,7 +165,7 @@ class _Server:
     async def search(self, request: Request) -> Response:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
         body, shelf, gone = await _body(request), await self.shelf(), threading.Event()
-        from isthmus.explore import answers, wire
+        from isthmus.explore import reconstructions, wire
         from isthmus.explore.shelf import Leaving
 
         query = wire.Query(request.query_params)
@@ -179,7 +179,7 @@ class _Server:
         def compute() -> None:
             try:
                 if not gone.is_set():
-                    tell(answers.searched(shelf, query, body, tell, gone))
+                    tell(reconstructions.searched(shelf, query, body, tell, gone))
                 tell(None)
             except Leaving:
                 tell(None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_images
 from sklearn.frozen import FrozenEstimator
+from tifffile import imwrite
 
 import isthmus
 from isthmus.commands.held_out import hold_out
@@ -19,8 +21,9 @@ from isthmus.commands.words import read_words
 from isthmus.corruption import noisy_version
 from isthmus.data.framing import Framing
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore import answers
+from isthmus.explore import answers, reconstructions
 from isthmus.explore.noise import kinds, part_of
+from isthmus.explore.opening import shelve
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.explore.wire import Query
 from isthmus.metrics import psnr, squared_error
@@ -101,17 +104,17 @@ def test_the_page_answers_what_evaluate_prints(shown, model, digits, done):
         word = f"{kind}:{level}"
         assert part_of(kind, level) == part_like(word), "the page and the command line mean the same"
         printed = evaluated(done, model, digits, "--corruption", word)["mse"]
-        table, _ = answers.errors(shown, Query({"model": "m", "kind": kind}), b"")
+        table, _ = reconstructions.errors(shown, Query({"model": "m", "kind": kind}), b"")
         at = int(np.flatnonzero(table["level"] == level)[0])
         assert table["mse"][at] == pytest.approx(printed["value"], **EXACT)
         assert (table["low"][at], table["high"][at]) == pytest.approx(printed["ci95"], **EXACT)
         query = Query({"models": "m", "kind": kind, "level": str(level)})
-        each = [answers.reconstructed(shown, query, x[i].tobytes())[0] for i in range(0, n, 9)]
+        each = [reconstructions.reconstructed(shown, query, x[i].tobytes())[0] for i in range(0, n, 9)]
         np.testing.assert_allclose([one["mse"][0] for one in each], table["each"][at][::9], rtol=1e-5)
         x_in = noisy_version(x, part_like(word), shown.shape)
         before = squared_error(x, x_in)[::9]
         np.testing.assert_allclose([one["noisy_mse"][0] for one in each], before, rtol=1e-6)
-        ahead, _ = answers.at_every_stop(shown, Query({"models": "m", "kind": kind}), x[9].tobytes())
+        ahead, _ = reconstructions.at_every_stop(shown, Query({"models": "m", "kind": kind}), x[9].tobytes())
         at = int(np.flatnonzero(ahead["level"] == level)[0])
         assert ahead["mse"][0, at] == pytest.approx(each[1]["mse"][0], **EXACT)
 
@@ -184,6 +187,56 @@ def test_a_photograph_is_measured_whole_and_its_patches_codes(denoiser, photogra
     assert found["mean_activation"]["value"] == pytest.approx(code.mean(), rel=1e-4)
     assert found["dead_units"]["value"] == (np.abs(code) <= 1e-6).all(axis=0).sum()
     assert {row["ci95"] for row in found.values()} == {None}, "one photograph"
+
+
+def uploaded(shelf, file):
+    """{"mse", "noisy_mse"} that the page shows for a file that is dropped on it, of its only model, and its words."""
+    pixels, words = answers.picture(shelf, Query({"name": file.name}), file.read_bytes())
+    (name,), (_, rows, columns) = shelf.entries, pixels["x"].shape
+    query = Query({"models": name, "level": "0.1", "rows": str(rows), "columns": str(columns)})
+    return reconstructions.reconstructed(shelf, query, pixels["x"].tobytes())[0], words["said"]
+
+
+@pytest.fixture(scope="module")
+def kinds_of_files(tmp_path_factory):
+    """Photographs as cameras and scanners keep them; the last is too large for the page, which makes it smaller."""
+    folder, china = tmp_path_factory.mktemp("kinds"), load_sample_images().images[0]
+    exif = Image.Exif()
+    exif[274] = 6  # it lay on its side
+    Image.fromarray(china[:90, :120]).save(folder / "side.jpg", exif=exif)
+    deep = china[100:160, 200:290].astype(np.uint16) * 257 + np.arange(90, dtype=np.uint16)[:, None]
+    imwrite(folder / "deep.tif", deep, photometric="rgb")
+    (folder / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    imwrite(folder / "grey.tif", deep[..., 1])
+    clear = np.dstack([china[:60, :70], np.full((60, 70), 128, np.uint8)])
+    Image.fromarray(clear).save(folder / "clear.png")
+    Image.fromarray(np.tile(china, (2, 1, 1))).save(folder / "large.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["side.jpg", "deep.tif", "deep.png", "grey.tif", "clear.png", "large.jpg"])
+def test_the_page_measures_an_upload_as_the_commands_measure_the_file(name, denoiser, kinds_of_files, tmp_path, done):
+    found, words = uploaded(shelve(denoiser), kinds_of_files / name)
+    size = ()
+    if name == "large.jpg":
+        assert words.startswith("640×854, scaled to 474×632, as by --resize 632x474 --patches 8x8")
+        size = ("--resize", "632x474", "--patches", "8x8")
+    command = ("denoise", denoiser, kinds_of_files / name, "--corruption", "gaussian:0.1", *size)
+    done(*command, "-o", tmp_path / "out")
+    assert [found["noisy_mse"][0], found["mse"][0]] == pytest.approx(errors_of(tmp_path / "out"), **EXACT)
+
+
+@pytest.mark.parametrize("size", [("--resize", "12x16"), ("--resize", "20x20", "--crop", "12x16", "--grey")])
+def test_an_upload_is_prepared_as_for_the_training(size, kinds_of_files, photographs, tmp_path, done):
+    done(
+        "fit", photographs, "-o", tmp_path / "m", *size, "--skip-bad", "--epochs", 1, "--bottleneck", 4, "--threads", 1
+    )
+    shelf = shelve(tmp_path / "m")
+    for file in (kinds_of_files / "side.jpg", kinds_of_files / "deep.png"):
+        found, words = uploaded(shelf, file)
+        assert "prepared as for the training, --resize" in words
+        done("denoise", tmp_path / "m", file, "-o", tmp_path / "out", "--corruption", "gaussian:0.1", "--force")
+        assert [found["noisy_mse"][0], found["mse"][0]] == pytest.approx(errors_of(tmp_path / "out"), **EXACT)
 
 
 # --- a fit on patches of photographs ---
@@ -349,7 +402,7 @@ def test_a_search_of_the_code_finds_the_same_of_an_image_anywhere(model, digits,
     shelf = Shelf("p", [Entry("p", prior)], images.shape)
     query = Query({"models": "p", "kind": "gaussian", "level": "0.2"})
     for i in few:
-        alone, _ = answers.reconstructed(shelf, query, images.floats(np.array([i])).tobytes())
+        alone, _ = reconstructions.reconstructed(shelf, query, images.floats(np.array([i])).tobytes())
         assert alone["mse"][0] == pytest.approx(together[i], rel=0.01)
     reverse = measure(prior, images.take(few[::-1]), ("mse",), corruption=part).errors
     np.testing.assert_allclose(reverse[::-1], together[few], rtol=0.01)

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
-from isthmus.explore import connection, decode, pictures
+from isthmus.explore import connection, decode, pictures, uploads
 from isthmus.explore.pictures import Manner
 from isthmus.explore.server import application
 
@@ -97,11 +97,11 @@ def test_pixels_are_counted_before_they_are_decoded(monkeypatch, width, height, 
     Image.new(mode, (width, height)).save(file, kind)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(DataError, match=rf"{width}×{height} pixels; at most (17|67) million are read, 20,000 a side"):
-        pictures.read_picture(file.getvalue(), (1, 28, 28), DIGITS)
+        uploads.read_upload(file.getvalue(), (1, 28, 28), DIGITS)
 
 
-def test_a_cameras_jpeg_is_read_at_a_part_of_its_size():
-    x, said = pictures.read_picture(blank(6000, "L", "JPEG"), (1, 28, 28), DIGITS)  # 36 million pixels
+def test_a_cameras_large_jpeg_is_read():
+    x, said = uploads.read_upload(blank(6000, "L", "JPEG"), (1, 28, 28), DIGITS)  # 36 million pixels
     assert said.startswith("6000×6000")
     assert x.shape == (1, 28, 28)
 
@@ -112,11 +112,11 @@ def test_a_picture_is_the_same_in_a_process_of_its_own():
     file = io.BytesIO()
     Image.fromarray(ink).save(file, "PNG")
     x, said = decode.decode(file.getvalue(), (1, 28, 28), DIGITS)
-    expected, words = pictures.read_picture(file.getvalue(), (1, 28, 28), DIGITS)
+    expected, words = uploads.read_upload(file.getvalue(), (1, 28, 28), DIGITS)
     np.testing.assert_array_equal(x, expected)
     assert said == words
-    with pytest.raises(DataError, match="not a picture that can be read"):
-        decode.decode(b"no picture", (1, 28, 28), DIGITS)
+    with pytest.raises(DataError, match=r"mine is not a PNG, .* image"):
+        decode.decode(b"no picture", (1, 28, 28), DIGITS, name="mine")
 
 
 def test_a_file_of_megabytes_gets_there():
@@ -126,7 +126,7 @@ def test_a_file_of_megabytes_gets_there():
     x, said = decode.decode(file.getvalue(), (3, 16, 16), photograph, whole=True)
     assert len(file.getvalue()) > 2_000_000
     assert x.shape == (3, 547, 547)
-    assert said == "900×900, scaled to 547×547"
+    assert said == "900×900, scaled to 547×547, as by --resize 547x547 --patches 16x16"
 
 
 def test_a_picture_that_is_waited_for_too_long_or_no_longer_is_given_up(monkeypatch):

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from isthmus.explore import answers
-from isthmus.explore.shelf import open_shelf
+from isthmus.explore import reconstructions
+from isthmus.explore.opening import open_shelf
 from isthmus.explore.wire import Query
 from isthmus.metrics import mean_of
 
@@ -119,7 +119,7 @@ def test_models_that_had_the_test_images_are_marked_and_not_ranked_with_others(o
     """The two that are best at this level: as if one were fitted on these images, and one chosen by them."""
     names = ("deep", "wide", "pca-4", "conv")
     opened = open_shelf(own_run)
-    errors = {name: answers.errors(opened, Query({"model": name}), b"")[0] for name in names}
+    errors = {name: reconstructions.errors(opened, Query({"model": name}), b"")[0] for name in names}
     at = list(errors["deep"]["level"]).index(0.7)
     best, second, third, last = sorted(names, key=lambda name: errors[name]["mse"][at])
     results = own_run / "results.json"
@@ -150,7 +150,7 @@ def test_models_that_had_the_test_images_are_marked_and_not_ranked_with_others(o
         # of the one alone that chose its epoch by them there is nothing better to say
         page.evaluate(f"location.hash = 'view=compare&level=0.7&models={best},{second}'")
         wait_for_saying(page, "compare", f"{second} was selected on the test images: expect larger errors on new ones.")
-        assert page.text_content("#compare .says b >> nth=0") == second
+        assert says(page, "compare").startswith(f"{second} at σ 0.7: MSE")
         page.evaluate(f"location.hash = 'view=compare&level=0.7&models={third},{last}'")
         wait_for_saying(page, "compare", "of the 2 chosen models")
         assert "selected" not in says(page, "compare")
@@ -201,7 +201,7 @@ def test_a_comparison_says_what_is_measured_and_what_is_equal(open_page):
 def test_models_are_compared_image_by_image(open_page, shelf):
     """Every image is as hard for one model as for the other, so intervals may overlap where the images agree."""
     named = ("deep", "wide", "pca-4", "pca-4-2")
-    found = {name: answers.errors(shelf, Query({"model": name}), b"")[0] for name in (*named, "nothing")}
+    found = {name: reconstructions.errors(shelf, Query({"model": name}), b"")[0] for name in (*named, "nothing")}
     page, helped = open_page("view=compare"), 0
     for at, level in enumerate(found["nothing"]["level"]):
         first, *others = sorted(named, key=lambda name: found[name]["mse"][at])

@@ -16,8 +16,8 @@ from isthmus.estimators.common import reconstruct
 from isthmus.explore import answers
 from isthmus.explore.folder import Run, look
 from isthmus.explore.noise import noisy, part_of
+from isthmus.explore.opening import shelve
 from isthmus.explore.server import application
-from isthmus.explore.shelf import shelve
 from isthmus.patchwork import patchwork
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import isthmus
 from isthmus.errors import DataError
-from isthmus.explore.shelf import open_shelf
+from isthmus.explore.opening import open_shelf
 
 pytestmark = pytest.mark.slow
 
@@ -419,7 +419,7 @@ def test_files_good_and_bad(open_page, tmp_path, faults):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     page.set_input_files("#file", bad)
-    page.wait_for_selector("#upload-says:has-text('not a picture')")
+    page.wait_for_selector("#upload-says:has-text('bad.png is a damaged image')")
     faults[:] = [one for one in faults if "400" not in one]  # the browser's own line
     ink = np.full((200, 200), 240, np.uint8)
     ink[40:160, 90:110] = 20

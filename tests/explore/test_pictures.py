@@ -12,7 +12,8 @@ from PIL import Image
 
 from isthmus import Images
 from isthmus.errors import DataError
-from isthmus.explore.pictures import Manner, manner_of, place, read_picture
+from isthmus.explore.pictures import Manner, manner_of, place
+from isthmus.explore.uploads import read_upload
 
 SHAPE = (1, 28, 28)
 MNIST = Manner(True, 20 / 28, (0.5, 0.5))
@@ -69,8 +70,8 @@ def test_photographs_are_not_plain():
 
 def test_ink_on_paper_is_light_on_dark_as_the_data_is():
     ink = (255 * (1 - stroke())).astype(np.uint8)
-    x, said = read_picture(png(ink), SHAPE, MNIST)
-    y, _ = read_picture(png(255 - ink), SHAPE, MNIST)
+    x, said = read_upload(png(ink), SHAPE, MNIST)
+    y, _ = read_upload(png(255 - ink), SHAPE, MNIST)
     assert "dark on light" in said
     np.testing.assert_allclose(x, y, atol=0.02)
     assert x[0, 14].max() > 0.9
@@ -80,23 +81,23 @@ def test_ink_on_paper_is_light_on_dark_as_the_data_is():
 def test_an_image_of_the_data_stays_as_it_is():
     pixels = np.zeros((28, 28), np.uint8)
     pixels[5:20, 3:9] = 200
-    x, _ = read_picture(png(pixels), SHAPE, MNIST)
+    x, _ = read_upload(png(pixels), SHAPE, MNIST)
     np.testing.assert_allclose(x[0], pixels / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF"])
 def test_every_format_is_read(kind):
     ink = (255 * (1 - stroke())).astype(np.uint8)
-    x, _ = read_picture(png(ink, kind=kind), SHAPE, MNIST)
-    expected, _ = read_picture(png(ink), SHAPE, MNIST)
+    x, _ = read_upload(png(ink, kind=kind), SHAPE, MNIST)
+    expected, _ = read_upload(png(ink), SHAPE, MNIST)
     assert np.abs(x - expected).mean() < 0.02
 
 
 def test_what_is_see_through_is_paper_and_sixteen_bits_are_read():
     clear = np.zeros((256, 256, 4), np.uint8)
     clear[..., 3] = (255 * stroke()).astype(np.uint8)  # black ink, nothing else
-    x, _ = read_picture(png(clear), SHAPE, MNIST)
-    deep, _ = read_picture(png((65535 * stroke()).astype(np.uint16)), SHAPE, MNIST)
+    x, _ = read_upload(png(clear), SHAPE, MNIST)
+    deep, _ = read_upload(png((65535 * stroke()).astype(np.uint16)), SHAPE, MNIST)
     np.testing.assert_allclose(x, deep, atol=0.02)
     assert x.max() > 0.9
 
@@ -104,15 +105,15 @@ def test_what_is_see_through_is_paper_and_sixteen_bits_are_read():
 def test_light_ink_on_nothing_is_seen_too():
     clear = np.full((256, 256, 4), 255, np.uint8)
     clear[..., 3] = (255 * stroke()).astype(np.uint8)  # white ink, nothing else
-    x, _ = read_picture(png(clear), SHAPE, MNIST)
-    expected, _ = read_picture(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
+    x, _ = read_upload(png(clear), SHAPE, MNIST)
+    expected, _ = read_upload(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
     np.testing.assert_allclose(x, expected, atol=0.02)
 
 
 def test_ink_on_paper_in_a_dim_room_is_ink():
     dim = (255 * (0.4 - 0.3 * stroke())).astype(np.uint8)
-    x, said = read_picture(png(dim), SHAPE, MNIST)
-    expected, _ = read_picture(png((255 * (1 - stroke())).astype(np.uint8)), SHAPE, MNIST)
+    x, said = read_upload(png(dim), SHAPE, MNIST)
+    expected, _ = read_upload(png((255 * (1 - stroke())).astype(np.uint8)), SHAPE, MNIST)
     assert "dark on light" in said
     np.testing.assert_allclose(x, expected, atol=0.02)
 
@@ -122,10 +123,10 @@ def test_a_shadow_on_the_paper_is_not_drawn(edge, place):
     """A hand's shadow leaves a third of the light, on one side of the paper or on both sides of the pen."""
     noise = 0.01 * np.random.default_rng(0).standard_normal((256, 256))
     paper = 0.85 * (1 - 0.8 * stroke()) + noise
-    expected, _ = read_picture(png((255 * paper).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
+    expected, _ = read_upload(png((255 * paper).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
     for away in (np.arange(256), np.arange(256)[::-1], np.arange(256)[:, None]):
         light = 0.33 + 0.67 / (1 + np.exp(-np.clip((away - place) / edge, -50, 50)))
-        x, said = read_picture(png((255 * paper * light).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
+        x, said = read_upload(png((255 * paper * light).clip(0, 255).astype(np.uint8)), SHAPE, MNIST)
         assert "dark on light" in said
         # its centre of mass may have come to lie in the next pixel
         moved = [np.roll(x, by, axis) for by in (-1, 0, 1) for axis in (1, 2)]
@@ -135,14 +136,14 @@ def test_a_shadow_on_the_paper_is_not_drawn(edge, place):
 def test_a_broad_brush_is_ink_too():
     """Wider than what a shadow is told from, it is seen against the ground as a whole."""
     ink = (255 * (1 - stroke(40, 60, 160, 140))).astype(np.uint8)
-    x, said = read_picture(png(ink), SHAPE, MNIST)
+    x, said = read_upload(png(ink), SHAPE, MNIST)
     assert "dark on light" in said
     assert x[0, 8:20, 8:20].min() > 0.9
 
 
 def test_floats_are_from_0_to_1():
-    x, _ = read_picture(png(stroke().astype(np.float32), kind="TIFF"), SHAPE, MNIST)
-    expected, _ = read_picture(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
+    x, _ = read_upload(png(stroke().astype(np.float32), kind="TIFF"), SHAPE, MNIST)
+    expected, _ = read_upload(png((255 * stroke()).astype(np.uint8)), SHAPE, MNIST)
     np.testing.assert_allclose(x, expected, atol=0.02)
 
 
@@ -150,13 +151,13 @@ def test_floats_are_from_0_to_1():
 def test_a_photograph_from_a_camera_that_was_turned_is_upright(kind):
     """And its size is the file's, though a large JPEG is decoded smaller."""
     ink = np.kron(255 * (1 - stroke(width=90)), np.ones((6, 8))).astype(np.uint8)
-    expected, said = read_picture(png(ink), SHAPE, MNIST)
+    expected, said = read_upload(png(ink), SHAPE, MNIST)
     assert said.startswith("2048×1536, ")
     exif = Image.Exif()
     exif[274] = 6  # to be turned by 90° clockwise
     file = io.BytesIO()
     Image.fromarray(np.rot90(ink)).save(file, kind, exif=exif)
-    x, said = read_picture(file.getvalue(), SHAPE, MNIST)
+    x, said = read_upload(file.getvalue(), SHAPE, MNIST)
     assert said.startswith("2048×1536, ")
     assert np.abs(x - expected).mean() < 0.02
 
@@ -164,7 +165,7 @@ def test_a_photograph_from_a_camera_that_was_turned_is_upright(kind):
 def test_photographs_are_cropped_to_the_middle_and_keep_their_colours():
     wide = np.zeros((40, 80, 3), np.uint8)
     wide[:, 20:60] = (255, 128, 0)
-    x, said = read_picture(png(wide), (3, 10, 10), Manner(False, 1, (0.5, 0.5)))
+    x, said = read_upload(png(wide), (3, 10, 10), Manner(False, 1, (0.5, 0.5)))
     assert "cropped" in said
     np.testing.assert_allclose(x.mean(axis=(1, 2)), [1, 128 / 255, 0], atol=0.01)
 
@@ -183,9 +184,9 @@ def bomb(side=60000):
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"hello", "not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture"),
+        (b"hello", "is not a PNG, .* image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is a drawing or XML, which is not read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is not a PNG, .* image"),
         (png(np.zeros((50, 50), np.uint8))[:60], "damaged"),
         (bomb(), "pixels"),
         (bomb(7000), "pixels"),
@@ -193,15 +194,16 @@ def bomb(side=60000):
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(data, reason):
     with pytest.raises(DataError, match=reason) as error:
-        read_picture(data, SHAPE, MNIST)
+        read_upload(data, SHAPE, MNIST, name="mine.png")
+    assert str(error.value).startswith("mine.png ")
     assert "\n" not in str(error.value)
 
 
 def test_a_png_whose_pixels_were_changed_is_damaged():
     whole = bytearray(png(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)))
     whole[whole.index(b"IDAT") + 12] ^= 1
-    with pytest.raises(DataError, match="damaged: wrong checksum"):
-        read_picture(bytes(whole), SHAPE, MNIST)
+    with pytest.raises(DataError, match=r"damaged image \(wrong checksum"):
+        read_upload(bytes(whole), SHAPE, MNIST)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what is damaged
@@ -216,7 +218,7 @@ def test_a_damaged_picture_is_read_or_refused_and_nothing_else(data):
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     try:
-        x, _ = read_picture(bytes(whole[: data.draw(st.integers(1, len(whole)))]), SHAPE, MNIST)
+        x, _ = read_upload(bytes(whole[: data.draw(st.integers(1, len(whole)))]), SHAPE, MNIST)
     except DataError:
         return
     assert x.shape == SHAPE

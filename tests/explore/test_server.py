@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from isthmus import metrics, probe
 from isthmus.estimators.common import reconstruct
-from isthmus.explore import answers
+from isthmus.explore import answers, reconstructions
 from isthmus.explore.noise import noisy, part_of
 from isthmus.explore.server import MOST_BYTES, application
 from isthmus.explore.shelf import Leaving, Shelf
@@ -87,7 +87,7 @@ def test_all_stops_at_once_are_each_stop_by_itself(client, shelf, image, kind):
 
 
 def test_too_many_pixels_for_all_stops_are_refused(client, image, monkeypatch):
-    monkeypatch.setattr(answers, "MOST_AHEAD", 101 * 3 * PIXELS)
+    monkeypatch.setattr(reconstructions, "MOST_AHEAD", 101 * 3 * PIXELS)
     assert client.get("/api/about").json()["most_ahead"] == 101 * 3 * PIXELS
     assert client.post("/api/stops?models=deep,wide", content=body(image)).status_code == 200
     refused = client.post("/api/stops?models=deep,wide,conv", content=body(image))
@@ -168,7 +168,7 @@ def test_drawings_and_pictures_become_images(client):
     assert drawn.max() > 0.5
     refused = client.post("/api/picture", content=b"no picture")
     assert refused.status_code == 400
-    assert "not a picture" in refused.json()["error"]
+    assert "the picture is not a PNG" in refused.json()["error"]
 
 
 # --- who may ask ---

@@ -18,12 +18,12 @@ const ranked = (names) => names.filter((name) => info.models.find((one) => one.n
 /** " of the 2 chosen models", where those are fewer than all; the identity is compared with, and not counted. apart: so many of them are not ranked. */
 export function ofChosen(apart = 0) {
   const n = ranked(chosen()).length - apart;
-  if (apart) return n === 1 ? ", the one that is ranked" : ` of the ${n} that are ranked`;
-  return n === ranked(whole()).length ? "" : n === 1 ? " of the one chosen model" : ` of the ${n} chosen models`;
+  if (apart) return ` of the ${n} that are ranked`;
+  return n === ranked(whole()).length ? "" : ` of the ${n} chosen models`;
 }
 
 /** The same, where none of them does it. */
-export const noneChosen = (apart = 0) => (apart ? "No ranked model" : !ofChosen() ? "No model" : ranked(chosen()).length === 1 ? "No chosen model" : `None${ofChosen()}`);
+export const noneChosen = (apart = 0) => (apart ? "No ranked model" : !ofChosen() ? "No model" : `None${ofChosen()}`);
 
 /** A drop-down with a box for each model; what is chosen is in the address. */
 export function chooser() {

@@ -47,6 +47,8 @@ const known = () => chosen().filter((name) => rowOf(name)?.mse);
 const measurable = () => chosen().filter((name) => typeof rowOf(name) !== "string").map(facts).filter((one) => one.kind !== "identity");
 /** Those of them that are ranked. */
 const fair = () => judged(measurable());
+/** Whether there is but one to be ranked: then there is nothing to be better than. */
+const isAlone = () => fair().length === 1;
 /** What the noisy images themselves have: the error of a model that hands on what it is given. */
 const nothing = () => info.models.find((one) => one.kind === "identity" && !one.fault)?.name;
 
@@ -81,7 +83,8 @@ function render() {
   legend(names);
   const models = fair().map((one) => one.name).filter((name) => names.includes(name)), itself = nothing() && rowOf(nothing());
   // as in the sentence: where noise is, a model that does not beat the noisy images is not best
-  const least = marks.map((level, i) => Math.min(...models.map((name) => rowOf(name).mse[i]), level !== 0 && itself?.mse ? itself.mse[i] : Infinity));
+  // of one model none is best, and none stands out
+  const least = isAlone() ? [] : marks.map((level, i) => Math.min(...models.map((name) => rowOf(name).mse[i]), level !== 0 && itself?.mse ? itself.mse[i] : Infinity));
   const ordered = [...names].sort((a, b) => rowOf(a).mse[column] - rowOf(b).mse[column]);
   rows(ordered, marks, least, column);
   bringColumn();
@@ -99,7 +102,12 @@ function rows(ordered, marks, least, column) {
     return make("td", { class: [value === least[i] && "least", trained && "trained", here(i)].filter(Boolean).join(" ") || null, title: trained ? "trained at this level" : null }, figure(value));
   })));
   const unbeaten = marks.some((level, i) => level !== 0 && rowOf(nothing())?.mse?.[i] === least[i]);
-  write(ui.caption, `Bold: the best model at each level${fair().length < measurable().length ? " of those that are ranked" : ""}.${!unbeaten ? "" : ordered.includes(nothing()) ? ` Where it is ${nothing()}, none beats the noisy images themselves.` : " Where none is, none beats the noisy images themselves."} Underlined: trained at this level.`);
+  if (isAlone()) return heads(head, body, title, "Underlined: trained at this level.");
+  heads(head, body, title, `Bold: the best model at each level${fair().length < measurable().length ? " of those that are ranked" : ""}.${!unbeaten ? "" : ordered.includes(nothing()) ? ` Where it is ${nothing()}, none beats the noisy images themselves.` : " Where none is, none beats the noisy images themselves."} Underlined: trained at this level.`);
+}
+
+function heads(head, body, title, caption) {
+  write(ui.caption, caption);
   ui.table.replaceChildren(make("caption", { class: "sr" }, `Mean squared error by model and level of ${title}`), make("thead", {}, head), make("tbody", {}, ...body));
 }
 
@@ -158,15 +166,16 @@ function sentence(ordered, column) {
   const alike = unlike(facts(best), ordered.slice(1).map(facts));
   let told;
   const beaten = itself && itself < rowOf(best).mse[column];
-  if (beaten) told = [`${noneChosen(apart)} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
+  if (isAlone()) told = [`${best}${where}: MSE ${mse(best)}, 95 % interval ${figure(rowOf(best).low[column])} to ${figure(rowOf(best).high[column])}.${itself ? ` The noisy images themselves have ${figure(itself)}.` : ""}`];
+  else if (beaten) told = [`${noneChosen(apart)} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
   else if (equal.length > 1) {
     const others = equal.length - 2;
     told = [`About equal${where}${of}${far}: `, bold(best), others ? ", " : " and ", bold(equal[1]), others ? ` and ${others} more` : "", `, MSE ${mse(best)} to ${mse(equal.at(-1))}.`];
   } else told = [bold(best), ` is best${of}${where}${far}: MSE ${mse(best)}.${second ? ` Next is ${second} with ${mse(second)}.` : ""}`];
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
-  const tied = beaten || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
-  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  const tied = beaten || isAlone() || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
+  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */

@@ -10,6 +10,8 @@ import { named } from "./words.js";
 const COUNT = 24;
 const LONGEST = 60000;  // letters of an image in an address
 let given, shown = [], first = 0, held = null;
+const made = new Map();  // what was drawn or uploaded here, as addresses have it → {name, says}; what is not in it a link brought
+const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It goes to this machine's server only.";
 
 /** Set the input up; `take(pixels, name, shape)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
@@ -46,6 +48,8 @@ export const digits = () => info.plain && (!info.data || (info.data.labels !== n
 
 async function use() {
   const n = info.shape.reduce((a, b) => a * b);
+  says(HINT);
+  $("photo").value = state.source === "upload" && state.photo >= 0 ? state.photo : "";
   if (state.source === "pick") {
     if (!info.data) return;
     if (state.image >= info.data.n) return set({ image: 0 });
@@ -56,16 +60,24 @@ async function use() {
   }
   if (state.source === "draw" && state.maker === "upload" && redraw()) return;
   if (state.source === "upload" && state.photo >= 0) return photograph(state.photo);
-  if (state.source === "upload" && !state.own && held) return given(held.x, "your picture", held.shape);
+  if (state.source === "upload" && !state.own && held) { says(held.says); return given(held.x, held.name, held.shape); }
   const own = state.source === "draw" && state.maker === "upload" ? null : state.own && unpackBytes(state.own, n);
   if (own && own.some((value) => value) && state.maker === "draw") restore(own);
-  given(own ? floats(own) : new Float32Array(n), (own && state.maker || state.source) === "draw" ? "your drawing" : "your picture");
+  if (!own) return given(new Float32Array(n), "");
+  const known = made.get(state.own);
+  if (known?.says) says(known.says);
+  const blank = state.maker !== "upload" && !own.some((value) => value);  // a pad that was cleared
+  given(floats(own), blank ? "" : known?.name ?? (state.maker === "draw" ? "a drawing, from the link" : "a picture, from the link"));
 }
 
-/** Keep an image of the visitor's: in the address, unless it is too long for one. */
-function keepOwn(x, maker, shape = info.shape) {
-  const own = x.length < LONGEST && String(shape) === String(info.shape) ? pack(bytes(x)) : "";
-  held = maker === "upload" && (!own || own.length > LONGEST) ? { x, shape } : null;
+const says = (text) => { $("upload-says").textContent = text; };
+
+/** Keep an image of the visitor's: in the address, unless it is too long for one, or a file has more than eight bits. */
+function keepOwn(x, maker, { name, says: words = "", shape = info.shape }) {
+  const levels = x.length < LONGEST && String(shape) === String(info.shape) ? bytes(x) : null;
+  const own = levels && (maker === "draw" || floats(levels).every((value, i) => value === x[i])) ? pack(levels) : "";
+  held = maker === "upload" && (!own || own.length > LONGEST) ? { x, shape, name, says: words } : null;
+  if (!held) made.set(own, { name, says: words });
   const before = state.own + state.source + state.photo;
   set({ own: held ? "" : own, maker, source: maker, photo: -1 });
   if (held && before === state.own + state.source + state.photo) use();  // another large picture: the address is as it was
@@ -165,7 +177,7 @@ function pad() {
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
     try {
       const { x } = await ask("drawing", {}, ink);
-      if (state.source === "draw") keepOwn(x.data, "draw");
+      if (state.source === "draw") keepOwn(x.data, "draw", { name: "your drawing" });
     } catch (error) { refusals(toast)(error); }
   });
   const draw = () => {
@@ -234,20 +246,23 @@ function pad() {
 const MOST = 10 * 2 ** 20;
 
 async function take(file) {
-  const says = (text) => { $("upload-says").textContent = text; };
   open("upload");
   if (!file) return says("There is no picture in what was pasted or dropped.");
-  if (file.size > MOST) return says(`${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
+  const name = file.name.slice(0, 100) || "the picture";
+  if (file.size > MOST) return says(`${name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
   says("Reading …");
   try {
-    const { x, words } = await ask("picture", {}, file);
-    says(`${file.name || "The picture"}: ${words.said}.`);
-    $("photo").value = "";
-    keepOwn(x.data, "upload", x.shape);
+    const { x, words } = await ask("picture", { name }, file);
+    keepOwn(x.data, "upload", { name: shownAs(name, words), says: `${name}: ${words.said}.`, shape: x.shape });
+    says(`${name}: ${words.said}.`);  // also where it is the picture that was shown before
   } catch (error) {
-    says(error instanceof Refused ? `${file.name || "The picture"}: ${error.message}.` : "The server does not answer.");
+    if (!(error instanceof Refused)) return says("The server does not answer.");
+    says(error.message.startsWith(name) ? `${error.message}.` : `${name}: ${error.message}.`);
   }
 }
+
+/** A file's name; of a picture that was made smaller this too, for its errors are not those of the file. */
+const shownAs = (name, { said }) => [name, ...(said.match(/scaled to \d+×\d+/) ?? [])].join(", ");
 
 /** One of the pictures that the data's patches were cut from. */
 const photograph = latest(async (file) => {
@@ -255,12 +270,11 @@ const photograph = latest(async (file) => {
     try {
       const { x, words } = await ask("picture", { file });
       if (state.photo !== file) return;
-      held = { x: x.data, shape: x.shape, file };
-      $("upload-says").textContent = `${info.files[file]}: ${words.said}.`;
-    } catch (error) { return refusals((text) => { $("upload-says").textContent = `${info.files[file]}: ${text}.`; given(new Float32Array(info.shape.reduce((a, b) => a * b)), "your picture"); })(error); }
+      held = { x: x.data, shape: x.shape, file, name: shownAs(info.files[file], words), says: `${info.files[file]}: ${words.said}.` };
+    } catch (error) { return refusals((text) => { says(`${text}.`); given(new Float32Array(info.shape.reduce((a, b) => a * b)), ""); })(error); }
   }
-  $("photo").value = file;
-  given(held.x, info.files[file], held.shape);
+  says(held.says);
+  given(held.x, held.name, held.shape);
 });
 
 function upload() {

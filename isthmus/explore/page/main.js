@@ -28,6 +28,7 @@ async function begin() {
   models.begin(); inside.begin(); space.begin(); compare.begin();
   on("view", () => { show(state.view); update(); });
   on("kind level draw", update);
+  on("tab", () => { if (x && isBlank(x)) update(); });  // what to do first depends on the tab that is open
   noise(about.noise);
   keys();
   window.addEventListener("hashchange", () => set(fitted(read(location.hash), about), false));
@@ -101,7 +102,7 @@ function update() {
   models.show(x, what, shape);  // first: the server computes while the rest is drawn
   if (painted !== x) grey($("clean"), x, shape);
   painted = x;
-  write($("clean-says"), state.source === "pick" ? `test image ${named(state.image)}` : what);
+  write($("clean-says"), state.source === "pick" ? `test image ${named(state.image)}` : what || "no image yet");
   if (state.view === "inside") inside.show(middle());
   if (state.view === "space") space.show(middle());
   if (state.view === "compare") compare.show();

@@ -40,19 +40,19 @@ export function judge(cards, now) {
   const models = cards.map((one) => one.facts).filter((one) => one.kind !== "identity"), isTest = state.source === "pick" && info.data, fair = isTest ? judged(models) : models;
   const drawn = cards.filter((one) => Number.isFinite(one.error) && fair.includes(one.facts)).sort((a, b) => a.error - b.error);
   const noisy = state.level !== 0, blank = isBlank(now.x), gone = noisy && isGone(now.noisy), helps = !noisy || drawn[0]?.error < now.noise;
-  const ranked = !blank && !gone;
+  const ranked = !blank && !gone, alone = fair.length === 1;  // then there is nothing to be better than
   for (const one of cards) {
-    const place = drawn.indexOf(one), best = place === 0 && helps && ranked;
+    const place = drawn.indexOf(one), best = place === 0 && helps && ranked && !alone;
     one.element.classList.toggle("best", best);
-    write(one.rank, place < 0 || !ranked ? "" : info.models.length === 1 ? "" : best ? "best" : ordinal(place + 1));
+    write(one.rank, place < 0 || !ranked || alone ? "" : best ? "best" : ordinal(place + 1));
     const worse = noisy && ranked && Number.isFinite(one.error) && one.facts.kind !== "identity" && one.error > now.noise;
     if (one.isWorse !== worse) { one.worse.classList.toggle("shown", worse); one.isWorse = worse; }
   }
   first = drawn[0];
-  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise, apart: models.length - fair.length, why: isTest ? notJudged(models) : "" });
+  sentence(drawn, cards.filter((one) => one.waits).map((one) => one.facts.name), { blank, gone, helps, noisy, noise: now.noise, alone, apart: models.length - fair.length, why: isTest ? notJudged(models) : "" });
 }
 
-function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, apart, why }) {
+function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, alone, apart, why }) {
   if (!chosen().length) return say("No model is chosen.");
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
@@ -60,10 +60,10 @@ function sentence([best, second, ...others], waiting, { blank, gone, helps, nois
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
   const far = waiting.length ? " so far" : "", of = ofChosen(apart), more = `${why}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
+    if (alone) return say("", { name: best.facts.name, after: ` does not improve this image: the noisy image itself has less error, MSE ${figure(noise)}.`, more: `${noiseSays()}; ${best.facts.name} has ${figure(best.error)}. ${more}`, over: true });
     return say(`${noneChosen(apart)} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
       { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
   }
-  const alone = info.models.length === 1;  // then there is nothing to be better than
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";
   const facts = noisy ? `${noiseSays()}: the noisy image had ${figure(noise)}${next && `; ${next}`}.`
     : `No noise yet: turn it up, and see ${alone ? "how the model removes it" : "which model removes it best"}${next && `; ${next}`}.`;

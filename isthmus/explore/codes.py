@@ -1,0 +1,111 @@
+"""What a model's code says: of one image, of each unit, and of the space in which codes lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isthmus import metrics, probe
+from isthmus.data.images import Images
+from isthmus.errors import RequestError
+from isthmus.estimators.common import encode, reconstruct
+from isthmus.explore import noise, units, wire
+from isthmus.explore.asked import in_shape, noisy
+from isthmus.explore.facts import n_units
+from isthmus.explore.shelf import Shelf
+from isthmus.explore.wire import Answer, Query
+
+MOST_CODES = 64  # in one question
+N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
+
+
+def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
+    model = shelf.with_code(query.text("model"))
+    x = wire.pixels(body, 1, shelf.n_features)
+    x_in = noisy(shelf, query, x)
+    found = np.asarray(model.transform(x_in), np.float32)
+    arrays = {"noisy": in_shape(shelf, x_in)[0], "code": found[0]}
+    layers = probe.activation_maps(model, Images(in_shape(shelf, x)), x_in)
+    return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
+
+
+def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"x_hat": (n, c, h, w)}: what `model` draws from `n` codes of float32."""
+    model = shelf.with_code(query.text("model"))
+    codes = wire.numbers(body, query.integer("n", 1, MOST_CODES, 1), n_units(model), "numbers of a code")
+    if not np.isfinite(codes).all() or np.abs(codes).max() > 1e6:
+        raise RequestError("a code's numbers must be finite, and at most a million")
+    return {"x_hat": in_shape(shelf, model.inverse_transform(codes))}, {}
+
+
+def _units(shelf: Shelf, name: str) -> units.Units:
+    model = shelf.with_code(name)
+    known = shelf.test_images()
+    return shelf.once(lambda: units.survey(model, known, go_on=shelf.go_on), "units", name)
+
+
+def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"usage", "low", "high", "spread"}, each (k,): the units of `model` over the test images."""
+    found = _units(shelf, query.text("model"))
+    arrays = {name: getattr(found, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
+    return arrays, {"n": str(found.n)}
+
+
+def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"filter", "atom"} of one `unit`, where weights say it, {"top", "top_code": (m,), "pixels": (m, c, h, w)}."""
+    name = query.text("model")
+    model = shelf.with_code(name)
+    size = n_units(model)
+    unit = query.integer("unit", 0, size - 1)
+    arrays = units.pictures(model, unit, size, shelf.shape)
+    arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()}
+    if shelf.images is not None:
+        found = _units(shelf, name)
+        arrays["top"], arrays["top_code"] = found.top[unit], found.top_code[unit]
+        arrays["pixels"] = np.ascontiguousarray(shelf.images.pixels[found.top[unit]])
+    return arrays, {}
+
+
+def _codes(shelf: Shelf, name: str, n: int) -> np.ndarray:
+    known = shelf.test_images()
+    return encode(shelf.with_code(name), known.take(slice(0, n)))
+
+
+def code_map(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"points": (n, 2)} for the first n test images by `method`; of a "pca" its "centre", "axes" and "share" too."""
+    name, method = query.text("model"), query.text("method", "pca")
+    if method not in N_MAP:
+        raise RequestError(f'method must be "pca" or "tsne", got {method[:40]!r}')
+    compute = units.plane if method == "pca" else units.neighbours
+    n = N_MAP[method]
+    return shelf.once(lambda: compute(_codes(shelf, name, n)), "map", name, method), {}
+
+
+def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
+    name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
+    pair = Images(in_shape(shelf, wire.pixels(body, 2, shelf.n_features)))
+    rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
+    return {"pixels": in_shape(shelf, rows["pixels"]), "x_hat": in_shape(shelf, rows["model"])}, {}
+
+
+def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """Gaussian noise of one `level` σ on the image, and σ × its spread on each number of `model`'s code.
+
+    {"noisy", "from_noisy", "from_code"}, each (c, h, w), {"mse": (2,)} of the last two.
+    """
+    name, level = query.text("model"), query.number("level", 0, 10, 0.0)
+    draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
+    model, x = shelf.with_code(name), wire.pixels(body, 1, shelf.n_features)
+    x_in = noise.noisy(noise.part_of("gaussian", level), x, shelf.shape, draw)
+    spread = _units(shelf, name).spread
+    rows = probe.latent_noise(model, Images(in_shape(shelf, x)), (level,), relative_to=spread, seed=draw)
+    *_, from_code = rows.values()
+    from_noisy = reconstruct(model, x_in)
+    error = metrics.squared_error(np.repeat(x, 2, axis=0), np.concatenate([from_noisy, from_code.reshape(1, -1)]))
+    return {
+        "noisy": in_shape(shelf, x_in)[0],
+        "from_noisy": in_shape(shelf, from_noisy)[0],
+        "from_code": in_shape(shelf, from_code)[0],
+        "mse": error,
+    }, {}

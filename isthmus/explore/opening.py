@@ -1,0 +1,141 @@
+"""The shelf of a folder: of a run, with all its models and its images, or of one model by itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from isthmus import persistence
+from isthmus.data import sources
+from isthmus.data.framing import framing_from
+from isthmus.errors import DataError, IsthmusError, RequestError
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.explore.facts import last_of
+from isthmus.explore.folder import Gallery, Run, look
+from isthmus.explore.shelf import Entry, Shape, Shelf
+from isthmus.files import is_temporary
+
+_SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
+
+
+def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
+    """The shelf of a run's folder, or of one model's.
+
+    A damaged model keeps its place, with the reason. Raises what `folder.look` raises, and DataError for a folder in
+    which no model is whole.
+    """
+    return shelve(look(path, data_dir))
+
+
+def shelve(found: Run | Path, gallery: Gallery | None = None) -> Shelf:
+    """The shelf of what `folder.look` found; gallery: the images to show a model by itself.
+
+    Raises RequestError for images of another shape than the model's.
+    """
+    if isinstance(found, Run):
+        return _of_run(found)
+    entry = _read(found.name, found)
+    if entry.model is None:
+        raise DataError(str(entry.fault))
+    shape, extra = _shape_of(entry.model), persistence.read_config(found).get("extra", {})
+    framing = framing_from(extra.get("preparation", {}), str(found / persistence.CONFIG))
+    known = gallery or Gallery()
+    if known.images is not None and known.images.shape != shape:
+        if math.prod(known.images.shape) != math.prod(shape) or getattr(last_of(entry.model), "image_shape_", None):
+            theirs, own = ("×".join(map(str, one)) for one in (known.images.shape, shape))
+            raise RequestError(f"{known.title} holds images of {theirs}, and {found} takes {own}; give others as DATA")
+        shape = known.images.shape  # the model was fitted on rows of numbers, and knows no shape
+    return Shelf(
+        entry.name,
+        [entry],
+        shape,
+        images=known.images,
+        data_title=known.title,
+        notes=known.notes,
+        photographs=framing.patches is not None or known.photographs,
+        framing=framing,
+        files=known.files,
+    )
+
+
+def _of_run(place: Run) -> Shelf:
+    run, results, only = place.folder, place.results, place.only
+    clean = ("mse", "test", results.seed, None)
+    on_test = {row.model: row for row in results.rows if (row.metric, row.split, row.seed, row.corruption) == clean}
+    known = {
+        # what a model is of may have seen them too, which a row knows
+        row["name"]: row | {"test": on_test.get(row["name"])}
+        for row in results.models
+    }
+    # a run that is still being trained has folders that are just written
+    written = (folder for folder in (run / "models").glob("*") if not is_temporary(folder))
+    folders = sorted(folder for folder in written if (folder / persistence.CONFIG).is_file())
+    order = {name: place for place, name in enumerate(known)}
+    folders.sort(key=lambda folder: (order.get(_SEED.sub("", folder.name), len(order)), folder.name))
+    found: dict[str, Entry] = {}
+    for folder in folders:
+        found[folder.name] = _read(folder.name, folder, known.get(_SEED.sub("", folder.name)))
+    for name, row in known.items():
+        if name not in found and not (run / "models" / name).exists():
+            continue  # of a run with --only
+        found.setdefault(name, Entry(name, fault="its folder holds no whole model; run the study again", facts=row))
+    for name, entry in found.items():
+        _put_together(name, entry, found)
+    entries = [entry for name, entry in found.items() if only in (None, name)]
+    if not any(entry.model is not None for entry in entries):
+        fault = next((entry.fault for entry in entries), "there is no model; run the study again")
+        raise DataError(f"{run}: no model can be shown: {fault}")
+    unseen = place.unseen or sources.load_unseen(results.data["name"])
+    classes = results.data.get("classes")  # runs of an earlier version do not say
+    test = unseen.images.only(tuple(classes)) if classes else unseen.images
+    notes = unseen.notes
+    if not unseen.is_of(results.data):
+        notes = (*notes, f"The run was made with other images than those of {results.data['name']} on this machine.")
+    return Shelf(
+        results.title if only is None else f"{only} of: {results.title}",
+        entries,
+        test.shape,
+        images=test,
+        question=results.question,
+        data_title=unseen.title,
+        notes=notes,
+    )
+
+
+def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry:
+    try:
+        return Entry(name, persistence.load(folder), facts=facts or {})
+    except IsthmusError as error:
+        return Entry(name, fault=str(error), facts=facts or {})
+
+
+def _put_together(name: str, entry: Entry, found: dict[str, Entry]) -> None:
+    """A model of another model's codes becomes a pipeline of both."""
+    of = entry.facts.get("of")
+    if entry.model is None or not of or isinstance(entry.model, DecoderPrior | Pipeline):
+        return
+    seed = _SEED.search(name)
+    upstream = found.get(of + (seed.group() if seed else ""))
+    if upstream is None or upstream.model is None:
+        entry.model, entry.fault = None, f"it works on the codes of {of}, which is damaged or missing"
+        return
+    _put_together(upstream.name, upstream, found)
+    entry.model = Pipeline([(of, upstream.model), (name, entry.model)])
+
+
+def _shape_of(model: Any) -> Shape:
+    """The images' shape, as far as a model knows it; else a square, or one row."""
+    last = model.autoencoder_ if isinstance(model, DecoderPrior) else model
+    network = getattr(last, "network_", None)
+    shape = getattr(last, "image_shape_", None) or getattr(network, "shape", None)
+    if shape is not None:
+        return shape
+    n = getattr(last, "n_features_in_", None)
+    if n is None:
+        raise RequestError("the identity alone shows nothing; give a run's folder")
+    side = math.isqrt(n)
+    return (1, side, side) if side * side == n else (1, 1, n)

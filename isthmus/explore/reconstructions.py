@@ -1,0 +1,172 @@
+"""What models make of images, and how far off they are: of one image by several models, of many by one."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from isthmus import metrics
+from isthmus.errors import RequestError, require
+from isthmus.estimators.common import reconstruct, reconstruct_each
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.explore import noise, uploads, wire
+from isthmus.explore.asked import in_shape, noisy
+from isthmus.explore.shelf import Leaving, Shape, Shelf
+from isthmus.explore.wire import Answer, Arrays, Query
+from isthmus.patchwork import patchwork
+
+MOST_AHEAD = 1 << 23  # numbers in the pictures of all of a slider's stops: 32 MB
+N_MEASURED = 500  # test images that models are compared on
+
+
+def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"noisy": (c, h, w), "noisy_mse": (1,), "x_hat": (n, c, h, w), "mse": (n,), "psnr": (n,)} for n `models`.
+
+    Each model is given the very same noisy image; errors are against the clean one. Models of patches reconstruct an
+    image of more `rows` and `columns` patch by patch.
+    """
+    shape = _shape(shelf, query)
+    x = wire.pixels(body, 1, math.prod(shape))
+    x_in, models = noisy(shelf, query, x, shape), _models(shelf, query)
+    if shape == shelf.shape:
+        x_hat = reconstruct_each(models, x_in)
+    else:
+        x_hat = np.empty((len(models), *x_in.shape), np.float32)
+        for model, rows in zip(models, x_hat, strict=True):
+            query.go_on()
+            rows[:] = patchwork(partial(reconstruct, model), x_in.reshape(shape), shelf.shape[1:]).reshape(1, -1)
+    error = _errors(x, x_hat)
+    return {
+        "noisy": x_in.reshape(shape),
+        "noisy_mse": metrics.squared_error(x, x_in),
+        "x_hat": x_hat.reshape(len(models), *shape),
+        "mse": error[:, 0],
+        "psnr": metrics.psnr(error[:, 0]),
+    }, {}
+
+
+def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """What `reconstructed` answers, for all the stops of the slider of `kind` at once: the page asks while it rests.
+
+    {"level": (l,), "noisy": (l, c, h, w), "noisy_mse": (l,), "x_hat": (n, l, c, h, w), "mse", "psnr": (n, l)}. For a
+    network all stops are one batch, which costs little more than a few of them one after the other.
+    """
+    x, kind = wire.pixels(body, 1, shelf.n_features), query.text("kind", "gaussian")
+    noise.part_of(kind, 0)
+    stops, models = noise.kinds(shelf.shape)[kind]["stops"], _models(shelf, query)
+    if len(stops) * (1 + len(models)) * shelf.n_features > MOST_AHEAD:
+        raise RequestError("these are too many pixels for all stops at once; ask for one level after the other")
+    draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
+    x_in = np.concatenate([noise.noisy(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
+    x_hat = np.empty((len(models), *x_in.shape), np.float32)
+    for model, rows in zip(models, x_hat, strict=True):
+        query.go_on()
+        rows[:] = reconstruct_each([model], x_in)[0]
+    error = _errors(x, x_hat)
+    return {
+        "level": np.array(stops, np.float64),
+        "noisy": in_shape(shelf, x_in),
+        "noisy_mse": metrics.squared_error(np.broadcast_to(x, x_in.shape), x_in),
+        "x_hat": x_hat.reshape(len(models), len(stops), *shelf.shape),
+        "mse": error,
+        "psnr": metrics.psnr(error),
+    }, {}
+
+
+def _models(shelf: Shelf, query: Query) -> list[Any]:
+    words = query.text("models", "")
+    names = words.split(",") if words else []
+    if len(set(names)) < len(names):
+        raise RequestError("models must be named once each")
+    return [shelf.model(name) for name in names]
+
+
+def _errors(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    """The errors, (n_models, l), of x_hat, (n_models, l, n_features), that were drawn of l noisy images of one x."""
+    target = np.broadcast_to(x, x_hat.shape[1:])
+    return np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
+
+
+def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:
+    """A decoder's search for one image: `tell` hears of each step, and the answer is where it ended.
+
+    {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Leaving once `gone` is set.
+    """
+    name, x = query.text("model"), wire.pixels(body, 1, shelf.n_features)
+    model = shelf.model(name)
+    if not isinstance(model, DecoderPrior):
+        raise RequestError(f"{name} does not search; choose a decoder prior")
+    x_in = noisy(shelf, query, x)
+
+    def shown(rows: np.ndarray, objective: float, step: int) -> Arrays:
+        rows = rows.reshape(1, -1)
+        error = metrics.squared_error(x, rows)
+        return {
+            "x_hat": in_shape(shelf, rows)[0],
+            "mse": error,
+            "psnr": metrics.psnr(error),
+            "objective": np.array([objective]),
+            "step": np.array([step], np.int32),
+        }
+
+    steps = 0
+
+    def on_step(code: np.ndarray, objective: np.ndarray) -> None:
+        nonlocal steps
+        shelf.go_on()
+        if gone.is_set():
+            raise Leaving
+        steps += 1
+        if steps % max(1, steps // 32) == 0:  # ever fewer of a search of thousands of steps
+            tell((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
+
+    found = model.search(x_in, on_step=on_step)
+    last = shown(model.drawn(found), float(found.objective[0]), int(found.n_iter[0]))
+    return last, {"reason": str(found.reason[0])}
+
+
+def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:
+    """The noisy version of the test images x, which all models are given: drawn once, if they are not too large."""
+    draw = partial(noise.noisy, noise.part_of(kind, level), x, shelf.shape, 0)
+    small = x.size * len(noise.kinds(shelf.shape)[kind]["marks"]) <= MOST_AHEAD
+    return shelf.once(draw, "noisy", kind, level) if small else draw()
+
+
+def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"level", "mse", "low", "high"}, each (l,): the error of `model` on test images at the marked levels of `kind`.
+
+    low, high: the 95 % interval. "each", (l, n): every image's own error, for models are compared image by image. The
+    noise is the studies' own test noise.
+    """
+    name, kind = query.text("model"), query.text("kind", "gaussian")
+    model, known = shelf.model(name), shelf.test_images().take(slice(0, N_MEASURED))
+    noise.part_of(kind, 0)
+
+    def compute() -> Arrays:
+        x, levels, rows, each = known.floats(), noise.kinds(shelf.shape)[kind]["marks"], [], []
+        for level in levels:
+            shelf.go_on()
+            error = metrics.squared_error(x, reconstruct(model, _noisy_tests(shelf, kind, level, x)))
+            estimate = metrics.mean_of(error, known.photographs)
+            rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
+            each.append(error.astype(np.float32))
+        columns = zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True)
+        return {**dict(columns), "each": np.array(each)}
+
+    return shelf.once(compute, "errors", name, kind), {}
+
+
+def _shape(shelf: Shelf, query: Query) -> Shape:
+    """The shape of the image of a question: of models of patches, `rows` and `columns` may say that it is larger."""
+    c, h, w = shelf.shape
+    if not shelf.whole:
+        return shelf.shape
+    rows, columns = query.integer("rows", h, 1 << 16, h), query.integer("columns", w, 1 << 16, w)
+    most = 2 * uploads.MOST_WHOLE
+    require(rows * columns <= most, "rows × columns", f"at most {most:,}", rows * columns)
+    return c, rows, columns
