@@ -44,6 +44,7 @@ export function chooser() {
   document.addEventListener("click", (event) => { if (!element.contains(event.target)) element.open = false; });
   element.addEventListener("keydown", (event) => { if (event.key === "Escape") { element.open = false; says.focus(); event.stopPropagation(); } });
   on("models", show); show();
+  element.hidden = known.length < 2;
   return element;
 }
 

@@ -3,12 +3,12 @@
 import * as chart from "./chart.js";
 import { chooser, chosen, noneChosen, ofChosen } from "./choice.js";
 import { info } from "./data.js";
-import { $, make, steady, toast, write } from "./dom.js";
+import { $, make, rove, steady, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { figure } from "./paint.js";
 import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";
-import { falls, judged, levelSays, list, mark, notJudged, unlike } from "./words.js";
+import { falls, judged, levelSays, list, mark, notJudged, tests, unlike } from "./words.js";
 
 const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
 const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
@@ -26,6 +26,7 @@ export function begin() {
   place.append(ui.says, make("div", { class: "tools" }, chooser(), make("label", {}, "Axis", scale), make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng([panel], "isthmus-compare.png", `MSE against the level of noise: ${info.noise[state.kind].title}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "stack" }, panel, make("section", { class: "panel" }, ui.caption, ui.hint, scroll)));
+  rove(ui.legend);
   ui.room = steady(ui.says);
   const wide = new ResizeObserver(() => { ui.hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; bringColumn(); });
   wide.observe(scroll); wide.observe(ui.table);
@@ -62,7 +63,7 @@ export async function show() {
   waiting.sort((a, b) => facts(a).search - facts(b).search);
   for (const [i, name] of waiting.entries()) {
     if (running !== mine || state.kind !== kind || state.view !== "compare") return;
-    ui.busy.textContent = `Measuring ${name} (${i + 1} of ${waiting.length}) on ${info.data.measured.toLocaleString("en")} test images …`;
+    ui.busy.textContent = `Measuring ${name} (${i + 1} of ${waiting.length}) on ${tests(info.data.measured)} …`;
     try {
       const found = await ask("errors", { model: name, kind });
       kept.set(`${kind}/${name}`, Object.fromEntries(["level", "mse", "low", "high", "each"].map((one) => [one, found[one].data])));
@@ -175,7 +176,7 @@ function sentence(ordered, column) {
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
   const tied = beaten || isAlone() || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
-  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${measured.toLocaleString("en")} test images${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${tests(measured)}${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */

@@ -16,7 +16,10 @@ const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It
 /** Set the input up; `take(pixels, name, shape)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
   given = take;
-  const show = tabs(document.querySelector(".source .tabs"), open);
+  const show = tabs(document.querySelector(".source [role=tablist]"), unfold);
+  $("fold").addEventListener("click", () => fold(!document.body.classList.contains("folded")));
+  // on a phone what the models make of the image stands below, and would not be seen
+  fold(state.source === "pick" || Boolean(state.own) || state.photo >= 0);
   on("source tab", () => show(state.tab || state.source));
   on("source image own maker photo", use);
   on("image", reveal);
@@ -34,6 +37,14 @@ export function begin(take) {
   return use();
 }
 
+/** Fold the choice of an image away, or show it. It is seen on a phone alone: elsewhere there is room for it. */
+function fold(away) {
+  document.body.classList.toggle("folded", away);
+  $("fold").textContent = away ? "Show" : "Hide"; $("fold").setAttribute("aria-expanded", !away);
+}
+
+export const unfold = (tab) => { fold(false); open(tab); };
+
 /** Ask once more for what did not come while the server was away. */
 export function again() {
   if (info.data) strip();
@@ -41,7 +52,7 @@ export function again() {
 }
 
 /** Open a tab. That of uploads leaves the image as it is until there is a file. */
-export const open = (tab) => set(tab === "upload" && !(state.own && state.maker === "upload") && !held && state.photo < 0 ? { tab } : { source: tab });
+const open = (tab) => set(tab === "upload" && !(state.own && state.maker === "upload") && !held && state.photo < 0 ? { tab } : { source: tab });
 
 /** Whether the images are known, or likely, to be digits. */
 export const digits = () => info.plain && (!info.data || (info.data.labels !== null && !info.data.label_names.length));
@@ -246,7 +257,7 @@ function pad() {
 const MOST = 10 * 2 ** 20;
 
 async function take(file) {
-  open("upload");
+  unfold("upload");
   if (!file) return says("There is no picture in what was pasted or dropped.");
   const name = file.name.slice(0, 100) || "the picture";
   if (file.size > MOST) return says(`${name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);

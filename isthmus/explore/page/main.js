@@ -160,7 +160,7 @@ function keys() {
   };
   const doing = {
     ArrowLeft: () => input.step(-1), ArrowRight: () => input.step(1), "+": () => louder(1), "=": () => louder(1), "-": () => louder(-1), "−": () => louder(-1),
-    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.open("pick"), d: () => input.open("draw"), u: () => input.open("upload"),
+    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.unfold("pick"), d: () => input.unfold("draw"), u: () => input.unfold("upload"),
     "?": () => $("keys").showModal(),
   };
   document.addEventListener("keydown", (event) => {

@@ -23,7 +23,7 @@ export function begin() {
   bar = scaleBar(state.range);
   grid = make("div", { class: "cards" });
   place.append(verdict.begin(), make("div", { class: "tools" },
-    make("label", {}, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
+    make("label", { hidden: info.models.length < 2 }, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng([document.querySelector(".now"), grid], "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
       make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and its residual, where that differs from the clean image: blue is too dark, red too bright. MSE is the mean squared error: less is better. A click on a name looks inside."), grid);

@@ -8,7 +8,7 @@ import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import { isBlank, isLined, noLine, on, set, state } from "./state.js";
-import { named } from "./words.js";
+import { named, tests } from "./words.js";
 
 const { held, marks } = map;
 let ui, image = null, drag = null, walk = null;
@@ -76,7 +76,7 @@ async function load() {
   drag = null;
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();
   ui.about = make("small");
-  ui.says.replaceChildren(make("b", {}, model), `: ${n.toLocaleString("en")} test images by their codes of ${units} numbers.`, ui.about);
+  ui.says.replaceChildren(make("b", {}, model), `: ${tests(n)} by their codes of ${units} numbers.`, ui.about);
   ui.what = method === "tsne" ? "t-SNE: what is near was near; distances between groups say little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of how the codes vary. In what is drawn, the rest stays at its average.`;
   legend(n); line(); between();
   return true;

@@ -6,7 +6,7 @@ import { bring, make, steady, write } from "./dom.js";
 import { figure } from "./paint.js";
 import { digits } from "./input.js";
 import { isBlank, set, state } from "./state.js";
-import { judged, list, noiseSays, notJudged, unlike } from "./words.js";
+import { judged, list, noiseSays, notJudged, tests, unlike } from "./words.js";
 
 let parts, element, room, first = null;
 
@@ -15,7 +15,7 @@ export function begin() {
   const show = () => first && bring(first.element);
   const [before, after, more] = [make("span"), make("span"), make("span")];
   const name = make("button", { type: "button", title: "Show its card", onclick: show }), b = make("b", {}, name);
-  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How well" : "Which is best"} over ${info.data?.measured.toLocaleString("en")} test images?`);
+  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How well" : "Which is best"} over ${info.data && tests(info.data.measured)}?`);
   parts = { before, b, name, after, more, over };
   element = make("p", { class: "says", role: "status" }, over, before, b, after, make("small", {}, more));
   room = steady(element);

@@ -31,6 +31,9 @@ export function unlike(best, others) {
   return apart.length ? `Not all are like ${best.name}, which ${apart.join(" and ")}. ` : "";
 }
 
+/** "360 test images"; of models of patches these are patches, each by itself. */
+export const tests = (n) => `${n.toLocaleString("en")} test ${info.whole ? "patches" : "images"}`;
+
 /** What a model had of the test images before it was measured on them; "" if they are new to it. */
 export const had = ({ seen, selected }) => (seen ? "has seen the test images" : selected ? "selected on the test images" : "");
 
