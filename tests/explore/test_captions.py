@@ -92,7 +92,7 @@ def test_more_than_eight_bits_are_not_rounded_for_the_address(open_page, tmp_pat
     caption(page, "deep.png")
     assert "own=" not in settled(page)
     page.click("#copy-link")
-    page.wait_for_selector("#toast:has-text('Your picture is too large to be in it')")
+    page.wait_for_selector("#toast:has-text('Your picture itself is not in it')")
 
 
 @pytest.mark.parametrize("models", ["", "models=wide&", "models=wide,nothing&"])

@@ -59,7 +59,7 @@ def test_a_model_of_patches_opens_on_a_whole_photograph(open_page, serve, photog
         page.keyboard.press("2")
         page.wait_for_selector("text=given: its middle")
         page.keyboard.press("3")
-        page.wait_for_selector("text=/test images by their codes/")
+        page.wait_for_selector("text=/test patches by their codes/")
         page.close()
 
 

@@ -317,7 +317,7 @@ def test_a_map_without_a_way_back_says_why_this_image_is_not_on_it(open_page):
 
 def test_on_a_phone_the_noise_and_the_verdict_are_seen_together(open_page):
     page = open_page("level=0.7", width=390, height=800)
-    page.evaluate("document.querySelector('#models .tools').scrollIntoView({block: 'center'})")
+    page.evaluate("document.querySelector('.card').scrollIntoView({block: 'center'})")
     assert is_in_sight(page, "#level")
     assert is_in_sight(page, "#models .says")
     assert page.locator(".noise").bounding_box()["y"] == pytest.approx(0, abs=1)

@@ -41,7 +41,7 @@ def test_upload_leaves_the_image_until_there_is_a_file(open_page, stroke, tmp_pa
     file = tmp_path / "mine.png"
     Image.fromarray(np.eye(40, dtype=np.uint8) * 255).save(file)
     page.set_input_files("#file", file)
-    page.wait_for_selector("#clean-says:has-text('your picture')")
+    page.wait_for_selector("#clean-says:has-text('mine.png')")
     page.click("#tab-draw")  # the drawing that is on the pad, and no longer the file
     page.wait_for_selector("#clean-says:has-text('your drawing')")
     assert painted(page, "#clean") == drawing

@@ -23,6 +23,7 @@ async function begin() {
   $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
   for (const note of [about.data?.title, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, plain(note)));
   introduce(about.question);
+  document.body.classList.toggle("alone", about.models.length === 1);
   const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
   show(state.view);
   models.begin(); inside.begin(); space.begin(); compare.begin();
@@ -191,7 +192,7 @@ function keys() {
 /** For whom a link works: an address of this machine means another one elsewhere. */
 function opens() {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const lost = state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x) ? " Your picture is too large to be in it." : "";
+  const lost = state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x) ? " Your picture itself is not in it." : "";
   return `${local ? " It opens on this machine, while isthmus explore runs. Where it runs elsewhere, add what begins with # to the address there." : ""}${lost}`;
 }
 
