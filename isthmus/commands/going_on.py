@@ -12,12 +12,11 @@ import numpy as np
 
 from isthmus import persistence
 from isthmus.commands.held_out import Parts, hold_out, hold_out_unseen
-from isthmus.commands.inputs import table_of
 from isthmus.commands.marks import marks_of
 from isthmus.commands.opened import Opened, Shape, as_for_the_training
 from isthmus.commands.seen import Former, seen
 from isthmus.commands.words import option_of
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
