@@ -45,6 +45,7 @@ def about(shelf: Shelf) -> dict[str, Any]:
             "labels": None if images.labels is None else images.labels.tolist(),
             "label_names": list(images.label_names),
             "measured": (n := min(reconstructions.N_MEASURED, len(images))),
+            "photographs": len(np.unique(images.photographs[:n])),
             "student": metrics.student_t(n) if n > 1 else None,
         },
         "plain": _manner(shelf).plain,

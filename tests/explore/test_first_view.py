@@ -60,6 +60,11 @@ def test_a_model_of_patches_opens_on_a_whole_photograph(open_page, serve, photog
         page.wait_for_selector("text=given: its middle")
         page.keyboard.press("3")
         page.wait_for_selector("text=/test patches by their codes/")
+        page.keyboard.press("4")
+        said = "#compare .says:has-text('test patches of 2 photographs, each of which counts once in the interval')"
+        page.wait_for_selector(said)
+        page.keyboard.press("p")
+        page.wait_for_selector("#clean-says:has-text('test patch no. 0')")
         page.close()
 
 

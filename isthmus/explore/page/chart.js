@@ -61,7 +61,8 @@ function axes(width = canvas.clientWidth, height = canvas.clientHeight) {
   const font = letters(), left = font * (width < 500 ? 3.6 : 4.6), right = 14, top = 14 + 1.6 * font, bottom = 3.5 * font, { log } = shown;
   const rows = shown.lines.map(([, row]) => row), n = info.noise[state.kind].marks.length;
   const positive = rows.flatMap((row) => [...row.mse]).filter((value) => value > 1e-12);
-  const most = Math.max(0.01, ...rows.flatMap((row) => [...row.high])), least = log ? Math.max(1e-5, Math.min(...positive, most / 10)) : 0;
+  // a band may be far wider than the lines, as that of two photographs is: it is cut, and the lines keep their room
+  const most = Math.max(0.01, Math.min(Math.max(...rows.flatMap((row) => [...row.high])), 2 * Math.max(...rows.flatMap((row) => [...row.mse])))), least = log ? Math.max(1e-5, Math.min(...positive, most / 10)) : 0;
   const up = (value) => (log ? Math.log10(Math.max(value, least)) : value);
   return { font, left, right, top, bottom, most, least, x: (i) => left + (i / (n - 1)) * (width - left - right),
     at: (x) => Math.max(0, Math.min(1, (x - left) / (width - left - right))) * (n - 1),
@@ -92,13 +93,14 @@ function draw(context, width, height) {
   const here = x(placeOf(state.level));
   context.setLineDash([3, 3]); context.strokeStyle = ink("edge"); context.beginPath(); context.moveTo(here, top); context.lineTo(here, height - bottom); context.stroke(); context.setLineDash([]);
   // the one that stands out lies on top
-  for (const [name, row] of [...shown.lines].sort((a, b) => (a[0] === shown.lit) - (b[0] === shown.lit))) line(context, name, row, x, y, font);
+  for (const [name, row] of [...shown.lines].sort((a, b) => (a[0] === shown.lit) - (b[0] === shown.lit))) line(context, name, row, x, y, font, [least, most]);
 }
 
-function line(context, name, row, x, y, font) {
+function line(context, name, row, x, y, font, [least, most]) {
   const [colour, dash] = style(name), faded = shown.lit !== null && shown.lit !== name, lit = shown.lit === name, { marks } = info.noise[state.kind];
   const path = (values) => values.forEach((value, i) => context[i ? "lineTo" : "moveTo"](x(i), y(value)));
-  context.beginPath(); path(row.high); [...row.low.keys()].reverse().forEach((i) => context.lineTo(x(i), y(row.low[i])));
+  const within = (value) => y(Math.max(least, Math.min(most, value)));  // no error is below none
+  context.beginPath(); row.high.forEach((value, i) => context.lineTo(x(i), within(value))); [...row.low.keys()].reverse().forEach((i) => context.lineTo(x(i), within(row.low[i])));
   context.globalAlpha = faded ? 0.03 : lit ? 0.25 : 0.12; context.fillStyle = colour; context.fill();
   context.globalAlpha = faded ? 0.18 : 1;
   context.beginPath(); path(row.mse); context.strokeStyle = colour; context.lineWidth = (lit ? 1.8 : 1) * (font / 6); context.setLineDash(dash); context.stroke(); context.setLineDash([]);

@@ -176,7 +176,7 @@ function sentence(ordered, column) {
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
   const tied = beaten || isAlone() || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
-  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${tests(measured)}${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
+  ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${tests(measured)}${info.whole ? ` of ${info.data.photographs} photograph${info.data.photographs === 1 ? "" : "s"}, each of which counts once in the interval` : ""}${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 
 /** The place of the measured level nearest to the slider's; where there is noise it is never that without. */

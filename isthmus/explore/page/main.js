@@ -103,7 +103,7 @@ function update() {
   models.show(x, what, shape);  // first: the server computes while the rest is drawn
   if (painted !== x) grey($("clean"), x, shape);
   painted = x;
-  write($("clean-says"), state.source === "pick" ? `test image ${named(state.image)}` : what || "no image yet");
+  write($("clean-says"), state.source === "pick" ? `test ${data.info.whole ? "patch" : "image"} ${named(state.image)}` : what || "no image yet");
   if (state.view === "inside") inside.show(middle());
   if (state.view === "space") space.show(middle());
   if (state.view === "compare") compare.show();
