@@ -94,7 +94,6 @@ def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, m, digits, refu
         (["--learning-rate", 0.01], "(different: --learning-rate)"),
         (["--seed", 3, "--corruption", "gaussian:0.1"], "(different: --corruption, --seed)"),
         (["--hidden", 20], "--hidden 20: {} has 16, and its weights fit no other network; leave --hidden out"),
-        (["--network", "dictionary"], "--bottleneck belongs to dense"),
         (["--classes", "zero,one"], "(different: --classes, the images)"),
         (["--validation", 0.2], "(different: --validation)"),
         (["--resize", "9x9"], "(different: --resize, the images)"),
