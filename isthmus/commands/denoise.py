@@ -56,8 +56,6 @@ def run(options: argparse.Namespace) -> None:
     model = _searched(opened) if options.prior else opened.model
     if not options.prior:
         _say_what_it_was_trained_for(opened, part)
-    if part is not None:
-        opened.seen(options)
     table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
     if part is not None:
         print(table)

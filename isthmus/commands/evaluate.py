@@ -54,7 +54,8 @@ def add(commands: Any) -> None:
 class _Evaluated:
     """What was measured of one collection, by corruption. before: the MSE of what the model was given.
 
-    n_patches: of all photographs, or None where images are whole. noise: said of images that look noisy themselves.
+    n_patches: of all photographs, or None where images are whole. seen: what the model's folder knows of the images.
+    noise: said of images that look noisy themselves.
     """
 
     source: str
@@ -63,6 +64,7 @@ class _Evaluated:
     n_patches: int | None
     measured: dict[str | None, dict[str, Estimate]]
     before: dict[str | None, float | None]
+    seen: Seen
     noise: str = ""
 
 
@@ -78,11 +80,12 @@ def run(options: argparse.Namespace) -> None:
     found = (_of_photographs if whole else _of_images)(opened, options, parts)
     if found.noise:
         console.say(found.noise)
-    seen = opened.seen(options)
+    if found.seen.sentence:
+        console.say(found.seen.sentence)
     for part in parts:  # a denoiser that adds more error than it takes away had better be left out
         if said := worse_than_nothing(found.before[part.label], found.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {said}")
-    print(_json(opened, found, seen) if options.json else _table(found))
+    print(_json(opened, found) if options.json else _table(found))
 
 
 def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
@@ -106,7 +109,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     n = len(set(images.photographs.tolist()))
     n_patches = len(images) if images.places is not None else None
     noise = noise_in(images.pixels)
-    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, noise)
+    memory = opened.memory(options)
+    seen = memory.about(memory.of_all(images))
+    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise)
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
@@ -125,7 +130,8 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         before[part.label] = noisy.before
     noise = noise_in([one.x for one in itertools.islice(pictures.read(), _LOOKED_AT)])
     n = len(clean.values["mse"])
-    return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, noise)
+    seen = pictures.seen(opened.memory(options))
+    return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, seen, noise)
 
 
 def worse_than_nothing(before: float | None, after: float | None) -> str:
@@ -150,8 +156,8 @@ def _table(found: _Evaluated) -> str:
 
 def _head(found: _Evaluated) -> str:
     if found.n_patches is None:
-        return counted(found.n, "image")
-    return f"{counted(found.n, 'photograph')}, {counted(found.n_patches, 'patch', 'patches')}"
+        return counted(found.n, "image") + found.seen.words
+    return f"{counted(found.n, 'photograph')}{found.seen.words}, {counted(found.n_patches, 'patch', 'patches')}"
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
@@ -163,7 +169,7 @@ def _cell(name: str, estimate: Estimate | None) -> str:
     return number(estimate.value, name) + interval
 
 
-def _json(opened: Opened, found: _Evaluated, seen: Seen) -> str:
+def _json(opened: Opened, found: _Evaluated) -> str:
     rows = [
         {"metric": name, "corruption": label, "value": one.value, "ci95": one.ci95, "n": one.n}
         for label, estimates in found.measured.items()
@@ -173,7 +179,13 @@ def _json(opened: Opened, found: _Evaluated, seen: Seen) -> str:
         "model": str(opened.folder),
         "data": {"source": found.source, "sha256": found.sha256},
     }
-    facts |= {"seen": bool(seen.sentence), "selected": seen.is_selected}
+    seen = found.seen
+    facts |= {
+        "seen": bool(seen.n_trained_on or (seen.sentence and seen.n_trained_on is None)),
+        "selected": None if seen.n_selected_on is None else seen.n_selected_on > 0,
+        "n_seen": seen.n_trained_on,
+        "n_selected": seen.n_selected_on,
+    }
     if found.n_patches is not None:
         facts["patches"] = found.n_patches
     return json.dumps({**facts, "n": found.n, "rows": rows}, allow_nan=False)

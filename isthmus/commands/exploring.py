@@ -10,11 +10,12 @@ import numpy as np
 
 from isthmus import console, persistence
 from isthmus.commands.inputs import existing, is_named, load_images
-from isthmus.commands.seen import Seen, collection_of, seen
+from isthmus.commands.seen import Status, collection_of, memory_of, photographs_of
 from isthmus.data.framing import Framing, framing_from
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import is_mvtec, list_images
+from isthmus.data.pieces import file_of
 from isthmus.errors import IsthmusError, counted
 from isthmus.explore.folder import Gallery
 from isthmus.rng import numpy_generator
@@ -74,16 +75,20 @@ def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | Non
     if framing.patches and files:  # all patches of many photographs would be gigabytes
         framing = _of_patches(framing, len(files))
     images = load_images(data, framing, data_dir=data_dir, skip_bad=True)
-    found = seen(extra.get("seen"), data, "test", str(model))
-    images, which = _held_out(images, found)
+    memory = memory_of(extra.get("seen"), data, "test", str(model))
+    statuses = memory.of_all(images)
+    trained_on = {
+        file_of(name) for name, one in zip(photographs_of(images)[0], statuses, strict=True) if one.trained_on
+    }
+    seen = memory.about(statuses)
+    images, which = _held_out(images, statuses)
     order = numpy_generator(0, "patch").permutation(len(images))[:_MOST]
     if framing.patches:
         images = images.take(order)  # neighbours are of one photograph, and the first are what models are measured on
     elif len(images) > _MOST:
         images = images.take(np.sort(order))
-    notes = (f"{found.sentence}.",) if found.sentence and not which else ()
-    if found.left_out:
-        files = tuple(file for file in files if _name(file, data) in found.left_out) or files
+    notes = (f"{seen.sentence}.",) if seen.sentence and not which else ()
+    files = tuple(file for file in files if _name(file, data) not in trained_on) or files
     what = counted(len(images), "patch", "patches") if framing.patches else counted(len(images), "image")
     title = f"{data}: {what}{which}"
     return Gallery(images, title, notes, files[:_MOST_FILES], photographs=not is_named(data))
@@ -106,14 +111,20 @@ def _name(file: Path, data: str) -> str:
     return file.relative_to(folder).as_posix() if folder.is_dir() else file.name
 
 
-def _held_out(images: Images, found: Seen) -> tuple[Images, str]:
-    """The images that the model saw least of, and the words for it; all of them if that is not known."""
-    names = found.left_out or frozenset()
+def _held_out(images: Images, statuses: list[Status]) -> tuple[Images, str]:
+    """The images that the model saw least of, and the words for it; all of them if that is not known.
+
+    statuses: of the photographs.
+    """
+    if not any(one.trained_on for one in statuses):
+        return images, ""
+    photographs = np.unique(images.photographs, return_inverse=True)[1]
+    left_out = np.array([one.trained_on is False for one in statuses])[photographs]
+    selected_on = np.array([one.selected_on is True for one in statuses])[photographs]
     for kept, words in (
-        (names - (found.selected_on or frozenset()), ", held out of the training"),
-        (names, ", which the best epoch was chosen by"),
+        (left_out & ~selected_on, ", held out of the training"),
+        (left_out, ", which the best epoch was chosen by"),
     ):
-        which = np.flatnonzero([name in kept for name in images.names])
-        if len(which):
-            return images.take(which), words
+        if kept.any():
+            return images.take(np.flatnonzero(kept)), words
     return images, ""

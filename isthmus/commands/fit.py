@@ -172,6 +172,8 @@ def run(options: argparse.Namespace) -> None:
         source.check(images.shape, images.source, framing)
         parted = going_on.hold_out_again(source, images, options)
     console.say(parted.said)
+    if copied := seen.copies(parted):
+        console.say(copied)
     if options.corruption:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
         parts["corruption"] = read_words("corruption", options.corruption, "--corruption")

@@ -14,7 +14,7 @@ from isthmus import persistence
 from isthmus.commands.held_out import Parts, hold_out, hold_out_unseen
 from isthmus.commands.marks import marks_of
 from isthmus.commands.opened import Opened, Shape, as_for_the_training
-from isthmus.commands.seen import Former, seen
+from isthmus.commands.seen import Former, memory_of
 from isthmus.commands.words import option_of
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
@@ -187,11 +187,11 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
 
 def _known(table: Any, images: Images, data: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Which images a model was trained on, and which chose its epoch, (n,) each; None where it does not know."""
-    marks, former = marks_of(data, "train", images), Former.of(table)
+    marks, former = marks_of(images), Former.of(table)
     if marks is not None and former is not None:
         return former.trained_on(marks), former.selected_on(marks)
-    before = seen(table, data, "train", "")  # an older isthmus knew a collection's files by their names
-    if before.left_out is None or not images.names:
+    before = memory_of(table, data, "train", "").whole  # an older isthmus knew a collection's files by their names
+    if before is None or before.left_out is None or not images.names:
         return None
     selected_on = before.selected_on or frozenset()
     return (

@@ -90,7 +90,7 @@ def load_images(
         framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
         prepared = open_images(images.pixels, **sizes)
         labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
-        return Images(prepared.pixels, labels, images.source, images.label_names, places=prepared.places)
+        return replace(prepared, labels=labels, source=images.source, label_names=images.label_names)
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
         images = open_images(part_of(data, split), **sizes, skip_bad=skip_bad, on_progress=on_progress)

@@ -10,7 +10,7 @@ from typing import Any
 
 from isthmus import console, persistence
 from isthmus.commands.inputs import framing_of, load_images, with_range
-from isthmus.commands.seen import Seen, seen
+from isthmus.commands.seen import Memory, memory_of
 from isthmus.data.framing import Framing, TooSmallError, framing_from
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
@@ -49,12 +49,9 @@ class Opened:
         """Whether images of this shape can be given to the model as they are."""
         return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
 
-    def seen(self, options: argparse.Namespace) -> Seen:
-        """Which of a command's images the model was trained on, which is said."""
-        found = seen(self.extra.get("seen"), options.data, options.split, str(self.folder))
-        if found.sentence:
-            console.say(found.sentence)
-        return found
+    def memory(self, options: argparse.Namespace) -> Memory:
+        """What the model's folder knows of a command's images: which of them it was trained on."""
+        return memory_of(self.extra.get("seen"), options.data, options.split, str(self.folder))
 
     def check(self, shape: Shape, what: str, *, patches: bool = False, grey: bool = False) -> None:
         """Raise RequestError unless images of this shape can be given to the model: both shapes, and the way out.

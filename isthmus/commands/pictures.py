@@ -17,9 +17,11 @@ from isthmus.commands.encode import label_word
 from isthmus.commands.inputs import existing, is_named, load_images, part_of
 from isthmus.commands.opened import Opened, Shape
 from isthmus.commands.options import printable
+from isthmus.commands.seen import Memory, Seen
 from isthmus.corruption import noisy_version
 from isthmus.data.formats.page import NOTES
 from isthmus.data.gathering import left_out, listed, way_out
+from isthmus.data.identity import identities_of
 from isthmus.data.image_file import SUFFIXES, read_shapes
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
@@ -39,11 +41,12 @@ class Picture:
 
     number: its place, or its file's, in DATA. path: its file, if it has one; file: as DATA names it. page: which of the
     file's pages it is, from 0. grey: it was grey, and made RGB for a model of RGB images. size: its (height, width)
-    before it was resized.
+    before it was resized. identity: what it is known again by.
     """
 
     name: str
     x: np.ndarray
+    identity: int
     label: str = ""
     number: int = 0
     path: Path | None = None
@@ -74,13 +77,23 @@ class Pictures:
     """What DATA holds, read when it is needed, and as often as it is gone through.
 
     n: files, or images of an array. dtype: of an array's pixels. left_out: the files that cannot be used, as far as
-    they were come to.
+    they were come to. identities: of the pictures, by name, as far as they were come to.
     """
 
     n: int
     dtype: np.dtype
     read: Callable[[], Iterator[Picture]]
     left_out: dict[str, DataError] = field(default_factory=dict)
+    identities: dict[str, int] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for one in self.read():
+            self.identities[one.name] = one.identity
+            yield one
+
+    def seen(self, memory: Memory) -> Seen:
+        """What a model's folder knows of them together, when all were gone through."""
+        return memory.about([memory.of(name, identity) for name, identity in self.identities.items()])
 
     def counted(self, n: int) -> str:
         """How many images came of the files, in words, when all were gone through."""
@@ -125,9 +138,10 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
 
 def _from_images(images: Images) -> Iterator[Picture]:
     width = len(str(len(images) - 1))
-    for i in range(len(images)):
-        name = f"{i:0{width}d}"
-        yield Picture(name, images.floats(slice(i, i + 1)).reshape(images.shape), label_word(images, i), i)
+    identities = identities_of(images.pixels) if images.identities is None else images.identities
+    for i, identity in enumerate(identities.tolist()):
+        x = images.floats(slice(i, i + 1)).reshape(images.shape)
+        yield Picture(f"{i:0{width}d}", x, identity, label_word(images, i), i)
 
 
 def _from_files(
@@ -151,7 +165,8 @@ def _from_files(
                 x = np.repeat(x, 3, axis=0) if grey else x
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
                 size = shapes[page][1:] if shapes else None
-                found.append(Picture(page_of, x, label, i, Path(path), name, page, len(several), grey, size))
+                known = block[2][page]
+                found.append(Picture(page_of, x, known, label, i, Path(path), name, page, len(several), grey, size))
         except DataError as error:
             if not options.skip_bad:
                 raise DataError(f"{error}{way_out(n)}") from None
@@ -183,7 +198,7 @@ def through(
     """
     done = set[int]()
     with console.progress(what) as on_progress:
-        for group in _groups(pictures.read(), shape):
+        for group in _groups(pictures, shape):
             given = [_corrupted(one.x, corruption) for one in group]
             if shape in (None, group[0].x.shape):
                 flat = np.stack(given).reshape(len(group), -1)

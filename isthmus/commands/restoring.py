@@ -66,11 +66,15 @@ def restore(
     for note, n in notes.items():
         console.say(f"{counted(n, 'file')}: {note}")
     console.say(f"written: {pictures.counted(errors.n)} to {printable(str(target.resolve()))}{pictures.rest()}")
+    # of images as they are, a denoiser's error is not shown
+    seen = None if name == "denoised" and corruption is None else pictures.seen(opened.memory(options))
+    if seen is not None and seen.sentence:
+        console.say(seen.sentence)
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
         if said := worse_than_nothing(before, after):
             console.say(said)
-    return errors.table()
+    return errors.table("" if seen is None else seen.words)
 
 
 def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:
@@ -139,9 +143,9 @@ class _Errors:
         found = self.estimates().items()
         return [{"name": k, "mse": m.value, "ci95": m.ci95, "psnr": p.value, "n": m.n} for k, (m, p) in found]
 
-    def table(self) -> str:
-        """As they are printed."""
-        return error_table(f"{counted(self.n, 'image')}", self.estimates())
+    def table(self, seen: str = "") -> str:
+        """As they are printed. seen: what the model's folder knows of the images, in words."""
+        return error_table(f"{counted(self.n, 'image')}{seen}", self.estimates())
 
 
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, value_range: ValueRange | None) -> None:

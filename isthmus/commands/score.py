@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from isthmus.commands.opened import Opened
     from isthmus.commands.pictures import Picture, Pictures, Result
-    from isthmus.commands.seen import Seen
+    from isthmus.commands.seen import Memory
 
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
@@ -85,9 +85,11 @@ def run(options: argparse.Namespace) -> None:
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
-    seen = opened.seen(options)
+    memory = opened.memory(options)
     results = through(opened.model, opened.shape, pictures, what="scoring")
-    scores = sorted((_score(one, seen) for one in results), key=lambda one: -one.mse)
+    scores = sorted((_score(one, memory) for one in results), key=lambda one: -one.mse)
+    if said := pictures.seen(memory).sentence:
+        console.say(said)
     area = None if options.normal is None else _auroc(scores, options.normal)
     # before the pictures, which may take longer than the numbers
     print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
             console.say(f"maps drawn: {most}; --maps N draws more")
 
 
-def _score(result: Result, seen: Seen) -> Score:
+def _score(result: Result, memory: Memory) -> Score:
     import numpy as np
 
     from isthmus.metrics import squared_error
@@ -108,10 +110,9 @@ def _score(result: Result, seen: Seen) -> Score:
     found = error_map(result.picture.x, result.x_hat)
     mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
     name = printable(result.picture.name)
-    fitted, selected = seen.of(result.picture.name), seen.selected(result.picture.name)
-    return Score(
-        name, result.picture.label, fitted, selected, mse, float(found.max()), float(np.quantile(found, 0.999))
-    )
+    known = memory.of(result.picture.name, result.picture.identity)
+    largest, bright = float(found.max()), float(np.quantile(found, 0.999))
+    return Score(name, result.picture.label, known.trained_on, known.selected_on, mse, largest, bright)
 
 
 def _auroc(scores: list[Score], normal: str) -> float:
@@ -134,7 +135,8 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
     labels = max(5, *(len(one.label) for one in shown)) + 2
     lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
     for rank, one in enumerate(shown, 1):
-        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{one.mse:>10.6f}{one.largest:>15.3f}")
+        known = "  trained on" if one.seen else "  selected on" if one.selected else ""
+        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{one.mse:>10.6f}{one.largest:>15.3f}{known}")
     if len(scores) > top:
         lines.append(f"      ... and {len(scores) - top:,} more")
     if area is not None:

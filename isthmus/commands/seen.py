@@ -1,7 +1,8 @@
 """Which images a model was fitted on, and which chose its best epoch: errors on them say little of new ones.
 
-As far as the model's folder can know: a folder of images is known again by its files' names and sizes, a data set by
-its name and split. Copies under other names are not.
+The model's folder keeps a hash of each image's pixels (`data.identity`), so that an image is known again one by one:
+renamed, moved, among others, in another kind of file. A folder of an earlier version knows a collection as a whole, by
+its files' names and sizes, or a data set by its name and split.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def table_of(
     "selected" are marks of images. before: the table of the model that the fit began with, of which "before" then has
     what is still true.
     """
-    marks, trained, selected = (marks_of(data, split, one) for one in (images, parts.train, parts.validation))
+    marks, trained, selected = (marks_of(one) for one in (images, parts.train, parts.validation))
     earlier = Former.of(before)
     trained_on = set(parts.train.names)
     if earlier is not None and marks is not None and images.names:
@@ -123,60 +125,149 @@ class Former:
         return np.isin(marks, self.selected)
 
 
+def copies(parts: Parts) -> str:
+    """The sentence for images that errors are measured on and that are trained on too, as copies; "" for none."""
+    if parts.regions:
+        return ""
+    found = photographs_of(parts.measured)[1]
+    n = int(np.isin(found, photographs_of(parts.train)[1]).sum())
+    if not n:
+        return ""
+    return (
+        f"{n:,} of {counted(len(found), 'image')} to measure the errors on "
+        f"{'is a copy' if n == 1 else 'are copies'} of images to train on: expect larger errors on new ones"
+    )
+
+
+def photographs_of(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """The names ("" where there are none) and the identities of the photographs: of patches each counts once."""
+    first = np.unique(images.photographs, return_index=True)[1]
+    marks = marks_of(images)
+    identities = np.zeros(len(first), np.uint64) if marks is None else marks[first]
+    return np.array(images.names, object)[first] if images.names else np.full(len(first), "", object), identities
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a model's folder knows of one image. selected: not trained on, but its best epoch was chosen by it.
+
+    None for what nobody knows.
+    """
+
+    trained_on: bool | None = None
+    selected_on: bool | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a model's folder knows of the images of a command.
+
+    trained_on, selected_on: identities; None in a folder of an earlier version, which knows `whole` at most: the
+    sentence on this collection, the names that were not trained on, and those of them that chose the best epoch.
+    """
+
+    model: str
+    trained_on: frozenset[int] | None = None
+    selected_on: frozenset[int] = frozenset()
+    whole: Whole | None = None
+
+    def of(self, name: str, identity: int) -> Status:
+        """What is known of one image, by its file's name and its identity."""
+        if self.trained_on is not None:
+            return Status(identity in self.trained_on, identity in self.selected_on)
+        if self.whole is None:
+            return Status()
+        left_out, selected_on = self.whole.left_out, self.whole.selected_on
+        return Status(
+            None if left_out is None else name not in left_out, None if selected_on is None else name in selected_on
+        )
+
+    def of_all(self, images: Images) -> list[Status]:
+        """What is known of each photograph."""
+        names, identities = photographs_of(images)
+        return [self.of(name, identity) for name, identity in zip(names, identities.tolist(), strict=True)]
+
+    def about(self, found: Sequence[Status]) -> Seen:
+        """What is to be said of these images together."""
+        if self.trained_on is None:
+            return Seen() if self.whole is None else self.whole.seen
+        n, n_selected = sum(one.trained_on is True for one in found), sum(one.selected_on is True for one in found)
+        return _seen(self.model, len(found), n, n_selected)
+
+
 @dataclass(frozen=True)
 class Seen:
-    """What is known of the images of a command.
+    """What is known of the images of a command together.
 
-    sentence: to be said before their errors are shown; "" if the model's folder knows nothing of this collection.
-    left_out: not trained on. selected_on: those of them that chose the best epoch. None for what nobody knows.
+    sentence: to be said with their errors; "" if none of them is known. is_trained_on, is_selected_on: whether any is,
+    None where nobody knows. n_trained_on, n_selected_on: how many.
     """
 
     sentence: str = ""
+    n_trained_on: int | None = None
+    n_selected_on: int | None = None
+
+    @property
+    def words(self) -> str:
+        """For the head of a table, which is read without the messages: ", 37 of them trained on"."""
+        counts = ((self.n_trained_on, "trained on"), (self.n_selected_on, "selected on"))
+        return "".join(f", {n:,} {what}" for n, what in counts if n)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a folder of an earlier version knows of the collection that it was fitted on."""
+
+    seen: Seen
     left_out: frozenset[str] | None = None
     selected_on: frozenset[str] | None = None
-    is_selected: bool | None = None
-
-    def of(self, name: str) -> bool | None:
-        """Whether an image was trained on, by its file's name; None where nobody knows."""
-        if not self.sentence:
-            return None
-        return None if self.left_out is None else name not in self.left_out
-
-    def selected(self, name: str) -> bool | None:
-        """Whether an image that was not trained on chose the best epoch; None where nobody knows."""
-        return None if self.selected_on is None else name in self.selected_on
 
 
-def seen(table: Any, data: str, split: str, model: str) -> Seen:
+def memory_of(table: Any, data: str, split: str, model: str) -> Memory:
     """What `table_of` kept, held against DATA; anything else that stands in its place is nothing known.
 
     A folder of an earlier version does not know which images chose the best epoch.
     """
+    former = Former.of(table)
+    if former is not None:
+        trained_on = frozenset(former.trained.tolist())
+        return Memory(model, trained_on, frozenset(former.selected.tolist()) - trained_on)
     tables = [table, *_tables(table.get("before"))] if isinstance(table, dict) else []
     collection = collection_of(data, split) if tables else ""
     table = next((one for one in tables if one.get("collection") == collection), None)
     if table is None:
-        return Seen()
-    some = _of_these(table.get("n"), table.get("n_trained_on"))
-    n = table.get("n_selected_on")
-    chose = f", and {n:,} more chose its best epoch" if type(n) is int and n else ""
-    return Seen(
-        f"{model} was trained on {some}{chose}: expect larger errors on new ones",
-        _names(table.get("left_out")),
-        _names(table.get("selected_on")),
-        n > 0 if type(n) is int else None,
-    )
+        return Memory(model)
+    counts = (table.get(name) for name in ("n", "n_trained_on", "n_selected_on"))
+    whole = Whole(_seen(model, *counts), _names(table.get("left_out")), _names(table.get("selected_on")))
+    return Memory(model, whole=whole)
+
+
+def _seen(model: str, n: Any, n_trained_on: Any, n_selected_on: Any) -> Seen:
+    """The sentence for counts, which a file that was edited may not have."""
+    n_selected = n_selected_on if type(n_selected_on) is int else None
+    n_trained = n_trained_on if type(n_trained_on) is int else None
+    if n_trained == 0:
+        if not n_selected:
+            return Seen("", 0, n_selected)
+        return Seen(
+            f"{model}'s best epoch was chosen by {_of_these(n, n_selected)}: expect larger errors on new ones",
+            0,
+            n_selected,
+        )
+    chose = f", and {n_selected:,} more chose its best epoch" if n_selected else ""
+    sentence = f"{model} was trained on {_of_these(n, n_trained)}{chose}: expect larger errors on new ones"
+    return Seen(sentence, n_trained, n_selected)
 
 
 def _names(value: Any) -> frozenset[str] | None:
     return frozenset(map(str, value)) if isinstance(value, list) else None
 
 
-def _of_these(n: Any, n_trained_on: Any) -> str:
-    """How many of a collection's images were trained on, in words; the file may have been edited."""
-    if type(n) is not int or type(n_trained_on) is not int:
+def _of_these(n: Any, some: Any) -> str:
+    """How many of a collection's images, in words; the file may have been edited."""
+    if type(n) is not int or type(some) is not int:
         return "these images"
     images = counted(n, "image")
-    if n_trained_on < n:
-        return f"{n_trained_on:,} of these {images}"
+    if some < n:
+        return f"{some:,} of these {images}"
     return f"these {images}" if n > 1 else "this image"

@@ -77,7 +77,7 @@ class Uncut:
         def read() -> Iterator[Picture]:
             for i, (one, region) in enumerate(zip(pixels, regions, strict=True)):
                 x = Images(one[None], source=region.name or self.data).floats().reshape(one.shape)
-                yield Picture(region.name, np.repeat(x, part.shape[0] // len(x), axis=0), number=i)
+                yield Picture(region.name, np.repeat(x, part.shape[0] // len(x), axis=0), identity=0, number=i)
 
         n = len(regions)
         where = counted(n, "photograph") if n == of_all else f"{n:,} of {counted(of_all, 'photograph')}"

@@ -23,7 +23,7 @@ from isthmus.errors import DataError
 from isthmus.files import atomic_folder, is_temporary, remove
 from isthmus.fingerprints import array_fingerprint
 
-FORMAT = 3
+FORMAT = 4
 MAX_BYTES = 4 << 30
 WORTH_FILES, WORTH_BYTES = 200, 16 << 20  # a smaller folder is read as fast as its entry would be
 _PIXELS, _PLACES, _ABOUT = "pixels.npy", "places.npy", "about.json"
@@ -65,7 +65,8 @@ def fetch(name: str, source: str) -> Images | None:
         labels = None if about["labels"] is None else np.array(about["labels"], np.int64)
         label_names, names, notes = (tuple(about[field]) for field in ("label_names", "names", "notes"))
         places = read_npy(entry / _PLACES) if about["cut"] else None
-        images = Images(pixels, labels, source, label_names, names, notes, places)
+        identities = np.array(about["identities"], np.uint64)
+        images = Images(pixels, labels, source, label_names, names, notes, places, identities)
         if _digest(images) != about["sha256"]:
             return None
         os.utime(entry)  # it was used now
@@ -85,6 +86,7 @@ def keep(name: str, images: Images) -> None:
         "names": images.names,
         "notes": images.notes,
         "cut": images.places is not None,
+        "identities": None if images.identities is None else images.identities.tolist(),
     }
     with contextlib.suppress(OSError, UnicodeError):  # a full disk, a read-only home, a name that is no text
         folder().mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,8 @@ def keep(name: str, images: Images) -> None:
 def _digest(images: Images) -> str:
     """sha256 of all that is kept; the fingerprint in it is computed once and needed later in any case."""
     places = None if images.places is None else array_fingerprint(images.places)
-    rest = [images.fingerprint, images.label_names, images.names, images.notes, places]
+    identities = None if images.identities is None else array_fingerprint(images.identities)
+    rest = [images.fingerprint, images.label_names, images.names, images.notes, places, identities]
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 

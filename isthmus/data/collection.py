@@ -21,6 +21,7 @@ from isthmus.data.arrays import as_pixels, channels_first, from_any, range_of_ar
 from isthmus.data.formats.page import ValueRange, grey_of, stretched
 from isthmus.data.framing import Framing
 from isthmus.data.gathering import gather, places_of, range_of_files
+from isthmus.data.identity import identities_of
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
@@ -174,9 +175,11 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
         labels = np.asarray(labels)
         if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
             labels = labels.astype(np.int64)
-    pixels = channels_first(array, name)
-    pixels = stretched(pixels, framing.value_range) if framing.value_range else as_pixels(pixels, name)
+    stored = channels_first(array, name)
+    pixels = stretched(stored, framing.value_range) if framing.value_range else as_pixels(stored, name)
     images = Images(pixels, labels, source)
+    if framing != Framing(seed=framing.seed):
+        images = replace(images, identities=identities_of(stored))
     if framing.grey:
         images = replace(images, pixels=np.stack([grey_of(one) for one in images.pixels]))
     if framing == Framing(seed=framing.seed, grey=framing.grey, value_range=framing.value_range):
@@ -190,4 +193,5 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
     for i, image in enumerate(images.pixels):
         stack.put(framing(image, i, f"{source}, image {i},"))
     labels = None if images.labels is None else images.labels.repeat(count)
-    return Images(stack.pixels(), labels, source, places=places)
+    identities = None if images.identities is None else images.identities.repeat(count)
+    return Images(stack.pixels(), labels, source, places=places, identities=identities)

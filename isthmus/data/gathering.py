@@ -39,7 +39,7 @@ def gather(
     corners = _corners(paths, framing, bad, skip_bad=skip_bad) if framing.patches else None
     expected = n if corners is None else sum(len(one) for pages in corners for one in pages)
     stack = Stack(expected, source, framing.patches is not None)
-    kinds, names, which = Counter[str](), list[str](), list[int]()
+    kinds, names, which, identities = Counter[str](), list[str](), list[int](), list[int]()
     for i, block in enumerate(read_all(paths, framing, threads)):
         if isinstance(block, DataError):
             if not skip_bad:
@@ -48,7 +48,7 @@ def gather(
             if corners is not None:
                 corners[i] = []  # its header may have been sound
         elif i not in bad:
-            pages, found = block
+            pages, found, known = block
             for number, page in enumerate(pages):
                 try:
                     stack.put(page)
@@ -56,6 +56,7 @@ def gather(
                     raise DataError(_sizes(paths, source)) from None
                 names += [page_name(listing.names[i], number, len(pages))] * len(page)
                 which += [i] * len(page)
+                identities += [known[number]] * len(page)
             if found:
                 kinds.update(found)
         if on_progress:
@@ -78,7 +79,9 @@ def gather(
         )
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
     places = None if corners is None else places_of([one for pages in corners for one in pages])
-    return Images(pixels, labels, source, listing.label_names, tuple(names), tuple(notes), places), not bad
+    known_by = np.array(identities, np.uint64)
+    images = Images(pixels, labels, source, listing.label_names, tuple(names), tuple(notes), places, known_by)
+    return images, not bad
 
 
 def way_out(n: int) -> str:

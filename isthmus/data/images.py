@@ -24,6 +24,8 @@ class Images:
     notes: sentences on what was done to the images when they were read.
     places: of patches, (n, 3) integers: the number of the photograph that each was cut from, and its upper left corner
         there, after whatever resized or cropped it; None for images that are whole.
+    identities: (n,) uint64, what each image, or the photograph that it was cut from, is known again by
+        (`data.identity`); None for images that are as they are stored, whose pixels say it.
 
     Raises DataError for another shape or type, for no images, and for pixels that are NaN or outside [0, 1].
     """
@@ -35,6 +37,7 @@ class Images:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     places: np.ndarray | None = None
+    identities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -121,7 +124,9 @@ class Images:
         labels = None if self.labels is None else self.labels[which]
         names = tuple(self.names[i] for i in np.arange(len(self))[which]) if self.names else ()
         places = None if self.places is None else self.places[which]
-        return replace(self, pixels=self.pixels[which], labels=labels, names=names, places=places)
+        identities = None if self.identities is None else self.identities[which]
+        pixels = self.pixels[which]
+        return replace(self, pixels=pixels, labels=labels, names=names, places=places, identities=identities)
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n, n_features) float32 in [0, 1]. A new array: ask for a part of a large set at a time."""
@@ -148,6 +153,9 @@ class Images:
         if self.places is not None and other.places is not None:
             further = np.array([self.places[:, 0].max() + 1, 0, 0])
             places = np.concatenate([self.places, other.places + further])
+        identities = None
+        if self.identities is not None and other.identities is not None:
+            identities = np.concatenate([self.identities, other.identities])
         return replace(
             self,
             pixels=np.concatenate([self.pixels, other.pixels]),
@@ -155,6 +163,7 @@ class Images:
             names=self.names + other.names if self.names and other.names else (),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
             places=places,
+            identities=identities,
         )
 
 

@@ -16,11 +16,12 @@ from typing import IO
 import numpy as np
 
 from isthmus.data.framing import Framing, TooSmallError
+from isthmus.data.identity import identity_of
 from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.errors import DataError
 
-# A file's framed pages, each (k, c, h, w), and the kinds of notes on it, or what is wrong with it
-Block = tuple[list[np.ndarray], tuple[str, ...]] | DataError
+# A file's framed pages, each (k, c, h, w), the kinds of notes on it and the pages' identities, or what is wrong with it
+Block = tuple[list[np.ndarray], tuple[str, ...], list[int]] | DataError
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ def _block(path: str, index: int, framing: Framing) -> Block:
         images, notes = [], list[str]()
         if len(pages) == 1:  # as nearly always
             image, kinds = framing.pixels(pages[0], path)
-            return [framing(image, index, path)], kinds
+            return [framing(image, index, path)], kinds, [identity_of(pages[0])]
         for number, page in enumerate(pages):
             where = page_name(path, number, len(pages))
             image, kinds = framing.pixels(page, where)
             images.append(framing(image, page_index(index, number), where))
             notes += kinds
-        return images, tuple(dict.fromkeys(notes))
+        return images, tuple(dict.fromkeys(notes)), [identity_of(page) for page in pages]
     except DataError as error:
         return error
 
@@ -114,7 +115,7 @@ def answer(answers: IO[bytes]) -> Reading | None:
         for shape, dtype in one[0]:
             pages.append(np.ndarray(shape, dtype, data, at))
             at += pages[-1].nbytes
-        blocks.append((pages, tuple(one[1])))
+        blocks.append((pages, tuple(one[1]), one[2]))
     return blocks
 
 
@@ -129,8 +130,9 @@ def serve() -> None:
                 if isinstance(block, DataError):
                     said.append((type(block).__name__, str(block)))
                 else:
-                    said.append(([(page.shape, page.dtype.str) for page in block[0]], block[1]))
-                    pixels += [page.tobytes() for page in block[0]]
+                    pages, notes, identities = block
+                    said.append(([(page.shape, page.dtype.str) for page in pages], notes, identities))
+                    pixels += [page.tobytes() for page in pages]
             data = b"".join(pixels)
             sys.stdout.buffer.write(json.dumps([said, len(data)]).encode() + b"\n" + data)
             sys.stdout.buffer.flush()

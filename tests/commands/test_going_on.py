@@ -226,7 +226,9 @@ def test_no_image_of_a_larger_folder_is_held_out_that_was_trained_on(m, digits, 
     assert "on 12 held-out images" in out
     # and the model that comes of it knows what both were trained on
     _, err = done("evaluate", tmp_path / "n", digits)
-    assert "was trained on 71 of these 90 images" in err
+    n = len(names - (set(old["left_out"]) & set(new["left_out"])))
+    assert n > 71
+    assert f"was trained on {n} of these 90 images" in err
     rows = json.loads(done("score", tmp_path / "n", digits, "--json")[0])["images"]
     unseen = {row["name"] for row in rows if not row["seen"]}
     assert unseen <= set(old["left_out"])
@@ -244,7 +246,7 @@ def test_an_arrays_images_are_known_by_their_pixels(tmp_path, done):
     np.save(tmp_path / "all.npy", x[::-1])
     done("fit", tmp_path / "old.npy", "-o", tmp_path / "m", "--epochs", 1, *ANY)
     done("fit", tmp_path / "all.npy", "-o", tmp_path / "n", "--from", tmp_path / "m", "--epochs", 1, *ANY)
-    marks = marks_of("all.npy", "train", isthmus.open_images(tmp_path / "all.npy"))
+    marks = marks_of(isthmus.open_images(tmp_path / "all.npy"))
     old, new = extra(tmp_path / "m")["seen"], extra(tmp_path / "n")["seen"]
     trained = set(from_text(old["trained"]).tolist())
     assert len(trained) == old["n_trained_on"] == 44
@@ -281,8 +283,8 @@ def test_a_model_that_does_not_know_its_images_says_so(m, digits, tmp_path, done
 
 
 def test_marks_come_back_as_they_were_written():
-    marks = np.array([7, 3, 2**32 - 1, 3])
-    assert from_text(to_text(marks)).tolist() == [3, 7, 2**32 - 1]
+    marks = np.array([7, 3, 2**64 - 1, 3], np.uint64)
+    assert from_text(to_text(marks)).tolist() == [3, 7, 2**64 - 1]
     assert from_text(to_text([])).tolist() == []
     for wrong in (None, 3, "?", "AAA=", ["a"]):
         assert from_text(wrong) is None

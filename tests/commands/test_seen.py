@@ -51,7 +51,7 @@ def test_a_model_remembers_what_it_was_trained_on(model, digits, tmp_path, done)
 def test_a_folder_of_an_earlier_version_does_not_know_what_chose(model, digits, tmp_path, copy_of, done):
     folder = copy_of(model, tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
-    for name in ("n_selected_on", "selected_on"):
+    for name in ("n_selected_on", "selected_on", "trained", "selected"):
         del config["extra"]["seen"][name]
     del config["extra"]["test"], config["sha256"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -59,28 +59,35 @@ def test_a_folder_of_an_earlier_version_does_not_know_what_chose(model, digits, 
     assert "was trained on 71 of these 90 images: expect" in err
     rows = json.loads(out)["images"]
     assert {row["selected"] for row in rows} == {None}
-    assert {row["seen"] for row in rows} == {True, False}
+    assert {row["name"] for row in rows if not row["seen"]} == set(facts(model)["left_out"])
     assert json.loads(done("evaluate", folder, digits, "--json")[0])["selected"] is None
 
 
-def test_of_other_images_nothing_is_said(model, digits, done):
-    out, err = done("score", model, digits / "one", "--json")
+def test_a_folder_of_an_earlier_version_says_nothing_of_a_part_of_its_images(model, digits, tmp_path, copy_of, done):
+    folder = copy_of(model, tmp_path / "old")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("trained", "selected"):
+        del config["extra"]["seen"][name]
+    del config["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    out, err = done("score", folder, digits / "one", "--json")
     assert "trained on" not in err
     assert {row["seen"] for row in json.loads(out)["images"]} == {None}
-    assert json.loads(done("evaluate", model, digits / "one", "--json")[0])["seen"] is False
+    found = json.loads(done("evaluate", folder, digits / "one", "--json")[0])
+    assert [found[name] for name in ("seen", "n_seen", "selected", "n_selected")] == [False, None, None, None]
 
 
 @pytest.mark.parametrize("table", [None, [], {}, {"collection": 1}, "digits test"])
 def test_a_folder_that_knows_nothing(table):
-    found = seen.seen(table, "digits", "test", "m")
-    assert (found.sentence, found.of("a")) == ("", None)
+    memory = seen.memory_of(table, "digits", "test", "m")
+    assert (memory.about([]).sentence, memory.of("a", 1)) == ("", seen.Status())
 
 
 def test_images_without_names_are_known_together():
     table = {"collection": "digits test", "n": 5, "n_trained_on": 4, "left_out": None}
-    found = seen.seen(table, "digits", "test", "m")
-    assert found.sentence == "m was trained on 4 of these 5 images: expect larger errors on new ones"
-    assert found.of("0") is None
+    memory = seen.memory_of(table, "digits", "test", "m")
+    assert memory.about([]).sentence == "m was trained on 4 of these 5 images: expect larger errors on new ones"
+    assert memory.of("0", 1) == seen.Status()
 
 
 def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done):
@@ -156,7 +163,7 @@ def test_one_is_one(tmp_path, digits, done):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--epochs", 1, "--threads", 1)
     assert "1 epoch in " in err
     one = next((digits / "one").iterdir())
-    assert done("evaluate", tmp_path / "m", one)[0].startswith("1 image ")
+    assert done("evaluate", tmp_path / "m", one)[0].startswith("1 image")
 
 
 def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done, monkeypatch):
@@ -174,5 +181,5 @@ def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done,
 )
 def test_how_many_images_were_seen_is_said_as_people_say_it(digits, n, n_trained_on, words):
     table = {"collection": seen.collection_of(str(digits), "test"), "n": n, "n_trained_on": n_trained_on}
-    found = seen.seen(table, str(digits), "test", "m")
+    found = seen.memory_of(table, str(digits), "test", "m").about([])
     assert found.sentence == f"m was trained on {words}: expect larger errors on new ones"
