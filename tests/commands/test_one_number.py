@@ -389,7 +389,7 @@ def test_the_number_of_photographs_is_told(denoiser, photographs, done):
     table = json.loads(done("evaluate", denoiser, photographs, "--json")[0])
     n_patches = len(isthmus.open_images(photographs, patches=(8, 8)))
     assert (table["n"], table["patches"]) == (3, n_patches)
-    assert out.startswith(f"3 photographs, {n_patches:,} patches ")
+    assert out.startswith(f"3 photographs, 3 trained on, {n_patches:,} patches ")
 
 
 def test_a_search_of_the_code_finds_the_same_of_an_image_anywhere(model, digits, tmp_path, done):
