@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isthmus.data.images import Images
-from isthmus.data.splits import SEVERAL, by_regions, is_cut, split, together
+from isthmus.data.splits import SEVERAL, by_regions, by_runs, have_neighbours, is_cut, split, together
 from isthmus.errors import RequestError, counted
 from isthmus.rng import numpy_generator
 
@@ -140,6 +140,11 @@ def _said(images: Images, parts: Sequence[Images], regions: bool) -> str:
     if len(parts) == 2:
         purposes[1] += " and to measure the errors on, which are then selected on"
     said = ", ".join(f"{word} {purpose}" for word, purpose in zip(words, purposes, strict=False))
+    if have_neighbours(parts) and not regions:
+        said += ": neighbouring pages of a file are in two parts, so expect larger errors on other files"
+    elif by_runs(images) and not regions:
+        n, kept = (sum(len(np.unique(one.photographs)) for one in some) for some in ([images], parts))
+        said += f": runs of neighbouring pages; {n - kept:,} next to them are left out"
     if regions:
         left = len(images) - sum(map(len, parts))
         touching = f"; {left:,} that touch two of them are left out" if left else ""

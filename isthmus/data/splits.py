@@ -29,9 +29,16 @@ def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray
 
     A share counts photographs, at least one. Patches of few photographs are split by regions: each photograph is cut
     across, a share counts its patches, and those that touch two regions are in no part. A photograph too small for that
-    is trained on whole. Raises RequestError if nothing would be held out, or fewer than two images trained on.
+    is trained on whole. The pages of a file, neighbours in a stack or a film, may be nearly the same image: of several
+    files each is in one part; of few, each gives a run of its pages to every share, and those next to a run are in no
+    part. Raises RequestError if nothing would be held out, or fewer than two images trained on.
     """
-    held = _regions(images, shares, seed) if by_regions(images) else _whole(images, shares, seed)
+    if by_regions(images):
+        held = _regions(images, shares, seed)
+    elif by_runs(images):
+        held = _runs(images, shares, seed)
+    else:
+        held = _whole(images, shares, seed)
     parts = [np.flatnonzero(held == part) for part in range(len(shares) + 1)]
     if len(parts[0]) < 2:
         total = " and ".join(f"{share:g}" for share in shares)
@@ -42,17 +49,92 @@ def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray
     return parts
 
 
+def files_of(images: Images) -> np.ndarray:
+    """(n,) integers, equal where images are pages of one file: the number of its first photograph."""
+    photographs = images.photographs
+    if not images.names:
+        return photographs
+    _, first, of = np.unique([file_of(name) for name in images.names], return_index=True, return_inverse=True)
+    return np.asarray(photographs[first][of])
+
+
 def together(images: Images) -> np.ndarray:
     """(n,) integers, equal where images are held out together: the patches of a photograph, and of several files the
     pages of each, for neighbours in a stack show much the same.
     """
-    files = np.unique([file_of(name) for name in images.names], return_inverse=True)[1]
-    n = len(np.unique(files))
-    return files if SEVERAL <= n < len(np.unique(images.photographs)) else images.photographs
+    files = files_of(images)
+    return files if len(np.unique(files)) >= SEVERAL else images.photographs
+
+
+def by_runs(images: Images) -> bool:
+    """Whether `split` holds out runs of pages: of stacks that are too few, or too long, for holding out whole files."""
+    pages = np.unique(np.stack([files_of(images), images.photographs]), axis=1)[0]
+    counts = np.unique(pages, return_counts=True)[1]
+    return counts.max() > 1 and (len(counts) < SEVERAL or counts.max() > len(pages) / 3)
+
+
+def have_neighbours(parts: Sequence[Images]) -> bool:
+    """Whether pages of one file that follow each other are in two of the parts."""
+    pages = [{(file, page) for name in part.names for file, page in [_file_and_page(name)] if page} for part in parts]
+    return any(one is not other and (file, page + 1) in other for one in pages for other in pages for file, page in one)
+
+
+def _file_and_page(name: str) -> tuple[str, int]:
+    """A page's file and its number, from 1; 0 for the only one."""
+    file = file_of(name)
+    return file, 0 if file == name else int(name[len(file) + 1 :])
+
+
+def _runs(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
+    """As `_whole`; -1 for pages next to a run. Files of one page are held out among themselves, if they are several."""
+    chance = numpy_generator(seed, "split")
+    photographs, first, of = np.unique(images.photographs, return_index=True, return_inverse=True)
+    files, part = files_of(images)[first], np.zeros(len(photographs), np.int64)
+    single = []
+    for file in np.unique(files):
+        pages = np.flatnonzero(files == file)
+        pages = pages[np.argsort([_file_and_page(images.names[first[page]])[1] for page in pages], kind="stable")]
+        if len(pages) == 1:
+            single += pages.tolist()
+        elif (found := _run(len(pages), shares, chance)) is not None:
+            part[pages] = found
+    if len(single) >= SEVERAL:
+        part[single] = _chosen(len(single), shares, chance.permutation(len(single)))
+    if (part > 0).any():
+        return np.asarray(part[of])
+    if len(shares) > 1:
+        raise RequestError(
+            f"{images.source}: too few pages to hold out two runs of them without their neighbours; give longer "
+            f"stacks, or {SEVERAL} files"
+        )
+    return _whole(images, shares, seed)  # what is known to be too good is better than nothing
+
+
+def _run(n: int, shares: Sequence[float], chance: np.random.Generator) -> np.ndarray | None:
+    """The parts of n pages in a row: a run for each share, somewhere among those to train on, and gaps around them.
+
+    A gap is a twentieth of the pages: a film changes slowly, however many pictures it takes. None if too few are left.
+    """
+    gap = max(1, n // 20)
+    sizes = [max(1, round(n * share)) for share in shares]
+    row: list[int] = []
+    for number, size in enumerate(sizes, 1):
+        row += [*[-1] * (gap if row else 0), *[number] * size]
+    if n - len(row) - 2 * gap < max(2, n / 4):
+        return None
+    row = row[:: 1 if chance.integers(2) else -1]
+    start = int(chance.integers(n - len(row) + 1))
+    part = np.zeros(n, np.int64)
+    part[max(0, start - gap) : start + len(row) + gap] = -1
+    part[start : start + len(row)] = row
+    return part
 
 
 def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
-    """(n,): for each image the number of its part, 0 for those to train on."""
+    """(n,): for each image the number of its part, 0 for those to train on.
+
+    The pages of a file are held out together, if there are several files.
+    """
     first = of = np.arange(len(images))
     groups = together(images)
     if len(np.unique(groups)) < len(images):
@@ -61,12 +143,17 @@ def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
     shuffled = numpy_generator(seed, "split").permutation(n)
     if n < len(images) and images.names:  # files are in the order of their names, whatever their numbers
         shuffled = np.array(sorted(range(n), key=lambda i: images.names[first[i]]))[shuffled]
+    return np.asarray(_chosen(n, shares, shuffled)[of])
+
+
+def _chosen(n: int, shares: Sequence[float], shuffled: np.ndarray) -> np.ndarray:
+    """(n,): the parts, the first of the shuffled for the first share, and so on."""
     part, start = np.zeros(n, np.int64), 0
     for number, share in enumerate(shares, 1):
         stop = start + max(1, round(n * share))
         part[shuffled[start:stop]] = number
         start = stop
-    return np.asarray(part[of])
+    return part
 
 
 def _regions(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
@@ -78,8 +165,9 @@ def _regions(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
         )
     chance = numpy_generator(seed, "split")
     part, divided = np.zeros(len(images), np.int64), False
-    for number in np.unique(images.photographs):
-        which = np.flatnonzero(images.photographs == number)
+    files = files_of(images)
+    for file in np.unique(files):  # the pages of a file are cut at one place, for the next page shows much the same
+        which = np.flatnonzero(files == file)
         corners = images.places[which, 1:]
         along = np.argsort(-np.ptp(corners, axis=0), kind="stable")  # the longer side is cut first
         backwards = bool(chance.integers(2))  # what is held out may lie at either end

@@ -171,6 +171,43 @@ def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
     assert abs(np.mean(reported)) < 0.5 * abs(np.mean(selected))
 
 
+def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
+    """Five pages show the same digit but for noise: what is held out is as new as pages of another stack."""
+    monkeypatch.setattr(trained, "preview", lambda *_: None)
+    data = load_digits()
+    clean = (data.images[:, None] / 16).astype(np.float32)
+    training = {"epochs": 30, "learning_rate": 0.01, "batch_size": 12, "device": "cpu"}
+    reported, singly = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(clean))
+
+        def pages(digits, rng=rng):
+            x = np.repeat(clean[digits], 5, axis=0)
+            return np.clip(x + rng.normal(0, 0.02, x.shape), 0, 1).astype(np.float32)
+
+        names = tuple(f"stack.tif#{page}" for page in range(1, 121))
+        images, fresh = isthmus.Images(pages(order[:24]), names=names), isthmus.Images(pages(order[24:524]))
+        recipe = trained.Recipe(Dense((32,), 16, output="sigmoid"), training, seed, threads=1)
+        for found, one in ((reported, images), (singly, isthmus.Images(images.pixels))):
+            parts = hold_out(one, seed)
+            fitted = trained.fit(recipe, parts, tmp_path / "m", facts={}, force=True)
+            printed = next(iter(fitted.errors.values()))["mse"].value
+            found.append(math.log(printed / -fitted.model.score(fresh)))
+    assert hold_out(images, 0).said.endswith(": runs of neighbouring pages; 18 next to them are left out")
+    assert student_t(singly) < -5, "pages held out one by one"
+    assert student_t(reported) > -2
+    assert abs(np.mean(reported)) < 0.4 * abs(np.mean(singly))
+
+
+def test_of_a_short_stack_it_is_said_that_neighbours_are_in_two_parts():
+    short = hold_out(images_of([f"a.tif#{page}" for page in (1, 2, 3)]), 0)
+    assert "neighbouring pages of a file are in two parts, so expect larger errors on other files" in short.said
+    longer = hold_out(images_of([f"a.tif#{page}" for page in range(1, 7)]), 0)
+    assert "selected on: runs of neighbouring pages; " in longer.said
+    assert sizes(longer)[1:] == (1, None)
+
+
 def student_t(values):
     return np.mean(values) / (np.std(values, ddof=1) / math.sqrt(len(values)))
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import tifffile
 
 from isthmus import Autoencoder, Dense, Images, open_images
-from isthmus.data.splits import SEVERAL, by_regions, is_cut, split
+from isthmus.data.splits import SEVERAL, by_regions, by_runs, have_neighbours, is_cut, split
 from isthmus.errors import RequestError
 from isthmus.estimators.samples import hold_out
 
@@ -118,5 +119,82 @@ def test_the_pages_of_a_stack_are_held_out_together():
     assert (len(train), len(held)) == (30, 10)
     files = np.array([name.split("#")[0] for name in names])
     assert not set(files[train]) & set(files[held])
-    one_file = Images(np.zeros((40, 1, 4, 4), np.uint8), names=tuple(f"a.tif#{page}" for page in range(40)))
-    assert len(split(one_file, [0.25], 0)[1]) == 10
+
+
+def stack(*counts):
+    """Files of so many pages, in the order of a collection."""
+    files = [f"{i}.tif" for i in range(len(counts))]
+    names = [
+        f"{file}#{page}" if n > 1 else file for file, n in zip(files, counts, strict=True) for page in range(1, n + 1)
+    ]
+    return Images(np.zeros((len(names), 1, 4, 4), np.uint8), names=tuple(names))
+
+
+def pages_of(images, which):
+    found = {}
+    for name in np.array(images.names)[which]:
+        file, _, page = name.partition("#")
+        found.setdefault(file, []).append(int(page or 0))
+    return found
+
+
+@pytest.mark.parametrize("counts", [(40,), (200,), (30, 60), (12, 5, 3, 1, 1, 1, 1, 1, 1, 1, 1), (8,)])
+@pytest.mark.parametrize("seed", range(5))
+def test_runs_of_pages_are_held_out_without_their_neighbours(counts, seed):
+    images = stack(*counts)
+    assert by_runs(images)
+    parts = split(images, (0.1, 0.2), seed)
+    assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts)) < len(images)
+    assert not have_neighbours([images.take(which) for which in parts])
+    train, *held = (pages_of(images, which) for which in parts)
+    for share, found in zip((0.1, 0.2), held, strict=True):
+        pages = found["0.tif"]
+        assert len(pages) == max(1, round(share * counts[0]))
+        assert pages == list(range(pages[0], pages[0] + len(pages)))
+        gap = max(1, counts[0] // 20)
+        others = [page for one in (train, *held) if one is not found for page in one["0.tif"]]
+        assert min(abs(page - other) for page in pages for other in others) > gap
+    assert len(parts[0]) >= len(images) / 4
+    if counts.count(1) == 8:
+        assert [sum(file in one for file in map("{}.tif".format, range(3, 11))) for one in held] == [1, 2]
+
+
+def test_runs_lie_anywhere():
+    starts = {split(stack(40), (0.1,), seed)[1][0] for seed in range(60)}
+    assert min(starts) < 6
+    assert max(starts) > 30
+    assert len(starts) > 15
+
+
+def test_pages_are_in_the_order_of_their_numbers():
+    """As text, page 10 comes before page 2."""
+    images = stack(30)
+    shuffled = images.take(np.random.default_rng(0).permutation(30))
+    for seed in range(5):
+        held = pages_of(shuffled, split(shuffled, (0.2,), seed)[1])["0.tif"]
+        assert max(held) - min(held) == len(held) - 1 == 5
+
+
+def test_too_few_pages():
+    with pytest.raises(RequestError, match="too few pages to hold out two runs"):
+        split(stack(6), (0.1, 0.1), 0)
+    assert [len(one) for one in split(stack(6), (0.1,), 0)] in ([3, 1], [4, 1])
+    images = stack(3)
+    assert have_neighbours([images.take(which) for which in split(images, (0.1,), 0)])
+
+
+def test_one_long_stack_among_files_is_not_held_out_whole():
+    images = stack(100, *[1] * 10)
+    for seed in range(20):
+        assert 5 <= len(pages_of(images, split(images, (0.1, 0.1), seed)[1])["0.tif"]) <= 15
+
+
+def test_of_few_pages_regions_at_one_place(tmp_path):
+    """The pages are the same picture, so what is held out of one must not be trained on in another."""
+    page = photographs([(40, 60)])[0]
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([page] * 4), photometric="minisblack")
+    for seed in range(4):
+        for options in ({}, {"patches_per_image": 60, "seed": seed}):
+            images = open_images(tmp_path, patches=(8, 8), **options)
+            assert by_regions(images)
+            assert_apart([images.take(which) for which in split(images, (0.1, 0.1), seed)])
