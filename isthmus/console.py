@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from isthmus.errors import counted
+from isthmus.metrics import possible
 from isthmus.studies.plan import guessed_seconds
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def summary(results: Results) -> str:
             continue
         psnr, code, count = (rows.get((facts["name"], metric, split, None)) for metric, split in
                              (("psnr", "test"), ("code_size", None), ("n_parameters", None)))  # fmt: skip
-        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 else ""
+        ends = possible(mse.ci95)
+        interval = f"{ends[0]:.6f} to {ends[1]:.6f}" if ends else ""
         shown = [
             f"{row.value:,.{digits}f}" if row and row.value is not None else "–"
             for row, digits in ((psnr, 2), (code, 0), (count, 0))

@@ -29,6 +29,32 @@ class Estimate:
     n: int
 
 
+# What a mean of these cannot leave, and so no interval has to hold
+_BOUNDS = {
+    "mse": (0.0, math.inf),
+    "mse_code_only": (0.0, math.inf),
+    "published_sse": (0.0, math.inf),
+    "l0": (0.0, math.inf),
+    "ssim": (-1.0, 1.0),
+    "explained_variance": (-math.inf, 1.0),
+}
+
+
+def possible(ci95: tuple[float, float] | None, metric: str = "mse") -> tuple[float, float] | None:
+    """An interval as it is shown: without what the metric cannot be, as an MSE below 0 of two or three images.
+
+    It covers the truth exactly as often as the whole one, for the truth is never in what is left out. Files keep the
+    whole interval: its half width is the t standard errors.
+
+    >>> possible((-0.0145, 0.0329))
+    (0.0, 0.0329)
+    """
+    if ci95 is None:
+        return None
+    low, high = _BOUNDS.get(metric, (-math.inf, math.inf))
+    return max(ci95[0], low), min(ci95[1], high)
+
+
 @functools.cache
 def student_t(n: int) -> float:
     """The 97.5 % quantile of Student's t for the mean of n values, n ≥ 2: 12.7 of two, 1.96 of many."""

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from isthmus import metrics
-from isthmus.metrics import Estimate, explained_variance, mean_of, mean_psnr, psnr, squared_error, ssim
+from isthmus.metrics import Estimate, explained_variance, mean_of, mean_psnr, possible, psnr, squared_error, ssim
 
 
 @pytest.fixture
@@ -131,6 +131,27 @@ def test_explained_variance_is_a_ratio_of_sums():
     assert explained_variance(np.array([0.5]), np.array([2.0])) == Estimate(0.75, None, 1)
     assert explained_variance(np.zeros(3), np.zeros(3)) == Estimate(None, None, 3)
     assert explained_variance(np.zeros(0), np.zeros(0)).value is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 20])
+@pytest.mark.parametrize(
+    "draw", [lambda rng, n: rng.gamma(4, 0.25, (1000, n)), lambda rng, n: rng.normal(1, 1e-3, (1000, n))]
+)
+def test_what_is_shown_of_an_interval_covers_the_truth_as_often(draw, n, rng):
+    """Of few images, whose errors are skewed and spread by half of their mean, or hardly at all."""
+    found = [mean_of(values) for values in draw(rng, n)]
+    shown = [Estimate(one.value, possible(one.ci95), one.n) for one in found]
+    assert coverage(shown, 1) == coverage(found, 1) >= 0.92
+    assert all(0 <= one.ci95[0] <= one.value <= one.ci95[1] for one in shown)
+
+
+def test_no_interval_shows_what_cannot_be():
+    assert possible((-0.1, 0.3)) == (0, 0.3)
+    assert possible((0.1, 0.3)) == (0.1, 0.3)
+    assert possible((0.7, 1.2), "ssim") == (0.7, 1)
+    assert possible((-0.7, 1.2), "explained_variance") == (-0.7, 1)
+    assert possible((-3.0, 50.0), "psnr") == (-3, 50)
+    assert possible(None) is None
 
 
 # --- what is not independent ---

@@ -161,11 +161,13 @@ def _head(found: _Evaluated) -> str:
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
+    from isthmus.metrics import possible
     from isthmus.report.numbers import number
 
     if estimate is None:
         return ""
-    interval = f" ({number(estimate.ci95[0], name)} to {number(estimate.ci95[1], name)})" if estimate.ci95 else ""
+    ends = possible(estimate.ci95, name)
+    interval = f" ({number(ends[0], name)} to {number(ends[1], name)})" if ends else ""
     return number(estimate.value, name) + interval
 
 

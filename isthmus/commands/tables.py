@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from isthmus.metrics import Estimate
+from isthmus.metrics import Estimate, possible
 
 
 def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str:
@@ -17,7 +17,8 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
     width = max(len(name) for name in [head, *rows]) + 2
     lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
     for name, (mse, psnr) in rows.items():
-        interval = f"{mse.ci95[0]:.6f} to {mse.ci95[1]:.6f}" if mse.ci95 else ""
+        ends = possible(mse.ci95)
+        interval = f"{ends[0]:.6f} to {ends[1]:.6f}" if ends else ""
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
         lines.append(f"{name:<{width}}{mse.value:>10.6f}  {interval:<22}{shown:>7}")
     return "\n".join(lines)

@@ -153,7 +153,7 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
             shelf.go_on()
             error = metrics.squared_error(x, reconstruct(model, _noisy_tests(shelf, kind, level, x)))
             estimate = metrics.mean_of(error, known.photographs)
-            rows.append((level, estimate.value, *(estimate.ci95 or (estimate.value, estimate.value))))
+            rows.append((level, estimate.value, *(metrics.possible(estimate.ci95) or (estimate.value, estimate.value))))
             each.append(error.astype(np.float32))
         columns = zip(("level", "mse", "low", "high"), np.array(rows, np.float64).T.copy(), strict=True)
         return {**dict(columns), "each": np.array(each)}

@@ -15,6 +15,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, last_step
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
+from isthmus.metrics import possible
 from isthmus.parts import Levelled
 from isthmus.studies.context import Context
 from isthmus.studies.corruptions import members, varied, what_varies
@@ -150,7 +151,9 @@ def _levels(figure: Figure, models: dict[str, Any], context: Context, results: R
         for level, part in at:
             row = measured.get((name, part.label if part else None))
             if row is not None and row.value is not None:
-                lines.append((x_of(level, part), row.value, *(row.ci95 or (row.value, row.value))))
+                lines.append(
+                    (x_of(level, part), row.value, *(possible(row.ci95, row.metric) or (row.value, row.value)))
+                )
         rows[name] = np.array(lines, float).reshape(-1, 4)
         own = context.study.model(name).arguments.get("corruption")
         where = _trained_at(own, figure.corruptions())

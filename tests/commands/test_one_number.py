@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import imagecodecs
@@ -382,6 +383,23 @@ def test_photographs_are_had_again_as_they_were_before_they_were_cut(kind, cut, 
     assert len(found) == len(numbers) == held_out.pictures.n >= 3
     np.testing.assert_array_equal(np.stack(found), whole.floats(numbers).reshape(-1, *whole.shape))
     assert held_out.where == f"{len(found)} photographs"
+
+
+def test_no_table_shows_an_mse_below_0(denoiser, photographs, tmp_path, done):
+    """Of two photographs of which one is far worse, Student's t reaches below 0; files keep the whole interval."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(folder / "0.png")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "1.png")
+    row = next(row for row in json.loads(done("evaluate", denoiser, folder, "--json")[0])["rows"] if row["ci95"])
+    assert row["metric"] == "mse"
+    assert row["ci95"][0] < 0
+    tables = [done("evaluate", denoiser, folder)[0], done("reconstruct", denoiser, folder, "-o", tmp_path / "out")[0]]
+    for table in tables:
+        assert re.search(r"0\.000000 to 0\.[0-9]{6}", table)
+        assert not re.search(r"-0\.0", table)
+    assert json.loads((tmp_path / "out/isthmus.json").read_text())["errors"][0]["ci95"][0] < 0
 
 
 def test_the_number_of_photographs_is_told(denoiser, photographs, done):
