@@ -31,7 +31,8 @@ def write_like(
     images: one, or one for each page of the original, (c, h, w) floats in [0, 1], c being 1 or 3. The original's format
     is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's compression and
     layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0 and 1 are in the
-    original's numbers. grey: a grey image of a colour file stays grey. Folders on the way to `target` are made.
+    original's numbers. grey: a grey image of a colour file stays grey, without colours and their profile. Folders on
+    the way to `target` are made.
 
     Returns sentences on what could not be kept, and on values that had to be clipped. Raises RequestError for an
     array that is no such image, DataError if the original cannot be read.
@@ -61,6 +62,8 @@ def write_like(
             stored = []
             for page, one in zip(pages, many, strict=True):
                 channels = _channels(one, len(page.pixels), keep_grey=grey)
+                if len(channels) < len(page.pixels):
+                    notes.append("colours are not kept: written as grey, as --grey made them")
                 dtype, white = _stored_type(page, module in _ANY_BITS, notes)
                 stored.append(_numbers(channels, dtype, white, value_range))
             assert module in _DEEP or stored[0].dtype == np.uint8

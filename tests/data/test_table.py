@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from isthmus.data.formats.page import grey_of
 from isthmus.data.image_file import KINDS, quiet_readers, read_pages
 from isthmus.data.writers import write_like
 
@@ -41,13 +42,14 @@ def saved(kind, *, image=COLOUR, **options):
     return buffer.getvalue()
 
 
-def again(kind, content, tmp_path):
+def again(kind, content, tmp_path, *, grey=False):
     path, target = tmp_path / "a", tmp_path / "b"
     path.write_bytes(content)
     with quiet_readers():
         images = [page.scaled() for page in read_pages(path)]
     images = [image / 255 if image.dtype == np.uint8 else image for image in images]
-    notes = write_like(path, images, target)
+    images = [grey_of(image) for image in images] if grey else images
+    notes = write_like(path, images, target, grey=grey)
     return target, " ".join(notes)
 
 
@@ -80,6 +82,8 @@ def with_word(kind, word):
         Image.fromarray(COLOUR).save(buffer, "TIFF", tiffinfo={34665: {33434: 0.01}})
         return buffer.getvalue()
     if kind == "Netpbm":
+        if word != "comment":
+            raise KeyError(word)
         return saved(kind).replace(b"\n32", b"\n# words\n32", 1)
     if kind == "JPEG 2000" and word in ("resolution", "XMP", "profile"):
         content = saved(kind)
@@ -219,3 +223,38 @@ def test_the_pages(kind, tmp_path):
     target, _ = again(kind, content, tmp_path)
     assert len(read_pages(tmp_path / "a")) == len(read_pages(target)) == 2
     assert ROWS[kind][2] in ("all", "of 8 bits")
+
+
+WORDS = sorted({word for kind in ROWS for column in (3, 4) for word in listed(kind, column)})
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_table_leaves_out_nothing(kind, tmp_path):
+    """Whatever any kind of file has beside its pixels: where another kind can have it too, its cells say what becomes
+    of it.
+    """
+    told = {*listed(kind, 3), *listed(kind, 4)} - {"colours beyond 256"}  # which an image has, and not its file
+    possible = set()
+    for word in WORDS:
+        try:
+            (tmp_path / "c").write_bytes(with_word(kind, word))
+            possible |= {word} if has(kind, word, tmp_path / "c") else set()
+        except (KeyError, TypeError, OSError, ValueError):
+            continue  # this kind of file cannot have it
+    possible -= {"colours beyond 256"} | ({"palette"} if kind == "GIF" else set())  # a GIF has nothing else
+    assert possible == told
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_what_grey_does_is_said(kind, tmp_path):
+    options = {"iccprofile": SRGB} if kind == "TIFF" else {"icc_profile": SRGB} if kind in ("PNG", "JPEG") else {}
+    target, notes = again(kind, saved(kind, **options), tmp_path, grey=True)
+    assert "colours are not kept: written as grey" in notes
+    assert ("a colour profile of other channels is not kept" in notes) == bool(options)
+    (page,) = read_pages(target)
+    np.testing.assert_allclose(page.pixels, np.repeat(page.pixels[:1], len(page.pixels), 0), atol=2)  # a lossy WebP
+    assert "colours are not kept" not in again(kind, saved(kind), tmp_path)[1]
+
+
+def test_a_grey_file_loses_no_colours(tmp_path):
+    assert again("PNG", saved("PNG", image=COLOUR[..., 0]), tmp_path, grey=True)[1] == ""

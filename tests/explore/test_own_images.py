@@ -56,7 +56,7 @@ def test_what_is_not_as_it_was_is_not_shown_and_the_way_out_is_told(photograph_m
     assert f"give them: isthmus explore {photograph_model} DATA" in said
     given = gallery_of(photograph_model, str(other))
     assert [one.name for one in given.files] == ["flower.png"]
-    assert given.notes == ()
+    assert given.notes == (f"{photograph_model} was trained on this image: expect larger errors on new ones.",)
 
 
 def test_held_out_images_are_shown_where_it_is_known_which_they_are(tmp_path, x):

@@ -17,6 +17,8 @@ Shape = tuple[int, int, int]
 _BOXES, _BARE = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 STARTS = (_BOXES, _BARE)
 _COLOURS = {12: "CMYK", 16: "RGB", 17: "grey", 18: "sYCC"}  # EnumCS of the box colr
+_COMMENT, _TILE = b"\xff\x64", b"\xff\x90"
+_BY_ITSELF = (b"Created by OpenJPEG", b"Kakadu")  # what encoders call themselves
 _WITHIN = {b"jp2h", b"res "}  # boxes of boxes
 
 
@@ -29,7 +31,7 @@ class _Header:
     bits: tuple[int, ...]
     signed: bool
     colours: str
-    beside: bool  # whether there is a profile, a resolution or XMP
+    beside: bool  # whether there is a profile, a resolution, XMP or a comment
 
     @property
     def channels(self) -> int:
@@ -84,8 +86,19 @@ def _header(data: bytes) -> _Header:
         raise unread("JPEG 2000", "channels of different sizes; save it as RGB or grey")
     bits = tuple((one[0] & 127) + 1 for one in channels)
     signed = any(one[0] & 128 for one in channels)
+    beside |= any(not one.startswith(_BY_ITSELF) for one in _comments(data, at, end))
     check_size(right - left, down - top, n * (2 if max(bits) > 8 else 1), 1, len(data))
     return _Header(right - left, down - top, bits, signed, colours, beside)
+
+
+def _comments(data: bytes, at: int, end: int) -> Iterator[bytes]:
+    """The comments in a code stream's header."""
+    at += 2
+    while at + 4 <= end and data[at : at + 2] != _TILE:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at : at + 2] == _COMMENT:
+            yield data[at + 6 : at + 2 + length]
+        at += 2 + max(2, length)
 
 
 def shapes(data: bytes) -> list[Shape]:
@@ -127,8 +140,8 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     bits = max(8, header.bits[0])
     file.write(imagecodecs.jpeg2k_encode(values, level=0, codecformat=kind, reversible=True, bitspersample=bits))
     lost = {
-        "the resolution, profile and XMP of a JPEG 2000 are not kept": header.beside,
+        "the resolution, profile, XMP and comment of a JPEG 2000 are not kept": header.beside,
         "the alpha channel is not kept": len(header.bits) > header.channels,
-        "CMYK is not kept: written as RGB": header.channels == 4,
+        "CMYK is not kept": header.channels == 4,
     }
     return [sentence for sentence, holds in lost.items() if holds]

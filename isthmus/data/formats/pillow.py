@@ -180,7 +180,7 @@ def lost_modes(image: ImageFile) -> list[str]:
     if image.mode in ("P", "1") and image.format != "GIF":
         notes.append("a palette or two levels are not kept: written with 8 bits per channel")
     if image.mode == "CMYK":
-        notes.append("CMYK is not kept: written as RGB")
+        notes.append("CMYK is not kept")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         notes.append("the alpha channel is not kept")
     if image.format == "MPO":

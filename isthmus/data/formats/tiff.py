@@ -246,8 +246,8 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
 def _lost_colours(page: TiffPage) -> list[str]:
     colour, extra = int(page.photometric or 0), len(page.extrasamples)
     lost = {
-        "CMYK is not kept: written as RGB": colour == _CMYK,
-        "YCbCr in a TIFF is not kept: written as RGB": colour == _YCBCR and int(page.compression) not in _JPEGS,
+        "CMYK is not kept": colour == _CMYK,
+        "YCbCr in a TIFF is not kept": colour == _YCBCR and int(page.compression) not in _JPEGS,
         "a palette or two levels are not kept: written with 8 bits per channel": colour == _PALETTE
         or int(page.bitspersample) < 8,
         "the alpha channel is not kept": _has_alpha(page, extra),
