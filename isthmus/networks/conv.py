@@ -106,7 +106,9 @@ class ConvChain(nn.Module):
         tapes: list[Tape] = []
         full, activations = self.layers[-1].weight.dtype, without_last(self.activations, logits)
         for layer, activation, module, given in zip(self.plan, activations, self.layers, switches, strict=True):
-            x = x.to(full if is_last and layer is self.plan[-1] else dtype)
+            # thin ones because oneDNN's bfloat16 kernels for AMX (3.12) read memory there that nobody has written: what
+            # it holds is multiplied by 0, and NaN if that was no number
+            x = x.to(full if layer.is_thin or (is_last and layer is self.plan[-1]) else dtype)
             if layer.unpool is not None:
                 assert given is not None
                 x = aten.max_unpool2d(x, given, layer.unpool)

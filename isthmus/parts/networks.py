@@ -78,6 +78,11 @@ class ConvLayer:
     pool: tuple[int, int] | None = None
     unpool: tuple[int, int] | None = None
 
+    @property
+    def is_thin(self) -> bool:
+        """Whether its stride leads to or from a map that is one pixel wide."""
+        return self.stride > 1 and 1 in (self.size_in[1], self.size_out[1])
+
 
 @dataclass(frozen=True, repr=False)
 class Conv(Part):

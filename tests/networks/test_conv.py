@@ -291,6 +291,30 @@ def test_bfloat16_products_are_near_float32s(decoder):
         assert (parameter.grad - gradient).norm() < margin * gradient.norm()
 
 
+def spoil_freed_memory():
+    """Leave NaN where what is not initialised may be taken from."""
+    spoilt = [torch.full((size,), torch.nan) for size in (240, 600, 1000, 2000, 4000, 5000, 8400, 20_000, 100_000)]
+    del spoilt
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("shape", [(4, 21, 5), (1, 40, 3), (3, 27, 2)])
+def test_bfloat16_products_read_no_memory_but_their_own(shape, decoder):
+    """Where a map is one pixel wide, tiles of AMX do, and a white image's freed bytes are NaN as numbers."""
+    part = Conv((4, 6), decoder=decoder, activation="silu") if shape[2] > 3 else Conv((6,), decoder=decoder)
+    built, x = network(part, shape), samples(20, shape)
+    for parameter in built.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    for _ in range(5):
+        with torch.no_grad():
+            spoil_freed_memory()
+            x_hat, code, tapes = built.record(x, torch.bfloat16)
+            spoil_freed_memory()
+            built.backward(tapes, torch.ones_like(x_hat), torch.ones_like(code))
+        for tensor in (x_hat, code, *(parameter.grad for parameter in built.parameters())):
+            assert tensor.isfinite().all()
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_inference_leaves_its_input_alone_and_is_training_s_forward(decoder):
     shape = (1, 12, 12)
