@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from isthmus.decimals import error_text, interval_text
 from isthmus.errors import counted
 from isthmus.metrics import possible
 from isthmus.studies.plan import guessed_seconds
@@ -80,8 +81,8 @@ class Lines:
         pass
 
     def epoch(self, name: str, row: Epoch, epochs: int) -> None:
-        heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
-        say(f"{name}  epoch {row.epoch}/{epochs}  loss {row.loss:.6f}{heard}  {row.seconds:.2f} s")
+        heard = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
+        say(f"{name}  epoch {row.epoch}/{epochs}  loss {error_text(row.loss)}{heard}  {row.seconds:.2f} s")
 
     def finished(self, name: str, sentence: str) -> None:
         say(f"{name}  {sentence}")
@@ -128,7 +129,7 @@ class Bars(Lines):
         now = time.monotonic()
         if now - self.shown.get(name, 0.0) > 0.1 or row.epoch == epochs:  # epochs of small models last milliseconds
             self.shown[name] = now
-            self.progress.update(self.tasks[name], completed=row.epoch, loss=f"loss {row.loss:.5f}")
+            self.progress.update(self.tasks[name], completed=row.epoch, loss=f"loss {error_text(row.loss)}")
 
     def finished(self, name: str, sentence: str) -> None:
         self._clear(name)
@@ -172,18 +173,19 @@ def summary(results: Results) -> str:
         psnr, code, count = (rows.get((facts["name"], metric, split, None)) for metric, split in
                              (("psnr", "test"), ("code_size", None), ("n_parameters", None)))  # fmt: skip
         ends = possible(mse.ci95)
-        interval = f"{ends[0]:.6f} to {ends[1]:.6f}" if ends else ""
+        interval = interval_text(ends, mse.value)
         shown = [
             f"{row.value:,.{digits}f}" if row and row.value is not None else "–"
             for row, digits in ((psnr, 2), (code, 0), (count, 0))
         ]
         seen = "  (test images seen)" if mse.seen else "  (selected on test images)" if mse.selected else ""
         seen += "  collapsed" if facts["collapsed"] else ""
-        lines.append(
-            f"{facts['name']:<28}{mse.value:>10.6f}  {interval:<22}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}"
-        )
+        errors = f"{error_text(mse.value):>10}  {interval:<22}"
+        lines.append(f"{facts['name']:<28}{errors}{shown[0]:>7}{shown[1]:>7}{shown[2]:>12}{seen}")
     means = (r for r in results.rows if r.seed is None and (r.metric, r.split, r.corruption) == ("mse", "test", None))
-    lines += [f"{r.model:<28}{r.value:>10.6f}  mean of {r.n_seeds} seeds, standard deviation {r.sd:.6f}" for r in means]
+    for r in means:
+        spread = f"standard deviation {error_text(r.sd, r.value)}"
+        lines.append(f"{r.model:<28}{error_text(r.value):>10}  mean of {r.n_seeds} seeds, {spread}")
     return "\n".join([*lines, *_verdicts(results)])
 
 

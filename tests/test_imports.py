@@ -30,7 +30,7 @@ STAGES = (
     {"cli"},
     {"__main__"},
 )
-LEAVES = {"errors", "rng", "parts", "files", "fingerprints", "machine", "metrics"}
+LEAVES = {"errors", "rng", "parts", "files", "fingerprints", "machine", "metrics", "decimals"}
 BACK = {("estimators", "persistence")}  # a model can save itself
 ROOT = {"__init__"}  # names everything, and imports it when it is used
 PLACE = {name: i for i, stage in enumerate(STAGES) for name in stage}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
+from isthmus.decimals import error_text
 from isthmus.errors import RequestError, counted, require
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
     lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
     for rank, one in enumerate(shown, 1):
         known = "  trained on" if one.seen else "  selected on" if one.selected else ""
-        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{one.mse:>10.6f}{one.largest:>15.3f}{known}")
+        errors = f"{error_text(one.mse):>10}{one.largest:>15.3f}"
+        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{errors}{known}")
     if len(scores) > top:
         lines.append(f"      ... and {len(scores) - top:,} more")
     if area is not None:
@@ -187,7 +189,7 @@ def _write(
             if printable(one.picture.name) in mapped:
                 write_like(None, found, building / "maps" / map_name(one.picture.name, names))
             if rank := ranks.get(printable(one.picture.name)):
-                said = f"{rank}: {_short(one.picture.name)}, MSE {scores[rank - 1].mse:.4f}"
+                said = f"{rank}: {_short(one.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
                 rows[rank] = (said, [one.picture.x, one.x_hat, found])
         (building / "scores.csv").write_bytes(_csv(scores))
         _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from isthmus.decimals import error_text, interval_text
 from isthmus.metrics import Estimate, possible
 
 
@@ -18,7 +19,7 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
     lines = [f"{head:<{width}}{'MSE':>10}  {'95 % interval':<22}{'PSNR':>7}"]
     for name, (mse, psnr) in rows.items():
         ends = possible(mse.ci95)
-        interval = f"{ends[0]:.6f} to {ends[1]:.6f}" if ends else ""
+        interval = interval_text(ends, mse.value)
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
-        lines.append(f"{name:<{width}}{mse.value:>10.6f}  {interval:<22}{shown:>7}")
+        lines.append(f"{name:<{width}}{error_text(mse.value):>10}  {interval:<22}{shown:>7}")
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from isthmus.commands.uncut import HeldOut, Uncut
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
+from isthmus.decimals import error_text
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import code_size, reconstruct
@@ -235,8 +236,8 @@ def _advice(model: Autoencoder) -> str:
     seen, held_out = history.losses[best], history.validation_losses[best]
     if seen < _ITS_OWN * held_out:
         return (
-            f"it reconstructs its training images far better than others (loss {seen:.4f} against {held_out:.4f}), so "
-            "give it more images or --augmentation affine, or choose a smaller network"
+            f"it reconstructs its training images far better than others (loss {error_text(seen)} against "
+            f"{error_text(held_out)}), so give it more images or --augmentation affine, or choose a smaller network"
         )
     return "train longer (--epochs), or give it more numbers or more images"
 

@@ -14,6 +14,7 @@ import torch
 from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels
+from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.composed import Composed
 from isthmus.estimators.parameters import parameters_of, training_of
@@ -154,8 +155,9 @@ class OneFit:
         )
         with contextlib.closing(rows):
             for row in rows:
-                heard = "" if row.validation_loss is None else f", validation {row.validation_loss:.6f}"
-                self.say(f"epoch {row.epoch}/{self.training.epochs}: loss {row.loss:.6f}{heard} ({row.seconds:.1f} s)")
+                heard = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
+                epoch = f"epoch {row.epoch}/{self.training.epochs}"
+                self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
                 yield row
         if self.history.kept_start and self.fraction is not None and self.warm_start is None:
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples

@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 from isthmus.data.batches import Pixels
+from isthmus.decimals import error_text
 from isthmus.estimators.one_fit import OneFit
 from isthmus.estimators.warm_start import WarmStart
 from isthmus.training.hardware import memory_told
@@ -70,4 +71,4 @@ class OnePass(OneFit):
             self.moments = training.optimizer, {name: one.clone() for name, one in self.position.optimizer.items()}
         self.network.eval()
         self.history.epochs.append(row)
-        self.say(f"pass {row.epoch}: loss {row.loss:.6f} ({row.seconds:.1f} s)")
+        self.say(f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)")

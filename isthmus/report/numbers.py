@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isthmus.decimals import error_text, interval_text
 from isthmus.studies.results import Results, Row
 
+_ERRORS = {"mse", "mse_code_only"}
 _DIGITS = {
-    "mse": ".6f",
-    "mse_code_only": ".6f",
     "psnr": ".2f",
     "ssim": ".4f",
     "explained_variance": ".4f",
@@ -22,9 +22,11 @@ _DIGITS = {
 }
 
 
-def number(value: float | None, metric: str = "mse") -> str:
-    """A value as the page shows it; a dash for what is not defined."""
-    return "–" if value is None else format(value, _DIGITS[metric])
+def number(value: float | None, metric: str = "mse", scale: float | None = None) -> str:
+    """A value as the page shows it; a dash for what is not defined. scale: of an error, as for `error_text`."""
+    if value is None:
+        return "–"
+    return error_text(value, scale) if metric in _ERRORS else format(value, _DIGITS[metric])
 
 
 def published(value: Any) -> str:
@@ -37,14 +39,21 @@ def published(value: Any) -> str:
 def extent(values: Sequence[float]) -> str:
     """From where to where: the range of some seeds, or an interval."""
     low, high = values
-    return f"{low:.6f} to {high:.6f}"
+    return interval_text((low, high), (low + high) / 2)
+
+
+def difference(one: Mapping[str, Any]) -> list[str]:
+    """A difference of two errors and, where it has one, the ends of its interval, all written alike."""
+    values = [one["difference"], *(one["ci95"] or [])]
+    scale = 10 * max(map(abs, values))  # differences are smaller than what they are of
+    return [error_text(value, scale, sign="+") for value in values]
 
 
 def width(spread: Mapping[str, Any]) -> str:
     """How far one more seed may fall from the mean of those that were measured, as a share of it."""
     low, high = spread["interval"]
     mean = spread["mean"]
-    return f"± {(high - low) / 2 / abs(mean):.0%} of the mean" if mean else f"± {(high - low) / 2:.6f}"
+    return f"± {(high - low) / 2 / abs(mean):.0%} of the mean" if mean else f"± {error_text((high - low) / 2)}"
 
 
 def find(results: Results, model: str, metric: str, split: str | None, corruption: str | None = None) -> Row | None:

@@ -15,7 +15,7 @@ from isthmus.errors import DataError
 from isthmus.files import atomic_file
 from isthmus.report import sentences
 from isthmus.report.figures import css_width, draw
-from isthmus.report.numbers import extent, find, number, published, width
+from isthmus.report.numbers import difference, extent, find, number, published, width
 from isthmus.studies.results import Results, read_results
 
 PAGE = "report.html"
@@ -56,6 +56,7 @@ def write_report(folder: Path) -> Path:
         number=number,
         published=published,
         extent=extent,
+        difference=difference,
         width=width,
     )
     path = folder / PAGE

@@ -9,6 +9,7 @@ import torch
 
 from isthmus import persistence
 from isthmus.collapse import Collapse
+from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove
 from isthmus.studies.context import Context
@@ -77,4 +78,4 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
 
 def _said(how: str, rows: list[Row]) -> str:
     mse = next((row.value for row in rows if (row.metric, row.split, row.corruption) == ("mse", "test", None)), None)
-    return how if mse is None else f"{how}, test MSE {mse:.6f}"
+    return how if mse is None else f"{how}, test MSE {error_text(mse)}"
