@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
 
 from isthmus.commands.options import add_data_dir, add_short, add_sizes, examples_of
@@ -79,14 +77,14 @@ def _get(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isthmus.commands.inputs import framing_of, with_range
+    from isthmus.commands.inputs import existing, framing_of, is_named, with_range
     from isthmus.data import sources
     from isthmus.data.summary import framed_words, summary
 
     name = options.data
     framing = framing_of(options)
-    if name not in sources.names() and (os.sep in name or Path(name).exists()):
-        print("\n".join(summary(Path(name), with_range(framing, options), skip_bad=options.skip_bad)))
+    if not is_named(name):
+        print("\n".join(summary(existing(name), with_range(framing, options), skip_bad=options.skip_bad)))
         return
     dataset = sources.load(name, options.data_dir)
     print(dataset.title)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data, check_target
 from isthmus.commands.reconstruct import add_out
-from isthmus.commands.words import read_words
+from isthmus.commands.words import read_words, said_units
 from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ def run(options: argparse.Namespace) -> None:
     check_target(options.out, options.data)
     check_free(options.out, force=options.force)
 
+    from isthmus import console
     from isthmus.commands.opened import open_model
     from isthmus.commands.pictures import pictures_of
     from isthmus.commands.restoring import restore
 
     opened = open_model(options)
+    if part is not None and (units := said_units(part, opened.framing.value_range)):
+        console.say(units)
     model = _searched(opened) if options.prior else opened.model
     if not options.prior:
         _say_what_it_was_trained_for(opened, part)

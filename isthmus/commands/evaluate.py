@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import add_command, add_model_and_data
-from isthmus.commands.words import read_words
+from isthmus.commands.words import read_words, said_units
+from isthmus.decimals import error_text
 from isthmus.errors import counted
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.opened import open_model
 
     opened = open_model(options)
+    for part in parts:
+        if units := said_units(part, opened.framing.value_range):
+            console.say(units)
     whole = opened.framing.patches is not None and opened.shape is not None
     found = (_of_photographs if whole else _of_images)(opened, options, parts)
     if found.noise:
@@ -138,7 +142,7 @@ def worse_than_nothing(before: float | None, after: float | None) -> str:
     """The sentence for images that come out with a larger MSE than they went in with; "" for others."""
     if before is None or after is None or after < before:
         return ""
-    errors = f"MSE {before:.6f} before, {after:.6f} after"
+    errors = f"MSE {error_text(before)} before, {error_text(after)} after"
     return f"the images come out worse than they went in ({errors}): leave them as they are"
 
 
@@ -161,12 +165,15 @@ def _head(found: _Evaluated) -> str:
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
+    from isthmus.decimals import interval_text
     from isthmus.metrics import possible
     from isthmus.report.numbers import number
 
     if estimate is None:
         return ""
     ends = possible(estimate.ci95, name)
+    if name == "mse":
+        return number(estimate.value, name) + (f" ({interval_text(ends, estimate.value)})" if ends else "")
     interval = f" ({number(ends[0], name)} to {number(ends[1], name)})" if ends else ""
     return number(estimate.value, name) + interval
 

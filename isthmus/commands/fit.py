@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, threads_of
-from isthmus.commands.words import PLUS, add_network_options, network_words, read_words
+from isthmus.commands.words import PLUS, add_network_options, network_words, read_words, said_units
 from isthmus.errors import RequestError, require
 from isthmus.parts import (
     DEVICES,
@@ -98,7 +98,8 @@ def add(commands: Any) -> None:
     group.add_argument(
         "--corruption",
         metavar="WORDS",
-        help="makes a denoiser: gaussian:0.3, salt-and-pepper:0.1, masking:0.3, occlusion:6, poisson:30; a + composes",
+        help="makes a denoiser: gaussian:0.3 (of black to white), salt-and-pepper:0.1, masking:0.3, occlusion:6, "
+        "poisson:30 (photons that white counts); a + composes",
     )
     group.add_argument(
         "--augmentation",
@@ -162,6 +163,8 @@ def run(options: argparse.Namespace) -> None:
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
+    if parts["corruption"] is not None and (units := said_units(parts["corruption"], framing.value_range)):
+        console.say(units)
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
     if noisy := noise_in(images.pixels):

@@ -89,6 +89,8 @@ def load_images(
             return images
         framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
         prepared = open_images(images.pixels, **sizes)
+        for note in prepared.notes:
+            console.say(note)
         labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
         return replace(prepared, labels=labels, source=images.source, label_names=images.label_names)
     with console.progress("reading") as on_progress, warnings.catch_warnings():

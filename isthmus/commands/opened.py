@@ -62,10 +62,10 @@ class Opened:
             return
         if self.shape is None:
             raise RequestError(
-                f"{what}: {_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
+                f"{what}: {in_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
             )
         h, w = self.shape[1:]
-        said = f"{what}: {_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {_words(self.shape)}"
+        said = f"{what}: {in_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {in_words(self.shape)}"
         if shape[0] != self.shape[0]:
             make_grey = "add --grey, or " if self.shape[0] == 1 and shape[0] == 3 else ""
             raise RequestError(f"{said}; {make_grey}fit a model on images of {counted(shape[0], 'channel')}")
@@ -77,7 +77,7 @@ class Opened:
         raise kind(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
 
 
-def _words(shape: Shape) -> str:
+def in_words(shape: Shape) -> str:
     """A shape as people say it: 28×28 grey, 64×64 RGB."""
     c, h, w = shape
     return f"{h}×{w} " + {1: "grey", 3: "RGB"}.get(c, f"of {c} channels")

@@ -26,7 +26,7 @@ from isthmus.data.image_file import SUFFIXES, read_shapes
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
 from isthmus.data.pieces import page_name
-from isthmus.data.reading import read_all
+from isthmus.data.reading import all_shapes, read_all
 from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.common import CHUNK, reconstruct
@@ -77,7 +77,8 @@ class Pictures:
     """What DATA holds, read when it is needed, and as often as it is gone through.
 
     n: files, or images of an array. dtype: of an array's pixels. left_out: the files that cannot be used, as far as
-    they were come to. identities: of the pictures, by name, as far as they were come to.
+    they were come to. identities: of the pictures, by name, as far as they were come to. shapes: of what is written of
+    each file's pages, with their names, from the headers alone; none of an array, whose images have one.
     """
 
     n: int
@@ -85,6 +86,7 @@ class Pictures:
     read: Callable[[], Iterator[Picture]]
     left_out: dict[str, DataError] = field(default_factory=dict)
     identities: dict[str, int] = field(default_factory=dict)
+    shapes: Callable[[], Iterable[tuple[str, Shape]]] = tuple
 
     def __iter__(self) -> Iterator[Picture]:
         for one in self.read():
@@ -124,7 +126,8 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
             notes = set[str]()  # that were said: files may be gone through twice
             bad = dict[str, DataError]()
             read = partial(_from_files, listing, options, opened, notes, bad)
-            return Pictures(len(listing.names), np.dtype(np.float32), read, bad)
+            shapes = partial(_written_shapes, listing, opened)
+            return Pictures(len(listing.names), np.dtype(np.float32), read, bad, shapes=shapes)
     images = load_images(
         options.data,
         opened.framing.whole,
@@ -183,6 +186,26 @@ def _from_files(
         if note not in said:
             said.add(note)
             console.say(note)
+
+
+def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Shape]]:
+    """The name and the shape of what is written of each page; of files that cannot be used, none."""
+    framing = opened.framing.whole
+    for name, shapes in zip(listing.names, all_shapes(listing.paths()), strict=True):
+        if isinstance(shapes, DataError):
+            continue
+        found = []
+        try:
+            for page, (channels, *size) in enumerate(shapes):
+                c, given = 1 if framing.grey else channels, framing.size((size[0], size[1]), name)
+                made_rgb = c == 1 and opened.shape is not None and opened.shape[0] == 3
+                h, w = framing.crop or given
+                opened.check((3 if made_rgb else c, h, w), name, patches=True, grey=made_rgb)
+                h, w = framing.crop or size  # one that was only resized gets its own size again
+                found.append((page_name(name, page, len(shapes)), (c, h, w)))
+        except DataError:
+            continue
+        yield from found
 
 
 # --- through the model ---

@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus import console
 from isthmus.commands.evaluate import worse_than_nothing
-from isthmus.commands.opened import Opened
+from isthmus.commands.opened import Opened, Shape, in_words
 from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.commands.previews import middle, side_by_side, write_preview
@@ -44,6 +44,8 @@ def restore(
     -o is an .npy or .npz of arrays, one file for one picture, or a folder in which each has its own name and format.
     """
     target: Path = options.out
+    if target.suffix.lower() in ARRAYS:
+        _check_shapes(pictures)  # before the work
     errors, notes = _Errors(corruption, name), Counter[str]()
     model = opened.model if model is None else model
     results = through(model, opened.shape, pictures, corruption=corruption, what=name)
@@ -148,6 +150,18 @@ class _Errors:
         return error_table(f"{counted(self.n, 'image')}{seen}", self.estimates())
 
 
+def _check_shapes(pictures: Pictures) -> None:
+    """Raise RequestError unless all that is to be written fits one array."""
+    first: tuple[str, Shape] | None = None
+    for name, shape in pictures.shapes():
+        first = first or (name, shape)
+        if shape != first[1]:
+            raise RequestError(
+                f"an array holds images of one size: {printable(first[0])} has {in_words(first[1])}, "
+                f"{printable(name)} {in_words(shape)}; give a folder with -o"
+            )
+
+
 def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, value_range: ValueRange | None) -> None:
     """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too.
 
@@ -158,10 +172,6 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
     names, labels = [], []
     for result in results:
         image = result.written()
-        if made and image.shape != made[0].shape:
-            raise RequestError(
-                f"an array holds images of one size, and {result.picture.name} has another; give a folder with -o"
-            )
         made.append(
             np.rint(image * 255).astype(np.uint8)
             if pictures.dtype == np.uint8

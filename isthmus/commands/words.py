@@ -53,6 +53,21 @@ def read_words(role: str, text: str, option: str) -> Any:
         raise RequestError(f"{where}: {error}") from None
 
 
+def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
+    """The sentence for Gaussian noise as wide as black to white, which is a number of other units; "" for others."""
+    from isthmus.data.formats.page import range_option
+
+    for one in part.parts if isinstance(part, Sequence) else (part,):
+        if isinstance(one, GaussianNoise) and not one.relative and one.sigma >= 1:
+            low, high = value_range or (0, 255)
+            units = f"{range_option(value_range)}" if value_range else "0 to 255"
+            return (
+                f"{one.label}: sigma is a share of black to white, so this is {one.sigma:g} times all of it; "
+                f"{one.sigma:g} of the numbers of {units} is gaussian:{one.sigma / (high - low):.3g}"
+            )
+    return ""
+
+
 def _read_one(role: str, word: str, where: str) -> Part:
     kind, *values = word.split(":")
     kinds = {name: cls for name, cls in ROLES[role].items() if cls is not Sequence}

@@ -160,7 +160,17 @@ def as_pixels(pixels: np.ndarray, source: str) -> np.ndarray:
 
 def range_of_array(array: np.ndarray, source: str) -> tuple[float, float]:
     """The smallest and the largest number of an array. Raises DataError if there are no two."""
-    low, high = (float(array.min()), float(array.max())) if array.size else (np.nan, np.nan)
+    low, high = range_of(array) if array.size else (np.nan, np.nan)
+    return checked_ends(low, high, source)
+
+
+def range_of(array: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest number, NaN aside, which whoever takes the array refuses by its place."""
+    return float(np.fmin.reduce(array, axis=None)), float(np.fmax.reduce(array, axis=None))
+
+
+def checked_ends(low: float, high: float, source: str) -> tuple[float, float]:
+    """Raise DataError unless these are two finite numbers, the second the larger."""
     if not -np.inf < low < high < np.inf:
         raise DataError(f"{source}: its numbers go from {low:g} to {high:g}; say --range LOW:HIGH in place of auto")
     return low, high

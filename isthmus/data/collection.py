@@ -18,9 +18,9 @@ import numpy as np
 
 from isthmus.data import cache as decoded
 from isthmus.data.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
-from isthmus.data.formats.page import ValueRange, grey_of, stretched
+from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stretched
 from isthmus.data.framing import Framing
-from isthmus.data.gathering import gather, places_of, range_of_files
+from isthmus.data.gathering import gather, places_of, range_of_files, said_dark
 from isthmus.data.identity import identities_of
 from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
@@ -28,7 +28,7 @@ from isthmus.data.listing import Listing, list_images
 from isthmus.data.readers import read_idx
 from isthmus.data.sizes import Size
 from isthmus.data.stack import Stack
-from isthmus.errors import DataError, RequestError, require
+from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.files import open_regular
 from isthmus.machine import cores
 
@@ -178,6 +178,8 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
     stored = channels_first(array, name)
     pixels = stretched(stored, framing.value_range) if framing.value_range else as_pixels(stored, name)
     images = Images(pixels, labels, source)
+    if notes := _notes(stored, pixels, framing):
+        images = replace(images, notes=notes)
     if framing != Framing(seed=framing.seed):
         images = replace(images, identities=identities_of(stored))
     if framing.grey:
@@ -194,4 +196,13 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
         stack.put(framing(image, i, f"{source}, image {i},"))
     labels = None if images.labels is None else images.labels.repeat(count)
     identities = None if images.identities is None else images.identities.repeat(count)
-    return Images(stack.pixels(), labels, source, places=places, identities=identities)
+    return Images(stack.pixels(), labels, source, notes=images.notes, places=places, identities=identities)
+
+
+def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[str, ...]:
+    """What is to be known of an array's numbers and the range that they were given, or lack."""
+    if framing.value_range is None:
+        return (dark,) if stored.dtype == np.uint16 and (dark := said_dark(pixels)) else ()
+    white = int(np.iinfo(stored.dtype).max) if stored.dtype in (np.uint8, np.uint16) else None
+    what = counted(len(stored), "image")
+    return tuple(NOTES[kind].format(n=what) for kind in misfits(stored, white, framing.value_range))

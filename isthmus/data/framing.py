@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data.formats.page import Page, Refused, ValueRange, grey_of, range_option
+from isthmus.data.formats.page import Page, Refused, ValueRange, grey_of, misfits, range_option
 from isthmus.data.patches import cut_at, positions_of, random_positions
 from isthmus.data.sizes import Size, check_size, cropped, resized
 from isthmus.errors import DataError, RequestError, require
@@ -72,9 +72,7 @@ class Framing:
         except Refused as error:
             raise DataError(f"{where} {error}") from None
         if self.value_range:
-            low, high = self.value_range
-            if page.pixels.min() < low or page.pixels.max() > high:
-                notes = (*notes, "clipped")
+            notes = (*notes, *misfits(page.pixels, page.white, self.value_range))
         return grey_of(image) if self.grey else image, notes
 
     def size(self, shape: Size, where: str) -> Size:

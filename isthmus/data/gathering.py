@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from isthmus.data.formats.page import NOTES, ValueRange
+from isthmus.data.arrays import checked_ends, range_of
+from isthmus.data.formats.page import DARK, NOTES, ValueRange
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.data.images import Images
@@ -22,7 +23,6 @@ from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
 _LISTED = 10  # files that a warning names
-_DARK = 0.25  # of white: images of more than 8 bits that stay below it use a part of their numbers
 
 
 def gather(
@@ -73,15 +73,20 @@ def gather(
         warnings.warn(f"{source}: {'; '.join(skipped)}", SkippedWarning, stacklevel=3)
         notes += skipped
     pixels = stack.pixels()
-    if pixels.dtype == np.float32 and framing.value_range is None and (brightest := float(pixels.max())) <= _DARK:
-        notes.append(
-            f"the brightest pixel is {brightest:.3g} of white: --range LOW:HIGH or --range auto says what is white"
-        )
+    if framing.value_range is None and (dark := said_dark(pixels)):
+        notes.append(dark)
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
     places = None if corners is None else places_of([one for pages in corners for one in pages])
     known_by = np.array(identities, np.uint64)
     images = Images(pixels, labels, source, listing.label_names, tuple(names), tuple(notes), places, known_by)
     return images, not bad
+
+
+def said_dark(pixels: np.ndarray) -> str:
+    """The sentence for images in floats that use the lower part of black to white alone; "" for others."""
+    if pixels.dtype == np.uint8 or not (brightest := float(pixels.max())) <= DARK:
+        return ""
+    return f"the brightest pixel is {brightest:.3g} of white: --range LOW:HIGH or --range auto says what is white"
 
 
 def way_out(n: int) -> str:
@@ -157,10 +162,8 @@ def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRan
             pages = read_pages(path)
         except DataError as error:
             return error
-        with np.errstate(invalid="ignore"):
-            return min(float(np.nanmin(one.pixels)) for one in pages), max(
-                float(np.nanmax(one.pixels)) for one in pages
-            )
+        found = [range_of(page.pixels) for page in pages]
+        return min(low for low, _ in found), max(high for _, high in found)
 
     low, high = np.inf, -np.inf
     with quiet_readers(), ThreadPoolExecutor(cores()) as pool:
@@ -170,6 +173,4 @@ def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRan
                     raise DataError(f"{found}{way_out(len(listing.names))}")
             else:
                 low, high = min(low, found[0]), max(high, found[1])
-    if not -np.inf < low < high < np.inf:
-        raise DataError(f"{source}: its numbers go from {low:g} to {high:g}; say --range LOW:HIGH in place of auto")
-    return low, high
+    return checked_ends(low, high, source)

@@ -48,14 +48,18 @@ class Images:
             raise DataError(f"{self.source}: no images, the shape is {pixels.shape}")
         if pixels.dtype != np.uint8:
             if not np.issubdtype(pixels.dtype, np.floating):
-                raise DataError(f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}")
+                raise DataError(
+                    f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}; "
+                    "open_images(x) takes other numbers too"
+                )
             low, high = float(pixels.min()), float(pixels.max())  # NaN if any pixel is
             if np.isnan(low):
                 raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN in {self._where_nan()}")
             if not (low >= 0 and high <= 1):
+                divide = "divide by 255, or " if low >= 0 and 2 < high <= 255 else ""
                 raise DataError(
-                    f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; divide by 255, or say "
-                    "what is black and white with --range LOW:HIGH"
+                    f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; {divide}say what is "
+                    "black and white with --range LOW:HIGH, in Python with open_images(x, value_range=(low, high))"
                 )
             object.__setattr__(self, "pixels", np.ascontiguousarray(pixels, np.float32))
         if self.names and len(self.names) != len(pixels):

@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus.data.arrays import channels_first
 from isthmus.data.collection import listing_of, open_images, read_array_file
-from isthmus.data.formats.page import NOTES, Page, range_option
+from isthmus.data.formats.page import DARK, NOTES, Page, range_option
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.gathering import left_out
 from isthmus.data.image_file import Shape, quiet_readers, read_pages
@@ -24,7 +24,6 @@ from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 
 _LISTED = 10
-_DARK = 0.25  # of white: whole numbers that stay below it are worth a --range
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _of_array(path: Path, framing: Framing) -> list[str]:
         return [*_of_images(open_images(path, value_range=framing.value_range, grey=framing.grey)), *values, *made]
     except DataError as error:
         c, h, w = pixels.shape[1:]
-        return [_line(len(pixels), f"{c}×{h}×{w} {pixels.dtype}"), *values, f"to be used with --range: {error}"]
+        return [_line(len(pixels), f"{c}×{h}×{w} {pixels.dtype}"), *values, f"refused as it is: {error}"]
 
 
 def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool) -> list[str]:
@@ -152,7 +151,7 @@ def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError
 def _words(values: Values) -> str:
     """The numbers in words, with the option that would use all of the scale if they do not."""
     said = values.words()
-    if values.dtype.kind == "u" and values.bits > 8 and 0 < values.high <= _DARK * (2**values.bits - 1):
+    if values.dtype.kind == "u" and values.bits > 8 and 0 < values.high <= DARK * (2**values.bits - 1):
         said += f": {range_option((0, 2 ** int(values.high).bit_length() - 1))} says what is white"
     return said
 

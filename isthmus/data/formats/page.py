@@ -29,7 +29,13 @@ NOTES = {
     "cmyk": "{n}: converted from CMYK to RGB",
     "reduced": "{n}: smaller copies and masks beside the pictures were left out",
     "clipped": "{n}: values outside --range became black or white",
+    "cut": "{n}: values outside --range became black or white, more than a tenth of all",
+    "dim": "{n}: of too few bits for --range, so that nothing is bright; leave them out, or say another --range",
 }
+
+
+_MUCH = 0.1  # of the values, outside a range: more than a few hot pixels
+DARK = 0.25  # of white: images of more than 8 bits that stay below it use a part of their numbers
 
 
 class Refused(Exception):  # noqa: N818
@@ -104,6 +110,21 @@ def stretched(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
     low, high = value_range
     done = (values.astype(np.float64) - low) / (high - low)
     return np.clip(done, 0, 1, out=done).astype(np.float32)
+
+
+def misfits(pixels: np.ndarray, white: int | None, value_range: ValueRange) -> tuple[str, ...]:
+    """The kinds of `NOTES` on numbers that a range does not fit: they are clipped, or end far below its white.
+
+    white: the largest number of their bits; None for floats and signed numbers.
+    """
+    low, high = value_range
+    notes = []
+    if pixels.min() < low or pixels.max() > high:
+        outside = np.count_nonzero((pixels < low) | (pixels > high))
+        notes.append("cut" if outside > _MUCH * pixels.size else "clipped")
+    if white is not None and white - low <= DARK * (high - low):
+        notes.append("dim")
+    return tuple(notes)
 
 
 def range_option(value_range: ValueRange) -> str:

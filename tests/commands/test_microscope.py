@@ -1,0 +1,149 @@
+"""What a microscopist brings: dim images, 12 bits in arrays, counts, dead pixels, files of several depths and sizes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tifffile
+
+from isthmus import Images, open_images
+from isthmus.errors import DataError
+
+FIT = ("--epochs", 1, "--threads", 1, "--bottleneck", 4)
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """40 images of 12 bits, uint16, mostly dark: a background of 100 and a spot of up to 1,500."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:16, :16]
+    places = rng.uniform(3, 13, (40, 2, 1, 1))
+    spots = np.exp(-((y - places[:, 0]) ** 2 + (x - places[:, 1]) ** 2) / 6)
+    return rng.poisson(100 + 1500 * spots).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def dim(counts, tmp_path_factory):
+    """The folder of a model of these counts without a range, and their file."""
+    from isthmus.cli import run_command
+
+    folder = tmp_path_factory.mktemp("dim")
+    np.save(folder / "x.npy", counts)
+    assert run_command(["fit", str(folder / "x.npy"), "-o", str(folder / "m"), *map(str, FIT)]) == 0
+    return folder
+
+
+def agrees(text, value):
+    return float(text) == pytest.approx(value, rel=0.005) and float(text) != 0
+
+
+def test_errors_of_dim_images_keep_their_digits(dim, tmp_path, done):
+    out, _ = done("evaluate", dim / "m", dim / "x.npy")
+    rows = {row["metric"]: row for row in json.loads(done("evaluate", dim / "m", dim / "x.npy", "--json")[0])["rows"]}
+    mse = rows["mse"]
+    assert mse["value"] < 1e-5, "or they are not dim"
+    shown = re.search(r"^mse +(\S+) \((\S+) to (\S+)\)", out, re.MULTILINE).groups()
+    assert all(map(agrees, shown, [mse["value"], *mse["ci95"]]))
+    out, _ = done("score", dim / "m", dim / "x.npy")
+    scores = json.loads(done("score", dim / "m", dim / "x.npy", "--json")[0])["images"]
+    assert agrees(out.splitlines()[1].split()[2], scores[0]["mse"])
+    out, err = done("fit", dim / "x.npy", "-o", tmp_path / "m", *FIT)
+    assert re.search(r"loss [1-9]\.\d\de-0\d, validation [1-9]\.\d\de-0\d", err)
+    assert re.search(r"the mean image +[1-9]\.\d\de-0\d  \S+ to [1-9]\.\d\de-0\d", out)
+    assert "0.000000" not in out + err
+
+
+def test_dark_arrays_are_said_to_be_dark(dim, tmp_path, counts, done):
+    for command in (
+        ("data", "info", dim / "x.npy"),
+        ("reconstruct", dim / "m", dim / "x.npy", "-o", tmp_path / "y.npy"),
+    ):
+        assert f"the brightest pixel is {counts.max() / 65535:.3g} of white: --range" in "".join(done(*command))
+    assert not open_images(counts, value_range=(0, 4095)).notes
+    assert not open_images((counts * 16).astype(np.uint16)).notes
+
+
+def test_numbers_that_a_range_cuts_off_are_said(dim, counts, tmp_path, done):
+    path = dim / "x.npy"
+    assert (
+        "40 images: values outside --range became black or white, more than a tenth of all"
+        in done("data", "info", path, "--range", "200:400")[0]
+    )
+    _, err = done("fit", path, "-o", tmp_path / "m", "--range", "0:1200", *FIT)
+    assert "40 images: values outside --range became black or white" in err
+    np.save(tmp_path / "negative.npy", counts.astype(np.float32) - 500)
+    _, err = done("reconstruct", tmp_path / "m", tmp_path / "negative.npy", "-o", tmp_path / "y.npz")
+    assert "40 images: values outside --range became black or white, more than a tenth of all" in err
+    assert "--range" not in done("fit", path, "-o", tmp_path / "whole", "--range", "0:2000", *FIT)[1]
+
+
+def test_files_of_fewer_bits_than_a_range_are_said(counts, tmp_path, done):
+    (tmp_path / "mixed").mkdir()
+    for i in range(12):
+        tifffile.imwrite(tmp_path / f"mixed/a{i}.tif", counts[i])
+        tifffile.imwrite(tmp_path / f"mixed/b{i}.tif", (counts[i] // 8).astype(np.uint8))
+    said = "12 files: of too few bits for --range"
+    assert said in done("data", "info", tmp_path / "mixed", "--range", "0:4095")[0]
+    assert said in done("fit", tmp_path / "mixed", "-o", tmp_path / "m", "--range", "auto", *FIT)[1]
+    assert said in done("reconstruct", tmp_path / "m", tmp_path / "mixed", "-o", tmp_path / "made")[1]
+    np.save(tmp_path / "eight.npy", (counts // 8).astype(np.uint8))
+    _, err = done("evaluate", tmp_path / "m", tmp_path / "eight.npy")
+    assert "40 images: of too few bits for --range" in err
+
+
+def test_images_of_several_sizes_are_refused_before_the_work(counts, tmp_path, done, refused, monkeypatch):
+    def through(*_args, **_options):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("isthmus.commands.restoring.through", through)
+    (tmp_path / "sizes").mkdir()
+    np.save(tmp_path / "x.npy", counts)
+    done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--patches", 8, "--range", "0:4095", *FIT)
+    for i in range(3):
+        tifffile.imwrite(tmp_path / f"sizes/{i}.tif", counts[i][:, : 16 - (i == 2)])
+    for name in ("y.npy", "y.npz"):
+        line = refused("reconstruct", tmp_path / "m", tmp_path / "sizes", "-o", tmp_path / name)
+        assert "one size: 0.tif has 16×16 grey, 2.tif 16×15 grey; give a folder with -o" in line
+    monkeypatch.undo()
+    done("reconstruct", tmp_path / "m", tmp_path / "sizes", "-o", tmp_path / "y.npy", "--crop", 8)
+    assert np.load(tmp_path / "y.npy").shape == (3, 1, 8, 8)
+    tifffile.imwrite(tmp_path / "sizes/2.tif", counts[2][:4])  # too small for a patch, left out
+    done("reconstruct", tmp_path / "m", tmp_path / "sizes", "-o", tmp_path / "z.npy", "--skip-bad")
+    assert np.load(tmp_path / "z.npy").shape == (2, 1, 16, 16)
+
+
+def test_noise_in_counts_is_said_to_be_in_other_units(dim, counts, tmp_path, done):
+    options = ("--range=-100:3900", "--corruption", "gaussian:20", *FIT)
+    _, err = done("fit", dim / "x.npy", "-o", tmp_path / "m", *options)
+    assert "20 of the numbers of --range=-100:3900 is gaussian:0.005" in err
+    said = "sigma is a share of black to white"
+    assert said in err
+    assert said in done("evaluate", tmp_path / "m", dim / "x.npy", "--corruption", "masking:0.1+gaussian:20")[1]
+    y = tmp_path / "y.npy"
+    assert said in done("denoise", tmp_path / "m", dim / "x.npy", "-o", y, "--corruption", "gaussian:20")[1]
+    assert said not in done("evaluate", tmp_path / "m", dim / "x.npy", "--corruption", "gaussian:0.9")[1]
+
+
+def test_a_dead_pixel_is_named(counts, tmp_path, done, refused):
+    x = counts.astype(np.float32)
+    x[3, 5, 5] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    line = refused("fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--range", "auto", *FIT)
+    assert "NaN in image 3, counted from 0; remove or repair it" in line
+    out, _ = done("data", "info", tmp_path / "x.npy")
+    assert "refused as it is" in out
+    (tmp_path / "dead").mkdir()
+    tifffile.imwrite(tmp_path / "dead/0.tif", x[0])
+    tifffile.imwrite(tmp_path / "dead/1.tif", np.full_like(x[0], np.nan))
+    assert "1.tif has 256 of 256 pixels that are NaN" in refused(
+        "fit", tmp_path / "dead", "-o", tmp_path / "m", "--range", "auto", *FIT
+    )
+
+
+def test_what_is_no_image_says_the_way_out(counts, refused):
+    assert "no file or folder nosuch.npy is here" in refused("data", "info", "nosuch.npy")
+    with pytest.raises(DataError, match=r"got 100 to 4000; say what is black and white.*value_range"):
+        Images(np.linspace(100, 4000, 64).reshape(1, 1, 8, 8))
+    with pytest.raises(DataError, match="open_images"):
+        Images(counts[:, None])
