@@ -16,15 +16,17 @@ from isthmus.commands.opened import Opened, Shape, in_words
 from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.commands.previews import middle, side_by_side, write_preview
-from isthmus.commands.results import ACCOUNT, result_folder
+from isthmus.commands.results import result_folder
 from isthmus.commands.tables import error_table
 from isthmus.data.formats.page import ValueRange
 from isthmus.data.image_file import KINDS, SUFFIXES
+from isthmus.data.listing import ACCOUNT
 from isthmus.data.writers import write_like
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 from isthmus.parts import Corruption
+from isthmus.persistence import PREVIEW
 
 ARRAYS = (".npy", ".npz")
 _SHOWN = 6
@@ -198,8 +200,10 @@ def _account(
 ) -> None:
     """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
     facts = {"command": options.command, "model": opened.facts(), "errors": errors.rows()}
-    write_json(building / ACCOUNT, facts | ({"left_out": left_out} if left_out else {}))
-    if (building / "preview.png").exists() or not shown:
+    draws = bool(shown) and not (building / PREVIEW).exists()
+    facts |= {"left_out": left_out} if left_out else {}
+    write_json(building / ACCOUNT, facts | ({"drawn": [PREVIEW]} if draws else {}))
+    if not draws:
         return
     images = {"original": [one.picture.x for one in shown]}
     if len(errors.names) > 1:
@@ -207,4 +211,4 @@ def _account(
     images[errors.names[-1]] = [one.x_hat for one in shown]
     # the middle, for a photograph made smaller has lost its noise
     rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
-    write_preview(building / "preview.png", rows)
+    write_preview(building / PREVIEW, rows)

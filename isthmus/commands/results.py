@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from isthmus.data.listing import ACCOUNT
 from isthmus.errors import RequestError
 from isthmus.files import atomic_folder
-
-ACCOUNT = "isthmus.json"  # in every folder of results: what made it
 
 
 def check_free(target: Path, *, force: bool) -> None:

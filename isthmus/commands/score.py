@@ -36,6 +36,7 @@ _EXAMPLES = """
     isthmus fit digits -o zeros --classes 0
     isthmus score zeros digits --normal 0
 """
+SHEET = "most-unusual.png"
 _SHEET = 12  # images on most-unusual.png
 
 
@@ -172,7 +173,8 @@ def _write(
     import numpy as np
 
     from isthmus.commands.pictures import Pictures, through
-    from isthmus.commands.results import ACCOUNT, result_folder
+    from isthmus.commands.results import result_folder
+    from isthmus.data.listing import ACCOUNT
     from isthmus.data.writers import write_like
     from isthmus.files import write_json
     from isthmus.screening import error_map
@@ -192,11 +194,13 @@ def _write(
                 said = f"{rank}: {_short(one.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
                 rows[rank] = (said, [one.picture.x, one.x_hat, found])
         (building / "scores.csv").write_bytes(_csv(scores))
-        _draw_sheet(building / "most-unusual.png", [rows[rank] for rank in sorted(rows)], scale)
+        _draw_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
-        write_json(building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}})
+        write_json(
+            building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}, "drawn": [SHEET]}
+        )
 
 
 def _only(pictures: Pictures, names: Collection[str]) -> Iterator[Picture]:

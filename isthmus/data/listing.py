@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from isthmus.data.image_file import SUFFIXES
 from isthmus.errors import DataError, counted
 
 MASKS = "ground_truth"  # a folder in MVTec's layout has it beside train/good and test
+ACCOUNT = "isthmus.json"  # in every folder of results: what made it, and under "drawn" the pictures about them
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -46,20 +48,37 @@ def natural(text: str) -> tuple[list[int | str], str]:
     return parts, text  # the text itself decides between names that differ only in case, or in zeros before a number
 
 
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
 def is_mvtec(folder: Path) -> bool:
     """Whether a folder has the layout of the data set MVTec AD: train/good, test/..., ground_truth/... of masks."""
     return all((folder / part).is_dir() for part in ("train/good", "test", MASKS))
 
 
+def drawn(folder: Path | str) -> set[str]:
+    """The pictures in a folder of results that are about these, and not one of them: a preview.
+
+    Empty for every other folder, and where the account of it cannot be read.
+    """
+    try:
+        account = json.loads((Path(folder) / ACCOUNT).read_bytes())
+    except (OSError, ValueError):
+        return set()
+    names = account.get("drawn") if isinstance(account, dict) else None
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
 def list_images(folder: Path) -> Listing:
     """The image files in a folder and all folders below it.
 
-    Hidden files and folders are left out, and so are the masks of a folder in MVTec's layout. Links to files are
-    followed; links to folders are not, so that none is read twice or forever. If all images lie in at least two direct
-    sub-folders, these are their classes.
+    Hidden files and folders are left out, and so are the masks of a folder in MVTec's layout, and what a command drew
+    of the results that it put into a folder. Links to files are followed; links to folders are not, so that none is
+    read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
     Raises DataError if there is none, with what was found instead.
     """
-    names, others, linked, masks = [], Counter[str](), 0, list[str]()
+    names, others, linked, masks, pictures = [], Counter[str](), 0, list[str](), list[str]()
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}; leave it out, or allow it to be read")
@@ -72,8 +91,12 @@ def list_images(folder: Path) -> Listing:
             masks.append(where)
         inside = Path(where).relative_to(folder).as_posix()
         inside = "" if inside == "." else f"{inside}/"
+        about = drawn(where) if ACCOUNT in files else set[str]()
         for name in files:
             if name.startswith("."):
+                continue
+            if name in about:
+                pictures.append(inside + name)
                 continue
             ending = os.path.splitext(name)[1].lower()
             if ending in SUFFIXES:
@@ -91,13 +114,14 @@ def list_images(folder: Path) -> Listing:
     notes = []
     if others:
         notes.append(f"{counted(sum(others.values()), 'other file')} left out ({listed})")
+    if pictures:
+        notes.append(f"left out, for isthmus drew it of its results: {pictures[0]}" + _and_more(pictures))
     if linked:
         notes.append(f"{counted(linked, 'link')} to folders not followed")
     if masks:
-        more = f" and {len(masks) - 1} more" if len(masks) > 1 else ""
         notes.append(
-            f"{masks[0]}{more} is in MVTec's layout: the masks in {MASKS}/ were left out; train/ and test/ are both "
-            "here, so give one of them"
+            f"{masks[0]}{_and_more(masks)} is in MVTec's layout: the masks in {MASKS}/ were left out; train/ and "
+            "test/ are both here, so give one of them"
         )
     tops = {name.partition("/")[0] for name in names if "/" in name}
     if len(tops) < 2 or not all("/" in name for name in names):

@@ -41,6 +41,26 @@ def test_noise_is_added_and_taken_out_again(denoiser, photographs, tmp_path, don
     assert (tmp_path / "tried" / "preview.png").is_file()
 
 
+def test_the_preview_of_results_is_none_of_them(denoiser, photographs, tmp_path, copy_of, done):
+    copy = copy_of(photographs, tmp_path / "copy")
+    Image.new("RGB", (90, 80), "grey").save(copy / "preview.png")  # a user's own, which stays one of the images
+    for source, n in ((photographs, 3), (copy, 4)):
+        results, again = tmp_path / f"results{n}", tmp_path / f"again{n}"
+        done("reconstruct", denoiser, source, "-o", results)
+        _, err = done("reconstruct", denoiser, results, "-o", again)
+        assert f"written: {n} images" in err
+        out, _ = done("data", "info", results)
+        assert ("left out, for isthmus drew it of its results: preview.png" in out) == (n == 3)
+
+
+@pytest.mark.parametrize("account", ["[]", "{", '{"drawn": 1}', '{"drawn": [1, ["a"]]}'])
+def test_an_account_of_something_else_leaves_nothing_out(account, photographs, tmp_path, copy_of, done):
+    copy = copy_of(photographs, tmp_path / "copy")
+    (copy / "isthmus.json").write_text(account)
+    out, _ = done("data", "info", copy)
+    assert "3 files" in out
+
+
 def test_the_noise_of_a_picture_does_not_depend_on_how_it_is_read(denoiser, photographs, tmp_path, done):
     for name in ("a", "b"):
         done("denoise", denoiser, photographs, "-o", tmp_path / name, "--corruption", "masking:0.2")
