@@ -35,6 +35,7 @@ from isthmus.training.hardware import using_threads_everywhere
 
 Errors = dict[str, Estimate]  # "mse" and "psnr"
 _SHOWN = 12  # images in the preview
+_WORTH_CUTTING = 32  # pixels of an image's shorter side from which a denoiser may be better off with pieces of it
 _WORTH_IT = 0.9  # a model is worth its training if its error is below this share of a yardstick's
 
 
@@ -149,7 +150,8 @@ def fit(
         remove(checkpoints_of(folder))
         preview(model, parts.measured, folder)
     head = parts.head(None if measured.photographs is None else measured.photographs.where)
-    return Fitted(model, head, errors, list(_warnings(model, codes, errors, base)))
+    more_images = _more_images(model, train, whole=uncut is None)
+    return Fitted(model, head, errors, list(_warnings(model, codes, errors, base, more_images)))
 
 
 def _summary(errors: Errors) -> dict[str, Any]:
@@ -201,7 +203,9 @@ def _faults(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> l
     return [fault for fault in found if fault]
 
 
-def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors], base: Base | None) -> Iterator[str]:
+def _warnings(
+    model: Autoencoder, codes: Measured, errors: dict[str, Errors], base: Base | None, more_images: str
+) -> Iterator[str]:
     if collapse := _collapse(model, codes):
         yield collapse
         return
@@ -211,7 +215,7 @@ def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors], ba
     if model.history_.kept_start and base is not None:
         yield f"no epoch was better than the weights that it began with, those of {base.folder}, which are kept"
     elif model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
-        yield _KEPT_START
+        yield f"{_KEPT_START} from {more_images}"
         return
     frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
     if frozen:
@@ -220,16 +224,26 @@ def _warnings(model: Autoencoder, codes: Measured, errors: dict[str, Errors], ba
     name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
     ours, theirs = own["mse"].value, best["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
-        yield f"{name} is better than this model" + ("" if frozen else f": {_advice(model)}")
+        yield f"{name} is better than this model" + ("" if frozen else f": {_advice(model, more_images)}")
 
 
 _KEPT_START = (
     "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
-    "network learns more than PCA from more images, or with --augmentation affine"
+    "network learns more than PCA"
 )
 
 
-def _advice(model: Autoencoder) -> str:
+def _more_images(model: Autoencoder, images: Images, *, whole: bool) -> str:
+    """What gives the network more to learn from, without what the fit has already."""
+    ways = ["more images"]
+    if model.augmentation is None:
+        ways.append("--augmentation affine")
+    if whole and model.corruption is not None and min(images.shape[1:]) >= _WORTH_CUTTING:
+        ways.append("--patches 16x16")  # noise is local: a piece of a page has what it takes to see it
+    return " or ".join(ways)
+
+
+def _advice(model: Autoencoder, more_images: str) -> str:
     """What to change of a model that is worse than a PCA: one that knows its own images only needs no more epochs."""
     history = model.history_
     best = int(np.nanargmin(history.validation_losses))
@@ -237,7 +251,7 @@ def _advice(model: Autoencoder) -> str:
     if seen < _ITS_OWN * held_out:
         return (
             f"it reconstructs its training images far better than others (loss {error_text(seen)} against "
-            f"{error_text(held_out)}), so give it more images or --augmentation affine, or choose a smaller network"
+            f"{error_text(held_out)}), so give it {more_images}, or choose a smaller network"
         )
     return "train longer (--epochs), or give it more numbers or more images"
 

@@ -112,7 +112,21 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     _, err = done("fit", tmp_path / "noise.npy", "-o", tmp_path / "m", "--epochs", 5, *QUICK[2:])
     assert "none better than the start, PCA's solution" in err
     assert "this model is PCA: " in err
+    assert err.count("a network learns more than PCA from more images or --augmentation affine\n") == 1
     assert "is better than this model" not in err
+    _, err = done(
+        "fit", tmp_path / "noise.npy", "-o", tmp_path / "a", "--augmentation", "affine", "--epochs", 5, *QUICK[2:]
+    )
+    assert err.count("a network learns more than PCA from more images\n") == 1
+
+
+@pytest.mark.parametrize(("side", "ways"), [(32, " or --patches 16x16"), (16, "")])
+def test_a_denoiser_that_learns_its_images_by_heart_is_told_of_patches(side, ways, tmp_path, done):
+    blocks = np.random.default_rng(0).random((40, 1, side // 4, side // 4), np.float32)
+    np.save(tmp_path / "blocks.npy", blocks.repeat(4, axis=2).repeat(4, axis=3))
+    words = ("--corruption", "salt-and-pepper:0.1", "--bottleneck", 256, "--epochs", 60, *QUICK[2:])
+    _, err = done("fit", tmp_path / "blocks.npy", "-o", tmp_path / "m", *words)
+    assert f"so give it more images or --augmentation affine{ways}, or choose a smaller network\n" in err
 
 
 def test_a_collapse_is_named(digits, tmp_path, done):
