@@ -37,6 +37,7 @@ _EXAMPLES = """
     isthmus score zeros digits --normal 0
 """
 SHEET = "most-unusual.png"
+_SMALL = 0.01  # of a largest error below it three decimals leave a digit or none
 _SHEET = 12  # images on most-unusual.png
 
 
@@ -138,7 +139,8 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
     lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
     for rank, one in enumerate(shown, 1):
         known = "  trained on" if one.seen else "  selected on" if one.selected else ""
-        errors = f"{error_text(one.mse):>10}{one.largest:>15.3f}"
+        largest = f"{one.largest:.3f}" if one.largest >= _SMALL else f"{one.largest:.2e}"
+        errors = f"{error_text(one.mse):>10}{largest:>15}"
         lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{errors}{known}")
     if len(scores) > top:
         lines.append(f"      ... and {len(scores) - top:,} more")

@@ -203,7 +203,7 @@ def channels_first(array: np.ndarray, source: str) -> np.ndarray:
     if not first and not last:
         raise DataError(
             f"{source}: images have 1 or 3 channels, and neither end of {shape[1:]} has; "
-            "for other channels, build Images(x) with (n, channels, h, w)"
+            "save each channel by itself, or in Python build Images(x) with (n, channels, h, w)"
         )
     return array if first else np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
