@@ -63,7 +63,8 @@ def add(commands: Any) -> None:
     """The parser of `isthmus fit`."""
     command = add_command(commands, "fit", run, "DATA -o MODEL", "train a model on your images", _TEXT, _EXAMPLES)
     command.set_defaults(
-        interrupted="a checkpoint is kept after each ten seconds of training, and the same command goes on from there"
+        interrupted="a checkpoint is kept after each ten seconds of training, and the same command goes on from the "
+        "last, or before the first begins anew"
     )
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
