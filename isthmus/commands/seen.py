@@ -35,8 +35,16 @@ def collection_of(data: str, split: str) -> str:
     path = path / split if is_mvtec(path) else path
     names = list_images(path).names if path.is_dir() else (path.name,)
     folder = path if path.is_dir() else path.parent
-    facts = [[name, os.stat(folder / name).st_size] for name in names]
+    facts = [[name, _size(folder / name)] for name in names]
     return "sha256 " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    """The size of a file; None for a link that leads nowhere, or what was deleted during the training."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
 
 
 def table_of(

@@ -28,6 +28,15 @@ def test_the_same_files_elsewhere_are_the_same_collection(digits, tmp_path):
     assert seen.collection_of("digits", "train") != seen.collection_of("digits", "test")
 
 
+def test_a_link_that_leads_nowhere_is_left_out_and_stops_no_fit(digits, tmp_path, done):
+    shutil.copytree(digits, tmp_path / "d")
+    (tmp_path / "d/one/gone.png").symlink_to("nowhere.png")
+    _, err = done("fit", tmp_path / "d", "-o", tmp_path / "m", "--epochs", 1, "--threads", 1, "--skip-bad")
+    assert "1 unreadable file left out: one/gone.png" in err
+    assert facts(tmp_path / "m")["n"] == 90
+    assert "trained on" in done("evaluate", tmp_path / "m", tmp_path / "d", "--skip-bad")[0]
+
+
 def test_a_model_remembers_what_it_was_trained_on(model, digits, tmp_path, done):
     found = facts(model)
     names = isthmus.open_images(digits).names
