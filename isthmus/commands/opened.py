@@ -18,6 +18,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 
 Shape = tuple[int, int, int]
+_SIZES = ("resize", "crop", "patches")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,10 @@ def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], fold
     known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
     if not (options.resize or options.crop or options.patches):
         options.resize, options.crop, options.patches = known.resize, known.crop, known.patches
+    elif lost := [name for name in _SIZES if getattr(known, name) and not getattr(options, name)]:
+        former = " ".join("--{} {}x{}".format(name, *getattr(known, name)) for name in lost)
+        given = " ".join(f"--{name}" for name in _SIZES if getattr(options, name))
+        console.say(f"{given} is in place of the sizes of the training: without its {former}, unless you say that too")
     options.grey = options.grey or known.grey
     said = framing_of(options)
     if options.range is None:
