@@ -79,12 +79,19 @@ def _info(options: argparse.Namespace) -> None:
 
     from isthmus.commands.inputs import existing, framing_of, is_named, with_range
     from isthmus.data import sources
+    from isthmus.data.listing import MASKS, is_mvtec
     from isthmus.data.summary import framed_words, summary
 
     name = options.data
     framing = framing_of(options)
     if not is_named(name):
-        print("\n".join(summary(existing(name), with_range(framing, options), skip_bad=options.skip_bad)))
+        path = existing(name)
+        layout = is_mvtec(path)  # a fit does not read the whole folder then
+        framing = with_range(framing, options, "train" if layout else None)
+        for part, readers in (("train", "`fit` reads"), ("test", "the others read")) if layout else (("", ""),):
+            if layout:
+                print(f"{part}/, which {readers} (the masks in {MASKS}/ are left out):")
+            print("\n".join(summary(path / part, framing, skip_bad=options.skip_bad)))
         return
     dataset = sources.load(name, options.data_dir)
     print(dataset.title)
