@@ -201,7 +201,8 @@ def _write(
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
         write_json(
-            building / ACCOUNT, {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}, "drawn": [SHEET]}
+            building / ACCOUNT,
+            {**facts, "n": len(scores), "maps": {"black": 0.0, "white": scale}, "drawn": ["maps", SHEET]},
         )
 
 

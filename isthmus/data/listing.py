@@ -14,6 +14,8 @@ from isthmus.errors import DataError, counted
 
 MASKS = "ground_truth"  # a folder in MVTec's layout has it beside train/good and test
 ACCOUNT = "isthmus.json"  # in every folder of results: what made it, and under "drawn" the pictures about them
+_MODEL = {"model.safetensors", "config.json"}  # as in `persistence`, which imports torch
+_PREVIEW = "preview.png"  # beside them
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -58,13 +60,13 @@ def is_mvtec(folder: Path) -> bool:
 
 
 def drawn(folder: Path | str) -> set[str]:
-    """The pictures in a folder of results that are about these, and not one of them: a preview.
+    """The pictures in a folder of results, or folders of them, that are about these, and not one of them: a preview.
 
     Empty for every other folder, and where the account of it cannot be read.
     """
     try:
         account = json.loads((Path(folder) / ACCOUNT).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return set()
     names = account.get("drawn") if isinstance(account, dict) else None
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
@@ -74,8 +76,8 @@ def list_images(folder: Path) -> Listing:
     """The image files in a folder and all folders below it.
 
     Hidden files and folders are left out, and so are the masks of a folder in MVTec's layout, and what a command drew
-    of the results that it put into a folder. Links to files are followed; links to folders are not, so that none is
-    read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
+    of the model or the results that it put into a folder. Links to files are followed; links to folders are not, so
+    that none is read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
     Raises DataError if there is none, with what was found instead.
     """
     names, others, linked, masks, pictures = [], Counter[str](), 0, list[str](), list[str]()
@@ -91,7 +93,9 @@ def list_images(folder: Path) -> Listing:
             masks.append(where)
         inside = Path(where).relative_to(folder).as_posix()
         inside = "" if inside == "." else f"{inside}/"
-        about = drawn(where) if ACCOUNT in files else set[str]()
+        about = drawn(where) if ACCOUNT in files else {_PREVIEW} if set(files) >= _MODEL else set[str]()
+        pictures += [inside + name for name in folders if name in about]
+        folders[:] = [name for name in folders if name not in about]
         for name in files:
             if name.startswith("."):
                 continue
@@ -115,7 +119,7 @@ def list_images(folder: Path) -> Listing:
     if others:
         notes.append(f"{counted(sum(others.values()), 'other file')} left out ({listed})")
     if pictures:
-        notes.append(f"left out, for isthmus drew it of its results: {pictures[0]}" + _and_more(pictures))
+        notes.append(f"left out, for isthmus drew it of its model or results: {pictures[0]}" + _and_more(pictures))
     if linked:
         notes.append(f"{counted(linked, 'link')} to folders not followed")
     if masks:

@@ -50,7 +50,7 @@ def test_the_preview_of_results_is_none_of_them(denoiser, photographs, tmp_path,
         _, err = done("reconstruct", denoiser, results, "-o", again)
         assert f"written: {n} images" in err
         out, _ = done("data", "info", results)
-        assert ("left out, for isthmus drew it of its results: preview.png" in out) == (n == 3)
+        assert ("left out, for isthmus drew it of its model or results: preview.png" in out) == (n == 3)
 
 
 @pytest.mark.parametrize("account", ["[]", "{", '{"drawn": 1}', '{"drawn": [1, ["a"]]}'])
@@ -271,3 +271,18 @@ def test_pixels_that_are_nan(model, tmp_path, refused):
     x[1, 2, 3] = np.nan
     np.save(tmp_path / "x.npy", x)
     assert "NaN" in refused("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+
+
+def test_results_are_read_again_without_the_picture_of_them(model, digits, tmp_path, done):
+    done("reconstruct", model, digits, "-o", tmp_path / "again")
+    assert (tmp_path / "again/preview.png").is_file()
+    assert "90 images" in done("evaluate", model, tmp_path / "again")[0]
+    done("score", model, digits, "-o", tmp_path / "again/scores")
+    assert len(isthmus.open_images(tmp_path / "again")) == 90
+
+
+def test_a_size_that_takes_the_place_of_the_models_is_said(denoiser, photographs, done):
+    said = done("evaluate", denoiser, photographs / "china.jpg", "--crop", "8x8")[1]
+    assert "--crop is in place of the sizes of the training: without its --patches 8x8, unless you say that too" in said
+    said = done("evaluate", denoiser, photographs / "china.jpg", "--crop", "40x40", "--patches", "8x8")[1]
+    assert "in place of" not in said

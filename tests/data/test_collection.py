@@ -82,6 +82,22 @@ def test_links_to_files_are_followed_and_loops_are_not(folder, tmp_path, store):
     assert images.notes == ("1 link to folders not followed",)
 
 
+def test_what_isthmus_drew_itself_is_nobodys_image(folder, store, said):
+    for name in ("a.png", "preview.png", "model/preview.png", "clean/preview.png", "clean/b.png", "other/preview.png"):
+        store(folder / name)
+    for name in ("s/maps/a.png", "s/most-unusual.png"):
+        store(folder / name)
+    for name in ("model/config.json", "model/model.safetensors"):
+        (folder / name).write_text("{}")
+    (folder / "clean/isthmus.json").write_text('{"drawn": ["preview.png"]}')
+    (folder / "s/isthmus.json").write_text('{"drawn": ["maps", "most-unusual.png"]}')
+    (folder / "other/isthmus.json").write_text("no JSON")
+    images = open_images(folder)
+    assert list(images.names) == ["a.png", "clean/b.png", "other/preview.png", "preview.png"]
+    assert any("left out, for isthmus drew it of its model or results: " in note for note in images.notes)
+    assert "no images" in said(folder / "model")
+
+
 def test_odd_paths(tmp_path, store):
     folder = tmp_path / "with space" / "данные 数据" / ("é" * 100)
     pixels = store(folder / ("x" * 200 + ".png"))
