@@ -222,6 +222,7 @@ DEFAULTS = {
         "learning_rate": (0.5, {"searched"}),
         "clip": (True, {"searched"}),
         "autoencoder": (7, set()),
+        "warm_start": (True, set()),  # which a new model has nothing to go on from
         "verbose": (1, set()),
         "random_state": (7, set()),
     },
