@@ -211,6 +211,7 @@ DEFAULTS = {
         "device": ("cuda", set()),
         "verbose": (1, set()),
         "random_state": (7, set()),
+        "warm_start": (True, set()),  # which a new model has nothing to go on from
     },
     DecoderPrior: {
         "solver": ("adam", {"searched"}),
@@ -222,7 +223,6 @@ DEFAULTS = {
         "learning_rate": (0.5, {"searched"}),
         "clip": (True, {"searched"}),
         "autoencoder": (7, set()),
-        "warm_start": (True, set()),  # which a new model has nothing to go on from
         "verbose": (1, set()),
         "random_state": (7, set()),
     },
