@@ -22,7 +22,7 @@ from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stret
 from isthmus.data.framing import Framing
 from isthmus.data.gathering import gather, places_of, range_of_files, said_dark
 from isthmus.data.identity import identities_of
-from isthmus.data.image_file import SUFFIXES
+from isthmus.data.image_file import SUFFIXES, refuse_others
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing, list_images
 from isthmus.data.readers import read_idx
@@ -142,15 +142,16 @@ def read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Images and labels of a .npy, .npz or IDX file, told apart by their first bytes."""
     try:
         with open_regular(path) as file:
-            start = file.read(6)
+            start = file.read(16)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    if start == b"\x93NUMPY" or path.suffix == ".npy":
+    if start.startswith(b"\x93NUMPY") or path.suffix == ".npy":
         return read_npy(path), None
     if start[:2] == b"PK" or path.suffix == ".npz":
         return read_npz(path)
+    refuse_others(path, start)  # whose endings are no image's that is read, as .heic
     if start[:2] not in (b"\0\0", b"\x1f\x8b"):
-        held = start.hex(" ") or "nothing"
+        held = start[:6].hex(" ") or "nothing"
         raise DataError(
             f"{path} is neither an image nor an array; give a folder of images, one image ({', '.join(SUFFIXES)}), or "
             f"an .npy, .npz or IDX file, also IDX in gzip (this file starts with {held})"

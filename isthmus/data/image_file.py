@@ -132,8 +132,13 @@ def format_of(path: Path | str, data: bytes) -> ModuleType:
     for starts, module in _FORMATS:
         if data.startswith(starts) and not (data.startswith(pillow.WEBP) and data[8:12] != b"WEBP"):
             return module
+    refuse_others(path, data)
+    start = data[:8].hex(" ")
+    raise DataError(f"{path} is not a {KNOWN} image; leave it out (it starts with {start})")
+
+
+def refuse_others(path: Path | str, data: bytes) -> None:
+    """Raise DataError, with its name, for a kind of file that people have and that is not read. data: its start."""
     for at, starts, name in _OTHERS:
         if data.startswith(starts, at):
             raise DataError(f"{path} is {name}, which is not read; convert it to PNG or TIFF, or leave it out")
-    start = data[:8].hex(" ")
-    raise DataError(f"{path} is not a {KNOWN} image; leave it out (it starts with {start})")

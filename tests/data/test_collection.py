@@ -98,6 +98,12 @@ def test_what_isthmus_drew_itself_is_nobodys_image(folder, store, said):
     assert "no images" in said(folder / "model")
 
 
+def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path, said):
+    for name, start, kind in (("a.heic", b"\0\0\0\x18ftypheic", "a HEIC image"), ("b.pdf", b"%PDF-1.7", "a PDF")):
+        (tmp_path / name).write_bytes(start + bytes(40))
+        assert said(tmp_path / name).startswith(f"{tmp_path / name} is {kind}, which is not read; convert it to PNG")
+
+
 def test_odd_paths(tmp_path, store):
     folder = tmp_path / "with space" / "данные 数据" / ("é" * 100)
     pixels = store(folder / ("x" * 200 + ".png"))
