@@ -46,6 +46,7 @@ _EXAMPLES = """
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
 _LIGHT = 0.5  # of most pixels: above it what is black is no ground
+_MANY = 300_000  # patches, of which one epoch takes minutes on two cores
 # Options of the training: the field of `Training`, its type, what --help says.
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
@@ -176,6 +177,8 @@ def run(options: argparse.Namespace) -> None:
         source.check(images.shape, images.source, framing)
         parted = going_on.hold_out_again(source, images, options)
     console.say(parted.said)
+    if framing.patches and framing.patches_per_image is None and len(parted.train) > _MANY:
+        console.say("so many patches take minutes an epoch: --patches-per-image N takes N of each image at random")
     if copied := seen.copies(parted):
         console.say(copied)
     if options.corruption:

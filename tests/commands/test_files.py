@@ -272,3 +272,10 @@ def test_errors_against_noisy_images_are_said_to_be(tmp_path, done):
     assert said in done("evaluate", tmp_path / "m", tmp_path / "noisy")[1]
     assert said not in done("evaluate", tmp_path / "m", tmp_path / "clean")[1]
     assert said not in done("fit", tmp_path / "clean", "-o", tmp_path / "n", "--patches", 16, *noise)[1]
+
+
+def test_very_many_patches_are_said_with_the_way_to_fewer(photographs, tmp_path, done, monkeypatch):
+    monkeypatch.setattr("isthmus.commands.fit._MANY", 100)
+    fit = ("fit", photographs, "-o", tmp_path / "m", "--patches", 8, "--epochs", 1, "--threads", 1, "--force")
+    assert "--patches-per-image N takes N of each image at random" in done(*fit)[1]
+    assert "takes N of each" not in done(*fit, "--patches-per-image", 20)[1]
