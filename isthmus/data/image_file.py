@@ -139,6 +139,10 @@ def format_of(path: Path | str, data: bytes) -> ModuleType:
 
 def refuse_others(path: Path | str, data: bytes) -> None:
     """Raise DataError, with its name, for a kind of file that people have and that is not read. data: its start."""
-    for at, starts, name in _OTHERS:
-        if data.startswith(starts, at):
-            raise DataError(f"{path} is {name}, which is not read; convert it to PNG or TIFF, or leave it out")
+    if name := other_kind(data):
+        raise DataError(f"{path} is {name}, which is not read; convert it to PNG or TIFF, or leave it out")
+
+
+def other_kind(start: bytes) -> str:
+    """The kind of a file that is not read, in words, by its first bytes; "" if they are no known one's."""
+    return next((name for at, starts, name in _OTHERS if start.startswith(starts, at)), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,8 +10,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.data.image_file import SUFFIXES
+from isthmus.data.image_file import SUFFIXES, other_kind
 from isthmus.errors import DataError, counted
+from isthmus.files import open_regular
 
 MASKS = "ground_truth"  # a folder in MVTec's layout has it beside train/good and test
 ACCOUNT = "isthmus.json"  # in every folder of results: what made it, and under "drawn" the pictures about them
@@ -54,6 +56,15 @@ def _and_more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
+def _not_read(folder: Path, names: list[str]) -> str:
+    """The sentence on the first of these files that is of a kind that people have, and that is not read; or ""."""
+    for name in names:
+        with contextlib.suppress(OSError), open_regular(folder / name) as file:
+            if kind := other_kind(file.read(16)):
+                return f"{name} is {kind}, which is not read; convert such files to PNG or TIFF"
+    return ""
+
+
 def is_mvtec(folder: Path) -> bool:
     """Whether a folder has the layout of the data set MVTec AD: train/good, test/..., ground_truth/... of masks."""
     return all((folder / part).is_dir() for part in ("train/good", "test", MASKS))
@@ -81,6 +92,7 @@ def list_images(folder: Path) -> Listing:
     Raises DataError if there is none, with what was found instead.
     """
     names, others, linked, masks, pictures = [], Counter[str](), 0, list[str](), list[str]()
+    other_files: dict[str, str] = {}  # one of each ending
 
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}; leave it out, or allow it to be read")
@@ -107,10 +119,12 @@ def list_images(folder: Path) -> Listing:
                 names.append(inside + name)
             else:
                 others[ending or "no ending"] += 1
+                other_files.setdefault(ending or "no ending", inside + name)
     listed = ", ".join(f"{n:,} {ending}" for ending, n in others.most_common(5))
     if not names:
         found = f"other files ({listed})" if others else "no files"
-        raise DataError(f"{folder} holds {found} and no images; known: {', '.join(SUFFIXES)}")
+        known = _not_read(folder, [other_files[ending] for ending, _ in others.most_common(5)])
+        raise DataError(f"{folder} holds {found} and no images; {known or 'known: ' + ', '.join(SUFFIXES)}")
     if any("/" in name for name in names):
         names.sort(key=lambda name: [natural(part) for part in name.split("/")])
     else:  # the same order in two thirds of the time

@@ -117,6 +117,16 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path, said):
     assert "other files (2 .txt, 1 no ending) and no images; known: .bmp" in said(tmp_path)
 
 
+def test_a_folder_of_a_kind_that_is_not_read_names_it_and_the_way_out(tmp_path, said):
+    (tmp_path / "a.txt").write_text("notes")
+    for name in ("b/IMG 2.HEIC", "b/IMG 1.HEIC"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    line = said(tmp_path)
+    assert line.startswith(f"{tmp_path} holds other files (2 .heic, 1 .txt) and no images; b/IMG ")
+    assert line.endswith(".HEIC is a HEIC image, which is not read; convert such files to PNG or TIFF")
+
+
 def test_a_missing_path_suggests_the_nearest(tmp_path, said):
     (tmp_path / "photos").mkdir()
     assert said(tmp_path / "fotos") == f'{tmp_path}/fotos is not there; did you mean "{tmp_path}/photos"?'

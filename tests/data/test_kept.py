@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.data.writers import write_like
@@ -63,6 +63,60 @@ def test_exif_is_kept_and_the_picture_not_turned_twice(tmp_path, kind, orientati
         (one,), (other,) = read_pages(path), read_pages(target)
     assert other.notes == ()
     assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 3
+
+
+def with_thumbnail(exif):
+    """EXIF with a thumbnail behind it, in a second list of tags."""
+    assert exif.startswith(b"Exif\0\0")
+    tiff = bytearray(exif[6:])
+    order = {b"II": "little", b"MM": "big"}[bytes(tiff[:2])]
+    first = int.from_bytes(tiff[4:8], order)
+    at = first + 2 + 12 * int.from_bytes(tiff[first : first + 2], order)
+    tiff[at : at + 4] = len(tiff).to_bytes(4, order)
+    tags = [(0x103, 3, 6), (0x201, 4, len(tiff) + 42), (0x202, 4, 4)]
+    entries = [
+        tag.to_bytes(2, order)
+        + kind.to_bytes(2, order)
+        + (1).to_bytes(4, order)
+        + value.to_bytes(2 if kind == 3 else 4, order).ljust(4, b"\0")
+        for tag, kind, value in tags
+    ]
+    return exif[:6] + bytes(tiff) + (3).to_bytes(2, order) + b"".join(entries) + bytes(4) + b"\xff\xd8\xff\xd9"
+
+
+@pytest.mark.parametrize("size", [None, (20, 30)])
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_exif_and_xmp_say_the_size_that_is_written_and_a_thumbnail_of_the_old_picture_is_dropped(
+    tmp_path, kind, size, endian, orientation
+):
+    exif = exif_of(orientation)
+    exif.endian = endian
+    exif[256], exif[257] = 72, 56
+    exif.get_ifd(0x8769).update({0xA002: 72, 0xA003: 56})
+    xmp = b'<x exif:PixelXDimension="72" tiff:ImageLength="56"><exif:PixelYDimension>56</exif:PixelYDimension></x>'
+    path, target = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    beside = {"pnginfo": text} if kind == "png" else {"xmp": xmp}
+    Image.fromarray(np.zeros((56, 72, 3), np.uint8)).save(path, exif=with_thumbnail(exif.tobytes()), **beside)
+    with Image.open(path) as before:
+        assert before.getexif().get_ifd(ExifTags.IFD.IFD1)[0x202] == 4
+    with quiet_readers():
+        (page,) = read_pages(path)
+    height, width = size or page.pixels.shape[1:]
+    write_like(path, np.zeros((3, height, width)), target)
+    with Image.open(target) as after:
+        found = after.getexif()
+        assert (after.height, after.width) == (height, width)
+        assert (found[256], found[257]) == (width, height)
+        details = found.get_ifd(0x8769)
+        assert (details[0xA002], details[0xA003], details[37500]) == (width, height, b"maker's own")
+        assert not found.get_ifd(ExifTags.IFD.IFD1)
+        said = after.info.get("xmp") or after.info["XML:com.adobe.xmp"].encode()
+    turned = f'<x exif:PixelXDimension="{width}" tiff:ImageLength="{height}"><exif:PixelYDimension>{height}<'
+    assert said.startswith(turned.encode())
 
 
 def test_xmp_does_not_turn_a_picture_twice(tmp_path):

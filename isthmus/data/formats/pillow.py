@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from isthmus.data.formats.beside import profile_fits, upright_exif, upright_xmp
+from isthmus.data.formats.beside import profile_fits, written_exif, written_xmp
 from isthmus.data.formats.page import STUMBLES, Page, Refused, check_size, is_grey, unread, upright
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         notes = lost_modes(image)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         grey = len(pictures[0]) == 1
-        options = {**_beside(image, kind, grey, notes), **_options(image, data, kind, notes)}
+        options = {**_beside(image, kind, pictures[0].shape, notes), **_options(image, data, kind, notes)}
         if (n := n_pages(image)) > 1:
             durations = []
             for i in range(n):
@@ -188,14 +188,18 @@ def lost_modes(image: ImageFile) -> list[str]:
     return notes
 
 
-def _beside(image: ImageFile, kind: str, grey: bool, notes: list[str]) -> dict[str, Any]:
-    """The resolution, EXIF, XMP, profile and comment, as Pillow's `save` takes them. Of a PNG, see `png.kept`."""
+def _beside(image: ImageFile, kind: str, shape: tuple[int, ...], notes: list[str]) -> dict[str, Any]:
+    """The resolution, EXIF, XMP, profile and comment, as Pillow's `save` takes them. Of a PNG, see `png._kept`.
+
+    shape: (c, h, w) of what is written.
+    """
     options: dict[str, Any] = {}
+    channels, height, width = shape
     if kind == "PNG":
         return options
     profile = image.info.get("icc_profile")
     if profile and kind in ("JPEG", "WEBP"):
-        if profile_fits(profile, grey=grey and kind == "JPEG"):
+        if profile_fits(profile, grey=channels == 1 and kind == "JPEG"):
             options["icc_profile"] = profile
         else:
             notes.append("a colour profile of other channels is not kept")
@@ -204,9 +208,9 @@ def _beside(image: ImageFile, kind: str, grey: bool, notes: list[str]) -> dict[s
         options["dpi"] = tuple(float(value) for value in (dpi[::-1] if orientation_of(image) >= 5 else dpi))
     if kind in ("JPEG", "WEBP"):
         if exif := image.info.get("exif"):
-            options["exif"] = upright_exif(exif)
+            options["exif"] = written_exif(exif, (height, width))
         if xmp := image.info.get("xmp"):
-            options["xmp"] = upright_xmp(xmp)
+            options["xmp"] = written_xmp(xmp, (height, width))
     if kind in ("JPEG", "GIF") and (comment := image.info.get("comment")):
         options["comment"] = comment
     return options

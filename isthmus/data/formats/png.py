@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.formats import pillow
-from isthmus.data.formats.beside import profile_fits, upright_exif, upright_xmp
+from isthmus.data.formats.beside import profile_fits, written_exif, written_xmp
 from isthmus.data.formats.page import Page, check_size, unread, upright
 
 START = b"\x89PNG\r\n\x1a\n"
@@ -149,8 +149,10 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     end = len(START) + 25  # of the header, which comes first
     file.write(made[:end])
     for kind, start, stop in chunks(data):
-        if kind in _KEPT and (kind != b"iCCP" or fits) and (content := _kept(kind, data[start:stop], orientation)):
-            file.write(chunk(kind, content))
+        if kind in _KEPT and (kind != b"iCCP" or fits):
+            _, height, width = pictures[0].shape
+            if content := _kept(kind, data[start:stop], orientation, (height, width)):
+                file.write(chunk(kind, content))
     file.write(made[end:])
     return notes
 
@@ -168,12 +170,12 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
 
-def _kept(kind: bytes, content: bytes, orientation: int) -> bytes:
-    """A chunk as it holds for the picture turned upright; b"" if it no longer does."""
+def _kept(kind: bytes, content: bytes, orientation: int, size: tuple[int, int]) -> bytes:
+    """A chunk as it holds for the picture turned upright, of this (height, width); b"" if it no longer does."""
     if kind == b"eXIf":
-        return upright_exif(content)
+        return written_exif(content, size)
     if kind == b"pHYs" and orientation >= 5:
         return content[4:8] + content[:4] + content[8:]
     if kind in (b"tEXt", b"zTXt") and content.startswith(b"Raw profile type ") and orientation != 1:
         return b""
-    return upright_xmp(content) if kind == b"iTXt" else content
+    return written_xmp(content, size) if kind == b"iTXt" else content
