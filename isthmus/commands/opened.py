@@ -12,6 +12,7 @@ from isthmus import console, persistence
 from isthmus.commands.inputs import framing_of, load_images, with_range
 from isthmus.commands.seen import Memory, memory_of
 from isthmus.data.framing import Framing, TooSmallError, framing_from
+from isthmus.data.gathering import MixedSizesError
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder
@@ -130,8 +131,14 @@ def _autoencoder(model: Any) -> Autoencoder | None:
 
 def images_for(opened: Opened, options: argparse.Namespace) -> Images:
     """The images of a command in memory, ready for its model. Raises RequestError if they do not fit it."""
-    images = load_images(
-        options.data, opened.framing, split=options.split, data_dir=options.data_dir, skip_bad=options.skip_bad
-    )
+    try:
+        images = load_images(
+            options.data, opened.framing, split=options.split, data_dir=options.data_dir, skip_bad=options.skip_bad
+        )
+    except MixedSizesError as error:
+        if opened.shape is None:
+            raise
+        h, w = opened.shape[1:]
+        raise MixedSizesError(error.found, f"{h}x{w}") from None
     opened.check(images.shape, images.source)
     return images

@@ -17,12 +17,23 @@ from isthmus.data.images import Images
 from isthmus.data.listing import Listing
 from isthmus.data.pieces import page_index, page_name
 from isthmus.data.reading import all_shapes, read_all
-from isthmus.data.stack import SizesDifferError, Stack
+from isthmus.data.stack import SizesDifferError, Stack, mixed_words
 from isthmus.errors import DataError, SkippedWarning, counted
 from isthmus.machine import cores
 
 OnProgress = Callable[[int, int], None]
 _LISTED = 10  # files that a warning names
+
+
+class MixedSizesError(DataError):
+    """Images of several sizes are to become one array. found: which sizes; size: to choose, as an option has it."""
+
+    def __init__(self, found: str, size: str = "HxW") -> None:
+        super().__init__(
+            f"{found}; choose --resize {size} (anti-aliased), --crop {size} (the centre) or --patches {size} "
+            "(overlapping pieces)"
+        )
+        self.found = found
 
 
 def gather(
@@ -53,7 +64,7 @@ def gather(
                 try:
                     stack.put(page)
                 except SizesDifferError:
-                    raise DataError(_sizes(paths, source)) from None
+                    raise MixedSizesError(_sizes(paths, source)) from None
                 names += [page_name(listing.names[i], number, len(pages))] * len(page)
                 which += [i] * len(page)
                 identities += [known[number]] * len(page)
@@ -62,10 +73,7 @@ def gather(
         if on_progress:
             on_progress(i + 1, n)
     notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
-    if stack.mixed_colours:
-        notes.append("grey and colour images together: all became RGB")
-    if stack.mixed_depths:
-        notes.append("8 and 16 bits together: all became floats")
+    notes += mixed_words(colours=stack.mixed_colours, depths=stack.mixed_depths)
     if bad:
         if len(bad) == n:
             raise DataError(f"{source}: none of {counted(n, 'file')} can be read; the first: {bad[min(bad)]}")
@@ -144,14 +152,11 @@ def places_of(corners: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _sizes(paths: Sequence[str], source: str) -> str:
-    """The sentence for images of several sizes: which, how many of each, and the ways out."""
+    """What is said of images of several sizes: which, and how many of each."""
     found = Counter(shape[1:] for one in all_shapes(paths) if not isinstance(one, DataError) for shape in one)
     listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))
     more = f", and {len(found) - 5:,} more" if len(found) > 5 else ""
-    return (
-        f"{source} holds images of {len(found):,} sizes: {listed}{more}; choose --resize HxW (anti-aliased), "
-        "--crop HxW (the centre) or --patches HxW (overlapping pieces)"
-    )
+    return f"{source} holds images of {len(found):,} sizes: {listed}{more}"
 
 
 def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRange:

@@ -15,6 +15,15 @@ class SizesDifferError(Exception):
     """A block has another height or width than those before it."""
 
 
+def mixed_words(*, colours: bool, depths: bool) -> list[str]:
+    """The sentences on images that found a common form: grey beside colour, and uint8 beside floats."""
+    words = {
+        "grey and colour images together: all became RGB": colours,
+        "8 and 16 bits together: all became floats": depths,
+    }
+    return [sentence for sentence, is_so in words.items() if is_so]
+
+
 class Stack:
     """(n, c, h, w), filled block by block, in order.
 

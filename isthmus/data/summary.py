@@ -19,6 +19,7 @@ from isthmus.data.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.images import Images
 from isthmus.data.listing import Listing
 from isthmus.data.pieces import page_name
+from isthmus.data.stack import mixed_words
 from isthmus.data.values import Values, values_by_kind
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
@@ -28,11 +29,15 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class _File:
-    """The shapes of a file's pages, its numbers, the kinds of notes on it, and the error by which a fit refuses it."""
+    """The shapes of a file's pages, its numbers, the kinds of notes on it, and the error by which a fit refuses it.
+
+    forms: the channels and the types that a fit makes of the pages.
+    """
 
     shapes: list[Shape]
     values: dict[str, Values]
     notes: tuple[str, ...]
+    forms: set[tuple[int, np.dtype]]
     fault: DataError | None = None
 
 
@@ -103,6 +108,8 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
             lines.append(f"         and {len(sizes) - _LISTED:,} more sizes")
         kinds = Counter(kind for file in files for kind in file.notes)
         notes = [NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind]]
+        channels, types = ({form[i] for file in files if not file.fault for form in file.forms} for i in (0, 1))
+        notes += mixed_words(colours=len(channels) > 1, depths=len(types) > 1)
         labels = [_labels(np.array(listing.labels), listing.label_names)] if listing.labels is not None else []
         rest = [*labels, f"from  {path}", *listing.notes, *notes]
     values: dict[str, Values] = {}
@@ -133,16 +140,18 @@ def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError
             pages = read_pages(path)
         except DataError as error:
             return error
-        fault, notes = None, list[str]()
+        fault, notes, forms = None, list[str](), set[tuple[int, np.dtype]]()
         try:
             for number, page in enumerate(pages):
                 where = page_name(path, number, len(pages))
-                notes += framing.pixels(page, where)[1]
+                image, said = framing.pixels(page, where)
+                notes += said
+                forms.add((len(image), image.dtype))
                 framing.size(page.pixels.shape[1:], where)
         except DataError as error:
             fault, notes = error, [kind for page in pages for kind in page.notes]
         shapes = [page.pixels.shape for page in pages]
-        return _File(shapes, values_by_kind(pages), tuple(dict.fromkeys(notes)), fault)
+        return _File(shapes, values_by_kind(pages), tuple(dict.fromkeys(notes)), forms, fault)
 
     with quiet_readers(), ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(inspect, paths)

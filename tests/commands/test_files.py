@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
+from isthmus.data.collection import open_images
 from isthmus.data.image_file import read_pages
 
 FLOWER, CHINA = (image[100:180, 200:300] for image in load_sample_images().images[::-1])
@@ -279,3 +280,24 @@ def test_very_many_patches_are_said_with_the_way_to_fewer(photographs, tmp_path,
     fit = ("fit", photographs, "-o", tmp_path / "m", "--patches", 8, "--epochs", 1, "--threads", 1, "--force")
     assert "--patches-per-image N takes N of each image at random" in done(*fit)[1]
     assert "takes N of each" not in done(*fit, "--patches-per-image", 20)[1]
+
+
+def test_images_of_several_sizes_are_told_the_size_of_the_model(model, tmp_path, refused):
+    (folder := tmp_path / "several").mkdir()
+    for side in (9, 12):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(folder / f"{side}.png")
+    for command in (("encode", "-o", tmp_path / "codes.csv"), ("evaluate",)):
+        line = refused(command[0], model, folder, *command[1:])
+        ways = "choose --resize 8x8 (anti-aliased), --crop 8x8 (the centre) or --patches 8x8 (overlapping pieces)"
+        assert line.endswith(f"images of 2 sizes: 9×9 (1), 12×12 (1); {ways}")
+
+
+@pytest.mark.parametrize("options", [(), ("--grey",), ("--range", "0:65535"), ("--patches", "8x8")], ids=str)
+def test_data_info_says_of_mixed_images_what_a_fit_says(photographs, options, done):
+    out, _ = done("data", "info", photographs, *options)
+    prepared = {"--grey": {"grey": True}, "--range": {"value_range": (0, 65535)}}.get("".join(options[:1]), {})
+    notes = open_images(photographs, resize=(8, 8), **prepared).notes
+    for sentence in ("grey and colour images together: all became RGB", "8 and 16 bits together: all became floats"):
+        assert (sentence in out.splitlines()) == (sentence in notes)
+    assert ("grey and colour images together: all became RGB" in notes) == ("--grey" not in options)
+    assert ("8 and 16 bits together: all became floats" in notes) == ("--range" not in options)
