@@ -15,7 +15,7 @@ from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.opened import Opened, Shape, in_words
 from isthmus.commands.options import printable
 from isthmus.commands.pictures import Pictures, Result, through
-from isthmus.commands.previews import middle, side_by_side, write_preview
+from isthmus.commands.previews import middle, side_by_side, white_of, write_preview
 from isthmus.commands.results import result_folder
 from isthmus.commands.tables import error_table
 from isthmus.data.formats.page import ValueRange
@@ -48,11 +48,11 @@ def restore(
     target: Path = options.out
     if target.suffix.lower() in ARRAYS:
         _check_shapes(pictures)  # before the work
-    errors, notes = _Errors(corruption, name), Counter[str]()
+    errors, notes, form = _Errors(corruption, name), Counter[str](), ""
     model = opened.model if model is None else model
     results = through(model, opened.shape, pictures, corruption=corruption, what=name)
     if target.suffix.lower() in ARRAYS:
-        _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
+        form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif target.suffix.lower() in SUFFIXES:
         if pictures.n != 1:
             raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
@@ -69,7 +69,8 @@ def restore(
             _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
     for note, n in notes.items():
         console.say(f"{counted(n, 'file')}: {note}")
-    console.say(f"written: {pictures.counted(errors.n)} to {printable(str(target.resolve()))}{pictures.rest()}")
+    where = printable(str(target.resolve())) + form
+    console.say(f"written: {pictures.counted(errors.n)} to {where}{pictures.rest()}")
     # of images as they are, a denoiser's error is not shown
     seen = None if name == "denoised" and corruption is None else pictures.seen(opened.memory(options))
     if seen is not None and seen.sentence:
@@ -164,10 +165,10 @@ def _check_shapes(pictures: Pictures) -> None:
             )
 
 
-def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, value_range: ValueRange | None) -> None:
-    """(n, c, h, w) of the type that came in, uint8 or float32 in [0, 1]; an .npz has names and labels too.
+def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, value_range: ValueRange | None) -> str:
+    """(n, c, h, w) of uint8 if that came in, else float32 in [0, 1]; an .npz has names and labels too.
 
-    value_range: what 0 and 1 are; then the numbers are float32 in these units.
+    value_range: what 0 and 1 are; then the numbers are float32 in these units. Returns type and shape in words.
     """
     low, high = value_range or (0, 1)
     made: list[np.ndarray] = []
@@ -188,6 +189,7 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
         else:
             known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
             np.savez(file, images=images, name=np.array(names), **known)
+    return f", {images.dtype} {images.shape}"
 
 
 def _account(
@@ -211,4 +213,4 @@ def _account(
     images[errors.names[-1]] = [one.x_hat for one in shown]
     # the middle, for a photograph made smaller has lost its noise
     rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
-    write_preview(building / PREVIEW, rows)
+    write_preview(building / PREVIEW, rows, white=white_of(map(middle, images["original"])))

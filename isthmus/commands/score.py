@@ -223,11 +223,14 @@ def map_name(name: str, names: Collection[str]) -> str:
 
 def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
     """A line for each image, with its name: the image, what the model made of it, and the error."""
-    from isthmus.commands.previews import side_by_side, write_preview
+    from isthmus.commands.previews import captioned, side_by_side, smaller, stretched, white_of, write_preview
 
-    cells = side_by_side([image for _, images in rows for image in images])
+    white = white_of(smaller(x) for _, (x, _, _) in rows)
+    shown = [[*(stretched(smaller(image), white) for image in (x, x_hat)), error] for _, (x, x_hat, error) in rows]
+    cells = side_by_side([image for images in shown for image in images])
     lines = {said: cells[3 * i : 3 * i + 3] for i, (said, _) in enumerate(rows)}
-    write_preview(path, lines, ["original", "model", f"error\n(white: {scale:.2g})"])
+    model = "model" if white == 1 else "model\n(same)"  # three numbers side by side would run into each other
+    write_preview(path, lines, [captioned("original", white), model, f"error\n(white: {scale:.2g})"])
 
 
 def _short(name: str) -> str:

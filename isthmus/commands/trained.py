@@ -15,7 +15,7 @@ from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.going_on import Base
 from isthmus.commands.held_out import Parts
 from isthmus.commands.photographs import measure_photographs
-from isthmus.commands.previews import write_preview
+from isthmus.commands.previews import white_of, write_preview
 from isthmus.commands.tables import error_table
 from isthmus.commands.uncut import HeldOut, Uncut
 from isthmus.commands.yardsticks import yardsticks
@@ -151,7 +151,7 @@ def fit(
         preview(model, parts.measured, folder)
     head = parts.head(None if measured.photographs is None else measured.photographs.where)
     more_images = _more_images(model, train, whole=uncut is None)
-    return Fitted(model, head, errors, list(_warnings(model, codes, errors, base, more_images)))
+    return Fitted(model, head, errors, list(_warnings(model, codes, errors, base, folder, more_images)))
 
 
 def _summary(errors: Errors) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _faults(model: Autoencoder, codes: Measured, errors: dict[str, Errors]) -> l
 
 
 def _warnings(
-    model: Autoencoder, codes: Measured, errors: dict[str, Errors], base: Base | None, more_images: str
+    model: Autoencoder, codes: Measured, errors: dict[str, Errors], base: Base | None, folder: Path, more_images: str
 ) -> Iterator[str]:
     if collapse := _collapse(model, codes):
         yield collapse
@@ -213,7 +213,8 @@ def _warnings(
     if dead is not None and dead.value:
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
     if model.history_.kept_start and base is not None:
-        yield f"no epoch was better than the weights that it began with, those of {base.folder}, which are kept"
+        way = _way_on(model, base, folder)
+        yield f"no epoch was better than the weights that it began with, those of {base.folder}, which are kept: {way}"
     elif model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
         yield f"{_KEPT_START} from {more_images}"
         return
@@ -224,13 +225,22 @@ def _warnings(
     name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
     ours, theirs = own["mse"].value, best["mse"].value
     if ours is not None and theirs is not None and ours > theirs:
-        yield f"{name} is better than this model" + ("" if frozen else f": {_advice(model, more_images)}")
+        told = frozen or model.history_.kept_start
+        yield f"this model is worse than {name}" + ("" if told else f": {_advice(model, more_images)}")
 
 
 _KEPT_START = (
     "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
     "network learns more than PCA"
 )
+
+
+def _way_on(model: Autoencoder, base: Base, folder: Path) -> str:
+    """What to try where no epoch was better than the weights of before."""
+    rate = f"{model.training_.learning_rate / 10:.2g}"
+    if base.folder == folder:  # more epochs of the same fit, which takes no other rate and no other images
+        return f"try a lower learning rate or more images by --from {folder} -o NEW --learning-rate {rate}"
+    return f"try a lower --learning-rate, as {rate}, or more images"
 
 
 def _more_images(model: Autoencoder, images: Images, *, whole: bool) -> str:
@@ -265,4 +275,5 @@ def preview(model: Autoencoder, images: Images, folder: Path) -> None:
     if model.corruption is not None:
         rows[model.corruption.label] = noisy_version(rows["original"], model.corruption, images.shape)
     rows["this model"] = reconstruct(model, list(rows.values())[-1])
-    write_preview(folder / persistence.PREVIEW, {name: x.reshape(n, *images.shape) for name, x in rows.items()})
+    shaped = {name: x.reshape(n, *images.shape) for name, x in rows.items()}
+    write_preview(folder / persistence.PREVIEW, shaped, white=white_of(rows["original"]))

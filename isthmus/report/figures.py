@@ -81,7 +81,7 @@ def _lines(rows: Mapping[str, np.ndarray], labels: list[str]) -> Figure:
     n, _, h, w = next(iter(rows.values())).shape
     gap = max(1, h // 14)
     page = grid(np.concatenate(list(rows.values())), n, gap=gap, fill=1.0)
-    letters = 0.08 * max(len(name) for name in rows) + 0.2  # in inches
+    letters = 0.08 * max(len(line) for name in rows for line in name.split("\n")) + 0.2  # in inches
     figure = new_figure(n * _CELL * w / h + letters, len(rows) * _CELL + (0.35 if labels else 0.1))
     axes = figure.add_subplot()
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

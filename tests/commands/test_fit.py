@@ -94,7 +94,7 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
     # with a sigmoid, so that it does not start at PCA's solution
     _, err = done("fit", digits, "-o", tmp_path / "m", "--output", "sigmoid", "--epochs", epochs, *QUICK[2:])
-    assert f"PCA, 8 numbers is better than this model: {advice}" in err
+    assert f"this model is worse than PCA, 8 numbers: {advice}" in err
 
 
 def test_pixels_that_a_relu_output_killed_are_named_and_not_to_be_trained_longer(tmp_path, done):
@@ -102,7 +102,7 @@ def test_pixels_that_a_relu_output_killed_are_named_and_not_to_be_trained_longer
     words += ("--learning-rate", 0.01, "--recipe", "plain", *QUICK[2:])
     _, err = done("fit", "digits", "-o", tmp_path / "m", *words)
     assert re.search(r"\d% of the images' variance are the same in every reconstruction, \d+% of the error: a R", err)
-    assert "PCA, 32 numbers is better than this model\n" in err
+    assert "this model is worse than PCA, 32 numbers\n" in err
     assert "train longer" not in err
 
 
@@ -113,7 +113,7 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     assert "none better than the start, PCA's solution" in err
     assert "this model is PCA: " in err
     assert err.count("a network learns more than PCA from more images or --augmentation affine\n") == 1
-    assert "is better than this model" not in err
+    assert "this model is worse than" not in err
     _, err = done(
         "fit", tmp_path / "noise.npy", "-o", tmp_path / "a", "--augmentation", "affine", "--epochs", 5, *QUICK[2:]
     )
@@ -135,7 +135,7 @@ def test_a_collapse_is_named(digits, tmp_path, done):
     )
     assert "collapsed: " in err
     assert "its penalty of weight 100 costs more" in err
-    assert "is better than this model" not in err
+    assert "this model is worse than" not in err
 
 
 def test_the_same_command_gives_the_same_bytes(digits, tmp_path, done):

@@ -123,10 +123,23 @@ def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
     folder = m.parent / "wild"
     done("fit", digits, "-o", folder, "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
     _, err = done("fit", digits, "-o", m.parent / "again", "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
-    assert f"no epoch was better than the weights that it began with, those of {m}, which are kept" in err
+    way = "try a lower --learning-rate, as 0.5, or more images"
+    assert f"no epoch was better than the weights that it began with, those of {m}, which are kept: {way}\n" in err
     assert "none better than the start, as fitted before" in err
     assert "this model is PCA" not in err
+    assert "train longer" not in err
     assert weights(folder) == weights(m)
+
+
+def test_more_epochs_that_better_nothing_name_a_way_that_is_not_refused(digits, tmp_path, done):
+    m = tmp_path / "m"
+    for epochs in (2, 4):
+        _, err = done("fit", digits, "-o", m, "--epochs", epochs, "--learning-rate", 5, *QUICK)
+    line = next(line for line in err.splitlines() if "which are kept" in line)
+    way = f"--from {m} -o NEW --learning-rate 0.5"
+    assert line.endswith(f"which are kept: try a lower learning rate or more images by {way}")
+    assert "train longer" not in err
+    done("fit", digits, *way.replace("NEW", str(tmp_path / "new")).split(), "--epochs", 2, *ANY)
 
 
 @pytest.mark.parametrize("what", ["more epochs", "from"])

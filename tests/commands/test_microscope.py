@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from isthmus import Images, open_images
+from isthmus.commands import previews
 from isthmus.errors import DataError
 
 FIT = ("--epochs", 1, "--threads", 1, "--bottleneck", 4)
@@ -152,3 +154,54 @@ def test_what_is_no_image_says_the_way_out(counts, refused):
         open_images(np.stack([counts, counts], 1))
     with pytest.raises(DataError, match="open_images"):
         Images(counts[:, None])
+
+
+# --- what is drawn of dim images ---
+
+
+def inside(path):
+    """The grey values of a picture's middle third, where images are and no words."""
+    with Image.open(path) as picture:
+        grey = np.asarray(picture.convert("L"))
+    h, w = grey.shape
+    return grey[h // 3 : -h // 3, w // 3 : -w // 3]
+
+
+def test_pictures_of_dim_images_are_stretched_alike_and_say_by_how_much(dim, counts, tmp_path, done, monkeypatch):
+    drawn, draw = [], previews.draw
+    monkeypatch.setattr(previews, "draw", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
+    model, source, white = dim / "m", dim / "x.npy", f"(white: {counts.max() / 65535:.2g})"
+    done("fit", source, "-o", tmp_path / "m", *FIT)
+    done("reconstruct", model, source, "-o", tmp_path / "r")
+    done("denoise", model, source, "-o", tmp_path / "d", "--corruption", "gaussian:0.001")
+    done("score", model, source, "-o", tmp_path / "s")
+    fitted, reconstructed, denoised, scored = drawn
+    for rows in (fitted, reconstructed, denoised):
+        assert all(name.endswith(f"\n{white}") for name in rows)
+        original, made = rows[f"original\n{white}"], list(rows.values())[-1]
+        assert 0.9 < original.max() <= 1
+        assert original.mean() == pytest.approx(made.mean(), rel=0.2), "by one factor"
+    labels, unusual = scored.pop("labels"), np.stack(list(scored.values()))
+    assert list(labels[:2]) == [f"original\n{white}", "model\n(same)"]
+    assert 0.9 < unusual[:, 0].max() <= 1
+    assert unusual[:, 0].mean() == pytest.approx(unusual[:, 1].mean(), rel=0.2)
+    for path in ("m/preview.png", "r/preview.png", "d/preview.png", "s/most-unusual.png"):
+        assert np.ptp(inside(tmp_path / path)) > 150, path
+
+
+@pytest.mark.parametrize(("brightest", "white"), [(0.0, 1), (0.063, 0.063), (0.49, 0.49), (0.5, 1), (1.0, 1)])
+def test_what_is_bright_enough_or_black_is_drawn_as_it_is(brightest, white, tmp_path):
+    images = np.linspace(0, brightest, 128, dtype=np.float32).reshape(2, 1, 8, 8)
+    assert previews.white_of(images) == pytest.approx(white)
+    previews.write_preview(tmp_path / "a.png", {"original": images}, white=previews.white_of(images))
+    previews.write_preview(tmp_path / "b.png", {"original": images})
+    assert ((tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()) == (white == 1)
+
+
+def test_the_ground_around_small_dim_images_stays_white(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(previews, "draw", lambda facts, arrays: (drawn.append(arrays), b"")[1])
+    page = previews.side_by_side([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
+    previews.write_preview(tmp_path / "a.png", {"original": page}, white=0.1)
+    assert drawn[0]["original\n(white: 0.1)"][0, 0, 0, 0] == 1
+    assert drawn[0]["original\n(white: 0.1)"][0, 0, 4, 4] == pytest.approx(0.5)

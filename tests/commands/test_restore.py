@@ -96,13 +96,15 @@ def test_small_images_through_a_model_of_their_size(model, digits, tmp_path, don
 def test_arrays_come_back_as_arrays(kind, model, tmp_path, done):
     x = np.random.default_rng(0).integers(0, 256, (7, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
-    done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / f"y.{kind}")
+    _, err = done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / f"y.{kind}")
+    assert f"written: 7 images to {tmp_path / f'y.{kind}'}, uint8 (7, 1, 8, 8)\n" in err
     found = np.load(tmp_path / f"y.{kind}", allow_pickle=False)
     y = found if kind == "npy" else found["images"]
     assert (y.shape, y.dtype) == ((7, 1, 8, 8), np.uint8)
     floats = (x / 255).astype(np.float32)
     np.save(tmp_path / "x.npy", floats)
-    done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "z.npy")
+    _, err = done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "z.npy")
+    assert "z.npy, float32 (7, 1, 8, 8)\n" in err
     z = np.load(tmp_path / "z.npy")
     assert z.dtype == np.float32
     np.testing.assert_allclose(z, y / 255, atol=0.51 / 255)

@@ -178,7 +178,7 @@ def test_one_is_one(tmp_path, digits, done):
 
 def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done, monkeypatch):
     shown = []
-    monkeypatch.setattr("isthmus.commands.restoring.write_preview", lambda path, rows: shown.append(rows))
+    monkeypatch.setattr("isthmus.commands.restoring.write_preview", lambda path, rows, **given: shown.append(rows))
     done("reconstruct", model, digits, "-o", tmp_path / "out")
     images = isthmus.open_images(digits)
     wanted = images.floats(np.linspace(0, 89, 6).round().astype(int))
