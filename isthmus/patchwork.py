@@ -11,12 +11,17 @@ from isthmus.data.patches import assemble, cut, positions_of, window
 _AT_ONCE = 4096  # patches that are in memory at a time
 
 
-def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def patchwork(
+    reconstruct: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    size: tuple[int, int],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
     """x_hat of a whole image (c, h, w), from a model of patches: `reconstruct` takes and gives (n, c·ph·pw) floats.
 
     Patches overlap by half, and are blended with weights that fall off towards their edges, so that no seam shows. They
-    are taken a few rows at a time: memory grows with the width of the image. Raises DataError for an image that is
-    smaller than a patch.
+    are taken a few rows at a time: memory grows with the width of the image. on_progress: hears how many rows of pixels
+    are done, and of how many. Raises DataError for an image that is smaller than a patch.
     """
     c, h, w = image.shape
     ph, _ = size
@@ -32,6 +37,8 @@ def patchwork(reconstruct: Callable[[np.ndarray], np.ndarray], image: np.ndarray
             whole[:, top : top + ph] += fade * strip
             weights[top : top + ph] += fade
             done += len(patches)
+        if on_progress:
+            on_progress(tops[-1] + ph, h)
     return whole / weights
 
 

@@ -41,6 +41,15 @@ def test_the_model_sees_few_patches_at_a_time(monkeypatch):
     assert sum(seen) == 99 * 9
 
 
+@pytest.mark.parametrize("height", [8, 9, 61])
+def test_progress_is_in_rows_and_ends_at_all(height, monkeypatch):
+    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", 1)
+    heard = []
+    patchwork(lambda x: x, np.zeros((1, height, 20), np.float32), (8, 8), lambda *step: heard.append(step))
+    assert heard == [(min(8 + 4 * i, height), height) for i in range(len(heard))]
+    assert heard[-1] == (height, height)
+
+
 def test_too_small_an_image_is_refused():
     with pytest.raises(DataError, match=r"4×20 is smaller than a patch of 8×8"):
         patchwork(lambda patches: patches, np.zeros((1, 4, 20), np.float32), (8, 8))

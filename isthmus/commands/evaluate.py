@@ -125,11 +125,12 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     from isthmus.data.noise import noise_in
 
     pictures = pictures_of(options, opened)
-    clean = measure_photographs(opened.model, opened.shape, pictures, METRICS)
+    clean = measure_photographs(opened.model, opened.shape, pictures, METRICS, name=str(opened.folder))
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates()}
     before: dict[str | None, float | None] = {}
     for part in parts:
-        noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part)
+        name = f"{opened.folder}, {part.label}"
+        noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
     noise = noise_in([one.x for one in itertools.islice(pictures.read(), _LOOKED_AT)])

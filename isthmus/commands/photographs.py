@@ -87,15 +87,21 @@ def _code_only(model: Any, patches: np.ndarray) -> np.ndarray:
 
 
 def measure_photographs(
-    model: Any, shape: Shape | None, pictures: Pictures, wanted: tuple[str, ...], corruption: Part | None = None
+    model: Any,
+    shape: Shape | None,
+    pictures: Pictures,
+    wanted: tuple[str, ...],
+    corruption: Part | None = None,
+    *,
+    name: str,
 ) -> Photographs:
     """Whole photographs, corrupted whole, each put together of what the model makes of its patches: as `denoise` does.
 
     shape: of a patch. Patches of one photograph are not independent, so statistics of codes are means over its patches
-    first.
+    first. name: what is measured, for the progress.
     """
     assert shape is not None
     found = Photographs(wanted)
-    for result in through(model, shape, pictures, corruption=corruption, what="measuring"):
+    for result in through(model, shape, pictures, corruption=corruption, what=f"measuring {name}"):
         found.add(model, result, shape[1:])
     return found

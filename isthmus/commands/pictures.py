@@ -217,7 +217,8 @@ def through(
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
     shape: of the model's images, of which larger pictures are put together; None where it takes them all as they are.
-    corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is.
+    corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is, in files; of one
+    file in its pages, or in the rows of pixels that are put together.
     """
     done = set[int]()
     with console.progress(what) as on_progress:
@@ -228,9 +229,18 @@ def through(
                 made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
             else:
                 assert shape is not None
-                made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:]) for x in given]
+                page, pages = group[0].page, group[0].pages  # a larger picture is alone in its group
+
+                def on_rows(rows: int, of: int, page: int = page, pages: int = pages) -> None:
+                    if pictures.n == 1:
+                        on_progress(page * of + rows, pages * of)
+
+                made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:], on_rows) for x in given]
             done |= {one.number for one in group}
-            on_progress(len(done), pictures.n)  # without those that are left out
+            if pictures.n > 1:
+                on_progress(len(done), pictures.n)  # without those that are left out
+            elif shape in (None, group[0].x.shape):
+                on_progress(group[-1].page + 1, group[-1].pages)
             yield from (Result(*one) for one in zip(group, given, made, strict=True))
 
 

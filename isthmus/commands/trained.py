@@ -95,13 +95,13 @@ class _Held:
     photographs: HeldOut | None
     corruption: Corruption | None
 
-    def errors(self, model: Any) -> Errors:
-        """MSE and PSNR."""
+    def errors(self, model: Any, name: str) -> Errors:
+        """MSE and PSNR. name: the model's, for the progress."""
         wanted = ("mse", "psnr")
         if self.photographs is None:
             return measure(model, self.images, wanted, corruption=self.corruption).estimates
         pictures = self.photographs.pictures
-        return measure_photographs(model, self.images.shape, pictures, wanted, self.corruption).estimates()
+        return measure_photographs(model, self.images.shape, pictures, wanted, self.corruption, name=name).estimates()
 
 
 def fit(
@@ -134,14 +134,16 @@ def fit(
         size, measured = code_size(model, train.n_features), held(parts.measured)
         others = yardsticks(train, validation, size, recipe.corruption)
         models = {f"{folder.name}, {size:,} numbers": model, **others}
-        errors = {name: measured.errors(one) for name, one in models.items()}
+        errors = {name: measured.errors(one, name) for name, one in models.items()}
         own, codes = next(iter(errors.values())), _measure(model, parts.measured)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
             "data_sha256": train.fingerprint,
             # of the images that chose the best epoch; and of those that chose nothing
-            "validation": _summary(own if parts.test is None else held(validation).errors(model)),
+            "validation": _summary(
+                own if parts.test is None else held(validation).errors(model, f"{folder.name}, validation")
+            ),
             "test": None if parts.test is None else _summary(own),
             "faults": _faults(model, codes, errors),
             "cycles": [*([] if base is None else base.cycles), len(model.history_)],

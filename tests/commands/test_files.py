@@ -301,3 +301,23 @@ def test_data_info_says_of_mixed_images_what_a_fit_says(photographs, options, do
         assert (sentence in out.splitlines()) == (sentence in notes)
     assert ("grey and colour images together: all became RGB" in notes) == ("--grey" not in options)
     assert ("8 and 16 bits together: all became floats" in notes) == ("--range" not in options)
+
+
+def test_the_progress_of_a_fit_names_the_model_that_is_measured_and_moves_within_one_photograph(
+    tmp_path, done, monkeypatch
+):
+    monkeypatch.setattr("isthmus.console._SILENCE", -1)
+    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", 10)
+    Image.fromarray(CHINA).save(tmp_path / "one.png")
+    _, err = done("fit", tmp_path / "one.png", "-o", tmp_path / "m", "--patches", "8x8", *FIT)
+    heard: dict = {}
+    for line in err.splitlines():
+        if line.startswith("measuring "):
+            name, _, count = line.removeprefix("measuring ").rpartition(": ")
+            heard.setdefault(name, []).append([int(number.replace(",", "")) for number in count.split(" of ")])
+    assert list(heard) == ["m, 16 numbers", "PCA, 16 numbers", "the mean image", "m, validation"]
+    for steps in heard.values():
+        rows = [row for row, _ in steps]
+        assert rows == sorted(set(rows))
+        assert len(rows) > 1
+        assert rows[-1] == steps[-1][1]
