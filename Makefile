@@ -10,15 +10,16 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/isthmus run digits
 
+# a thread to each of the two workers: small products on two threads wait for each other, ten times as long as they take
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
 test-all: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "mnist or slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "mnist or slow"
 
 # the browser in which the tests of `isthmus explore` click; without it they are skipped, and say so
 browser:

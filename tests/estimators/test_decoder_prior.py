@@ -107,7 +107,7 @@ def test_more_starts_are_never_worse(trained, noisy):
 
 def test_the_same_seed_finds_the_same_and_chunks_do_not_matter(trained):
     y = np.tile(X[:70], (10, 1))  # 700, more than one part
-    prior = DecoderPrior(FrozenEstimator(trained), random_state=3).fit(X)
+    prior = DecoderPrior(FrozenEstimator(trained), max_iter=30, random_state=3).fit(X)
     told = []
     found = prior.search(y, on_progress=lambda done, n: told.append((done, n)))
     assert told == [(500, 700), (700, 700)]
@@ -120,14 +120,15 @@ def test_the_same_seed_finds_the_same_and_chunks_do_not_matter(trained):
 @pytest.mark.parametrize("start", ["encoder", "random"])
 def test_an_image_has_the_same_code_alone_in_another_order_and_in_another_part(start, trained, noisy, monkeypatch):
     y = noisy[1][:30].astype(np.float64)
-    prior = DecoderPrior(FrozenEstimator(trained), start=start, n_starts=2, random_state=3).fit(X)
+    given = {"start": start, "n_starts": 2, "max_iter": 30}
+    prior = DecoderPrior(FrozenEstimator(trained), **given, random_state=3).fit(X)
     code = prior.transform(y)
     order = np.random.default_rng(1).permutation(len(y))
     np.testing.assert_allclose(prior.transform(y[order]), code[order], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(prior.transform(y[7:8]), code[7:8], rtol=1e-5, atol=1e-7)
     monkeypatch.setattr("isthmus.estimators.decoder_prior._CHUNK", 11)
     np.testing.assert_allclose(prior.transform(y), code, rtol=1e-5, atol=1e-7)
-    other = DecoderPrior(FrozenEstimator(trained), start=start, n_starts=2, random_state=4).fit(X).transform(y)
+    other = DecoderPrior(FrozenEstimator(trained), **given, random_state=4).fit(X).transform(y)
     assert (np.abs(other - code).max(axis=1) > 1e-3).any(), "the seed matters"
 
 
