@@ -1,6 +1,7 @@
 """What stands beside the pixels of a file is kept when it is written again, or its loss is said."""
 
 import io
+import json
 
 import imagecodecs
 import numpy as np
@@ -246,6 +247,45 @@ def test_an_imagej_stack_keeps_its_axes_and_pixel_size(tmp_path):
         assert file.is_imagej
         assert (file.series[0].axes, file.imagej_metadata["unit"], file.imagej_metadata["spacing"]) == ("TZYX", "um", 3)
         np.testing.assert_array_equal(file.asarray(), stack)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize(
+    "metadata", [{"Info": "hello"}, {"Labels": ["a", "b", "c"], "Info": "ä"}, {"Ranges": [0.0, 9.0]}]
+)
+def test_what_imagej_notes_of_a_stack_is_kept(tmp_path, metadata, byteorder):
+    path = tmp_path / "a.tif"
+    stack = np.stack([GREY, GREY[::-1], GREY]).astype(np.uint16)
+    tifffile.imwrite(path, stack, imagej=True, byteorder=byteorder, metadata={**metadata, "axes": "ZYX", "unit": "um"})
+    target, notes = again(path)
+    assert notes == ()
+    same_pages(path, target)
+    with tifffile.TiffFile(path) as before, tifffile.TiffFile(target) as after:
+        assert after.imagej_metadata == before.imagej_metadata
+        assert {name: after.imagej_metadata[name] for name in metadata}.keys() == metadata.keys()
+
+
+def test_what_tifffile_notes_of_an_array_is_kept_but_for_its_shape(tmp_path):
+    path, noted = tmp_path / "a.tif", {"axes": "ZYX", "exposure_ms": 20, "sample": "A7"}
+    tifffile.imwrite(path, np.stack([GREY, GREY]), metadata=noted)
+    target, notes = again(path)
+    assert notes == ()
+    with tifffile.TiffFile(target) as file:
+        assert json.loads(file.pages[0].description) == noted
+    tifffile.imwrite(path, GREY)  # {"shape": [9, 7]}
+    with tifffile.TiffFile(again(path)[0]) as file:
+        assert file.pages[0].description == ""
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
+@pytest.mark.parametrize("loop", [None, 0, 3])
+def test_an_animation_is_played_as_often(tmp_path, kind, loop):
+    path = tmp_path / f"a.{kind}"
+    frames = [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]
+    frames[0].save(path, save_all=True, append_images=frames[1:], **({} if loop is None else {"loop": loop}))
+    target, _ = again(path)
+    with Image.open(path) as before, Image.open(target) as after:
+        assert after.info.get("loop") == before.info.get("loop")
 
 
 @pytest.mark.parametrize(("kind", "options"), [("gif", {}), ("png", {}), ("webp", {"lossless": True, "exact": True})])

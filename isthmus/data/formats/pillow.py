@@ -160,7 +160,9 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
                 image.seek(i)
                 image.load()  # only then does a WebP say for how long
                 durations.append(int(image.info.get("duration", 0)))
-            options |= {"save_all": True, "duration": durations, "loop": image.info.get("loop", 0)}
+            options |= {"save_all": True, "duration": durations}
+            if "loop" in image.info:  # a GIF that does not say so is played once
+                options["loop"] = image.info["loop"]
     planes = [one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0)) for one in pictures]
     made = [Image.fromarray(plane) for plane in planes]
     if kind == "GIF" and not grey:

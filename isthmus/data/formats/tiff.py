@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from isthmus.data.formats.page import (
 )
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
+    from tifffile import TiffFile, TiffPage, TiffTag
 
 Shape = tuple[int, int, int]
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -262,6 +263,26 @@ def _stored_again(page: TiffPage, picture: np.ndarray) -> np.ndarray:
     return picture if page.planarconfig == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0))
 
 
+def _description(page: TiffPage) -> str:
+    """What a page's description says; of tifffile's own, all but the array's shape, which may be another now."""
+    value = page.tags.valueof(_DESCRIPTION)
+    if not isinstance(value, str) or not value.startswith('{"shape":'):
+        return value if isinstance(value, str) else ""
+    try:
+        noted = json.loads(value)
+    except ValueError:
+        return ""
+    noted.pop("shape")
+    return json.dumps(noted) if noted else ""
+
+
+def _stored_value(page: TiffPage, tag: TiffTag) -> bytes:
+    """The bytes of a tag, which tifffile gives in a form of its own for some, such as ImageJ's."""
+    file = page.parent.filehandle
+    file.seek(tag.valueoffset)
+    return bytes(file.read(tag.valuebytecount))
+
+
 def _options(page: TiffPage, picture: np.ndarray, notes: list[str]) -> dict[str, Any]:
     """What tifffile is told when it writes a page as this one."""
     grey = len(picture) == 1
@@ -284,8 +305,7 @@ def _options(page: TiffPage, picture: np.ndarray, notes: list[str]) -> dict[str,
     if isinstance(x, tuple) and isinstance(y, tuple) and x[1] and y[1]:
         options["resolution"] = (y, x) if _orientation(page) >= 5 else (x, y)
         options["resolutionunit"] = int(page.tags.valueof(296, 2))
-    description = page.tags.valueof(_DESCRIPTION)
-    if isinstance(description, str) and not description.startswith('{"shape":'):  # tifffile's own, of its array
+    if description := _description(page):
         options["description"] = description.encode()
     for tag, name in ((_SOFTWARE, "software"), (_DATE, "datetime")):
         if isinstance(value := page.tags.valueof(tag), str) and value.isascii():
@@ -297,7 +317,7 @@ def _options(page: TiffPage, picture: np.ndarray, notes: list[str]) -> dict[str,
     elif profile:
         notes.append("a colour profile of other channels is not kept")
     tags = [page.tags[code] for code in _DESCRIBING if code in page.tags]
-    options["extratags"] = [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in tags]
+    options["extratags"] = [(tag.code, tag.dtype, tag.count, _stored_value(page, tag), True) for tag in tags]
     if _EXIF in page.tags or _GPS in page.tags:
         notes.append("the EXIF of a TIFF is not kept")
     return options
