@@ -43,13 +43,16 @@ def main() -> NoReturn:
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
     repeated = shlex.join(one for one in arguments if one != "--fresh")  # which would train it all again
-    left = "what was finished is kept, and the same command goes on from there"
-    again = f"; {left}: isthmus {repeated}"
+    options = argparse.Namespace()
+
+    def again() -> str:
+        left = getattr(options, "interrupted", "what was finished is kept, and the same command goes on from there")
+        left = left(options) if callable(left) else left
+        return f"; {left}: isthmus {repeated}" if left else ""
+
     try:
         options = parser().parse_args(arguments)
         options.command = "isthmus " + shlex.join(arguments)
-        left = getattr(options, "interrupted", left)
-        again = f"; {left}: isthmus {repeated}" if left else ""
         options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
@@ -57,18 +60,18 @@ def run_command(arguments: list[str]) -> int:
     except IsthmusError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail(f"interrupted{again}", 130)
+        return _fail(f"interrupted{again()}", 130)
     except _Terminated:
-        return _fail(f"terminated{again}", 143)
+        return _fail(f"terminated{again()}", 143)
     except BrokenPipeError:  # whoever read our output has left: nobody is there to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except RuntimeError as error:  # torch's allocator has no exception of its own on a CPU
         if "memory" not in str(error).lower():
             raise
-        return _fail(f"out of memory; choose a smaller network or batch_size{again}", 1)
+        return _fail(f"out of memory; choose a smaller network or batch_size{again()}", 1)
     except (OSError, MemoryError) as error:
-        return _fail(f"the run failed: {error or 'out of memory'}{again}", 1)
+        return _fail(f"the run failed: {error or 'out of memory'}{again()}", 1)
     return 0
 
 

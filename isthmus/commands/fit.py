@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, threads_of
+from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
 from isthmus.commands.words import PLUS, add_network_options, network_words, read_words, said_units
 from isthmus.errors import RequestError, require
 from isthmus.parts import (
@@ -63,10 +64,7 @@ _TRAINING = (
 def add(commands: Any) -> None:
     """The parser of `isthmus fit`."""
     command = add_command(commands, "fit", run, "DATA -o MODEL", "train a model on your images", _TEXT, _EXAMPLES)
-    command.set_defaults(
-        interrupted="a checkpoint is kept after each ten seconds of training, and the same command goes on from the "
-        "last, or before the first begins anew"
-    )
+    command.set_defaults(interrupted=_left)
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the folder of the model")
     command.add_argument(
@@ -125,6 +123,19 @@ def add(commands: Any) -> None:
         "--seed", type=int, default=0, metavar="N", help="for the start, the order, the noise and what is held out (0)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+
+
+def _left(options: argparse.Namespace) -> str:
+    """What a fit that was stopped has left."""
+    places = sorted(checkpoints_of(options.out).glob("[0-9]*/history.jsonl"))
+    if not places:
+        return (
+            "there is no checkpoint yet (they come after ten seconds of training, in large networks later); begin again"
+        )
+    with contextlib.suppress(OSError):
+        epochs = places[-1].read_bytes().count(b"\n")
+        return f"a checkpoint after epoch {epochs} is kept, and the same command goes on from there"
+    return "a checkpoint is kept, and the same command goes on from there"
 
 
 def run(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ _NOTHING_WRITTEN = "nothing was written; give the same command again"
 def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:
     """A sub-command whose --help is a page: what it does, its options, examples.
 
-    An `interrupted` default says what a run that was stopped half-way has left.
+    An `interrupted` default says what a run that was stopped half-way has left; it may be a function of the options.
     """
     command = commands.add_parser(
         name,
@@ -33,6 +33,11 @@ def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, 
     )
     command.set_defaults(call=call, interrupted=_NOTHING_WRITTEN)
     return command
+
+
+def checkpoints_of(model: Path) -> Path:
+    """Where an unfinished training of this model is kept."""
+    return model.with_name(model.name + ".checkpoint")
 
 
 def examples_of(examples: str, more: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from isthmus.collapse import diagnose, frozen_pixels
 from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.going_on import Base
 from isthmus.commands.held_out import Parts
+from isthmus.commands.options import checkpoints_of
 from isthmus.commands.photographs import measure_photographs
 from isthmus.commands.previews import white_of, write_preview
 from isthmus.commands.tables import error_table
@@ -158,11 +159,6 @@ def fit(
 
 def _summary(errors: Errors) -> dict[str, Any]:
     return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
-
-
-def checkpoints_of(folder: Path) -> Path:
-    """Where an unfinished training of this model is kept."""
-    return folder.with_name(folder.name + ".checkpoint")
 
 
 def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, *, force: bool) -> None:

@@ -244,6 +244,17 @@ def test_one_image_is_too_few(digits, tmp_path, refused):
 LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
 
 
+def test_a_fit_that_is_stopped_before_its_first_checkpoint_promises_none(digits, tmp_path):
+    program = "from isthmus.cli import main; main()"  # its checkpoints come after ten seconds of training
+    command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while "epoch 2/300" not in child.stderr.readline():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    assert "there is no checkpoint yet" in child.communicate(timeout=100)[1].splitlines()[-1]
+    assert child.returncode == 130
+
+
 def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done, refused):
     # the child writes a checkpoint after every epoch, and is stopped when it has two
     program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
@@ -255,7 +266,10 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
     child.send_signal(signal.SIGINT)
     err = child.communicate(timeout=100)[1]
     assert child.returncode == 130
-    assert "goes on from the last, or before the first begins anew: isthmus fit" in err.splitlines()[-1]
+    epoch = int(
+        re.search(r"a checkpoint after epoch (\d+) is kept, and the same command goes on", err.splitlines()[-1])[1]
+    )
+    assert epoch == max(len(path.read_text().splitlines()) for path in kept.glob("0*/history.jsonl"))
     assert not (tmp_path / "m").exists()
     assert kept.is_dir()
 
