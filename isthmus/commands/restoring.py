@@ -189,7 +189,8 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
         else:
             known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
             np.savez(file, images=images, name=np.array(names), **known)
-    return f", {images.dtype} {images.shape}"
+    white = ", 1 is white" if value_range is None and images.dtype != np.uint8 else ""
+    return f", {images.dtype} {images.shape}{white}"
 
 
 def _account(

@@ -70,7 +70,7 @@ def _of_array(path: Path, framing: Framing) -> list[str]:
     array = array.astype(np.uint8) if array.dtype == np.bool_ else array
     pixels = channels_first(array, str(path))
     page = Page(pixels.reshape(1, 1, -1), pixels.dtype.itemsize * 8)
-    values = [f"         {kind}: {_words(one)}" for kind, one in values_by_kind([page]).items()]
+    values = [f"         {kind}: {_words(one, framing)}" for kind, one in values_by_kind([page]).items()]
     made = framed_words([pixels.shape[1:]] * len(pixels), framing, str(path))
     try:
         return [*_of_images(open_images(path, value_range=framing.value_range, grey=framing.grey)), *values, *made]
@@ -116,7 +116,7 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
     for file in files:
         for kind, one in file.values.items():
             values[kind].merge(one) if kind in values else values.setdefault(kind, one)
-    lines += [f"         {kind}: {one.pages:,}, {_words(one)}" for kind, one in values.items()]
+    lines += [f"         {kind}: {one.pages:,}, {_words(one, framing)}" for kind, one in values.items()]
     lines += rest
     usable = [shape for file in files if file.fault is None for shape in file.shapes]
     made = framed_words(usable, framing, str(path))
@@ -157,10 +157,15 @@ def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError
         yield from pool.map(inspect, paths)
 
 
-def _words(values: Values) -> str:
-    """The numbers in words, with the option that would use all of the scale if they do not."""
+def _words(values: Values, framing: Framing) -> str:
+    """The numbers in words, with the option that would use all of the scale if they do not and no range is said."""
     said = values.words()
-    if values.dtype.kind == "u" and values.bits > 8 and 0 < values.high <= DARK * (2**values.bits - 1):
+    if (
+        framing.value_range is None
+        and values.dtype.kind == "u"
+        and values.bits > 8
+        and 0 < values.high <= DARK * (2**values.bits - 1)
+    ):
         said += f": {range_option((0, 2 ** int(values.high).bit_length() - 1))} says what is white"
     return said
 

@@ -104,6 +104,7 @@ def test_data_info_says_what_numbers_there_are(stacks, tmp_path, done):
     low, middle, high = (f"{np.percentile(values, q, method='inverted_cdf'):,.6g}" for q in (1, 50, 99))
     assert f"16 bits: 8, from 0 to 4,095 (1 %: {low}, 50 %: {middle}, 99 %: {high}), 12 of 16 bits in use" in out
     assert "--range 0:4095 says what is white" in out
+    assert "says what is white" not in done("data", "info", stacks, "--range", "0:4095")[0]
     tifffile.imwrite(tmp_path / "f.tif", np.linspace(-1, 3, 99, dtype=np.float32).reshape(9, 11))
     out, _ = done("data", "info", tmp_path / "f.tif")
     assert "32-bit floats: 1, from -1 to 3" in out

@@ -104,7 +104,7 @@ def test_arrays_come_back_as_arrays(kind, model, tmp_path, done):
     floats = (x / 255).astype(np.float32)
     np.save(tmp_path / "x.npy", floats)
     _, err = done("reconstruct", model, tmp_path / "x.npy", "-o", tmp_path / "z.npy")
-    assert "z.npy, float32 (7, 1, 8, 8)\n" in err
+    assert "z.npy, float32 (7, 1, 8, 8), 1 is white\n" in err
     z = np.load(tmp_path / "z.npy")
     assert z.dtype == np.float32
     np.testing.assert_allclose(z, y / 255, atol=0.51 / 255)
