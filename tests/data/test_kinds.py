@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from isthmus.data.formats import tiff as reader
 from isthmus.data.formats.page import LUMA
 from isthmus.data.image_file import quiet_readers, read_pages, read_shapes
 from isthmus.errors import DataError
@@ -384,3 +385,26 @@ def test_several_pictures_in_one_netpbm(tmp_path):
     arrays = [numbers((H, W), np.uint8, seed=seed) for seed in range(3)]
     path = stored(tmp_path, b"".join(b"P5 %d %d 255\n" % (W, H) + one.tobytes() for one in arrays))
     held(path, [one[None] for one in arrays])
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"imagej": True}])
+def test_a_stack_that_is_cut_short_anywhere_is_not_taken_for_a_shorter_one(options):
+    """Of one whose further pages lie beyond the end, or half there, tifffile gives those before them."""
+    stack, whole = np.arange(6 * 64, dtype=np.uint16).reshape(6, 8, 8), io.BytesIO()
+    if "imagej" in options:
+        tifffile.imwrite(whole, stack, **options)
+    else:
+        with tifffile.TiffWriter(whole, **options) as writer:
+            for picture in stack:
+                writer.write(picture, contiguous=False, metadata=None)
+    data = whole.getvalue()
+    assert len(reader.shapes(data)) == len(list(reader.pages(data))) == 6
+
+    def n_pages(read, cut):
+        try:
+            return len(list(read(cut)))
+        except Exception:  # of many kinds, which image_file words
+            return None
+
+    found = {n_pages(read, data[:end]) for end in range(8, len(data), 3) for read in (reader.shapes, reader.pages)}
+    assert found <= {None, 6}

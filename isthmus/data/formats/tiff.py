@@ -7,7 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,7 @@ _JPEGS = (6, 7, 34892, 33007)  # of which tifffile makes RGB
 _JPEG_2000 = (33003, 33004, 33005, 34712)
 _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, deflate twice, packbits, LZMA, zstd
 _PREDICTED = {5, 8, 32946, 34925, 50000}
+_ENDIAN: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _DESCRIPTION, _SOFTWARE, _DATE, _ORIENTATION, _PROFILE, _EXIF, _GPS = 270, 305, 306, 274, 34675, 34665, 34853
 # What describes a picture and says nothing of how its pixels are stored: the maker and model of a camera, names and
@@ -59,11 +60,23 @@ def _pictures(file: TiffFile) -> tuple[list[TiffPage], bool]:
     if len(file.pages) > MAX_PAGES:
         raise Refused(f"has more than {MAX_PAGES:,} pages; split it")
     pages: list[Any] = list(file.pages)
+    if _next_page(file, pages[-1].offset) not in {0, *(page.offset for page in pages)}:  # tifffile ends where it fails
+        raise Refused("is a damaged image (cut short: not all of its pages are there); replace it, or leave it out")
     aside = [int(page.subfiletype) & (_REDUCED | _MASK) for page in pages]
     if (all(aside) and len(pages) > 1) or (aside and aside[0] and 330 in pages[0].tags):
         raise unread("TIFF", "it holds only smaller copies of a picture, as a camera's raw files do; develop it first")
     some = [page for page, not_one in zip(pages, aside, strict=True) if not not_one] or pages
     return some, len(some) < len(pages)
+
+
+def _next_page(file: TiffFile, offset: int) -> int:
+    """Where the page after the one at this offset begins; 0 after the last, -1 where that is not there."""
+    stored, tiff = file.filehandle, file.tiff
+    stored.seek(offset)
+    n_tags = int.from_bytes(stored.read(tiff.tagnosize), _ENDIAN[tiff.byteorder])
+    stored.seek(offset + tiff.tagnosize + n_tags * tiff.tagsize)
+    found = stored.read(tiff.offsetsize)
+    return int.from_bytes(found, _ENDIAN[tiff.byteorder]) if len(found) == tiff.offsetsize else -1
 
 
 def pages(data: bytes) -> Iterator[Page]:
