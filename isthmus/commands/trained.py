@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from isthmus.commands.photographs import measure_photographs
 from isthmus.commands.previews import white_of, write_preview
 from isthmus.commands.tables import error_table
 from isthmus.commands.uncut import HeldOut, Uncut
-from isthmus.commands.yardsticks import yardsticks
+from isthmus.commands.yardsticks import MEAN_IMAGE, yardsticks
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
@@ -135,6 +136,8 @@ def fit(
         size, measured = code_size(model, train.n_features), held(parts.measured)
         others = yardsticks(train, validation, size, recipe.corruption)
         models = {f"{folder.name}, {size:,} numbers": model, **others}
+        if base is not None and not model.history_.kept_start:
+            models[_before(base)] = base.model  # few images may have chosen an epoch that is worse on others
         errors = {name: measured.errors(one, name) for name, one in models.items()}
         own, codes = next(iter(errors.values())), _measure(model, parts.measured)
         known: dict[str, Any] = {
@@ -219,12 +222,24 @@ def _warnings(
     frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
     if frozen:
         yield frozen
-    (_, own), *others = errors.items()
-    name, best = min(others, key=lambda item: item[1]["mse"].value or 0)
-    ours, theirs = own["mse"].value, best["mse"].value
-    if ours is not None and theirs is not None and ours > theirs:
-        told = frozen or model.history_.kept_start
-        yield f"this model is worse than {name}" + ("" if told else f": {_advice(model, more_images)}")
+    better = _better({name: one["mse"].value for name, one in errors.items()})
+    if not better:
+        return
+    way = _advice(model, more_images)
+    if frozen or model.history_.kept_start:
+        way = ""
+    elif base is not None and better[0] == _before(base):
+        way = _way_on(model, base, folder)
+    yield f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
+
+
+def _better(errors: dict[str, float | None]) -> list[str]:
+    """What has less error than the first: the best of it, and the mean image, which has learned nothing."""
+    own = next(iter(errors.values()))
+    if own is None:
+        return []
+    less = sorted((value, name) for name, value in errors.items() if value is not None and value < own)
+    return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE]
 
 
 _KEPT_START = (
@@ -233,11 +248,17 @@ _KEPT_START = (
 )
 
 
+def _before(base: Base) -> str:
+    """The name of the model that a fit went on from, in a table."""
+    return f"{base.folder.name}, before"
+
+
 def _way_on(model: Autoencoder, base: Base, folder: Path) -> str:
-    """What to try where no epoch was better than the weights of before."""
+    """What to try where the weights of before were no worse."""
     rate = f"{model.training_.learning_rate / 10:.2g}"
     if base.folder == folder:  # more epochs of the same fit, which takes no other rate and no other images
-        return f"try a lower learning rate or more images by --from {folder} -o NEW --learning-rate {rate}"
+        source = shlex.quote(str(folder))
+        return f"try a lower learning rate or more images by --from {source} -o NEW --learning-rate {rate}"
     return f"try a lower --learning-rate, as {rate}, or more images"
 
 

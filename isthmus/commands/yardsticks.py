@@ -17,6 +17,7 @@ from isthmus.rng import numpy_generator
 from isthmus.studies.fitting import keep_best_components
 from isthmus.studies.measure import pixel_means
 
+MEAN_IMAGE = "the mean image"
 MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more
 MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
 
@@ -34,7 +35,7 @@ def yardsticks(
     if corruption is not None or code_size < train.n_features:  # else a PCA draws every image exactly: it means nothing
         pca = _pca(train, validation, code_size, corruption)
         found[f"PCA, {pca.n_components_:,} numbers"] = pca
-    found["the mean image"] = _Constant(pixel_means(train))
+    found[MEAN_IMAGE] = _Constant(pixel_means(train))
     return found
 
 

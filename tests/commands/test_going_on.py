@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 import isthmus
 from isthmus.cli import run_command
 from isthmus.commands.marks import from_text, marks_of, to_text
+from isthmus.commands.trained import _better
 from isthmus.training import checkpoint, session
 
 QUICK = ("--threads", 1, "--device", "cpu", "--hidden", 16, "--bottleneck", 4)
@@ -74,6 +75,8 @@ def test_more_epochs_go_on_as_a_new_cycle_and_say_so(m, digits, done):
     assert model.warm_start is False
     assert not list(m.parent.glob("*.checkpoint"))
     assert "on 10 held-out images" in out
+    row = next(line for line in out.splitlines() if line.startswith("m, before"))
+    assert f" {before['test']['mse']:.6f} " in row, "what it was is measured beside what it has become"
     done("fit", digits, "-o", m, "--epochs", 13, *QUICK)
     assert extra(m)["cycles"] == [5, 7, 1]
 
@@ -140,6 +143,15 @@ def test_more_epochs_that_better_nothing_name_a_way_that_is_not_refused(digits, 
     assert line.endswith(f"which are kept: try a lower learning rate or more images by {way}")
     assert "train longer" not in err
     done("fit", digits, *way.replace("NEW", str(tmp_path / "new")).split(), "--epochs", 2, *ANY)
+
+
+def test_what_is_better_is_the_best_and_always_the_mean_image():
+    """Of ten photographs one chooses the epochs: more of them made a model worse than the mean image, unsaid."""
+    errors = {"m": 0.0775, "PCA": 0.0384, "the mean image": 0.0653, "m, before": 0.0502}
+    assert _better(errors) == ["PCA", "the mean image"]
+    assert _better({**errors, "PCA": None}) == ["m, before", "the mean image"]
+    assert _better({**errors, "m": 0.06}) == ["PCA"]
+    assert _better({**errors, "m": 0.01}) == _better({**errors, "m": None}) == []
 
 
 @pytest.mark.parametrize("what", ["more epochs", "from"])
