@@ -325,6 +325,12 @@ def test_the_address_has_the_axis_and_the_lines_too(open_page):
     assert clear.is_disabled()
 
 
+def test_an_address_is_followed_though_the_page_writes_the_former_one_before_it_hears_of_it(open_page):
+    page = open_page("view=models")
+    page.evaluate("location.hash = 'view=compare'; history.replaceState(null, '', '#view=models')")
+    page.wait_for_selector("#compare:not([hidden])")
+
+
 def test_back_and_the_skip_link_keep_what_was_set(open_page):
     page = open_page("image=3&level=0.3")
     page.keyboard.press("Tab")

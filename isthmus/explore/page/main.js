@@ -32,7 +32,8 @@ async function begin() {
   on("tab", () => { if (x && isBlank(x)) update(); });  // what to do first depends on the tab that is open
   noise(about.noise);
   keys();
-  window.addEventListener("hashchange", () => set(fitted(read(location.hash), about), false));
+  // of the event, for `tell` may have written the former address between its coming and this
+  window.addEventListener("hashchange", (event) => set(fitted(read(new URL(event.newURL).hash), about), false));
   // the address is not a place in the page: to follow this link as a browser does would set everything back
   document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("views").focus(); });
   // the banner says that the server is lost; nobody needs to hear it twice
