@@ -142,7 +142,7 @@ def frozen_pixels(model: Autoencoder, unexplained: float | None, frozen: float) 
 
 
 def _cause_of_frozen(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
-    output = model.parts()[0].output
+    output = model.network_.part.output
     if output == "relu":
         return _DEAD_RELU, 'take another output, "linear" or "sigmoid"'
     if output in ("sigmoid", "tanh"):
@@ -158,7 +158,7 @@ def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] |
 
     A ReLU output whose pixels are dead has such errors too, and does not get better by training.
     """
-    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model.parts()[0].output == "relu":
+    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model.network_.part.output == "relu":
         return None
     return (
         f"training has not come as far as the mean image: its error is {unexplained:.1f} times that one's",
@@ -168,7 +168,7 @@ def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] |
 
 def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
-    network: Any = model.parts()[0]
+    network: Any = model.network_.part
     if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
         as_sample = penalty.weight * model.training_.batch_size
         return (

@@ -28,10 +28,11 @@ from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.parameters import parameters_kept
 from isthmus.files import atomic_folder, open_regular
 from isthmus.networks import build
 from isthmus.networks.standardization import Standardization
-from isthmus.parts import PRECISIONS, ROLES, Part, Training, from_table
+from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History
 
@@ -55,7 +56,7 @@ def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | No
     config = {
         "format": FORMAT,
         "class": type(model).__name__,
-        "parameters": {name: _plain(value) for name, value in model.get_params(deep=False).items()},
+        "parameters": parameters_kept(model),
         "fitted": fitted,
         # of the samples that it was fitted on, and of their codes: for readers, nothing is built from it
         "input": getattr(trained, "input_", None),
@@ -198,22 +199,13 @@ def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, An
         return tensors, {**own, "training_": model.training_.table(), **feature_names(model)}
     if isinstance(model, DecoderPrior):
         tensors, fitted = _parts_of(model.autoencoder_)
-        own = {name: _plain(value) for name, value in model.autoencoder_.get_params(deep=False).items()}
-        return tensors, {"autoencoder": {"parameters": own, "fitted": fitted}, "seed_": model.seed_}
+        own = {"parameters": parameters_kept(model.autoencoder_), "fitted": fitted}
+        return tensors, {"autoencoder": own, "seed_": model.seed_}
     borrowed = parts_of(model)
     if borrowed is not None:
         return borrowed
     known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
     raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Part):
-        return value.table()
-    if isinstance(value, np.generic):
-        value = value.item()
-    # a RandomState cannot be written down; the seed that came of it is in "fitted"
-    return value if isinstance(value, str | int | float | bool | None) else None
 
 
 def _part(role: str, value: Any) -> Any:
@@ -226,6 +218,8 @@ def _part(role: str, value: Any) -> Any:
 def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None) -> Autoencoder:
     for name in parameters:
         one_of("parameter of an Autoencoder", name, Autoencoder._get_param_names())
+    if parameters.get("network") is None:  # in an older model, whatever its recipe: there it meant this one
+        parameters = {**parameters, "network": Dense()}
     model = Autoencoder(**parameters)
     network_part, _, _, training = model.parts()
     n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]

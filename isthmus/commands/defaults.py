@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.errors import counted
 from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
-from isthmus.training.recipe import FEW, completed, fitted_start
+from isthmus.training.recipe import FEW, code_activation, completed, fitted_start
 
 Shape = tuple[int, int, int]
 
@@ -114,7 +114,7 @@ def _dense(
     d = math.prod(shape)
     if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
         return Dense(
-            (), min(1024, 2 * d), code_activation=_code(penalty), output="sigmoid"
+            (), min(1024, 2 * d), code_activation=code_activation(penalty), output="sigmoid"
         ), "a wide code for the penalty to make sparse"
     if corruption is not None:
         # on patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's
@@ -136,7 +136,7 @@ def _conv(
     depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
     channels = (32, 64, 64)[:depth] if corruption is not None else (16, 32, 8)[-depth:]
     reason = f"{depth} convolution{'s' * (depth > 1)}, each of which halves the image"
-    return Conv(channels, code_activation=_code(penalty), output="sigmoid"), reason
+    return Conv(channels, code_activation=code_activation(penalty), output="sigmoid"), reason
 
 
 def _dictionary(
@@ -148,8 +148,3 @@ def _dictionary(
 
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
 assert set(_NETWORK) == set(NETWORKS)
-
-
-def _code(penalty: Part | None) -> str:
-    """L1 needs codes that can be exactly zero, KL codes between 0 and 1; without either no unit should ever die."""
-    return "sigmoid" if isinstance(penalty, KL) else "relu" if isinstance(penalty, L1) else "linear"

@@ -204,7 +204,7 @@ def run(options: argparse.Namespace) -> None:
         fields=fields,
         training=training | ({} if base is None else base.said | going_on.remaining(options.epochs, asked)),
         recipe=options.recipe,
-        given=None if base is None else base.model.part("network"),
+        given=None if base is None else base.model.network_.part,
         **chosen_for,
     )
     if choice.why:

@@ -69,7 +69,7 @@ class Base:
             n, done = asked + epochs, counted(asked, "epoch")
             return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
         done = counted(sum(self.cycles), "epoch")
-        return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network!r}"
+        return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network_.part!r}"
 
     @property
     def said(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def remaining(epochs: int | None, asked: int) -> dict[str, int]:
 
 def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
     """Raise RequestError for options of a network that is not the model's."""
-    part = base.model.part("network")
+    part = base.model.network_.part
     wrong = [("--network", kind, part.kind)] if kind not in (None, part.kind) else []
     wrong += [(option_of(name), value, getattr(part, name, None)) for name, value in fields.items()]
     for option, value, own in wrong:

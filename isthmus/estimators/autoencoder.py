@@ -36,7 +36,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
     Parameters
     ----------
-    network : a network part; None means `Dense()`.
+    network : a network part; None means `Dense()`, but under a recipe its code is linear, or what the penalty needs.
     corruption : a corruption part applied to the training input, never to the target; None for none.
     augmentation : an augmentation part (`Affine`) applied to training images before that, input and target alike.
     penalty : a penalty part on the code; None for none.
@@ -69,10 +69,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
     Attributes
     ----------
-    network_ : the trained torch module. history_ : a `History`, a row per epoch of the last `fit`, then a row per call
-    of `partial_fit`. training_ : the `Training` that was run, with all that a recipe chose. n_features_in_ : numbers in
-    a sample.
-    image_shape_ : (channels, height, width), or None if `fit` saw (n, n_features). seed_ : the seed that was used.
+    network_ : the trained torch module, of the network part `network_.part`. history_ : a `History`, a row per epoch of
+    the last `fit`, then a row per call of `partial_fit`. training_ : the `Training` that was run, with all that a
+    recipe chose. n_features_in_ : numbers in a sample. image_shape_ : (channels, height, width), or None if `fit` saw
+    (n, n_features). seed_ : the seed that was used.
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
 

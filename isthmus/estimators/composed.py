@@ -9,9 +9,8 @@ from sklearn.base import BaseEstimator
 
 from isthmus.errors import RequestError, unknown
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Dense, Part, Training, contradiction
-
-_DEFAULTS: dict[str, type[Part]] = {"network": Dense}
+from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
+from isthmus.training.recipe import network_of
 
 
 class Composed(BaseEstimator):
@@ -49,7 +48,10 @@ class Composed(BaseEstimator):
         value = getattr(self, role, None)
         if role == "loss" and isinstance(value, str) and value in LOSSES:
             return LOSSES[value]()
-        return _DEFAULTS[role]() if value is None and role in _DEFAULTS else value
+        if role == "network":
+            recipe = getattr(self, "recipe", None)
+            return network_of(value, recipe, penalty=self.part("penalty"), loss=self.part("loss"))
+        return value
 
     def parts(self) -> tuple[Any, Any, Objective, Training]:
         """network, corruption, objective and training, checked; the training as it is without a recipe."""

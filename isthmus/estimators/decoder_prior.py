@@ -240,7 +240,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _lower(self) -> float | None:
         if self.lower != "auto":
             return None if self.lower is None else float(self.lower)
-        part: Any = self.autoencoder_.parts()[0]
+        part: Any = self.autoencoder_.network_.part
         return 0.0 if (part.code_activation or part.activation) == "relu" else None
 
     def _tell(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import warnings
 from collections.abc import Callable, Generator
@@ -65,6 +66,8 @@ class OneFit:
         say: Callable[[str], None],
         warm_start: WarmStart | None = None,
     ) -> None:
+        if warm_start is not None and model.network is None:  # what a recipe had in its place once, it has for good
+            model = copy.copy(model).set_params(network=warm_start.network.part)
         self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation = model.part("augmentation")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
@@ -78,7 +81,8 @@ class OneFit:
         self.training, self.parameters = training_of(model, n), parameters_of(model, n)
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
-            say(f'recipe "{self.training.recipe}": {described(shown)}')
+            network = f"{self.network_part!r}, " if model.network is None else ""
+            say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
         self.standardized = self.training.standardize if warm_start is None else warm_start.standardization is not None
         self._check()
         self.device = resolve_device(self.training.device)

@@ -1,10 +1,11 @@
-"""Every parameter of an unfitted estimator, defaults filled in: what decides, with the samples, what it learns."""
+"""The parameters of an estimator: all of them, as they decide what it learns, and as a saved model keeps them."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from isthmus.estimators.composed import Composed
@@ -36,6 +37,25 @@ def parameters_of(model: BaseEstimator, n: int) -> dict[str, Any]:
         return {**kind, **{role: table_of(model.part(role)) for role in ROLES}, **chosen}
     own = model.get_params(deep=False)
     return {**kind, **{name: table_of(value) for name, value in own.items() if name not in _NO_PARAMETERS}}
+
+
+def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
+    """The constructor's arguments of a fitted estimator, as config.json has them; what JSON has no word for as None.
+
+    The network is the one that was trained, whatever the argument says by now.
+    """
+    kept = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    trained: Any = getattr(model, "network_", None)
+    return kept if trained is None else {**kept, "network": table_of(trained.part)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.table()
+    if isinstance(value, np.generic):
+        value = value.item()
+    # a RandomState cannot be written down; the seed that came of it is kept elsewhere
+    return value if isinstance(value, str | int | float | bool | None) else None
 
 
 def table_of(value: Any) -> Any:

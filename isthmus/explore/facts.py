@@ -60,7 +60,7 @@ def last_of(model: Any) -> Any:
 def _kind(model: Any) -> str:
     match model:
         case Autoencoder():
-            return f"{model.parts()[0].kind} autoencoder"
+            return f"{model.network_.part.kind} autoencoder"
         case DecoderPrior():
             return "decoder search"
         case PCA():

@@ -22,7 +22,9 @@ def build(
 
     image_shape: (channels, height, width), if the samples have one. Raises RequestError if the part needs another.
     """
-    return _BUILDS[type(part)](part, n_features, generator, image_shape)
+    network: Network = _BUILDS[type(part)](part, n_features, generator, image_shape)
+    network.part = part
+    return network
 
 
 __all__ = ["Network", "build"]

@@ -14,11 +14,13 @@ from isthmus.networks.standardization import Standardization
 class Network(nn.Module, abc.ABC):
     """encode (n, n_features) → (n, code_size), decode back.
 
-    n_switches: numbers that the decoder sees beside the code. multiplications: products in one pass of one sample.
+    part: the one that it was built from. n_switches: numbers that the decoder sees beside the code.
+    multiplications: products in one pass of one sample.
     standardization: what is done to samples at the two ends; each network applies it by `inward`, `outward` and
     `gradient_inward`, so that whoever calls it has samples in the data's units alone. None for nothing.
     """
 
+    part: Any
     n_features: int
     code_size: int
     ends: torch.Tensor  # of a standardization: offset, scale, out_offset, out_scale of each number

@@ -14,7 +14,7 @@ from isthmus.data.images import Images
 from isthmus.data.sources import load as load_dataset
 from isthmus.errors import RequestError, require
 from isthmus.parts import Conv, Dense, Dictionary
-from isthmus.studies.context import Shape, code_width, inputs, network_of
+from isthmus.studies.context import Shape, code_width, inputs
 from isthmus.studies.figure import Figure
 from isthmus.studies.study import Model, Study, matches
 
@@ -78,7 +78,7 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
         require(asked != "best" or "validation" in splits, "validation", rule, 0)
     if model.training is None:
         return
-    network_of(model).multiplications(n_features, image_shape)  # which raises if the network does not fit
+    model.network.multiplications(n_features, image_shape)  # which raises if the network does not fit
     if corruption := model.arguments.get("corruption"):
         check_corruption(corruption, n_features, image_shape)
     if augmentation := model.arguments.get("augmentation"):
@@ -116,7 +116,7 @@ def _check_filters(study: Study, figure: Figure, model: Model, shape: Shape) -> 
     """That the units and the channel of a figure are there: of the model that sees the image, as `probe.filters`."""
     while model.of:
         model = study.model(model.of)
-    network, down = network_of(model) if model.training else None, figure.side == "encoder"
+    network, down = model.network if model.training else None, figure.side == "encoder"
     kernels: list[tuple[int, int]] = []  # of each layer: filters, channels
     if isinstance(network, Conv):
         layers = network.encoder_layers(shape) if down else network.decoder_layers(shape)

@@ -13,7 +13,7 @@ import torch
 
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.estimators.parameters import training_of
-from isthmus.parts import Dense, DictionaryLearning, Training
+from isthmus.parts import DictionaryLearning, Training
 from isthmus.studies.estimator import estimator
 from isthmus.studies.measure import pixel_means
 from isthmus.studies.plan import Work, how_many_at_once
@@ -179,7 +179,7 @@ class Context:
 
     def _multiplications(self, model: Model) -> int:
         n, shape = inputs(self.study, model, self.splits["train"].shape)
-        return network_of(model).multiplications(n, shape)
+        return model.network.multiplications(n, shape)
 
     def work(self, model: Model, seed: int) -> Work:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
@@ -237,7 +237,7 @@ class Context:
             case "decoder-prior":
                 return self._n_weights(self.study.model(str(model.of)))
             case _:
-                return network_of(model).n_weights(n, shape)
+                return model.network.n_weights(n, shape)
 
 
 def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Images]:
@@ -262,11 +262,6 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
     return splits
 
 
-def network_of(model: Model) -> Any:
-    """The network part of an autoencoder."""
-    return model.arguments.get("network", Dense())
-
-
 def inputs(study: Study, model: Model, shape: Shape) -> tuple[int, Shape | None]:
     """Numbers that go into a model, an image's or the code's of the model that it is of; and an image's shape."""
     if model.of:
@@ -287,4 +282,4 @@ def code_width(study: Study, model: Model, shape: Shape) -> int:
         case "identity":
             return inputs(study, model, shape)[0]
         case _:
-            return network_of(model).code_width(*inputs(study, model, shape))
+            return model.network.code_width(*inputs(study, model, shape))

@@ -170,8 +170,8 @@ def _check(study: Study, file: str) -> None:
             hint = "it is by images that the best number is found; say a number"
             raise RequestError(f'{file}, model "{model.name}": n_components = "best" goes without of, for {hint}')
         if training := model.training:
-            where, network = f'{file}, model "{model.name}"', model.arguments.get("network", Dense())
-            if wrong := contradiction(network, model.arguments.get("penalty"), model.arguments.get("loss")):
+            where = f'{file}, model "{model.name}"'
+            if wrong := contradiction(model.network, model.arguments.get("penalty"), model.arguments.get("loss")):
                 raise RequestError(f"{where}: {wrong}")
             if training.patience and not (study.data.validation or training.validation_fraction):
                 raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
@@ -270,7 +270,7 @@ def _check_models(figure: Figure, models: list[Model], where: str) -> None:
         require(not without, f"{where}: models", "models with filters and codes of their own", without)
     if figure.kind in ("atoms", "top-atoms"):
         for model in models:
-            network = model.arguments.get("network", Dense())
+            network = model.network
             simple = isinstance(network, Dictionary) or (isinstance(network, Dense) and len(network.widths(1)[1]) == 2)
             rule = "one with a decoder of one linear layer, whose rows are atoms"
             require(model.estimator != "autoencoder" or simple, f"{where}: the model", rule, model.name)

@@ -8,7 +8,7 @@ from typing import Any
 from isthmus.errors import DataError, RequestError
 from isthmus.files import remove
 from isthmus.parts import doubt
-from isthmus.studies.context import Context, code_width, network_of
+from isthmus.studies.context import Context, code_width
 from isthmus.studies.estimator import estimator
 from isthmus.studies.facts import changed, finished
 from isthmus.studies.listener import Listener
@@ -92,7 +92,7 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "fitted_on": context.fit_split(model),
         "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
         "corruption": corruption.label if corruption else None,
-        "doubt": doubt(network_of(model), model.arguments.get("penalty")) if model.training else None,
+        "doubt": doubt(model.network, model.arguments.get("penalty")) if model.training else None,
         "units": None if model.estimator == "identity" else code_width(context.study, model, context.shape),
         "collapsed": None,
     }

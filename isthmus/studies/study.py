@@ -15,6 +15,7 @@ from isthmus.studies.corruptions import at_levels
 from isthmus.studies.figure import DATA, SPLITS, Figure, Section
 from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.reference import Reference
+from isthmus.training.recipe import network_of
 
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
 QUICK_IMAGES = 2000
@@ -81,6 +82,12 @@ class Model:
     def training(self) -> Training | None:
         """How it is trained, if it is trained by the loop; what a recipe chooses is known when the images are."""
         return Training(**self.said) if self.estimator == "autoencoder" else None
+
+    @property
+    def network(self) -> Any:
+        """The network of an autoencoder."""
+        parts = {role: self.arguments.get(role) for role in ("penalty", "loss")}
+        return network_of(self.arguments.get("network"), self.arguments.get("recipe"), **parts)
 
     @property
     def said(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a recipe chooses of a training that is not said: by the number of samples and by the network. No torch here.
+"""What a recipe chooses of a fit that is not said: the network, and its training by the samples. No torch here.
 
 The constants were found with MNIST's training and validation images, on networks of two to seven layers.
 """
@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import L1, Conv, Dense, Part, Training
+from isthmus.parts import BCE, KL, L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
@@ -27,6 +27,27 @@ _WORTH_SELECTING = 20  # samples
 _PATIENT = 10  # epochs, at least, without progress beyond PCA
 # (g(z) - g(-z)) / z, of the activations for which that is a constant: two units with opposite weights are a linear one
 PAIRS = {"gelu": 1.0, "leakyrelu": 1.01, "linear": 2.0, "relu": 1.0, "silu": 1.0}
+
+
+def network_of(
+    network: Part | None, recipe: str | None, *, penalty: Part | None = None, loss: Part | None = None
+) -> Any:
+    """The network that is meant: the one that is said, and for None `Dense()`, or what a recipe has in its place.
+
+    That is a `Dense()` which the penalty and the loss can be had from, and whose code is linear otherwise, so that the
+    training can start at PCA's solution.
+
+    >>> network_of(None, "fast"), network_of(None, "fast", penalty=L1(1e-3)), network_of(None, None)
+    (Dense(code_activation='linear'), Dense(code_activation='relu'), Dense())
+    """
+    if network is not None or recipe is None:
+        return Dense() if network is None else network
+    return Dense(code_activation=code_activation(penalty), output="sigmoid" if isinstance(loss, BCE) else "linear")
+
+
+def code_activation(penalty: Part | None) -> str:
+    """L1 needs codes that can be exactly zero, KL codes between 0 and 1; without either no unit should ever die."""
+    return "sigmoid" if isinstance(penalty, KL) else "relu" if isinstance(penalty, L1) else "linear"
 
 
 def completed(
