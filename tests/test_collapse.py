@@ -191,16 +191,35 @@ def test_a_dictionary_half_dead_that_explains_little_is_named_and_one_that_expla
 
 
 @pytest.mark.parametrize(
-    ("dead", "unexplained", "clean", "named"),
-    [(75, 0.5, True, True), (75, 0.49, True, False), (49, 0.9, True, False), (75, 0.9, False, False)],
+    ("penalty", "unexplained"), [(L1(1e-3), 0.5), (None, 0.2), (L1(0.0), 0.2)], ids=["L1", "none", "weight 0"]
 )
-def test_dead_units_are_a_collapse_where_they_are_missed(dead, unexplained, clean, named, x):
-    model = fitted(x, Dictionary(n_atoms=100))
-    assert diagnose(fitted(x, Dictionary(n_atoms=8)), 6, 0.4, unexplained, clean=clean) is None, "it is narrow"
-    found = diagnose(model, dead, 0.4, unexplained, clean=clean)
-    assert (found is not None) is named
-    if named:
-        assert found.cause == RELU
+def test_dead_units_are_a_collapse_where_they_are_missed(penalty, unexplained, x):
+    model = fitted(x, Dictionary(n_atoms=100), penalty=penalty)
+    narrow = fitted(x, Dictionary(n_atoms=8), penalty=penalty)
+    assert diagnose(narrow, 6, 0.4, unexplained) is None
+    assert diagnose(model, 75, 0.4, unexplained - 0.01) is None
+    assert diagnose(model, 49, 0.4, 0.9) is None
+    assert diagnose(model, 75, 0.4, 0.9, clean=False) is None
+    found = diagnose(model, 75, 0.4, unexplained)
+    assert found.what.startswith("75 of 100 units of its code are zero for every image")
+    assert found.cause == (
+        "its penalty of weight 0.001 costs more than a better image gains" if penalty == L1(1e-3) else RELU
+    )
+
+
+def test_images_that_differ_in_brightness_above_all_hide_no_dead_code():
+    """The few units that are left follow the brightness, which is the half of what the images differ in."""
+    train, _ = digits()
+    x = train[:600] + np.random.default_rng(0).normal(0, 0.4, (600, 1)).astype(np.float32)
+    common = {"network": Dense(), "epochs": 20, "batch_size": 32, "random_state": 2}
+    healthy, dead = (Autoencoder(learning_rate=rate, **common).fit(x) for rate in (1e-3, 0.1))
+    assert collapse(healthy, x) is None
+    n_dead, left = dead.code_["dead_units"], -dead.score(x) / x.var(axis=0).mean()
+    assert n_dead >= 16
+    assert 0.2 < left < 0.5
+    found = collapse(dead, x)
+    assert found.what.startswith(f"{n_dead} of 32 units of its code are zero for every image, and {left:.0%} of the")
+    assert found.cause == RELU
 
 
 def test_of_no_images_nothing_is_said(x):
