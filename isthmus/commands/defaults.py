@@ -55,7 +55,7 @@ def choose(
     network, reason = _NETWORK[kind_chosen](shape, few, corruption, penalty, loss)
     network = dataclasses.replace(network, **fields) if given is None else given
     started = {"start": fitted_start(network, penalty, corruption, few=few), **said}
-    chosen = _RECIPES[recipe](started, network, penalty, n, corruption) | said
+    chosen = _RECIPES[recipe](started, network, penalty, (n, d), corruption) | said
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
     told = []
     if given is None and not (kind and set(fields) >= {"hidden", "bottleneck"}):
@@ -78,17 +78,20 @@ def choose(
 _STARTS = {"data": "weights scaled to the images at the start", "pca": "from PCA's solution"}
 
 
-def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None) -> dict[str, Any]:
+def _fast(
+    said: dict[str, Any], network: Part, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
+) -> dict[str, Any]:
     """What `training.recipe` chooses. It does not stop early: a cycle is worth little without its end, but at PCA's."""
-    training = completed({**said, "recipe": "fast"}, network, penalty, n, corruption)
+    training = completed({**said, "recipe": "fast"}, network, penalty, samples, corruption)
     names = ("batch_size", "epochs", "learning_rate", "schedule", "start", "standardize")
     return {**{name: getattr(training, name) for name in names}, "patience": training.patience or training.epochs}
 
 
 def _plain(
-    said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None
+    said: dict[str, Any], network: Part, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
 ) -> dict[str, Any]:
     """A constant rate, until the validation loss no longer falls."""
+    n, _ = samples
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
     steps = math.ceil(n / batch_size)  # of an epoch
     epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))

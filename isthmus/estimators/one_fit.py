@@ -76,9 +76,10 @@ class OneFit:
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
-        self.fraction = training_of(model, len(X)).validation_fraction if held_out is None else None
+        self.fraction = training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
-        self.training, self.parameters = training_of(model, n), parameters_of(model, n)
+        shape = (n, self.n_features)
+        self.training, self.parameters = training_of(model, shape), parameters_of(model, shape)
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""

@@ -17,22 +17,22 @@ _NO_PARAMETERS = ("autoencoder", "random_state", "verbose")
 _RESOLVED = ("device", "precision")
 
 
-def training_of(model: Composed, n: int) -> Training:
-    """How a composed estimator is trained on n samples: what it was given, and what its recipe chooses of the rest."""
-    return completed(model.given(), model.part("network"), model.part("penalty"), n, model.part("corruption"))
+def training_of(model: Composed, shape: tuple[int, int]) -> Training:
+    """How a composed estimator is trained on (n, n_features) samples: as it was told, else as its recipe chooses."""
+    return completed(model.given(), model.part("network"), model.part("penalty"), shape, model.part("corruption"))
 
 
-def parameters_of(model: BaseEstimator, n: int) -> dict[str, Any]:
-    """The parameters by name, for a fit to n samples, parts as their tables; scikit-learn's estimators' own too.
+def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any]:
+    """The parameters by name, for a fit to (n, n_features) samples, parts as tables; scikit-learn's estimators' too.
 
     >>> from isthmus import Autoencoder
-    >>> parameters = parameters_of(Autoencoder(recipe="fast"), 1000)
+    >>> parameters = parameters_of(Autoencoder(recipe="fast"), (1000, 784))
     >>> parameters["epochs"], parameters["network"]["bottleneck"], parameters["shuffle"]
     (126, 32, True)
     """
     kind = {"estimator": type(model).__name__}
     if isinstance(model, Composed):
-        training = training_of(model, n)
+        training = training_of(model, shape)
         chosen = {f.name: getattr(training, f.name) for f in dataclasses.fields(training) if f.name not in _RESOLVED}
         return {**kind, **{role: table_of(model.part(role)) for role in ROLES}, **chosen}
     own = model.get_params(deep=False)

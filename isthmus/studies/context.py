@@ -154,11 +154,15 @@ class Context:
         """The images of a split; of "all" also where this run has no use for it."""
         return len(self.splits["train"]) + len(self.splits["test"]) if split == "all" else len(self.splits[split])
 
+    def shape_of(self, split: str) -> tuple[int, int]:
+        """(n, n_features) of a split."""
+        return self.n_images(split), self.dataset.train.n_features
+
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
         if model.estimator != "autoencoder":
             return None
-        return training_of(estimator(model, 0), self.n_images(self.fit_split(model)))
+        return training_of(estimator(model, 0), self.shape_of(self.fit_split(model)))
 
     @property
     def threads_each(self) -> int:

@@ -35,7 +35,7 @@ def facts_of(context: Context, model: Model, seed: int, threads_each: int | None
     split, images = context.fit_split(model), context.splits
     fitted_on = [images["train"].fingerprint, *([images["test"].fingerprint] if split == "all" else [])]
     fit = facts_of_fit(
-        {**parameters_of(unfitted, context.n_images(split)), "arguments": _arguments(model)},
+        {**parameters_of(unfitted, context.shape_of(split)), "arguments": _arguments(model)},
         seed=seed + model.seed_offset,
         samples=table_fingerprint(fitted_on),
         validation=images["validation"].fingerprint if "validation" in images else None,

@@ -14,6 +14,7 @@ from isthmus.parts import BCE, KL, L1, Conv, Dense, Part, Training
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
 _RATE = 0.01  # the peak of a cycle of Adam for two layers
+_WIDE = 784  # numbers in a sample, up to which that rate is right
 _RATE_OF_CONVOLUTIONS = 0.025  # whose weights are few and each the mean of many places: a step changes x_hat less
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
 _CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
@@ -51,27 +52,35 @@ def code_activation(penalty: Part | None) -> str:
 
 
 def completed(
-    said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None = None
+    said: dict[str, Any],
+    network: Part,
+    penalty: Part | None,
+    shape: tuple[int, int],
+    corruption: Part | None = None,
 ) -> Training:
-    """The training that is run on n samples: what was said, and the rest as the recipe that was said has it."""
-    chosen = _fast(said, network, penalty, n, corruption) if said.get("recipe") == "fast" else {}
+    """The training on samples of this shape, (n, n_features): what was said, and the rest as its recipe has it."""
+    chosen = _fast(said, network, penalty, shape, corruption) if said.get("recipe") == "fast" else {}
     return Training(**{**chosen, **said})
 
 
-def _fast(said: dict[str, Any], network: Part, penalty: Part | None, n: int, corruption: Part | None) -> dict[str, Any]:
+def _fast(
+    said: dict[str, Any], network: Part, penalty: Part | None, shape: tuple[int, int], corruption: Part | None
+) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
     One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
-    adds to how much one step changes x_hat, so the rate falls with the root of the depth.
+    adds to how much one step changes x_hat, so the rate falls with the root of the depth. So does each number that goes
+    into a dense layer: a step of Adam moves all weights alike, and weights of samples that are wider are smaller.
     """
-    plain = Training()
+    plain, (n, n_features) = Training(), shape
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
     convolved = isinstance(network, Conv)
     times = max(_CONVOLVED if convolved else 1, 1 if penalty is None else _PENALIZED)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
-    rate = (_RATE_OF_CONVOLUTIONS if convolved else _RATE) * math.sqrt(2 / _n_layers(network))
+    rate = _RATE_OF_CONVOLUTIONS if convolved else _RATE * min(1.0, math.sqrt(_WIDE / n_features))
+    rate *= math.sqrt(2 / _n_layers(network))
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW)
     chosen = {

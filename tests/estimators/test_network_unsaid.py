@@ -55,7 +55,7 @@ def test_a_recipe_has_a_network_that_the_penalty_and_the_loss_can_be_had_from(wh
     assert model.network is None
     assert model.network_.part == network
     np.testing.assert_array_equal(model.reconstruct(x), said.reconstruct(x), strict=True)
-    assert parameters_of(model, len(x)) == parameters_of(said, len(x))
+    assert parameters_of(model, x.shape) == parameters_of(said, x.shape)
     assert model.training_ == said.training_
 
 

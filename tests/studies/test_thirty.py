@@ -80,7 +80,7 @@ def test_every_model_is_trained_as_the_study_says_and_in_nothing_else_as_it_is_n
     for model in trained(study):
         made = estimator(model, seed=5)
         assert (made.get_params()["network__bottleneck"], made.random_state) == (30, 5)
-        training = training_of(made, 60_000)
+        training = training_of(made, (60_000, 784))
         assert training.epochs == model.arguments["epochs"] > 1
         said = {name: value for name, value in model.arguments.items() if name in plain.table()}
         assert {"batch_size", "learning_rate", "schedule"} <= set(said)
