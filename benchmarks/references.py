@@ -25,12 +25,12 @@ from isthmus import IsthmusError
 from isthmus.console import Lines
 from isthmus.errors import RunError
 from isthmus.machine import cores
-from isthmus.studies.reading import load_study, parse_study
-from isthmus.studies.reference import LEAST_SEEDS, Reference
-from isthmus.studies.results import Results
-from isthmus.studies.run import Request, run_study
-from isthmus.studies.study import Study
-from isthmus.studies.verdict import DIGITS
+from isthmus.studies.results.results_json import Results
+from isthmus.studies.results.verdict import DIGITS
+from isthmus.studies.run.scheduler import Request, run_study
+from isthmus.studies.spec.parser import load_study, parse_study
+from isthmus.studies.spec.reference import LEAST_SEEDS, Reference
+from isthmus.studies.spec.study import Study
 
 _A_LINE = 5  # values in a line of the TOML
 

@@ -22,9 +22,9 @@ import torch
 
 from benchmarks import notebook_loop, readme
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
-from isthmus.studies.context import split_for
-from isthmus.studies.reading import load_study
-from isthmus.studies.study import Model
+from isthmus.studies.run.context import split_for
+from isthmus.studies.spec.parser import load_study
+from isthmus.studies.spec.study import Model
 from isthmus.training.recipe import described
 
 # The study of each model, and the reference that has its published error.

@@ -220,7 +220,7 @@ def _version() -> str:
 
 def _run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
-    from isthmus.studies.reading import load_study
+    from isthmus.studies.spec.parser import load_study
 
     studies = [load_study(name) for name in options.study]  # a wrong second one is refused before the first is run
     names = [study.name for study in studies]
@@ -234,7 +234,7 @@ def _run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.report.page import write_report
-    from isthmus.studies.run import Request, run_studies
+    from isthmus.studies.run.scheduler import Request, run_studies
 
     request = Request(
         out=options.out,
@@ -287,7 +287,7 @@ def _explore(options: argparse.Namespace) -> None:
 
 
 def _studies(_: argparse.Namespace) -> None:
-    from isthmus.studies.reading import catalog, load_study
+    from isthmus.studies.spec.parser import catalog, load_study
 
     for name in catalog():
         study = load_study(name)
@@ -295,7 +295,7 @@ def _studies(_: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from isthmus.studies.reading import catalog
+    from isthmus.studies.spec.parser import catalog
 
     shipped = catalog()
     if options.name not in shipped:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from isthmus.decimals import error_text, interval_text
 from isthmus.errors import counted
 from isthmus.metrics import possible
-from isthmus.studies.plan import guessed_seconds
+from isthmus.studies.run.plan import guessed_seconds
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from isthmus.studies.results import Results
+    from isthmus.studies.results.results_json import Results
     from isthmus.training.history import Epoch
 
 _SILENCE = 10  # seconds after which a long task says how far it is

@@ -12,7 +12,7 @@ import pytest
 
 import isthmus
 from isthmus.cli import parser, run_command
-from isthmus.studies.reading import catalog, parse_study
+from isthmus.studies.spec.parser import catalog, parse_study
 
 TINY = """
 title = "tiny"

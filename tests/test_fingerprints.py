@@ -96,8 +96,8 @@ def test_every_module_is_in_the_fingerprint_unless_it_only_shows(copied):
     everything = {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
     assert everything - counted == {name for name in everything if name.split("/")[0] in SHOWING}
     for name in (
-        *("metrics.py", "solvers/latent_search.py", "studies/measure.py", "estimators/borrowed.py"),
-        *("studies/context.py", "parts/arguments.py", "data/images.py"),
+        *("metrics.py", "solvers/latent_search.py", "studies/results/measure.py", "estimators/borrowed.py"),
+        *("studies/run/context.py", "parts/arguments.py", "data/images.py"),
     ):
         assert name in counted
 

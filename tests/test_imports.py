@@ -92,7 +92,7 @@ def test_a_module_imports_from_its_left_alone(module, path):
         ("probe", "from isthmus.persistence import load", {"persistence"}),
         ("report", "import isthmus.cli, isthmus.console", {"cli", "console"}),
         ("training", "from isthmus.data.images import Images\nimport isthmus.errors\nimport torch", set()),
-        ("cli", "from isthmus.studies.run import run_study\nfrom isthmus import __version__", set()),
+        ("cli", "from isthmus.studies.run.scheduler import run_study\nfrom isthmus import __version__", set()),
         ("data", "from isthmus.data.readers import read_idx", set()),
     ],
 )
@@ -111,7 +111,7 @@ def test_importing_the_package_imports_nothing_slow():
         "import sys; before = set(sys.modules); import isthmus; dir(isthmus)\n"
         "new = {m.split('.')[0] for m in set(sys.modules) - before}\n"
         "print(sorted(new - set(sys.stdlib_module_names)))\n"
-        "import isthmus.parts, isthmus.errors, isthmus.studies.study, isthmus.cli\n"
+        "import isthmus.parts, isthmus.errors, isthmus.studies.spec.study, isthmus.cli\n"
         "print(sorted({'torch', 'sklearn', 'numpy', 'scipy', 'matplotlib', 'rich', 'jinja2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

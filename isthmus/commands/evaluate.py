@@ -99,7 +99,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     from isthmus.commands.opened import images_for
     from isthmus.corruption import check_corruption
     from isthmus.data.noise import noise_in
-    from isthmus.studies.measure import measure
+    from isthmus.studies.results.measure import measure
 
     images = images_for(opened, options)
     for part in parts:

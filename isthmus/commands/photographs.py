@@ -16,7 +16,7 @@ from isthmus.estimators.common import has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Part
 from isthmus.patchwork import patches_of, patchwork
-from isthmus.studies.quantities import CODE_METRICS
+from isthmus.studies.spec.quantities import CODE_METRICS
 
 
 @dataclass

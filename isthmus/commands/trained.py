@@ -30,8 +30,8 @@ from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
 from isthmus.metrics import Estimate
 from isthmus.parts import Augmentation, Corruption, Part, doubt
-from isthmus.studies.fitting import train_with_checkpoints
-from isthmus.studies.measure import Measured, measure
+from isthmus.studies.results.measure import Measured, measure
+from isthmus.studies.run.fitting import train_with_checkpoints
 from isthmus.training.checkpoint import OtherTrainingError
 from isthmus.training.hardware import using_threads_everywhere
 

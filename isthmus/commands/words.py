@@ -13,7 +13,7 @@ from typing import Any
 
 from isthmus.errors import RequestError, unknown
 from isthmus.parts import NETWORKS, ROLES, GaussianNoise, Part, Sequence
-from isthmus.studies.schema import read_table
+from isthmus.studies.spec.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
 _OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option

@@ -14,8 +14,8 @@ from isthmus.data.images import Images
 from isthmus.estimators.common import chunks
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
-from isthmus.studies.fitting import keep_best_components
-from isthmus.studies.measure import pixel_means
+from isthmus.studies.results.measure import pixel_means
+from isthmus.studies.run.fitting import keep_best_components
 
 MEAN_IMAGE = "the mean image"
 MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more

@@ -14,7 +14,7 @@ from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
-from isthmus.studies.results import Row
+from isthmus.studies.results.results_json import Row
 
 
 def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:

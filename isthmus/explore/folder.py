@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.data import sources
 from isthmus.errors import RequestError
-from isthmus.studies.results import RESULTS, Results, read_results
+from isthmus.studies.results.results_json import RESULTS, Results, read_results
 
 if TYPE_CHECKING:
     from isthmus.data.images import Images

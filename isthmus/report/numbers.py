@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.decimals import error_text, interval_text
-from isthmus.studies.results import Results, Row
+from isthmus.studies.results.results_json import Results, Row
 
 _ERRORS = {"mse", "mse_code_only"}
 _DIGITS = {

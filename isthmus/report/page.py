@@ -16,7 +16,7 @@ from isthmus.files import atomic_file
 from isthmus.report import sentences
 from isthmus.report.figures import css_width, draw
 from isthmus.report.numbers import difference, extent, find, number, published, width
-from isthmus.studies.results import Results, read_results
+from isthmus.studies.results.results_json import Results, read_results
 
 PAGE = "report.html"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.report.numbers import find
-from isthmus.studies.results import Results, Row
+from isthmus.studies.results.results_json import Results, Row
 
 _FAR = 1.5
 Models = Mapping[str, Mapping[str, Any]]  # what results.json says of each, by name

@@ -9,7 +9,7 @@ import numpy as np
 
 from isthmus.report.numbers import find, number
 from isthmus.report.ranking import Group, Terms, apart, does_nothing, errors, groups, overfitted, trained_for, untouched
-from isthmus.studies.results import Results
+from isthmus.studies.results.results_json import Results
 
 
 def found(results: Results) -> list[str]:

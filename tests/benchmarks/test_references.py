@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from benchmarks import references
-from isthmus.studies.reading import catalog, parse_study
-from isthmus.studies.results import read_results
+from isthmus.studies.results.results_json import read_results
+from isthmus.studies.spec.parser import catalog, parse_study
 
 STUDY = """\
 title = "tiny"  # a comment that stays

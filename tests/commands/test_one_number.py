@@ -29,7 +29,7 @@ from isthmus.explore.shelf import Entry, Shelf
 from isthmus.explore.wire import Query
 from isthmus.metrics import possible, psnr, squared_error
 from isthmus.patchwork import patchwork
-from isthmus.studies.measure import measure, per_image
+from isthmus.studies.results.measure import measure, per_image
 
 CORRUPTIONS = ["gaussian:0.2", "gaussian:0.2:clip=false", "poisson:10+gaussian:0.1", "occlusion:3"]
 EXACT = {"rel": 1e-5}  # float32: a product of other sizes rounds differently

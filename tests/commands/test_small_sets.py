@@ -13,7 +13,7 @@ from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
 from isthmus.data.sources import load
 from isthmus.metrics import mean_of
-from isthmus.studies.measure import measure
+from isthmus.studies.results.measure import measure
 
 SPLITS = range(5)
 MEASURED = 1000  # images

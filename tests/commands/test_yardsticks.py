@@ -8,7 +8,7 @@ import pytest
 from isthmus import GaussianNoise, Images
 from isthmus.commands import yardsticks as module
 from isthmus.commands.yardsticks import yardsticks
-from isthmus.studies.measure import measure
+from isthmus.studies.results.measure import measure
 
 K = 3
 

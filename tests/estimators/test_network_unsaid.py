@@ -18,7 +18,7 @@ from isthmus.commands.defaults import choose
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_of
 from isthmus.persistence import CONFIG
-from isthmus.studies.reading import parse_study
+from isthmus.studies.spec.parser import parse_study
 from isthmus.training.checkpoint import Checkpoints, OtherTrainingError
 
 DIGITS = (load_digits().data / 16).astype(np.float32)

@@ -124,7 +124,7 @@ def test_a_restored_drawing_is_on_the_pad_and_can_be_drawn_on(open_page, stroke)
 
 
 def test_looking_inside_begins_with_the_best_model_that_has_a_code(open_page, shelf, run):
-    from isthmus.studies.results import read_results
+    from isthmus.studies.results.results_json import read_results
 
     errors = {
         row.model: row.value

@@ -20,7 +20,7 @@ from isthmus.explore import answers, reconstructions
 from isthmus.explore.noise import noisy, part_of
 from isthmus.explore.server import MOST_BYTES, application
 from isthmus.explore.shelf import Leaving, Shelf
-from isthmus.studies.measure import measure
+from isthmus.studies.results.measure import measure
 
 PIXELS = 64
 HERE = "http://127.0.0.1:8765"

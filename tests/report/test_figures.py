@@ -10,7 +10,7 @@ from PIL import Image
 
 from isthmus.report import plots
 from isthmus.report.figures import _percent, draw, grid
-from isthmus.studies.figure import FIGURES as KINDS
+from isthmus.studies.spec.figure import FIGURES as KINDS
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((4, 1, 8, 8))

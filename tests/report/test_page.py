@@ -17,7 +17,7 @@ from isthmus.errors import DataError
 from isthmus.report.numbers import number
 from isthmus.report.page import write_report
 from isthmus.report.sentences import found, section
-from isthmus.studies.results import read_results
+from isthmus.studies.results.results_json import read_results
 
 STUDY = """
 title = "A <b>bold</b> & \\"quoted\\" title"

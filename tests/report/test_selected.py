@@ -15,7 +15,7 @@ from isthmus import console
 from isthmus.cli import run_command
 from isthmus.report import sentences
 from isthmus.report.page import write_report
-from isthmus.studies.results import read_results
+from isthmus.studies.results.results_json import read_results
 
 MODELS = """
 [[model]]

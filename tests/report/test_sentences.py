@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from isthmus.report.sentences import found, section
-from isthmus.studies.results import Results, Row
+from isthmus.studies.results.results_json import Results, Row
 
 WIDTH = 1e-5  # of the intervals: narrow, so that what is told apart is
 

@@ -103,8 +103,8 @@ def study(tmp_path):
 def run(study, tmp_path):
     """Run a study without its report and give its results; keywords are the request's."""
     from isthmus.console import Lines
-    from isthmus.studies.reading import load_study
-    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.run.scheduler import Request, run_study
+    from isthmus.studies.spec.parser import load_study
 
     def run_it(text: str = SMALL, **request):
         options = {"out": tmp_path / "runs", "threads": 1, "device": "cpu", **request}

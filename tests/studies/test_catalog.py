@@ -11,9 +11,9 @@ import torch
 
 from isthmus.networks import build
 from isthmus.parts import L1, GaussianNoise
-from isthmus.studies.reading import load_study
-from isthmus.studies.study import matches
-from isthmus.studies.verdict import spread_of
+from isthmus.studies.results.verdict import spread_of
+from isthmus.studies.spec.parser import load_study
+from isthmus.studies.spec.study import matches
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
 SHEETS = ("lab", "imaging")

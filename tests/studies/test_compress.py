@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.studies.reading import load_study
+from isthmus.studies.spec.parser import load_study
 
 # STUDIES.md: 784-32-784 and 784-256-64-32-64-256-784; pca-32-2 takes the 32 codes of pca-32
 WIDTHS = {"dense-32": [784, 32, 784]} | {

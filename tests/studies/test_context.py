@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.studies.context import Request, code_width
-from isthmus.studies.plan import Work
-from isthmus.studies.prepare import prepare
-from isthmus.studies.reading import parse_study
+from isthmus.studies.run.context import Request, code_width
+from isthmus.studies.run.plan import Work
+from isthmus.studies.run.preparation import prepare
+from isthmus.studies.spec.parser import parse_study
 from isthmus.training.hardware import resolve_precision
 
 TEXT = """

@@ -24,14 +24,13 @@ from isthmus.parts import (
     Projection,
     Training,
 )
-from isthmus.studies import facts as facts
-from isthmus.studies import kept
-from isthmus.studies.context import Request
-from isthmus.studies.estimator import estimator
-from isthmus.studies.facts import facts_of
-from isthmus.studies.prepare import prepare
-from isthmus.studies.reading import _ARGUMENTS, parse_study
-from isthmus.studies.study import Compare, Measure
+from isthmus.studies.results import cache, facts
+from isthmus.studies.results.facts import facts_of
+from isthmus.studies.run.context import Request
+from isthmus.studies.run.preparation import prepare
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.parser import _ARGUMENTS, parse_study
+from isthmus.studies.spec.study import Compare, Measure
 from isthmus.training.checkpoint import Checkpoints
 
 HEAD = """
@@ -424,7 +423,7 @@ COMPARE = Compare(("pca", "plain"), corruption=GAUSSIAN, levels=(0.2,))
 
 def key(context, measure=MEASURE, compare=COMPARE, seed=3, threads=1, name="pca"):
     study = dataclasses.replace(context.study, measures=(measure,), compares=(compare,))
-    return kept._key(dataclasses.replace(context, study=study), study.model(name), seed, threads)
+    return cache._key(dataclasses.replace(context, study=study), study.model(name), seed, threads)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +464,7 @@ def test_another_default_of_a_corruption_is_measured_again(context, monkeypatch)
 def test_so_is_what_was_measured_by_other_threads_or_quickly_or_of_another_model(context, monkeypatch):
     quick = dataclasses.replace(context, request=dataclasses.replace(context.request, quick=True))
     keys = [key(context), key(context, threads=2), key(quick), key(context, seed=4)]
-    monkeypatch.setattr(kept, "noted", lambda *_: {"another": "model"})
+    monkeypatch.setattr(cache, "noted", lambda *_: {"another": "model"})
     keys.append(key(context))
     assert len(set(keys)) == len(keys)
 
@@ -499,7 +498,7 @@ def test_a_model_of_another_split_is_trained_again_though_its_seed_and_folder_ar
 
 def test_the_whole_studys_plan_counts_and_with_only_ones_own_too(run, tmp_path, monkeypatch):
     """Alone a model may have more threads: then the whole study trains it again, but never the other way round."""
-    monkeypatch.setattr("isthmus.studies.plan._START", 0.0)
+    monkeypatch.setattr("isthmus.studies.run.plan._START", 0.0)
     text = HEAD + "".join(f'[[model]]\nname = "{name}"\nestimator = "pca"\nn_components = 4\n' for name in "abcd")
 
     def context(**request):

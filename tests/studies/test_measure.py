@@ -14,8 +14,8 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Masking, Occlusion, Sequence
 from isthmus.corruption import noisy_version
 from isthmus.estimators.common import chunks
-from isthmus.studies.measure import measure, per_image, pixel_means
-from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
+from isthmus.studies.results.measure import measure, per_image, pixel_means
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
 EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
 
@@ -69,7 +69,7 @@ def test_codes_by_hand_over_all_chunks(sparse, many):
 
 def test_the_time_is_that_of_all_chunks_and_of_reconstruction_alone(sparse, many, monkeypatch):
     ticks = itertools.count(100)
-    monkeypatch.setattr("isthmus.studies.measure.time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr("isthmus.studies.results.measure.time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
     assert measure(sparse, many, EVERYTHING).seconds == len(list(chunks(1200))) == 3
 
 

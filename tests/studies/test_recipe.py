@@ -7,7 +7,7 @@ import torch
 
 from isthmus import load
 from isthmus.errors import RequestError
-from isthmus.studies.reading import parse_study
+from isthmus.studies.spec.parser import parse_study
 
 FAST = """
 [[model]]

@@ -13,10 +13,10 @@ from isthmus.data.sources import load as load_dataset
 from isthmus.errors import RequestError
 from isthmus.parts import GaussianNoise
 from isthmus.persistence import load
-from isthmus.studies.measure import per_image
-from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS
-from isthmus.studies.reading import parse_study
-from isthmus.studies.verdict import spread_of
+from isthmus.studies.results.measure import per_image
+from isthmus.studies.results.verdict import spread_of
+from isthmus.studies.spec.parser import parse_study
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS
 
 MODELS = """
 [[model]]

@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator
 from isthmus.cli import run_command
 from isthmus.errors import DataError
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
-from isthmus.studies.figure import AXES, ERRORS, FIGURES
-from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
-from isthmus.studies.results import RESULTS, over_seeds, read_results, row_of
+from isthmus.studies.results.results_json import RESULTS, over_seeds, read_results, row_of
+from isthmus.studies.spec.figure import AXES, ERRORS, FIGURES
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -213,8 +213,8 @@ BREAKS = {
 def sound(tmp_path_factory):
     """The results of one small run, as results.json has them."""
     from isthmus.console import Lines
-    from isthmus.studies.reading import parse_study
-    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.run.scheduler import Request, run_study
+    from isthmus.studies.spec.parser import parse_study
 
     text = """
 title = "small"

@@ -8,9 +8,9 @@ import pytest
 
 from isthmus.console import Lines
 from isthmus.errors import RequestError, RunError
-from isthmus.studies.reading import parse_study
-from isthmus.studies.results import read_results
-from isthmus.studies.run import Request, run_studies
+from isthmus.studies.results.results_json import read_results
+from isthmus.studies.run.scheduler import Request, run_studies
+from isthmus.studies.spec.parser import parse_study
 
 HEAD = """
 title = "{title}"
@@ -34,7 +34,7 @@ batch_size = 20
 @pytest.fixture(autouse=True)
 def side_by_side(monkeypatch):
     """Models that take a moment are put side by side, as those are that take longer than the start of a process."""
-    monkeypatch.setattr("isthmus.studies.plan._START", 0.0)
+    monkeypatch.setattr("isthmus.studies.run.plan._START", 0.0)
 
 
 def study(name: str, widths: tuple[int, ...], extra: str = "", epochs: int = 100):

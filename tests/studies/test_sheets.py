@@ -10,9 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from isthmus.cli import run_command
-from isthmus.studies.figure import FIGURES
-from isthmus.studies.reading import load_study
-from isthmus.studies.results import read_results
+from isthmus.studies.results.results_json import read_results
+from isthmus.studies.spec.figure import FIGURES
+from isthmus.studies.spec.parser import load_study
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 SHEETS = ("lab", "imaging", "sparse-denoise", "prior-denoise")

@@ -13,8 +13,8 @@ import pytest
 from isthmus.cli import run_command
 from isthmus.errors import RequestError
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
-from isthmus.studies.figure import DATA
-from isthmus.studies.reading import catalog, load_study, parse_study
+from isthmus.studies.spec.figure import DATA
+from isthmus.studies.spec.parser import catalog, load_study, parse_study
 
 
 def assert_one_line(message: str, words: list[str]) -> None:

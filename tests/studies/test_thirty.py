@@ -14,8 +14,8 @@ from isthmus.estimators.parameters import training_of
 from isthmus.networks import build
 from isthmus.parts import Affine, Training
 from isthmus.rng import generator
-from isthmus.studies.estimator import estimator
-from isthmus.studies.reading import load_study
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.parser import load_study
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
 SECONDS = {"thirty-fast": 30, "thirty-minute": 60, "thirty-best": 600}

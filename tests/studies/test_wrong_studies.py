@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from isthmus.errors import RequestError
-from isthmus.studies.reading import parse_study
+from isthmus.studies.spec.parser import parse_study
 
 # what is replaced, by what, and the words that the error must have
 WRONG = {

@@ -22,11 +22,11 @@ from isthmus.estimators.common import chunks, encode
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import DictionaryLearning
-from isthmus.studies.context import Context
-from isthmus.studies.estimator import estimator
-from isthmus.studies.facts import finished
-from isthmus.studies.listener import Listener
-from isthmus.studies.study import Model
+from isthmus.studies.results.facts import finished
+from isthmus.studies.run.context import Context
+from isthmus.studies.run.progress import Listener
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.study import Model
 from isthmus.training.checkpoint import Checkpoints
 
 

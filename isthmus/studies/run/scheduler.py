@@ -1,4 +1,4 @@
-"""Run studies: which model of which is fitted and measured next. What is finished and the same is not trained again."""
+"""Scheduler of studies: which model is fitted and measured next. What is finished and unchanged is not fitted again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
 from isthmus.errors import IsthmusError, RunError
-from isthmus.studies.context import Request
-from isthmus.studies.listener import Listener
-from isthmus.studies.results import RESULTS, Results
-from isthmus.studies.side_by_side import Crew, Task
-from isthmus.studies.study import Study
-from isthmus.studies.under_way import UnderWay
+from isthmus.studies.results.results_json import RESULTS, Results
+from isthmus.studies.run.context import Request
+from isthmus.studies.run.job import Job
+from isthmus.studies.run.pool import Pool
+from isthmus.studies.run.progress import Listener
+from isthmus.studies.run.task import Task
+from isthmus.studies.spec.study import Study
 
 _OPEN = 3  # studies under way at once, each with its images in memory
 
@@ -36,44 +37,42 @@ def run_studies(studies: Sequence[Study], request: Request, listener: Listener) 
     coming = deque(studies)
     with contextlib.ExitStack() as locks:
 
-        def opened() -> UnderWay | None:
-            return UnderWay(coming.popleft(), request, listener, locks, named=len(studies) > 1) if coming else None
+        def opened() -> Job | None:
+            return Job(coming.popleft(), request, listener, locks, named=len(studies) > 1) if coming else None
 
         run = opened()
         while run:
             run.begin()
             if run.waiting:
-                with Crew(run.context) as crew:
-                    run = yield from _beside([run], crew, opened)
+                with Pool(run.context) as pool:
+                    run = yield from _beside([run], pool, opened)
                 run = run or opened()
             else:
                 yield run.close()
                 run = opened()
 
 
-def _beside(
-    runs: list[UnderWay], crew: Crew, opened: Callable[[], UnderWay | None]
-) -> Generator[Results, None, UnderWay | None]:
+def _beside(runs: list[Job], pool: Pool, opened: Callable[[], Job | None]) -> Generator[Results, None, Job | None]:
     """Run a study and, where processes have nothing to do, those after it; return the first that cannot be beside."""
-    alone: UnderWay | None = None
+    alone: Job | None = None
     late: IsthmusError | None = None
     more = True
     while runs:
-        _give(crew, runs, tasks=0)
-        while more and crew.can_take() and len(runs) < _OPEN:
+        _give(pool, runs, tasks=0)
+        while more and pool.can_take() and len(runs) < _OPEN:
             try:
                 run = opened()
-                more = run is not None and run.can_be_beside(crew)
+                more = run is not None and run.can_be_beside(pool)
                 if run and more:
                     run.begin()
                     runs.append(run)
-                    _give(crew, runs, tasks=0)
+                    _give(pool, runs, tasks=0)
                 else:
                     alone = run
             except IsthmusError as error:  # which is not to spoil those before
                 late, more = error, False
-        if crew.at_work:
-            task, answer = crew.hear()
+        if pool.at_work:
+            task, answer = pool.hear()
             next(run for run in runs if run.context is task.context).hear(task, answer)
         elif not runs[0].over:  # nobody is left to train it
             ended = RunError("the processes that train were ended; what is finished is kept")
@@ -81,20 +80,20 @@ def _beside(
         if runs[0].failed:
             raise runs[0].failed
         while runs and runs[0].over:
-            _give(crew, runs, tasks=1)  # closing takes seconds, in which nobody listens
+            _give(pool, runs, tasks=1)  # closing takes seconds, in which nobody listens
             yield runs.pop(0).close()
     if late:
         raise late
     return alone
 
 
-def _give(crew: Crew, runs: list[UnderWay], tasks: int) -> None:
+def _give(pool: Pool, runs: list[Job], tasks: int) -> None:
     """Give processes that have so many tasks one more each, as far as there are any, those of earlier studies first."""
-    while crew.can_take(tasks) and (task := _next_task(runs)):
-        crew.give(task, tasks)
+    while pool.can_take(tasks) and (task := _next_task(runs)):
+        pool.give(task, tasks)
 
 
-def _next_task(runs: list[UnderWay]) -> Task | None:
+def _next_task(runs: list[Job]) -> Task | None:
     for run in runs:
         if run.failed:  # what comes after it will not be asked for
             return None

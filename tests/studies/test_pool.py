@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.errors import RunError
-from isthmus.studies.results import read_results
+from isthmus.studies.results.results_json import read_results
 
 HEAD = """
 title = "small"
@@ -66,8 +66,8 @@ def weights(folder: Path) -> dict[str, bytes]:
 def one_by_one(tmp_path_factory):
     """The folder of the study run with one thread, and so one model at a time."""
     from isthmus.console import Lines
-    from isthmus.studies.reading import parse_study
-    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.run.scheduler import Request, run_study
+    from isthmus.studies.spec.parser import parse_study
 
     out = tmp_path_factory.mktemp("one-by-one")
     run_study(parse_study(text(), "small", "small.toml"), Request(out, threads=1, device="cpu"), Lines())

@@ -1,4 +1,4 @@
-"""What a finished model of a study depends on, noted in its folder, and whether it is still the same."""
+"""Facts that a fitted model of a study depends on, noted in its folder, and whether they are still the same."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from isthmus.errors import DataError
 from isthmus.estimators.parameters import parameters_of, table_of
 from isthmus.fingerprints import CODE, differing, facts_of_fit, table_fingerprint
 from isthmus.parts import CodeSearch, DictionaryLearning, Part, Projection
-from isthmus.studies.context import Context
-from isthmus.studies.estimator import estimator
-from isthmus.studies.study import Model
+from isthmus.studies.run.context import Context
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import processor_of
 
 Facts = dict[str, Any]

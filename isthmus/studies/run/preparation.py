@@ -1,11 +1,11 @@
-"""From a study and a request to a run that can begin: the images are there, and everything fits them."""
+"""From a study and a request to a run that can begin: its images are loaded and checked against what it asks."""
 
 from __future__ import annotations
 
 from isthmus.data.sources import load as load_dataset
-from isthmus.studies.checks import check_sizes, other_images
-from isthmus.studies.context import Context, Request, split_for
-from isthmus.studies.study import Study
+from isthmus.studies.run.context import Context, Request, split_for
+from isthmus.studies.run.preflight import check_sizes, other_images
+from isthmus.studies.spec.study import Study
 from isthmus.training.hardware import resolve_device
 
 

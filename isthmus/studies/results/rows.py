@@ -9,11 +9,11 @@ from typing import Any
 from isthmus import metrics
 from isthmus.collapse import Collapse, diagnose
 from isthmus.estimators.common import code_size, n_parameters
-from isthmus.studies.context import Context
-from isthmus.studies.measure import measure, per_image
-from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
-from isthmus.studies.results import Row, row_of
-from isthmus.studies.study import Compare, Measure, Model, matches
+from isthmus.studies.results.measure import measure, per_image
+from isthmus.studies.results.results_json import Row, row_of
+from isthmus.studies.run.context import Context
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
+from isthmus.studies.spec.study import Compare, Measure, Model, matches
 
 _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the clean test images
 

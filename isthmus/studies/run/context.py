@@ -1,4 +1,4 @@
-"""A run under way: what was asked, the images, where things lie, and what is finished."""
+"""State of a run: what was asked, the images, where things lie, and which models are fitted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.estimators.parameters import training_of
 from isthmus.parts import DictionaryLearning, Training
-from isthmus.studies.estimator import estimator
-from isthmus.studies.measure import pixel_means
-from isthmus.studies.plan import Work, how_many_at_once
-from isthmus.studies.study import Model, Study, matches
+from isthmus.studies.results.measure import pixel_means
+from isthmus.studies.run.plan import Work, how_many_at_once
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.study import Model, Study, matches
 from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
 

@@ -1,4 +1,4 @@
-"""One study under way: opened, its models begun one after the other, and closed when all of them are there."""
+"""A job: one study of a run, from its lock to its results; its models are begun one after the other."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 from isthmus.errors import IsthmusError, RunError
 from isthmus.files import lock, prepare_folder, sweep
-from isthmus.studies.context import Request
-from isthmus.studies.facts import finished as is_finished
-from isthmus.studies.finish import finish
-from isthmus.studies.kept import kept
-from isthmus.studies.listener import Listener, Named
-from isthmus.studies.outcome import Outcome
-from isthmus.studies.pictures import write_figures
-from isthmus.studies.plan import Pair, longest_first, ready
-from isthmus.studies.prepare import prepare
-from isthmus.studies.results import Results, over_seeds
-from isthmus.studies.rows import compare
-from isthmus.studies.serve import ERRORS
-from isthmus.studies.side_by_side import Crew, Task
-from isthmus.studies.so_far import forget, results_so_far
-from isthmus.studies.study import Study
-from isthmus.studies.verdict import judge
+from isthmus.studies.results.cache import cached
+from isthmus.studies.results.facts import finished as is_finished
+from isthmus.studies.results.figure_arrays import write_figures
+from isthmus.studies.results.outcome import Outcome
+from isthmus.studies.results.results_json import Results, over_seeds
+from isthmus.studies.results.rows import compare
+from isthmus.studies.results.verdict import judge
+from isthmus.studies.run.context import Request
+from isthmus.studies.run.plan import Pair, longest_first, ready
+from isthmus.studies.run.pool import Pool
+from isthmus.studies.run.preparation import prepare
+from isthmus.studies.run.progress import Listener, Named
+from isthmus.studies.run.status import forget, results_so_far
+from isthmus.studies.run.task import Task, finish
+from isthmus.studies.run.worker import ERRORS
+from isthmus.studies.spec.study import Study
 from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.history import Epoch
 
@@ -30,7 +30,7 @@ from isthmus.training.history import Epoch
 _ROOM = 64 << 20
 
 
-class UnderWay:
+class Job:
     """A study whose folder is locked and whose plan is written. failed: what keeps it from being finished.
 
     Raises RequestError if the request cannot be met, before anything is trained.
@@ -78,10 +78,10 @@ class UnderWay:
                 again = (name, seed) in self.missing
                 self._take(finish(self.context, self.study.model(name), seed, self.listener, again=again))
 
-    def can_be_beside(self, crew: Crew) -> bool:
+    def can_be_beside(self, pool: Pool) -> bool:
         """Whether its models can be trained by these processes, and all of them by processes."""
         own = self.context.side_by_side, self.context.threads_each
-        return bool(self.waiting) and own == (crew.side_by_side, crew.threads_each)
+        return bool(self.waiting) and own == (pool.side_by_side, pool.threads_each)
 
     def next_task(self) -> Task | None:
         """What a process is to do next; None if nothing can be done now."""
@@ -129,7 +129,7 @@ class UnderWay:
         there = {model for model, *_ in context.errors}
         for name in {name for one in self.study.compares for name in one.models} - there:
             model = self.study.model(name)
-            if is_finished(context, model, seed) and (before := kept(context, model, seed)):
+            if is_finished(context, model, seed) and (before := cached(context, model, seed)):
                 context.errors |= before.errors
 
     def _take(self, found: Outcome) -> None:

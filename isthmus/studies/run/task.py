@@ -1,4 +1,4 @@
-"""One model of a run: fitted or found finished, kept in its folder, and measured."""
+"""A task of a run: fit one model, or load it if it is finished, and measure it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ from isthmus.collapse import Collapse
 from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove
-from isthmus.studies.context import Context
-from isthmus.studies.facts import facts_of
-from isthmus.studies.fitting import available, fit, take
-from isthmus.studies.kept import keep, kept
-from isthmus.studies.listener import Listener
-from isthmus.studies.outcome import Outcome
-from isthmus.studies.results import Row
-from isthmus.studies.rows import measure_model
-from isthmus.studies.study import Model
+from isthmus.studies.results.cache import cached, store
+from isthmus.studies.results.facts import facts_of
+from isthmus.studies.results.outcome import Outcome
+from isthmus.studies.results.results_json import Row
+from isthmus.studies.results.rows import measure_model
+from isthmus.studies.run.context import Context
+from isthmus.studies.run.fitting import available, fit, take
+from isthmus.studies.run.plan import Pair
+from isthmus.studies.run.progress import Listener
+from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import using_threads
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One model that is to be fitted and measured, and the run that it is of."""
+
+    context: Context
+    pair: Pair
 
 
 def finish(context: Context, model: Model, seed: int, listener: Listener, *, again: bool) -> Outcome:
@@ -50,7 +59,7 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
     with contextlib.suppress(OSError):
         (context.folder / "checkpoints").rmdir()  # unless others are in it
     take(context, model, seed, own)
-    if (before := None if again else kept(context, model, seed)) is not None:
+    if (before := None if again else cached(context, model, seed)) is not None:
         if before.collapsed:
             listener.note(f"{label} {Collapse(**before.collapsed)}")
         return dataclasses.replace(before, how=_said(how, before.rows))
@@ -72,7 +81,7 @@ def finish(context: Context, model: Model, seed: int, listener: Listener, *, aga
     timings = [timing, {**timing, **reconstruct}]
     how = _said(how, found.rows)
     done = Outcome(model.name, seed, how, found.rows, timings, found.searches, collapsed, errors)
-    keep(context, model, done)
+    store(context, model, done)
     return done
 
 

@@ -12,8 +12,8 @@ from isthmus.corruption import noisy_version
 from isthmus.data.sources import load
 from isthmus.parts import GaussianNoise, Masking, Sequence
 from isthmus.persistence import load as load_model
-from isthmus.studies.figure import FIGURES
-from isthmus.studies.measure import TEST_NOISE_SEED
+from isthmus.studies.results.measure import TEST_NOISE_SEED
+from isthmus.studies.spec.figure import FIGURES
 
 MODELS = """
 [[model]]
@@ -109,8 +109,8 @@ CLEAN_AND_NOISY = (None, "gaussian(0.2)", "gaussian(0.5)")
 def drawn(tmp_path_factory, tools):
     """One run of all of it: arrays by figure, what is listed of each, the models, and the images of each split."""
     from isthmus.console import Lines
-    from isthmus.studies.reading import parse_study
-    from isthmus.studies.run import Request, run_study
+    from isthmus.studies.run.scheduler import Request, run_study
+    from isthmus.studies.spec.parser import parse_study
 
     out = tmp_path_factory.mktemp("drawn")
     tools.write_fashion(out / "data", {"sample": 20}, 8)

@@ -1,4 +1,4 @@
-"""A study as it is asked for: what to train, on what, what to measure and to draw. `reading` makes it from TOML."""
+"""A study as it is asked for: what to train, on what, what to measure and to draw. `parser` makes it from TOML."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
 from isthmus.parts import Training
-from isthmus.studies.corruptions import at_levels
-from isthmus.studies.figure import DATA, SPLITS, Figure, Section
-from isthmus.studies.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
-from isthmus.studies.reference import Reference
+from isthmus.studies.spec.figure import DATA, SPLITS, Figure, Section
+from isthmus.studies.spec.levels import at_levels
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
+from isthmus.studies.spec.reference import Reference
 from isthmus.training.recipe import network_of
 
 ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")

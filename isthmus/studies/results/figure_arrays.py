@@ -1,4 +1,4 @@
-"""From a figure of a study to the arrays that draw it."""
+"""Arrays for a figure of a study, which the report plots."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
 from isthmus.metrics import possible
 from isthmus.parts import Levelled
-from isthmus.studies.context import Context
-from isthmus.studies.corruptions import members, varied, what_varies
-from isthmus.studies.figure import Figure
-from isthmus.studies.fitting import available
-from isthmus.studies.measure import TEST_NOISE_SEED
-from isthmus.studies.results import Results
+from isthmus.studies.results.measure import TEST_NOISE_SEED
+from isthmus.studies.results.results_json import Results
+from isthmus.studies.run.context import Context
+from isthmus.studies.run.fitting import available
+from isthmus.studies.spec.figure import Figure
+from isthmus.studies.spec.levels import members, varied, what_varies
 
 Arrays = dict[str, np.ndarray]
 # Arrays that say something of those that are drawn.

@@ -1,4 +1,4 @@
-"""What was measured of a model, kept in measured/<model>.json: a run that is repeated measures only what is new.
+"""Cache of measured rows, measured/<model>.json, keyed by everything that they depend on.
 
 It is used again only if the model, with all that it depends on (the images and isthmus' code are of that), and what is
 asked of it are the same.
@@ -13,16 +13,16 @@ from typing import Any
 
 from isthmus.files import write_json
 from isthmus.fingerprints import table_fingerprint
-from isthmus.studies.context import Context
-from isthmus.studies.facts import noted
-from isthmus.studies.outcome import Outcome
-from isthmus.studies.study import Compare, Measure, Model, matches
+from isthmus.studies.results.facts import noted
+from isthmus.studies.results.outcome import Outcome
+from isthmus.studies.run.context import Context
+from isthmus.studies.spec.study import Compare, Measure, Model, matches
 
 # what a damaged file, or another version's, is met with
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
-def kept(context: Context, model: Model, seed: int) -> Outcome | None:
+def cached(context: Context, model: Model, seed: int) -> Outcome | None:
     """The outcome of an earlier run, or None if there is none that still holds."""
     try:
         table = json.loads(_path(context, model, seed).read_text("utf-8"))
@@ -33,7 +33,7 @@ def kept(context: Context, model: Model, seed: int) -> Outcome | None:
         return None
 
 
-def keep(context: Context, model: Model, found: Outcome) -> None:
+def store(context: Context, model: Model, found: Outcome) -> None:
     """Write an outcome down for the next run."""
     path = _path(context, model, found.seed)
     path.parent.mkdir(exist_ok=True)

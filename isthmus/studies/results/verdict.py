@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from isthmus.estimators.common import last_step
-from isthmus.studies.context import Context
-from isthmus.studies.fitting import available
-from isthmus.studies.measure import per_image
-from isthmus.studies.quantities import COUNTS, TRAINING_METRICS
-from isthmus.studies.reference import Reference
-from isthmus.studies.results import Results
+from isthmus.studies.results.measure import per_image
+from isthmus.studies.results.results_json import Results
+from isthmus.studies.run.context import Context
+from isthmus.studies.run.fitting import available
+from isthmus.studies.spec.quantities import COUNTS, TRAINING_METRICS
+from isthmus.studies.spec.reference import Reference
 from isthmus.training.history import History
 
 DIGITS = ".6g"  # with which values over seeds are written into a study

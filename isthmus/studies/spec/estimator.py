@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.parts import DictionaryLearning
-from isthmus.studies.study import Model
+from isthmus.studies.spec.study import Model
 
 
 def estimator(model: Model, seed: int, device: str = "cpu") -> Any:

@@ -1,4 +1,4 @@
-"""A process that fits and measures the models that it is told to, of one study or another.
+"""A worker: a process that fits and measures the models that it is told to, of one study or another.
 
 Orders come as lines of JSON on stdin, and answers go the same way on stdout, so that nothing is unpickled. It ends as
 soon as whoever started it does.
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from isthmus.errors import DataError, RequestError, RunError
-from isthmus.studies.context import Context, Request
-from isthmus.studies.finish import finish
-from isthmus.studies.plan import Pair
-from isthmus.studies.prepare import prepare
-from isthmus.studies.reading import parse_study
-from isthmus.studies.results import Results
+from isthmus.studies.results.results_json import Results
+from isthmus.studies.run.context import Context, Request
+from isthmus.studies.run.plan import Pair
+from isthmus.studies.run.preparation import prepare
+from isthmus.studies.run.task import finish
+from isthmus.studies.spec.parser import parse_study
 from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.history import Epoch
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from isthmus.studies.outcome import Outcome
-from isthmus.studies.results import Row
+from isthmus.studies.results.outcome import Outcome
+from isthmus.studies.results.results_json import Row
 
 
 def rows(results) -> list[dict]:

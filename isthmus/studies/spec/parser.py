@@ -26,11 +26,11 @@ from isthmus.parts import (
     Training,
     contradiction,
 )
-from isthmus.studies.figure import ONE_MODEL, Figure, Section
-from isthmus.studies.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
-from isthmus.studies.reference import Reference
-from isthmus.studies.schema import read_part, read_table
-from isthmus.studies.study import Compare, Data, Measure, Model, Study, Trap, matches
+from isthmus.studies.spec.figure import ONE_MODEL, Figure, Section
+from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
+from isthmus.studies.spec.reference import Reference
+from isthmus.studies.spec.schema import read_part, read_table
+from isthmus.studies.spec.study import Compare, Data, Measure, Model, Study, Trap, matches
 
 _MOST_BYTES = 1 << 20  # in a study's file
 

@@ -1,4 +1,4 @@
-"""A corruption's table at each of its levels, as measures and figures ask for it."""
+"""Levels of a corruption: its table at each of them, as measures and figures ask for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from isthmus.errors import RequestError
 from isthmus.parts import CORRUPTIONS, Sequence
-from isthmus.studies.schema import read_part
+from isthmus.studies.spec.schema import read_part
 
 
 def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require
-from isthmus.studies.corruptions import at_levels
-from isthmus.studies.figure import SPLITS
-from isthmus.studies.quantities import (
+from isthmus.studies.spec.figure import SPLITS
+from isthmus.studies.spec.levels import at_levels
+from isthmus.studies.spec.quantities import (
     CODE_METRICS,
     CODE_ONLY,
     COUNTS,

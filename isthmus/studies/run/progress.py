@@ -1,10 +1,10 @@
-"""What a run tells whoever watches it."""
+"""Progress of a run, as it is told to a listener."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from isthmus.studies.results import Results
+from isthmus.studies.results.results_json import Results
 from isthmus.training.history import Epoch
 
 

@@ -1,4 +1,4 @@
-"""What is known of a study before it is run: the plan, and what earlier runs found of models that have not changed."""
+"""Status of a study before it is run: the plan, and the results of earlier runs for models that have not changed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from isthmus.errors import DataError, RequestError
 from isthmus.files import remove
 from isthmus.parts import doubt
-from isthmus.studies.context import Context, code_width
-from isthmus.studies.estimator import estimator
-from isthmus.studies.facts import changed, finished
-from isthmus.studies.listener import Listener
-from isthmus.studies.results import Results, environment, read_results
-from isthmus.studies.study import Model
+from isthmus.studies.results.facts import changed, finished
+from isthmus.studies.results.results_json import Results, environment, read_results
+from isthmus.studies.run.context import Context, code_width
+from isthmus.studies.run.progress import Listener
+from isthmus.studies.spec.estimator import estimator
+from isthmus.studies.spec.study import Model
 
 
 def results_so_far(context: Context, listener: Listener) -> Results:

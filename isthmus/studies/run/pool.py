@@ -1,4 +1,4 @@
-"""Processes of few threads that fit and measure models side by side, of one study after another.
+"""A pool of workers: processes of few threads that fit and measure models side by side, of one study after another.
 
 Two processes of one thread do more than one of two threads, and two processes of two threads far less than either.
 """
@@ -10,26 +10,17 @@ import json
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from isthmus.machine import worker
-from isthmus.studies.context import Context
-from isthmus.studies.plan import Pair
-from isthmus.studies.serve import order
+from isthmus.studies.run.context import Context
+from isthmus.studies.run.task import Task
+from isthmus.studies.run.worker import order
 
 Answer = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Task:
-    """One model that is to be fitted and measured, and the run that it is of."""
-
-    context: Context
-    pair: Pair
-
-
-class Crew:
+class Pool:
     """The processes: as many as a study's models train at once, with as many threads each. Leaving it ends them.
 
     A process does its tasks one after the other. One that has failed, or was ended, is given none any more.
@@ -40,7 +31,7 @@ class Crew:
         self._said: queue.SimpleQueue[tuple[_Process, Answer]] = queue.SimpleQueue()
         self._processes: list[_Process] = []
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Pool:
         with contextlib.ExitStack() as stack:
             for _ in range(self.side_by_side):
                 self._processes.append(stack.enter_context(_Process(self.threads_each, self._said)))
@@ -84,7 +75,7 @@ class _Process:
     def __enter__(self) -> _Process:
         # a pool of threads is as large as this from its birth, and one that waits must not keep another from its core
         environment = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        self.process = worker("isthmus.studies.serve:serve", environment)
+        self.process = worker("isthmus.studies.run.worker:serve", environment)
         self.reader = threading.Thread(target=self._listen, daemon=True)
         self.reader.start()
         return self

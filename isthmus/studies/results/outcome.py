@@ -1,4 +1,4 @@
-"""What became of one model of a run, as it is passed between processes and put into the results."""
+"""Outcome of one task, as it is passed between processes and put into the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.studies.results import Results, Row
+from isthmus.studies.results.results_json import Results, Row
 
 Errors = dict[tuple[str, str, str | None], np.ndarray]  # each image's, by (model, split, corruption)
 

@@ -1,4 +1,4 @@
-"""What a study alone cannot know, checked against the images before anything is trained."""
+"""Checks of a study against its images before anything is trained."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from isthmus.data.images import Images
 from isthmus.data.sources import load as load_dataset
 from isthmus.errors import RequestError, require
 from isthmus.parts import Conv, Dense, Dictionary
-from isthmus.studies.context import Shape, code_width, inputs
-from isthmus.studies.figure import Figure
-from isthmus.studies.study import Model, Study, matches
+from isthmus.studies.run.context import Shape, code_width, inputs
+from isthmus.studies.spec.figure import Figure
+from isthmus.studies.spec.study import Model, Study, matches
 
 
 def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Images]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.errors import one_of, require
 from isthmus.parts import GaussianNoise
-from isthmus.studies.corruptions import at_levels
+from isthmus.studies.spec.levels import at_levels
 
 SPLITS = ("train", "validation", "test", "all")
 DATA = ("digits", "fashion-mnist", "kmnist", "mnist")  # what `data.sources` knows, which costs numpy to import

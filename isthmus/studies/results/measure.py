@@ -15,7 +15,7 @@ from isthmus.estimators.common import chunks, has_code, reconstruct, reconstruct
 from isthmus.estimators.decoder_prior import DecoderPrior, SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part
-from isthmus.studies.quantities import CODE_METRICS, PUBLISHED_SSE
+from isthmus.studies.spec.quantities import CODE_METRICS, PUBLISHED_SSE
 
 TEST_NOISE_SEED = 0  # `noisy_version`'s own: the same test noise for every model, device and training seed
 GREY_LEVELS = 255

@@ -1,0 +1,1 @@
+"""What a run measures, keeps and tells: rows, their cache, verdicts, figures' arrays and results.json."""

@@ -1,0 +1,1 @@
+"""How a study runs: models are scheduled, fitted and measured, here or by a pool of worker processes."""

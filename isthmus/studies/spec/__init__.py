@@ -1,0 +1,1 @@
+"""What a study says: its TOML, parsed and checked into a `Study`."""
