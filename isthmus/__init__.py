@@ -31,15 +31,15 @@ _HOME = {
     "Sequence": "isthmus.parts",
     "denoising_scorer": "isthmus.estimators.scoring",
     "load": "isthmus.persistence",
-    "load_dataset": "isthmus.data.sources",
-    "open_images": "isthmus.data.collection",
+    "load_dataset": "isthmus.data.sources.registry",
+    "open_images": "isthmus.data.collections.collection",
     "save": "isthmus.persistence",
 }
 
 if TYPE_CHECKING:
-    from isthmus.data.collection import open_images
+    from isthmus.data.collections.collection import open_images
     from isthmus.data.images import Images
-    from isthmus.data.sources import load as load_dataset
+    from isthmus.data.sources.registry import load as load_dataset
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior

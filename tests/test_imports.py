@@ -93,7 +93,7 @@ def test_a_module_imports_from_its_left_alone(module, path):
         ("report", "import isthmus.cli, isthmus.console", {"cli", "console"}),
         ("training", "from isthmus.data.images import Images\nimport isthmus.errors\nimport torch", set()),
         ("cli", "from isthmus.studies.run.scheduler import run_study\nfrom isthmus import __version__", set()),
-        ("data", "from isthmus.data.readers import read_idx", set()),
+        ("data", "from isthmus.data.sources.idx import read_idx", set()),
     ],
 )
 def test_the_rule_sees_what_it_should(module, source, wrong):

@@ -42,12 +42,12 @@ def add(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from isthmus.data import sources
+    from isthmus.data.sources import registry
 
     print(f"{'digits':<16}Digits: 1,797 handwritten digits, 8×8\n{'':<16}built in")
-    for name, source in sources.SOURCES.items():
-        found = sources.find(name, options.data_dir)
-        sample = None if found else sources.find_sample(source, options.data_dir)
+    for name, source in registry.SOURCES.items():
+        found = registry.find(name, options.data_dir)
+        sample = None if found else registry.find_sample(source, options.data_dir)
         where = str(found[0]) if found else f"not here; `isthmus data get {name}` fetches it"
         if sample:
             where = f"a sample in {next(iter(sample.values())).parent}; `isthmus data get {name}` fetches the whole"
@@ -58,7 +58,7 @@ def _get(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-    from isthmus.data.download import get
+    from isthmus.data.sources.download import get
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -78,9 +78,9 @@ def _info(options: argparse.Namespace) -> None:
     import numpy as np
 
     from isthmus.commands.inputs import existing, framing_of, is_named, with_range
-    from isthmus.data import sources
-    from isthmus.data.listing import MASKS, is_mvtec
-    from isthmus.data.summary import framed_words, summary
+    from isthmus.data.collections.listing import MASKS, is_mvtec
+    from isthmus.data.collections.summary import framed_words, summary
+    from isthmus.data.sources import registry
 
     name = options.data
     framing = framing_of(options)
@@ -93,7 +93,7 @@ def _info(options: argparse.Namespace) -> None:
                 print(f"{part}/, which {readers} (the masks in {MASKS}/ are left out):")
             print("\n".join(summary(path / part, framing, skip_bad=options.skip_bad)))
         return
-    dataset = sources.load(name, options.data_dir)
+    dataset = registry.load(name, options.data_dir)
     print(dataset.title)
     for part, images in (("train", dataset.train), ("test", dataset.test)):
         c, h, w = images.shape

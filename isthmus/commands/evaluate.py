@@ -98,7 +98,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
 
     from isthmus.commands.opened import images_for
     from isthmus.corruption import check_corruption
-    from isthmus.data.noise import noise_in
+    from isthmus.data.noise_estimate import noise_in
     from isthmus.studies.results.measure import measure
 
     images = images_for(opened, options)
@@ -122,7 +122,7 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     """Photographs of any size, read one after the other, once for each corruption."""
     from isthmus.commands.photographs import measure_photographs
     from isthmus.commands.pictures import pictures_of
-    from isthmus.data.noise import noise_in
+    from isthmus.data.noise_estimate import noise_in
 
     pictures = pictures_of(options, opened)
     clean = measure_photographs(opened.model, opened.shape, pictures, METRICS, name=str(opened.folder))

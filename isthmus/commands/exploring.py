@@ -11,11 +11,11 @@ import numpy as np
 from isthmus import console, persistence
 from isthmus.commands.inputs import existing, is_named, load_images
 from isthmus.commands.seen import Status, collection_of, memory_of, photographs_of
+from isthmus.data.collections.listing import is_mvtec, list_images
+from isthmus.data.collections.pieces import file_of
+from isthmus.data.formats.image_file import SUFFIXES
 from isthmus.data.framing import Framing, framing_from
-from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
-from isthmus.data.listing import is_mvtec, list_images
-from isthmus.data.pieces import file_of
 from isthmus.errors import IsthmusError, counted
 from isthmus.explore.folder import Gallery
 from isthmus.rng import numpy_generator

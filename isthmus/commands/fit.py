@@ -165,7 +165,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.held_out import hold_out
     from isthmus.commands.inputs import framing_of, load_images, with_range
     from isthmus.data.framing import table_of
-    from isthmus.data.noise import noise_in
+    from isthmus.data.noise_estimate import noise_in
 
     persistence.check_place(options.out)
     asked = going_on.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
-from isthmus.data import sources
-from isthmus.data.collection import AUTO, find_range, open_images
+from isthmus.data.collections.collection import AUTO, find_range, open_images
+from isthmus.data.collections.listing import MASKS, is_mvtec
 from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
-from isthmus.data.listing import MASKS, is_mvtec
+from isthmus.data.sources import registry
 from isthmus.errors import RequestError, SkippedWarning, unknown
 
 
@@ -62,7 +62,7 @@ def part_of(data: str, split: str) -> Path:
 
 def is_named(data: str) -> bool:
     """Whether DATA is the name of a data set; a folder of that name is given as ./digits."""
-    return data in sources.names()
+    return data in registry.names()
 
 
 def load_images(
@@ -102,7 +102,7 @@ def load_images(
 
 
 def _named(data: str, split: str, data_dir: Path | None, *, notes: bool = False) -> Images:
-    dataset = sources.load(data, data_dir)
+    dataset = registry.load(data, data_dir)
     for note in dataset.notes if notes else ():
         console.say(note)
     return dataset.train if split == "train" else dataset.test
@@ -115,7 +115,7 @@ def existing(data: str) -> Path:
     """
     path = Path(data)
     if path.name == data and not os.path.lexists(path):
-        raise RequestError(f"no file or folder {data} is here, and {unknown('data set', data, sources.names())}")
+        raise RequestError(f"no file or folder {data} is here, and {unknown('data set', data, registry.names())}")
     return path
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from isthmus import console, persistence
 from isthmus.commands.inputs import framing_of, load_images, with_range
 from isthmus.commands.seen import Memory, memory_of
+from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.framing import Framing, TooSmallError, framing_from
-from isthmus.data.gathering import MixedSizesError
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.autoencoder import Autoencoder

@@ -19,14 +19,14 @@ from isthmus.commands.opened import Opened, Shape
 from isthmus.commands.options import printable
 from isthmus.commands.seen import Memory, Seen
 from isthmus.corruption import noisy_version
+from isthmus.data.collections.listing import Listing, list_images
+from isthmus.data.collections.loading import left_out, listed, way_out
+from isthmus.data.collections.pieces import page_name
+from isthmus.data.collections.reader_pool import all_shapes, read_all
+from isthmus.data.formats.image_file import SUFFIXES, read_shapes
 from isthmus.data.formats.page import NOTES
-from isthmus.data.gathering import left_out, listed, way_out
 from isthmus.data.identity import identities_of
-from isthmus.data.image_file import SUFFIXES, read_shapes
 from isthmus.data.images import Images
-from isthmus.data.listing import Listing, list_images
-from isthmus.data.pieces import page_name
-from isthmus.data.reading import all_shapes, read_all
 from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.common import CHUNK, reconstruct

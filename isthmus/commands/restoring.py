@@ -18,10 +18,10 @@ from isthmus.commands.pictures import Pictures, Result, through
 from isthmus.commands.previews import middle, side_by_side, white_of, write_preview
 from isthmus.commands.results import result_folder
 from isthmus.commands.tables import error_table
+from isthmus.data.collections.listing import ACCOUNT
+from isthmus.data.formats.image_file import KINDS, SUFFIXES
 from isthmus.data.formats.page import ValueRange
-from isthmus.data.image_file import KINDS, SUFFIXES
-from isthmus.data.listing import ACCOUNT
-from isthmus.data.writers import write_like
+from isthmus.data.formats.writers import write_like
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error

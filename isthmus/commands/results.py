@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from isthmus.data.listing import ACCOUNT
+from isthmus.data.collections.listing import ACCOUNT
 from isthmus.errors import RequestError
 from isthmus.files import atomic_folder
 

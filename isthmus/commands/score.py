@@ -176,8 +176,8 @@ def _write(
 
     from isthmus.commands.pictures import Pictures, through
     from isthmus.commands.results import result_folder
-    from isthmus.data.listing import ACCOUNT
-    from isthmus.data.writers import write_like
+    from isthmus.data.collections.listing import ACCOUNT
+    from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
     from isthmus.screening import error_map
 

@@ -20,8 +20,8 @@ import numpy as np
 from isthmus.commands.held_out import Parts
 from isthmus.commands.inputs import is_named
 from isthmus.commands.marks import from_text, marks_of, to_text
+from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.images import Images
-from isthmus.data.listing import is_mvtec, list_images
 from isthmus.errors import counted
 
 MAX_NAMES = 10_000  # that config.json lists

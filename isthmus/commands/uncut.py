@@ -13,13 +13,13 @@ import numpy as np
 
 from isthmus.commands.inputs import is_named
 from isthmus.commands.pictures import Picture, Pictures
-from isthmus.data import sources
-from isthmus.data.collection import open_images
+from isthmus.data.collections.collection import open_images
+from isthmus.data.collections.listing import is_mvtec
+from isthmus.data.collections.reader_pool import read_all
+from isthmus.data.formats.image_file import SUFFIXES
 from isthmus.data.framing import Framing, table_of
-from isthmus.data.image_file import SUFFIXES
 from isthmus.data.images import Images
-from isthmus.data.listing import is_mvtec
-from isthmus.data.reading import read_all
+from isthmus.data.sources import registry
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 from isthmus.rng import numpy_generator
@@ -121,7 +121,7 @@ class Uncut:
             yield from (block[0][page][0] for _, page in pages)
 
     def _from_array(self, regions: list[Region]) -> Iterator[np.ndarray]:
-        source: Any = sources.load(self.data, self.data_dir).train.pixels if is_named(self.data) else Path(self.data)
+        source: Any = registry.load(self.data, self.data_dir).train.pixels if is_named(self.data) else Path(self.data)
         if table_of(self.framing.whole) or not is_named(self.data):
             source = open_images(source, **dataclasses.asdict(self.framing.whole)).pixels
         return (source[region.number] for region in regions)

@@ -1,1 +1,1 @@
-"""Images and where they come from: readers of files, named sources, splits."""
+"""Images: read from files, collections and named sources, framed, cut into patches, split and batched."""

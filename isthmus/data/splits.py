@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isthmus.data.collections.pieces import file_of
 from isthmus.data.images import Images
-from isthmus.data.pieces import file_of
 from isthmus.errors import RequestError, counted
 from isthmus.rng import numpy_generator
 

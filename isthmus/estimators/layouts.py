@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isthmus.data.arrays import channels_first
+from isthmus.data.collections.arrays import channels_first
 from isthmus.errors import DataError
 
 Shape = tuple[int, int, int]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.data.image_file import bytes_of
+from isthmus.data.formats.image_file import bytes_of
 from isthmus.errors import RequestError
 from isthmus.explore import codes, noise, pictures, reconstructions
 from isthmus.explore.decode import decode

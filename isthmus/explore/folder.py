@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isthmus.data import sources
+from isthmus.data.sources import registry
 from isthmus.errors import RequestError
 from isthmus.studies.results.results_json import RESULTS, Results, read_results
 
@@ -23,7 +23,7 @@ class Run:
 
     folder: Path
     results: Results
-    unseen: sources.Unseen | None
+    unseen: registry.Unseen | None
     only: str | None = None
 
 
@@ -44,7 +44,7 @@ class Gallery:
 def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Run | Path:
     """The run that `path` is, or is a model of; or the path of a model by itself. alone: a model has images of its own.
 
-    Raises RequestError for a folder that is neither, and what `read_results` and `data.sources.load` raise.
+    Raises RequestError for a folder that is neither, and what `read_results` and `data.sources.registry.load` raise.
     """
     whole = path.resolve()
     if (path / RESULTS).is_file():
@@ -60,4 +60,4 @@ def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Ru
         return whole
     results = read_results(run)
     name = results.data["name"]
-    return Run(run, results, None if name == BUILT_IN else sources.load_unseen(name, data_dir), only)
+    return Run(run, results, None if name == BUILT_IN else registry.load_unseen(name, data_dir), only)

@@ -10,8 +10,8 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from isthmus import persistence
-from isthmus.data import sources
 from isthmus.data.framing import framing_from
+from isthmus.data.sources import registry
 from isthmus.errors import DataError, IsthmusError, RequestError
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.facts import last_of
@@ -89,7 +89,7 @@ def _of_run(place: Run) -> Shelf:
     if not any(entry.model is not None for entry in entries):
         fault = next((entry.fault for entry in entries), "there is no model; run the study again")
         raise DataError(f"{run}: no model can be shown: {fault}")
-    unseen = place.unseen or sources.load_unseen(results.data["name"])
+    unseen = place.unseen or registry.load_unseen(results.data["name"])
     classes = results.data.get("classes")  # runs of an earlier version do not say
     test = unseen.images.only(tuple(classes)) if classes else unseen.images
     notes = unseen.notes

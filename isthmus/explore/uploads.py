@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageStat
 
 from isthmus.data.formats import pillow, png
+from isthmus.data.formats.image_file import faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import NOTES, Page, grey_of
 from isthmus.data.framing import Framing
-from isthmus.data.image_file import faults_named, format_of, quiet_readers
 from isthmus.data.sizes import cropped, resized
 from isthmus.errors import DataError
 from isthmus.explore.pictures import Manner, is_light_on_dark, place, strokes_of, unit

@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
-from isthmus.data.collection import open_images
-from isthmus.data.image_file import read_pages
+from isthmus.data.collections.collection import open_images
+from isthmus.data.formats.image_file import read_pages
 
 FLOWER, CHINA = (image[100:180, 200:300] for image in load_sample_images().images[::-1])
 FIT = ("--epochs", 1, "--threads", 1, "--patches-per-image", 40, "--bottleneck", 16)

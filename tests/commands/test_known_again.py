@@ -10,7 +10,7 @@ import isthmus
 from isthmus.commands import seen
 from isthmus.commands.exploring import gallery_of
 from isthmus.commands.held_out import hold_out
-from isthmus.data.sources import load
+from isthmus.data.sources.registry import load
 
 KINDS = ("png", "tif", "bmp", "16.png", "rgb.png", "16.tif", "webp")
 

@@ -11,7 +11,7 @@ from isthmus.commands.held_out import hold_out
 from isthmus.commands.trained import Recipe
 from isthmus.commands.yardsticks import yardsticks
 from isthmus.data.images import Images
-from isthmus.data.sources import load
+from isthmus.data.sources.registry import load
 from isthmus.metrics import mean_of
 from isthmus.studies.results.measure import measure
 

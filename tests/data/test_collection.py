@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from isthmus import open_images
-from isthmus.data import cache, helper, reading, stack
+from isthmus.data.collections import pixel_cache, reader_pool, reader_process, stack
 from isthmus.data.framing import Framing
 from isthmus.errors import RequestError, SkippedWarning
 
@@ -248,7 +248,7 @@ def test_a_patch_knows_its_place(of, options, folder, own_cache, monkeypatch, st
         source = np.random.default_rng(1).integers(0, 256, (3, 10, 12), dtype=np.uint8)
         photographs = open_images(source, **whole).pixels
     else:
-        monkeypatch.setattr(cache, "WORTH_FILES", 1)
+        monkeypatch.setattr(pixel_cache, "WORTH_FILES", 1)
         for i, shape in enumerate([(10, 12), (8, 10), (11, 9)]):
             store(folder / f"{i}.png", shape)
         (folder / "1b.png").write_bytes((folder / "1.png").read_bytes()[:60])  # damaged, and left out
@@ -327,7 +327,7 @@ def test_a_damaged_file_is_an_error_with_its_path(damaged, said):
 
 
 def test_damaged_files_can_be_left_out(damaged, monkeypatch):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
+    monkeypatch.setattr(pixel_cache, "WORTH_FILES", 1)
     for _ in range(2):  # said again the second time
         with pytest.warns(SkippedWarning, match=r"3 unreadable files left out: 7\.png, 300\.png, 500\.png$"):
             images = open_images(damaged, skip_bad=True)
@@ -370,7 +370,7 @@ def test_a_second_process_reads_the_same(folder, monkeypatch, store, fill, said)
     (folder / "88.png").write_bytes(b"")
     with pytest.warns(SkippedWarning):
         here = open_images(folder, skip_bad=True, threads=1)
-    monkeypatch.setattr(reading, "MANY", 10)
+    monkeypatch.setattr(reader_pool, "MANY", 10)
     with pytest.warns(SkippedWarning):
         elsewhere = open_images(folder, skip_bad=True, threads=2)
     assert elsewhere.fingerprint == here.fingerprint
@@ -382,11 +382,11 @@ def test_no_more_large_files_are_read_ahead_than_fit_into_memory(folder, monkeyp
     fill(folder, 60)
     paths = sorted(str(path) for path in folder.iterdir())
     size = os.stat(paths[0]).st_size
-    seen, real = [], reading.read_piece
-    monkeypatch.setattr(reading, "read_piece", lambda piece, framing: seen.append(piece) or real(piece, framing))
-    monkeypatch.setattr(reading, "_PIECE_BYTES", size // 2)
-    monkeypatch.setattr(reading, "_AHEAD_BYTES", 5 * size)
-    blocks = reading.read_all(paths, Framing(), 2)
+    seen, real = [], reader_pool.read_piece
+    monkeypatch.setattr(reader_pool, "read_piece", lambda piece, framing: seen.append(piece) or real(piece, framing))
+    monkeypatch.setattr(reader_pool, "_PIECE_BYTES", size // 2)
+    monkeypatch.setattr(reader_pool, "_AHEAD_BYTES", 5 * size)
+    blocks = reader_pool.read_all(paths, Framing(), 2)
     next(blocks)
     time.sleep(0.2)
     assert [len(piece.paths) for piece in seen] == [1] * len(seen)
@@ -402,7 +402,7 @@ def test_no_more_large_files_are_read_ahead_than_fit_into_memory(folder, monkeyp
         "import os; os.kill(os.getpid(), 9)",
         # it answers once, and dies when it is asked for files
         "import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); "
-        "from isthmus.data.pieces import serve; serve()",
+        "from isthmus.data.collections.pieces import serve; serve()",
     ],
 )
 def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start, fill):
@@ -410,8 +410,8 @@ def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, star
         return subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     pixels = fill(folder, 200)
-    monkeypatch.setattr(reading, "MANY", 10)
-    monkeypatch.setattr(helper, "worker", worker)
+    monkeypatch.setattr(reader_pool, "MANY", 10)
+    monkeypatch.setattr(reader_process, "worker", worker)
     np.testing.assert_array_equal(open_images(folder, threads=3).pixels[:, 0], pixels)
 
 
@@ -419,9 +419,9 @@ def test_ctrl_c_ends_the_reading_and_its_helpers(folder, fill):
     fill(folder, 400)
     program = """
 import os, sys, time
-from isthmus.data import reading
-from isthmus.data.collection import open_images
-reading.MANY = 10
+from isthmus.data.collections import reader_pool
+from isthmus.data.collections.collection import open_images
+reader_pool.MANY = 10
 def on_progress(done, n):
     if done == 100:
         print("reading", flush=True)
@@ -476,6 +476,6 @@ def test_the_commands_summary(folder, capsys, store):
 
 
 def test_importing_it_is_quick():
-    program = "import sys, isthmus.data.collection; print({'torch', 'PIL', 'sklearn'} & set(sys.modules))"
+    program = "import sys, isthmus.data.collections.collection; print({'torch', 'PIL', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.data import download
-from isthmus.data.download import get
-from isthmus.data.sources import SOURCES, Source, load
+from isthmus.data.sources import download
+from isthmus.data.sources.download import get
+from isthmus.data.sources.registry import SOURCES, Source, load
 from isthmus.errors import RequestError, RunError
 from isthmus.files import lock
 

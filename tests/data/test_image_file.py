@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus.data.image_file import quiet_readers, read_image, read_pages, read_shapes
+from isthmus.data.formats.image_file import quiet_readers, read_image, read_pages, read_shapes
 from isthmus.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -316,7 +316,7 @@ def test_links_and_odd_names(tmp_path):
 
 def test_pillow_itself_is_left_as_it_was():
     program = (
-        "from PIL import Image, ImageFile; import isthmus.data.collection\n"
+        "from PIL import Image, ImageFile; import isthmus.data.collections.collection\n"
         "print(Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

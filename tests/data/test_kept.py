@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
-from isthmus.data.image_file import quiet_readers, read_pages
-from isthmus.data.writers import write_like
+from isthmus.data.formats.image_file import quiet_readers, read_pages
+from isthmus.data.formats.writers import write_like
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (9, 7), dtype=np.uint8)

@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from isthmus.data.formats import tiff as reader
+from isthmus.data.formats.image_file import quiet_readers, read_pages, read_shapes
 from isthmus.data.formats.page import LUMA
-from isthmus.data.image_file import quiet_readers, read_pages, read_shapes
 from isthmus.errors import DataError
 
 H, W = 21, 34

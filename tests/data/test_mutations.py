@@ -14,9 +14,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus.data.arrays import read_npy, read_npz
-from isthmus.data.image_file import quiet_readers, read_pages
-from isthmus.data.readers import read_idx
+from isthmus.data.collections.arrays import read_npy, read_npz
+from isthmus.data.formats.image_file import quiet_readers, read_pages
+from isthmus.data.sources.idx import read_idx
 from isthmus.errors import DataError
 
 MIB = 1 << 20

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from isthmus.data.formats.image_file import read_image
 from isthmus.data.formats.png import START, plain_pixels
-from isthmus.data.image_file import read_image
 from isthmus.errors import DataError
 
 

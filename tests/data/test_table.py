@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from isthmus.data.formats.image_file import KINDS, quiet_readers, read_pages
 from isthmus.data.formats.page import grey_of
-from isthmus.data.image_file import KINDS, quiet_readers, read_pages
-from isthmus.data.writers import write_like
+from isthmus.data.formats.writers import write_like
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 LINES = re.search(r"<!-- files: begin -->\n(.*?)<!-- files: end -->", README, re.DOTALL)[1].splitlines()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from isthmus.data.image_file import read_image
-from isthmus.data.writers import write_like
+from isthmus.data.formats.image_file import read_image
+from isthmus.data.formats.writers import write_like
 from isthmus.errors import DataError, RequestError
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 import isthmus
 from isthmus import L1, MSE, Affine, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, GaussianNoise, Images, probe
-from isthmus.data.sources import load
+from isthmus.data.sources.registry import load
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.persistence import CONFIG, _digest
 from isthmus.training.checkpoint import Checkpoints

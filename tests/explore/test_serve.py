@@ -159,7 +159,7 @@ def test_a_data_set_that_is_not_here_is_refused_before_there_is_a_page(own_run, 
     results = own_run / "results.json"
     results.write_text(results.read_text("utf-8").replace('"name": "digits"', '"name": "mnist"', 1), "utf-8")
     monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path))
-    monkeypatch.setattr("isthmus.data.sources.cache_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr("isthmus.data.sources.registry.cache_folder", lambda: tmp_path / "none")
     assert run_command(["explore", str(own_run), "--no-browser", "--port", "0"]) == 2
     said = capsys.readouterr()
     assert "isthmus data get mnist" in said.err

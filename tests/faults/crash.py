@@ -28,7 +28,7 @@ import torch
 from isthmus import Autoencoder, Dense, GaussianNoise, files, load
 from isthmus.cli import run_command
 from isthmus.console import Lines
-from isthmus.data.sources import load as load_dataset
+from isthmus.data.sources.registry import load as load_dataset
 from isthmus.training import checkpoint
 
 EPOCHS = 3

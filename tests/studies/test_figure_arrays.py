@@ -9,7 +9,7 @@ import pytest
 
 from isthmus import probe
 from isthmus.corruption import noisy_version
-from isthmus.data.sources import load
+from isthmus.data.sources.registry import load
 from isthmus.parts import GaussianNoise, Masking, Sequence
 from isthmus.persistence import load as load_model
 from isthmus.studies.results.measure import TEST_NOISE_SEED

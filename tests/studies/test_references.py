@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from isthmus.data.sources import load as load_dataset
+from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError
 from isthmus.parts import GaussianNoise
 from isthmus.persistence import load

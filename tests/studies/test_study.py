@@ -149,7 +149,7 @@ def test_the_shipped_studies():
 
 
 def test_data_sets_are_those_that_can_be_loaded():
-    from isthmus.data.sources import names
+    from isthmus.data.sources.registry import names
 
     assert sorted(DATA) == sorted(names())
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from isthmus.data.formats.beside import profile_fits, written_exif, written_xmp
+from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
 from isthmus.data.formats.page import STUMBLES, Page, Refused, check_size, is_grey, unread, upright
 
 if TYPE_CHECKING:

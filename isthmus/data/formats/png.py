@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.formats import pillow
-from isthmus.data.formats.beside import profile_fits, written_exif, written_xmp
+from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
 from isthmus.data.formats.page import Page, check_size, unread, upright
 
 START = b"\x89PNG\r\n\x1a\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from isthmus.data.formats.beside import profile_fits
+from isthmus.data.formats.metadata import profile_fits
 from isthmus.data.formats.page import (
     Page,
     Refused,

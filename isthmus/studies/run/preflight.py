@@ -11,7 +11,7 @@ from pathlib import Path
 from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
 from isthmus.data.images import Images
-from isthmus.data.sources import load as load_dataset
+from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
 from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.studies.run.context import Shape, code_width, inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.data.sources import load as load_dataset
+from isthmus.data.sources.registry import load as load_dataset
 from isthmus.studies.run.context import Context, Request, split_for
 from isthmus.studies.run.preflight import check_sizes, other_images
 from isthmus.studies.spec.study import Study

@@ -1,4 +1,4 @@
-"""Many image files read in order on all cores, while the caller takes what is ready.
+"""A pool of readers: many image files read in order on all cores, while the caller takes what is ready.
 
 Large files are read by threads: Pillow lets go of the interpreter while it decodes. Small ones, of which most of the
 time is Python, were measured slower with two threads than with one; helpers, processes of their own, take part instead.
@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from isthmus.data.collections.pieces import Block, Piece, Reading, read_piece
+from isthmus.data.collections.reader_process import ReaderProcess
+from isthmus.data.formats.image_file import Shape, quiet_readers, read_shapes
 from isthmus.data.framing import Framing
-from isthmus.data.helper import Helper
-from isthmus.data.image_file import Shape, quiet_readers, read_shapes
-from isthmus.data.pieces import Block, Piece, Reading, read_piece
 from isthmus.errors import DataError
 
 MANY, SMALL = 2000, 32 << 10  # so many files, of so few bytes, repay the start of a process
@@ -79,11 +79,11 @@ def _with_threads(pieces: list[Piece], framing: Framing, threads: int) -> Genera
 
 def _with_helpers(pieces: list[Piece], framing: Framing, n: int) -> Generator[Reading]:
     """This process reads a piece whenever nothing is to be heard; a helper that is up gets the next ones."""
-    inbox: queue.SimpleQueue[tuple[Helper, Reading | None]] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[tuple[ReaderProcess, Reading | None]] = queue.SimpleQueue()
     todo, done = deque(pieces), dict[int, Reading]()
     with contextlib.ExitStack() as stack:
         for _ in range(n):
-            stack.enter_context(Helper(framing, inbox))
+            stack.enter_context(ReaderProcess(framing, inbox))
         for piece in pieces:
             while piece.number not in done:
                 # a helper has it, unless it is the first that is left; and not too much is read beyond it

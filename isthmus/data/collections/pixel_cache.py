@@ -1,4 +1,4 @@
-"""What was decoded of a folder, kept in the user's cache folder: read back while nothing in the folder has changed.
+"""Cache of decoded pixels in the user's cache folder, valid while nothing in the collection has changed.
 
 An entry is a folder with pixels.npy, about.json and, of patches, places.npy. Its name is the sha256 of what it depends
 on: the folder's path, each file's name, size and times, the options, and the version of this format. An entry that is
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data.arrays import read_npy
+from isthmus.data.collections.arrays import read_npy
 from isthmus.data.images import Images
 from isthmus.errors import DataError
 from isthmus.files import atomic_folder, is_temporary, remove

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isthmus.data.arrays import channels_first
-from isthmus.data.collection import listing_of, open_images, read_array_file
+from isthmus.data.collections.arrays import channels_first
+from isthmus.data.collections.collection import listing_of, open_images, read_array_file
+from isthmus.data.collections.listing import Listing
+from isthmus.data.collections.loading import left_out
+from isthmus.data.collections.pieces import page_name
+from isthmus.data.collections.stack import mixed_words
+from isthmus.data.collections.values import Values, values_by_kind
+from isthmus.data.formats.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.formats.page import DARK, NOTES, Page, range_option
 from isthmus.data.framing import Framing, TooSmallError
-from isthmus.data.gathering import left_out
-from isthmus.data.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.images import Images
-from isthmus.data.listing import Listing
-from isthmus.data.pieces import page_name
-from isthmus.data.stack import mixed_words
-from isthmus.data.values import Values, values_by_kind
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 

@@ -1,4 +1,4 @@
-"""Readers of image files: checked before they are believed, never silently resized.
+"""IDX files: checked before they are believed.
 
 IDX, the format of MNIST: two zero bytes, a type byte, a rank byte, `rank` big-endian uint32 sizes, then the
 elements in C order (LeCun, Cortes, Burges, "The MNIST database"). A file may be gzip-compressed.

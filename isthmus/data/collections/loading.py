@@ -1,4 +1,4 @@
-"""The files of a collection gathered into one array, with the names and labels of its pages, and what was done."""
+"""Load the files of a collection into one array, with the names and labels of its pages, and notes on what was done."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from isthmus.data.arrays import checked_ends, range_of
+from isthmus.data.collections.arrays import checked_ends, range_of
+from isthmus.data.collections.listing import Listing
+from isthmus.data.collections.pieces import page_index, page_name
+from isthmus.data.collections.reader_pool import all_shapes, read_all
+from isthmus.data.collections.stack import SizesDifferError, Stack, mixed_words
+from isthmus.data.formats.image_file import quiet_readers, read_pages
 from isthmus.data.formats.page import DARK, NOTES, ValueRange
 from isthmus.data.framing import Framing, TooSmallError
-from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.data.images import Images
-from isthmus.data.listing import Listing
-from isthmus.data.pieces import page_index, page_name
-from isthmus.data.reading import all_shapes, read_all
-from isthmus.data.stack import SizesDifferError, Stack, mixed_words
 from isthmus.errors import DataError, SkippedWarning, counted
 from isthmus.machine import cores
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isthmus.data import sources
+from isthmus.data.sources import registry
 from isthmus.errors import DataError, RequestError
 
 
@@ -17,13 +17,13 @@ def real_mnist():
 
 def refused(name, data_dir=None, kind=DataError):
     with pytest.raises(kind) as caught:
-        sources.load(name, data_dir)
+        registry.load(name, data_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_digits_needs_nothing(no_data):
-    digits = sources.load("digits")
+    digits = registry.load("digits")
     assert (len(digits.train), len(digits.test), digits.train.shape) == (1437, 360, (1, 8, 8))
     assert digits.train.pixels.max() == 1
     assert len(np.unique(digits.train.floats())) == 17
@@ -32,7 +32,7 @@ def test_digits_needs_nothing(no_data):
 
 
 def test_digits_are_always_the_same():
-    assert sources.load("digits").fingerprint == sources.load("digits").fingerprint
+    assert registry.load("digits").fingerprint == registry.load("digits").fingerprint
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
@@ -41,7 +41,7 @@ def test_a_missing_data_set_says_how_to_get_it(no_data, tmp_path, name):
     assert f"isthmus data get {name}" in text
     assert "digits, which is built in" in text
     assert str(tmp_path / "nowhere") in text
-    assert str(sources.cache_folder()) in text
+    assert str(registry.cache_folder()) in text
 
 
 def test_an_unknown_data_set_suggests_the_nearest():
@@ -50,7 +50,7 @@ def test_an_unknown_data_set_suggests_the_nearest():
 
 def test_files_are_read_as_the_data_set(no_data, tmp_path, tiny, write):
     write(tmp_path / "fashion-mnist", tiny)
-    found = sources.load("fashion-mnist", tmp_path)
+    found = registry.load("fashion-mnist", tmp_path)
     assert (len(found.train), len(found.test), found.train.shape) == (12, 5, (1, 4, 4))
     assert found.train.pixels.tobytes() == tiny["train-images-idx3-ubyte"][16:]
     assert found.test.labels.tolist() == [0, 1, 2, 3, 4]
@@ -63,9 +63,9 @@ def test_the_argument_comes_before_the_environment_and_that_before_the_cache(
     no_data, tmp_path, monkeypatch, make_set, write
 ):
     def size(data_dir=None):
-        return len(sources.load("fashion-mnist", data_dir).train)
+        return len(registry.load("fashion-mnist", data_dir).train)
 
-    write(sources.cache_folder() / "fashion-mnist", make_set(n_train=3))
+    write(registry.cache_folder() / "fashion-mnist", make_set(n_train=3))
     assert size() == 3
     monkeypatch.setenv("ISTHMUS_DATA", str(write(tmp_path / "environment", make_set(n_train=4))))
     assert size() == 4
@@ -124,21 +124,21 @@ def test_no_images_are_refused(no_data, tmp_path, make_set, write):
 
 def test_test_images_are_had_without_the_others(no_data, tmp_path, tiny, make_set, write):
     folder = write(tmp_path / "fashion-mnist", tiny)
-    whole = sources.load("fashion-mnist", tmp_path)
+    whole = registry.load("fashion-mnist", tmp_path)
     made_with = {"sha256": whole.fingerprint, "files": whole.files}
     (folder / "train-images-idx3-ubyte").write_bytes(b"damaged, and not read")
-    unseen = sources.load_unseen("fashion-mnist", tmp_path)
+    unseen = registry.load_unseen("fashion-mnist", tmp_path)
     assert unseen.images.fingerprint == whole.test.fingerprint
     assert (unseen.title, unseen.notes) == (whole.title, whole.notes)
     assert unseen.is_of(made_with)
     write(folder, make_set(n_test=6))
-    assert not sources.load_unseen("fashion-mnist", tmp_path).is_of(made_with)
-    digits, built_in = sources.load("digits"), sources.load_unseen("digits")
+    assert not registry.load_unseen("fashion-mnist", tmp_path).is_of(made_with)
+    digits, built_in = registry.load("digits"), registry.load_unseen("digits")
     assert built_in.images.fingerprint == digits.test.fingerprint
     assert built_in.is_of({"sha256": digits.fingerprint})
     assert not built_in.is_of(made_with)
     with pytest.raises(RequestError, match="kmnist is not on this machine"):
-        sources.load_unseen("kmnist", tmp_path)
+        registry.load_unseen("kmnist", tmp_path)
 
 
 def sample(n=10):
@@ -149,8 +149,8 @@ def sample(n=10):
 
 def test_the_sample_stands_in_and_this_is_said(no_data, tmp_path, idx, write):
     write(tmp_path / "fashion-mnist-sample", {name: idx(array) for name, array in sample().items()}, compress=True)
-    assert "stand in for fashion-mnist" in sources.load_unseen("fashion-mnist", tmp_path).notes[0]
-    found = sources.load("fashion-mnist", tmp_path)
+    assert "stand in for fashion-mnist" in registry.load_unseen("fashion-mnist", tmp_path).notes[0]
+    found = registry.load("fashion-mnist", tmp_path)
     assert (len(found.train), len(found.test)) == (8, 2)
     assert found.test.labels.tolist() == [4, 9]
     assert "sample of 10" in found.title
@@ -160,18 +160,18 @@ def test_the_sample_stands_in_and_this_is_said(no_data, tmp_path, idx, write):
 
 def test_the_whole_is_preferred_to_the_sample(no_data, tmp_path, monkeypatch, tiny, idx, write):
     write(tmp_path / "fashion-mnist-sample", {name: idx(array) for name, array in sample().items()})
-    write(sources.cache_folder() / "fashion-mnist", tiny)
-    assert len(sources.load("fashion-mnist", tmp_path).train) == 12
+    write(registry.cache_folder() / "fashion-mnist", tiny)
+    assert len(registry.load("fashion-mnist", tmp_path).train) == 12
 
 
 def test_a_sample_stands_in_for_its_own_data_set_only(no_data, tmp_path, idx, write):
     write(tmp_path, {name: idx(array) for name, array in sample().items()})
-    assert sources.load("fashion-mnist", tmp_path).notes
+    assert registry.load("fashion-mnist", tmp_path).notes
     assert "is not on this machine" in refused("mnist", tmp_path, RequestError)
 
 
 def test_every_published_file_has_a_checksum():
-    for name, source in sources.SOURCES.items():
+    for name, source in registry.SOURCES.items():
         sums = source.sha256 or source.md5
         assert source.name == name
         assert len(set(sums.values())) == 4
@@ -181,7 +181,7 @@ def test_every_published_file_has_a_checksum():
 
 @pytest.mark.mnist
 def test_mnist_is_mnist():
-    mnist = sources.load("mnist")
+    mnist = registry.load("mnist")
     assert (len(mnist.train), len(mnist.test), mnist.train.shape) == (60000, 10000, (1, 28, 28))
     assert mnist.train.pixels.dtype == np.uint8
     assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -194,5 +194,5 @@ def test_mnist_in_a_unicode_folder_and_not_as_fashion(tmp_path):
     folder.mkdir()
     for path in real_mnist().glob("*-ubyte*"):
         (folder / path.name).symlink_to(path)
-    assert len(sources.load("mnist", folder).test) == 10000
+    assert len(registry.load("mnist", folder).test) == 10000
     assert "is mnist's, not fashion-mnist's" in refused("fashion-mnist", folder)

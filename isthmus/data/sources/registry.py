@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.images import Dataset, Images
-from isthmus.data.readers import read_idx
+from isthmus.data.sources.idx import read_idx
 from isthmus.errors import DataError, RequestError, unknown
 
 _ROLES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

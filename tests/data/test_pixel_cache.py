@@ -6,14 +6,14 @@ import os
 import pytest
 
 from isthmus import open_images
-from isthmus.data import cache, reading
+from isthmus.data.collections import pixel_cache, reader_pool
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
 def cached(folder, monkeypatch, store):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
+    monkeypatch.setattr(pixel_cache, "WORTH_FILES", 1)
     for i in range(6):
         store(folder / f"{'ab'[i % 2]}" / f"{i}.png")
     return folder, open_images(folder)
@@ -21,8 +21,8 @@ def cached(folder, monkeypatch, store):
 
 def reads(monkeypatch):
     """A list that grows by one whenever files are read."""
-    seen, real = [], reading.read_all
-    monkeypatch.setattr("isthmus.data.gathering.read_all", lambda *a: seen.append(1) or real(*a))
+    seen, real = [], reader_pool.read_all
+    monkeypatch.setattr("isthmus.data.collections.loading.read_all", lambda *a: seen.append(1) or real(*a))
     return seen
 
 
@@ -94,8 +94,8 @@ def test_a_damaged_entry_is_made_again(cached, own_cache, monkeypatch):
 
 
 def test_the_longest_unused_go_first(folder, own_cache, monkeypatch, fill):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
-    monkeypatch.setattr(cache, "MAX_BYTES", 30_000)
+    monkeypatch.setattr(pixel_cache, "WORTH_FILES", 1)
+    monkeypatch.setattr(pixel_cache, "MAX_BYTES", 30_000)
     fill(folder, 4, shape=(50, 50))
     kept = []
     for size in ((50, 50), (50, 49), (50, 48)):
@@ -110,7 +110,7 @@ def test_the_longest_unused_go_first(folder, own_cache, monkeypatch, fill):
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(folder, tmp_path, monkeypatch, fill):
-    monkeypatch.setattr(cache, "WORTH_FILES", 1)
+    monkeypatch.setattr(pixel_cache, "WORTH_FILES", 1)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "file"))
     fill(folder)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from isthmus.data.formats import jpeg2000, netpbm, png, tiff
+from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import LUMA, Page, ValueRange
-from isthmus.data.image_file import bytes_of, faults_named, format_of, quiet_readers
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 

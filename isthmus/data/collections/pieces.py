@@ -15,9 +15,9 @@ from typing import IO
 
 import numpy as np
 
+from isthmus.data.formats.image_file import quiet_readers, read_pages
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.identity import identity_of
-from isthmus.data.image_file import quiet_readers, read_pages
 from isthmus.errors import DataError
 
 # A file's framed pages, each (k, c, h, w), the kinds of notes on it and the pages' identities, or what is wrong with it

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from isthmus.data.readers import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
+from isthmus.data.sources.idx import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
 from isthmus.errors import DataError, one_line
 from isthmus.files import open_regular
 

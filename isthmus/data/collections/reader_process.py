@@ -1,4 +1,4 @@
-"""A process of its own that reads pieces of a collection for this one."""
+"""A reader process: reads pieces of a collection for this one."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import threading
 from collections import deque
 from types import TracebackType
 
+from isthmus.data.collections.pieces import Piece, Reading, answer, ask
 from isthmus.data.framing import Framing
-from isthmus.data.pieces import Piece, Reading, answer, ask
 from isthmus.machine import worker
 
 
-class Helper:
+class ReaderProcess:
     """Reads the pieces that it is asked for, in order, while it is entered.
 
     inbox: where it puts itself with each `Reading`, and with None when it has ended, killed for example.
     asked: the pieces that it still owes. The first has no files: its reading says that the process is up.
     """
 
-    def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[Helper, Reading | None]]) -> None:
+    def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[ReaderProcess, Reading | None]]) -> None:
         self._framing, self._inbox = framing, inbox
         self.asked: deque[Piece] = deque()
-        self._process = worker("isthmus.data.pieces:serve")
+        self._process = worker("isthmus.data.collections.pieces:serve")
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
-    def __enter__(self) -> Helper:
+    def __enter__(self) -> ReaderProcess:
         self._listener.start()
         self.ask(Piece(-1, 0, ()))
         return self

@@ -8,8 +8,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus.data.readers import read_idx
-from isthmus.data.sources import SOURCES, Source, cache_folder
+from isthmus.data.sources.idx import read_idx
+from isthmus.data.sources.registry import SOURCES, Source, cache_folder
 from isthmus.errors import DataError, RequestError, RunError, one_line, unknown
 from isthmus.files import TEMPORARY, atomic_file, lock, prepare_folder, sweep
 

@@ -1,4 +1,4 @@
-"""What stands beside a picture's pixels: EXIF and XMP, kept but for which way is up and the size, and profiles."""
+"""Metadata beside the pixels: EXIF and XMP, kept except for orientation and size, and colour profiles."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.data.image_file import SUFFIXES, other_kind
+from isthmus.data.formats.image_file import SUFFIXES, other_kind
 from isthmus.errors import DataError, counted
 from isthmus.files import open_regular
 

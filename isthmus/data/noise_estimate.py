@@ -1,4 +1,4 @@
-"""How noisy images look: an estimate of the noise that lies in the pixels themselves."""
+"""An estimate of the noise in the pixels of images."""
 
 from __future__ import annotations
 

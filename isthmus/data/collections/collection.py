@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data import cache as decoded
-from isthmus.data.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
+from isthmus.data.collections import pixel_cache as decoded
+from isthmus.data.collections.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
+from isthmus.data.collections.listing import Listing, list_images
+from isthmus.data.collections.loading import gather, places_of, range_of_files, said_dark
+from isthmus.data.collections.stack import Stack
+from isthmus.data.formats.image_file import SUFFIXES, refuse_others
 from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stretched
 from isthmus.data.framing import Framing
-from isthmus.data.gathering import gather, places_of, range_of_files, said_dark
 from isthmus.data.identity import identities_of
-from isthmus.data.image_file import SUFFIXES, refuse_others
 from isthmus.data.images import Images
-from isthmus.data.listing import Listing, list_images
-from isthmus.data.readers import read_idx
 from isthmus.data.sizes import Size
-from isthmus.data.stack import Stack
+from isthmus.data.sources.idx import read_idx
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.files import open_regular
 from isthmus.machine import cores

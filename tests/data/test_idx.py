@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.data.readers import read_idx
+from isthmus.data.sources.idx import read_idx
 from isthmus.errors import DataError
 
 MIB = 1 << 20

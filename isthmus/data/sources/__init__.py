@@ -1,0 +1,1 @@
+"""Named data sets: where they come from, fetched and verified."""
