@@ -233,7 +233,7 @@ def _run(options: argparse.Namespace) -> None:
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
 
     from isthmus import console
-    from isthmus.report.page import write_report
+    from isthmus.report.html_page import write_report
     from isthmus.studies.run.scheduler import Request, run_studies
 
     request = Request(
@@ -259,14 +259,14 @@ def _run(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     if not (options.run / "results.json").is_file():
         raise RequestError(f"{options.run} holds no results.json; give a run's folder, like runs/digits")
-    from isthmus.report.page import write_report
+    from isthmus.report.html_page import write_report
 
     print(write_report(options.run).resolve())
 
 
 def _explore(options: argparse.Namespace) -> None:
     try:
-        from isthmus.explore.serve import serve
+        from isthmus.explore.serving.server import serve
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise

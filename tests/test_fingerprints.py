@@ -59,9 +59,9 @@ def test_what_computes_imports_nothing_that_only_shows(path):
 def test_the_rule_sees_imports_and_workers():
     for source in (
         "from isthmus.commands import fit",
-        "def late():\n    import isthmus.report.page",
+        "def late():\n    import isthmus.report.html_page",
         "from isthmus import console",
-        'worker("isthmus.explore.serve:serve")',
+        'worker("isthmus.explore.serving.server:serve")',
     ):
         assert of_what_shows(names_in(source))
     assert not of_what_shows(names_in("from isthmus.reporting import x\nfrom isthmus import metrics"))

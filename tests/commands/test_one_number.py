@@ -22,11 +22,11 @@ from isthmus.commands.words import read_words
 from isthmus.corruption import noisy_version
 from isthmus.data.framing import Framing
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore import answers, reconstructions
-from isthmus.explore.noise import kinds, part_of
-from isthmus.explore.opening import shelve
+from isthmus.explore.answers import reconstructions, routes
+from isthmus.explore.answers.noise import kinds, part_of
+from isthmus.explore.serving.wire import Query
 from isthmus.explore.shelf import Entry, Shelf
-from isthmus.explore.wire import Query
+from isthmus.explore.shelf_loader import shelve
 from isthmus.metrics import possible, psnr, squared_error
 from isthmus.patchwork import patchwork
 from isthmus.studies.results.measure import measure, per_image
@@ -192,7 +192,7 @@ def test_a_photograph_is_measured_whole_and_its_patches_codes(denoiser, photogra
 
 def uploaded(shelf, file):
     """{"mse", "noisy_mse"} that the page shows for a file that is dropped on it, of its only model, and its words."""
-    pixels, words = answers.picture(shelf, Query({"name": file.name}), file.read_bytes())
+    pixels, words = routes.picture(shelf, Query({"name": file.name}), file.read_bytes())
     (name,), (_, rows, columns) = shelf.entries, pixels["x"].shape
     query = Query({"models": name, "level": "0.1", "rows": str(rows), "columns": str(columns)})
     return reconstructions.reconstructed(shelf, query, pixels["x"].tobytes())[0], words["said"]

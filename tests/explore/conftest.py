@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from isthmus.cli import run_command
-from isthmus.explore.opening import open_shelf
-from isthmus.explore.serve import _listen, config_of
-from isthmus.explore.server import application
+from isthmus.explore.serving.application import application
+from isthmus.explore.serving.server import _listen, config_of
+from isthmus.explore.shelf_loader import open_shelf
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STUDY = """

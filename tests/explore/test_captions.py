@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus.explore.opening import open_shelf
+from isthmus.explore.shelf_loader import open_shelf
 
 pytestmark = pytest.mark.slow
 

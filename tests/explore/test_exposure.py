@@ -23,9 +23,10 @@ from starlette.testclient import TestClient
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
-from isthmus.explore import connection, decode, pictures, uploads
-from isthmus.explore.pictures import Manner
-from isthmus.explore.server import application
+from isthmus.explore.answers import drawings, upload_decoder, uploads
+from isthmus.explore.answers.drawings import Manner
+from isthmus.explore.serving import connection
+from isthmus.explore.serving.application import application
 
 DIGITS = Manner(True, 20 / 28, (0.5, 0.5))
 BROWSER = {"accept": "text/html,application/xhtml+xml", "sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
@@ -111,19 +112,19 @@ def test_a_picture_is_the_same_in_a_process_of_its_own():
     ink[40:160, 90:110] = 20
     file = io.BytesIO()
     Image.fromarray(ink).save(file, "PNG")
-    x, said = decode.decode(file.getvalue(), (1, 28, 28), DIGITS)
+    x, said = upload_decoder.decode(file.getvalue(), (1, 28, 28), DIGITS)
     expected, words = uploads.read_upload(file.getvalue(), (1, 28, 28), DIGITS)
     np.testing.assert_array_equal(x, expected)
     assert said == words
     with pytest.raises(DataError, match=r"mine is not a PNG, .* image"):
-        decode.decode(b"no picture", (1, 28, 28), DIGITS, name="mine")
+        upload_decoder.decode(b"no picture", (1, 28, 28), DIGITS, name="mine")
 
 
 def test_a_file_of_megabytes_gets_there():
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)).save(file, "PNG")
     photograph = Manner(False, 1, (0.5, 0.5))
-    x, said = decode.decode(file.getvalue(), (3, 16, 16), photograph, whole=True)
+    x, said = upload_decoder.decode(file.getvalue(), (3, 16, 16), photograph, whole=True)
     assert len(file.getvalue()) > 2_000_000
     assert x.shape == (3, 547, 547)
     assert said == "900×900, scaled to 547×547, as by --resize 547x547 --patches 16x16"
@@ -136,11 +137,11 @@ def test_a_picture_that_is_waited_for_too_long_or_no_longer_is_given_up(monkeypa
     def left():
         raise LeftError
 
-    monkeypatch.setattr(decode, "SECONDS", 0)
+    monkeypatch.setattr(upload_decoder, "SECONDS", 0)
     with pytest.raises(DataError, match="not decoded within 0 s"):
-        decode.decode(blank(4000), (1, 28, 28), DIGITS)
+        upload_decoder.decode(blank(4000), (1, 28, 28), DIGITS)
     with pytest.raises(LeftError):
-        decode.decode(blank(4000), (1, 28, 28), DIGITS, go_on=left)
+        upload_decoder.decode(blank(4000), (1, 28, 28), DIGITS, go_on=left)
 
 
 # --- slow and strange clients ---
@@ -273,7 +274,7 @@ def test_the_address_through_the_proxy_is_told_with_its_token(run):
 
 def test_no_address_of_the_page_begins_at_the_root():
     """Below a path, as JupyterHub shows it, such an address would be the hub's."""
-    folder = Path(pictures.__file__).parent / "page"
+    folder = Path(drawings.__file__).parents[1] / "page"
     rooted = re.compile(r"""(?:href|src)="/|fetch\(\s*[`"']/|from\s+["']/|url\(\s*["']?/""")
     for file in folder.iterdir():
         assert not rooted.search(file.read_text("utf-8")), file.name

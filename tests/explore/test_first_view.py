@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from isthmus.commands.exploring import gallery_of
-from isthmus.explore.opening import shelve
+from isthmus.explore.shelf_loader import shelve
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from isthmus.explore import reconstructions
-from isthmus.explore.opening import open_shelf
-from isthmus.explore.wire import Query
+from isthmus.explore.answers import reconstructions
+from isthmus.explore.serving.wire import Query
+from isthmus.explore.shelf_loader import open_shelf
 from isthmus.metrics import mean_of
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.errors import RequestError
-from isthmus.explore.noise import kinds, noisy, part_of
+from isthmus.explore.answers.noise import kinds, noisy, part_of
 
 SHAPE = (1, 8, 8)
 

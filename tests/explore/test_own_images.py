@@ -13,11 +13,11 @@ from isthmus.cli import run_command
 from isthmus.commands.exploring import gallery_of
 from isthmus.errors import RequestError
 from isthmus.estimators.common import reconstruct
-from isthmus.explore import answers
+from isthmus.explore.answers import routes
+from isthmus.explore.answers.noise import noisy, part_of
 from isthmus.explore.folder import Run, look
-from isthmus.explore.noise import noisy, part_of
-from isthmus.explore.opening import shelve
-from isthmus.explore.server import application
+from isthmus.explore.serving.application import application
+from isthmus.explore.shelf_loader import shelve
 from isthmus.patchwork import patchwork
 
 
@@ -29,7 +29,7 @@ def test_a_model_finds_the_images_that_it_was_fitted_on(photograph_model, photog
     assert "trained on these 2 images" in found.notes[0]
     shelf = shelve(photograph_model, found)
     assert shelf.whole
-    about = answers.about(shelf)
+    about = routes.about(shelf)
     assert (about["whole"], about["plain"], about["files"]) == (True, False, ["china.png", "flower.png"])
     # the patches that models are measured on are of all photographs
     assert len(set(found.images.names[:50])) == 2

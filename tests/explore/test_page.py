@@ -14,7 +14,7 @@ from PIL import Image
 
 import isthmus
 from isthmus.errors import DataError
-from isthmus.explore.opening import open_shelf
+from isthmus.explore.shelf_loader import open_shelf
 
 pytestmark = pytest.mark.slow
 

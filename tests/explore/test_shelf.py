@@ -12,8 +12,8 @@ from isthmus.cli import run_command
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.common import encode, reconstruct
 from isthmus.explore import folder
-from isthmus.explore.facts import facts
-from isthmus.explore.opening import open_shelf
+from isthmus.explore.answers.overview import facts
+from isthmus.explore.shelf_loader import open_shelf
 
 NAMES = ["nothing", "pca-4", "pca-4-2", "deep", "wide", "conv", "unpool", "prior"]
 

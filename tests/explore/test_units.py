@@ -6,8 +6,8 @@ import pytest
 from isthmus import probe
 from isthmus.errors import RequestError
 from isthmus.estimators.common import encode
+from isthmus.explore.answers.units import neighbours, pictures, plane, survey
 from isthmus.explore.shelf import Leaving
-from isthmus.explore.units import neighbours, pictures, plane, survey
 
 
 @pytest.fixture(scope="module")

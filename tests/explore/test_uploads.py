@@ -11,9 +11,9 @@ from tifffile import imwrite
 import isthmus
 from isthmus.data.framing import Framing
 from isthmus.errors import DataError
-from isthmus.explore.decode import decode
-from isthmus.explore.pictures import Manner
-from isthmus.explore.uploads import read_upload
+from isthmus.explore.answers.drawings import Manner
+from isthmus.explore.answers.upload_decoder import decode
+from isthmus.explore.answers.uploads import read_upload
 
 PHOTOGRAPHS = Manner(False, 1, (0.5, 0.5))
 DEEP = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), np.uint16)

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from isthmus import console
 from isthmus.cli import run_command
 from isthmus.report import sentences
-from isthmus.report.page import write_report
+from isthmus.report.html_page import write_report
 from isthmus.studies.results.results_json import read_results
 
 MODELS = """

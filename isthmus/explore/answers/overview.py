@@ -1,4 +1,4 @@
-"""What the page shows of a model before it computes anything."""
+"""Overview of a model: what the page shows of it before it computes anything."""
 
 from __future__ import annotations
 

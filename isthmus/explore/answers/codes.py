@@ -8,11 +8,12 @@ from isthmus import metrics, probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
 from isthmus.estimators.common import encode, reconstruct
-from isthmus.explore import noise, units, wire
-from isthmus.explore.asked import in_shape, noisy
-from isthmus.explore.facts import n_units
+from isthmus.explore.answers import noise, units
+from isthmus.explore.answers.overview import n_units
+from isthmus.explore.answers.query import in_shape, noisy
+from isthmus.explore.serving import wire
+from isthmus.explore.serving.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
-from isthmus.explore.wire import Answer, Query
 
 MOST_CODES = 64  # in one question
 N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map

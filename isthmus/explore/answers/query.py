@@ -1,12 +1,12 @@
-"""What answers are made of: the noise that a question asks for, and images in the shelf's shape."""
+"""What questions share: the noise that one asks for, and images in the shelf's shape."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from isthmus.explore import noise
+from isthmus.explore.answers import noise
+from isthmus.explore.serving.wire import Query
 from isthmus.explore.shelf import Shape, Shelf
-from isthmus.explore.wire import Query
 
 
 def noisy(shelf: Shelf, query: Query, x: np.ndarray, shape: Shape | None = None) -> np.ndarray:

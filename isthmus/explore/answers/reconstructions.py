@@ -14,10 +14,11 @@ from isthmus import metrics
 from isthmus.errors import RequestError, require
 from isthmus.estimators.common import reconstruct, reconstruct_each
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore import noise, uploads, wire
-from isthmus.explore.asked import in_shape, noisy
+from isthmus.explore.answers import noise, uploads
+from isthmus.explore.answers.query import in_shape, noisy
+from isthmus.explore.serving import wire
+from isthmus.explore.serving.wire import Answer, Arrays, Query
 from isthmus.explore.shelf import Leaving, Shape, Shelf
-from isthmus.explore.wire import Answer, Arrays, Query
 from isthmus.patchwork import patchwork
 
 MOST_AHEAD = 1 << 23  # numbers in the pictures of all of a slider's stops: 32 MB

@@ -11,7 +11,7 @@ from isthmus.data.formats.page import NOTES, Page, grey_of
 from isthmus.data.framing import Framing
 from isthmus.data.sizes import cropped, resized
 from isthmus.errors import DataError
-from isthmus.explore.pictures import Manner, is_light_on_dark, place, strokes_of, unit
+from isthmus.explore.answers.drawings import Manner, is_light_on_dark, place, strokes_of, unit
 
 MOST_PIXELS = 1 << 24  # that are decoded: a file of kilobytes can hold a picture of gigabytes
 MOST_IN_JPEG = 1 << 26  # of which cameras have more, in one byte a channel

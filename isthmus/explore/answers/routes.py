@@ -16,11 +16,11 @@ import numpy as np
 from isthmus import metrics
 from isthmus.data.formats.image_file import bytes_of
 from isthmus.errors import RequestError
-from isthmus.explore import codes, noise, pictures, reconstructions
-from isthmus.explore.decode import decode
-from isthmus.explore.facts import facts
+from isthmus.explore.answers import codes, drawings, noise, reconstructions
+from isthmus.explore.answers.overview import facts
+from isthmus.explore.answers.upload_decoder import decode
+from isthmus.explore.serving.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
-from isthmus.explore.wire import Answer, Query
 
 MOST_IMAGES = 256  # in one answer
 MOST_NAME = 120  # letters of a file's name, in what is said of it
@@ -63,8 +63,8 @@ def images(shelf: Shelf, query: Query, body: bytes) -> Answer:
     return {"pixels": np.ascontiguousarray(known.pixels[which])}, {}
 
 
-def _manner(shelf: Shelf) -> pictures.Manner:
-    found = shelf.once(lambda: pictures.manner_of(shelf.images, shelf.shape), "manner")
+def _manner(shelf: Shelf) -> drawings.Manner:
+    found = shelf.once(lambda: drawings.manner_of(shelf.images, shelf.shape), "manner")
     return replace(found, plain=False) if shelf.whole or (shelf.photographs and shelf.images is None) else found
 
 
@@ -73,7 +73,7 @@ def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
     if len(body) != DRAWING**2:
         raise RequestError(f"a drawing must hold {DRAWING}×{DRAWING} bytes, got {len(body):,}")
     strokes = np.frombuffer(body, np.uint8).reshape(DRAWING, DRAWING).astype(np.float32) / 255
-    return {"x": pictures.place(strokes, shelf.shape, _manner(shelf))}, {}
+    return {"x": drawings.place(strokes, shelf.shape, _manner(shelf))}, {}
 
 
 def name_of(file: Path) -> str:

@@ -14,8 +14,8 @@ import pytest
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
+from isthmus.report.html_page import write_report
 from isthmus.report.numbers import number
-from isthmus.report.page import write_report
 from isthmus.report.sentences import found, section
 from isthmus.studies.results.results_json import read_results
 

@@ -25,11 +25,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from isthmus.errors import IsthmusError, one_line
-from isthmus.explore.guard import Guard, refused
+from isthmus.explore.serving.guard import Guard, refused
 
 if TYPE_CHECKING:
+    from isthmus.explore.serving.wire import Answer, Query
     from isthmus.explore.shelf import Shelf
-    from isthmus.explore.wire import Answer, Query
 
     Question = Callable[[Shelf, Query, bytes], Answer]
 
@@ -117,20 +117,20 @@ class _Server:
 
     async def about(self, request: Request) -> Response:
         shelf = await self.shelf()
-        from isthmus.explore import answers
+        from isthmus.explore.answers import routes
 
-        return JSONResponse(answers.about(shelf))
+        return JSONResponse(routes.about(shelf))
 
     async def answer(self, request: Request) -> Response:
         """The answer to one question."""
         shelf = await self.shelf()
-        from isthmus.explore import answers
+        from isthmus.explore.answers import routes
 
         name = request.path_params["name"]
         for questions, pool in (
-            (answers.QUICK, self.quick),
-            (answers.SLOW, self.slow),
-            (answers.UPLOADS, self.uploads),
+            (routes.QUICK, self.quick),
+            (routes.SLOW, self.slow),
+            (routes.UPLOADS, self.uploads),
         ):
             if name in questions:
                 async with self.receiving if pool is self.uploads else contextlib.nullcontext():
@@ -138,7 +138,7 @@ class _Server:
         raise HTTPException(404)
 
     async def _computed(self, request: Request, shelf: Shelf, pool: ThreadPoolExecutor, answer: Question) -> Response:
-        from isthmus.explore import wire
+        from isthmus.explore.serving import wire
         from isthmus.explore.shelf import Leaving
 
         body, gone = await _body(request), threading.Event()
@@ -165,7 +165,8 @@ class _Server:
     async def search(self, request: Request) -> Response:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
         body, shelf, gone = await _body(request), await self.shelf(), threading.Event()
-        from isthmus.explore import reconstructions, wire
+        from isthmus.explore.answers import reconstructions
+        from isthmus.explore.serving import wire
         from isthmus.explore.shelf import Leaving
 
         query = wire.Query(request.query_params)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from isthmus import Images
 from isthmus.errors import DataError
-from isthmus.explore.pictures import Manner, manner_of, place
-from isthmus.explore.uploads import read_upload
+from isthmus.explore.answers.drawings import Manner, manner_of, place
+from isthmus.explore.answers.uploads import read_upload
 
 SHAPE = (1, 28, 28)
 MNIST = Manner(True, 20 / 28, (0.5, 0.5))

@@ -1,4 +1,4 @@
-"""Decode uploads in a process of their own: memory goes back whatever one took, and a crash ends that process alone."""
+"""Decode uploads in a process of their own: its memory is freed at the end, and a crash ends that process alone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from isthmus.data.framing import Framing
 from isthmus.errors import DataError
-from isthmus.explore.pictures import Manner
-from isthmus.explore.uploads import check, read_upload
+from isthmus.explore.answers.drawings import Manner
+from isthmus.explore.answers.uploads import check, read_upload
 from isthmus.machine import worker
 
 SECONDS = 20  # for one picture, the start of the process included
@@ -44,7 +44,7 @@ def decode(
     sent, out = json.dumps(head).encode() + b"\n" + data, [b""]
     until = time.monotonic() + SECONDS
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space
-    with worker("isthmus.explore.decode:main", alone) as process:
+    with worker("isthmus.explore.answers.upload_decoder:main", alone) as process:
         # `communicate` with a timeout would not go on with what was not sent yet
         talk = threading.Thread(target=lambda: out.append(process.communicate(sent)[0]), name="decode")
         talk.start()

@@ -21,10 +21,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from isthmus.errors import RequestError
-from isthmus.explore.connection import Connection
 from isthmus.explore.folder import Gallery, Run, look
-from isthmus.explore.guard import is_loopback, origin_of
-from isthmus.explore.server import application
+from isthmus.explore.serving.application import application
+from isthmus.explore.serving.connection import Connection
+from isthmus.explore.serving.guard import is_loopback, origin_of
 
 if TYPE_CHECKING:
     from isthmus.explore.shelf import Shelf
@@ -50,7 +50,7 @@ def serve(
 
     gallery: finds the images for a model by itself; alone: also for a model of a run. allow_origins: addresses at which
     a proxy shows the page. With these, or on another address than the loopback, whoever opens the page needs the token
-    in the address. Raises RequestError for an address that cannot be had, and what `opening` raises.
+    in the address. Raises RequestError for an address that cannot be had, and what `shelf_loader` raises.
     """
     origins = [origin_of(one) for one in allow_origins]
     listening, taken = _listen(host, port)
@@ -105,8 +105,8 @@ def _open(found: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[
     try:
         import torch
 
-        from isthmus.explore import answers  # noqa: F401 - now, rather than at the first question
-        from isthmus.explore.opening import shelve
+        from isthmus.explore.answers import routes  # noqa: F401 - now, rather than at the first question
+        from isthmus.explore.shelf_loader import shelve
 
         shelf = shelve(found, None if isinstance(found, Run) else gallery(found))
     finally:

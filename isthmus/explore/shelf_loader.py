@@ -1,4 +1,4 @@
-"""The shelf of a folder: of a run, with all its models and its images, or of one model by itself."""
+"""Load the shelf of a folder: of a run, with all its models and its images, or of one model by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isthmus.data.framing import framing_from
 from isthmus.data.sources import registry
 from isthmus.errors import DataError, IsthmusError, RequestError
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore.facts import last_of
+from isthmus.explore.answers.overview import last_of
 from isthmus.explore.folder import Gallery, Run, look
 from isthmus.explore.shelf import Entry, Shape, Shelf
 from isthmus.files import is_temporary
