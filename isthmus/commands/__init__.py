@@ -1,1 +1,1 @@
-"""The commands that work on one model: each parses its options, calls the library, and prints."""
+"""One module for each command, named like it: each parses its options, calls the library, and prints."""

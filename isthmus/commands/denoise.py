@@ -6,13 +6,13 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import add_command, add_model_and_data, check_target
 from isthmus.commands.reconstruct import add_out
-from isthmus.commands.words import read_words, said_units
+from isthmus.commands.shared.options import add_command, add_model_and_data, check_target
+from isthmus.commands.shared.part_syntax import read_words, said_units
 from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
-    from isthmus.commands.opened import Opened
+    from isthmus.commands.shared.model_folder import Opened
     from isthmus.parts import Corruption
 
 _TEXT = """
@@ -43,15 +43,15 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Denoise everything; with a corruption, say how much of it is left."""
     part = read_words("corruption", options.corruption, "--corruption") if options.corruption else None
-    from isthmus.commands.results import check_free
+    from isthmus.commands.shared.output_folder import check_free
 
     check_target(options.out, options.data)
     check_free(options.out, force=options.force)
 
     from isthmus import console
-    from isthmus.commands.opened import open_model
-    from isthmus.commands.pictures import pictures_of
-    from isthmus.commands.restoring import restore
+    from isthmus.commands.images.pictures import pictures_of
+    from isthmus.commands.shared.model_folder import open_model
+    from isthmus.commands.shared.restoration import restore
 
     opened = open_model(options)
     if part is not None and (units := said_units(part, opened.framing.value_range)):

@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
+from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
 from isthmus.errors import RequestError, counted, require
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         raise RequestError(f"{options.out} already exists; choose another -o, or add --force to replace it")
 
     from isthmus import console
-    from isthmus.commands.opened import images_for, open_model
+    from isthmus.commands.shared.model_folder import images_for, open_model
     from isthmus.estimators.common import encode, has_code
     from isthmus.files import atomic_file
 

@@ -8,14 +8,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import add_command, add_model_and_data
-from isthmus.commands.words import read_words, said_units
+from isthmus.commands.shared.options import add_command, add_model_and_data
+from isthmus.commands.shared.part_syntax import read_words, said_units
 from isthmus.decimals import error_text
 from isthmus.errors import counted
 
 if TYPE_CHECKING:
-    from isthmus.commands.opened import Opened
-    from isthmus.commands.seen import Seen
+    from isthmus.commands.images.leakage import Seen
+    from isthmus.commands.shared.model_folder import Opened
     from isthmus.metrics import Estimate
     from isthmus.parts import Corruption
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> None:
     parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
 
     from isthmus import console
-    from isthmus.commands.opened import open_model
+    from isthmus.commands.shared.model_folder import open_model
 
     opened = open_model(options)
     for part in parts:
@@ -96,7 +96,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     """Images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
-    from isthmus.commands.opened import images_for
+    from isthmus.commands.shared.model_folder import images_for
     from isthmus.corruption import check_corruption
     from isthmus.data.noise_estimate import noise_in
     from isthmus.studies.results.measure import measure
@@ -120,8 +120,8 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
     """Photographs of any size, read one after the other, once for each corruption."""
-    from isthmus.commands.photographs import measure_photographs
-    from isthmus.commands.pictures import pictures_of
+    from isthmus.commands.images.photographs import measure_photographs
+    from isthmus.commands.images.pictures import pictures_of
     from isthmus.data.noise_estimate import noise_in
 
     pictures = pictures_of(options, opened)

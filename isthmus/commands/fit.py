@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
-from isthmus.commands.words import PLUS, add_network_options, network_words, read_words, said_units
+from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
+from isthmus.commands.shared.part_syntax import PLUS, add_network_options, network_words, read_words, said_units
 from isthmus.errors import RequestError, require
 from isthmus.parts import (
     DEVICES,
@@ -23,7 +23,7 @@ from isthmus.parts import (
 from isthmus.parts.corruptions import MEAN
 
 if TYPE_CHECKING:
-    from isthmus.commands.trained import Fitted
+    from isthmus.commands.fitting.training_run import Fitted
     from isthmus.data.images import Images
 
 _TEXT = """
@@ -160,19 +160,20 @@ def run(options: argparse.Namespace) -> None:
     is_there = _is_there(options.out)
 
     from isthmus import console, persistence
-    from isthmus.commands import going_on, seen, trained, uncut
-    from isthmus.commands.defaults import choose
-    from isthmus.commands.held_out import hold_out
-    from isthmus.commands.inputs import framing_of, load_images, with_range
+    from isthmus.commands.fitting import continuation, training_run, whole_photographs
+    from isthmus.commands.fitting.defaults import choose
+    from isthmus.commands.fitting.holdout import hold_out
+    from isthmus.commands.images import leakage
+    from isthmus.commands.images.inputs import framing_of, load_images, with_range
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in
 
     persistence.check_place(options.out)
-    asked = going_on.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0
-    source = None if options.source is None else going_on.Base.open(options.source)
-    base = going_on.Base.open(options.out) if asked else source
+    asked = continuation.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0
+    source = None if options.source is None else continuation.Base.open(options.source)
+    base = continuation.Base.open(options.out) if asked else source
     if base is not None:
-        going_on.check_network(base, kind, fields)
+        continuation.check_network(base, kind, fields)
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
@@ -186,11 +187,11 @@ def run(options: argparse.Namespace) -> None:
         parted = hold_out(images, options.seed, validation, test)
     else:
         source.check(images.shape, images.source, framing)
-        parted = going_on.hold_out_again(source, images, options)
+        parted = continuation.hold_out_again(source, images, options)
     console.say(parted.said)
     if framing.patches and framing.patches_per_image is None and len(parted.train) > _MANY:
         console.say("so many patches take minutes an epoch: --patches-per-image N takes N of each image at random")
-    if copied := seen.copies(parted):
+    if copied := leakage.copies(parted):
         console.say(copied)
     if options.corruption:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
@@ -202,30 +203,32 @@ def run(options: argparse.Namespace) -> None:
         n_photographs=len(set(parted.train.photographs.tolist())),
         kind=kind,
         fields=fields,
-        training=training | ({} if base is None else base.said | going_on.remaining(options.epochs, asked)),
+        training=training | ({} if base is None else base.said | continuation.remaining(options.epochs, asked)),
         recipe=options.recipe,
         given=None if base is None else base.model.network_.part,
         **chosen_for,
     )
     if choice.why:
         console.say(choice.why)
-    facts = going_on.facts_of(options, training, parts, framing, images, source)
+    facts = continuation.facts_of(options, training, parts, framing, images, source)
     epochs = int(choice.training["epochs"])
     if base is not None:
         if asked:
-            going_on.check_same(base, facts)
+            continuation.check_same(base, facts)
         console.say(base.words(asked, epochs))
-    recipe = trained.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    recipe = training_run.Recipe(choice.network, choice.training, options.seed, threads, **parts)
     before = None if source is None else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
-        "seen": seen.table_of(options.data, "train", whole, parted, before),
+        "seen": leakage.table_of(options.data, "train", whole, parted, before),
         "fit": {"epochs": asked + epochs, "facts": facts},
     }
     photographs = None
     if framing.patches:
-        photographs = uncut.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
-    fitted = trained.fit(recipe, parted, options.out, facts=noted, force=options.force, uncut=photographs, base=base)
+        photographs = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
+    fitted = training_run.fit(
+        recipe, parted, options.out, facts=noted, force=options.force, uncut=photographs, base=base
+    )
     print(fitted.table())
     _say_what_next(fitted, options)
 
@@ -265,7 +268,7 @@ def _is_there(folder: Path) -> bool:
 def _only(images: Images, classes: str | None) -> Images:
     if classes is None:
         return images
-    from isthmus.commands.inputs import label_of
+    from isthmus.commands.images.inputs import label_of
 
     return images.only(tuple(label_of(images, word) for word in classes.split(",")))
 

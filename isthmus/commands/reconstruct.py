@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from isthmus.commands.options import add_command, add_model_and_data, check_target
+from isthmus.commands.shared.options import add_command, add_model_and_data, check_target
 
 _TEXT = """
     Writes what a model makes of each image: through its code and back. An image keeps its name, format, size and bit
@@ -38,14 +38,14 @@ def add_out(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Reconstruct everything, and say how near it comes."""
-    from isthmus.commands.results import check_free
+    from isthmus.commands.shared.output_folder import check_free
 
     check_target(options.out, options.data)
     check_free(options.out, force=options.force)
 
-    from isthmus.commands.opened import open_model
-    from isthmus.commands.pictures import pictures_of
-    from isthmus.commands.restoring import restore
+    from isthmus.commands.images.pictures import pictures_of
+    from isthmus.commands.shared.model_folder import open_model
+    from isthmus.commands.shared.restoration import restore
 
     opened = open_model(options)
     print(restore(options, opened, pictures_of(options, opened)))

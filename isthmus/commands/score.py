@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.options import add_command, add_model_and_data, check_target, printable
+from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
 from isthmus.decimals import error_text
 from isthmus.errors import RequestError, counted, require
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from isthmus.commands.opened import Opened
-    from isthmus.commands.pictures import Picture, Pictures, Result
-    from isthmus.commands.seen import Memory
+    from isthmus.commands.images.leakage import Memory
+    from isthmus.commands.images.pictures import Picture, Pictures, Result
+    from isthmus.commands.shared.model_folder import Opened
 
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
@@ -74,7 +74,7 @@ class Score:
 
 def run(options: argparse.Namespace) -> None:
     """Score every image; write the table and maps if a folder is given."""
-    from isthmus.commands.results import check_free
+    from isthmus.commands.shared.output_folder import check_free
 
     require(options.top >= 1, "--top", "at least 1", options.top)
     require(options.maps >= 0, "--maps", "at least 0", options.maps)
@@ -83,8 +83,8 @@ def run(options: argparse.Namespace) -> None:
         check_free(options.out, force=options.force)
 
     from isthmus import console
-    from isthmus.commands.opened import open_model
-    from isthmus.commands.pictures import pictures_of, through
+    from isthmus.commands.images.pictures import pictures_of, through
+    from isthmus.commands.shared.model_folder import open_model
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
@@ -174,8 +174,8 @@ def _write(
     """Go through the most unusual images once more, now that it is known which error is white."""
     import numpy as np
 
-    from isthmus.commands.pictures import Pictures, through
-    from isthmus.commands.results import result_folder
+    from isthmus.commands.images.pictures import Pictures, through
+    from isthmus.commands.shared.output_folder import result_folder
     from isthmus.data.collections.listing import ACCOUNT
     from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
@@ -223,7 +223,7 @@ def map_name(name: str, names: Collection[str]) -> str:
 
 def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
     """A line for each image, with its name: the image, what the model made of it, and the error."""
-    from isthmus.commands.previews import captioned, side_by_side, smaller, stretched, white_of, write_preview
+    from isthmus.commands.shared.previews import captioned, side_by_side, smaller, stretched, white_of, write_preview
 
     white = white_of(smaller(x) for _, (x, _, _) in rows)
     shown = [[*(stretched(smaller(image), white) for image in (x, x_hat)), error] for _, (x, x_hat, error) in rows]

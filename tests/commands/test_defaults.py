@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from isthmus.commands.defaults import choose
+from isthmus.commands.fitting.defaults import choose
 from isthmus.networks import build
 from isthmus.parts import KL, L1, NETWORKS, GaussianNoise, contradiction
 

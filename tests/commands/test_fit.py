@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands.trained import checkpoints_of
+from isthmus.commands.fitting.training_run import checkpoints_of
 
 QUICK = ("--epochs", 2, "--threads", 1, "--device", "cpu")
 

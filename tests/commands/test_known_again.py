@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands import seen
-from isthmus.commands.exploring import gallery_of
-from isthmus.commands.held_out import hold_out
+from isthmus.commands.fitting.holdout import hold_out
+from isthmus.commands.images import leakage
+from isthmus.commands.images.gallery import gallery_of
 from isthmus.data.sources.registry import load
 
 KINDS = ("png", "tif", "bmp", "16.png", "rgb.png", "16.tif", "webp")
@@ -155,16 +155,16 @@ def test_sixty_thousand_images_are_remembered_in_less_than_a_megabyte():
     pixels = np.arange(60_000, dtype=np.uint32).view(np.uint8).reshape(60_000, 1, 2, 2)
     images = isthmus.Images(pixels)
     parts = hold_out(images, 0)
-    text = json.dumps(seen.table_of("digits", "train", images, parts))
+    text = json.dumps(leakage.table_of("digits", "train", images, parts))
     assert len(text) < 700_000
-    memory = seen.memory_of(json.loads(text), "digits", "test", "m")
+    memory = leakage.memory_of(json.loads(text), "digits", "test", "m")
     found = memory.of_all(images)
     assert sum(one.trained_on for one in found) == len(parts.train)
     assert sum(one.selected_on for one in found) == len(parts.validation)
-    assert set(memory.of_all(parts.test)) == {seen.Status(False, False)}
+    assert set(memory.of_all(parts.test)) == {leakage.Status(False, False)}
 
 
 @pytest.mark.parametrize("kept", [{}, {"trained": None}, {"trained": "?", "selected": ""}, {"trained": "AAAA"}])
 def test_marks_that_were_edited_are_nothing_known(kept):
     table = {"collection": "digits test", "n": 5, "n_trained_on": 4, "left_out": None, **kept}
-    assert seen.memory_of(table, "digits", "test", "m").about([]).n_trained_on == 4
+    assert leakage.memory_of(table, "digits", "test", "m").about([]).n_trained_on == 4

@@ -16,9 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from tifffile import imwrite
 
 import isthmus
-from isthmus.commands.held_out import hold_out
-from isthmus.commands.uncut import Uncut
-from isthmus.commands.words import read_words
+from isthmus.commands.fitting.holdout import hold_out
+from isthmus.commands.fitting.whole_photographs import Uncut
+from isthmus.commands.shared.part_syntax import read_words
 from isthmus.corruption import noisy_version
 from isthmus.data.framing import Framing
 from isthmus.estimators.decoder_prior import DecoderPrior
@@ -339,13 +339,13 @@ def test_a_fit_on_few_photographs_measures_a_region_of_each(word, cut, tmp_path,
 
 
 def test_of_very_many_pixels_some_are_measured_and_the_table_says_so(many_photographs, tmp_path, done, monkeypatch):
-    monkeypatch.setattr("isthmus.commands.uncut.MOST_PIXELS", 1500)
+    monkeypatch.setattr("isthmus.commands.fitting.whole_photographs.MOST_PIXELS", 1500)
     out, _ = done("fit", many_photographs, "-o", tmp_path / "m", *QUICK, "--test", 0.4)
     extra = json.loads((tmp_path / "m/config.json").read_text())["extra"]
     n = extra["test"]["n"]
     assert 1 <= n < 4
     assert out.startswith(f"on {n} of 4 photographs")
-    monkeypatch.setattr("isthmus.commands.uncut.MOST_PIXELS", 300)
+    monkeypatch.setattr("isthmus.commands.fitting.whole_photographs.MOST_PIXELS", 300)
     out, _ = done("fit", many_photographs, "-o", tmp_path / "n", *QUICK, "--test", 0.4)
     assert out.startswith("on 1 of 4 photographs (of large ones the middle), held out")
 

@@ -180,9 +180,9 @@ def test_results_are_replaced_when_asked_and_other_files_never(denoiser, photogr
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, cli._Terminated, OSError(28, "No space left on device")])
 def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, monkeypatch, refused):
-    from isthmus.commands import restoring
+    from isthmus.commands.shared import restoration
 
-    real, written = restoring.write_like, []
+    real, written = restoration.write_like, []
 
     def stopped(*arguments, **named):
         if len(written) == 2:
@@ -190,7 +190,7 @@ def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, 
         written.append(real(*arguments, **named))
         return written[-1]
 
-    monkeypatch.setattr(restoring, "write_like", stopped)
+    monkeypatch.setattr(restoration, "write_like", stopped)
     code = {KeyboardInterrupt: 130, cli._Terminated: 143}.get(error, 1)
     line = refused("denoise", denoiser, photographs, "-o", tmp_path / "clean", code=code)
     assert "nothing was written; give the same command again" in line

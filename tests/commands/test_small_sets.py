@@ -6,10 +6,10 @@ from skimage.data import lfw_subset
 from sklearn.datasets import load_digits, load_sample_images
 
 from isthmus import open_images
-from isthmus.commands.defaults import choose
-from isthmus.commands.held_out import hold_out
-from isthmus.commands.trained import Recipe
-from isthmus.commands.yardsticks import yardsticks
+from isthmus.commands.fitting.baselines import yardsticks
+from isthmus.commands.fitting.defaults import choose
+from isthmus.commands.fitting.holdout import hold_out
+from isthmus.commands.fitting.training_run import Recipe
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load
 from isthmus.metrics import mean_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus.commands.exploring import gallery_of
+from isthmus.commands.images.gallery import gallery_of
 from isthmus.explore.shelf_loader import shelve
 
 pytestmark = pytest.mark.slow

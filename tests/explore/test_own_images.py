@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from isthmus.cli import run_command
-from isthmus.commands.exploring import gallery_of
+from isthmus.commands.images.gallery import gallery_of
 from isthmus.errors import RequestError
 from isthmus.estimators.common import reconstruct
 from isthmus.explore.answers import routes

@@ -15,6 +15,7 @@ import pytest
 WORKING = """
 import sys, time
 from isthmus import cli
+from isthmus.commands import studies
 
 work, tidy = map(float, sys.argv[1:])
 
@@ -26,7 +27,7 @@ def command(options):
         print("tidying", flush=True)
         time.sleep(tidy)
 
-cli._studies = command
+studies._list = command
 sys.argv = ["isthmus", "studies"]
 cli.main()
 """

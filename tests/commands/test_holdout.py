@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 
 import isthmus
 from isthmus import Dense, GaussianNoise
-from isthmus.commands import trained
-from isthmus.commands.held_out import hold_out
-from isthmus.commands.yardsticks import yardsticks
+from isthmus.commands.fitting import training_run
+from isthmus.commands.fitting.baselines import yardsticks
+from isthmus.commands.fitting.holdout import hold_out
 from isthmus.errors import RequestError
 
 ONE = ("--threads", 1, "--device", "cpu")
@@ -148,7 +148,7 @@ def test_of_pure_noise_what_is_held_out_is_as_hard_as_another_image(tmp_path, do
 
 def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
     """Over many small sets: what the best epoch was chosen by is too good, what chose nothing is as new images are."""
-    monkeypatch.setattr(trained, "preview", lambda *_: None)  # pictures that nobody looks at take half of the time
+    monkeypatch.setattr(training_run, "preview", lambda *_: None)  # pictures that nobody looks at take half of the time
     data = load_digits()
     pixels = (data.images[:, None] / 16).astype(np.float32)
     selected, reported = [], []
@@ -157,8 +157,8 @@ def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
         order = np.random.default_rng(seed).permutation(len(pixels))
         parts = hold_out(isthmus.Images(pixels[order[:60]]), seed)
         fresh = isthmus.Images(pixels[order[60:]])
-        recipe = trained.Recipe(Dense((32,), 8, output="sigmoid"), training, seed, threads=1)
-        fitted = trained.fit(recipe, parts, tmp_path / str(seed), facts={})
+        recipe = training_run.Recipe(Dense((32,), 8, output="sigmoid"), training, seed, threads=1)
+        fitted = training_run.fit(recipe, parts, tmp_path / str(seed), facts={})
         extra = json.loads((tmp_path / str(seed) / "config.json").read_text())["extra"]
         expected = -fitted.model.score(fresh)
         assert fitted.head == "on 10 held-out images"
@@ -173,7 +173,7 @@ def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
 
 def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
     """Five pages show the same digit but for noise: what is held out is as new as pages of another stack."""
-    monkeypatch.setattr(trained, "preview", lambda *_: None)
+    monkeypatch.setattr(training_run, "preview", lambda *_: None)
     data = load_digits()
     clean = (data.images[:, None] / 16).astype(np.float32)
     training = {"epochs": 30, "learning_rate": 0.01, "batch_size": 12, "device": "cpu"}
@@ -188,10 +188,10 @@ def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
 
         names = tuple(f"stack.tif#{page}" for page in range(1, 121))
         images, fresh = isthmus.Images(pages(order[:24]), names=names), isthmus.Images(pages(order[24:524]))
-        recipe = trained.Recipe(Dense((32,), 16, output="sigmoid"), training, seed, threads=1)
+        recipe = training_run.Recipe(Dense((32,), 16, output="sigmoid"), training, seed, threads=1)
         for found, one in ((reported, images), (singly, isthmus.Images(images.pixels))):
             parts = hold_out(one, seed)
-            fitted = trained.fit(recipe, parts, tmp_path / "m", facts={}, force=True)
+            fitted = training_run.fit(recipe, parts, tmp_path / "m", facts={}, force=True)
             printed = next(iter(fitted.errors.values()))["mse"].value
             found.append(math.log(printed / -fitted.model.score(fresh)))
     assert hold_out(images, 0).said.endswith(": runs of neighbouring pages; 18 next to them are left out")

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from isthmus import parts
-from isthmus.commands.words import _NETWORK_HELP, add_network_options, fields_of, network_words, read_words
+from isthmus.commands.shared.part_syntax import _NETWORK_HELP, add_network_options, fields_of, network_words, read_words
 from isthmus.errors import RequestError
 from isthmus.parts import KL, L1, MSE, Affine, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 

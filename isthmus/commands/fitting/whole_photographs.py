@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.commands.inputs import is_named
-from isthmus.commands.pictures import Picture, Pictures
+from isthmus.commands.images.inputs import is_named
+from isthmus.commands.images.pictures import Picture, Pictures
 from isthmus.data.collections.collection import open_images
 from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.reader_pool import read_all

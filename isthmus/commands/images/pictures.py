@@ -14,10 +14,10 @@ import numpy as np
 
 from isthmus import console
 from isthmus.commands.encode import label_word
-from isthmus.commands.inputs import existing, is_named, load_images, part_of
-from isthmus.commands.opened import Opened, Shape
-from isthmus.commands.options import printable
-from isthmus.commands.seen import Memory, Seen
+from isthmus.commands.images.inputs import existing, is_named, load_images, part_of
+from isthmus.commands.images.leakage import Memory, Seen
+from isthmus.commands.shared.model_folder import Opened, Shape
+from isthmus.commands.shared.options import printable
 from isthmus.corruption import noisy_version
 from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import left_out, listed, way_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from isthmus.commands.options import add_data_dir, add_short, add_sizes, examples_of
+from isthmus.commands.shared.options import add_data_dir, add_short, add_sizes, examples_of
 
 _EXAMPLES = """
     isthmus data list
@@ -77,7 +77,7 @@ def _get(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from isthmus.commands.inputs import existing, framing_of, is_named, with_range
+    from isthmus.commands.images.inputs import existing, framing_of, is_named, with_range
     from isthmus.data.collections.listing import MASKS, is_mvtec
     from isthmus.data.collections.summary import framed_words, summary
     from isthmus.data.sources import registry

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import framing_of, load_images, with_range
-from isthmus.commands.seen import Memory, memory_of
+from isthmus.commands.images.inputs import framing_of, load_images, with_range
+from isthmus.commands.images.leakage import Memory, memory_of
 from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.framing import Framing, TooSmallError, framing_from
 from isthmus.data.images import Images

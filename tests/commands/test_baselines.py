@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from isthmus import GaussianNoise, Images
-from isthmus.commands import yardsticks as module
-from isthmus.commands.yardsticks import yardsticks
+from isthmus.commands.fitting import baselines as module
+from isthmus.commands.fitting.baselines import yardsticks
 from isthmus.studies.results.measure import measure
 
 K = 3

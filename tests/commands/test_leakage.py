@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands import seen
 from isthmus.commands.evaluate import worse_than_nothing
+from isthmus.commands.images import leakage
 from isthmus.commands.score import map_name
 
 
@@ -22,11 +22,11 @@ def facts(model):
 def test_the_same_files_elsewhere_are_the_same_collection(digits, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(digits, moved)
-    known = seen.collection_of(str(digits), "test")
-    assert seen.collection_of(str(moved), "train") == known
+    known = leakage.collection_of(str(digits), "test")
+    assert leakage.collection_of(str(moved), "train") == known
     (moved / "one").rename(moved / "uno")
-    assert seen.collection_of(str(moved), "test") != known
-    assert seen.collection_of("digits", "train") != seen.collection_of("digits", "test")
+    assert leakage.collection_of(str(moved), "test") != known
+    assert leakage.collection_of("digits", "train") != leakage.collection_of("digits", "test")
 
 
 def test_a_link_that_leads_nowhere_is_left_out_and_stops_no_fit(digits, tmp_path, done):
@@ -89,15 +89,15 @@ def test_a_folder_of_an_earlier_version_says_nothing_of_a_part_of_its_images(mod
 
 @pytest.mark.parametrize("table", [None, [], {}, {"collection": 1}, "digits test"])
 def test_a_folder_that_knows_nothing(table):
-    memory = seen.memory_of(table, "digits", "test", "m")
-    assert (memory.about([]).sentence, memory.of("a", 1)) == ("", seen.Status())
+    memory = leakage.memory_of(table, "digits", "test", "m")
+    assert (memory.about([]).sentence, memory.of("a", 1)) == ("", leakage.Status())
 
 
 def test_images_without_names_are_known_together():
     table = {"collection": "digits test", "n": 5, "n_trained_on": 4, "left_out": None}
-    memory = seen.memory_of(table, "digits", "test", "m")
+    memory = leakage.memory_of(table, "digits", "test", "m")
     assert memory.about([]).sentence == "m was trained on 4 of these 5 images: expect larger errors on new ones"
-    assert memory.of("0", 1) == seen.Status()
+    assert memory.of("0", 1) == leakage.Status()
 
 
 def test_the_patches_of_an_image_count_as_the_image(denoiser, photographs, done):
@@ -178,7 +178,9 @@ def test_one_is_one(tmp_path, digits, done):
 
 def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done, monkeypatch):
     shown = []
-    monkeypatch.setattr("isthmus.commands.restoring.write_preview", lambda path, rows, **given: shown.append(rows))
+    monkeypatch.setattr(
+        "isthmus.commands.shared.restoration.write_preview", lambda path, rows, **given: shown.append(rows)
+    )
     done("reconstruct", model, digits, "-o", tmp_path / "out")
     images = isthmus.open_images(digits)
     wanted = images.floats(np.linspace(0, 89, 6).round().astype(int))
@@ -190,6 +192,6 @@ def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done,
     [(1, 1, "this image"), (2, 2, "these 2 images"), (3000, 2, "2 of these 3,000 images"), (None, 3, "these images")],
 )
 def test_how_many_images_were_seen_is_said_as_people_say_it(digits, n, n_trained_on, words):
-    table = {"collection": seen.collection_of(str(digits), "test"), "n": n, "n_trained_on": n_trained_on}
-    found = seen.memory_of(table, str(digits), "test", "m").about([])
+    table = {"collection": leakage.collection_of(str(digits), "test"), "n": n, "n_trained_on": n_trained_on}
+    found = leakage.memory_of(table, str(digits), "test", "m").about([])
     assert found.sentence == f"m was trained on {words}: expect larger errors on new ones"

@@ -13,8 +13,8 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus.cli import run_command
-from isthmus.commands.marks import from_text, marks_of, to_text
-from isthmus.commands.trained import _better
+from isthmus.commands.fitting.training_run import _better
+from isthmus.commands.images.image_ids import from_text, marks_of, to_text
 from isthmus.training import checkpoint, session
 
 QUICK = ("--threads", 1, "--device", "cpu", "--hidden", 16, "--bottleneck", 4)

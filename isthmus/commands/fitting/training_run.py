@@ -13,14 +13,14 @@ import numpy as np
 from isthmus import console, persistence
 from isthmus.collapse import diagnose, frozen_pixels
 from isthmus.commands.evaluate import worse_than_nothing
-from isthmus.commands.going_on import Base
-from isthmus.commands.held_out import Parts
-from isthmus.commands.options import checkpoints_of
-from isthmus.commands.photographs import measure_photographs
-from isthmus.commands.previews import white_of, write_preview
-from isthmus.commands.tables import error_table
-from isthmus.commands.uncut import HeldOut, Uncut
-from isthmus.commands.yardsticks import MEAN_IMAGE, yardsticks
+from isthmus.commands.fitting.baselines import MEAN_IMAGE, yardsticks
+from isthmus.commands.fitting.continuation import Base
+from isthmus.commands.fitting.holdout import Parts
+from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
+from isthmus.commands.images.photographs import measure_photographs
+from isthmus.commands.shared.options import checkpoints_of
+from isthmus.commands.shared.previews import white_of, write_preview
+from isthmus.commands.shared.tables import error_table
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.decimals import error_text

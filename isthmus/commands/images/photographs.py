@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.commands.opened import Shape
-from isthmus.commands.pictures import Pictures, Result, through
+from isthmus.commands.images.pictures import Pictures, Result, through
+from isthmus.commands.shared.model_folder import Shape
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import has_code, reconstruct_code_only
 from isthmus.metrics import Estimate

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
-from isthmus.commands.inputs import existing, is_named, load_images
-from isthmus.commands.seen import Status, collection_of, memory_of, photographs_of
+from isthmus.commands.images.inputs import existing, is_named, load_images
+from isthmus.commands.images.leakage import Status, collection_of, memory_of, photographs_of
 from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.collections.pieces import file_of
 from isthmus.data.formats.image_file import SUFFIXES

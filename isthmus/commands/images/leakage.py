@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.commands.held_out import Parts
-from isthmus.commands.inputs import is_named
-from isthmus.commands.marks import from_text, marks_of, to_text
+from isthmus.commands.fitting.holdout import Parts
+from isthmus.commands.images.image_ids import from_text, marks_of, to_text
+from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.images import Images
 from isthmus.errors import counted

@@ -1,0 +1,75 @@
+"""`isthmus run`: train and measure everything in studies, and write their reports."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from isthmus.commands.shared.options import add_data_dir, add_short, threads_of
+from isthmus.errors import RequestError, one_of, require
+
+_EXAMPLES = """
+    isthmus run digits
+    isthmus run digits --only 'pca-*' --out elsewhere
+    isthmus run ./mine.toml --seeds 3
+"""
+
+
+def add(commands: Any) -> None:
+    """The parser of `isthmus run`."""
+    run = add_short(commands, "run", _run, "train and measure everything in a study, and write a report", _EXAMPLES)
+    run.add_argument(
+        "study", nargs="+", metavar="STUDY", help="a shipped name, or a path: has a slash or ends in .toml"
+    )
+    add_data_dir(run)
+    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    run.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+    run.add_argument("--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)")
+    run.add_argument(
+        "--only", action="append", default=[], metavar="GLOB", help="only models whose names match, like 'deep-*'"
+    )
+    run.add_argument("--fresh", action="store_true", help="train finished models again")
+    run.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
+    run.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
+
+
+def _run(options: argparse.Namespace) -> None:
+    from isthmus.parts import DEVICES
+    from isthmus.studies.spec.parser import load_study
+
+    studies = [load_study(name) for name in options.study]  # a wrong second one is refused before the first is run
+    names = [study.name for study in studies]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RequestError(f'two studies are named "{twice}", and each needs a folder of its own; run one at a time')
+    for study in studies:
+        study.only(options.only)
+    one_of("device", options.device, DEVICES)
+    threads = threads_of(options)
+    require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
+
+    from isthmus import console
+    from isthmus.report.html_page import write_report
+    from isthmus.studies.run.scheduler import Request, run_studies
+
+    request = Request(
+        out=options.out,
+        data_dir=options.data_dir,
+        device=options.device,
+        threads=threads,
+        seeds=options.seeds,
+        only=tuple(options.only),
+        fresh=options.fresh,
+        quick=options.quick,
+        command=options.command,
+    )
+    with console.listener() as listener, contextlib.closing(run_studies(studies, request, listener)) as runs:
+        for results in runs:  # while a report is written, the next study may be under way
+            report = write_report(options.out / results.study)
+            table = json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results)
+            with listener.aside():
+                print(table, flush=True)
+                console.say(f"report: {report.resolve()}")
