@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ import isthmus
 
 PACKAGE = Path(isthmus.__file__).parent
 
-# DESIGN: "The data flows one way". A stage is a set of names at the top of the package; those of one stage may use each
-# other. The two subsets of a stage that stand side by side, as report and console, do so on purpose.
+# DESIGN: "The data flows one way". A stage is a set of names at the top of the package, which do not use each other.
 STAGES = (
+    {"parts"},
     {"data"},
     {"augmentation", "corruption"},
     {"networks"},
@@ -23,21 +25,36 @@ STAGES = (
     {"training"},
     {"solvers"},
     {"estimators"},
-    {"collapse", "patchwork", "persistence", "probe", "screening"},
+    {"analysis", "persistence"},
     {"studies"},
     {"report", "console", "explore"},
     {"commands"},
     {"cli"},
     {"__main__"},
+    {"collapse", "probe"},  # public paths, which nothing here uses
 )
-LEAVES = {"errors", "rng", "parts", "files", "fingerprints", "machine", "metrics", "decimals"}
+LEAVES = {"errors", "rng", "files", "fingerprints", "machine", "metrics", "decimals"}
 BACK = {("estimators", "persistence")}  # a model can save itself
 ROOT = {"__init__"}  # names everything, and imports it when it is used
+# What a folder may import of its own stage, beside itself
+WITHIN = {
+    "data.formats": set(),
+    "studies.spec": set(),
+    "explore.answers": {"explore.shelf"},
+    "commands.shared": set(),
+    "commands.images": {"commands.shared"},
+    "commands.fitting": {"commands.shared", "commands.images"},
+}
+MOST_MODULES, MOST_LINES = 12, 300  # without __init__, __main__ and cli
+FULLER = {"": 14, "estimators": 13}
+LONGER = {"data/formats/tiff.py": 336, "report/figures.py": 305, "training/checkpoint.py": 301}
+# Public paths of analysis, and value objects (parts) beside the stage that computes them
+TWICE = {"collapse", "probe", "objective"}
 PLACE = {name: i for i, stage in enumerate(STAGES) for name in stage}
 
 
-def imported(source: str) -> set[str]:
-    """The names at the top of the package that a module imports, wherever in it; "" for the package itself."""
+def imported_modules(source: str) -> set[str]:
+    """What of the package a module imports, wherever in it, without "isthmus."; "" for the package itself."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         names = []
@@ -52,8 +69,13 @@ def imported(source: str) -> set[str]:
         for name in names:
             top, _, rest = name.partition(".")
             if top == "isthmus":
-                found.add(rest.split(".")[0])
+                found.add(rest)
     return found
+
+
+def imported(source: str) -> set[str]:
+    """The names at the top of the package that a module imports, wherever in it; "" for the package itself."""
+    return {name.split(".")[0] for name in imported_modules(source)}
 
 
 def wrong_imports(module: str, source: str) -> set[str]:
@@ -65,8 +87,17 @@ def wrong_imports(module: str, source: str) -> set[str]:
     return names - allowed - {to for origin, to in BACK if origin == module}
 
 
+def every_module():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def counted_modules():
+    """Without entry points, which say nothing of how full a folder is."""
+    return [path for path in every_module() if path.stem not in ("__init__", "__main__", "cli")]
+
+
 def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in every_module():
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts[0] not in ROOT:
             yield parts[0], path
@@ -89,7 +120,7 @@ def test_a_module_imports_from_its_left_alone(module, path):
         ("data", "import isthmus", {""}),
         ("errors", "from isthmus.data.images import Images", {"data"}),
         ("networks", "from isthmus.objective import Objective", {"objective"}),
-        ("probe", "from isthmus.persistence import load", {"persistence"}),
+        ("analysis", "from isthmus.persistence import load", {"persistence"}),
         ("report", "import isthmus.cli, isthmus.console", {"cli", "console"}),
         ("training", "from isthmus.data.images import Images\nimport isthmus.errors\nimport torch", set()),
         ("cli", "from isthmus.studies.run.scheduler import run_study\nfrom isthmus import __version__", set()),
@@ -98,6 +129,51 @@ def test_a_module_imports_from_its_left_alone(module, path):
 )
 def test_the_rule_sees_what_it_should(module, source, wrong):
     assert wrong_imports(module, source) == wrong
+
+
+def wrong_rooms(folder: str, source: str) -> set[str]:
+    """What a module of a folder imports of its own stage and should not."""
+    allowed = {folder, *WITHIN[folder]}
+    names = {name for name in imported_modules(source) if name.split(".")[0] == folder.split(".")[0]}
+    return {name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in allowed)}
+
+
+@pytest.mark.parametrize("folder", WITHIN)
+def test_a_folder_imports_of_its_own_stage_what_it_may(folder):
+    files = list((PACKAGE / folder.replace(".", "/")).glob("*.py"))
+    assert len(files) > 2
+    assert {path.name: wrong for path in files if (wrong := wrong_rooms(folder, path.read_text("utf-8")))} == {}
+
+
+def test_the_rule_of_a_folder_sees_what_it_should():
+    assert wrong_rooms("commands.shared", "from isthmus.commands.images.inputs import x") == {"commands.images.inputs"}
+    assert wrong_rooms("commands.shared", "from isthmus.commands import fit") == {"commands"}
+    assert not wrong_rooms("commands.images", "from isthmus.commands.shared.tables import x\nimport isthmus.errors")
+
+
+def test_no_folder_is_too_full():
+    counts = Counter(path.parent.relative_to(PACKAGE).as_posix().strip(".") for path in counted_modules())
+    assert {folder: n for folder, n in counts.items() if n > FULLER.get(folder, MOST_MODULES)} == {}
+    assert all(counts[folder] > MOST_MODULES for folder in FULLER), "no exception is needed any more"
+
+
+def test_no_module_is_too_long():
+    lines = {path.relative_to(PACKAGE).as_posix(): len(path.read_text("utf-8").splitlines()) for path in every_module()}
+    assert {name: n for name, n in lines.items() if n > LONGER.get(name, MOST_LINES)} == {}
+    assert all(lines[name] > MOST_LINES for name in LONGER), "no exception is needed any more"
+
+
+def test_no_module_has_the_name_of_another():
+    counts = Counter(path.stem for path in counted_modules())
+    assert {name for name, n in counts.items() if n > 1} == TWICE
+
+
+@pytest.mark.parametrize("name", ["collapse", "probe"])
+def test_a_public_path_leads_to_what_lies_in_analysis(name):
+    public, inner = import_module(f"isthmus.{name}"), import_module(f"isthmus.analysis.{name}")
+    defined = {key for key, value in vars(inner).items() if getattr(value, "__module__", None) == inner.__name__}
+    assert set(public.__all__) >= {key for key in defined if not key.startswith("_")} > set()
+    assert all(getattr(public, key) is getattr(inner, key) for key in public.__all__)
 
 
 def test_the_rule_sees_every_stage():

@@ -6,13 +6,12 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.reconstruct import add_out
-from isthmus.commands.shared.options import add_command, add_model_and_data, check_target
+from isthmus.commands.shared.options import add_command, add_model_and_data, add_out, check_target
 from isthmus.commands.shared.part_syntax import read_words, said_units
 from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
-    from isthmus.commands.shared.model_folder import Opened
+    from isthmus.commands.images.model_folder import Opened
     from isthmus.parts import Corruption
 
 _TEXT = """
@@ -49,9 +48,9 @@ def run(options: argparse.Namespace) -> None:
     check_free(options.out, force=options.force)
 
     from isthmus import console
+    from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of
-    from isthmus.commands.shared.model_folder import open_model
-    from isthmus.commands.shared.restoration import restore
+    from isthmus.commands.images.restoration import restore
 
     opened = open_model(options)
     if part is not None and (units := said_units(part, opened.framing.value_range)):

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         raise RequestError(f"{options.out} already exists; choose another -o, or add --force to replace it")
 
     from isthmus import console
-    from isthmus.commands.shared.model_folder import images_for, open_model
+    from isthmus.commands.images.model_folder import images_for, open_model
     from isthmus.estimators.common import encode, has_code
     from isthmus.files import atomic_file
 
@@ -85,6 +85,8 @@ def _npz(code: np.ndarray, images: Images) -> bytes:
 
 
 def _csv(code: np.ndarray, images: Images) -> bytes:
+    from isthmus.commands.images.inputs import label_word
+
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     places = images.places
@@ -95,11 +97,3 @@ def _csv(code: np.ndarray, images: Images) -> bytes:
         name = printable(images.names[i]) if images.names else str(number)
         writer.writerow([name, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
     return text.getvalue().encode()
-
-
-def label_word(images: Images, i: int) -> str:
-    """The label of an image as a person says it; "" where there is none."""
-    if images.labels is None:
-        return ""
-    label = int(images.labels[i])
-    return images.label_names[label] if images.label_names else str(label)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data
 from isthmus.commands.shared.part_syntax import read_words, said_units
-from isthmus.decimals import error_text
 from isthmus.errors import counted
 
 if TYPE_CHECKING:
     from isthmus.commands.images.leakage import Seen
-    from isthmus.commands.shared.model_folder import Opened
+    from isthmus.commands.images.model_folder import Opened
     from isthmus.metrics import Estimate
     from isthmus.parts import Corruption
 
@@ -74,7 +73,8 @@ def run(options: argparse.Namespace) -> None:
     parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
 
     from isthmus import console
-    from isthmus.commands.shared.model_folder import open_model
+    from isthmus.commands.images.model_folder import open_model
+    from isthmus.commands.shared.tables import worse_than_nothing
 
     opened = open_model(options)
     for part in parts:
@@ -96,7 +96,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     """Images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
-    from isthmus.commands.shared.model_folder import images_for
+    from isthmus.commands.images.model_folder import images_for
     from isthmus.corruption import check_corruption
     from isthmus.data.noise_estimate import noise_in
     from isthmus.studies.results.measure import measure
@@ -137,14 +137,6 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     n = len(clean.values["mse"])
     seen = pictures.seen(opened.memory(options))
     return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, seen, noise)
-
-
-def worse_than_nothing(before: float | None, after: float | None) -> str:
-    """The sentence for images that come out with a larger MSE than they went in with; "" for others."""
-    if before is None or after is None or after < before:
-        return ""
-    errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    return f"the images come out worse than they went in ({errors}): leave them as they are"
 
 
 def _table(found: _Evaluated) -> str:

@@ -21,22 +21,22 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus explore`."""
-    explore = add_short(
+    command = add_short(
         commands,
         "explore",
-        _explore,
+        run,
         "open a page in the browser that shows what models do, and why",
         _EXAMPLES,
     )
-    explore.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
-    explore.add_argument(
+    command.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
+    command.add_argument(
         "data", nargs="?", metavar="DATA", help="for a model: its images, where it does not find those it was fitted on"
     )
-    explore.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
-    explore.add_argument(
+    command.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
+    command.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
     )
-    explore.add_argument(
+    command.add_argument(
         "--allow-origin",
         action="append",
         default=[],
@@ -44,12 +44,12 @@ def add(commands: Any) -> None:
         help="a proxy's address at which the page is opened too, like https://hub.example/user/me/proxy/8765/; "
         "then it needs a token. May be given several times",
     )
-    explore.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
-    add_data_dir(explore)
-    explore.set_defaults(interrupted="")  # it leaves nothing to go on from
+    command.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    add_data_dir(command)
+    command.set_defaults(interrupted="")  # it leaves nothing to go on from
 
 
-def _explore(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     try:
         from isthmus.explore.serving.server import serve
     except ModuleNotFoundError as error:

@@ -162,8 +162,8 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, training_run, whole_photographs
     from isthmus.commands.fitting.defaults import choose
-    from isthmus.commands.fitting.holdout import hold_out
     from isthmus.commands.images import leakage
+    from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from isthmus.commands.shared.options import add_command, add_model_and_data, check_target
+from isthmus.commands.shared.options import add_command, add_model_and_data, add_out, check_target
 
 _TEXT = """
     Writes what a model makes of each image: through its code and back. An image keeps its name, format, size and bit
@@ -28,14 +27,6 @@ def add(commands: Any) -> None:
     add_out(command)
 
 
-def add_out(command: argparse.ArgumentParser) -> None:
-    """-o and --force."""
-    command.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="OUT", help="a folder, an .npy or .npz, or one image for one"
-    )
-    command.add_argument("--force", action="store_true", help="replace results that are there")
-
-
 def run(options: argparse.Namespace) -> None:
     """Reconstruct everything, and say how near it comes."""
     from isthmus.commands.shared.output_folder import check_free
@@ -43,9 +34,9 @@ def run(options: argparse.Namespace) -> None:
     check_target(options.out, options.data)
     check_free(options.out, force=options.force)
 
+    from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of
-    from isthmus.commands.shared.model_folder import open_model
-    from isthmus.commands.shared.restoration import restore
+    from isthmus.commands.images.restoration import restore
 
     opened = open_model(options)
     print(restore(options, opened, pictures_of(options, opened)))

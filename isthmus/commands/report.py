@@ -12,13 +12,13 @@ from isthmus.errors import RequestError
 
 def add(commands: Any) -> None:
     """The parser of `isthmus report`."""
-    report = add_short(
-        commands, "report", _report, "write a run's report again, from what it measured", "isthmus report runs/digits"
+    command = add_short(
+        commands, "report", run, "write a run's report again, from what it measured", "isthmus report runs/digits"
     )
-    report.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
+    command.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
 
 
-def _report(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     if not (options.run / "results.json").is_file():
         raise RequestError(f"{options.run} holds no results.json; give a run's folder, like runs/digits")
     from isthmus.report.html_page import write_report

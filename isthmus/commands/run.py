@@ -20,24 +20,28 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus run`."""
-    run = add_short(commands, "run", _run, "train and measure everything in a study, and write a report", _EXAMPLES)
-    run.add_argument(
+    command = add_short(commands, "run", run, "train and measure everything in a study, and write a report", _EXAMPLES)
+    command.add_argument(
         "study", nargs="+", metavar="STUDY", help="a shipped name, or a path: has a slash or ends in .toml"
     )
-    add_data_dir(run)
-    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
-    run.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
-    run.add_argument("--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)")
-    run.add_argument(
+    add_data_dir(command)
+    command.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)"
+    )
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
+    command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+    command.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)"
+    )
+    command.add_argument(
         "--only", action="append", default=[], metavar="GLOB", help="only models whose names match, like 'deep-*'"
     )
-    run.add_argument("--fresh", action="store_true", help="train finished models again")
-    run.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
-    run.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
+    command.add_argument("--fresh", action="store_true", help="train finished models again")
+    command.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
+    command.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
 
 
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
     from isthmus.studies.spec.parser import load_study
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from isthmus.commands.images.leakage import Memory
+    from isthmus.commands.images.model_folder import Opened
     from isthmus.commands.images.pictures import Picture, Pictures, Result
-    from isthmus.commands.shared.model_folder import Opened
 
 _TEXT = """
     A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
@@ -83,8 +83,8 @@ def run(options: argparse.Namespace) -> None:
         check_free(options.out, force=options.force)
 
     from isthmus import console
+    from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of, through
-    from isthmus.commands.shared.model_folder import open_model
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
@@ -107,8 +107,8 @@ def run(options: argparse.Namespace) -> None:
 def _score(result: Result, memory: Memory) -> Score:
     import numpy as np
 
+    from isthmus.analysis.screening import error_map
     from isthmus.metrics import squared_error
-    from isthmus.screening import error_map
 
     found = error_map(result.picture.x, result.x_hat)
     mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
@@ -121,8 +121,8 @@ def _score(result: Result, memory: Memory) -> Score:
 def _auroc(scores: list[Score], normal: str) -> float:
     import numpy as np
 
+    from isthmus.analysis.screening import auroc
     from isthmus.errors import unknown
-    from isthmus.screening import auroc
 
     labels = {one.label for one in scores}
     if labels == {""}:
@@ -174,12 +174,12 @@ def _write(
     """Go through the most unusual images once more, now that it is known which error is white."""
     import numpy as np
 
+    from isthmus.analysis.screening import error_map
     from isthmus.commands.images.pictures import Pictures, through
     from isthmus.commands.shared.output_folder import result_folder
     from isthmus.data.collections.listing import ACCOUNT
     from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
-    from isthmus.screening import error_map
 
     scale = max(one.bright for one in scores) or 1.0
     ranks = {one.name: rank for rank, one in enumerate(scores[:_SHEET], 1)}

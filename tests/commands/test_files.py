@@ -308,7 +308,7 @@ def test_the_progress_of_a_fit_names_the_model_that_is_measured_and_moves_within
     tmp_path, done, monkeypatch
 ):
     monkeypatch.setattr("isthmus.console._SILENCE", -1)
-    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", 10)
+    monkeypatch.setattr("isthmus.analysis.patchwork._AT_ONCE", 10)
     Image.fromarray(CHINA).save(tmp_path / "one.png")
     _, err = done("fit", tmp_path / "one.png", "-o", tmp_path / "m", "--patches", "8x8", *FIT)
     heard: dict = {}

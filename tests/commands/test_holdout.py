@@ -13,7 +13,7 @@ import isthmus
 from isthmus import Dense, GaussianNoise
 from isthmus.commands.fitting import training_run
 from isthmus.commands.fitting.baselines import yardsticks
-from isthmus.commands.fitting.holdout import hold_out
+from isthmus.commands.images.holdout import hold_out
 from isthmus.errors import RequestError
 
 ONE = ("--threads", 1, "--device", "cpu")

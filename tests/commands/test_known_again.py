@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands.fitting.holdout import hold_out
 from isthmus.commands.images import leakage
 from isthmus.commands.images.gallery import gallery_of
+from isthmus.commands.images.holdout import hold_out
 from isthmus.data.sources.registry import load
 
 KINDS = ("png", "tif", "bmp", "16.png", "rgb.png", "16.tif", "webp")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import isthmus
-from isthmus.commands.evaluate import worse_than_nothing
 from isthmus.commands.images import leakage
 from isthmus.commands.score import map_name
+from isthmus.commands.shared.tables import worse_than_nothing
 
 
 def facts(model):
@@ -179,7 +179,7 @@ def test_one_is_one(tmp_path, digits, done):
 def test_the_preview_shows_images_from_everywhere(model, digits, tmp_path, done, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "isthmus.commands.shared.restoration.write_preview", lambda path, rows, **given: shown.append(rows)
+        "isthmus.commands.images.restoration.write_preview", lambda path, rows, **given: shown.append(rows)
     )
     done("reconstruct", model, digits, "-o", tmp_path / "out")
     images = isthmus.open_images(digits)

@@ -101,7 +101,7 @@ def test_images_of_several_sizes_are_refused_before_the_work(counts, tmp_path, d
     def through(*_args, **_options):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("isthmus.commands.shared.restoration.through", through)
+    monkeypatch.setattr("isthmus.commands.images.restoration.through", through)
     (tmp_path / "sizes").mkdir()
     np.save(tmp_path / "x.npy", counts)
     done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--patches", 8, "--range", "0:4095", *FIT)

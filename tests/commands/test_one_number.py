@@ -16,19 +16,19 @@ from sklearn.frozen import FrozenEstimator
 from tifffile import imwrite
 
 import isthmus
-from isthmus.commands.fitting.holdout import hold_out
+from isthmus.analysis.patchwork import patchwork
 from isthmus.commands.fitting.whole_photographs import Uncut
+from isthmus.commands.images.holdout import hold_out
 from isthmus.commands.shared.part_syntax import read_words
 from isthmus.corruption import noisy_version
 from isthmus.data.framing import Framing
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.answers import reconstructions, routes
 from isthmus.explore.answers.noise import kinds, part_of
-from isthmus.explore.serving.wire import Query
+from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.explore.shelf_loader import shelve
 from isthmus.metrics import possible, psnr, squared_error
-from isthmus.patchwork import patchwork
 from isthmus.studies.results.measure import measure, per_image
 
 CORRUPTIONS = ["gaussian:0.2", "gaussian:0.2:clip=false", "poisson:10+gaussian:0.1", "occlusion:3"]

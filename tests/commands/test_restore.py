@@ -180,7 +180,7 @@ def test_results_are_replaced_when_asked_and_other_files_never(denoiser, photogr
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, cli._Terminated, OSError(28, "No space left on device")])
 def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, monkeypatch, refused):
-    from isthmus.commands.shared import restoration
+    from isthmus.commands.images import restoration
 
     real, written = restoration.write_like, []
 

@@ -8,8 +8,8 @@ from sklearn.datasets import load_digits, load_sample_images
 from isthmus import open_images
 from isthmus.commands.fitting.baselines import yardsticks
 from isthmus.commands.fitting.defaults import choose
-from isthmus.commands.fitting.holdout import hold_out
 from isthmus.commands.fitting.training_run import Recipe
+from isthmus.commands.images.holdout import hold_out
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load
 from isthmus.metrics import mean_of

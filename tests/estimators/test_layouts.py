@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Occlusion, denoising_scorer
-from isthmus.collapse import collapse
+from isthmus.analysis.collapse import collapse
 from isthmus.errors import RequestError
 
 RNG = np.random.default_rng(0)

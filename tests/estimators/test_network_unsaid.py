@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import KL, L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary
-from isthmus.collapse import collapse
+from isthmus.analysis.collapse import collapse
 from isthmus.commands.fitting.defaults import choose
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_of

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise
-from isthmus.collapse import collapse
+from isthmus.analysis.collapse import collapse
 from isthmus.errors import DoubtWarning
 
 RELU = {"output": "sigmoid"}

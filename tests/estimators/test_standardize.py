@@ -8,7 +8,8 @@ import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
 import isthmus
-from isthmus import L1, MSE, Affine, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, GaussianNoise, Images, probe
+from isthmus import L1, MSE, Affine, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, GaussianNoise, Images
+from isthmus.analysis import probe
 from isthmus.data.sources.registry import load
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.persistence import CONFIG, _digest

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from starlette.testclient import TestClient
 
-from isthmus import metrics, probe
+from isthmus import metrics
+from isthmus.analysis import probe
 from isthmus.estimators.common import reconstruct
 from isthmus.explore.answers import reconstructions, routes
 from isthmus.explore.answers.noise import noisy, part_of

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from isthmus.explore.answers import reconstructions
-from isthmus.explore.serving.wire import Query
+from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf_loader import open_shelf
 from isthmus.metrics import mean_of
 

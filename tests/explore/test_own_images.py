@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from isthmus.analysis.patchwork import patchwork
 from isthmus.cli import run_command
 from isthmus.commands.images.gallery import gallery_of
 from isthmus.errors import RequestError
@@ -18,7 +19,6 @@ from isthmus.explore.answers.noise import noisy, part_of
 from isthmus.explore.folder import Run, look
 from isthmus.explore.serving.application import application
 from isthmus.explore.shelf_loader import shelve
-from isthmus.patchwork import patchwork
 
 
 def test_a_model_finds_the_images_that_it_was_fitted_on(photograph_model, photographs):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isthmus import probe
+from isthmus.analysis import probe
 from isthmus.errors import RequestError
 from isthmus.estimators.common import encode
 from isthmus.explore.answers.units import neighbours, pictures, plane, survey

@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from isthmus import probe
+from isthmus.analysis import probe
 from isthmus.corruption import noisy_version
 from isthmus.data.sources.registry import load
 from isthmus.parts import GaussianNoise, Masking, Sequence

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from isthmus import persistence
-from isthmus.commands.fitting.holdout import Parts, hold_out, hold_out_unseen
+from isthmus.commands.images.holdout import Parts, hold_out, hold_out_unseen
 from isthmus.commands.images.image_ids import marks_of
 from isthmus.commands.images.leakage import Former, memory_of
-from isthmus.commands.shared.model_folder import Opened, Shape, as_for_the_training
+from isthmus.commands.images.model_folder import Opened, Shape, as_for_the_training
 from isthmus.commands.shared.part_syntax import option_of
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
-from isthmus.collapse import diagnose, frozen_pixels
-from isthmus.commands.evaluate import worse_than_nothing
+from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import MEAN_IMAGE, yardsticks
 from isthmus.commands.fitting.continuation import Base
-from isthmus.commands.fitting.holdout import Parts
 from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
+from isthmus.commands.images.holdout import Parts
 from isthmus.commands.images.photographs import measure_photographs
 from isthmus.commands.shared.options import checkpoints_of
 from isthmus.commands.shared.previews import white_of, write_preview
-from isthmus.commands.shared.tables import error_table
+from isthmus.commands.shared.tables import error_table, worse_than_nothing
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.decimals import error_text

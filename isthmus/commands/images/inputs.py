@@ -129,3 +129,11 @@ def label_of(images: Images, word: str) -> int:
     if word not in known:
         raise RequestError(unknown("class", word, [*images.label_names] or known))
     return int(word)
+
+
+def label_word(images: Images, i: int) -> str:
+    """The label of an image as a person says it; "" where there is none."""
+    if images.labels is None:
+        return ""
+    label = int(images.labels[i])
+    return images.label_names[label] if images.label_names else str(label)

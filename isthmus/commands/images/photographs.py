@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
+from isthmus.analysis.patchwork import patches_of, patchwork
+from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
-from isthmus.commands.shared.model_folder import Shape
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Part
-from isthmus.patchwork import patches_of, patchwork
 from isthmus.studies.spec.quantities import CODE_METRICS
 
 

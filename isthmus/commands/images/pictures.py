@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
-from isthmus.commands.encode import label_word
-from isthmus.commands.images.inputs import existing, is_named, load_images, part_of
+from isthmus.analysis.patchwork import patchwork
+from isthmus.commands.images.inputs import existing, is_named, label_word, load_images, part_of
 from isthmus.commands.images.leakage import Memory, Seen
-from isthmus.commands.shared.model_folder import Opened, Shape
+from isthmus.commands.images.model_folder import Opened, Shape
 from isthmus.commands.shared.options import printable
 from isthmus.corruption import noisy_version
 from isthmus.data.collections.listing import Listing, list_images
@@ -32,7 +32,6 @@ from isthmus.errors import DataError, counted
 from isthmus.estimators.common import CHUNK, reconstruct
 from isthmus.machine import cores
 from isthmus.parts import Part
-from isthmus.patchwork import patchwork
 
 
 @dataclass(frozen=True)

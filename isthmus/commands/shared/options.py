@@ -87,6 +87,14 @@ def add_model_and_data(command: argparse.ArgumentParser) -> None:
     add_sizes(group)
 
 
+def add_out(command: argparse.ArgumentParser) -> None:
+    """-o and --force."""
+    command.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="a folder, an .npy or .npz, or one image for one"
+    )
+    command.add_argument("--force", action="store_true", help="replace results that are there")
+
+
 def add_sizes(group: Any) -> None:
     """--resize, --crop, --patches, --grey, --range, --skip-bad, --data-dir."""
     group.add_argument("--resize", type=size, metavar="HxW", help="bring every image to this height and width")

@@ -1,4 +1,4 @@
-"""A table of errors, as the commands print it."""
+"""Tables of errors, as the commands print them, and the sentence for errors that grew."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
         lines.append(f"{name:<{width}}{error_text(mse.value):>10}  {interval:<22}{shown:>7}")
     return "\n".join(lines)
+
+
+def worse_than_nothing(before: float | None, after: float | None) -> str:
+    """The sentence for images that come out with a larger MSE than they went in with; "" for others."""
+    if before is None or after is None or after < before:
+        return ""
+    errors = f"MSE {error_text(before)} before, {error_text(after)} after"
+    return f"the images come out worse than they went in ({errors}): leave them as they are"

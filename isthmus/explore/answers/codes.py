@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from isthmus import metrics, probe
+from isthmus import metrics
+from isthmus.analysis import probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
 from isthmus.estimators.common import encode, reconstruct
-from isthmus.explore.answers import noise, units
+from isthmus.explore.answers import noise, units, wire
+from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.overview import n_units
-from isthmus.explore.answers.query import in_shape, noisy
-from isthmus.explore.serving import wire
-from isthmus.explore.serving.wire import Answer, Query
+from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
 
 MOST_CODES = 64  # in one question

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
+from isthmus.analysis.patchwork import patchwork
 from isthmus.errors import RequestError, require
 from isthmus.estimators.common import reconstruct, reconstruct_each
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore.answers import noise, uploads
-from isthmus.explore.answers.query import in_shape, noisy
-from isthmus.explore.serving import wire
-from isthmus.explore.serving.wire import Answer, Arrays, Query
+from isthmus.explore.answers import noise, uploads, wire
+from isthmus.explore.answers.noisy_input import in_shape, noisy
+from isthmus.explore.answers.wire import Answer, Arrays, Query
 from isthmus.explore.shelf import Leaving, Shape, Shelf
-from isthmus.patchwork import patchwork
 
 MOST_AHEAD = 1 << 23  # numbers in the pictures of all of a slider's stops: 32 MB
 N_MEASURED = 500  # test images that models are compared on

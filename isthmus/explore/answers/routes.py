@@ -19,7 +19,7 @@ from isthmus.errors import RequestError
 from isthmus.explore.answers import codes, drawings, noise, reconstructions
 from isthmus.explore.answers.overview import facts
 from isthmus.explore.answers.upload_decoder import decode
-from isthmus.explore.serving.wire import Answer, Query
+from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
 
 MOST_IMAGES = 256  # in one answer

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from isthmus import metrics, probe
+from isthmus import metrics
+from isthmus.analysis import probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, require
 from isthmus.estimators.autoencoder import Autoencoder

@@ -1,1 +1,1 @@
-"""The web server of the page: addresses, connections, who may ask, and what goes over the wire."""
+"""The web server of the page: addresses, connections, and who may ask."""

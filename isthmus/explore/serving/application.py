@@ -28,7 +28,7 @@ from isthmus.errors import IsthmusError, one_line
 from isthmus.explore.serving.guard import Guard, refused
 
 if TYPE_CHECKING:
-    from isthmus.explore.serving.wire import Answer, Query
+    from isthmus.explore.answers.wire import Answer, Query
     from isthmus.explore.shelf import Shelf
 
     Question = Callable[[Shelf, Query, bytes], Answer]
@@ -138,7 +138,7 @@ class _Server:
         raise HTTPException(404)
 
     async def _computed(self, request: Request, shelf: Shelf, pool: ThreadPoolExecutor, answer: Question) -> Response:
-        from isthmus.explore.serving import wire
+        from isthmus.explore.answers import wire
         from isthmus.explore.shelf import Leaving
 
         body, gone = await _body(request), threading.Event()
@@ -165,8 +165,7 @@ class _Server:
     async def search(self, request: Request) -> Response:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
         body, shelf, gone = await _body(request), await self.shelf(), threading.Event()
-        from isthmus.explore.answers import reconstructions
-        from isthmus.explore.serving import wire
+        from isthmus.explore.answers import reconstructions, wire
         from isthmus.explore.shelf import Leaving
 
         query = wire.Query(request.query_params)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus import probe
+from isthmus.analysis import probe
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.autoencoder import Autoencoder

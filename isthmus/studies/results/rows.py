@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus import metrics
-from isthmus.collapse import Collapse, diagnose
+from isthmus.analysis.collapse import Collapse, diagnose
 from isthmus.estimators.common import code_size, n_parameters
 from isthmus.studies.results.measure import measure, per_image
 from isthmus.studies.results.results_json import Row, row_of

@@ -8,7 +8,7 @@ import dataclasses
 import torch
 
 from isthmus import persistence
-from isthmus.collapse import Collapse
+from isthmus.analysis.collapse import Collapse
 from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove

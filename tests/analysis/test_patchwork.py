@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.data.patches import assemble, cut
 from isthmus.errors import DataError
-from isthmus.patchwork import patches_of, patchwork
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 23), (1, 40, 8), (3, 61, 37)], ids=str)
@@ -18,7 +18,7 @@ def test_an_exact_model_gives_the_image_back(shape):
 
 @pytest.mark.parametrize("at_once", [1, 10, 10_000])
 def test_row_by_row_is_the_same_as_all_at_once(at_once, monkeypatch):
-    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", at_once)
+    monkeypatch.setattr("isthmus.analysis.patchwork._AT_ONCE", at_once)
     x, weights = np.random.default_rng(1).random((3, 37, 50), np.float32), np.random.default_rng(2)
     matrix = weights.normal(size=(3 * 6 * 9, 3 * 6 * 9)).astype(np.float32) / 13  # a model that no two patches agree on
 
@@ -29,7 +29,7 @@ def test_row_by_row_is_the_same_as_all_at_once(at_once, monkeypatch):
 
 
 def test_the_model_sees_few_patches_at_a_time(monkeypatch):
-    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", 100)
+    monkeypatch.setattr("isthmus.analysis.patchwork._AT_ONCE", 100)
     seen = []
 
     def model(patches):
@@ -43,7 +43,7 @@ def test_the_model_sees_few_patches_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("height", [8, 9, 61])
 def test_progress_is_in_rows_and_ends_at_all(height, monkeypatch):
-    monkeypatch.setattr("isthmus.patchwork._AT_ONCE", 1)
+    monkeypatch.setattr("isthmus.analysis.patchwork._AT_ONCE", 1)
     heard = []
     patchwork(lambda x: x, np.zeros((1, height, 20), np.float32), (8, 8), lambda *step: heard.append(step))
     assert heard == [(min(8 + 4 * i, height), height) for i in range(len(heard))]

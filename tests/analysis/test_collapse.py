@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images
-from isthmus.collapse import LEAST_VARIATION, Collapse, collapse, diagnose, frozen_pixels
+from isthmus.analysis.collapse import LEAST_VARIATION, Collapse, collapse, diagnose, frozen_pixels
 from isthmus.metrics import Variation
 
 RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isthmus.analysis.screening import auroc, error_map
 from isthmus.errors import RequestError
-from isthmus.screening import auroc, error_map
 
 
 def test_the_map_is_the_mean_absolute_error_over_channels():

@@ -9,8 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch.nn import functional
 
 from isthmus import Autoencoder, Conv, Dense, Images
-from isthmus.errors import RequestError
-from isthmus.probe import (
+from isthmus.analysis.probe import (
     activation_maps,
     atoms_by_usage,
     code_scatter,
@@ -24,6 +23,7 @@ from isthmus.probe import (
     uniform_noise,
     usage,
 )
+from isthmus.errors import RequestError
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
-from isthmus.commands.evaluate import worse_than_nothing
+from isthmus.commands.images.model_folder import Opened, Shape, in_words
 from isthmus.commands.images.pictures import Pictures, Result, through
-from isthmus.commands.shared.model_folder import Opened, Shape, in_words
 from isthmus.commands.shared.options import printable
 from isthmus.commands.shared.output_folder import result_folder
 from isthmus.commands.shared.previews import middle, side_by_side, white_of, write_preview
-from isthmus.commands.shared.tables import error_table
+from isthmus.commands.shared.tables import error_table, worse_than_nothing
 from isthmus.data.collections.listing import ACCOUNT
 from isthmus.data.formats.image_file import KINDS, SUFFIXES
 from isthmus.data.formats.page import ValueRange

@@ -1,11 +1,11 @@
-"""What questions share: the noise that one asks for, and images in the shelf's shape."""
+"""The noisy input that a question asks for, and images in the shelf's shape."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from isthmus.explore.answers import noise
-from isthmus.explore.serving.wire import Query
+from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf import Shape, Shelf
 
 

@@ -1,0 +1,199 @@
+"""Collapse: a model that draws one image whatever it is shown, or much of whose code or image is dead. With a cause."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus import metrics
+from isthmus.data.images import Images
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.common import chunks, last_step, reconstruct
+from isthmus.estimators.layouts import as_channels_first
+from isthmus.metrics import Variation
+from isthmus.parts import L1
+
+# A reconstruction that varies less than this, as a share of how much the images vary, is one image for all. The first
+# principal component alone has a tenth on handwritten digits; a collapsed network has rounding errors.
+LEAST_VARIATION = 0.01
+# An error this many times that of the mean image is of a model that is still on its way there: what a penalty or dead
+# units made of it cannot be seen yet. One that has arrived has 1, with some pixels of a ReLU output dead a little more.
+NOT_YET_THE_MEAN = 2.0
+# Pixels that never change cost what they vary, for ever. The 18 at the edge of digits, which hardly do, have 0.004 of
+# the variance; a ReLU output's dead ones had 0.03 to 0.15 on digits, where 0.3 to 0.9 was unexplained; 8 principal
+# components leave 0.32. On MNIST they had 0.03 to 0.05 in networks that had learned all else, and left 0.06 to 0.19:
+# worth a better output, no collapse.
+MOST_FROZEN, MUCH_UNEXPLAINED = 0.05, 0.4
+# No collapse, but what keeps such a model from getting better: a share of its error, and one of the images' variance
+# above that of pixels which hardly vary.
+FROZEN_OF_THE_ERROR, LEAST_FROZEN = 0.25, 0.01
+# Sparse codes have units that no image needs, and healthy ones explain 0.6 and more with a half of them (digits, L1 of
+# 0.001 to 0.01). Where a half is dead and a half unexplained, they died before they were used; but for narrow codes,
+# which may leave that much for being narrow: 16 components explain 0.83 of digits, and 11 a half of MNIST.
+# Where no penalty asks for zeros, a dead unit is a loss. Brightness alone is half of what faces differ in, so there one
+# living unit of 32 left 0.47 of their variance, and all codes that were half dead 0.2 or more, where as many components
+# leave 0.06. On digits those that left less had units to spare: with 31 of 128 alive, 0.06.
+MOST_DEAD, MOST_UNEXPLAINED, UNEXPLAINED_WITHOUT_PENALTY, WIDE = 0.5, 0.5, 0.2, 32
+_DEAD_RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """what: what was seen. cause: why it is likely so. instead: what to change."""
+
+    what: str
+    cause: str
+    instead: str
+
+    def table(self) -> dict[str, str]:
+        """As results.json has it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"collapsed: {self.what}; {self.cause}; {self.instead}"
+
+
+def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
+    """How a fitted autoencoder has collapsed, judged on samples X, (n, n_features) or `Images`; None if it has not.
+
+    Of a pipeline its last step is judged. A model that is none, like a PCA, has no code that could collapse: None.
+
+    >>> import numpy as np
+    >>> from isthmus import L1, Autoencoder, Dense
+    >>> X = np.random.default_rng(0).random((256, 6), np.float32)
+    >>> model = Autoencoder(Dense(bottleneck=3), penalty=L1(100), epochs=100, learning_rate=0.01, random_state=0)
+    >>> collapse(model.fit(X), X).what
+    'all 3 units of its code are zero for every image'
+    """
+    if not isinstance(last_step(model), Autoencoder):
+        return None
+    if len(X) == 0:
+        return None  # nothing was seen of it
+    variation, own, squares = Variation(), Variation(), 0.0
+    on = np.zeros(last_step(model).network_.code_size, bool)
+    rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
+    for which in chunks(len(X)):
+        x = X.floats(which) if isinstance(X, Images) else rows[which]
+        flat, x_hat = _flat(x, last_step(model)), reconstruct(model, x)
+        variation.add(flat)
+        own.add(x_hat)
+        squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
+        on |= metrics.active(model.transform(x)).any(axis=0)
+    n_dead = int((~on).sum())
+    if not variation.value:
+        return diagnose(model, n_dead, None)
+    unexplained = squares / variation.n / variation.value
+    return diagnose(model, n_dead, own.value / variation.value, unexplained, variation.frozen(own))
+
+
+def _flat(x: Any, model: Autoencoder) -> np.ndarray:
+    """Samples as rows, in the order of the model's reconstructions."""
+    array = np.asarray(x)
+    images = as_channels_first(array, model.image_shape_) if array.ndim in (3, 4) else array
+    return images.reshape(len(array), -1)
+
+
+def diagnose(
+    model: Any,
+    dead_units: int | None,
+    share: float | None,
+    unexplained: float | None = None,
+    frozen: float = 0.0,
+    *,
+    clean: bool = True,
+) -> Collapse | None:
+    """What `collapse` says, from what was measured.
+
+    dead_units: units that are zero for every image. share: the variation of the reconstructions over the images'.
+    unexplained: the mean squared error over that of the images' mean. frozen: the share of the images' variation in
+    pixels that are reconstructed the same for every image. clean: whether the images were shown as they are: of noisy
+    ones the best model may leave much unexplained.
+    """
+    model = last_step(model)
+    if not isinstance(model, Autoencoder):
+        return None
+    n_units = model.network_.code_size
+    if n_units and dead_units == n_units:
+        many = f"all {n_units} units of its code are" if n_units > 1 else "the one unit of its code is"
+        return Collapse(f"{many} zero for every image", *_cause(model, dead_units))
+    if share is not None and share < LEAST_VARIATION:
+        cause = _not_yet(model, unexplained) or _cause(model, dead_units)
+        return Collapse("its reconstruction is the same for every image", *cause)
+    lost = 0.0 if unexplained is None else unexplained
+    if frozen >= MOST_FROZEN and lost >= MUCH_UNEXPLAINED:
+        what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+        return Collapse(what, *_cause_of_frozen(model, dead_units))
+    dead = dead_units is not None and n_units >= WIDE and dead_units >= MOST_DEAD * n_units
+    if clean and dead and lost >= (MOST_UNEXPLAINED if _is_penalized(model) else UNEXPLAINED_WITHOUT_PENALTY):
+        what = f"{dead_units} of {n_units} units of its code are zero for every image, and {lost:.0%} of the "
+        return Collapse(f"{what}images' variance is unexplained", *_cause(model, dead_units))
+    return None
+
+
+def frozen_pixels(model: Autoencoder, unexplained: float | None, frozen: float) -> str | None:
+    """The sentence for pixels that stay the same in every reconstruction and make much of the error; None if none do.
+
+    unexplained, frozen: as for `diagnose`. Training on changes nothing about them.
+    """
+    if unexplained is None or frozen < max(LEAST_FROZEN, FROZEN_OF_THE_ERROR * unexplained):
+        return None
+    cause, instead = _cause_of_frozen(model, None)
+    what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+    return f"{what}, {min(frozen / unexplained, 1):.0%} of the error: {cause}; {instead}"
+
+
+def _cause_of_frozen(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
+    output = model.network_.part.output
+    if output == "relu":
+        return _DEAD_RELU, 'take another output, "linear" or "sigmoid"'
+    if output in ("sigmoid", "tanh"):
+        return (
+            f"a {output} that is saturated for every image has no gradient",
+            'begin with start="data", or with a smaller learning rate, or take the output "linear"',
+        )
+    return _cause(model, dead_units)
+
+
+def _not_yet(model: Autoencoder, unexplained: float | None) -> tuple[str, str] | None:
+    """The cause of a model that has not come as far as the mean image; None if it has.
+
+    A ReLU output whose pixels are dead has such errors too, and does not get better by training.
+    """
+    if unexplained is None or unexplained < NOT_YET_THE_MEAN or model.network_.part.output == "relu":
+        return None
+    return (
+        f"training has not come as far as the mean image: its error is {unexplained:.1f} times that one's",
+        "train longer, in smaller batches, or with a larger learning rate",
+    )
+
+
+def _is_penalized(model: Autoencoder) -> bool:
+    penalty: Any = model.penalty
+    return penalty is not None and penalty.weight > 0
+
+
+def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
+    penalty: Any = model.penalty
+    network: Any = model.network_.part
+    if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
+        as_sample = penalty.weight * model.training_.batch_size
+        return (
+            f"its penalty is summed over the batch, so that a weight of {penalty.weight:g} at a batch size of "
+            f"{model.training_.batch_size} is {as_sample:g} for each sample, and a code of zeros costs least",
+            'sum it over a sample, per="sample", or lower its weight, or let it grow with warmup',
+        )
+    if _is_penalized(model):
+        return (
+            f"its penalty of weight {penalty.weight:g} costs more than a better image gains",
+            "lower its weight, or let it grow with warmup",
+        )
+    dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
+    if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):
+        return (
+            _DEAD_RELU,
+            'take another activation there ("linear" for the code, "sigmoid" for the output, "leakyrelu"), more units, '
+            "a smaller learning rate, or another seed",
+        )
+    return "training has not got away from the mean image", "train longer, or with another learning rate or seed"

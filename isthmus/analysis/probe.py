@@ -1,0 +1,261 @@
+"""What a fitted model knows, as named arrays: pictures draw these, and nothing else is computed for them.
+
+Images are (n, c, h, w). A model is an `Autoencoder`, a PCA, the identity, or a pipeline that ends in one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.pipeline import Pipeline
+
+from isthmus import metrics
+from isthmus.data.images import Images
+from isthmus.errors import RequestError, one_of, require
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.common import chunks, encode, reconstruct
+from isthmus.networks.conv import ConvNetwork, channels_last
+from isthmus.networks.dense import DenseNetwork
+from isthmus.networks.dictionary import DictionaryNetwork
+from isthmus.rng import numpy_generator
+
+SIDES = ("encoder", "decoder")
+
+
+def reconstructions(models: dict[str, Any], images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Images in and out: "original", "input" if x_in is given, and one entry for each model.
+
+    x_in: (n, n_features), what the models are given in place of the images.
+    """
+    x = images.floats()
+    shape = (len(images), *images.shape)
+    rows = {"original": x.reshape(shape)}
+    if x_in is not None:
+        rows["input"] = x_in.reshape(shape)
+    given = x if x_in is None else x_in
+    return rows | {name: reconstruct(model, given).reshape(shape) for name, model in models.items()}
+
+
+def code_scatter(model: Any, images: Images) -> dict[str, np.ndarray]:
+    """{"code": (n, 2), "labels": (n,)}: the first two numbers of each image's code, and what the image is."""
+    code = encode(model, images)
+    if code.shape[1] < 2:
+        raise RequestError(f"a scatter needs codes of at least 2 numbers, got {code.shape[1]}")
+    labels = np.zeros(len(images), np.int64) if images.labels is None else images.labels
+    return {"code": code[:, :2], "labels": labels}
+
+
+def uniform_noise(n: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
+    """n images whose pixels are independent and uniform on [0, 1]: nothing that a model was trained on."""
+    pixels = numpy_generator(seed, "noise").random((n, *shape), np.float32)
+    return Images(pixels, source="uniform noise")
+
+
+# --- weights as images ---
+
+
+def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", channel: int = 0) -> dict[str, np.ndarray]:
+    """Weights as images, (n, c, h, w), by the name of their layer.
+
+    Dense: what each unit of the encoder's first layer looks for, or what each unit before the decoder's last layer
+    draws, in the data's units; "" is the one layer there is. A PCA's components are both. Convolutional: the kernels of
+    each layer that belong to one channel, (n, 1, k, k): an input channel of a convolution, an output channel of a
+    transposed one.
+    Raises RequestError for a model without weights, and for a channel that a layer does not have.
+    """
+    one_of("side", side, SIDES)
+    while isinstance(model, Pipeline):  # of a model of another's codes: what sees the image
+        model = model.steps[0][1]
+    if isinstance(model, PCA | MiniBatchDictionaryLearning):
+        return {"": model.components_.reshape(-1, *shape)}
+    if not isinstance(model, Autoencoder):
+        raise RequestError(f"a {type(model).__name__} has no filters")
+    half: Any = getattr(model.network_, side, None)
+    if isinstance(model.network_, ConvNetwork):
+        kernels = {f"layer {i}": layer.weight for i, layer in enumerate(half.layers, 1) if hasattr(layer, "weight")}
+        for name, weight in kernels.items():
+            require(
+                0 <= channel < weight.shape[1],
+                "channel",
+                f"at least 0 and below {weight.shape[1]}, what {side} {name} has",
+                channel,
+            )
+        return {name: weight[:, channel, None].detach().cpu().numpy() for name, weight in kernels.items()}
+    if side == "encoder":
+        weight = model.network_.encoder.layers[0].weight  # type: ignore[union-attr, index]
+    elif isinstance(model.network_, DictionaryNetwork):
+        weight = model.network_.atoms
+    else:
+        weight = half.layers[-1].weight.t()
+    if model.network_.standardization is not None:  # in the data's units
+        weight = weight / model.network_.ends[1] if side == "encoder" else weight * model.network_.ends[3]
+    return {"": weight.detach().cpu().numpy().reshape(-1, *shape)}
+
+
+def usage(model: Any, images: Images) -> np.ndarray:
+    """The share of the images for which each unit of the code is on, (code_size,): 0 is a dead unit."""
+    counts = [metrics.active(model.transform(images.floats(which))).sum(axis=0) for which in chunks(len(images))]
+    return np.sum(counts, axis=0) / len(images)
+
+
+def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndarray]:
+    """What the (at most) n units that are on most often draw: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
+
+    Ties go to the unit that is on more strongly. Raises RequestError for a decoder of several layers, which has none.
+    """
+    if not has_atoms(model):
+        raise RequestError("atoms are the rows of a decoder of one linear layer; this decoder has more")
+    code = np.abs(encode(model, images))
+    on, strength = metrics.active(code).mean(axis=0), code.mean(axis=0)
+    order = np.lexsort((-strength, -on))[:n]
+    order = order[on[order] > 0] if on.any() else order[:1]  # a dead unit draws nothing
+    return {"atoms": filters(model, images.shape, "decoder")[""][order], "usage": on[order], "unit": order}
+
+
+def has_atoms(model: Any) -> bool:
+    """Whether a decoder is one linear layer, whose rows are what each unit draws."""
+    if isinstance(model, PCA | MiniBatchDictionaryLearning):
+        return True
+    network: Any = model.network_ if isinstance(model, Autoencoder) else None
+    return isinstance(network, DictionaryNetwork) or (
+        isinstance(network, DenseNetwork) and len(network.decoder.layers) == 1
+    )
+
+
+def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int = 5) -> dict[str, np.ndarray]:
+    """For each sample, (n_samples, n_features), the n atoms with the largest |code|, largest first.
+
+    {"atoms": (n_samples, n, c, h, w), each times its code; "code": (n_samples, n); "unit": (n_samples, n)}. Raises
+    RequestError for a decoder of several layers.
+    """
+    if not has_atoms(model):
+        raise RequestError("atoms are the rows of a decoder of one linear layer; this decoder has more")
+    code = np.asarray(model.transform(x_in))
+    unit = np.argsort(-np.abs(code), axis=1, kind="stable")[:, :n]
+    chosen = np.take_along_axis(code, unit, axis=1)
+    atoms = filters(model, shape, "decoder")[""][unit]
+    return {"atoms": atoms * chosen[:, :, None, None, None], "code": chosen, "unit": unit}
+
+
+# --- codes as images ---
+
+
+def activation_maps(model: Any, images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Activations as pictures, (n_images, n_maps, h, w), by layer. x_in: (n, n_features), in place of the images.
+
+    Convolutional: the maps that each layer of the encoder gives. Any other: the code as one picture, as near to a
+    square as its size allows, filled up with NaN.
+    """
+    if isinstance(model, Autoencoder) and isinstance(model.network_, ConvNetwork):
+        return _feature_maps(model, images.floats() if x_in is None else x_in)
+    code = encode(model, images) if x_in is None else model.transform(x_in)
+    n, size = code.shape
+    columns = math.ceil(math.sqrt(size))
+    rows = math.ceil(size / columns)
+    page = np.full((n, rows * columns), np.nan, np.float32)
+    page[:, :size] = code
+    return {"": page.reshape(n, 1, rows, columns)}
+
+
+def _feature_maps(model: Autoencoder, x_in: np.ndarray) -> dict[str, np.ndarray]:
+    network, maps = model.network_, {}
+    assert isinstance(network, ConvNetwork)
+    with torch.inference_mode():
+        x = channels_last(network.inward(torch.tensor(x_in).to(model.device_)), network.shape)
+        for number, layer in enumerate(network.encoder.plan, 1):
+            part = network.encoder.up_to(number)
+            maps[f"layer {number}"] = part(x, [None] * number)[0].cpu().numpy()
+            assert maps[f"layer {number}"].shape[2:] == layer.pool
+    return maps
+
+
+def code_spread(model: Any, images: Images) -> np.ndarray:
+    """The standard deviation of each number of the code over images, (code_size,)."""
+    return encode(model, images).std(axis=0)
+
+
+def latent_noise(
+    model: Any,
+    images: Images,
+    levels: tuple[float, ...],
+    *,
+    relative_to: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Decoded codes with Gaussian noise on them: "original", "reconstruction", then one entry for each level.
+
+    levels: standard deviations, in the code's units; with relative_to, (code_size,), in units of these. The draws are
+    the same at each level, times the level. The decoder reads the code alone. Raises RequestError for levels that are
+    no standard deviations, and for a spread of another code.
+    """
+    code = encode(model, images)
+    for level in levels:
+        require(0 <= level < math.inf, "each of levels", "a finite number of at least 0", level)
+    if relative_to is not None:
+        rule = f"one number for each of the code's {code.shape[1]}"
+        require(np.shape(relative_to) == code.shape[1:], "the shape of relative_to", rule, np.shape(relative_to))
+    noise = numpy_generator(seed, "latent").standard_normal(code.shape).astype(code.dtype)
+    unit = 1 if relative_to is None else relative_to.astype(code.dtype)
+    shape = (len(images), *images.shape)
+
+    def decoded(z: np.ndarray) -> np.ndarray:
+        return np.asarray(model.inverse_transform(z)).reshape(shape)
+
+    rows = {"original": images.floats().reshape(shape), "reconstruction": decoded(code)}
+    times = "" if relative_to is None else " × spread"
+    return rows | {f"code + {level:g}{times}": decoded(code + level * unit * noise) for level in levels}
+
+
+def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dict[str, np.ndarray]:
+    """From the first image to the second in equal steps: "pixels" blends the images, each model decodes blended codes.
+
+    images: two. Each entry is (steps, c, h, w); the decoder reads the code alone.
+    """
+    require(len(images) == 2, "the number of images to interpolate between", "2", len(images))
+    require(steps >= 1, "steps", "at least 1", steps)
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+
+    def blend(pair: np.ndarray) -> np.ndarray:
+        return (1 - share) * pair[:1] + share * pair[1:]
+
+    rows = {"pixels": blend(images.floats())}
+    for name, model in models.items():
+        rows[name] = np.asarray(model.inverse_transform(blend(encode(model, images))))
+    return {name: row.reshape(steps, *images.shape) for name, row in rows.items()}
+
+
+def nearest(models: dict[str, Any], images: Images, among: Images) -> dict[str, np.ndarray]:
+    """For each image the one of `among` that is nearest by Euclidean distance: in pixels, and in each model's code.
+
+    Raises RequestError if they are not of one shape.
+    """
+    require(among.shape == images.shape, "the images among which to look", f"of shape {images.shape}", among.shape)
+    shape = (len(images), *images.shape)
+    rows = {"original": images.floats().reshape(shape)}
+    coders: dict[str, Any] = {"nearest in pixels": None}
+    coders |= {f"nearest for {name}": model for name, model in models.items()}
+    for name, model in coders.items():
+        found = among.take(_nearest(model, images, among))
+        rows[name] = found.floats().reshape(shape)
+    return rows
+
+
+def _nearest(model: Any, images: Images, among: Images) -> np.ndarray:
+    """Positions in `among`, (n,). Chunk by chunk: no float copy of the set is made."""
+
+    def code(x: np.ndarray) -> np.ndarray:
+        return (x if model is None else np.asarray(model.transform(x))).astype(np.float64)
+
+    wanted = code(images.floats())
+    best, where = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
+    for which in chunks(len(among)):
+        other = code(among.floats(which))
+        distances = (other**2).sum(axis=1) - 2 * wanted @ other.T  # |a - b|² without the |a|² that all share
+        nearer = distances.min(axis=1) < best
+        where[nearer] = which.start + distances.argmin(axis=1)[nearer]
+        best = np.minimum(best, distances.min(axis=1))
+    return where
