@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,14 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.plots import INK, new_figure
+from isthmus.report.grids import CELL, grid, images_by_name, wrapped
+from isthmus.report.plots import INK, Arrays, Facts, new_figure
 
 _DPI = 160
 _LARGE = 300_000  # bytes
-_CELL = 0.72  # inches of an image in a row of images
-
-Facts = Mapping[str, Any]
-Arrays = Mapping[str, np.ndarray]
 
 
 def draw(facts: Facts, arrays: Arrays) -> bytes:
@@ -45,72 +41,6 @@ def draw(facts: Facts, arrays: Arrays) -> bytes:
 def css_width(png: bytes) -> int:
     """The width at which a page shows a picture, so that the letters in all pictures are of one size."""
     return int.from_bytes(png[16:20], "big") * 120 // _DPI  # bytes 16 to 19 of a PNG are its width in pixels
-
-
-def grid(images: np.ndarray, columns: int, gap: int = 1, fill: float = np.nan) -> np.ndarray:
-    """(n, c, h, w) laid out in rows of `columns`, `gap` pixels apart: one (height, width, 1 or 3) picture.
-
-    Three channels are taken as colours; of any other number the first is shown.
-    """
-    n, c, h, w = images.shape
-    shown = (images if c == 3 else images[:, :1]).transpose(0, 2, 3, 1)
-    lines = math.ceil(n / columns)
-    page = np.full((lines * (h + gap) - gap, columns * (w + gap) - gap, shown.shape[-1]), fill)
-    for i, image in enumerate(shown):
-        top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
-        page[top : top + h, left : left + w] = image
-    return page
-
-
-# --- images ---
-
-
-def _images(facts: Facts, arrays: Arrays) -> Figure:
-    """A line of images for each row, all in one grey scale from 0 to 1; of one or two images, a column for each row."""
-    rows = {name: np.clip(arrays[name], 0, 1) for name in facts["rows"]}
-    if facts.get("corruption") and "input" in rows:  # as it was called before a figure had several levels
-        rows = {f"input: {facts['corruption']}" if name == "input" else name: row for name, row in rows.items()}
-    n = len(next(iter(rows.values())))
-    labels = [str(label) for label in arrays["labels"]] if "labels" in arrays else []
-    if facts["kind"] == "interpolation":
-        labels = [f"{share:.0%}" for share in np.linspace(0, 1, n)]
-    return _columns(rows) if n <= 2 and len(rows) > 2 else _lines(rows, labels)
-
-
-def _lines(rows: Mapping[str, np.ndarray], labels: list[str]) -> Figure:
-    n, _, h, w = next(iter(rows.values())).shape
-    gap = max(1, h // 14)
-    page = grid(np.concatenate(list(rows.values())), n, gap=gap, fill=1.0)
-    letters = 0.08 * max(len(line) for name in rows for line in name.split("\n")) + 0.2  # in inches
-    figure = new_figure(n * _CELL * w / h + letters, len(rows) * _CELL + (0.35 if labels else 0.1))
-    axes = figure.add_subplot()
-    axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], list(rows), fontsize=8.5, color=INK)
-    axes.set_xticks([i * (w + gap) + w / 2 - 0.5 for i in range(len(labels))], labels)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0, labelcolor=INK, labelsize=8.5)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def _columns(rows: Mapping[str, np.ndarray]) -> Figure:
-    """One or two images through many models: side by side, with the name above each, in lines of at most eight."""
-    cell, across = 0.98, min(8, len(rows))
-    lines, n = math.ceil(len(rows) / across), len(next(iter(rows.values())))
-    figure = new_figure(across * cell, lines * (n * cell + 0.36))
-    all_axes = figure.subplots(lines, across, squeeze=False).ravel()
-    for axes in all_axes:
-        axes.set_axis_off()
-    for axes, (name, images) in zip(all_axes, rows.items(), strict=False):
-        axes.imshow(grid(images, 1, gap=max(1, images.shape[2] // 14), fill=1.0), cmap="gray", vmin=0, vmax=1,
-                    interpolation="nearest")  # fmt: skip
-        axes.set_title(_wrapped(name), fontsize=7.5, color=INK, pad=3)
-    return figure
-
-
-def _wrapped(name: str) -> str:
-    """A name in lines of at most fourteen letters, broken at blanks, else at hyphens and commas."""
-    return "\n".join(textwrap.wrap(name.replace(",", ", "), 14, break_on_hyphens=True))
 
 
 # --- weights and activations: a panel for each row ---
@@ -165,7 +95,7 @@ def _filters(facts: Facts, arrays: Arrays) -> Figure:
         columns = _columns_of(n)
         scale = f"  (white is 0, the darkest {size:.2g} or more)" if by_layer else ""
         pages[name + scale] = grid(filters[:, :1], columns, gap=max(1, h // 14))[..., 0]
-        widths.append(min(6.6, columns * (0.42 if by_layer else _CELL)))
+        widths.append(min(6.6, columns * (0.42 if by_layer else CELL)))
     limits = [(-size, size) for size in sizes]
     return _panels(pages, widths, "RdBu_r", limits, bar=not by_layer)
 
@@ -201,7 +131,7 @@ def _filter_lines(rows: Arrays, limit: float) -> Figure:
     gap = max(1, h // 14)
     page = grid(np.concatenate([filters[:, :1] for filters in rows.values()]), n, gap=gap)[..., 0]
     letters = 0.08 * max(len(name) for name in rows) + 0.2
-    figure = new_figure(n * _CELL * w / h + letters + 0.9, len(rows) * _CELL + 0.1)
+    figure = new_figure(n * CELL * w / h + letters + 0.9, len(rows) * CELL + 0.1)
     axes = figure.add_subplot()
     shown = axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(len(rows))], list(rows), fontsize=8.5, color=INK)
@@ -256,7 +186,7 @@ def _top_atoms(facts: Facts, arrays: Arrays) -> Figure:
     for i, line in enumerate(all_axes):
         for axes, name in zip(line, names, strict=False):
             axes.imshow(np.clip(arrays[name][i], 0, 1).transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
-            axes.set_title(_wrapped(name) if i == 0 else "", fontsize=7.5, color=INK, pad=3)
+            axes.set_title(wrapped(name) if i == 0 else "", fontsize=7.5, color=INK, pad=3)
         for j, axes in enumerate(line[len(names) :]):
             axes.imshow(atoms[i, j, 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
             axes.set_title(f"{code[i, j]:+.2f}", fontsize=7.5, color=INK, pad=3)
@@ -273,7 +203,7 @@ def _activations(facts: Facts, arrays: Arrays) -> Figure:
         n, k, h, w = maps.shape if maps.ndim == 4 else (len(maps), 1, *maps.shape[-2:])
         low, high = (0.0, 1.0) if name == "original" else (min(0.0, float(np.nanmin(maps))), float(np.nanmax(maps)))
         if name == "original" or k == 1:
-            columns, cell = n, _CELL
+            columns, cell = n, CELL
         else:  # a line for each image, a column for each map
             columns, cell = k, 0.42
         page, gap = maps.reshape(-1, 1, h, w), max(1, h // 14)
@@ -291,14 +221,14 @@ _DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "activations": _activations,
     "atoms": _atoms,
     "curves": plots.curves,
-    "denoising": _images,
+    "denoising": images_by_name,
     "filters": _filters,
-    "images": _images,
-    "interpolation": _images,
-    "latent-noise": _images,
+    "images": images_by_name,
+    "interpolation": images_by_name,
+    "latent-noise": images_by_name,
     "levels": plots.levels,
-    "nearest": _images,
-    "reconstructions": _images,
+    "nearest": images_by_name,
+    "reconstructions": images_by_name,
     "scatter": plots.scatter,
     "top-atoms": _top_atoms,
     "usage": plots.usage,

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.figures import _percent, draw, grid
+from isthmus.report.figures import _percent, draw
+from isthmus.report.grids import grid
 from isthmus.studies.spec.figure import FIGURES as KINDS
 
 RNG = np.random.default_rng(0)
