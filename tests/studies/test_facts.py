@@ -152,8 +152,8 @@ DEFAULTS = {
         "bottleneck": (33, DENSE),
         "decoder_hidden": ((7,), DENSE),
         "activation": ("tanh", DENSE - {"kl"}),
-        "code_activation": ("sigmoid", DENSE),
-        "output": ("tanh", DENSE - {"bce"}),
+        "code_activation": ("sigmoid", DENSE - {"fast"}),  # where the recipe says it
+        "output": ("tanh", DENSE - {"bce", "fast"}),
     },
     parts.Conv: {
         "channels": ((3,), {"conv"}),
@@ -179,8 +179,8 @@ DEFAULTS = {
         "batch_size": (16, CHOSEN),
         "start": ("data", CHOSEN),
         "recipe": ("fast", CHOSEN),
-        "validation_fraction": (0.25, AUTOENCODERS),
-        "patience": (4, AUTOENCODERS),
+        "validation_fraction": (0.25, CHOSEN),
+        "patience": (4, CHOSEN),
         # which an Autoencoder always says
         "optimizer": ("sgd", set()),
         "shuffle": ("once", set()),
@@ -202,7 +202,7 @@ DEFAULTS = {
         "shuffle": ("once", AUTOENCODERS),
         "validation_fraction": (0.25, AUTOENCODERS),
         "patience": (4, AUTOENCODERS),
-        "start": ("data", CHOSEN),
+        "start": ("data", AUTOENCODERS),
         "recipe": ("fast", CHOSEN),
         # which a study or its run says, or which computes nothing
         "precision": ("bfloat16", set()),
