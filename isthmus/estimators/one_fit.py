@@ -177,8 +177,11 @@ class OneFit:
 
     def given(self) -> dict[str, Any]:
         """What every step, and whatever fits a start, needs beside the samples."""
-        seed = self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
-        return {"corruption": self.corruption, "seed": seed, "image_shape": self.known_shape}
+        return {"corruption": self.corruption, "seed": self.stream(), "image_shape": self.known_shape}
+
+    def stream(self) -> int:
+        """The seed of order, augmentation and noise."""
+        return self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
 
     def scaled_objective(self) -> Objective:
         """The objective in the data's units."""
@@ -188,11 +191,12 @@ class OneFit:
     def begin(self, pixels: Pixels, *, is_new: bool = True) -> None:
         """Build the network and bring it to its start. is_new: no checkpoint's weights will take their place."""
         with memory_told(self.training.batch_size):
+            if self.warm_start is not None:
+                self.network = self.warm_start.copy(self.network_part, pixels.n_features, self.image_shape)
+                self.network.to(self.device)
+                return
             drawn = generator(self.seed, "init")
             self.network = build(self.network_part, pixels.n_features, drawn, self.image_shape).to(self.device)
-        if self.warm_start is not None:
-            self.warm_start.restore(self.network)
-            return
         with using_threads(self.threads):
             if self.training.standardize:
                 self._standardize(pixels)

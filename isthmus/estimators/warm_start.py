@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from isthmus.errors import RequestError
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
-from isthmus.networks import Network
+from isthmus.networks import Network, build
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import BCE, Part
 from isthmus.rng import content_seeds
@@ -57,9 +59,11 @@ class WarmStart:
                 "its own loss, or fit anew with warm_start=False"
             )
 
-    def restore(self, network: Network) -> None:
-        """Bring a network that was built anew to these weights. Raises RequestError if it has other tensors."""
-        fitted = self.network.state_dict()
+    def copy(self, part: Part, n_features: int, image_shape: tuple[int, int, int] | None) -> Network:
+        """A copy of the network, as the one of `part`. Raises RequestError if that has other tensors."""
+        if part == self.network.part:
+            return copy.deepcopy(self.network)
+        network, fitted = build(part, n_features, torch.Generator(), image_shape), self.network.state_dict()
         shapes, built = (
             {name: tuple(tensor.shape) for name, tensor in state.items()} for state in (fitted, network.state_dict())
         )
@@ -71,6 +75,7 @@ class WarmStart:
                 )
         network.load_state_dict(fitted)
         network.standardize(self.standardization)
+        return network
 
 
 @contextlib.contextmanager

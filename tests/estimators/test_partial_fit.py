@@ -85,6 +85,40 @@ def test_it_goes_on_from_a_fit_and_from_a_loaded_model(x, tmp_path):
     assert torch.equal(weights(loaded.partial_fit(x)), weights(model))
 
 
+def test_the_order_and_the_noise_of_a_pass_are_told_by_what_came_before_it(x, tmp_path):
+    """After loading too; and a pass after another cycle of `fit` is another, though it has the same number."""
+
+    def noisy():  # with steps of hardly any size the losses show the order and the noise alone
+        return small(
+            corruption=GaussianNoise(0.5), optimizer="sgd", learning_rate=1e-4, epochs=3, shuffle=False, warm_start=True
+        )
+
+    def next_losses(model):
+        return model.partial_fit(x).history_[-1].step_losses
+
+    model = noisy().fit(x).partial_fit(x)
+    model.save(tmp_path / "m")
+    loaded = isthmus.load(tmp_path / "m")
+    first = [next_losses(model) for _ in range(2)]
+    assert [next_losses(loaded) for _ in range(2)] == first
+    once, twice = next_losses(noisy().fit(x)), next_losses(noisy().fit(x).fit(x))
+    for a, b in ((first[0], first[1]), (once, twice)):
+        assert np.abs(np.subtract(a, b)).max() > 1e-2
+
+
+def test_a_pass_makes_a_network_of_its_own(x):
+    """Whoever holds the one of before, as a thread that decodes does, keeps it as it was."""
+    model = small(standardize=True).partial_fit(x)
+    network, moments = model.network_, model._moments[1]
+    before, moment = weights(model), moments["exp_avg"].clone()
+    model.partial_fit(x)
+    assert model.network_ is not network
+    assert not torch.equal(weights(model), before)
+    assert torch.equal(torch.cat([tensor.flatten() for tensor in network.state_dict().values()]), before)
+    assert torch.equal(moments["exp_avg"], moment)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 @pytest.mark.parametrize("settings", [{"patience": 3, "validation_fraction": 0.2}, {"recipe": "fast"}])
 def test_what_belongs_to_whole_fits_has_no_say(settings, x):
     model = small(**settings, network=Dense((8,), 3, code_activation="linear")).partial_fit(x)
