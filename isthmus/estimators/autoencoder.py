@@ -62,7 +62,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     warm_start : whether `fit` goes on from the weights of the former fit, if there is one: a new cycle with a new
         optimizer, and its schedule over its own epochs, so not the bits of one long fit. What standardizes stays as it
         was fitted first, and `start` has no say. With validation samples and patience the former weights are kept
-        unless an epoch is better (`history_.kept_start`).
+        unless these say that an epoch is better by more than chance (`history_.kept_start`).
     verbose : 1 prints a line per epoch.
     random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
         device with the same number of threads.

@@ -28,7 +28,7 @@ class Epoch:
 class History:
     """The epochs of one training, in order.
 
-    kept_start: whether the weights of the start were kept: no epoch was better than PCA's solution by more than chance,
+    kept_start: whether the weights of the start were kept: no epoch was better by more than chance than PCA's solution
         or, after a warm start, than the weights that had been fitted before.
     """
 

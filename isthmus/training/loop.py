@@ -275,19 +275,21 @@ def mean_loss(
 
 
 @torch.no_grad()
-def sample_errors(
+def sample_losses(
     network: Network,
     pixels: Pixels,
+    objective: Objective,
     *,
     corruption: Part | None,
     seed: int,
     image_shape: tuple[int, int, int] | None = None,
     chunk: int = 1000,
 ) -> np.ndarray:
-    """Each sample's squared error, (n,), under the noise of `mean_loss`."""
+    """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     noise = generator(seed, "noise", 0, pixels.values.device)
-    errors = []
+    losses = []
     for x in batches(pixels, chunk, None):
         x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
-        errors.append((network(x_in)[0] - x).square().mean(dim=1))
-    return torch.cat(errors).double().cpu().numpy()
+        x_hat, code = network(x_in, logits=objective.takes_logits)
+        losses.append(torch.vmap(objective)(x_hat, code, x))
+    return torch.cat(losses).double().cpu().numpy()

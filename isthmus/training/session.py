@@ -20,7 +20,7 @@ from isthmus.parts import Augmentation, Part, Training
 from isthmus.training.checkpoint import Checkpoints, Snapshot
 from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
-from isthmus.training.loop import Position, mean_loss, sample_errors, train
+from isthmus.training.loop import Position, mean_loss, sample_losses, train
 from isthmus.training.stopping import EarlyStopping
 
 
@@ -47,18 +47,17 @@ def session(
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
     rows first. threads: of steps and of validation, whose bits would be others with more. warm: the weights were fitted
-    before, and with patience they are kept unless an epoch has less validation loss. The other arguments are `train`'s.
+    before. With patience such weights are kept, like those of a start at PCA's solution, unless the validation samples
+    say that an epoch is better by more than chance. The other arguments are `train`'s.
     Raises DivergedError too if the validation loss is not finite.
     """
     stopping, position = EarlyStopping(training.patience), Position()
     given: dict[str, Any] = {"corruption": corruption, "seed": seed, "image_shape": image_shape}
-    start, least = None, None
-    if held_out is not None and training.patience:
+    start = None
+    if held_out is not None and training.patience and (warm or training.start == "pca"):
+        start = _weights(network)
         if warm:
-            least = _validation_loss(network, held_out, objective, training, threads, given)
-            stopping.over(least, network)
-        elif training.start == "pca":
-            start = _weights(network)
+            stopping.over(_validation_loss(network, held_out, objective, training, threads, given), network)
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
@@ -77,11 +76,9 @@ def session(
                 break
     if stopping.weights is not None:
         network.load_state_dict(stopping.weights)
-    if least is not None:
-        history.kept_start = not any(row.validation_loss < least for row in history if row.validation_loss is not None)
     if start is not None and held_out is not None:
         with using_threads(threads):
-            history.kept_start = not _better(network, start, held_out, **given)
+            history.kept_start = not _better(network, start, held_out, Objective(objective.loss), **given)
         if history.kept_start:
             network.load_state_dict(start)
 
@@ -98,15 +95,17 @@ def _weights(network: Network) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def _better(network: Network, start: dict[str, torch.Tensor], held_out: Pixels, **given: Any) -> bool:
-    """Whether a network has less error than with the weights that it started with, by more than chance.
+def _better(
+    network: Network, start: dict[str, torch.Tensor], held_out: Pixels, objective: Objective, **given: Any
+) -> bool:
+    """Whether a network has less loss than with the weights that it started with, by more than chance.
 
     Sample by sample: of some hundred epochs one is best by chance, and few held-out samples cannot tell.
     """
-    trained = sample_errors(network, held_out, **given)
+    trained = sample_losses(network, held_out, objective, **given)
     best = _weights(network)
     network.load_state_dict(start)
-    difference = mean_of(trained - sample_errors(network, held_out, **given))
+    difference = mean_of(trained - sample_losses(network, held_out, objective, **given))
     network.load_state_dict(best)
     return difference.ci95 is not None and difference.ci95[1] < 0
 

@@ -137,6 +137,16 @@ def test_the_former_weights_are_kept_if_no_epoch_is_better(x):
     assert not same(weights(model), before)
 
 
+def test_few_validation_samples_do_not_replace_what_was_fitted_by_chance(x):
+    """One image is better drawn after some epoch or other, whatever becomes of the rest."""
+    model = small(network=Dense((8,), 3), standardize=True, epochs=60).fit(x)
+    before, errors = weights(model), np.square(model.reconstruct(x) - x).mean(axis=1)
+    model.set_params(epochs=40, patience=40, learning_rate=0.03).fit(x, validation=x[:1])
+    assert model.history_.validation_losses.min() < errors[0]
+    assert model.history_.kept_start
+    assert same(weights(model), before)
+
+
 def test_patience_counts_from_the_former_weights(x):
     model = small(standardize=True, epochs=60, patience=60).fit(x, validation=x[:50])
     model.set_params(learning_rate=3.0, epochs=20, patience=3).fit(x, validation=x[:50])

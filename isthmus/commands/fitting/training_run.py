@@ -214,7 +214,8 @@ def _warnings(
         yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
     if model.history_.kept_start and base is not None:
         way = _way_on(model, base, folder)
-        yield f"no epoch was better than the weights that it began with, those of {base.folder}, which are kept: {way}"
+        began = f"the weights that it began with, those of {base.folder}"
+        yield f"no epoch was better by more than chance than {began}, which are kept: {way}"
     elif model.history_.kept_start:  # the others are then as good, or better by what a rounding makes
         yield f"{_KEPT_START} from {more_images}"
         return
