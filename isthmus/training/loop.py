@@ -96,8 +96,9 @@ def train(
         weights = FlatWeights(network)
     try:
         with memory_told(training.batch_size):
-            step = _Step(network, weights, objective, training, augmentation, corruption, image_shape, precision, total)
-        step.go_on_from(position, training)
+            step = _Step(
+                network, weights, objective, training, augmentation, corruption, image_shape, precision, total, position
+            )
         for epoch in range(position.epoch + 1, training.epochs + 1):
             with memory_told(training.batch_size), using_threads(threads), denormals_flushed():
                 row = _epoch(step, pixels, training, epoch, seed, share, ids)
@@ -130,11 +131,13 @@ class _Step:
         image_shape: tuple[int, int, int] | None,
         precision: str,
         total: int,
+        position: Position,
     ) -> None:
         self.network, self.weights, self.objective = network, weights, objective
         self.augmentation, self.corruption, self.image_shape = augmentation, corruption, image_shape
-        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector)
-        self.peak, self.schedule, self.total, self.done = training.learning_rate, SCHEDULES[training.schedule], total, 0
+        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer)
+        self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
+        self.done = position.epoch * total // training.epochs
         warmup = 0.0 if objective.penalty is None else objective.penalty.warmup
         self.warmup = warmup * total / training.epochs  # in steps
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -149,15 +152,11 @@ class _Step:
         self.change.manual_seed(stream_seed(seed, "augment", epoch))
         self.noise.manual_seed(stream_seed(seed, "noise", epoch))
 
-    def go_on_from(self, position: Position, training: Training) -> None:
-        """Take up a former training's optimizer and its place in the schedule."""
-        self.done = position.epoch * self.total // training.epochs
-        for name, tensor in position.optimizer.items():
-            self.optimizer.state[name].copy_(tensor)
-
     def weights_are_finite(self) -> bool:
         """Whether the last step, whose effect no loss has seen yet, left the weights finite."""
-        return bool(self.weights.vector.isfinite().all())
+        vector = self.weights.vector
+        # a sum is finite only if all are, and a tenth of the work; of large ones it may overflow
+        return bool(vector.sum().isfinite()) or bool(vector.isfinite().all())
 
     @property
     def learning_rate(self) -> float:

@@ -7,18 +7,26 @@ its default constants. Everything that an optimizer remembers is in `state`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 
 class Optimizer(abc.ABC):
-    """Updates `vector` in place by `vector.grad`. state: the tensors that it carries from step to step, by name."""
+    """Updates `vector` in place by `vector.grad`. state: the tensors that it carries from step to step, by name.
 
-    def __init__(self, vector: torch.Tensor) -> None:
+    former: the state of a training to go on from, which is copied; empty for a new one.
+    """
+
+    def __init__(self, vector: torch.Tensor, former: Mapping[str, torch.Tensor]) -> None:
         assert vector.grad is not None
         self.vector, self.gradient = vector.detach(), vector.grad
-        self.state: dict[str, torch.Tensor] = {}
+        copies = {name: tensor.to(vector.device, copy=True) for name, tensor in former.items()}
+        self.state = copies or self.start()
+
+    def start(self) -> dict[str, torch.Tensor]:
+        """The state before the first step."""
+        return {}
 
     @abc.abstractmethod
     def step(self, learning_rate: float | torch.Tensor) -> None:
@@ -41,10 +49,10 @@ class Adam(Optimizer):
     kernel: Callable[..., None] = staticmethod(torch._fused_adam_)
     weight_decay = 0.0
 
-    def __init__(self, vector: torch.Tensor) -> None:
-        super().__init__(vector)
+    def start(self) -> dict[str, torch.Tensor]:
+        """The state before the first step."""
         moments = {name: torch.zeros_like(self.vector) for name in ("exp_avg", "exp_avg_sq")}
-        self.state = {**moments, "step": torch.zeros((), device=vector.device)}
+        return {**moments, "step": torch.zeros((), device=self.vector.device)}
 
     def step(self, learning_rate: float | torch.Tensor) -> None:
         self.state["step"] += 1

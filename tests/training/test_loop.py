@@ -507,3 +507,14 @@ def test_weights_that_the_last_step_made_infinite_are_an_error_too():
     training = Training(epochs=1, batch_size=4, optimizer="sgd", learning_rate=3e38)
     with pytest.raises(RunError, match=r"diverged: the loss was 961.0 at step 1 "):  # before which all is well
         run(Scale(-30.0), x, training)
+
+
+def test_weights_that_are_large_but_finite_are_none(x):
+    """Their sum is infinite, and samples of zeros make nothing of them."""
+    network = dense(Dense(bottleneck=3), 16)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        next(network.parameters()).fill_(3e38)
+    (row,) = run(network, np.zeros_like(x), Training("sgd", epochs=1))
+    assert row.loss == 0
