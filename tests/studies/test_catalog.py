@@ -83,6 +83,15 @@ def test_what_depends_on_the_start_is_held_against_ten_seeds():
         assert high - low < spread["mean"] / 2, "narrow enough to tell one width of the code from another"
 
 
+def test_what_was_published_for_images_that_nobody_knows_is_held_against_all_images():
+    """No ten others are those ten: of ten random training images one in ten has the published error or more."""
+    random = [one for one in load_study("lab").references if "random" in one.note]
+    assert len(random) == 7
+    for reference in random:
+        assert reference.images == ()
+        assert reference.over_seeds == (), "seeds say nothing of which images they were"
+
+
 @every_sheet
 def test_published_models_have_the_published_sizes(name):
     found = {}
