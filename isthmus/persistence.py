@@ -34,7 +34,7 @@ from isthmus.networks import build
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
 from isthmus.training.hardware import resolve_device
-from isthmus.training.history import History
+from isthmus.training.history import History, Trained
 
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
@@ -244,9 +244,9 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if (table := fitted.get("standardization")) is not None:
         network.standardize(Standardization.from_table(table))
     network.to(_device(device, training.device)).eval()
-    model.adopt(network, history, shape, seed, precision)
-    chosen = fitted.get("training_")  # what a recipe chose; older models have no recipe
-    model.training_ = training if chosen is None else from_table({Training.kind: Training}, chosen)
+    if (chosen := fitted.get("training_")) is not None:  # what a recipe chose; older models have no recipe
+        training = from_table({Training.kind: Training}, chosen)
+    model.adopt(Trained(network, training, history, shape, seed, precision))
     name_features(model, fitted)
     return model
 

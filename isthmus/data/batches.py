@@ -34,6 +34,11 @@ class Pixels:
         return len(self.values)
 
     @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        return self.values.device
+
+    @property
     def n_features(self) -> int:
         return self.values.shape[1]
 

@@ -18,12 +18,11 @@ from isthmus.estimators.inference import infer
 from isthmus.estimators.one_fit import OneFit
 from isthmus.estimators.one_pass import OnePass
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
-from isthmus.estimators.warm_start import former_fit
-from isthmus.networks import Network
+from isthmus.estimators.warm_start import WarmStart, former_fit
 from isthmus.parts import Augmentation, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import using_threads
-from isthmus.training.history import Epoch, History
+from isthmus.training.history import Epoch, Trained
 
 _DESCRIBED = 2048  # training samples whose codes are described
 
@@ -75,6 +74,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     (n, n_features). seed_ : the seed that was used.
     device_, precision_ : what "auto" chose. n_parameters_ : weights and biases. input_, code_ : what a saved model
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
+    fitted_ : the network and what is known of its training in one value, which another estimator can `adopt`.
 
     Samples are `Images`, or arrays: rows (n, n_features), or images (n, channels, height, width). Images with 1 or 3
     channels last, and grey ones (n, height, width), are recognised, and refused where they may be either; images come
@@ -163,18 +163,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         """
         self.parts()  # what contradicts itself leaves the former fit as it is
         with former_fit(self, wanted=self.warm_start) as warm_start:
-            X, shape = samples_of(self, X, reset=warm_start is None)
-            if warm_start is None:
-                self.image_shape_ = shape
+            X = self._begin(X, warm_start)
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
             fitting = OneFit(self, X, held_out, self.image_shape_, self._say, warm_start)
             self.training_ = fitting.training
             kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
             with kept.held(fitting.n_bytes):
-                yield from fitting.epochs(kept)
-                self.adopt(fitting.network, fitting.history, self.image_shape_, fitting.seed, fitting.precision)
-                with using_threads(fitting.threads):
-                    self._describe(X)
+                self.adopt((yield from fitting.epochs(kept)))
+                self._describe(X, fitting.threads)
                 if kept is not checkpoint:
                     kept.remove()
 
@@ -196,45 +192,40 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         """
         self.parts()
         with former_fit(self, wanted=True) as warm_start:
-            X, shape = samples_of(self, X, reset=warm_start is None)
-            if warm_start is None:
-                self.image_shape_ = shape
-            online = OnePass(self, X, self.image_shape_, self._say, warm_start)
-            online.run()
-            self.training_ = online.training
-            self.adopt(online.network, online.history, self.image_shape_, online.seed, online.precision)
-            self._moments = online.moments
-            with using_threads(online.threads):
-                self._describe(X)
+            X = self._begin(X, warm_start)
+            fitting = OnePass(self, X, self.image_shape_, self._say, warm_start)
+            self.adopt(fitting.run())
+            self._describe(X, fitting.threads)
         return self
+
+    def _begin(self, X: Any, warm_start: WarmStart | None) -> Any:
+        """The samples to fit, checked, whose image shape a new fit notes."""
+        X, shape = samples_of(self, X, reset=warm_start is None)
+        if warm_start is None:
+            self.image_shape_ = shape
+        return X
 
     def _say(self, line: str) -> None:
         if self.verbose:
             print(line)
 
-    def _describe(self, X: Any) -> None:
+    def _describe(self, X: Any, threads: int) -> None:
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
         some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
         self.input_ = {"image_shape": self.image_shape_, **samples_described(X)}
-        self.code_ = code_described(infer(self, some, lambda network, x: network.encode(x)))
+        with using_threads(threads):
+            self.code_ = code_described(infer(self, some, lambda network, x: network.encode(x)))
 
-    def adopt(
-        self,
-        network: Network,
-        history: History,
-        image_shape: tuple[int, int, int] | None,
-        seed: int,
-        precision: str,
-    ) -> None:
+    def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""
-        self.__dict__.pop("_moments", None)  # an optimizer's, of other weights
-        self.network_, self.history_, self.image_shape_, self.seed_ = network, history, image_shape, seed
-        self.n_features_in_ = network.n_features
-        self.device_, self.precision_ = next(network.parameters()).device.type, precision
+        self.fitted_, network = fitted, fitted.network
+        self.network_, self.training_, self.history_ = network, fitted.training, fitted.history
+        self.image_shape_, self.seed_, self.precision_ = fitted.image_shape, fitted.seed, fitted.precision
+        self.n_features_in_, self.device_ = network.n_features, next(network.parameters()).device.type
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
+        return hasattr(self, "fitted_")
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit.

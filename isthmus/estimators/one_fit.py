@@ -36,26 +36,22 @@ from isthmus.training.hardware import (
     step_threads,
     using_threads,
 )
-from isthmus.training.history import Epoch, History
-from isthmus.training.pca_start import pca_start
+from isthmus.training.history import Epoch, History, Moments, Trained
 from isthmus.training.recipe import described, n_components
 from isthmus.training.session import session
-from isthmus.training.start import fit_start
+from isthmus.training.setup import Setup
+from isthmus.training.start import fit_start, pca_start
 
 
 class OneFit:
-    """What one call of `fit` is to do with samples that have been checked, and what comes of it.
+    """What one call of `fit` is to do with samples that have been checked; what comes of it is a `Trained`.
 
     X, held_out: `Images` or (n, n_features) floats; held_out None for no validation samples. image_shape: that of X, if
     it has one. warm_start: the fitted network to go on from; None for a new start. Raises RequestError for whatever can
     be known to be wrong before anything is trained.
-
-    network, history, seed and precision are those of the trained model once `epochs` is exhausted; threads, with which
-    it was trained.
     """
 
     network: Network
-    threads: int
 
     def __init__(
         self,
@@ -71,7 +67,7 @@ class OneFit:
         self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation = model.part("augmentation")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
-        self.warm_start = warm_start
+        self.warm_start, self.history = warm_start, History()
         self.n_features = int(np.prod(pixels_of(X).shape[1:]))
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
@@ -84,14 +80,15 @@ class OneFit:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
             say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
-        self.standardized = self.training.standardize if warm_start is None else warm_start.standardization is not None
         self._check()
         self.device = resolve_device(self.training.device)
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
-            self.seed, self.is_seeded = warm_start.seed, True  # so that the same samples are held out as before
-        self.history = History()
+            self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
+        multiplications = self.network_part.multiplications(self.n_features, image_shape)
+        available = torch.get_num_threads()
+        self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
 
     def _check(self) -> None:
         for check, part in ((check_corruption, self.corruption), (check_augmentation, self.augmentation)):
@@ -109,13 +106,14 @@ class OneFit:
                 f'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers, got {self.network_part!r}"
             )
+        standardized = self.training.standardize
         if self.warm_start is not None:
             self.warm_start.check(self.objective.loss)
-        bounded = isinstance(self.objective.loss, BCE)
-        if bounded or not self.standardized:
+            standardized = self.warm_start.network.standardization is not None
+        if isinstance(self.objective.loss, BCE) or not standardized:
             for samples in (self.X, self.held_out):
                 in_range(samples, self.network_part)
-        if not self.standardized and (told := offset_doubt(self.X)):
+        if not standardized and (told := offset_doubt(self.X)):
             warnings.warn(told, DoubtWarning, stacklevel=5)
 
     @property
@@ -123,12 +121,11 @@ class OneFit:
         """What the weights take."""
         return 4 * self.network_part.n_weights(self.n_features, self.known_shape)
 
-    def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, None]:
-        """Train, from a new start or from the last checkpoint, and yield each epoch's row.
+    def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
+        """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained.
 
         All of it is computed by as many threads as a step is worth, so that what comes of it depends on no others.
         """
-        self.count_threads()
         former = checkpoints.begin(self._facts)
         if former is not None and self.warm_start is None:
             self.seed = former.seed
@@ -136,28 +133,12 @@ class OneFit:
         if self.fraction is not None:
             X, held_out, ids = hold_out(X, self.fraction, self.seed)
         with memory_told(self.training.batch_size):
-            pixels = Pixels(X, self.device)
+            samples = Pixels(X, self.device)
             validation = None if held_out is None else Pixels(held_out, self.device)
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
-        given = self.given()
-        self.begin(pixels, is_new=former is None)
-        rows = session(
-            self.network,
-            pixels,
-            validation,
-            self.scaled_objective(),
-            self.training,
-            checkpoints,
-            former,
-            self.history,
-            augmentation=self.augmentation,
-            precision=self.precision,
-            ids=ids,
-            threads=self.threads,
-            warm=self.warm_start is not None,
-            **given,
-        )
+        setup = self.begin(samples, ids, is_new=former is None)
+        rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)
         with contextlib.closing(rows):
             for row in rows:
                 heard = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
@@ -166,50 +147,54 @@ class OneFit:
                 yield row
         if self.history.kept_start and self.fraction is not None and self.warm_start is None:
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
-                pca_start(self.network, Pixels(self.X, self.device), **given)
-        self.network.eval()
+                pca_start(self.network, Pixels(self.X, self.device), setup)
+        return self.trained()
 
-    def count_threads(self) -> None:
-        """Choose the threads of a step, by what it computes and by those that torch has."""
-        multiplications = self.network_part.multiplications(self.n_features, self.image_shape)
-        available = torch.get_num_threads()
-        self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
+    def begin(self, samples: Pixels, ids: np.ndarray | None = None, *, is_new: bool = True) -> Setup:
+        """Build the network and bring it to its start; what it is to be trained with.
 
-    def given(self) -> dict[str, Any]:
-        """What every step, and whatever fits a start, needs beside the samples."""
-        return {"corruption": self.corruption, "seed": self.stream(), "image_shape": self.known_shape}
+        ids: where in X the samples are. is_new: no checkpoint's weights will take the start's place.
+        """
+        with memory_told(self.training.batch_size):
+            if self.warm_start is not None:
+                network = self.warm_start.copy(self.network_part, self.n_features, self.image_shape)
+            else:
+                drawn = generator(self.seed, "init")
+                network = build(self.network_part, self.n_features, drawn, self.image_shape)
+            self.network = network.to(self.device)
+        with using_threads(self.threads):
+            if self.training.standardize and self.warm_start is None:
+                channels = self.known_shape[0] if self.known_shape else 1
+                output, bounded = self.network_part.output, isinstance(self.objective.loss, BCE)
+                network.standardize(standardization_of(samples, channels, output, bounded=bounded))
+            unit = 1.0 if network.standardization is None else network.standardization.unit
+            setup = Setup(
+                self.training,
+                Objective(self.objective.loss, self.objective.penalty, unit),
+                self.stream(),
+                self.corruption,
+                self.augmentation,
+                self.known_shape,
+                self.precision,
+                self.threads,
+                ids,
+                self.warm_start is not None,
+            )
+            if self.warm_start is None and self.training.start == "pca":
+                pca_start(network, samples, setup)  # after a checkpoint too: it may turn out to be the best there was
+            elif self.warm_start is None and self.training.start == "data" and is_new:
+                fit_start(network, samples, setup)
+        return setup
 
     def stream(self) -> int:
         """The seed of order, augmentation and noise."""
         return self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
 
-    def scaled_objective(self) -> Objective:
-        """The objective in the data's units."""
-        unit = 1.0 if self.network.standardization is None else self.network.standardization.unit
-        return Objective(self.objective.loss, self.objective.penalty, unit)
-
-    def begin(self, pixels: Pixels, *, is_new: bool = True) -> None:
-        """Build the network and bring it to its start. is_new: no checkpoint's weights will take their place."""
-        with memory_told(self.training.batch_size):
-            if self.warm_start is not None:
-                self.network = self.warm_start.copy(self.network_part, pixels.n_features, self.image_shape)
-                self.network.to(self.device)
-                return
-            drawn = generator(self.seed, "init")
-            self.network = build(self.network_part, pixels.n_features, drawn, self.image_shape).to(self.device)
-        with using_threads(self.threads):
-            if self.training.standardize:
-                self._standardize(pixels)
-            if is_new and self.training.start == "data":
-                fit_start(self.network, pixels, **self.given())
-            elif self.training.start == "pca":  # after a checkpoint too: it may turn out to be the best there was
-                pca_start(self.network, pixels, **self.given())
-
-    def _standardize(self, pixels: Pixels) -> None:
-        channels = self.known_shape[0] if self.known_shape else 1
-        bounded = isinstance(self.objective.loss, BCE)
-        output = self.network_part.output
-        self.network.standardize(standardization_of(pixels, channels, output, bounded=bounded))
+    def trained(self, moments: Moments | None = None) -> Trained:
+        """What there is when the last step is done."""
+        self.network.eval()
+        known = (self.training, self.history, self.image_shape, self.seed, self.precision)
+        return Trained(self.network, *known, moments)
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""

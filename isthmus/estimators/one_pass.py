@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from isthmus.data.batches import Pixels
 from isthmus.decimals import error_text
@@ -17,19 +16,12 @@ from isthmus.estimators.one_fit import OneFit
 from isthmus.estimators.warm_start import WarmStart
 from isthmus.rng import content_seeds
 from isthmus.training.hardware import memory_told
-from isthmus.training.history import History
+from isthmus.training.history import History, Trained
 from isthmus.training.loop import Position, train
-
-Moments = tuple[str, dict[str, torch.Tensor]]
 
 
 class OnePass(OneFit):
-    """A fit of one epoch at a constant rate, which goes on where the one before it ended.
-
-    history: that of the model with one row more. moments: the optimizer's name, and its tensors after the last step.
-    """
-
-    moments: Moments
+    """A fit of one epoch at a constant rate, which goes on where the one before it ended."""
 
     def __init__(
         self,
@@ -44,9 +36,9 @@ class OnePass(OneFit):
         super().__init__(asked, X, None, image_shape, say, warm_start)
         # a recipe may have chosen these two
         self.training = dataclasses.replace(self.training, validation_fraction=None, patience=None)
-        if warm_start is not None:
-            self.history = History(model.history_)
-        optimizer, tensors = getattr(model, "_moments", ("", {}))
+        former = None if warm_start is None else warm_start.fitted
+        self.history = History() if former is None else History(former.history)
+        optimizer, tensors = (former and former.moments) or ("", {})
         self.position = Position(len(self.history), tensors if optimizer == self.training.optimizer else {})
 
     def stream(self) -> int:
@@ -59,28 +51,17 @@ class OnePass(OneFit):
             return super().stream()
         return next(content_seeds(self.seed, "cycle", np.array([[self.history[-1].loss]])))
 
-    def run(self) -> None:
-        """Train `network`, and note the pass."""
-        self.count_threads()
+    def run(self) -> Trained:
+        """Train, and note the pass."""
+        with memory_told(self.training.batch_size):
+            samples = Pixels(self.X, self.device)
+        setup = self.begin(samples)
         # counted on, so that a penalty's warm-up goes on too
-        training = dataclasses.replace(self.training, epochs=self.position.epoch + 1)
-        with memory_told(training.batch_size):
-            pixels = Pixels(self.X, self.device)
-        self.begin(pixels)
-        passes = train(
-            self.network,
-            pixels,
-            self.scaled_objective(),
-            training,
-            augmentation=self.augmentation,
-            precision=self.precision,
-            position=self.position,
-            threads=self.threads,
-            **self.given(),
-        )
+        counted = dataclasses.replace(self.training, epochs=self.position.epoch + 1)
+        passes = train(self.network, samples, dataclasses.replace(setup, training=counted), self.position)
         with contextlib.closing(passes):
             row = next(passes)
-            self.moments = training.optimizer, self.position.optimizer  # of a training that takes no further step
-        self.network.eval()
+            moments = counted.optimizer, self.position.optimizer  # of a training that takes no further step
         self.history.epochs.append(row)
         self.say(f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)")
+        return self.trained(moments)

@@ -19,26 +19,29 @@ from isthmus.networks import Network, build
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import BCE, Part
 from isthmus.rng import content_seeds
+from isthmus.training.history import Trained
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A fitted network, which stays as it is, and the seed that it was fitted with."""
+    """A former fit, whose network stays as it is.
 
-    network: Network
-    seed: int
+    So does the network's standardization, which was fitted to the first samples: the weights mean nothing without it.
+    """
+
+    fitted: Trained
 
     @property
-    def standardization(self) -> Standardization | None:
-        """What was fitted to the first samples; the weights mean nothing without it, so it is kept."""
-        return self.network.standardization
+    def network(self) -> Network:
+        """The fitted network."""
+        return self.fitted.network
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the weights and the standardization."""
         state = self.network.state_dict()
         tensors = {name: array_fingerprint(tensor.detach().cpu().numpy()) for name, tensor in state.items()}
-        table = None if self.standardization is None else self.standardization.table()
+        table = None if self.network.standardization is None else self.network.standardization.table()
         return table_fingerprint([tensors, table])
 
     def stream(self, seed: int) -> int:
@@ -51,7 +54,7 @@ class WarmStart:
 
     def check(self, loss: Part) -> None:
         """Raise RequestError for a loss that cannot be had from this network."""
-        table = self.standardization
+        table = self.network.standardization
         scaled = table is not None and any((offset, scale) != (0, 1) for offset, scale in _ends(table))
         if isinstance(loss, BCE) and scaled:
             raise RequestError(
@@ -74,7 +77,7 @@ class WarmStart:
                     "the network that was fitted, or fit anew with warm_start=False"
                 )
         network.load_state_dict(fitted)
-        network.standardize(self.standardization)
+        network.standardize(self.network.standardization)
         return network
 
 
@@ -85,14 +88,14 @@ def former_fit(model: Any, *, wanted: bool) -> Iterator[WarmStart | None]:
     Otherwise None, and the former fit is gone from here on: a fit that fails leaves none, not half of each.
     """
     attributes = model.__dict__
-    if not (wanted and hasattr(model, "network_")):
-        for name in ("network_", "_moments"):
+    if not (wanted and hasattr(model, "fitted_")):
+        for name in ("network_", "fitted_"):
             attributes.pop(name, None)
         yield None
         return
     before = dict(attributes)
     try:
-        yield WarmStart(model.network_, model.seed_)
+        yield WarmStart(model.fitted_)
     except BaseException:  # also where whoever watches the epochs has seen enough
         attributes.clear()
         attributes.update(before)

@@ -30,7 +30,7 @@ from isthmus.fingerprints import differing
 from isthmus.networks import Network
 from isthmus.training.history import History
 from isthmus.training.loop import Position
-from isthmus.training.stopping import EarlyStopping
+from isthmus.training.validation import EarlyStopping
 
 FORMAT = 1
 EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for networks of up to 3 million weights

@@ -1,4 +1,4 @@
-"""What a training leaves behind: one row per epoch, with the losses of its steps."""
+"""What a training leaves behind: a network, and one row per epoch, with the losses of its steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from isthmus.networks import Network
+from isthmus.parts import Training
+
+Moments = tuple[str, dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,20 @@ class History:
         """Read what `to_jsonl` wrote."""
         rows = (json.loads(line) for line in text.splitlines())
         return cls(Epoch(**{**row, "step_losses": tuple(row["step_losses"])}) for row in rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network, and what is known of its training.
+
+    image_shape: (channels, height, width) of samples that are images. seed: that of the fit. moments: the optimizer's
+    name, and its tensors after the last step, if more steps may follow.
+    """
+
+    network: Network
+    training: Training
+    history: History
+    image_shape: tuple[int, int, int] | None
+    seed: int
+    precision: str
+    moments: Moments | None = None

@@ -16,18 +16,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from isthmus.augmentation import augment
-from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels, batches, epoch_order
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
-from isthmus.objective import Objective
-from isthmus.parts import Augmentation, Part, Training
-from isthmus.rng import generator, stream_seed
-from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, step_threads, using_threads
+from isthmus.parts import Training
+from isthmus.rng import stream_seed
+from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.replay import RECORDERS, Replayed
+from isthmus.training.setup import Setup
 from isthmus.training.weights import FlatWeights
 
 
@@ -64,44 +62,24 @@ class Position:
 
 
 def train(
-    network: Network,
-    pixels: Pixels,
-    objective: Objective,
-    training: Training,
-    *,
-    corruption: Part | None,
-    precision: str,
-    seed: int,
-    image_shape: tuple[int, int, int] | None = None,
-    augmentation: Augmentation | None = None,
-    position: Position | None = None,
-    ids: np.ndarray | None = None,
-    threads: int | None = None,
+    network: Network, samples: Pixels, setup: Setup, position: Position | None = None
 ) -> Generator[Epoch, None, None]:
-    """Train `network` in place on `pixels`, which live on its device, and yield a row after each epoch.
+    """Train `network` in place on samples that live on its device, and yield a row after each epoch.
 
-    image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. Order,
-    augmentation and noise are functions of (seed, purpose, epoch). position: where to go on from, if not from the
-    start; kept up to date after each epoch. ids: (n,), what to call the samples in messages, if not by their position.
-    threads: of each step; None for as many of torch's as it is worth.
+    position: where to go on from, if not from the start; kept up to date after each epoch.
     Raises DivergedError after an epoch whose loss is not finite, with the first such step; RunError if memory runs out.
     """
     position = Position() if position is None else position
-    device = pixels.values.device
-    if threads is None:
-        threads = step_threads(network.multiplications, training.batch_size, torch.get_num_threads(), device)
-    share = FairShare(threads if device.type == "cpu" else 1)
-    total = n_steps(len(pixels), training)
+    training, threads = setup.training, setup.threads
+    share = FairShare(threads if samples.device.type == "cpu" else 1)
     with memory_told(training.batch_size):
         weights = FlatWeights(network)
     try:
         with memory_told(training.batch_size):
-            step = _Step(
-                network, weights, objective, training, augmentation, corruption, image_shape, precision, total, position
-            )
+            step = _Step(network, weights, setup, n_steps(len(samples), training), position)
         for epoch in range(position.epoch + 1, training.epochs + 1):
             with memory_told(training.batch_size), using_threads(threads), denormals_flushed():
-                row = _epoch(step, pixels, training, epoch, seed, share, ids)
+                row = _epoch(step, samples, epoch, share)
             position.epoch, position.optimizer = epoch, step.optimizer.state
             yield row
     finally:
@@ -120,37 +98,24 @@ def n_steps(n_samples: int, training: Training) -> int:
 class _Step:
     """One update of the weights, and what it carries from step to step: the optimizer and the schedule."""
 
-    def __init__(
-        self,
-        network: Network,
-        weights: FlatWeights,
-        objective: Objective,
-        training: Training,
-        augmentation: Augmentation | None,
-        corruption: Part | None,
-        image_shape: tuple[int, int, int] | None,
-        precision: str,
-        total: int,
-        position: Position,
-    ) -> None:
-        self.network, self.weights, self.objective = network, weights, objective
-        self.augmentation, self.corruption, self.image_shape = augmentation, corruption, image_shape
+    def __init__(self, network: Network, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
+        self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
+        training, penalty = setup.training, setup.objective.penalty
         self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer)
         self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
         self.done = position.epoch * total // training.epochs
-        warmup = 0.0 if objective.penalty is None else objective.penalty.warmup
-        self.warmup = warmup * total / training.epochs  # in steps
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.warmup = 0.0 if penalty is None else penalty.warmup * total / training.epochs  # in steps
+        self.dtype = torch.bfloat16 if setup.precision == "bfloat16" else torch.float32
         device = weights.vector.device
         self.change, self.noise = torch.Generator(device), torch.Generator(device)
         self.replayed: Replayed | None = None
         if device.type in RECORDERS:
             self.replayed = Replayed(self._compute, training.batch_size, (self.change, self.noise))
 
-    def begin(self, seed: int, epoch: int) -> None:
+    def begin(self, epoch: int) -> None:
         """Begin the epoch's streams of randomness."""
-        self.change.manual_seed(stream_seed(seed, "augment", epoch))
-        self.noise.manual_seed(stream_seed(seed, "noise", epoch))
+        self.change.manual_seed(stream_seed(self.setup.seed, "augment", epoch))
+        self.noise.manual_seed(stream_seed(self.setup.seed, "noise", epoch))
 
     def weights_are_finite(self) -> bool:
         """Whether the last step, whose effect no loss has seen yet, left the weights finite."""
@@ -176,9 +141,10 @@ class _Step:
         return value
 
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
-        x = x if self.augmentation is None else augment(self.augmentation, x, self.change, self.image_shape)
-        x_in = x if self.corruption is None else corrupt(self.corruption, x, self.noise, self.image_shape)
-        x_hat, code, tapes = self.network.record(x_in, self.dtype, logits=self.objective.takes_logits)
+        x = self.setup.augmented(x, self.change)
+        x_hat, code, tapes = self.network.record(
+            self.setup.corrupted(x, self.noise), self.dtype, logits=self.objective.takes_logits
+        )
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
         self.network.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(learning_rate)
@@ -187,24 +153,17 @@ class _Step:
 
 
 @torch.no_grad()
-def _epoch(
-    step: _Step,
-    pixels: Pixels,
-    training: Training,
-    epoch: int,
-    seed: int,
-    share: FairShare,
-    ids: np.ndarray | None,
-) -> Epoch:
-    device = pixels.values.device
-    step.begin(seed, epoch)
-    first, n = step.done, len(pixels)
+def _epoch(step: _Step, samples: Pixels, epoch: int, share: FairShare) -> Epoch:
+    training, seed, ids = step.setup.training, step.setup.seed, step.setup.ids
+    device = samples.device
+    step.begin(epoch)
+    first, n = step.done, len(samples)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
     share.resume()
     start = time.perf_counter()
-    order = epoch_order(len(pixels), training.shuffle, seed, epoch, device)
-    for i, x in enumerate(batches(pixels, training.batch_size, order)):
+    order = epoch_order(n, training.shuffle, seed, epoch, device)
+    for i, x in enumerate(batches(samples, training.batch_size, order)):
         share.look()
         losses[i] = step(x)
     values = losses.cpu().double() * step.objective.unit
@@ -217,7 +176,7 @@ def _epoch(
         place = slice(number * training.batch_size, (number + 1) * training.batch_size)
         which = (torch.arange(n, device=device) if order is None else order)[place]
         names = which.cpu().numpy() if ids is None else ids[which.cpu().numpy()]
-        raise _diverged(values[number].item(), epoch, step, pixels.batch(which), names)
+        raise _diverged(values[number].item(), epoch, step, samples.batch(which), names)
     sizes = torch.full((len(losses),), training.batch_size, dtype=torch.float64)
     sizes[-1] = n - training.batch_size * (len(losses) - 1)
     return Epoch(epoch, float(values @ sizes / n), seconds, tuple(values.tolist()))
@@ -247,48 +206,3 @@ def _diverged(loss: float, epoch: int, step: _Step, x: torch.Tensor, names: np.n
     return DivergedError(
         f"diverged: the loss was {loss} at {where}; {way_out}", step.done + 1, epoch, step.learning_rate, samples
     )
-
-
-@torch.no_grad()
-def mean_loss(
-    network: Network,
-    pixels: Pixels,
-    objective: Objective,
-    *,
-    corruption: Part | None,
-    seed: int,
-    image_shape: tuple[int, int, int] | None = None,
-    chunk: int = 1000,
-) -> float:
-    """The objective's loss on `pixels`, averaged over samples, in float32.
-
-    Corrupted with noise of epoch 0, which no training epoch uses: the same noise whenever it is asked for.
-    """
-    noise = generator(seed, "noise", 0, pixels.values.device)
-    total = 0.0
-    for x in batches(pixels, chunk, None):
-        x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
-        x_hat, code = network(x_in, logits=objective.takes_logits)
-        total += float(objective(x_hat, code, x)) * len(x)
-    return total / len(pixels)
-
-
-@torch.no_grad()
-def sample_losses(
-    network: Network,
-    pixels: Pixels,
-    objective: Objective,
-    *,
-    corruption: Part | None,
-    seed: int,
-    image_shape: tuple[int, int, int] | None = None,
-    chunk: int = 1000,
-) -> np.ndarray:
-    """Each sample's loss, (n,), of which `mean_loss` is the mean."""
-    noise = generator(seed, "noise", 0, pixels.values.device)
-    losses = []
-    for x in batches(pixels, chunk, None):
-        x_in = x if corruption is None else corrupt(corruption, x, noise, image_shape)
-        x_hat, code = network(x_in, logits=objective.takes_logits)
-        losses.append(torch.vmap(objective)(x_hat, code, x))
-    return torch.cat(losses).double().cpu().numpy()

@@ -1,9 +1,15 @@
-"""A start that is fitted to the data: weights scaled, layer by layer, to what the first samples make of them.
+"""Starts that are fitted to samples: weights scaled to them layer by layer, or a network that is PCA's solution.
 
 As drawn, a deep network's units hardly differ from sample to sample, and while it leaves that state half of the units
 of a ReLU code die: zero for every sample, for ever. Scaled so that each unit has mean 0 and variance 1 over samples
 (Krähenbühl, Doersch, Donahue, Darrell 2016; Mishkin and Matas 2016), all of them take part from the first step on.
 A channel of a convolution counts as one unit, at all places of all samples.
+
+At PCA's solution a dense network reconstructs exactly as PCA does. Two units with opposite weights make a linear one:
+g(z) - g(-z) = z for relu, gelu and silu. So the first 2k units of each hidden layer carry the k principal components
+through, and the others, which begin without a say in what comes after them, learn what is not linear. From a start as
+drawn, few images teach a network less than PCA knows of them. Under a corruption each component is shrunk as linear
+regression has it, which is Wiener's filter where noise is white.
 """
 
 from __future__ import annotations
@@ -13,16 +19,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from torch import nn
 
-from isthmus.corruption import corrupt
 from isthmus.data.batches import Pixels
 from isthmus.networks import Network
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
-from isthmus.parts import Part
-from isthmus.rng import generator
+from isthmus.training.recipe import PAIRS
+from isthmus.training.setup import Setup
 
 _SAMPLES = 1024
 _NUMBERS, _FEW, _MANY = 2**20, 16, 128  # for convolutions, whose channels are at many places: no more than a step takes
@@ -31,12 +38,21 @@ _OUTPUTS = ("linear", "sigmoid")
 _ABOVE = 2.0  # standard deviations by which a rectified code is above its kink: at first nearly linear, like a PCA
 _CONTRAST = 0.5  # of the first drawings, as a share of the images'; less than all, for they are wrong
 
+MAX_SAMPLES = 20_000  # that PCA is fitted to: more move the first components no more
+MAX_EXACT = 1500  # numbers in a sample up to which all components are found exactly
+_LEAST = 1e-5  # of the largest deviation: a component that varies less has no scale of its own
+
+
+def _some_of(samples: Pixels, setup: Setup, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x, what the network is given for it) of samples taken evenly, `most` or all."""
+    n = min(len(samples), most)
+    x = samples.batch(torch.arange(n, device=samples.device) * len(samples) // n)
+    return x, setup.corrupted(x, setup.still_noise(x.device))
+
 
 @torch.no_grad()
-def fit_start(
-    network: Network, pixels: Pixels, *, corruption: Part | None, seed: int, image_shape: tuple[int, int, int] | None
-) -> None:
-    """Scale the weights of a new dense or convolutional network, in place, to samples taken evenly from `pixels`.
+def fit_start(network: Network, samples: Pixels, setup: Setup) -> None:
+    """Scale the weights of a new dense or convolutional network, in place, to samples taken evenly from all.
 
     Each hidden unit and each number of the code has variance 1 and mean 0; a code with a rectifier has mean 2. Where
     the output is linear or a sigmoid, its bias draws the mean sample; of convolutions, each channel's mean. Other
@@ -44,12 +60,8 @@ def fit_start(
     """
     if not isinstance(network, DenseNetwork | ConvNetwork):
         return
-    most = _SAMPLES if isinstance(network, DenseNetwork) else min(_MANY, max(_FEW, _NUMBERS // pixels.n_features))
-    n = min(len(pixels), most)
-    which = torch.arange(n, device=pixels.values.device) * len(pixels) // n
-    target = pixels.batch(which)
-    noise = generator(seed, "noise", 0, target.device)
-    x = target if corruption is None else corrupt(corruption, target, noise, image_shape)
+    most = _SAMPLES if isinstance(network, DenseNetwork) else min(_MANY, max(_FEW, _NUMBERS // samples.n_features))
+    target, x = _some_of(samples, setup, most)
     target = network.target(target)
     *hidden, code = _layers(network.encoder)
     *back, (output, drawn) = _layers(network.decoder)
@@ -109,3 +121,51 @@ def _drawing(layer: Any, z: torch.Tensor, activation: str, target: torch.Tensor)
     scale = _CONTRAST * contrast / spread if spread > 0 and contrast > 0 else 1.0
     layer.weight.mul_(scale)
     layer.bias.copy_(level - scale * z.mean(dim=_others(z)))
+
+
+def fit_pca(x: np.ndarray, k: int) -> PCA:
+    """Fit PCA of k components, or of as many as there are, to samples x, (n, n_features)."""
+    solver = "covariance_eigh" if x.shape[1] <= MAX_EXACT else "randomized"
+    return PCA(min(k, *x.shape), svd_solver=solver, random_state=0).fit(x)
+
+
+@torch.no_grad()
+def pca_start(network: Network, samples: Pixels, setup: Setup) -> None:
+    """Set the weights of a new dense network, for which `recipe.n_components` is not 0, in place."""
+    target, x = _some_of(samples, setup, MAX_SAMPLES)
+    # a linear output has the scale of the input, so that what goes in and what comes out are in the same units
+    clean = network.inward(target).cpu().numpy()
+    _set_weights(network, clean, clean if setup.corruption is None else network.inward(x).cpu().numpy())
+
+
+def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:
+    layers = [*network.encoder.layers, *network.decoder.layers]
+    activations = [*network.encoder.activations, *network.decoder.activations]
+    code = len(network.encoder.layers) - 1
+    # the layers whose units come in pairs: all but a linear code and the output
+    paired = [i < len(layers) - 1 and not (i == code and kind == "linear") for i, kind in enumerate(activations)]
+    pca = fit_pca(x, network.code_size // 2 if paired[code] else network.code_size)
+    components, mean = pca.components_.astype(np.float64), pca.mean_.astype(np.float64)
+    scale = np.sqrt(pca.explained_variance_.astype(np.float64).clip(min=0))
+    scale[scale <= _LEAST * scale.max()] = 1.0
+    a, b = ((one - mean) @ components.T / scale for one in (x, x_noisy))  # with variance 1, as they are within
+    middle = b.mean(axis=0)
+    b -= middle
+    slope = np.ones(len(components))  # also of a component in which these samples do not differ, as PCA has it
+    if x_noisy is not x:
+        slope = (a * b).sum(axis=0) / np.maximum(np.square(b).sum(axis=0), _LEAST)
+    for i, layer in enumerate(layers):
+        weight, bias = np.eye(len(components)), np.zeros(len(components))
+        if i == 0:
+            weight = components / scale[:, None]
+            bias = -weight @ mean - middle
+        if i == len(layers) - 1:
+            weight, bias = components.T * (scale * slope), mean
+        if i and paired[i - 1]:
+            weight = np.hstack([weight, -weight]) / PAIRS[activations[i - 1]]
+        if paired[i]:
+            weight, bias = np.vstack([weight, -weight]), np.hstack([bias, -bias])
+        rows, columns = weight.shape
+        layer.weight[:rows] = 0  # nothing else has a say in what carries the components
+        layer.weight[:rows, :columns] = torch.from_numpy(weight)
+        layer.bias[:rows] = torch.from_numpy(bias)

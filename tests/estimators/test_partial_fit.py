@@ -54,14 +54,14 @@ def test_the_same_calls_give_the_same_bits_and_each_has_an_order_of_its_own(x):
 
 def test_the_optimizers_moments_go_on_from_call_to_call(x):
     model = small().partial_fit(x)
-    optimizer, moments = model._moments
+    optimizer, moments = model.fitted_.moments
     assert (optimizer, int(moments["step"])) == ("adam", 7)
     model.partial_fit(x)
-    assert int(model._moments[1]["step"]) == 14
+    assert int(model.fitted_.moments[1]["step"]) == 14
     model.set_params(optimizer="adamw").partial_fit(x)
-    assert int(model._moments[1]["step"]) == 7, "of another optimizer they mean something else"
+    assert int(model.fitted_.moments[1]["step"]) == 7, "of another optimizer they mean something else"
     model.fit(x)
-    assert not hasattr(model, "_moments")
+    assert model.fitted_.moments is None
 
 
 def test_a_penaltys_warm_up_goes_on_over_the_calls(x):
@@ -109,7 +109,7 @@ def test_the_order_and_the_noise_of_a_pass_are_told_by_what_came_before_it(x, tm
 def test_a_pass_makes_a_network_of_its_own(x):
     """Whoever holds the one of before, as a thread that decodes does, keeps it as it was."""
     model = small(standardize=True).partial_fit(x)
-    network, moments = model.network_, model._moments[1]
+    network, moments = model.network_, model.fitted_.moments[1]
     before, moment = weights(model), moments["exp_avg"].clone()
     model.partial_fit(x)
     assert model.network_ is not network
@@ -139,7 +139,7 @@ def test_images_and_single_samples(images):
 
 def test_a_call_that_fails_leaves_the_model_as_it_was(x):
     model = small().partial_fit(x)
-    before, step = weights(model), model._moments[1]["step"].clone()
+    before, step = weights(model), model.fitted_.moments[1]["step"].clone()
     with pytest.raises(ValueError, match="X has 10 features, but Autoencoder is expecting 16"):
         model.partial_fit(x[:, :10])
     model.set_params(learning_rate=1e30, optimizer="sgd")
@@ -149,7 +149,7 @@ def test_a_call_that_fails_leaves_the_model_as_it_was(x):
     with pytest.raises(RequestError, match="the fitted one has"):
         model.partial_fit(x)
     assert torch.equal(weights(model), before)
-    assert torch.equal(model._moments[1]["step"], step)
+    assert torch.equal(model.fitted_.moments[1]["step"], step)
     assert len(model.history_) == 1
 
 

@@ -14,6 +14,7 @@ from isthmus.networks import build
 from isthmus.objective import Objective
 from isthmus.parts import ACTIVATIONS, BCE, DECODERS, KL, MSE, Conv, Dense, Dictionary, Training
 from isthmus.training.loop import train
+from isthmus.training.setup import Setup
 
 SHAPE, N = (1, 10, 10), 32
 RATE = 1024.0  # of one step of gradient descent, from which its gradients are read: so large that no digit is lost
@@ -51,10 +52,8 @@ def one_step(network, objective, x, precision):
     """The value and the gradients of one step of `train` on all samples."""
     before = [p.detach().clone() for p in network.parameters()]
     training = Training("sgd", RATE, epochs=1, batch_size=N, shuffle=False)
-    cpu = torch.device("cpu")
-    (row,) = train(
-        network, Pixels(x, cpu), objective, training, corruption=None, precision=precision, seed=0, image_shape=SHAPE
-    )
+    setup = Setup(training, objective, seed=0, image_shape=SHAPE, precision=precision)
+    (row,) = train(network, Pixels(x, torch.device("cpu")), setup)
     after = [p.detach() for p in network.parameters()]
     return row.loss, [(b.double() - a.double()) / RATE for b, a in zip(before, after, strict=True)]
 

@@ -1,6 +1,7 @@
 """The one loop: against a plain loop, and what its order, noise, averages and schedules are functions of."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ from isthmus.parts import (
     Training,
 )
 from isthmus.rng import generator
-from isthmus.training.loop import SCHEDULES, mean_loss, n_steps, train
+from isthmus.training.loop import SCHEDULES, n_steps, train
+from isthmus.training.setup import Setup
+from isthmus.training.validation import mean_loss
 
 CPU = torch.device("cpu")
 
@@ -65,9 +68,8 @@ class Scale(nn.Module):
 
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
     """All the rows of a training on an array or on `Images`."""
-    pixels, objective = Pixels(x, CPU), Objective(loss, penalty)
-    rows = train(network, pixels, objective, training, corruption=corruption, precision=precision, seed=seed)
-    return list(rows)
+    setup = Setup(training, Objective(loss, penalty), seed, corruption, precision=precision)
+    return list(train(network, Pixels(x, CPU), setup))
 
 
 def visits(x, training, **kwargs):
@@ -85,15 +87,7 @@ def test_after_the_last_step_the_network_is_told_to_free_what_it_keeps():
     network = Scale()
     run(network, np.ones((4, 2), np.float32), Training(epochs=2, batch_size=2))
     assert network.released == 1
-    rows = train(
-        network,
-        Pixels(np.ones((4, 2), np.float32), CPU),
-        Objective(MSE()),
-        Training(epochs=2),
-        corruption=None,
-        precision="float32",
-        seed=0,
-    )
+    rows = train(network, Pixels(np.ones((4, 2), np.float32), CPU), Setup(Training(epochs=2), Objective(MSE()), seed=0))
     next(rows)
     rows.close()
     assert network.released == 2, "a training that is given up as well"
@@ -245,7 +239,7 @@ def test_validation_noise_is_that_of_no_training_epoch(seed):
     x, sigma = np.zeros((50, 40), np.float32), GaussianNoise(1.0)
     trained = visits(x, Training(epochs=4, batch_size=50, shuffle=False), corruption=sigma, seed=seed)
     network = Scale()
-    mean_loss(network, Pixels(x, CPU), Objective(MSE()), corruption=sigma, seed=seed)
+    mean_loss(network, Pixels(x, CPU), Setup(Training(), Objective(MSE()), seed, sigma))
     (validated,) = network.seen
     assert validated.std() == pytest.approx(1, rel=0.1)
     for epoch in trained:
@@ -255,12 +249,16 @@ def test_validation_noise_is_that_of_no_training_epoch(seed):
 
 
 def test_mean_loss_does_not_depend_on_the_chunk_and_draws_the_same_noise_again(x):
-    network, pixels, objective = dense(Dense(bottleneck=3), 16), Pixels(x, CPU), Objective(MSE())
-    plain = mean_loss(network, pixels, objective, corruption=None, seed=0)
+    network, pixels = dense(Dense(bottleneck=3), 16), Pixels(x, CPU)
+
+    def loss(corruption=None, seed=0, **chunk):
+        return mean_loss(network, pixels, Setup(Training(), Objective(MSE()), seed, corruption), **chunk)
+
+    plain = loss()
     whole = functional.mse_loss(network(pixels.values)[0].detach(), pixels.values).item()
     assert plain == pytest.approx(whole, rel=1e-6)
-    assert mean_loss(network, pixels, objective, corruption=None, seed=0, chunk=7) == pytest.approx(plain, rel=1e-6)
-    noisy = [mean_loss(network, pixels, objective, corruption=GaussianNoise(1.0), seed=seed) for seed in (0, 0, 1)]
+    assert loss(chunk=7) == pytest.approx(plain, rel=1e-6)
+    noisy = [loss(GaussianNoise(1.0), seed) for seed in (0, 0, 1)]
     assert noisy[0] == noisy[1] != noisy[2]
     assert noisy[0] != plain
 
@@ -435,13 +433,10 @@ def test_a_corruption_has_the_images_shape():
     x, training = np.ones((40, 12), np.float32), Training("sgd", 1e-12, epochs=2, batch_size=16)
     corruption = Sequence((Occlusion(2), Masking(0.1)))
     network = Scale()
-    pixels, objective = Pixels(x, CPU), Objective(MSE())
-    for _ in train(
-        network, pixels, objective, training, corruption=corruption, precision="float32", seed=0, image_shape=(3, 2, 2)
-    ):
-        pass
+    pixels, setup = Pixels(x, CPU), Setup(training, Objective(MSE()), 0, corruption, image_shape=(3, 2, 2))
+    list(train(network, pixels, setup))
     assert (torch.cat(network.seen) == 0).all(), "a square of 2×2 is the whole of such an image"
-    loss = mean_loss(network, pixels, objective, corruption=Occlusion(1), seed=0, image_shape=(3, 2, 2))
+    loss = mean_loss(network, pixels, replace(setup, corruption=Occlusion(1)))
     # one pixel of four is hidden in all channels, and there the error is 1; elsewhere Scale gives half of the number
     assert loss == pytest.approx((1 + 3 * 0.25) / 4)
 

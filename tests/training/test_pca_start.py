@@ -1,5 +1,7 @@
 """A start at PCA's solution: it is PCA, whatever the activations; what is trained from it is no worse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,14 @@ from isthmus import Autoencoder, Dense, GaussianNoise, load
 from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
-from isthmus.training.pca_start import fit_pca, pca_start
+from isthmus.objective import Objective
+from isthmus.parts import MSE, Training
 from isthmus.training.recipe import n_components
+from isthmus.training.setup import Setup
+from isthmus.training.start import fit_pca, pca_start
 
 CPU = torch.device("cpu")
+SETUP = Setup(Training(), Objective(MSE()), seed=0)
 LINEAR = Dense((64, 32), 8, code_activation="linear")
 DIGITS = (load_digits().data / 16).astype(np.float32)
 
@@ -31,7 +37,7 @@ def test_it_reconstructs_as_pca_does(activation, hidden, back):
     network = build(part, 64, torch.Generator().manual_seed(0), None)
     before = network(torch.from_numpy(DIGITS))[0].detach().numpy()
     assert n_components(part, corrupted=False) == 8
-    pca_start(network, Pixels(DIGITS, CPU), corruption=None, seed=0, image_shape=None)
+    pca_start(network, Pixels(DIGITS, CPU), SETUP)
     x_hat = network(torch.from_numpy(DIGITS))[0].detach().numpy()
     np.testing.assert_allclose(x_hat, of_pca(DIGITS, 8), atol=2e-6)
     assert abs(before - x_hat).max() > 0.1
@@ -40,7 +46,7 @@ def test_it_reconstructs_as_pca_does(activation, hidden, back):
 @pytest.mark.parametrize("n", [7, 9])  # fewer than the code has numbers, and so few that one component is arbitrary
 def test_of_very_few_samples_other_images_are_reconstructed_as_pca_does_too(n):
     network = build(LINEAR, 64, torch.Generator().manual_seed(0), None)
-    pca_start(network, Pixels(DIGITS[:n], CPU), corruption=None, seed=0, image_shape=None)
+    pca_start(network, Pixels(DIGITS[:n], CPU), SETUP)
     pca = fit_pca(DIGITS[:n], 8)
     x_hat = network(torch.from_numpy(DIGITS[100:]))[0].detach().numpy()
     np.testing.assert_allclose(x_hat, pca.inverse_transform(pca.transform(DIGITS[100:])), atol=2e-6)
@@ -49,7 +55,7 @@ def test_of_very_few_samples_other_images_are_reconstructed_as_pca_does_too(n):
 def test_a_denoiser_starts_at_the_linear_filter_that_is_best():
     part = Dense((), 64, activation="gelu")
     network, noise = build(part, 64, torch.Generator().manual_seed(0), None), GaussianNoise(0.3)
-    pca_start(network, Pixels(DIGITS, CPU), corruption=noise, seed=0, image_shape=None)
+    pca_start(network, Pixels(DIGITS, CPU), replace(SETUP, corruption=noise))
     x_noisy = DIGITS + 0.3 * np.random.default_rng(1).standard_normal(DIGITS.shape).astype(np.float32)
     error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - DIGITS).mean()
     assert error < min(np.square(of_pca(DIGITS, k, x_noisy) - DIGITS).mean() for k in (5, 10, 15, 20, 32))

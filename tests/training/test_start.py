@@ -8,8 +8,10 @@ import torch
 
 from isthmus.data.batches import Pixels
 from isthmus.networks import build
-from isthmus.parts import Conv, Dense, Dictionary, GaussianNoise
+from isthmus.objective import Objective
+from isthmus.parts import MSE, Conv, Dense, Dictionary, GaussianNoise, Training
 from isthmus.rng import generator
+from isthmus.training.setup import Setup
 from isthmus.training.start import fit_start
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ def x():
 
 def started(part, x, **given):
     network = build(part, x.shape[1], generator(0, "init"), given.get("image_shape"))
-    fit_start(network, Pixels(x, CPU), **{"corruption": None, "seed": 0, "image_shape": None, **given})
+    fit_start(network, Pixels(x, CPU), Setup(Training(), Objective(MSE()), **{"seed": 0, **given}))
     return network
 
 

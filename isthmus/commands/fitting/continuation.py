@@ -88,9 +88,8 @@ class Base:
 
     def hand_to(self, model: Autoencoder) -> None:
         """Give an estimator that is not fitted this fit to go on from."""
-        own = self.model
         model.set_params(warm_start=True)
-        model.adopt(own.network_, own.history_, own.image_shape_, own.seed_, own.precision_)
+        model.adopt(self.model.fitted_)
 
 
 def asked_epochs(folder: Path, epochs: int | None) -> int:

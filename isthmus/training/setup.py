@@ -1,0 +1,48 @@
+"""What a training is given beside a network and its samples: one value for steps, validation and start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from isthmus.augmentation import augment
+from isthmus.corruption import corrupt
+from isthmus.objective import Objective
+from isthmus.parts import Augmentation, Part, Training
+from isthmus.rng import generator
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """How a network is trained.
+
+    objective: in the data's units. seed: order, augmentation and noise are functions of (seed, purpose, epoch).
+    image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. threads: of
+    steps and of validation, whose bits would be others with more. ids: (n,), what to call the samples in messages, if
+    not by their position. is_warm: the weights were fitted before.
+    """
+
+    training: Training
+    objective: Objective
+    seed: int
+    corruption: Part | None = None
+    augmentation: Augmentation | None = None
+    image_shape: tuple[int, int, int] | None = None
+    precision: str = "float32"
+    threads: int = 1
+    ids: np.ndarray | None = None
+    is_warm: bool = False
+
+    def augmented(self, x: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
+        """Samples (n, n_features) as a step takes them, input and target alike."""
+        return x if self.augmentation is None else augment(self.augmentation, x, stream, self.image_shape)
+
+    def corrupted(self, x: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
+        """The input that a network is given for x, (n, n_features)."""
+        return x if self.corruption is None else corrupt(self.corruption, x, stream, self.image_shape)
+
+    def still_noise(self, device: torch.device) -> torch.Generator:
+        """The stream of epoch 0, which no training epoch uses: the same noise whenever it is asked for."""
+        return generator(self.seed, "noise", 0, device)
