@@ -20,7 +20,7 @@ import torch
 from benchmarks import notebook_loop
 from benchmarks.recipes import digits
 from isthmus.machine import cores
-from isthmus.networks.decoders import DenseDecoder
+from isthmus.networks.accelerators.dense_decoder import DenseDecoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.parts import Dense
 from isthmus.solvers.latent_search import search

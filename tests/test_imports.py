@@ -48,7 +48,8 @@ WITHIN = {
 MOST_MODULES, MOST_LINES = 12, 300  # without __init__, __main__ and cli
 FULLER = {"": 14, "estimators": 13}
 LONGER = {"training/checkpoint.py": 301}
-# Public paths of analysis, and value objects (parts) beside the stage that computes them
+# Public paths of analysis, and value objects (parts) beside the stage that computes them. An accelerator has the name
+# of the network that it is for
 TWICE = {"collapse", "probe", "objective"}
 PLACE = {name: i for i, stage in enumerate(STAGES) for name in stage}
 
@@ -164,7 +165,7 @@ def test_no_module_is_too_long():
 
 
 def test_no_module_has_the_name_of_another():
-    counts = Counter(path.stem for path in counted_modules())
+    counts = Counter(path.stem for path in counted_modules() if path.parent.name != "accelerators")
     assert {name for name, n in counts.items() if n > 1} == TWICE
 
 

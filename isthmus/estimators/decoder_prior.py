@@ -22,7 +22,8 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import for_inference
 from isthmus.estimators.samples import FLOATS, samples_of
 from isthmus.networks import Network
-from isthmus.networks.decoders import Decoder, decoder_of
+from isthmus.networks.accelerators import decoder_of
+from isthmus.networks.decoders import Decoder
 from isthmus.parts import checks
 from isthmus.rng import content_seeds, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search

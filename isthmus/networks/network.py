@@ -1,23 +1,42 @@
-"""What every network offers: a code and a way back, for inference, for autograd, and for the training loop."""
+"""The contract of a network: a torch module with `encode` and `decode`, and a default for all else."""
 
 from __future__ import annotations
 
 import abc
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from isthmus.networks.counting import count_multiplications
 from isthmus.networks.standardization import Standardization
+
+_LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
+
+
+class TrainingPass(Protocol):
+    """What the training loop calls in each step: a network itself, or the accelerator of its type."""
+
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """As `Network.record`."""
+
+    def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
+        """As `Network.backward`."""
 
 
 class Network(nn.Module, abc.ABC):
     """encode (n, n_features) → (n, code_size), decode back.
 
-    part: the one that it was built from. n_switches: numbers that the decoder sees beside the code.
-    multiplications: products in one pass of one sample.
-    standardization: what is done to samples at the two ends; each network applies it by `inward`, `outward` and
-    `gradient_inward`, so that whoever calls it has samples in the data's units alone. None for nothing.
+    part: the one that it was built from. n_switches: numbers that the decoder sees beside the code. shape: (channels,
+    height, width) for a network of images alone.
+    standardization: what is done to samples at the two ends; each network applies it by `inward` and `outward`, so that
+    the caller has samples in the data's units alone. None for nothing.
+    A network may have buffers and frozen parameters: they are saved and resumed like weights, and no step moves them.
+    Where the written-out passes in `networks.accelerators` have one for a type of network, it takes the place of
+    `record` and `backward`.
     """
 
     part: Any
@@ -25,7 +44,7 @@ class Network(nn.Module, abc.ABC):
     code_size: int
     ends: torch.Tensor  # of a standardization: offset, scale, out_offset, out_scale of each number
     n_switches: int = 0
-    multiplications: int
+    shape: tuple[int, int, int] | None = None
     standardization: Standardization | None = None
 
     def standardize(self, standardization: Standardization | None) -> None:
@@ -60,27 +79,48 @@ class Network(nn.Module, abc.ABC):
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): reads the code alone."""
 
+    @cached_property
+    def multiplications(self) -> int:
+        """Products of a number and a weight in one pass of one sample."""
+        return count_multiplications(self, self.n_features)
+
     def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat."""
+        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat.
+
+        By default that is had from x_hat, which has few digits left near 0 and 1.
+        """
         code = self.encode(x)
-        return self.decode(code), code
+        x_hat = self.decode(code)
+        return (x_hat.logit(_LEAST) if logits else x_hat), code
 
-    def project(self) -> None:
-        """Bring the weights back to where they may be; called after each step."""
+    def after_step(self) -> None:
+        """Change what has to change after each step, such as weights that must stay where they may be."""
 
-    @abc.abstractmethod
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """(x_hat, code, what `backward` needs), x_hat and code in x's dtype, which is that of the weights.
 
-        Products are in `dtype`, but for those of the last layer: a loss sees no more digits than x_hat has. With
-        `logits`, x_hat is what goes into the sigmoid output, and so is what `backward` is given the gradient of.
+        Products are in `dtype`, except, where an accelerator can help it, for those of the last layer: a loss sees no
+        more digits than x_hat has. With `logits`, x_hat is what goes into the sigmoid output, and so is what `backward`
+        is given the gradient of.
         """
+        with torch.enable_grad():
+            with torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype):
+                x_hat, code = self(x, logits=logits)
+            x_hat, code = x_hat.to(x.dtype), code.to(x.dtype)
+        return x_hat.detach(), code.detach(), (x_hat, code)
 
-    @abc.abstractmethod
     def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
-
-    def release(self) -> None:
-        """Free what `record` keeps from step to step, if it does; called after the last one."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        outputs, at_outputs = [tapes[0]], [grad_x_hat]
+        if grad_code is not None and tapes[1].requires_grad:
+            outputs, at_outputs = [*tapes], [grad_x_hat, grad_code]
+        gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            assert parameter.grad is not None
+            if gradient is None:  # nothing that came out depends on it
+                parameter.grad.zero_()
+            else:
+                parameter.grad.copy_(gradient)

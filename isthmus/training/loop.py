@@ -19,6 +19,7 @@ import torch
 from isthmus.data.batches import Pixels, batches, epoch_order
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
+from isthmus.networks.accelerators import training_pass
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
 from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, using_threads
@@ -85,9 +86,8 @@ def train(
     finally:
         share.end()
         position.optimizer = {}
-        step = None  # type: ignore[assignment]  # the optimizer's memory is free before the weights are copied
+        step = None  # type: ignore[assignment]  # its memory is free before the weights are copied
         weights.release()
-        network.release()
 
 
 def n_steps(n_samples: int, training: Training) -> int:
@@ -100,6 +100,7 @@ class _Step:
 
     def __init__(self, network: Network, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
         self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
+        self.trained = training_pass(network)
         training, penalty = setup.training, setup.objective.penalty
         self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer)
         self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
@@ -142,13 +143,13 @@ class _Step:
 
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
         x = self.setup.augmented(x, self.change)
-        x_hat, code, tapes = self.network.record(
+        x_hat, code, tapes = self.trained.record(
             self.setup.corrupted(x, self.noise), self.dtype, logits=self.objective.takes_logits
         )
         value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
-        self.network.backward(tapes, at_x_hat, at_code)
+        self.trained.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(learning_rate)
-        self.network.project()
+        self.network.after_step()
         return value
 
 

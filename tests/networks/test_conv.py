@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from isthmus.errors import RequestError
 from isthmus.networks import build
+from isthmus.networks.accelerators import training_pass
 from isthmus.networks.conv import convolution
 from isthmus.parts import ACTIVATIONS, DECODERS, Conv, ConvLayer
 
@@ -180,8 +181,9 @@ def test_an_image_of_any_size_comes_back_in_its_size_or_is_refused(part_and_shap
     for parameter in built.parameters():
         parameter.grad = torch.full_like(parameter, math.nan)
     with torch.no_grad():
-        recorded, same_code, tapes = built.record(x, x.dtype)
-        built.backward(tapes, torch.ones_like(x), torch.ones_like(code))
+        step = training_pass(built)
+        recorded, same_code, tapes = step.record(x, x.dtype)
+        step.backward(tapes, torch.ones_like(x), torch.ones_like(code))
     torch.testing.assert_close(recorded, x_hat, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(same_code, code, rtol=1e-4, atol=1e-5)
     assert all(parameter.grad.isfinite().all() for parameter in built.parameters())
@@ -232,8 +234,9 @@ def test_a_training_steps_gradients_are_autograds(shape, decoder, activation):
     x_hat, code = built(x)
     for _ in range(2):  # the second step writes over the first one's gradients
         with torch.no_grad():
-            recorded, same_code, tapes = built.record(x, torch.float64)
-            built.backward(tapes, at_x_hat, at_code)
+            step = training_pass(built)
+            recorded, same_code, tapes = step.record(x, torch.float64)
+            step.backward(tapes, at_x_hat, at_code)
         torch.testing.assert_close(recorded, x_hat)
         torch.testing.assert_close(same_code, code)
         for parameter, gradient in zip(built.parameters(), expected, strict=True):
@@ -252,8 +255,9 @@ def test_gradients_through_maps_of_one_channel_are_autograds(padding, decoder, c
     at_code = torch.randn((4, built.code_size), generator=seeded(3), dtype=torch.float64)
     expected = gradients(built, x, at_x_hat, at_code)
     with torch.no_grad():
-        _, _, tapes = built.record(x, torch.float64)
-        built.backward(tapes, at_x_hat, at_code)
+        step = training_pass(built)
+        _, _, tapes = step.record(x, torch.float64)
+        step.backward(tapes, at_x_hat, at_code)
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
 
@@ -265,8 +269,9 @@ def test_without_a_gradient_at_the_code_it_comes_through_the_image_alone(decoder
     x, at_x_hat = samples(4, shape, dtype=torch.float64), samples(4, shape, 2, torch.float64)
     expected = gradients(built, x, at_x_hat, torch.zeros(()))
     with torch.no_grad():
-        _, _, tapes = built.record(x, torch.float64)
-        built.backward(tapes, at_x_hat, None)
+        step = training_pass(built)
+        _, _, tapes = step.record(x, torch.float64)
+        step.backward(tapes, at_x_hat, None)
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
 
@@ -277,8 +282,9 @@ def test_bfloat16_products_are_near_float32s(decoder):
     built, x = network(Conv((8, 8), decoder=decoder, activation="silu"), shape), samples(20, shape)
     expected = gradients(built, x, x, torch.ones(()))
     with torch.no_grad():
-        x_hat, code, tapes = built.record(x, torch.bfloat16)
-        built.backward(tapes, x, torch.ones_like(code))
+        step = training_pass(built)
+        x_hat, code, tapes = step.record(x, torch.bfloat16)
+        step.backward(tapes, x, torch.ones_like(code))
         exact, exact_code = built(x)
     assert x_hat.dtype == code.dtype == torch.float32
     # where two numbers of a window are as good as equal, rounding moves a switch, and the whole number with it
@@ -308,9 +314,10 @@ def test_bfloat16_products_read_no_memory_but_their_own(shape, decoder):
     for _ in range(5):
         with torch.no_grad():
             spoil_freed_memory()
-            x_hat, code, tapes = built.record(x, torch.bfloat16)
+            step = training_pass(built)
+            x_hat, code, tapes = step.record(x, torch.bfloat16)
             spoil_freed_memory()
-            built.backward(tapes, torch.ones_like(x_hat), torch.ones_like(code))
+            step.backward(tapes, torch.ones_like(x_hat), torch.ones_like(code))
         for tensor in (x_hat, code, *(parameter.grad for parameter in built.parameters())):
             assert tensor.isfinite().all()
 

@@ -6,6 +6,7 @@ import torch
 
 from isthmus import L1, Autoencoder, Dictionary
 from isthmus.networks import build
+from isthmus.networks.accelerators import training_pass
 from isthmus.objective import Objective
 from isthmus.parts import MSE
 
@@ -37,9 +38,10 @@ def test_record_and_backward_are_autograds(part):
     for p in network.parameters():
         p.grad.fill_(7.0)
     with torch.no_grad():
-        recorded, its_code, tapes = network.record(x, torch.float64)
+        step = training_pass(network)
+        recorded, its_code, tapes = step.record(x, torch.float64)
         _, at_x_hat, at_code = objective.with_gradients(recorded, its_code, x)
-        network.backward(tapes, at_x_hat, at_code)
+        step.backward(tapes, at_x_hat, at_code)
     torch.testing.assert_close(recorded, x_hat)
     torch.testing.assert_close(its_code, code)
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
@@ -76,7 +78,7 @@ def test_atoms_of_no_length_stay_finite():
     network = build(Dictionary(n_atoms=3), 4, seeded())
     with torch.no_grad():
         network.atoms[1] = 0
-    network.project()
+    network.after_step()
     assert network.atoms.isfinite().all()
     assert (network.atoms[1] == 0).all()
 
@@ -87,8 +89,9 @@ def test_bfloat16_is_near_float32():
     for p in network.parameters():
         p.grad = torch.zeros_like(p)
     with torch.no_grad():
-        x_hat, code, tapes = network.record(x, torch.bfloat16)
-        network.backward(tapes, torch.ones_like(x), None)
+        step = training_pass(network)
+        x_hat, code, tapes = step.record(x, torch.bfloat16)
+        step.backward(tapes, torch.ones_like(x), None)
     torch.testing.assert_close(x_hat, network(x)[0].detach(), rtol=0.05, atol=0.05)
     assert code.dtype == torch.float32
     assert network.atoms.grad.abs().max() > 0

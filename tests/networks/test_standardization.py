@@ -9,7 +9,8 @@ import torch
 from isthmus import Conv, Dense, Dictionary
 from isthmus.data.batches import Pixels
 from isthmus.networks import build
-from isthmus.networks.decoders import AnyDecoder, decoder_of
+from isthmus.networks.accelerators import decoder_of, training_pass
+from isthmus.networks.decoders import Decoder
 from isthmus.networks.standardization import Standardization, standardization_of
 from isthmus.objective import Objective
 from isthmus.parts import L1, MSE
@@ -72,9 +73,10 @@ def test_record_and_backward_are_autograds(part, shape):
     objective(x_hat, code, x).backward()
     expected = [p.grad.clone() for p in network.parameters()]
     with torch.no_grad():
-        recorded, its_code, tapes = network.record(x, torch.float64)
+        step = training_pass(network)
+        recorded, its_code, tapes = step.record(x, torch.float64)
         _, at_x_hat, at_code = objective.with_gradients(recorded, its_code, x)
-        network.backward(tapes, at_x_hat, at_code)
+        step.backward(tapes, at_x_hat, at_code)
     torch.testing.assert_close(recorded, x_hat)
     torch.testing.assert_close(its_code, code)
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
@@ -86,7 +88,7 @@ def test_record_and_backward_are_autograds(part, shape):
 def test_a_search_has_autograds_derivatives(part):
     network = network_of(part)
     code, y = torch.rand(4, network.code_size, dtype=torch.float64), samples(4)
-    written_out, automatic = decoder_of(network, torch.float64), AnyDecoder(network)
+    written_out, automatic = decoder_of(network, torch.float64), Decoder(network, torch.float64)
     torch.testing.assert_close(written_out.decode(code), network.decode(code))
     torch.testing.assert_close(written_out.gradient(code, y), automatic.gradient(code, y))
     for found, expected in zip(written_out.normal_equations(code, y), automatic.normal_equations(code, y), strict=True):

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.networks import build, conv
-from isthmus.networks.windowed import WindowedPass, pays, shares
+from isthmus.networks import build
+from isthmus.networks.accelerators import conv, training_pass
+from isthmus.networks.accelerators.windowed import WindowedPass, pays, shares
 from isthmus.parts import ACTIVATIONS, DECODERS, Conv
 from isthmus.training.hardware import using_threads
 
@@ -17,16 +18,16 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def recorded(built, x, at_x_hat, at_code, *, windowed):
+def recorded(step, x, at_x_hat, at_code, *, windowed):
     """x_hat, code and every gradient of one step, by the one way or the other."""
-    for parameter in built.parameters():
+    for parameter in step.network.parameters():
         parameter.grad = torch.full_like(parameter, math.nan)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
-        x_hat, code, tapes = built.record(x, x.dtype)
+        x_hat, code, tapes = step.record(x, x.dtype)
         assert isinstance(tapes, WindowedPass) is windowed
-        built.backward(tapes, at_x_hat, at_code)
-    return [x_hat, code, *(parameter.grad.clone() for parameter in built.parameters())]
+        step.backward(tapes, at_x_hat, at_code)
+    return [x_hat, code, *(parameter.grad.clone() for parameter in step.network.parameters())]
 
 
 @st.composite
@@ -53,11 +54,12 @@ def test_both_ways_give_the_same_images_codes_and_gradients(step, threads):
     except ValueError:  # deeper than the image allows
         return
     x, at_x_hat = (torch.randn((n, built.n_features), generator=seeded(i), dtype=torch.float64) for i in (1, 2))
+    step = training_pass(built)
     at_code = torch.randn((n, built.code_size), generator=seeded(3), dtype=torch.float64)
     with using_threads(threads):
-        expected = recorded(built, x, at_x_hat, at_code, windowed=False)
+        expected = recorded(step, x, at_x_hat, at_code, windowed=False)
         for _ in range(2):  # the second step finds what the first one left
-            for mine, reference in zip(recorded(built, x, at_x_hat, at_code, windowed=True), expected, strict=True):
+            for mine, reference in zip(recorded(step, x, at_x_hat, at_code, windowed=True), expected, strict=True):
                 torch.testing.assert_close(mine, reference, rtol=1e-8, atol=1e-9)
 
 
@@ -68,12 +70,13 @@ def test_where_an_image_is_of_one_colour_all_switches_point_to_the_upper_left(ke
     part = Conv((16, 40, 24), kernel, padding=0, decoder=decoder, activation="tanh")
     built = build(part, 60 * 60, seeded(), (1, 60, 60))
     x = torch.full((32, 3600), 0.7) * torch.linspace(0.1, 1, 32)[:, None]
+    step = training_pass(built)
     args = x, torch.ones_like(x), None
     for mine, reference in zip(
-        recorded(built, *args, windowed=True)[:2], recorded(built, *args, windowed=False)[:2], strict=True
+        recorded(step, *args, windowed=True)[:2], recorded(step, *args, windowed=False)[:2], strict=True
     ):
         torch.testing.assert_close(mine, reference)
-    for windows in built._passes.values():
+    for windows in step.windowed.values():
         for down in windows.down:
             assert down.switches._right.sum() == down.switches._lower.sum() == 0
 
@@ -82,24 +85,22 @@ def test_float32_steps_agree_to_rounding():
     part = Conv((8, 16, 16), padding=0, decoder="deconv-unpool", output="sigmoid")
     built = build(part, 784, seeded(), (1, 28, 28))
     x = torch.rand((64, 784), generator=seeded(1))
+    step = training_pass(built)
     args = x, x - 0.5, torch.ones((64, built.code_size))
-    expected = recorded(built, *args, windowed=False)
+    expected = recorded(step, *args, windowed=False)
     assert expected[0].std(dim=0).max() > 1e-3, "the output moves"
-    for mine, reference in zip(recorded(built, *args, windowed=True), expected, strict=True):
+    for mine, reference in zip(recorded(step, *args, windowed=True), expected, strict=True):
         assert (mine - reference).norm() < 1e-4 * reference.norm()
 
 
-def test_what_is_returned_is_not_overwritten_by_the_next_step_and_release_frees_the_buffers():
-    built = build(Conv((3, 2)), 144, seeded(), (1, 12, 12))
+def test_what_is_returned_is_not_overwritten_by_the_next_step_which_uses_the_same_buffers():
+    step = training_pass(build(Conv((3, 2)), 144, seeded(), (1, 12, 12)))
     x = torch.rand((1, 144), generator=seeded(1))
-    first = recorded(built, x, x, None, windowed=True)
-    kept = [one.clone() for one in first]
-    recorded(built, 1 - x, x, None, windowed=True)
+    first = recorded(step, x, x, None, windowed=True)
+    kept, (buffers,) = [one.clone() for one in first], step.windowed.values()
+    recorded(step, 1 - x, x, None, windowed=True)
     assert all(torch.equal(one, before) for one, before in zip(first, kept, strict=True))
-    assert built._passes
-    built.release()
-    assert not built._passes
-    assert all(torch.equal(a, b) for a, b in zip(recorded(built, x, x, None, windowed=True), kept, strict=True))
+    assert [*step.windowed.values()] == [buffers]
 
 
 def test_shares_are_equal_and_not_small():

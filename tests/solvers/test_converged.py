@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from isthmus.networks import build
-from isthmus.networks.decoders import decoder_of
+from isthmus.networks.accelerators import decoder_of
 from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.solvers.latent_search import CONVERGED, ITERATIONS, STALLED, search
 

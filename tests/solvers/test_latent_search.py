@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import nnls
 
 from isthmus.networks import build
-from isthmus.networks.decoders import AnyDecoder, decoder_of
+from isthmus.networks.accelerators import decoder_of
+from isthmus.networks.decoders import Decoder
 from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.solvers import latent_search
 from isthmus.solvers.latent_search import CONVERGED, DIVERGED, ITERATIONS, REASONS, SOLVERS, Search, search
@@ -59,7 +60,7 @@ def test_normal_equations_are_those_of_the_jacobian(part):
 def test_the_gradient_is_autograds(part):
     network, code, y = made(part)
     decoder = decoder_of(network, torch.float64)
-    torch.testing.assert_close(decoder.gradient(code, y), AnyDecoder(network).gradient(code, y))
+    torch.testing.assert_close(decoder.gradient(code, y), Decoder(network, torch.float64).gradient(code, y))
     torch.testing.assert_close(decoder.decode(code), network.decode(code).detach())
 
 
@@ -248,7 +249,7 @@ def test_how_gauss_newton_ends_does_not_depend_on_the_images_units():
     network, _, y = made(Dense(hidden=(12, 9), bottleneck=4, activation="tanh"))
     start, reasons = torch.zeros((5, 4), dtype=torch.float64), []
     for unit in (1e-3, 1.0, 1e3):
-        found = search(AnyDecoder(InUnits(network, unit)), unit * y, start, tol=0.01)
+        found = search(Decoder(InUnits(network, unit), torch.float64), unit * y, start, tol=0.01)
         assert found.reason.eq(CONVERGED).all()
         reasons.append((found.reason.tolist(), found.n_iter.tolist()))
     assert reasons[0] == reasons[1] == reasons[2]
@@ -264,14 +265,14 @@ class Kink(torch.nn.Module):
 def test_damping_rises_by_8_where_a_step_does_not_help_until_the_search_has_stalled():
     """Of each image by itself: beside it is one whose step helps, and whose damping falls to a fifth."""
     y, start = torch.zeros((2, 1), dtype=torch.float64), torch.tensor([[1e-9], [5.0]], dtype=torch.float64)
-    batch = latent_search._Batch(AnyDecoder(Kink()), y, start, None)
+    batch = latent_search._Batch(Decoder(Kink(), torch.float64), y, start, None)
     latent_search._gauss_newton(batch, 1, 0.0)
     assert batch.damping.tolist() == pytest.approx([0.08, 0.002])
-    found = search(AnyDecoder(Kink()), y[:1], start[:1])
+    found = search(Decoder(Kink(), torch.float64), y[:1], start[:1])
     # 8⁷ is the first power by which a hundredth passes ten thousand
     assert (REASONS[found.reason[0]], int(found.n_iter)) == ("stalled", 7)
     assert torch.equal(found.code, start[:1])
-    few = search(AnyDecoder(Kink()), y[:1], start[:1], max_iter=6)
+    few = search(Decoder(Kink(), torch.float64), y[:1], start[:1], max_iter=6)
     assert (REASONS[few.reason[0]], int(few.n_iter)) == ("iterations", 6)
 
 

@@ -1,6 +1,7 @@
 """The one loop: against a plain loop, and what its order, noise, averages and schedules are functions of."""
 
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import isthmus
 from isthmus import Images
 from isthmus.data.batches import Pixels, epoch_order
 from isthmus.errors import RunError
-from isthmus.networks import build
+from isthmus.networks import Network, build
+from isthmus.networks.accelerators import PASSES
+from isthmus.networks.accelerators.conv import ConvPass
+from isthmus.networks.conv import ConvNetwork
 from isthmus.objective import Objective
 from isthmus.parts import (
     ACTIVATIONS,
@@ -22,6 +26,7 @@ from isthmus.parts import (
     KL,
     L1,
     MSE,
+    Conv,
     Dense,
     GaussianNoise,
     Masking,
@@ -38,32 +43,26 @@ from isthmus.training.validation import mean_loss
 CPU = torch.device("cpu")
 
 
-class Scale(nn.Module):
+class Scale(Network):
     """x_hat = weight * x: the smallest network. It keeps each batch it saw in training and its weight at that time."""
 
-    multiplications = 1
+    multiplications, n_features = 1, 1
 
     def __init__(self, weight=0.5):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([weight]))
-        self.seen, self.weights, self.projected, self.released = [], [], [], 0
+        self.seen, self.weights, self.after_steps = [], [], []
 
-    def forward(self, x, *, logits=False):
+    def encode(self, x):
         self.seen.append(x.clone())
         self.weights.append(self.weight.item())
-        return self.weight * x, x
+        return x
 
-    def record(self, x, dtype, *, logits=False):
-        return *self(x), x
+    def decode(self, code):
+        return self.weight * code
 
-    def backward(self, x, grad_x_hat, grad_code):
-        self.weight.grad.copy_((grad_x_hat * x).sum())
-
-    def project(self):
-        self.projected.append(self.weight.item())
-
-    def release(self):
-        self.released += 1
+    def after_step(self):
+        self.after_steps.append(self.weight.item())
 
 
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
@@ -83,14 +82,23 @@ def dense(part, n_features, seed=0):
     return build(part, n_features, generator(seed, "init"))
 
 
-def test_after_the_last_step_the_network_is_told_to_free_what_it_keeps():
-    network = Scale()
-    run(network, np.ones((4, 2), np.float32), Training(epochs=2, batch_size=2))
-    assert network.released == 1
-    rows = train(network, Pixels(np.ones((4, 2), np.float32), CPU), Setup(Training(epochs=2), Objective(MSE()), seed=0))
+@pytest.mark.parametrize("given_up", [False, True])
+def test_after_the_last_step_what_a_pass_keeps_from_step_to_step_is_freed(given_up, monkeypatch):
+    alive = weakref.WeakSet()
+
+    class Watched(ConvPass):
+        def __init__(self, network):
+            super().__init__(network)
+            alive.add(self)
+
+    monkeypatch.setitem(PASSES, ConvNetwork, Watched)
+    network = build(Conv((2,)), 64, generator(0, "init"), (1, 8, 8))
+    setup = Setup(Training(epochs=2), Objective(MSE()), seed=0)
+    rows = train(network, Pixels(np.ones((4, 64), np.float32), CPU), setup)
     next(rows)
-    rows.close()
-    assert network.released == 2, "a training that is given up as well"
+    assert len(alive) == 1
+    rows.close() if given_up else list(rows)
+    assert not alive
 
 
 # --- against a loop that anyone would write ---
@@ -340,12 +348,12 @@ def test_a_constant_rate_is_constant():
     np.testing.assert_allclose(rates("constant"), 1, rtol=1e-3)
 
 
-def test_the_network_may_project_its_weights_after_every_step(x):
+def test_the_network_may_change_itself_after_every_step(x):
     network = Scale()
     run(network, x, Training("sgd", 0.01, epochs=2, batch_size=50))
-    assert len(network.projected) == 8
-    assert network.projected[:-1] == network.weights[1:], "before the next step sees them"
-    assert len(set(network.projected)) == 8
+    assert len(network.after_steps) == 8
+    assert network.after_steps[:-1] == network.weights[1:], "before the next step sees them"
+    assert len(set(network.after_steps)) == 8
 
 
 def test_cosine_falls_from_the_peak_to_nothing():

@@ -14,6 +14,7 @@ import torch
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Masking, Poisson, load
 from isthmus.data.batches import Pixels
 from isthmus.networks import build
+from isthmus.networks.accelerators import training_pass
 from isthmus.networks.standardization import standardization_of
 from isthmus.parts import DECODERS
 from isthmus.training.checkpoint import Checkpoints
@@ -76,8 +77,9 @@ def test_outputs_and_gradients(name, dtype, share, x):
         for parameter in network.parameters():
             parameter.grad = torch.empty_like(parameter)
         with torch.no_grad():
-            x_hat, code, tapes = network.record(given, precision)
-            network.backward(tapes, 2 * (x_hat - given) / given.numel(), torch.ones_like(code) / code.numel())
+            step = training_pass(network)
+            x_hat, code, tapes = step.record(given, precision)
+            step.backward(tapes, 2 * (x_hat - given) / given.numel(), torch.ones_like(code) / code.numel())
         gradients.append([x_hat, code, *(parameter.grad for parameter in network.parameters())])
     for at_there, at_here in zip(gradients[1], gradients[0], strict=True):
         assert at_there.device.type == DEVICE

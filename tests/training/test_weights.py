@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from isthmus.networks import build
+from isthmus.networks.accelerators import training_pass
 from isthmus.parts import ACTIVATIONS, Dense
 from isthmus.training.weights import FlatWeights
 
@@ -24,11 +25,11 @@ def loss_of(net, x):
 
 def written(net, x, dtype=torch.float32):
     """The gradients of loss_of that `record` and `backward` write, twice, the second time over the first."""
-    weights = FlatWeights(net)
+    weights, step = FlatWeights(net), training_pass(net)
     with torch.no_grad():
         for _ in range(2):
-            x_hat, code, tapes = net.record(x, dtype)
-            net.backward(tapes, 2 * (x_hat - x) / x.numel(), 2 * code)
+            x_hat, code, tapes = step.record(x, dtype)
+            step.backward(tapes, 2 * (x_hat - x) / x.numel(), 2 * code)
     return [parameter.grad for parameter in net.parameters()], weights
 
 
@@ -52,14 +53,14 @@ def test_record_computes_what_forward_does(activation):
     net = network(activation=activation, output=activation)
     x = samples()
     before = x.clone()
-    x_hat, code, _ = net.record(x, torch.float32)
+    x_hat, code, _ = training_pass(net).record(x, torch.float32)
     torch.testing.assert_close((x_hat, code), net(x))
     assert torch.equal(x, before)
 
 
 def test_bfloat16_products_give_nearly_the_same_gradients():
     net = network(activation="tanh")
-    x_hat, code, _ = net.record(samples(), torch.bfloat16)
+    x_hat, code, _ = training_pass(net).record(samples(), torch.bfloat16)
     assert x_hat.dtype == code.dtype == torch.float32
     expected = of_autograd(net, samples(64))
     gradients, _ = written(net, samples(64), torch.bfloat16)

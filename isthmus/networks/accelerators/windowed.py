@@ -12,7 +12,7 @@ Images are (shares, channels, height, width, m) here. The batch is last, so that
 however small an image is; and each thread has a share of it, m samples, in every operation the same. The buffers, and
 the views of them, are made once for a batch size and used in every step.
 
-A step of the README's conv-unpool takes 0.7 of the time that torch's convolutions need in `networks.conv`, with one
+A step of the README's conv-unpool takes 0.7 of the time that torch's convolutions need in `accelerators.conv`, with one
 thread and with two: there each of 17 calls takes some 100 µs before it computes. The price is the zeros in the shifted
 kernels, (k + 1)² / k² times the multiplications, and buffers: so it pays for small networks alone (`pays`).
 """
@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
+from isthmus.networks.accelerators.windows import Kernel, Switches, Windows
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE
-from isthmus.networks.windows import Kernel, Switches, Windows
 from isthmus.parts import ConvLayer
 
 Parts = Iterable[tuple[ConvLayer, str, Any]]  # a chain's layers, activations and modules
@@ -39,7 +39,7 @@ _MULTIPLICATIONS = 30e6
 
 
 class Down:
-    """A layer of the encoder: convolution, pooling, activation; ReLU before the pooling, as in `networks.conv`."""
+    """A layer of the encoder: convolution, pooling, activation; ReLU before the pooling, as in `accelerators.conv`."""
 
     def __init__(self, like: torch.Tensor, layer: ConvLayer, activation: str, module: Any) -> None:
         assert layer.pool is not None
@@ -143,7 +143,7 @@ class Up:
 
 
 class WindowedPass:
-    """`ConvNetwork.record` and `backward` for batches of one size: what one step leaves, the next one writes over.
+    """`ConvPass.record` and `backward` for batches of one size: what one step leaves, the next one writes over.
 
     like: (shares, m), of the dtype; n = shares * m. shape: (channels, height, width).
     """

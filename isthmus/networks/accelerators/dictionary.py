@@ -1,0 +1,39 @@
+"""The training pass of an explicit dictionary, its backward pass written out."""
+
+from __future__ import annotations
+
+import torch
+
+from isthmus.networks.accelerators.dense import Tape, backward_chain, record_chain
+from isthmus.networks.dictionary import DictionaryNetwork
+
+
+class DictionaryPass:
+    """`record` and `backward` of a `DictionaryNetwork`."""
+
+    def __init__(self, network: DictionaryNetwork) -> None:
+        self.network = network
+
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, torch.Tensor]]:
+        """(x_hat, code, what `backward` needs): see `Network.record`."""
+        assert not logits, "a dictionary's output is linear"
+        net = self.network
+        code, tape = record_chain(net.encoder, net.inward(x), dtype)
+        code = code.to(x.dtype)
+        return net.outward(code @ net.atoms), code, (tape, code)
+
+    def backward(
+        self,
+        tapes: tuple[Tape, torch.Tensor],
+        grad_x_hat: torch.Tensor,
+        grad_code: torch.Tensor | None,
+    ) -> None:
+        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+        net, (tape, code) = self.network, tapes
+        grad_x_hat = net.gradient_inward(grad_x_hat)
+        assert net.atoms.grad is not None
+        torch.mm(code.t(), grad_x_hat, out=net.atoms.grad)
+        grad = grad_x_hat @ net.atoms.t()
+        backward_chain(net.encoder, tape, grad if grad_code is None else grad + grad_code, to_input=False)
