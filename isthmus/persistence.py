@@ -11,86 +11,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.numpy
-import sklearn
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
-from isthmus import __version__
 from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.borrowed import BORROWED, feature_names, name_features, parts_of, rebuilt
+from isthmus.estimators.borrowed import BORROWED, name_features, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.estimators.parameters import parameters_kept
-from isthmus.files import atomic_folder, open_regular
+from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, save
+from isthmus.files import open_regular
 from isthmus.networks import build
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History, Trained
 
-FORMAT = 1
-WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
-PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
-_FINDER = ".DS_Store"  # which macOS leaves in a folder that was looked at
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
-
-
-def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
-    """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
-
-    Known: Autoencoder, DecoderPrior, and scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
-    FunctionTransformer without functions). extra: facts to keep in config.json under "extra". Raises RequestError for
-    another class, and for a place where something lies that is no model.
-    """
-    tensors, fitted = _parts_of(model)
-    trained = model.autoencoder_ if isinstance(model, DecoderPrior) else model
-    weights = safetensors.numpy.save(tensors)
-    config = {
-        "format": FORMAT,
-        "class": type(model).__name__,
-        "parameters": parameters_kept(model),
-        "fitted": fitted,
-        # of the samples that it was fitted on, and of their codes: for readers, nothing is built from it
-        "input": getattr(trained, "input_", None),
-        "code": getattr(trained, "code_", None),
-        "versions": {
-            "isthmus": __version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "scikit-learn": sklearn.__version__,
-            "torch": str(torch.__version__),
-        },
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "extra": extra or {},
-    }
-    config["sha256"] = _digest(config)
-    folder = Path(folder)
-    check_place(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder) as building:
-        (building / WEIGHTS).write_bytes(weights)
-        (building / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False), "utf-8")
-        if isinstance(trained, Autoencoder):
-            (building / HISTORY).write_text(trained.history_.to_jsonl(), "utf-8")
-
-
-def check_place(folder: Path) -> None:
-    """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
-    if folder.is_dir():
-        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW, _FINDER})
-        if not others:
-            return
-        raise RequestError(f"{folder} holds {others[0]}, so it is not a model's folder; choose another")
-    if folder.exists():
-        raise RequestError(f"{folder} is a file, and a model is a folder; choose another name")
 
 
 def load(folder: str | Path, *, device: str | None = None) -> Any:
@@ -104,10 +46,10 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
     path = folder / WEIGHTS
     try:
         with open_regular(path) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    if digest != config["weights_sha256"]:
+    if sha256 != config["weights_sha256"]:
         raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
     try:
         parameters = {name: _part(name, value) for name, value in config["parameters"].items()}
@@ -162,7 +104,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         why = ": a newer isthmus wrote it, so upgrade isthmus" if newer else ""
         raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}{why}")
     stated = config.pop("sha256", None)  # which no older isthmus wrote
-    if stated is not None and stated != _digest(config):
+    if stated is not None and stated != digest(config):
         raise DataError(
             f"{path} was changed after it was written: its sha256 is not the one that it states; copy it anew"
         )
@@ -172,40 +114,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _digest(config: dict[str, Any]) -> str | None:
-    """sha256 of a config's other entries, however they are laid out; None for values that `save` never writes."""
-    try:
-        text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError):
-        return None
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _describe(model: Autoencoder, config: dict[str, Any]) -> None:
     """Give a model what is noted of its samples and codes, so that it is there when it is saved again."""
     for name in ("input", "code"):
         if isinstance(config.get(name), dict):
             setattr(model, f"{name}_", config[name])
-
-
-def _parts_of(model: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    if isinstance(model, Autoencoder):
-        state = model.network_.state_dict()
-        tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
-        names = ("n_features_in_", "image_shape_", "seed_", "precision_")
-        own = {name: getattr(model, name) for name in names}
-        if model.network_.standardization is not None:
-            own["standardization"] = model.network_.standardization.table()
-        return tensors, {**own, "training_": model.training_.table(), **feature_names(model)}
-    if isinstance(model, DecoderPrior):
-        tensors, fitted = _parts_of(model.autoencoder_)
-        own = {"parameters": parameters_kept(model.autoencoder_), "fitted": fitted}
-        return tensors, {"autoencoder": own, "seed_": model.seed_}
-    borrowed = parts_of(model)
-    if borrowed is not None:
-        return borrowed
-    known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
-    raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
 
 
 def _part(role: str, value: Any) -> Any:
@@ -290,3 +203,6 @@ def _decoder_prior(
         model.of(autoencoder)
     model.seed_ = _whole_number(fitted, "seed_")
     return model
+
+
+__all__ = ["CONFIG", "PREVIEW", "check_place", "load", "read_config", "save"]

@@ -9,9 +9,9 @@ import numpy as np
 
 from isthmus import metrics
 from isthmus.data.images import Images
+from isthmus.data.layouts import as_channels_first
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.common import chunks, last_step, reconstruct
-from isthmus.estimators.layouts import as_channels_first
 from isthmus.metrics import Variation
 from isthmus.parts import L1
 

@@ -13,11 +13,13 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from isthmus.data.images import Images
 from isthmus.errors import require
-from isthmus.estimators.composed import Composed
+from isthmus.estimators.borrowed import feature_names
 from isthmus.estimators.inference import infer
 from isthmus.estimators.one_fit import OneFit
 from isthmus.estimators.one_pass import OnePass
+from isthmus.estimators.parameters import Composed
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
+from isthmus.estimators.saving import Savable, Saved
 from isthmus.estimators.warm_start import WarmStart, former_fit
 from isthmus.parts import Augmentation, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
@@ -27,7 +29,7 @@ from isthmus.training.history import Epoch, Trained
 _DESCRIBED = 2048  # training samples whose codes are described
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Composed):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     The variants are composed: a `network` part (`Dense`, `Conv`), a `corruption` of the input makes it denoising
@@ -227,15 +229,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fitted_")
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit.
-
-        A model that lies there is replaced, whole or not at all; a folder that holds anything else is refused.
-        """
-        from isthmus.persistence import save
-
-        check_is_fitted(self)
-        save(self, folder)
+    def saved(self) -> Saved:
+        """What of the fitted model is written."""
+        network, state = self.network_, self.network_.state_dict()
+        own = {name: getattr(self, name) for name in ("n_features_in_", "image_shape_", "seed_", "precision_")}
+        if network.standardization is not None:
+            own["standardization"] = network.standardization.table()
+        return Saved(
+            {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()},
+            {**own, "training_": self.training_.table(), **feature_names(self)},
+            getattr(self, "input_", None),
+            getattr(self, "code_", None),
+            self.history_,
+        )
 
     # --- using ---
 

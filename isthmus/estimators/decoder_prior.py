@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -20,7 +19,9 @@ from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import for_inference
+from isthmus.estimators.parameters import parameters_kept
 from isthmus.estimators.samples import FLOATS, samples_of
+from isthmus.estimators.saving import Savable, Saved
 from isthmus.networks import Network
 from isthmus.networks.accelerators import decoder_of
 from isthmus.networks.decoders import Decoder
@@ -48,7 +49,7 @@ class SearchResult:
     reason: np.ndarray
 
 
-class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
     """Denoise by searching the code of a trained decoder: x_hat = decoder(argmin_z ‖decoder(z) - y‖²).
 
     What a decoder of k numbers can draw is a surface of k dimensions among all images; the point on it that is nearest
@@ -160,15 +161,11 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "autoencoder_")
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit.
-
-        A model that lies there is replaced, whole or not at all; a folder that holds anything else is refused.
-        """
-        from isthmus.persistence import save
-
-        check_is_fitted(self)
-        save(self, folder)
+    def saved(self) -> Saved:
+        """What of the fitted model is written: that of its autoencoder, and how it is searched."""
+        own = self.autoencoder_.saved()
+        autoencoder = {"parameters": parameters_kept(self.autoencoder_), "fitted": own.fitted}
+        return replace(own, fitted={"autoencoder": autoencoder, "seed_": self.seed_})
 
     # --- using ---
 

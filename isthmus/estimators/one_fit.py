@@ -17,8 +17,7 @@ from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError
-from isthmus.estimators.composed import Composed
-from isthmus.estimators.parameters import parameters_of, training_of
+from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import hold_out, in_range, n_held_out, offset_doubt, pixels_of
 from isthmus.estimators.warm_start import WarmStart
 from isthmus.fingerprints import array_fingerprint, facts_of_fit

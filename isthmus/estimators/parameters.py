@@ -3,18 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from isthmus.estimators.composed import Composed
-from isthmus.parts import ROLES, Part, Training
-from isthmus.training.recipe import completed
+from isthmus.errors import RequestError, unknown
+from isthmus.objective import Objective
+from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
+from isthmus.training.recipe import completed, network_of
 
 # a seed, a device and a precision are facts as they turn out to be; the rest computes nothing
 _NO_PARAMETERS = ("autoencoder", "random_state", "verbose")
 _RESOLVED = ("device", "precision")
+
+
+class Composed(BaseEstimator):
+    """The parameters of an autoencoder: read, replaced, and checked together when they are used.
+
+    Parts are never changed in place, so two estimators never share a change.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments; with `deep`, the fields of each part as `<argument>__<field>` too."""
+        params = super().get_params(deep=False)
+        parts = {name: value for name, value in params.items() if deep and isinstance(value, Part)}
+        for name, part in parts.items():
+            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments; `<argument>__<field>` replaces the part by one with that field changed."""
+        super().set_params(**{name: value for name, value in params.items() if "__" not in name})
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            role, separator, fieldname = name.partition("__")
+            if separator:
+                changes.setdefault(role, {})[fieldname] = value
+        for role, fields in changes.items():
+            part = self.part(role)
+            known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
+            if wrong := [name for name in fields if name not in known]:
+                raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
+            setattr(self, role, dataclasses.replace(part, **fields))
+        return self
+
+    def part(self, role: str) -> Any:
+        """The part in a role of the constructor's: for a name the part that it stands for, for None the default."""
+        value = getattr(self, role, None)
+        if role == "loss" and isinstance(value, str) and value in LOSSES:
+            return LOSSES[value]()
+        if role == "network":
+            recipe = getattr(self, "recipe", None)
+            return network_of(value, recipe, penalty=self.part("penalty"), loss=self.part("loss"))
+        return value
+
+    def parts(self) -> tuple[Any, Any, Objective, Training]:
+        """network, corruption, objective and training, checked; the training as it is without a recipe."""
+        parts = {}
+        for role, kinds in ROLES.items():
+            part = parts[role] = self.part(role)
+            if part is None and role not in ("network", "loss"):
+                continue
+            if not isinstance(part, tuple(kinds.values())):
+                known = ", ".join(kind.__name__ for kind in kinds.values())
+                raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
+        training = Training(**self.given())
+        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
+            raise RequestError(wrong)
+        return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
+
+    def given(self) -> dict[str, Any]:
+        """The arguments of the training that are given."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(Training)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def training_of(model: Composed, shape: tuple[int, int]) -> Training:

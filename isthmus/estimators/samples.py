@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.images import Images
+from isthmus.data.layouts import as_channels_first
 from isthmus.data.splits import is_cut, split
 from isthmus.errors import DataError, RequestError, require
-from isthmus.estimators.layouts import as_channels_first
 from isthmus.fingerprints import array_fingerprint
 from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator

@@ -12,7 +12,7 @@ from isthmus import L1, MSE, Affine, Autoencoder, Conv, DecoderPrior, Dense, Dic
 from isthmus.analysis import probe
 from isthmus.data.sources.registry import load
 from isthmus.errors import DataError, DoubtWarning, RequestError
-from isthmus.persistence import CONFIG, _digest
+from isthmus.estimators.saving import CONFIG, digest
 from isthmus.training.checkpoint import Checkpoints
 
 DIGITS = (load_digits().data / 16).reshape(-1, 1, 8, 8).astype(np.float32)
@@ -197,7 +197,7 @@ def rewrite(folder, change):
     config = json.loads((folder / CONFIG).read_text())
     del config["sha256"]
     change(config)
-    (folder / CONFIG).write_text(json.dumps(config | {"sha256": _digest(config)}))
+    (folder / CONFIG).write_text(json.dumps(config | {"sha256": digest(config)}))
 
 
 def test_models_of_before_load_without(tmp_path):

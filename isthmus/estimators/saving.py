@@ -1,0 +1,125 @@
+"""A fitted model written to a folder: model.safetensors, config.json, history.jsonl. `persistence` reads it."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import sklearn
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus import __version__
+from isthmus.errors import RequestError
+from isthmus.estimators.borrowed import parts_of
+from isthmus.estimators.parameters import parameters_kept
+from isthmus.files import atomic_folder
+from isthmus.training.history import History
+
+FORMAT = 1
+WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
+PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
+_FINDER = ".DS_Store"  # which macOS leaves in a folder that was looked at
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What of a fitted model is written beside its parameters.
+
+    fitted: numbers and words that it is built from again. input, code: of the samples that it was fitted on, and of
+    their codes, for readers: nothing is built from them.
+    """
+
+    tensors: dict[str, np.ndarray]
+    fitted: dict[str, Any]
+    input: dict[str, Any] | None = None
+    code: dict[str, Any] | None = None
+    history: History | None = None
+
+
+class Savable(BaseEstimator, abc.ABC):
+    """An estimator of isthmus', which can save itself."""
+
+    @abc.abstractmethod
+    def saved(self) -> Saved:
+        """What of the fitted model is written."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model to a folder; `isthmus.load` reads it back to the same outputs, bit for bit.
+
+        A model that lies there is replaced, whole or not at all; a folder that holds anything else is refused.
+        """
+        check_is_fitted(self)
+        save(self, folder)
+
+
+def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
+    """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
+
+    Known: Autoencoder, DecoderPrior, and scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
+    FunctionTransformer without functions). extra: facts to keep in config.json under "extra". Raises RequestError for
+    another class, and for a place where something lies that is no model.
+    """
+    own = model.saved() if isinstance(model, Savable) else _borrowed(model)
+    weights = safetensors.numpy.save(own.tensors)
+    config = {
+        "format": FORMAT,
+        "class": type(model).__name__,
+        "parameters": parameters_kept(model),
+        "fitted": own.fitted,
+        "input": own.input,
+        "code": own.code,
+        "versions": {
+            "isthmus": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "scikit-learn": sklearn.__version__,
+            "torch": str(torch.__version__),
+        },
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "extra": extra or {},
+    }
+    config["sha256"] = digest(config)
+    folder = Path(folder)
+    check_place(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder) as building:
+        (building / WEIGHTS).write_bytes(weights)
+        (building / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False), "utf-8")
+        if own.history is not None:
+            (building / HISTORY).write_text(own.history.to_jsonl(), "utf-8")
+
+
+def check_place(folder: Path) -> None:
+    """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
+    if folder.is_dir():
+        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW, _FINDER})
+        if not others:
+            return
+        raise RequestError(f"{folder} holds {others[0]}, so it is not a model's folder; choose another")
+    if folder.exists():
+        raise RequestError(f"{folder} is a file, and a model is a folder; choose another name")
+
+
+def digest(config: dict[str, Any]) -> str | None:
+    """sha256 of a config's other entries, however they are laid out; None for values that `save` never writes."""
+    try:
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _borrowed(model: Any) -> Saved:
+    if (parts := parts_of(model)) is None:
+        known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
+        raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
+    return Saved(*parts)
