@@ -10,8 +10,9 @@ import numpy as np
 from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks, last_step, reconstruct
+from isthmus.estimators.common import chunks, reconstruct
 from isthmus.metrics import Variation
 from isthmus.parts import L1
 
@@ -67,16 +68,17 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     >>> collapse(model.fit(X), X).what
     'all 3 units of its code are zero for every image'
     """
-    if not isinstance(last_step(model), Autoencoder):
+    judged = _judged(model)
+    if judged is None:
         return None
     if len(X) == 0:
         return None  # nothing was seen of it
     variation, own, squares = Variation(), Variation(), 0.0
-    on = np.zeros(last_step(model).network_.code_size, bool)
+    on = np.zeros(judged.network_.code_size, bool)
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else rows[which]
-        flat, x_hat = _flat(x, last_step(model)), reconstruct(model, x)
+        flat, x_hat = _flat(x, judged), reconstruct(model, x)
         variation.add(flat)
         own.add(x_hat)
         squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
@@ -86,6 +88,12 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         return diagnose(model, n_dead, None)
     unexplained = squares / variation.n / variation.value
     return diagnose(model, n_dead, own.value / variation.value, unexplained, variation.frozen(own))
+
+
+def _judged(model: Any) -> Autoencoder | None:
+    """The autoencoder that makes a model's code, if one does."""
+    last = adapter_of(model).last
+    return last.trained if last.has_code else None
 
 
 def _flat(x: Any, model: Autoencoder) -> np.ndarray:
@@ -111,8 +119,8 @@ def diagnose(
     pixels that are reconstructed the same for every image. clean: whether the images were shown as they are: of noisy
     ones the best model may leave much unexplained.
     """
-    model = last_step(model)
-    if not isinstance(model, Autoencoder):
+    model = _judged(model)
+    if model is None:
         return None
     n_units = model.network_.code_size
     if n_units and dead_units == n_units:

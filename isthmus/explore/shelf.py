@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, unknown
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.common import has_code
-from isthmus.estimators.decoder_prior import DecoderPrior
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
@@ -94,7 +94,7 @@ class Shelf:
         """The fitted model, if it has a code that it makes at once. Raises RequestError for one that has none."""
         model = self.model(name)
         if not has_code(model):
-            reason = "searches for its code" if isinstance(model, DecoderPrior) else "has no code"
+            reason = "searches for its code" if adapter_of(model).searches else "has no code"
             raise RequestError(f"{name} {reason}; choose an autoencoder, a PCA or a dictionary")
         return model
 

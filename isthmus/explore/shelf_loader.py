@@ -13,8 +13,7 @@ from isthmus import persistence
 from isthmus.data.framing import framing_from
 from isthmus.data.sources import registry
 from isthmus.errors import DataError, IsthmusError, RequestError
-from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.explore.answers.overview import last_of
+from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.folder import Gallery, Run, look
 from isthmus.explore.shelf import Entry, Shape, Shelf
 from isthmus.files import is_temporary
@@ -45,7 +44,8 @@ def shelve(found: Run | Path, gallery: Gallery | None = None) -> Shelf:
     framing = framing_from(extra.get("preparation", {}), str(found / persistence.CONFIG))
     known = gallery or Gallery()
     if known.images is not None and known.images.shape != shape:
-        if math.prod(known.images.shape) != math.prod(shape) or getattr(last_of(entry.model), "image_shape_", None):
+        knows_its_shape = getattr(adapter_of(entry.model).last.model, "image_shape_", None)
+        if knows_its_shape or math.prod(known.images.shape) != math.prod(shape):
             theirs, own = ("×".join(map(str, one)) for one in (known.images.shape, shape))
             raise RequestError(f"{known.title} holds images of {theirs}, and {found} takes {own}; give others as DATA")
         shape = known.images.shape  # the model was fitted on rows of numbers, and knows no shape
@@ -116,7 +116,7 @@ def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry
 def _put_together(name: str, entry: Entry, found: dict[str, Entry]) -> None:
     """A model of another model's codes becomes a pipeline of both."""
     of = entry.facts.get("of")
-    if entry.model is None or not of or isinstance(entry.model, DecoderPrior | Pipeline):
+    if entry.model is None or not of or adapter_of(entry.model).searches or isinstance(entry.model, Pipeline):
         return
     seed = _SEED.search(name)
     upstream = found.get(of + (seed.group() if seed else ""))
@@ -129,7 +129,7 @@ def _put_together(name: str, entry: Entry, found: dict[str, Entry]) -> None:
 
 def _shape_of(model: Any) -> Shape:
     """The images' shape, as far as a model knows it; else a square, or one row."""
-    last = model.autoencoder_ if isinstance(model, DecoderPrior) else model
+    last = adapter_of(model).trained or model
     network = getattr(last, "network_", None)
     shape = getattr(last, "image_shape_", None) or getattr(network, "shape", None)
     if shape is not None:

@@ -15,8 +15,8 @@ from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.framing import Framing, TooSmallError, framing_from
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.decoder_prior import DecoderPrior
 
 Shape = tuple[int, int, int]
 _SIZES = ("resize", "crop", "patches")
@@ -41,7 +41,7 @@ class Opened:
     @property
     def autoencoder(self) -> Autoencoder | None:
         """The autoencoder that it is, or whose decoder is searched; None for a PCA and its like."""
-        return _autoencoder(self.model)
+        return adapter_of(self.model).trained
 
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
@@ -99,7 +99,7 @@ def open_model(options: argparse.Namespace) -> Opened:
     extra = config.get("extra", {})
     said = as_for_the_training(options, extra, folder)
     said = with_range(said, options, options.split)
-    shape: Shape | None = getattr(_autoencoder(model), "image_shape_", None)
+    shape: Shape | None = getattr(adapter_of(model).trained, "image_shape_", None)
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")
@@ -122,11 +122,6 @@ def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], fold
     if said.words() and said.words() == known.words():
         console.say(f"images are prepared as for the training: {known.words()}")
     return said
-
-
-def _autoencoder(model: Any) -> Autoencoder | None:
-    model = model.autoencoder_ if isinstance(model, DecoderPrior) else model
-    return model if isinstance(model, Autoencoder) else None
 
 
 def images_for(opened: Opened, options: argparse.Namespace) -> Images:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
-from sklearn.pipeline import Pipeline
-
-from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import code_size, has_code, n_parameters
-from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled, Sequence
@@ -33,18 +27,19 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     }
     if entry.model is None:
         return table
-    model, last = entry.model, last_of(entry.model)
+    model, asked = entry.model, adapter_of(entry.model)
+    last = asked.last.model
     network = getattr(last, "network_", None)
-    with_code = has_code(model)
+    with_code = asked.has_code
     return table | {
-        "kind": _kind(last),
+        "kind": asked.last.word,
         "estimator": " ".join(repr(last).split()),
-        "parameters": n_parameters(model),
-        "code": code_size(model, shelf.n_features) if with_code or isinstance(model, DecoderPrior) else None,
+        "parameters": asked.n_parameters,
+        "code": asked.code_size(shelf.n_features) if with_code or asked.searches else None,
         "units": n_units(model) if with_code else None,
         "planes": list(network.code_shape) if isinstance(network, ConvNetwork) else None,
         "switches": getattr(network, "n_switches", 0),
-        "search": isinstance(model, DecoderPrior),
+        "search": asked.searches,
         "trained": [
             {"kind": part.kind, "level": getattr(part, part.level), "relative": getattr(part, "relative", False)}
             for part in _trained_with(model)
@@ -52,35 +47,14 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
     }
 
 
-def last_of(model: Any) -> Any:
-    """The last step of a pipeline; any other model itself."""
-    return model.steps[-1][1] if isinstance(model, Pipeline) else model
-
-
-def _kind(model: Any) -> str:
-    match model:
-        case Autoencoder():
-            return f"{model.network_.part.kind} autoencoder"
-        case DecoderPrior():
-            return "decoder search"
-        case PCA():
-            return "PCA"
-        case MiniBatchDictionaryLearning():
-            return "dictionary"
-        case _:
-            return "identity"
-
-
 def n_units(model: Any) -> int:
     """Numbers in the code of a model that has one."""
-    last = last_of(model)
-    return last.network_.code_size if isinstance(last, Autoencoder) else int(np.shape(last.components_)[0])
+    last = adapter_of(model).last
+    return last.trained.network_.code_size if last.trained else len(last.model.components_)
 
 
 def _trained_with(model: Any) -> list[Levelled]:
     """The corruptions that an autoencoder was trained under, one after the other."""
-    last = last_of(model)
-    own = last.autoencoder_ if isinstance(last, DecoderPrior) else last
-    part = getattr(own, "corruption", None) if isinstance(own, Autoencoder) else None
+    part = getattr(adapter_of(model).last.trained, "corruption", None)
     parts = part.parts if isinstance(part, Sequence) else (part,)
     return [one for one in parts if isinstance(one, Levelled)]

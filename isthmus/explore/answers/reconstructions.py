@@ -13,8 +13,8 @@ import numpy as np
 from isthmus import metrics
 from isthmus.analysis.patchwork import patchwork
 from isthmus.errors import RequestError, require
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.common import reconstruct, reconstruct_each
-from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.explore.answers import noise, uploads, wire
 from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.wire import Answer, Arrays, Query
@@ -99,7 +99,7 @@ def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], N
     """
     name, x = query.text("model"), wire.pixels(body, 1, shelf.n_features)
     model = shelf.model(name)
-    if not isinstance(model, DecoderPrior):
+    if not adapter_of(model).searches:
         raise RequestError(f"{name} does not search; choose a decoder prior")
     x_in = noisy(shelf, query, x)
 

@@ -11,9 +11,8 @@ import numpy as np
 from isthmus.analysis import probe
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.common import chunks, last_step
-from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.files import atomic_file, remove
 from isthmus.metrics import possible
 from isthmus.parts import Levelled
@@ -79,7 +78,7 @@ def _curves(figure: Figure, models: dict[str, Any], context: Context, _: Results
     rows = {}
     for name, model in models.items():
         model = last_step(model)
-        if not isinstance(model, Autoencoder):
+        if not hasattr(model, "history_"):
             continue
         if figure.per == "step":
             rows[name] = np.concatenate([row.step_losses for row in model.history_])
@@ -190,7 +189,7 @@ def _theory(figure: Figure, models: dict[str, Any], context: Context, rows: Arra
     split = context.splits[figure.split]
     lines: Arrays = {}
     for name, model in models.items():
-        if not isinstance(model, DecoderPrior) or not len(rows[name]) or rows[name][0, 0] != 0:
+        if not adapter_of(model).searches or not len(rows[name]) or rows[name][0, 0] != 0:
             continue
         power = np.array([0.0, *(_noise_power(split, part) for part in figure.corruptions())])
         share = model.autoencoder_.network_.code_size / split.n_features

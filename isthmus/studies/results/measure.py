@@ -11,8 +11,9 @@ import numpy as np
 from isthmus import metrics
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.common import chunks, has_code, reconstruct, reconstruct_code_only
-from isthmus.estimators.decoder_prior import DecoderPrior, SearchResult
+from isthmus.estimators.decoder_prior import SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part
 from isthmus.studies.spec.quantities import CODE_METRICS, PUBLISHED_SSE
@@ -83,7 +84,7 @@ def measure(
         x = images.floats(which)
         x_in = x if corruption is None else noisy_version(x, corruption, images.shape)
         start = time.perf_counter()
-        if isinstance(model, DecoderPrior):
+        if adapter_of(model).searches:
             sums.searches.append(model.search(x_in))
             x_hat = model.drawn(sums.searches[-1])
         else:

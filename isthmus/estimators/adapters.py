@@ -1,0 +1,238 @@
+"""What is asked of every fitted estimator, isthmus' own or scikit-learn's: one adapter for each kind.
+
+`adapter_of(model)` is the only place that looks at which kind an estimator is. Another kind takes part through
+`register(kind, adapter)`, and needs no more than what differs from `Adapter`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.pipeline import Pipeline
+
+from isthmus.errors import require
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.inference import infer
+
+
+class Adapter:
+    """A fitted estimator of which nothing is known but `transform` and `inverse_transform`, such as the identity.
+
+    searches: whether it looks for a code in a search.
+    """
+
+    searches = False
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @property
+    def word(self) -> str:
+        """What kind of model it is, for people."""
+        return "identity"
+
+    @property
+    def first(self) -> Adapter:
+        """The adapter of what sees the image: of a pipeline's first step."""
+        return self
+
+    @property
+    def last(self) -> Adapter:
+        """The adapter of what makes the code: of a pipeline's last step."""
+        return self
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it makes a code at once."""
+        return False
+
+    @property
+    def trained(self) -> Autoencoder | None:
+        """The autoencoder whose weights it has."""
+        return None
+
+    @property
+    def components(self) -> np.ndarray | None:
+        """The images, (n, n_features), that it adds up by its code."""
+        return None
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were learned."""
+        return 0
+
+    @property
+    def n_switches(self) -> int:
+        """Numbers that a decoder sees beside the code."""
+        return 0
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """x_hat for samples (n, n_features), flat."""
+        return self.model.inverse_transform(self.model.transform(x)).reshape(len(x), -1)
+
+    def reconstruct_few(self, x: np.ndarray) -> np.ndarray:
+        """The same for a few finite samples, without scikit-learn's checks where they would take longest."""
+        return self.reconstruct(x)
+
+    def code_size(self, n_features: int) -> int:
+        """Numbers that are kept of a sample: its code, and the switches that an unpooling decoder sees beside it."""
+        return n_features
+
+
+class AutoencoderAdapter(Adapter):
+    """An `Autoencoder`."""
+
+    @property
+    def has_code(self) -> bool:
+        return True
+
+    @property
+    def word(self) -> str:
+        return f"{self.model.network_.part.kind} autoencoder"
+
+    @property
+    def trained(self) -> Autoencoder:
+        return self.model
+
+    @property
+    def n_parameters(self) -> int:
+        return self.model.n_parameters_
+
+    @property
+    def n_switches(self) -> int:
+        return self.model.network_.n_switches
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        return self.model.reconstruct(x).reshape(len(x), -1)
+
+    def reconstruct_few(self, x: np.ndarray) -> np.ndarray:
+        n_features = self.model.n_features_in_
+        require(x.shape[1] == n_features, "x", f"of {n_features} columns", x.shape[1])
+        return infer(self.model, x, lambda network, part: network(part)[0])
+
+    def code_size(self, n_features: int) -> int:
+        return self.model.network_.code_size + self.n_switches
+
+
+class DecoderPriorAdapter(Adapter):
+    """A `DecoderPrior`, whose weights are those of an autoencoder's decoder."""
+
+    searches = True
+
+    @property
+    def word(self) -> str:
+        return "decoder search"
+
+    @property
+    def trained(self) -> Autoencoder:
+        return self.model.autoencoder_
+
+    @property
+    def n_parameters(self) -> int:
+        network: Any = self.trained.network_
+        return sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in network.encoder.parameters())
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        return self.model.drawn(self.model.search(x))
+
+    def code_size(self, n_features: int) -> int:
+        return self.trained.network_.code_size
+
+
+class PCAAdapter(Adapter):
+    """scikit-learn's PCA: components and their mean are what it learned."""
+
+    @property
+    def word(self) -> str:
+        return "PCA"
+
+    @property
+    def has_code(self) -> bool:
+        return True
+
+    @property
+    def components(self) -> np.ndarray:
+        return self.model.components_
+
+    @property
+    def n_parameters(self) -> int:
+        return self.model.components_.size + self.model.mean_.size
+
+    def code_size(self, n_features: int) -> int:
+        return int(self.model.n_components_)
+
+
+class DictionaryAdapter(Adapter):
+    """scikit-learn's dictionary learning, which draws a code as a sum of atoms."""
+
+    @property
+    def word(self) -> str:
+        return "dictionary"
+
+    @property
+    def has_code(self) -> bool:
+        return True
+
+    @property
+    def components(self) -> np.ndarray:
+        return self.model.components_
+
+    @property
+    def n_parameters(self) -> int:
+        return self.model.components_.size
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        return self.model.transform(x) @ self.model.components_.astype(x.dtype)
+
+    def code_size(self, n_features: int) -> int:
+        return len(self.model.components_)
+
+
+class PipelineAdapter(Adapter):
+    """Models one after the other, as a model of another's codes is one. All have learned, and the last has the code."""
+
+    @cached_property
+    def steps(self) -> list[Adapter]:
+        return [adapter_of(step) for _, step in self.model.steps]
+
+    @property
+    def first(self) -> Adapter:
+        return self.steps[0].first
+
+    @property
+    def last(self) -> Adapter:
+        return self.steps[-1].last
+
+    @property
+    def has_code(self) -> bool:
+        return self.last.has_code
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(step.n_parameters for step in self.steps)
+
+    def code_size(self, n_features: int) -> int:
+        return self.last.code_size(n_features)
+
+
+_ADAPTERS: dict[type, type[Adapter]] = {
+    Autoencoder: AutoencoderAdapter,
+    DecoderPrior: DecoderPriorAdapter,
+    PCA: PCAAdapter,
+    MiniBatchDictionaryLearning: DictionaryAdapter,
+    Pipeline: PipelineAdapter,
+}
+
+
+def register(kind: type, adapter: type[Adapter]) -> None:
+    """Have fitted estimators of this class, and of those that inherit from it, asked through this adapter."""
+    _ADAPTERS[kind] = adapter
+
+
+def adapter_of(model: Any) -> Adapter:
+    """The adapter of a fitted estimator: its class's own, or the nearest base class's."""
+    return next((_ADAPTERS[kind] for kind in type(model).__mro__ if kind in _ADAPTERS), Adapter)(model)
