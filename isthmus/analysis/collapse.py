@@ -10,9 +10,8 @@ import numpy as np
 from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
-from isthmus.estimators.adapters import adapter_of
+from isthmus.estimators.adapters import adapter_of, chunks, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks, reconstruct
 from isthmus.metrics import Variation
 from isthmus.parts import L1
 

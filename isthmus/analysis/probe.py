@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline
 from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, one_of, require
+from isthmus.estimators.adapters import chunks, encode, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks, encode, reconstruct
 from isthmus.networks.conv import ConvNetwork, channels_last
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.commands.images.model_folder import images_for, open_model
-    from isthmus.estimators.common import encode, has_code
+    from isthmus.estimators.adapters import encode, has_code
     from isthmus.files import atomic_file
 
     opened = open_model(options)

@@ -11,7 +11,7 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.errors import RequestError
-from isthmus.estimators.common import reconstruct
+from isthmus.estimators.adapters import reconstruct
 from isthmus.estimators.samples import FLOATS
 from isthmus.parts import CORRUPTIONS, Corruption
 

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, unknown
-from isthmus.estimators.adapters import adapter_of
-from isthmus.estimators.common import has_code
+from isthmus.estimators.adapters import adapter_of, has_code
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)

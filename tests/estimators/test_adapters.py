@@ -12,8 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus import Autoencoder, DecoderPrior, Dense
 from isthmus.data.images import Images
 from isthmus.estimators import adapters
-from isthmus.estimators.adapters import Adapter, adapter_of, register
-from isthmus.estimators.common import reconstruct
+from isthmus.estimators.adapters import Adapter, adapter_of, reconstruct, register
 from isthmus.studies.results.measure import measure
 
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from isthmus import metrics
 from isthmus.analysis import probe
-from isthmus.estimators.common import reconstruct
+from isthmus.estimators.adapters import reconstruct
 from isthmus.explore.answers import reconstructions, routes
 from isthmus.explore.answers.noise import noisy, part_of
 from isthmus.explore.serving.application import MOST_BYTES, application

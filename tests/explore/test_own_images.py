@@ -13,7 +13,7 @@ from isthmus.analysis.patchwork import patchwork
 from isthmus.cli import run_command
 from isthmus.commands.images.gallery import gallery_of
 from isthmus.errors import RequestError
-from isthmus.estimators.common import reconstruct
+from isthmus.estimators.adapters import reconstruct
 from isthmus.explore.answers import routes
 from isthmus.explore.answers.noise import noisy, part_of
 from isthmus.explore.folder import Run, look

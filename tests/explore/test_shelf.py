@@ -10,7 +10,7 @@ import isthmus
 from isthmus import persistence
 from isthmus.cli import run_command
 from isthmus.errors import DataError, RequestError
-from isthmus.estimators.common import encode, reconstruct
+from isthmus.estimators.adapters import encode, reconstruct
 from isthmus.explore import folder
 from isthmus.explore.answers.overview import facts
 from isthmus.explore.shelf_loader import open_shelf

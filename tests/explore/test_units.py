@@ -5,7 +5,7 @@ import pytest
 
 from isthmus.analysis import probe
 from isthmus.errors import RequestError
-from isthmus.estimators.common import encode
+from isthmus.estimators.adapters import encode
 from isthmus.explore.answers.units import neighbours, pictures, plane, survey
 from isthmus.explore.shelf import Leaving
 

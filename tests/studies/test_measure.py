@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Masking, Occlusion, Sequence
 from isthmus.corruption import noisy_version
-from isthmus.estimators.common import chunks
+from isthmus.estimators.adapters import chunks
 from isthmus.studies.results.measure import measure, per_image, pixel_means
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 

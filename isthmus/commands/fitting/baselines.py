@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.common import chunks
+from isthmus.estimators.adapters import chunks
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
 from isthmus.studies.results.measure import pixel_means

@@ -24,8 +24,8 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
 from isthmus.errors import RequestError, counted
+from isthmus.estimators.adapters import code_size, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import code_size, reconstruct
 from isthmus.files import remove
 from isthmus.metrics import Estimate
 from isthmus.parts import Augmentation, Corruption, Part, doubt

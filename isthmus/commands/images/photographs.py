@@ -12,8 +12,8 @@ from isthmus import metrics
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
+from isthmus.estimators.adapters import has_code, reconstruct_code_only
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Part
 from isthmus.studies.spec.quantities import CODE_METRICS

@@ -29,7 +29,7 @@ from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
-from isthmus.estimators.common import CHUNK, reconstruct
+from isthmus.estimators.adapters import CHUNK, reconstruct
 from isthmus.machine import cores
 from isthmus.parts import Part
 

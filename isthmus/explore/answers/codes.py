@@ -8,7 +8,7 @@ from isthmus import metrics
 from isthmus.analysis import probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
-from isthmus.estimators.common import encode, reconstruct
+from isthmus.estimators.adapters import encode, reconstruct
 from isthmus.explore.answers import noise, units, wire
 from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.overview import n_units

@@ -13,8 +13,7 @@ import numpy as np
 from isthmus import metrics
 from isthmus.analysis.patchwork import patchwork
 from isthmus.errors import RequestError, require
-from isthmus.estimators.adapters import adapter_of
-from isthmus.estimators.common import reconstruct, reconstruct_each
+from isthmus.estimators.adapters import adapter_of, reconstruct, reconstruct_each
 from isthmus.explore.answers import noise, uploads, wire
 from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.wire import Answer, Arrays, Query

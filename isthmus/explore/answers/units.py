@@ -12,8 +12,8 @@ from isthmus import metrics
 from isthmus.analysis import probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, require
+from isthmus.estimators.adapters import chunks
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 

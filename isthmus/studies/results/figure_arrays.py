@@ -11,8 +11,7 @@ import numpy as np
 from isthmus.analysis import probe
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.adapters import adapter_of
-from isthmus.estimators.common import chunks, last_step
+from isthmus.estimators.adapters import adapter_of, chunks, last_step
 from isthmus.files import atomic_file, remove
 from isthmus.metrics import possible
 from isthmus.parts import Levelled

@@ -11,8 +11,7 @@ import numpy as np
 from isthmus import metrics
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.adapters import adapter_of
-from isthmus.estimators.common import chunks, has_code, reconstruct, reconstruct_code_only
+from isthmus.estimators.adapters import adapter_of, chunks, has_code, reconstruct, reconstruct_code_only
 from isthmus.estimators.decoder_prior import SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Part

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus import metrics
 from isthmus.analysis.collapse import Collapse, diagnose
-from isthmus.estimators.common import code_size, n_parameters
+from isthmus.estimators.adapters import code_size, n_parameters
 from isthmus.studies.results.measure import measure, per_image
 from isthmus.studies.results.results_json import Row, row_of
 from isthmus.studies.run.context import Context

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.estimators.common import last_step
+from isthmus.estimators.adapters import last_step
 from isthmus.studies.results.measure import per_image
 from isthmus.studies.results.results_json import Results
 from isthmus.studies.run.context import Context

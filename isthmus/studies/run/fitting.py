@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from isthmus import persistence
 from isthmus.corruption import noisy_version
 from isthmus.errors import DataError, DoubtWarning, RunError
+from isthmus.estimators.adapters import chunks, encode
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.common import chunks, encode
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import DictionaryLearning
