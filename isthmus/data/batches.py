@@ -1,13 +1,19 @@
-"""Pixels that live on the device, handed out in batches of float32: no worker processes, no per-item Python."""
+"""What a training reads: samples in batches of float32 on a device, in an order for each epoch.
+
+`Pixels` live on the device themselves: no worker processes, no per-item Python.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from isthmus.data.images import Images
+from isthmus.fingerprints import array_fingerprint
 from isthmus.rng import generator
 
 
@@ -16,15 +22,43 @@ def as_tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
+class Samples(Protocol):
+    """n samples of n_features numbers, wherever they are kept; batches are on `device`.
+
+    Everything in it is a function of what it was made of and of its arguments, so that a training can be repeated.
+    """
+
+    @property
+    def n_features(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the samples, one of the facts of a fit."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
+        """A new float32 tensor of these samples, (len(which), n_features)."""
+
+    def order(self, epoch: int) -> torch.Tensor | None:
+        """Which sample an epoch (from 1) takes when: a permutation on `device`, or None for 0, 1, 2, ..."""
+
+
 class Pixels:
     """All samples on one device, as uint8 or float32, (n, n_features); a batch is scaled when it is used.
 
-    From `Images`, uint8 pixels are divided by 255. An array is numbers: taken as they are.
+    From `Images`, uint8 pixels are divided by 255. An array is numbers: taken as they are. shuffle: True for an order
+    of each epoch, "once" for one order, False for that of x; seed: what it is a function of.
     """
 
-    def __init__(self, x: Images | np.ndarray, device: torch.device) -> None:
-        values = x.pixels if isinstance(x, Images) else x
-        flat = as_tensor(values.reshape(len(values), -1))
+    def __init__(
+        self, x: Images | np.ndarray, device: torch.device, *, shuffle: bool | str = False, seed: int = 0
+    ) -> None:
+        self.source, self.shuffle, self.seed = x.pixels if isinstance(x, Images) else x, shuffle, seed
+        flat = as_tensor(self.source.reshape(len(self.source), -1))
         self.scale = 1 / 255 if isinstance(x, Images) and flat.dtype == torch.uint8 else None
         if self.scale is None:
             flat = flat.to(torch.float32)
@@ -35,12 +69,20 @@ class Pixels:
 
     @property
     def device(self) -> torch.device:
-        """Where batches are."""
         return self.values.device
 
     @property
     def n_features(self) -> int:
         return self.values.shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the numbers as they were given."""
+        return array_fingerprint(self.source)
+
+    def order(self, epoch: int) -> torch.Tensor | None:
+        """The order of an epoch, by `epoch_order`."""
+        return epoch_order(len(self), self.shuffle, self.seed, epoch, self.device)
 
     def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
         """A new float32 tensor of these samples, (len(which), n_features)."""
@@ -64,8 +106,14 @@ def epoch_order(n: int, shuffle: bool | str, seed: int, epoch: int, device: torc
     return torch.randperm(n, generator=stream).to(device)
 
 
-def batches(pixels: Pixels, batch_size: int, order: torch.Tensor | None) -> Iterator[torch.Tensor]:
+def evenly(samples: Samples, most: int) -> torch.Tensor:
+    """Samples taken evenly from all, (n, n_features): `most`, or all of fewer."""
+    n = min(len(samples), most)
+    return samples.batch(torch.arange(n, device=samples.device) * len(samples) // n)
+
+
+def batches(samples: Samples, batch_size: int, order: torch.Tensor | None) -> Iterator[torch.Tensor]:
     """The samples in this order, in batches; the last one is what is left."""
-    for start in range(0, len(pixels), batch_size):
-        stop = min(start + batch_size, len(pixels))
-        yield pixels.batch(slice(start, stop) if order is None else order[start:stop])
+    for start in range(0, len(samples), batch_size):
+        stop = min(start + batch_size, len(samples))
+        yield samples.batch(slice(start, stop) if order is None else order[start:stop])

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ import torch
 
 from isthmus.augmentation import check_augmentation
 from isthmus.corruption import check_corruption
-from isthmus.data.batches import Pixels
+from isthmus.data.batches import Pixels, Samples
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import hold_out, in_range, n_held_out, offset_doubt, pixels_of
 from isthmus.estimators.warm_start import WarmStart
-from isthmus.fingerprints import array_fingerprint, facts_of_fit
+from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
@@ -132,7 +133,7 @@ class OneFit:
         if self.fraction is not None:
             X, held_out, ids = hold_out(X, self.fraction, self.seed)
         with memory_told(self.training.batch_size):
-            samples = Pixels(X, self.device)
+            samples = Pixels(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
             validation = None if held_out is None else Pixels(held_out, self.device)
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
@@ -149,7 +150,7 @@ class OneFit:
                 pca_start(self.network, Pixels(self.X, self.device), setup)
         return self.trained()
 
-    def begin(self, samples: Pixels, ids: np.ndarray | None = None, *, is_new: bool = True) -> Setup:
+    def begin(self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True) -> Setup:
         """Build the network and bring it to its start; what it is to be trained with.
 
         ids: where in X the samples are. is_new: no checkpoint's weights will take the start's place.
@@ -170,7 +171,7 @@ class OneFit:
             setup = Setup(
                 self.training,
                 Objective(self.objective.loss, self.objective.penalty, unit),
-                self.stream(),
+                self.stream,
                 self.corruption,
                 self.augmentation,
                 self.known_shape,
@@ -185,6 +186,7 @@ class OneFit:
                 fit_start(network, samples, setup)
         return setup
 
+    @cached_property
     def stream(self) -> int:
         """The seed of order, augmentation and noise."""
         return self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
@@ -197,11 +199,12 @@ class OneFit:
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
+        cpu = torch.device("cpu")
         return facts_of_fit(
             {**self.parameters, "image_shape": self.image_shape},
             seed=self.seed if self.is_seeded else None,
-            samples=array_fingerprint(pixels_of(self.X)),
-            validation=None if self.held_out is None else array_fingerprint(pixels_of(self.held_out)),
+            samples=Pixels(self.X, cpu).fingerprint,
+            validation=None if self.held_out is None else Pixels(self.held_out, cpu).fingerprint,
             device=processor_of(self.device),
             precision=self.precision,
             threads=self.threads,

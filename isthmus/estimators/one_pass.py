@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class OnePass(OneFit):
         optimizer, tensors = (former and former.moments) or ("", {})
         self.position = Position(len(self.history), tensors if optimizer == self.training.optimizer else {})
 
+    @cached_property
     def stream(self) -> int:
         """The seed of order, augmentation and noise, which are functions of it and of the number of the pass.
 
@@ -48,13 +50,13 @@ class OnePass(OneFit):
         after one fit are others than those after another, and the same once more after loading.
         """
         if self.warm_start is None or not len(self.history):
-            return super().stream()
+            return super().stream
         return next(content_seeds(self.seed, "cycle", np.array([[self.history[-1].loss]])))
 
     def run(self) -> Trained:
         """Train, and note the pass."""
         with memory_told(self.training.batch_size):
-            samples = Pixels(self.X, self.device)
+            samples = Pixels(self.X, self.device, shuffle=self.training.shuffle, seed=self.stream)
         setup = self.begin(samples)
         # counted on, so that a penalty's warm-up goes on too
         counted = dataclasses.replace(self.training, epochs=self.position.epoch + 1)

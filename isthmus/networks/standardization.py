@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.batches import Pixels
+from isthmus.data.batches import Samples, evenly
 
 # Numbers of images light on black, in [0, 1], have a standard deviation of about 0.3: for these the recipe's learning
 # rates were found, and penalties' weights are known. So all data are brought to it.
@@ -110,13 +110,13 @@ _OUTPUTS: dict[str, Callable[[Range, float], tuple[float, float]]] = {
 }
 
 
-def standardization_of(pixels: Pixels, channels: int, output: str, *, bounded: bool = False) -> Standardization:
+def standardization_of(samples: Samples, channels: int, output: str, *, bounded: bool = False) -> Standardization:
     """Offsets and scales fitted to samples: a channel's median, and its standard deviation over 0.3.
 
     The median, not the mean, is what becomes 0: where there is a background it is that, and a code that is off draws
     it. output: the activation of the network's output. bounded: the loss takes numbers in [0, 1] as they are ("bce").
     """
-    ranges = _ranges(pixels, channels)
+    ranges = _ranges(samples, channels)
     varying = [one.deviation for one in ranges if one.deviation > 0]
     # a channel that is the same everywhere has no scale of its own
     usual = math.sqrt(sum(d * d for d in varying) / len(varying)) if varying else _SPREAD
@@ -126,14 +126,14 @@ def standardization_of(pixels: Pixels, channels: int, output: str, *, bounded: b
     return Standardization(offsets, tuple(scales), tuple(o for o, _ in outs), tuple(s for _, s in outs))
 
 
-def _ranges(pixels: Pixels, channels: int) -> list[Range]:
-    n, n_features = len(pixels), pixels.n_features
+def _ranges(samples: Samples, channels: int) -> list[Range]:
+    n, n_features = len(samples), samples.n_features
     rows = max(1, _CHUNK // n_features)
     total, squares = np.zeros(channels), np.zeros(channels)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    first = _channels(pixels, slice(1), channels).mean(axis=(0, 2))  # subtracted, so that no digits cancel
+    first = _channels(samples.batch(slice(1)), channels).mean(axis=(0, 2))  # subtracted, so that no digits cancel
     for start in range(0, n, rows):
-        x = _channels(pixels, slice(start, start + rows), channels)
+        x = _channels(samples.batch(slice(start, start + rows)), channels)
         low, high = np.minimum(low, x.min(axis=(0, 2))), np.maximum(high, x.max(axis=(0, 2)))
         difference = x - first[:, None]
         total += difference.sum(axis=(0, 2))
@@ -141,13 +141,11 @@ def _ranges(pixels: Pixels, channels: int) -> list[Range]:
     mean, count = total / (n * n_features / channels), n * n_features / channels
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     deviation[deviation <= 1e-6 * np.maximum(abs(low), abs(high))] = 0  # rounding
-    several = min(n, max(64, _SAMPLED // n_features))
-    which = torch.arange(several, device=pixels.values.device) * n // several
-    medians = np.median(_channels(pixels, which, channels), axis=(0, 2))
+    some = evenly(samples, max(64, _SAMPLED // n_features))
+    medians = np.median(_channels(some, channels), axis=(0, 2))
     return [Range(*map(float, one)) for one in zip(medians, deviation, low, high, strict=True)]
 
 
-def _channels(pixels: Pixels, which: torch.Tensor | slice, channels: int) -> np.ndarray:
-    """Samples as (n, channels, pixels) float64."""
-    x = pixels.batch(which).cpu().numpy()
-    return x.reshape(len(x), channels, -1).astype(np.float64)
+def _channels(x: torch.Tensor, channels: int) -> np.ndarray:
+    """Samples (n, n_features) as (n, channels, pixels) float64."""
+    return x.cpu().numpy().reshape(len(x), channels, -1).astype(np.float64)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from isthmus.data.batches import Pixels, batches, epoch_order
+from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.networks.accelerators import training_pass
@@ -63,11 +63,12 @@ class Position:
 
 
 def train(
-    network: Network, samples: Pixels, setup: Setup, position: Position | None = None
+    network: Network, samples: Samples, setup: Setup, position: Position | None = None
 ) -> Generator[Epoch, None, None]:
     """Train `network` in place on samples that live on its device, and yield a row after each epoch.
 
-    position: where to go on from, if not from the start; kept up to date after each epoch.
+    The samples say in which order an epoch takes them. position: where to go on from, if not from the start; kept up to
+    date after each epoch.
     Raises DivergedError after an epoch whose loss is not finite, with the first such step; RunError if memory runs out.
     """
     position = Position() if position is None else position
@@ -154,8 +155,8 @@ class _Step:
 
 
 @torch.no_grad()
-def _epoch(step: _Step, samples: Pixels, epoch: int, share: FairShare) -> Epoch:
-    training, seed, ids = step.setup.training, step.setup.seed, step.setup.ids
+def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch:
+    training, ids = step.setup.training, step.setup.ids
     device = samples.device
     step.begin(epoch)
     first, n = step.done, len(samples)
@@ -163,7 +164,7 @@ def _epoch(step: _Step, samples: Pixels, epoch: int, share: FairShare) -> Epoch:
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
     share.resume()
     start = time.perf_counter()
-    order = epoch_order(n, training.shuffle, seed, epoch, device)
+    order = samples.order(epoch)
     for i, x in enumerate(batches(samples, training.batch_size, order)):
         share.look()
         losses[i] = step(x)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Generator
 
-from isthmus.data.batches import Pixels
+from isthmus.data.batches import Samples
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.training.checkpoint import Checkpoints, Snapshot
@@ -20,8 +20,8 @@ from isthmus.training.validation import EarlyStopping, is_better, mean_loss, wei
 
 def session(
     network: Network,
-    samples: Pixels,
-    held_out: Pixels | None,
+    samples: Samples,
+    held_out: Samples | None,
     setup: Setup,
     checkpoints: Checkpoints,
     former: Snapshot | None,
@@ -63,7 +63,7 @@ def session(
             network.load_state_dict(start)
 
 
-def _validation_loss(network: Network, held_out: Pixels, setup: Setup) -> float:
+def _validation_loss(network: Network, held_out: Samples, setup: Setup) -> float:
     with memory_told(setup.training.batch_size), using_threads(setup.threads):
         return mean_loss(network, held_out, setup)
 

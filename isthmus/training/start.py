@@ -24,7 +24,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from isthmus.data.batches import Pixels
+from isthmus.data.batches import Samples, evenly
 from isthmus.networks import Network
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
@@ -43,15 +43,14 @@ MAX_EXACT = 1500  # numbers in a sample up to which all components are found exa
 _LEAST = 1e-5  # of the largest deviation: a component that varies less has no scale of its own
 
 
-def _some_of(samples: Pixels, setup: Setup, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _some_of(samples: Samples, setup: Setup, most: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(x, what the network is given for it) of samples taken evenly, `most` or all."""
-    n = min(len(samples), most)
-    x = samples.batch(torch.arange(n, device=samples.device) * len(samples) // n)
+    x = evenly(samples, most)
     return x, setup.corrupted(x, setup.still_noise(x.device))
 
 
 @torch.no_grad()
-def fit_start(network: Network, samples: Pixels, setup: Setup) -> None:
+def fit_start(network: Network, samples: Samples, setup: Setup) -> None:
     """Scale the weights of a new dense or convolutional network, in place, to samples taken evenly from all.
 
     Each hidden unit and each number of the code has variance 1 and mean 0; a code with a rectifier has mean 2. Where
@@ -130,7 +129,7 @@ def fit_pca(x: np.ndarray, k: int) -> PCA:
 
 
 @torch.no_grad()
-def pca_start(network: Network, samples: Pixels, setup: Setup) -> None:
+def pca_start(network: Network, samples: Samples, setup: Setup) -> None:
     """Set the weights of a new dense network, for which `recipe.n_components` is not 0, in place."""
     target, x = _some_of(samples, setup, MAX_SAMPLES)
     # a linear output has the scale of the input, so that what goes in and what comes out are in the same units

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from isthmus.data.batches import Pixels, batches
+from isthmus.data.batches import Samples, batches
 from isthmus.metrics import mean_of
 from isthmus.networks import Network
 from isthmus.objective import Objective
@@ -48,7 +48,7 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(network: Network, samples: Pixels, setup: Setup, chunk: int = _CHUNK) -> float:
+def mean_loss(network: Network, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
     loss = Objective(setup.objective.loss)
     total = 0.0
@@ -58,7 +58,7 @@ def mean_loss(network: Network, samples: Pixels, setup: Setup, chunk: int = _CHU
 
 
 @torch.no_grad()
-def is_better(network: Network, start: Weights, samples: Pixels, setup: Setup) -> bool:
+def is_better(network: Network, start: Weights, samples: Samples, setup: Setup) -> bool:
     """Whether a network has less loss than with the weights that it started with, by more than chance.
 
     Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell.
@@ -70,14 +70,14 @@ def is_better(network: Network, start: Weights, samples: Pixels, setup: Setup) -
     return difference.ci95 is not None and difference.ci95[1] < 0
 
 
-def _sample_losses(network: Network, samples: Pixels, setup: Setup) -> np.ndarray:
+def _sample_losses(network: Network, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     loss = torch.vmap(Objective(setup.objective.loss))
     return torch.cat([loss(*output) for output in _outputs(network, samples, setup, _CHUNK)]).double().cpu().numpy()
 
 
 def _outputs(
-    network: Network, samples: Pixels, setup: Setup, chunk: int
+    network: Network, samples: Samples, setup: Setup, chunk: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """(x_hat, code, x) of each chunk of samples, corrupted with the same noise each time."""
     noise = setup.still_noise(samples.device)

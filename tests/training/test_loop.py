@@ -68,7 +68,7 @@ class Scale(Network):
 def run(network, x, training, *, loss=MSE(), penalty=None, corruption=None, precision="float32", seed=0):  # noqa: B008
     """All the rows of a training on an array or on `Images`."""
     setup = Setup(training, Objective(loss, penalty), seed, corruption, precision=precision)
-    return list(train(network, Pixels(x, CPU), setup))
+    return list(train(network, Pixels(x, CPU, shuffle=training.shuffle, seed=seed), setup))
 
 
 def visits(x, training, **kwargs):
