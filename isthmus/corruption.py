@@ -139,10 +139,10 @@ def noisy_version(images: np.ndarray, part: Part, image_shape: ImageShape | None
     return x_noisy.numpy()
 
 
-def check_corruption(part: Part, n_features: int, image_shape: ImageShape | None) -> None:
+def check_corruption(part: Any, n_features: int, image_shape: ImageShape | None) -> None:
     """Raise RequestError unless the corruption can be applied to samples of this shape: before a training, say."""
-    if isinstance(part, Sequence):
-        for one in part.parts:
+    if len(part.steps) > 1:
+        for one in part.steps:
             check_corruption(one, n_features, image_shape)
     shape = image_shape
     if isinstance(part, Occlusion):

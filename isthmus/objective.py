@@ -103,7 +103,7 @@ class Objective:
     @property
     def takes_logits(self) -> bool:
         """Whether the loss is of a sigmoid's input instead of its output."""
-        return isinstance(self.loss, BCE)
+        return self.loss.bounded
 
     def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""

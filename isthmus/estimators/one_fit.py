@@ -25,7 +25,7 @@ from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
-from isthmus.parts import BCE, Dense, doubt
+from isthmus.parts import Dense, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -110,7 +110,7 @@ class OneFit:
         if self.warm_start is not None:
             self.warm_start.check(self.objective.loss)
             standardized = self.warm_start.network.standardization is not None
-        if isinstance(self.objective.loss, BCE) or not standardized:
+        if self.objective.loss.bounded or not standardized:
             for samples in (self.X, self.held_out):
                 in_range(samples, self.network_part)
         if not standardized and (told := offset_doubt(self.X)):
@@ -165,7 +165,7 @@ class OneFit:
         with using_threads(self.threads):
             if self.training.standardize and self.warm_start is None:
                 channels = self.known_shape[0] if self.known_shape else 1
-                output, bounded = self.network_part.output, isinstance(self.objective.loss, BCE)
+                output, bounded = self.network_part.output, self.objective.loss.bounded
                 network.standardize(standardization_of(samples, channels, output, bounded=bounded))
             unit = 1.0 if network.standardization is None else network.standardization.unit
             setup = Setup(

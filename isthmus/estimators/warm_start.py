@@ -17,7 +17,7 @@ from isthmus.errors import RequestError
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import Standardization
-from isthmus.parts import BCE, Part
+from isthmus.parts import Part
 from isthmus.rng import content_seeds
 from isthmus.training.history import Trained
 
@@ -52,11 +52,11 @@ class WarmStart:
         key = np.frombuffer(hashlib.sha256(self.fingerprint.encode()).digest(), np.uint8)
         return next(content_seeds(seed, "cycle", key[None]))
 
-    def check(self, loss: Part) -> None:
+    def check(self, loss: Any) -> None:
         """Raise RequestError for a loss that cannot be had from this network."""
         table = self.network.standardization
         scaled = table is not None and any((offset, scale) != (0, 1) for offset, scale in _ends(table))
-        if isinstance(loss, BCE) and scaled:
+        if loss.bounded and scaled:
             raise RequestError(
                 'loss "bce" needs outputs in [0, 1], and the fitted network\'s are scaled to its samples; go on with '
                 "its own loss, or fit anew with warm_start=False"

@@ -26,7 +26,7 @@ from isthmus.parts.corruptions import (
     Sequence,
 )
 from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary
-from isthmus.parts.objective import BCE, KL, L1, MSE, PER
+from isthmus.parts.objective import BCE, KL, L1, MSE, PER, Loss, Penalty
 from isthmus.parts.part import Part
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 
@@ -61,9 +61,11 @@ __all__ = [
     "DictionaryLearning",
     "GaussianNoise",
     "Levelled",
+    "Loss",
     "Masking",
     "Occlusion",
     "Part",
+    "Penalty",
     "Poisson",
     "Projection",
     "SaltAndPepper",

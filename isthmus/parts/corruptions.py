@@ -22,6 +22,11 @@ class Corruption(Part, abc.ABC):
     def label(self) -> str:
         """The name in results: two corruptions that differ have two labels."""
 
+    @property
+    def steps(self) -> tuple[Corruption, ...]:
+        """The single corruptions that it is made of, one after the other."""
+        return (self,)
+
 
 class Levelled(Corruption):
     """A corruption of which there is more or less, as one number says.
@@ -166,7 +171,7 @@ class Sequence(Corruption):
         several = isinstance(self.parts, list | tuple) and len(self.parts) > 0
         require(several, "parts", "a list of at least one corruption", self.parts)
         for part in self.parts:
-            single = isinstance(part, Corruption) and not isinstance(part, Sequence)
+            single = isinstance(part, Corruption) and part.steps == (part,)
             require(single, "each of parts", "a corruption other than a sequence", part)
         object.__setattr__(self, "parts", tuple(self.parts))
         below_zero = False  # whether what has gone before may have left numbers below zero
@@ -177,6 +182,10 @@ class Sequence(Corruption):
                 below_zero = not part.clip
             if isinstance(part, Masking | Occlusion):
                 below_zero = below_zero or (part.value != MEAN and float(part.value) < 0)
+
+    @property
+    def steps(self) -> tuple[Corruption, ...]:
+        return self.parts
 
     @property
     def label(self) -> str:

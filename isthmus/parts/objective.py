@@ -12,8 +12,40 @@ from isthmus.parts.part import Part
 PER = ("batch", "element", "sample")
 
 
+class Penalty(Part):
+    """A part that makes the code small in some sense.
+
+    code_activation: the activation of a code on which it does what it is for.
+    """
+
+    code_activation: ClassVar[str] = "linear"
+
+    def contradiction(self, code_activation: str | None) -> str | None:
+        """Why it cannot be had of codes with this activation; None if it can."""
+        return None
+
+    def doubt(self, code_activation: str | None) -> str | None:
+        """Why it may not do what is hoped for on codes with this activation; None if nothing speaks against it."""
+        return None
+
+
+class Loss(Part):
+    """A part that says how far x_hat is from x.
+
+    bounded: whether it is a loss of numbers in [0, 1], which a sigmoid gives; it is computed from the sigmoid's input.
+    """
+
+    bounded: ClassVar[bool] = False
+
+    def contradiction(self, output: str | None) -> str | None:
+        """Why it cannot be had of a network with this activation at its output; None if it can."""
+        if self.bounded and output != "sigmoid":
+            return f'loss "{self.kind}" needs output="sigmoid", got output="{output}"'
+        return None
+
+
 @dataclass(frozen=True, repr=False)
-class L1(Part):
+class L1(Penalty):
     """weight * |code|, which drives units to zero (Tibshirani 1996).
 
     per: "sample" sums over units and averages over samples; "element" averages over units too; "batch" sums over
@@ -22,6 +54,7 @@ class L1(Part):
     """
 
     kind: ClassVar[str] = "l1"
+    code_activation: ClassVar[str] = "relu"  # whose zeros are exact
     weight: float
     per: str = "sample"
     warmup: float = 0.0
@@ -32,9 +65,17 @@ class L1(Part):
         one_of('value of "per"', self.per, PER)
         checks.not_negative("warmup", self.warmup)
 
+    def doubt(self, code_activation: str | None) -> str | None:
+        if not self.weight or code_activation == self.code_activation:
+            return None
+        return (
+            f'L1 makes this code small but never exactly zero, because its activation is "{code_activation}"; '
+            'with code_activation="relu" units can be off'
+        )
+
 
 @dataclass(frozen=True, repr=False)
-class KL(Part):
+class KL(Penalty):
     """weight * KL(Bernoulli(target) ‖ Bernoulli(ρ_j)), ρ_j the mean of unit j's code over the batch.
 
     Drives each unit to be on in a share `target` of the samples (Lee, Ekanadham, Ng 2007; Ng 2011). Needs codes in
@@ -42,6 +83,7 @@ class KL(Part):
     """
 
     kind: ClassVar[str] = "kl"
+    code_activation: ClassVar[str] = "sigmoid"
     weight: float
     target: float = 0.05
     per: str = "sample"
@@ -55,9 +97,14 @@ class KL(Part):
         one_of('value of "per"', self.per, ("element", "sample"))
         checks.not_negative("warmup", self.warmup)
 
+    def contradiction(self, code_activation: str | None) -> str | None:
+        if code_activation == self.code_activation:
+            return None
+        return f'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "{code_activation}"'
+
 
 @dataclass(frozen=True, repr=False)
-class MSE(Part):
+class MSE(Loss):
     """weight * squared error, averaged over features and samples."""
 
     kind: ClassVar[str] = "mse"
@@ -69,10 +116,11 @@ class MSE(Part):
 
 
 @dataclass(frozen=True, repr=False)
-class BCE(Part):
+class BCE(Loss):
     """weight * binary cross-entropy, averaged over features and samples. Needs a sigmoid output and x in [0, 1]."""
 
     kind: ClassVar[str] = "bce"
+    bounded: ClassVar[bool] = True
     weight: float = 1.0
 
     def __post_init__(self) -> None:

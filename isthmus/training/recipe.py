@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import BCE, KL, L1, Conv, Dense, Part, Training
+from isthmus.parts import L1, Conv, Dense, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
@@ -43,12 +43,17 @@ def network_of(
     """
     if network is not None or recipe is None:
         return Dense() if network is None else network
-    return Dense(code_activation=code_activation(penalty), output="sigmoid" if isinstance(loss, BCE) else "linear")
+    return Dense(code_activation=code_activation(penalty), output=output_for(loss))
 
 
-def code_activation(penalty: Part | None) -> str:
-    """L1 needs codes that can be exactly zero, KL codes between 0 and 1; without either no unit should ever die."""
-    return "sigmoid" if isinstance(penalty, KL) else "relu" if isinstance(penalty, L1) else "linear"
+def code_activation(penalty: Any) -> str:
+    """The activation that a penalty needs; without one no unit should ever die."""
+    return penalty.code_activation if penalty else "linear"
+
+
+def output_for(loss: Any) -> str:
+    """The activation at the output: linear, which draws numbers of any size, unless the loss needs a sigmoid."""
+    return "sigmoid" if loss and loss.bounded else "linear"
 
 
 def completed(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import BCE, KL, L1, NETWORKS, Conv, Dense, Dictionary, Part, Training
-from isthmus.training.recipe import FEW, code_activation, completed, fitted_start
+from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, Part, Training
+from isthmus.training.recipe import FEW, code_activation, completed, fitted_start, output_for
 
 Shape = tuple[int, int, int]
 
@@ -115,19 +115,19 @@ def _dense(
     shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
 ) -> tuple[Part, str]:
     d = math.prod(shape)
-    if isinstance(penalty, L1 | KL):  # a sparse code is a wide one of which little is on
+    if penalty is not None:  # a sparse code is a wide one of which little is on
         return Dense(
             (), min(1024, 2 * d), code_activation=code_activation(penalty), output="sigmoid"
         ), "a wide code for the penalty to make sparse"
     if corruption is not None:
         # on patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's
         wide = 2 ** math.ceil(math.log2(min(1024, max(64, d))))
-        output = "sigmoid" if isinstance(loss, BCE) else "linear"
-        return Dense((), wide, activation="gelu", output=output), "one wide layer, because the noise is what is hard"
+        network = Dense((), wide, activation="gelu", output=output_for(loss))
+        return network, "one wide layer, because the noise is what is hard"
     wide = 2 ** round(math.log2(min(512, max(64, d))))
     size = min(64, max(4, round(math.sqrt(d))))
     # few images are no better learned than by PCA, whose solution a network with a linear output can start at
-    output = "linear" if few and not isinstance(loss, BCE) else "sigmoid"
+    output = output_for(loss) if few else "sigmoid"
     return Dense(
         (wide, wide // 2), size, code_activation="linear", output=output
     ), "a code of about the root of the pixels"

@@ -57,7 +57,7 @@ def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
     """The sentence for Gaussian noise as wide as black to white, which is a number of other units; "" for others."""
     from isthmus.data.formats.page import range_option
 
-    for one in part.parts if isinstance(part, Sequence) else (part,):
+    for one in part.steps:
         if isinstance(one, GaussianNoise) and not one.relative and one.sigma >= 1:
             low, high = value_range or (0, 255)
             units = f"{range_option(value_range)}" if value_range else "0 to 255"

@@ -7,7 +7,7 @@ from typing import Any
 from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.networks.conv import ConvNetwork
-from isthmus.parts import Levelled, Sequence
+from isthmus.parts import Levelled
 from isthmus.studies.results.results_json import Row
 
 
@@ -56,5 +56,4 @@ def n_units(model: Any) -> int:
 def _trained_with(model: Any) -> list[Levelled]:
     """The corruptions that an autoencoder was trained under, one after the other."""
     part = getattr(adapter_of(model).last.trained, "corruption", None)
-    parts = part.parts if isinstance(part, Sequence) else (part,)
-    return [one for one in parts if isinstance(one, Levelled)]
+    return [one for one in part.steps if isinstance(one, Levelled)] if part else []

@@ -41,7 +41,7 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
 
 def members(part: Any) -> tuple[Any, ...]:
     """The single corruptions that a corruption is made of."""
-    return part.parts if isinstance(part, Sequence) else (part,)
+    return part.steps
 
 
 def varied(parts: list[Any]) -> int:
