@@ -26,12 +26,24 @@ from isthmus.estimators.borrowed import BORROWED, name_features, rebuilt
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, save
 from isthmus.files import open_regular
-from isthmus.networks import build
+from isthmus.networks import build, dry_run
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History, Trained
 
+# How safetensors calls what a network's tensors may be: the types that NumPy has too
+_DTYPES = {
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.int16: "I16",
+    torch.int32: "I32",
+    torch.int64: "I64",
+    torch.float16: "F16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+}
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
 
 
@@ -149,6 +161,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     in_file, described = _n_numbers(folder / WEIGHTS), network_part.n_weights(n, shape)
     if in_file != described:
         raise DataError(f"{WEIGHTS} holds {in_file} numbers, and the network that {CONFIG} describes has {described}")
+    _check_tensors(folder / WEIGHTS, dry_run(network_part, n, shape).state_dict())
     network = build(network_part, n, torch.Generator(), shape)
     tensors = safetensors.numpy.load_file(folder / WEIGHTS)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
@@ -165,12 +178,23 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
 
 
 def _n_numbers(path: Path) -> int:
-    """Numbers in all tensors of a safetensors file, by its header alone. Raises DataError if some are not float32."""
+    """Numbers in all tensors of a safetensors file, by its header alone."""
     with safetensors.safe_open(path, framework="numpy") as file:
-        parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
-        if others := {part.get_dtype() for part in parts} - {"F32"}:
-            raise DataError(f"{WEIGHTS} holds numbers of type {', '.join(sorted(others))}, expected F32")
-        return sum(math.prod(part.get_shape()) for part in parts)
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def _check_tensors(path: Path, declared: dict[str, torch.Tensor]) -> None:
+    """Raise DataError for a safetensors file whose header has other tensors than a network declares."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
+    for name in {**declared, **stored}:
+        if name not in stored or name not in declared:
+            raise DataError(f"{WEIGHTS} has {'no' if name in declared else 'a'} {name}, other than its network")
+        expected = _DTYPES.get(declared[name].dtype), tuple(declared[name].shape)
+        if stored[name] != expected:
+            (dtype, shape), (kind, size) = stored[name], expected
+            raise DataError(f"{WEIGHTS} holds {name} as {dtype} of shape {shape}, expected {kind} of shape {size}")
 
 
 def _whole_number(fitted: dict[str, Any], name: str, least: int | None = None) -> int:

@@ -239,7 +239,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         if self.lower != "auto":
             return None if self.lower is None else float(self.lower)
         part: Any = self.autoencoder_.network_.part
-        return 0.0 if (part.code_activation or part.activation) == "relu" else None
+        return 0.0 if part.code_output == "relu" else None
 
     def _tell(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
         if on_progress is not None:

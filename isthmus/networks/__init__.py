@@ -1,18 +1,25 @@
-"""Modules only: no loss, no loop. `build` makes the module that a part describes."""
+"""Modules only: no loss, no loop. `build` makes the module that a part describes; `register` adds one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
+from isthmus.errors import RequestError
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
+from isthmus.networks.module import module_network
 from isthmus.networks.network import Network
-from isthmus.parts import Conv, Dense, Dictionary, Part
+from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part
 
-_BUILDS: dict[type[Part], type[Any]] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
+# (part, n_features, generator, image_shape) → the module
+Build = Callable[[Any, int, torch.Generator, tuple[int, int, int] | None], nn.Module]
+_BUILDS: dict[type[Part], Build] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
+_OWN = set(_BUILDS)
 
 
 def build(
@@ -22,9 +29,33 @@ def build(
 
     image_shape: (channels, height, width), if the samples have one. Raises RequestError if the part needs another.
     """
-    network: Network = _BUILDS[type(part)](part, n_features, generator, image_shape)
+    make = _BUILDS[type(part)]
+    if type(part) in _OWN:
+        network: Any = make(part, n_features, generator, image_shape)
+    else:
+        network = module_network(lambda: make(part, n_features, generator, image_shape), n_features, generator)
     network.part = part
     return network
 
 
-__all__ = ["Network", "build"]
+def register(kind: type[NetworkPart], make: Build) -> None:
+    """Let parts of one's own describe networks, from here on and in this process, also in studies and saved models.
+
+    kind: a frozen dataclass, with the class variables `kind` and `output`. make: (part, n_features, generator,
+    image_shape) → a torch module with `encode`, (n, n_features) → (n, code_size), and `decode` back; or a `Network`.
+    Raises RequestError for a kind that there is.
+    """
+    if kind.kind in NETWORKS:
+        raise RequestError(f'there is a network of kind "{kind.kind}" already: {NETWORKS[kind.kind].__name__}')
+    NETWORKS[kind.kind], _BUILDS[kind] = kind, make
+
+
+def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int] | None = None) -> Network:
+    """The module for a network part, on torch's meta device: its tensors have types and shapes, and no numbers."""
+    with torch.device("meta"):
+        return build(part, n_features, torch.Generator(), image_shape)
+
+
+NetworkPart.dry_run = dry_run
+
+__all__ = ["Network", "build", "dry_run", "register"]

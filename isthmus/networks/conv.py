@@ -122,14 +122,13 @@ class ConvNetwork(Network):
         self.shape = part.shape(image_shape)
         if math.prod(self.shape) != n_features:
             raise RequestError(f"image_shape {self.shape} is not that of samples of {n_features} numbers")
-        code = part.activation if part.code_activation is None else part.code_activation
         down, up = part.encoder_layers(self.shape), part.decoder_layers(self.shape)
         self.n_features, self.code_size = n_features, part.code_width(n_features, self.shape)
         self.n_switches = part.n_switches(self.shape)
         self.multiplications = part.multiplications(n_features, self.shape)
         assert down[-1].pool is not None
         self.code_shape = (down[-1].n_out, *down[-1].pool)
-        self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), code), generator)
+        self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), part.code_output), generator)
         self.decoder = ConvChain(up, (*[part.activation] * (len(up) - 1), part.output), generator)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:

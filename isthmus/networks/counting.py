@@ -9,12 +9,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 
+def dry_copy(module: Any) -> Any:
+    """A copy on the meta device, for inference. Its tensors are there from the first: a large network is not copied."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor.to("meta") for tensor in tensors}).eval()
+
+
 @torch.no_grad()
 def count_multiplications(network: Any, n_features: int) -> int:
     """Products of a number and a weight in one pass of one sample: of matrices, convolutions and attention."""
-    tensors = [*network.parameters(), *network.buffers()]
-    # a copy whose tensors are on the meta device from the first: a large network's are not copied for this
-    dry = copy.deepcopy(network, {id(tensor): tensor.to("meta") for tensor in tensors}).eval()
+    dry, dtype = dry_copy(network), next(network.parameters()).dtype
     with FlopCounterMode(display=False) as counter:
-        dry(torch.empty(1, n_features, device="meta", dtype=tensors[0].dtype))
+        dry(torch.empty(1, n_features, device="meta", dtype=dtype))
     return counter.get_total_flops() // 2  # a product and a sum

@@ -57,11 +57,10 @@ class DenseNetwork(Network):
         self, part: Dense, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
     ) -> None:
         super().__init__()
-        code = part.activation if part.code_activation is None else part.code_activation
         down, up = part.widths(n_features)
         self.n_features, self.code_size = n_features, part.bottleneck
         self.multiplications = part.multiplications(n_features, None)
-        self.encoder = Chain(down, (*[part.activation] * (len(down) - 2), code), generator)
+        self.encoder = Chain(down, (*[part.activation] * (len(down) - 2), part.code_output), generator)
         self.decoder = Chain(up, (*[part.activation] * (len(up) - 2), part.output), generator)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from isthmus.parts.corruptions import (
     SaltAndPepper,
     Sequence,
 )
-from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary
+from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary, NetworkPart
 from isthmus.parts.objective import BCE, KL, L1, MSE, PER, Loss, Penalty
 from isthmus.parts.part import Part
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
@@ -63,6 +63,7 @@ __all__ = [
     "Levelled",
     "Loss",
     "Masking",
+    "NetworkPart",
     "Occlusion",
     "Part",
     "Penalty",

@@ -8,14 +8,10 @@ from typing import Any
 def contradiction(network: Any, penalty: Any, loss: Any) -> str | None:
     """The sentence that says why these cannot be trained together; None if they can."""
     wrong = loss and loss.contradiction(getattr(network, "output", None))
-    wrong = wrong or (penalty and penalty.contradiction(_code_activation(network)))
+    wrong = wrong or (penalty and penalty.contradiction(getattr(network, "code_output", None)))
     return f"{wrong} in {network!r}" if wrong else None
 
 
 def doubt(network: Any, penalty: Any) -> str | None:
     """The sentence that says why these may not do what is hoped for; None if nothing speaks against them."""
-    return penalty.doubt(_code_activation(network)) if penalty else None
-
-
-def _code_activation(network: Any) -> str | None:
-    return getattr(network, "code_activation", None) or getattr(network, "activation", None)
+    return penalty.doubt(getattr(network, "code_output", None)) if penalty else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from isthmus.errors import RequestError, counted, one_of, require
 from isthmus.parts import checks
@@ -16,7 +17,40 @@ DECODERS = ("deconv", "deconv-unpool", "unpool")
 
 
 @dataclass(frozen=True, repr=False)
-class Dense(Part):
+class NetworkPart(Part):
+    """A part that describes a network. It says its `kind` and its `output`, the activation at the end.
+
+    What it does not know of the network is found by a dry run of the module that is built for it.
+    """
+
+    dry_run: ClassVar[Callable[..., Any]]  # (n_features, image_shape) → the module; `networks` provides it, with torch
+
+    @property
+    def code_output(self) -> str:
+        """The activation that the code comes out of; "linear" where nothing is known of it."""
+        return str(getattr(self, "code_activation", None) or getattr(self, "activation", "linear"))
+
+    @property
+    def depth(self) -> int:
+        """The layers that a step changes one after the other; a recipe's learning rate falls with them."""
+        return 4
+
+    def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Numbers in a code."""
+        return int(self.dry_run(n_features, image_shape).code_size)
+
+    def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Products of a number and a weight in one pass of one sample."""
+        return int(self.dry_run(n_features, image_shape).multiplications)
+
+    def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
+        """Weights, biases and buffers, counted without making them."""
+        tensors = self.dry_run(n_features, image_shape).state_dict().values()
+        return sum(int(tensor.numel()) for tensor in tensors)
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(NetworkPart):
     """Fully connected encoder and decoder: features → hidden → bottleneck → decoder_hidden → features.
 
     `decoder_hidden=None` mirrors `hidden`; `code_activation=None` means the same as `activation`.
@@ -34,6 +68,11 @@ class Dense(Part):
         """The widths of the encoder, features first, and of the decoder, features last."""
         back = self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden
         return (n_features, *self.hidden, self.bottleneck), (self.bottleneck, *back, n_features)
+
+    @property
+    def depth(self) -> int:
+        """The layers of encoder and decoder."""
+        return sum(map(len, self.widths(1))) - 2
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         """Numbers in a code."""
@@ -85,7 +124,7 @@ class ConvLayer:
 
 
 @dataclass(frozen=True, repr=False)
-class Conv(Part):
+class Conv(NetworkPart):
     """Convolutions and 2×2 max-pooling down to a small map, whose numbers are the code; and back to the image.
 
     channels: of each layer, a convolution of kernel×kernel with `padding`, pooling, activation. Any image size will
@@ -180,6 +219,11 @@ class Conv(Part):
             )
         return layers
 
+    @property
+    def depth(self) -> int:
+        """The layers of encoder and decoder."""
+        return 2 * len(self.channels)
+
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         """Numbers in a code, without the switches."""
         last = self.encoder_layers(self.shape(image_shape))[-1]
@@ -209,7 +253,7 @@ class Conv(Part):
 
 
 @dataclass(frozen=True, repr=False)
-class Dictionary(Part):
+class Dictionary(NetworkPart):
     """An explicit dictionary: a dense encoder, features → hidden → n_atoms, and x_hat = code @ atoms, without bias.
 
     unit_norm: every atom is kept at Euclidean length 1, by a projection after each step. Without it atoms can trade

@@ -8,9 +8,10 @@ once per epoch, so early stopping and progress live in the caller's `for`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,7 +81,12 @@ def train(
         with memory_told(training.batch_size):
             step = _Step(network, weights, setup, n_steps(len(samples), training), position)
         for epoch in range(position.epoch + 1, training.epochs + 1):
-            with memory_told(training.batch_size), using_threads(threads), denormals_flushed():
+            with (
+                memory_told(training.batch_size),
+                using_threads(threads),
+                denormals_flushed(),
+                step.own_randomness(epoch),
+            ):
                 row = _epoch(step, samples, epoch, share)
             position.epoch, position.optimizer = epoch, step.optimizer.state
             yield row
@@ -118,6 +124,19 @@ class _Step:
         """Begin the epoch's streams of randomness."""
         self.change.manual_seed(stream_seed(self.setup.seed, "augment", epoch))
         self.noise.manual_seed(stream_seed(self.setup.seed, "noise", epoch))
+
+    @contextlib.contextmanager
+    def own_randomness(self, epoch: int) -> Iterator[None]:
+        """An epoch in which what a module of torch draws itself (dropout) is a stream too, of torch's generators."""
+        if self.trained is not self.network:  # an accelerator draws nothing
+            yield
+            return
+        device, seed = self.weights.vector.device, stream_seed(self.setup.seed, "module", epoch)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+            yield
 
     def weights_are_finite(self) -> bool:
         """Whether the last step, whose effect no loss has seen yet, left the weights finite."""
@@ -159,6 +178,7 @@ def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch
     training, ids = step.setup.training, step.setup.ids
     device = samples.device
     step.begin(epoch)
+    step.network.train()
     first, n = step.done, len(samples)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import L1, Conv, Dense, Part, Training
+from isthmus.parts import L1, Conv, Dense, NetworkPart, Part, Training
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
@@ -21,7 +21,6 @@ _CONVOLVED = 2  # times as many steps for convolutions, which no rate made up fo
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
 _PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
-_LAYERS_OF_DICTIONARIES = 4  # as which they count
 FEW = 2000  # samples up to which PCA knows more of them than a network learns from a start as drawn
 _SELECTED = 0.2  # of few samples, to see whether the network is better than PCA; with the best weights kept
 _WORTH_SELECTING = 20  # samples
@@ -58,7 +57,7 @@ def output_for(loss: Any) -> str:
 
 def completed(
     said: dict[str, Any],
-    network: Part,
+    network: NetworkPart,
     penalty: Part | None,
     shape: tuple[int, int],
     corruption: Part | None = None,
@@ -69,7 +68,7 @@ def completed(
 
 
 def _fast(
-    said: dict[str, Any], network: Part, penalty: Part | None, shape: tuple[int, int], corruption: Part | None
+    said: dict[str, Any], network: NetworkPart, penalty: Part | None, shape: tuple[int, int], corruption: Part | None
 ) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
@@ -85,7 +84,7 @@ def _fast(
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
     rate = _RATE_OF_CONVOLUTIONS if convolved else _RATE * min(1.0, math.sqrt(_WIDE / n_features))
-    rate *= math.sqrt(2 / _n_layers(network))
+    rate *= math.sqrt(2 / network.depth)
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW)
     chosen = {
@@ -122,11 +121,10 @@ def n_components(network: Dense, *, corrupted: bool) -> int:
     A code of pairs holds half as many components as numbers. So it is as good a start as PCA only under a corruption,
     where not the code's width but the noise limits PCA.
     """
-    code = network.activation if network.code_activation is None else network.code_activation
-    if code == "linear":
+    if network.code_output == "linear":
         k = network.bottleneck
     else:
-        k = network.bottleneck // 2 if corrupted and code in PAIRS else 0
+        k = network.bottleneck // 2 if corrupted and network.code_output in PAIRS else 0
     down, up = network.widths(1)
     inner = (*down[1:-1], *up[1:-1])
     fits = not inner or (network.activation in PAIRS and min(inner) >= 2 * k)
@@ -143,13 +141,6 @@ def data_start(network: Part, penalty: Part | None) -> str:
         narrow = network.bottleneck < min(network.hidden, default=0)
         return "data" if narrow or not isinstance(penalty, L1) else "random"
     return "data" if isinstance(network, Conv) else "random"
-
-
-def _n_layers(network: Part) -> int:
-    """The layers that a step changes one after the other."""
-    if isinstance(network, Dense):
-        return sum(map(len, network.widths(1))) - 2
-    return 2 * len(network.channels) if isinstance(network, Conv) else _LAYERS_OF_DICTIONARIES
 
 
 def _batch_size(penalty: Part | None, n: int) -> int:

@@ -80,6 +80,7 @@ def _outputs(
     network: Network, samples: Samples, setup: Setup, chunk: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """(x_hat, code, x) of each chunk of samples, corrupted with the same noise each time."""
+    network.eval()
     noise = setup.still_noise(samples.device)
     for x in batches(samples, chunk, None):
         yield *network(setup.corrupted(x, noise), logits=setup.objective.takes_logits), x

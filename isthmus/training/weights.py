@@ -11,11 +11,12 @@ _ALIGNMENT = 16  # floats: each weight begins on a cache line
 class FlatWeights:
     """While it holds a network, the network's parameters are views of `vector`, and their gradients of `vector.grad`.
 
-    So an optimizer updates everything in one call, and gradients stay where they are from step to step.
+    Except for frozen ones, which stay as they are. So an optimizer updates everything in one call, and gradients stay
+    where they are from step to step.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.parameters = list(network.parameters())
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         starts, total = [], 0
         for parameter in self.parameters:
             starts.append(total)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, Part, Training
+from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
 from isthmus.training.recipe import FEW, code_activation, completed, fitted_start, output_for
 
 Shape = tuple[int, int, int]
@@ -22,7 +22,7 @@ _PATIENT = 500  # updates without progress at the beginning, where a network tha
 class Choice:
     """A network, and arguments of `Autoencoder`; why: the sentence that says what was chosen, and why."""
 
-    network: Part
+    network: NetworkPart
     training: dict[str, Any]
     why: str
 
@@ -39,7 +39,7 @@ def choose(
     loss: Part | None = None,
     recipe: str = "fast",
     n_photographs: int | None = None,
-    given: Part | None = None,
+    given: NetworkPart | None = None,
 ) -> Choice:
     """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
 
@@ -79,7 +79,7 @@ _STARTS = {"data": "weights scaled to the images at the start", "pca": "from PCA
 
 
 def _fast(
-    said: dict[str, Any], network: Part, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
+    said: dict[str, Any], network: NetworkPart, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
 ) -> dict[str, Any]:
     """What `training.recipe` chooses. It does not stop early: a cycle is worth little without its end, but at PCA's."""
     training = completed({**said, "recipe": "fast"}, network, penalty, samples, corruption)
@@ -88,7 +88,7 @@ def _fast(
 
 
 def _plain(
-    said: dict[str, Any], network: Part, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
+    said: dict[str, Any], network: NetworkPart, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
 ) -> dict[str, Any]:
     """A constant rate, until the validation loss no longer falls."""
     n, _ = samples
@@ -113,7 +113,7 @@ _RECIPES = {"fast": _fast, "plain": _plain}
 
 def _dense(
     shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[Part, str]:
+) -> tuple[NetworkPart, str]:
     d = math.prod(shape)
     if penalty is not None:  # a sparse code is a wide one of which little is on
         return Dense(
@@ -135,7 +135,7 @@ def _dense(
 
 def _conv(
     shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[Part, str]:
+) -> tuple[NetworkPart, str]:
     depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
     channels = (32, 64, 64)[:depth] if corruption is not None else (16, 32, 8)[-depth:]
     reason = f"{depth} convolution{'s' * (depth > 1)}, each of which halves the image"
@@ -144,7 +144,7 @@ def _conv(
 
 def _dictionary(
     shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[Part, str]:
+) -> tuple[NetworkPart, str]:
     d = math.prod(shape)
     return Dictionary((min(1024, 2 * d),), min(1024, 2 * d)), "twice as many atoms as pixels, at most 1,024"
 
