@@ -161,12 +161,13 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import choose
+    from isthmus.commands.fitting.defaults import Wanted, choose
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in
+    from isthmus.estimators.autoencoder import Autoencoder
 
     persistence.check_place(options.out)
     asked = continuation.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0
@@ -196,18 +197,18 @@ def run(options: argparse.Namespace) -> None:
     if options.corruption:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
         parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
-    chosen_for = {role: part for role, part in parts.items() if role != "augmentation"}
-    choice = choose(
+    wanted = Wanted(
         images.shape,
         len(parted.train),
         n_photographs=len(set(parted.train.photographs.tolist())),
         kind=kind,
         fields=fields,
+        given=None if base is None else base.model.network_.part,
         training=training | ({} if base is None else base.said | continuation.remaining(options.epochs, asked)),
         recipe=options.recipe,
-        given=None if base is None else base.model.network_.part,
-        **chosen_for,
+        **{role: part for role, part in parts.items() if role != "augmentation"},
     )
+    choice = choose(wanted)
     if choice.why:
         console.say(choice.why)
     facts = continuation.facts_of(options, training, parts, framing, images, source)
@@ -216,7 +217,7 @@ def run(options: argparse.Namespace) -> None:
         if asked:
             continuation.check_same(base, facts)
         console.say(base.words(asked, epochs))
-    recipe = training_run.Recipe(choice.network, choice.training, options.seed, threads, **parts)
+    model = Autoencoder(choice.network, **parts, **choice.training, random_state=options.seed)
     before = None if source is None else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
@@ -227,7 +228,14 @@ def run(options: argparse.Namespace) -> None:
     if framing.patches:
         photographs = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
     fitted = training_run.fit(
-        recipe, parted, options.out, facts=noted, force=options.force, uncut=photographs, base=base
+        model,
+        parted,
+        options.out,
+        threads=threads,
+        facts=noted,
+        force=options.force,
+        uncut=photographs,
+        base=base,
     )
     print(fitted.table())
     _say_what_next(fitted, options)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from isthmus.commands.fitting.defaults import choose
+from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.networks import build
 from isthmus.parts import KL, L1, NETWORKS, GaussianNoise, contradiction
 
@@ -18,7 +18,7 @@ SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 16, 16), (3, 32, 48), (1, 100, 
 @pytest.mark.parametrize("corruption", [None, GaussianNoise(0.1)], ids=["clean", "noisy"])
 @pytest.mark.parametrize("penalty", [None, L1(0.1), KL(0.1)], ids=["dense code", "l1", "kl"])
 def test_the_choice_fits_the_images(shape, corruption, penalty):
-    choice = choose(shape, 1000, corruption=corruption, penalty=penalty)
+    choice = choose(Wanted(shape, 1000, corruption=corruption, penalty=penalty))
     network = build(choice.network, math.prod(shape), torch.Generator().manual_seed(0), shape)
     x_hat, _ = network(torch.rand(2, math.prod(shape)))
     assert x_hat.shape == (2, math.prod(shape))
@@ -28,7 +28,7 @@ def test_the_choice_fits_the_images(shape, corruption, penalty):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_kind_that_was_said_is_chosen(kind):
-    assert choose((1, 28, 28), 1000, kind=kind).network.kind == kind
+    assert choose(Wanted((1, 28, 28), 1000, kind=kind)).network.kind == kind
 
 
 def test_what_was_said_is_kept_and_not_told_again():
@@ -36,7 +36,7 @@ def test_what_was_said_is_kept_and_not_told_again():
     fields = {"hidden": (12,), "bottleneck": 5}
     said |= {"learning_rate": 0.1, "schedule": "cosine", "start": "random", "standardize": False}
     for recipe in ("fast", "plain"):
-        choice = choose((1, 8, 8), 100, kind="dense", fields=fields, training=said, recipe=recipe)
+        choice = choose(Wanted((1, 8, 8), 100, kind="dense", fields=fields, training=said, recipe=recipe))
         assert (choice.network.hidden, choice.network.bottleneck) == ((12,), 5)
         assert choice.training == said
         assert choice.why == ""
@@ -44,31 +44,31 @@ def test_what_was_said_is_kept_and_not_told_again():
 
 @pytest.mark.parametrize("recipe", ["fast", "plain"])
 def test_more_images_are_gone_through_less_often(recipe):
-    few, many = (choose((1, 28, 28), n, recipe=recipe).training for n in (100, 60_000))
+    few, many = (choose(Wanted((1, 28, 28), n, recipe=recipe)).training for n in (100, 60_000))
     assert few["epochs"] > many["epochs"] >= 4
     assert few["batch_size"] < many["batch_size"]
 
 
 def test_only_a_constant_rate_is_stopped_early():
     for recipe, said in (("fast", {}), ("fast", {"epochs": 30}), ("plain", {"schedule": "cosine"})):
-        chosen = choose((1, 28, 28), 5000, recipe=recipe, training=said)
+        chosen = choose(Wanted((1, 28, 28), 5000, recipe=recipe, training=said))
         assert chosen.training["patience"] == chosen.training["epochs"]
         assert "keeping the best" in chosen.why
         assert "at most" not in chosen.why
-    plain = choose((1, 28, 28), 5000, recipe="plain")
+    plain = choose(Wanted((1, 28, 28), 5000, recipe="plain"))
     assert plain.training["patience"] < plain.training["epochs"]
     assert "at most" in plain.why
 
 
 def test_a_denoiser_has_a_wider_code():
-    plain, noisy = (choose((1, 28, 28), 1000, corruption=part).network for part in (None, GaussianNoise(0.3)))
+    plain, noisy = (choose(Wanted((1, 28, 28), 1000, corruption=part)).network for part in (None, GaussianNoise(0.3)))
     assert plain.bottleneck < noisy.bottleneck
 
 
 @pytest.mark.parametrize("recipe", ["fast", "plain"])
 @pytest.mark.parametrize(("n", "start", "output"), [(500, "pca", "linear"), (5000, "data", "sigmoid")])
 def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, start, output):
-    chosen = choose((1, 28, 28), n, recipe=recipe)
+    chosen = choose(Wanted((1, 28, 28), n, recipe=recipe))
     assert chosen.training["standardize"] is True
     assert (chosen.training["start"], chosen.network.output) == (start, output)
-    assert choose((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1)).training["start"] == "data"
+    assert choose(Wanted((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1))).training["start"] == "data"

@@ -157,8 +157,8 @@ def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
         order = np.random.default_rng(seed).permutation(len(pixels))
         parts = hold_out(isthmus.Images(pixels[order[:60]]), seed)
         fresh = isthmus.Images(pixels[order[60:]])
-        recipe = training_run.Recipe(Dense((32,), 8, output="sigmoid"), training, seed, threads=1)
-        fitted = training_run.fit(recipe, parts, tmp_path / str(seed), facts={})
+        model = isthmus.Autoencoder(Dense((32,), 8, output="sigmoid"), **training, random_state=seed)
+        fitted = training_run.fit(model, parts, tmp_path / str(seed), threads=1, facts={})
         extra = json.loads((tmp_path / str(seed) / "config.json").read_text())["extra"]
         expected = -fitted.model.score(fresh)
         assert fitted.head == "on 10 held-out images"
@@ -188,10 +188,11 @@ def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
 
         names = tuple(f"stack.tif#{page}" for page in range(1, 121))
         images, fresh = isthmus.Images(pages(order[:24]), names=names), isthmus.Images(pages(order[24:524]))
-        recipe = training_run.Recipe(Dense((32,), 16, output="sigmoid"), training, seed, threads=1)
+        part = Dense((32,), 16, output="sigmoid")
         for found, one in ((reported, images), (singly, isthmus.Images(images.pixels))):
             parts = hold_out(one, seed)
-            fitted = training_run.fit(recipe, parts, tmp_path / "m", facts={}, force=True)
+            model = isthmus.Autoencoder(part, **training, random_state=seed)
+            fitted = training_run.fit(model, parts, tmp_path / "m", threads=1, facts={}, force=True)
             printed = next(iter(fitted.errors.values()))["mse"].value
             found.append(math.log(printed / -fitted.model.score(fresh)))
     assert hold_out(images, 0).said.endswith(": runs of neighbouring pages; 18 next to them are left out")

@@ -5,10 +5,9 @@ import pytest
 from skimage.data import lfw_subset
 from sklearn.datasets import load_digits, load_sample_images
 
-from isthmus import open_images
+from isthmus import Autoencoder, open_images
 from isthmus.commands.fitting.baselines import yardsticks
-from isthmus.commands.fitting.defaults import choose
-from isthmus.commands.fitting.training_run import Recipe
+from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.commands.images.holdout import hold_out
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load
@@ -45,8 +44,8 @@ def parts_of(images, n, seed):
 def errors_of(images, n, seed):
     """Of one split, each image's error: of the model that `fit` makes by default, and of PCA of as many numbers."""
     train, validation, test = parts_of(images, n, seed)
-    choice = choose(train.shape, len(train), n_photographs=len(np.unique(train.photographs)))
-    model = Recipe(choice.network, choice.training, seed, threads=1).estimator().fit(train, validation=validation)
+    choice = choose(Wanted(train.shape, len(train), n_photographs=len(np.unique(train.photographs))))
+    model = Autoencoder(choice.network, **choice.training, random_state=seed).fit(train, validation=validation)
     (pca,) = (one for name, one in yardsticks(train, validation, model.network_.code_size).items() if "PCA" in name)
     return measure(model, test, ("mse",)).errors, measure(pca, test, ("mse",)).errors
 

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 import isthmus
 from isthmus import KL, L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary
 from isthmus.analysis.collapse import collapse
-from isthmus.commands.fitting.defaults import choose
+from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_of
 from isthmus.persistence import CONFIG
@@ -63,7 +63,7 @@ def test_a_recipe_has_a_network_that_the_penalty_and_the_loss_can_be_had_from(wh
 def test_the_command_decides_alike(penalty):
     code = lazy(penalty=penalty).part("network").code_activation
     for kind in ("dense", "conv"):
-        assert choose((1, 8, 8), 500, kind=kind, penalty=penalty).network.code_activation == code
+        assert choose(Wanted((1, 8, 8), 500, kind=kind, penalty=penalty)).network.code_activation == code
 
 
 def test_without_a_recipe_it_is_what_it_was(x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.errors import counted
@@ -19,6 +19,38 @@ _PATIENT = 500  # updates without progress at the beginning, where a network tha
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be trained on n images of `shape`, as far as it was said.
+
+    n_photographs: from which n patches were cut, for patches of few photographs are few images; None for whole images.
+    kind, fields: of the network; given: the network, where it is not to be chosen. training: what was said of it.
+    recipe: "fast" or "plain", which chooses the rest of it.
+    """
+
+    shape: Shape
+    n: int
+    n_photographs: int | None = None
+    kind: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    given: NetworkPart | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    recipe: str = "fast"
+    corruption: Part | None = None
+    penalty: Part | None = None
+    loss: Part | None = None
+
+    @property
+    def d(self) -> int:
+        """Numbers in an image."""
+        return math.prod(self.shape)
+
+    @property
+    def few(self) -> bool:
+        """Whether the images are so few that PCA knows more of them than a network learns."""
+        return (self.n if self.n_photographs is None else self.n_photographs) < FEW
+
+
+@dataclass(frozen=True)
 class Choice:
     """A network, and arguments of `Autoencoder`; why: the sentence that says what was chosen, and why."""
 
@@ -27,39 +59,20 @@ class Choice:
     why: str
 
 
-def choose(
-    shape: Shape,
-    n: int,
-    *,
-    kind: str | None = None,
-    fields: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
-    corruption: Part | None = None,
-    penalty: Part | None = None,
-    loss: Part | None = None,
-    recipe: str = "fast",
-    n_photographs: int | None = None,
-    given: NetworkPart | None = None,
-) -> Choice:
-    """Fill in what was not said for n images of `shape`. kind, fields: of the network; training: what was said.
+def choose(wanted: Wanted) -> Choice:
+    """Fill in what was not said. A denoiser's code is wide, for the noise is what it has to get past.
 
-    given: the network, where it is not to be chosen. n_photographs: from which n patches were cut, for patches of few
-    photographs are few images; None for whole images. recipe: "fast" or "plain", of the training. A denoiser's code is
-    wide, for the noise is what it has to get past; a plain autoencoder's is narrow. Raises RequestError for fields that
-    no network can have.
+    A plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
     """
-    fields, said = fields or {}, training or {}
-    d = math.prod(shape)
-    kind_chosen = kind or ("conv" if d > _LARGE else "dense")
-    few = (n if n_photographs is None else n_photographs) < FEW
-    network, reason = _NETWORK[kind_chosen](shape, few, corruption, penalty, loss)
-    network = dataclasses.replace(network, **fields) if given is None else given
-    started = {"start": fitted_start(network, penalty, corruption, few=few), **said}
-    chosen = _RECIPES[recipe](started, network, penalty, (n, d), corruption) | said
+    said, kind = wanted.training, wanted.kind or ("conv" if wanted.d > _LARGE else "dense")
+    network, reason = _NETWORK[kind](wanted)
+    network = dataclasses.replace(network, **wanted.fields) if wanted.given is None else wanted.given
+    start = fitted_start(network, wanted.penalty, wanted.corruption, few=wanted.few)
+    chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **said}) | said
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
     told = []
-    if given is None and not (kind and set(fields) >= {"hidden", "bottleneck"}):
-        told.append(f"{network!r}{'' if fields else f', {reason}'}")
+    if wanted.given is None and not (wanted.kind and set(wanted.fields) >= {"hidden", "bottleneck"}):
+        told.append(f"{network!r}{'' if wanted.fields else f', {reason}'}")
     patience = f"stopping {counted(int(chosen['patience']), 'epoch')} after the best"
     words = {
         "batch_size": f"batches of {chosen['batch_size']}",
@@ -71,27 +84,24 @@ def choose(
     }
     if free := [words[name] for name in chosen if name in words and name not in said and words[name]]:
         told.append(", ".join(free))
-    images = f"{counted(n, 'image')} of {'×'.join(map(str, shape))}"
+    images = f"{counted(wanted.n, 'image')} of {'×'.join(map(str, wanted.shape))}"
     return Choice(network, chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
 
 
 _STARTS = {"data": "weights scaled to the images at the start", "pca": "from PCA's solution"}
 
 
-def _fast(
-    said: dict[str, Any], network: NetworkPart, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
-) -> dict[str, Any]:
+def _fast(wanted: Wanted, network: NetworkPart, said: dict[str, Any]) -> dict[str, Any]:
     """What `training.recipe` chooses. It does not stop early: a cycle is worth little without its end, but at PCA's."""
-    training = completed({**said, "recipe": "fast"}, network, penalty, samples, corruption)
+    samples = (wanted.n, wanted.d)
+    training = completed({**said, "recipe": "fast"}, network, wanted.penalty, samples, wanted.corruption)
     names = ("batch_size", "epochs", "learning_rate", "schedule", "start", "standardize")
     return {**{name: getattr(training, name) for name in names}, "patience": training.patience or training.epochs}
 
 
-def _plain(
-    said: dict[str, Any], network: NetworkPart, penalty: Part | None, samples: tuple[int, int], corruption: Part | None
-) -> dict[str, Any]:
+def _plain(wanted: Wanted, network: NetworkPart, said: dict[str, Any]) -> dict[str, Any]:
     """A constant rate, until the validation loss no longer falls."""
-    n, _ = samples
+    n = wanted.n
     batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
     steps = math.ceil(n / batch_size)  # of an epoch
     epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))
@@ -111,41 +121,35 @@ def _plain(
 _RECIPES = {"fast": _fast, "plain": _plain}
 
 
-def _dense(
-    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[NetworkPart, str]:
-    d = math.prod(shape)
-    if penalty is not None:  # a sparse code is a wide one of which little is on
+def _dense(wanted: Wanted) -> tuple[NetworkPart, str]:
+    d = wanted.d
+    if wanted.penalty is not None:  # a sparse code is a wide one of which little is on
         return Dense(
-            (), min(1024, 2 * d), code_activation=code_activation(penalty), output="sigmoid"
+            (), min(1024, 2 * d), code_activation=code_activation(wanted.penalty), output="sigmoid"
         ), "a wide code for the penalty to make sparse"
-    if corruption is not None:
+    if wanted.corruption is not None:
         # on patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's
         wide = 2 ** math.ceil(math.log2(min(1024, max(64, d))))
-        network = Dense((), wide, activation="gelu", output=output_for(loss))
+        network = Dense((), wide, activation="gelu", output=output_for(wanted.loss))
         return network, "one wide layer, because the noise is what is hard"
     wide = 2 ** round(math.log2(min(512, max(64, d))))
     size = min(64, max(4, round(math.sqrt(d))))
     # few images are no better learned than by PCA, whose solution a network with a linear output can start at
-    output = output_for(loss) if few else "sigmoid"
+    output = output_for(wanted.loss) if wanted.few else "sigmoid"
     return Dense(
         (wide, wide // 2), size, code_activation="linear", output=output
     ), "a code of about the root of the pixels"
 
 
-def _conv(
-    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[NetworkPart, str]:
-    depth = max(1, min(3, int(math.log2(min(shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
-    channels = (32, 64, 64)[:depth] if corruption is not None else (16, 32, 8)[-depth:]
+def _conv(wanted: Wanted) -> tuple[NetworkPart, str]:
+    depth = max(1, min(3, int(math.log2(min(wanted.shape[1:]))) - 1))  # to a map of two pixels or more, at most by 8
+    channels = (32, 64, 64)[:depth] if wanted.corruption is not None else (16, 32, 8)[-depth:]
     reason = f"{depth} convolution{'s' * (depth > 1)}, each of which halves the image"
-    return Conv(channels, code_activation=code_activation(penalty), output="sigmoid"), reason
+    return Conv(channels, code_activation=code_activation(wanted.penalty), output="sigmoid"), reason
 
 
-def _dictionary(
-    shape: Shape, few: bool, corruption: Part | None, penalty: Part | None, loss: Part | None
-) -> tuple[NetworkPart, str]:
-    d = math.prod(shape)
+def _dictionary(wanted: Wanted) -> tuple[NetworkPart, str]:
+    d = wanted.d
     return Dictionary((min(1024, 2 * d),), min(1024, 2 * d)), "twice as many atoms as pixels, at most 1,024"
 
 

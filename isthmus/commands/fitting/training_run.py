@@ -28,7 +28,7 @@ from isthmus.estimators.adapters import code_size, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
 from isthmus.metrics import Estimate
-from isthmus.parts import Augmentation, Corruption, Part, doubt
+from isthmus.parts import Corruption, doubt
 from isthmus.studies.results.measure import Measured, measure
 from isthmus.studies.run.fitting import train_with_checkpoints
 from isthmus.training.checkpoint import OtherTrainingError
@@ -38,32 +38,6 @@ Errors = dict[str, Estimate]  # "mse" and "psnr"
 _SHOWN = 12  # images in the preview
 _WORTH_CUTTING = 32  # pixels of an image's shorter side from which a denoiser may be better off with pieces of it
 _WORTH_IT = 0.9  # a model is worth its training if its error is below this share of a yardstick's
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train, and how: parts, arguments of `Autoencoder`, the seed and the threads."""
-
-    network: Part
-    training: dict[str, Any]
-    seed: int
-    threads: int
-    corruption: Corruption | None = None
-    augmentation: Augmentation | None = None
-    penalty: Part | None = None
-    loss: Part | str = "mse"
-
-    def estimator(self) -> Autoencoder:
-        """The estimator, not fitted."""
-        return Autoencoder(
-            self.network,
-            corruption=self.corruption,
-            augmentation=self.augmentation,
-            penalty=self.penalty,
-            loss=self.loss,
-            **self.training,
-            random_state=self.seed,
-        )
 
 
 @dataclass(frozen=True)
@@ -106,34 +80,36 @@ class _Held:
 
 
 def fit(
-    recipe: Recipe,
+    model: Autoencoder,
     parts: Parts,
     folder: Path,
     *,
+    threads: int,
     facts: dict[str, Any],
     force: bool = False,
     uncut: Uncut | None = None,
     base: Base | None = None,
 ) -> Fitted:
-    """Train, measure and save into `folder`, whole or not at all; facts: kept in config.json under "extra".
+    """Train an estimator, measure it and save it into `folder`, whole or not at all.
 
+    facts: kept in config.json under "extra".
     uncut: of patches, the photographs, which errors are measured on. base: the fit to go on from. Raises RunError if
     another process trains the same model, and as `Autoencoder.fit`.
     """
-    model, train, validation = recipe.estimator(), parts.train, parts.validation
-    if said := doubt(recipe.network, recipe.penalty):
+    train, validation = parts.train, parts.validation
+    if said := doubt(model.part("network"), model.penalty):
         console.say(f"note: {said}")
 
     def held(images: Images) -> _Held:
-        return _Held(images, None if uncut is None else uncut.of(images), recipe.corruption)
+        return _Held(images, None if uncut is None else uncut.of(images), model.corruption)
 
-    with using_threads_everywhere(recipe.threads):
+    with using_threads_everywhere(threads):
         if base is not None:
             base.hand_to(model)
         _train(model, train, validation, folder, force=force)
         model.set_params(warm_start=False)  # whoever loads it and calls `fit` begins anew unless that is said
         size, measured = code_size(model, train.n_features), held(parts.measured)
-        others = yardsticks(train, validation, size, recipe.corruption)
+        others = yardsticks(train, validation, size, model.corruption)
         models = {f"{folder.name}, {size:,} numbers": model, **others}
         if base is not None and not model.history_.kept_start:
             models[_before(base)] = base.model  # few images may have chosen an epoch that is worse on others
