@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus.cli import run_command
-from isthmus.commands.fitting.training_run import _better
+from isthmus.commands.fitting.judgement import better_than_first
 from isthmus.commands.images.image_ids import from_text, marks_of, to_text
 from isthmus.training import checkpoint, session
 
@@ -149,10 +149,10 @@ def test_more_epochs_that_better_nothing_name_a_way_that_is_not_refused(digits, 
 def test_what_is_better_is_the_best_and_always_the_mean_image():
     """Of ten photographs one chooses the epochs: more of them made a model worse than the mean image, unsaid."""
     errors = {"m": 0.0775, "PCA": 0.0384, "the mean image": 0.0653, "m, before": 0.0502}
-    assert _better(errors) == ["PCA", "the mean image"]
-    assert _better({**errors, "PCA": None}) == ["m, before", "the mean image"]
-    assert _better({**errors, "m": 0.06}) == ["PCA"]
-    assert _better({**errors, "m": 0.01}) == _better({**errors, "m": None}) == []
+    assert better_than_first(errors) == ["PCA", "the mean image"]
+    assert better_than_first({**errors, "PCA": None}) == ["m, before", "the mean image"]
+    assert better_than_first({**errors, "m": 0.06}) == ["PCA"]
+    assert better_than_first({**errors, "m": 0.01}) == better_than_first({**errors, "m": None}) == []
 
 
 @pytest.mark.parametrize("what", ["more epochs", "from"])
