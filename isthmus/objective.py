@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from isthmus.parts import BCE, KL, L1, MSE, Part
+
+_NONE: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -88,7 +91,10 @@ _PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 class Objective:
-    """loss.weight / unit * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says).
+    """The sum of a loss, a penalty on the code, and a network's own terms.
+
+    loss.weight / unit * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says) +
+    the terms as they are.
 
     Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. With per="sample" or "element" the value
     does not change when the batch is doubled; with "batch" it does. ramp is how far the penalty's warm-up has come,
@@ -105,26 +111,42 @@ class Objective:
         """Whether the loss is of a sigmoid's input instead of its output."""
         return self.loss.bounded
 
-    def __call__(self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0) -> torch.Tensor:
-        """x_hat, x: (n, n_features); code: (n, code_size). Returns a scalar tensor."""
+    def __call__(
+        self,
+        x_hat: torch.Tensor,
+        code: torch.Tensor,
+        x: torch.Tensor,
+        ramp: float = 1.0,
+        terms: Mapping[str, torch.Tensor] = _NONE,
+    ) -> torch.Tensor:
+        """x_hat, x: (n, n_features); code: (n, code_size); terms: scalars, by name. Returns a scalar tensor."""
         value = _LOSSES[type(self.loss)](x_hat, x)
         if self.weight != 1:
             value = self.weight * value
+        for term in terms.values():
+            value = value + term
         if self.penalty is None or self.penalty.weight * ramp == 0:
             return value
         return value + self._penalty_factor(code, ramp) * _PENALTIES[type(self.penalty)](self.penalty, code)
 
     def with_gradients(
-        self, x_hat: torch.Tensor, code: torch.Tensor, x: torch.Tensor, ramp: float = 1.0
+        self,
+        x_hat: torch.Tensor,
+        code: torch.Tensor,
+        x: torch.Tensor,
+        ramp: float = 1.0,
+        terms: Mapping[str, torch.Tensor] = _NONE,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """The value, and what autograd would give for it at x_hat and, by the penalty alone, at the code.
 
-        But for `KL` where its ρ is clamped, see `_kl_gradient`. The last is None without a penalty. Written out: by
-        autograd it takes twice as long.
+        At each of the terms it is 1. But for `KL` where its ρ is clamped, see `_kl_gradient`. The last is None without
+        a penalty. Written out: by autograd it takes twice as long.
         """
         value, at_x_hat = _LOSSES_WITH_GRADIENTS[type(self.loss)](x_hat, x)
         if self.weight != 1:
             value, at_x_hat = value * self.weight, at_x_hat.mul_(self.weight)
+        for term in terms.values():
+            value = value + term
         if self.penalty is None or self.penalty.weight * ramp == 0:
             return value, at_x_hat, None
         factor, kind = self._penalty_factor(code, ramp), type(self.penalty)

@@ -13,7 +13,7 @@ from isthmus.corruption import corrupt
 from isthmus.errors import RequestError
 from isthmus.parts import AUGMENTATIONS
 from isthmus.persistence import load
-from isthmus.training import loop
+from isthmus.training import setup
 
 SHAPE = (2, 6, 9)
 N = math.prod(SHAPE)
@@ -224,14 +224,14 @@ def test_input_and_target_are_the_same_image_and_noise_comes_after(pictures, mon
         return x_noisy
 
     compared = []
-    whole = loop.Objective.with_gradients
+    whole = setup.Objective.with_gradients
 
-    def compare(self, x_hat, code, x, ramp=1.0):
+    def compare(self, x_hat, code, x, *others):
         compared.append(x.clone())
-        return whole(self, x_hat, code, x, ramp)
+        return whole(self, x_hat, code, x, *others)
 
-    monkeypatch.setattr(loop, "corrupt", watched)
-    monkeypatch.setattr(loop.Objective, "with_gradients", compare)
+    monkeypatch.setattr(setup, "corrupt", watched)
+    monkeypatch.setattr(setup.Objective, "with_gradients", compare)
     model(augmentation=Affine(shift=2, share=1), corruption=Masking(0.3), epochs=1, shuffle=False).fit(pictures)
     flat = torch.from_numpy(pictures.reshape(60, -1))
     assert len(compared) == 4

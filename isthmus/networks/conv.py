@@ -16,7 +16,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.dense import without_last
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network
+from isthmus.networks.network import Network, Output
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -139,11 +139,11 @@ class ConvNetwork(Network):
         """(n, code_size) → (n, n_features): from the code alone, unpooled to the upper left of each window."""
         return self.outward(self.decoder(channels_last(code, self.code_shape), self._upper_left())[0].flatten(1))
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
         """x → (x_hat, code); the decoder sees the switches, if it is one that unpools. logits: as of `Network`."""
         code, switches = self._encode(x)
         x_hat, _ = self.decoder(code, switches[::-1], logits=logits)
-        return self.outward(x_hat.flatten(1)), code.flatten(1)
+        return Output(self.outward(x_hat.flatten(1)), code.flatten(1))
 
     def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
         return self.encoder(channels_last(self.inward(x), self.shape), self._upper_left())

@@ -11,7 +11,7 @@ from torch import nn
 
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network
+from isthmus.networks.network import Network, Output
 from isthmus.parts import Dense
 
 
@@ -71,7 +71,7 @@ class DenseNetwork(Network):
         """(n, code_size) → (n, n_features): reads the code alone."""
         return self.outward(self.decoder(code))
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat."""
+    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
+        """x → (x_hat, code): see `Network.forward`."""
         code = self.encode(x)
-        return self.outward(self.decoder(code, logits=logits)), code
+        return Output(self.outward(self.decoder(code, logits=logits)), code)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -15,12 +17,23 @@ from isthmus.networks.standardization import Standardization
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
 
 
+class Output(NamedTuple):
+    """What a network makes of samples: x_hat, (n, n_features), and code, (n, code_size).
+
+    terms: scalars, by name, that the objective adds as they are, in its unit; a network weights its own.
+    """
+
+    x_hat: torch.Tensor
+    code: torch.Tensor
+    terms: Mapping[str, torch.Tensor] = MappingProxyType({})
+
+
 class TrainingPass(Protocol):
     """What the training loop calls in each step: a network itself, or the accelerator of its type."""
 
     def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, Any]:
         """As `Network.record`."""
 
     def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
@@ -84,22 +97,24 @@ class Network(nn.Module, abc.ABC):
         """Products of a number and a weight in one pass of one sample."""
         return count_multiplications(self, self.n_features)
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """x → (x_hat, code). logits: of a sigmoid output, what goes into the sigmoid instead of x_hat.
+    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
+        """x → x_hat, code, and the network's own terms.
 
-        By default that is had from x_hat, which has few digits left near 0 and 1.
+        logits: of a sigmoid output, what goes into the sigmoid instead of x_hat. By default that is had from x_hat,
+        which has few digits left near 0 and 1. generator: the step's, for a network that samples in training; None for
+        inference.
         """
         code = self.encode(x)
         x_hat = self.decode(code)
-        return (x_hat.logit(_LEAST) if logits else x_hat), code
+        return Output(x_hat.logit(_LEAST) if logits else x_hat, code)
 
     def after_step(self) -> None:
         """Change what has to change after each step, such as weights that must stay where they may be."""
 
     def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
-        """(x_hat, code, what `backward` needs), x_hat and code in x's dtype, which is that of the weights.
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, Any]:
+        """The output of a step, and what `backward` needs. All of it is in x's dtype, which is that of the weights.
 
         Products are in `dtype`, except, where an accelerator can help it, for those of the last layer: a loss sees no
         more digits than x_hat has. With `logits`, x_hat is what goes into the sigmoid output, and so is what `backward`
@@ -107,16 +122,22 @@ class Network(nn.Module, abc.ABC):
         """
         with torch.enable_grad():
             with torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype):
-                x_hat, code = self(x, logits=logits)
-            x_hat, code = x_hat.to(x.dtype), code.to(x.dtype)
-        return x_hat.detach(), code.detach(), (x_hat, code)
+                x_hat, code, terms = self(x, logits=logits, generator=generator)
+            terms = {name: term.to(x.dtype) for name, term in terms.items()}
+            tapes = Output(x_hat.to(x.dtype), code.to(x.dtype), terms)
+        detached = {name: term.detach() for name, term in terms.items()}
+        return Output(tapes.x_hat.detach(), tapes.code.detach(), detached), tapes
 
     def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
-        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code.
+
+        The gradient at a term is 1.
+        """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        outputs, at_outputs = [tapes[0]], [grad_x_hat]
-        if grad_code is not None and tapes[1].requires_grad:
-            outputs, at_outputs = [*tapes], [grad_x_hat, grad_code]
+        pairs = [(tapes.x_hat, grad_x_hat), (tapes.code, grad_code)]
+        pairs += [(term, torch.ones_like(term)) for term in tapes.terms.values()]
+        pairs = [(output, at) for output, at in pairs if at is not None and output.requires_grad]
+        outputs, at_outputs = [output for output, _ in pairs], [at for _, at in pairs]
         gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             assert parameter.grad is not None

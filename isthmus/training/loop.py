@@ -115,15 +115,16 @@ class _Step:
         self.warmup = 0.0 if penalty is None else penalty.warmup * total / training.epochs  # in steps
         self.dtype = torch.bfloat16 if setup.precision == "bfloat16" else torch.float32
         device = weights.vector.device
-        self.change, self.noise = torch.Generator(device), torch.Generator(device)
+        self.change, self.noise, self.latent = (torch.Generator(device) for _ in range(3))
         self.replayed: Replayed | None = None
         if device.type in RECORDERS:
-            self.replayed = Replayed(self._compute, training.batch_size, (self.change, self.noise))
+            self.replayed = Replayed(self._compute, training.batch_size, (self.change, self.noise, self.latent))
 
     def begin(self, epoch: int) -> None:
         """Begin the epoch's streams of randomness."""
         self.change.manual_seed(stream_seed(self.setup.seed, "augment", epoch))
         self.noise.manual_seed(stream_seed(self.setup.seed, "noise", epoch))
+        self.latent.manual_seed(stream_seed(self.setup.seed, "latent", epoch))
 
     @contextlib.contextmanager
     def own_randomness(self, epoch: int) -> Iterator[None]:
@@ -163,10 +164,9 @@ class _Step:
 
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
         x = self.setup.augmented(x, self.change)
-        x_hat, code, tapes = self.trained.record(
-            self.setup.corrupted(x, self.noise), self.dtype, logits=self.objective.takes_logits
-        )
-        value, at_x_hat, at_code = self.objective.with_gradients(x_hat, code, x, self.ramp)
+        x_in, logits = self.setup.corrupted(x, self.noise), self.objective.takes_logits
+        output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=self.latent)
+        value, at_x_hat, at_code = self.objective.with_gradients(output.x_hat, output.code, x, self.ramp, output.terms)
         self.trained.backward(tapes, at_x_hat, at_code)
         self.optimizer.step(learning_rate)
         self.network.after_step()

@@ -83,4 +83,5 @@ def _outputs(
     network.eval()
     noise = setup.still_noise(samples.device)
     for x in batches(samples, chunk, None):
-        yield *network(setup.corrupted(x, noise), logits=setup.objective.takes_logits), x
+        output = network(setup.corrupted(x, noise), logits=setup.objective.takes_logits)
+        yield output.x_hat, output.code, x

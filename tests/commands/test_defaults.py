@@ -20,7 +20,7 @@ SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 16, 16), (3, 32, 48), (1, 100, 
 def test_the_choice_fits_the_images(shape, corruption, penalty):
     choice = choose(Wanted(shape, 1000, corruption=corruption, penalty=penalty))
     network = build(choice.network, math.prod(shape), torch.Generator().manual_seed(0), shape)
-    x_hat, _ = network(torch.rand(2, math.prod(shape)))
+    x_hat, *_ = network(torch.rand(2, math.prod(shape)))
     assert x_hat.shape == (2, math.prod(shape))
     assert contradiction(choice.network, penalty, None) is None
     assert f"1,000 images of {'×'.join(map(str, shape))}" in choice.why

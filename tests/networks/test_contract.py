@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from isthmus.data.batches import Pixels
-from isthmus.networks import Network, build
+from isthmus.networks import Network, Output, build
 from isthmus.networks.accelerators import DECODERS, PASSES, decoder_of, training_pass
 from isthmus.networks.counting import count_multiplications
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.standardization import standardization_of
+from isthmus.objective import Objective
 from isthmus.parts import DECODERS as UNPOOLINGS
-from isthmus.parts import NETWORKS, Conv, Dense, Dictionary
+from isthmus.parts import L1, MSE, NETWORKS, Conv, Dense, Dictionary
 
 SHAPE, N = (1, 11, 10), 6
 PARTS = {
@@ -58,7 +59,7 @@ def step(network, by, x, dtype, *, penalized, logits=False):
     for parameter in network.parameters():
         parameter.grad = torch.full_like(parameter, math.nan)
     with torch.no_grad():  # as in the loop
-        x_hat, code, tapes = by.record(x, dtype, logits=logits)
+        (x_hat, code, _), tapes = by.record(x, dtype, logits=logits)
         assert not x_hat.requires_grad
         assert not code.requires_grad
         at_x_hat, at_code = (torch.randn(y.shape, generator=seeded(2), dtype=y.dtype) for y in (x_hat, code))
@@ -129,8 +130,8 @@ class Changed(DenseNetwork):
     def decode(self, code):
         return 2 * super().decode(code)
 
-    def forward(self, x, *, logits=False):
-        return Network.forward(self, x, logits=logits)
+    def forward(self, x, *, logits=False, generator=None):
+        return Network.forward(self, x, logits=logits, generator=generator)
 
 
 def test_an_accelerator_is_not_inherited():
@@ -179,11 +180,44 @@ def test_the_default_gives_no_gradient_to_what_is_unused_and_leaves_what_is_froz
 
 def test_by_default_logits_are_what_would_go_into_a_sigmoid(partial):
     x = torch.rand((N, 5), generator=seeded(1), dtype=torch.float64)
-    logits, code = partial(x, logits=True)
+    logits, code, _ = partial(x, logits=True)
     torch.testing.assert_close(logits, partial.up(code))
     with torch.no_grad():
         partial.up.bias.fill_(100)
     assert partial(x, logits=True)[0].isfinite().all()
+
+
+class Sampled(Partial):
+    """A code that is sampled in training, and a term of its own."""
+
+    def forward(self, x, *, logits=False, generator=None):
+        code = sampled = self.encode(x)
+        if generator is not None:
+            sampled = code + 0.5 * torch.randn(code.shape, generator=generator, dtype=code.dtype)
+        return Output(self.decode(sampled), code, {"size": 0.1 * code.square().sum(dim=1).mean()})
+
+
+@pytest.mark.parametrize("penalty", [None, L1(0.1)])
+def test_a_networks_own_terms_are_in_the_objective_and_in_its_gradients(penalty):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Sampled().double()
+    x, objective = torch.rand((N, 5), generator=seeded(1), dtype=torch.float64), Objective(MSE(2.0), penalty)
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    with torch.no_grad():
+        output, tapes = network.record(x, torch.float64, generator=seeded(4))
+        value, *gradients = objective.with_gradients(output.x_hat, output.code, x, 1.0, output.terms)
+        network.backward(tapes, *gradients)
+    code = network.encode(x)
+    noise = torch.randn(code.shape, generator=seeded(4), dtype=code.dtype)
+    x_hat, terms = network.decode(code + 0.5 * noise), {"size": 0.1 * code.square().sum() / N}
+    expected = 2 * (x_hat - x).square().mean() + terms["size"] + (0 if penalty is None else 0.1 * code.abs().sum() / N)
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(objective(x_hat, code, x, 1.0, terms), expected)
+    weights = [network.down.weight, network.down.bias]
+    for ours, theirs in zip(weights, torch.autograd.grad(expected, weights), strict=True):
+        torch.testing.assert_close(ours.grad, theirs)
 
 
 def test_by_default_multiplications_are_counted(partial):

@@ -167,7 +167,7 @@ def test_an_image_of_any_size_comes_back_in_its_size_or_is_refused(part_and_shap
             network(part, shape)
         return
     built, x = network(part, shape), samples(3, shape)
-    x_hat, code = built(x)
+    x_hat, code, _ = built(x)
     assert x_hat.shape == x.shape
     assert x_hat.isfinite().all()
     assert x_hat.std(dim=0).max() > 0, "the output moves"
@@ -182,7 +182,7 @@ def test_an_image_of_any_size_comes_back_in_its_size_or_is_refused(part_and_shap
         parameter.grad = torch.full_like(parameter, math.nan)
     with torch.no_grad():
         step = training_pass(built)
-        recorded, same_code, tapes = step.record(x, x.dtype)
+        (recorded, same_code, _), tapes = step.record(x, x.dtype)
         step.backward(tapes, torch.ones_like(x), torch.ones_like(code))
     torch.testing.assert_close(recorded, x_hat, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(same_code, code, rtol=1e-4, atol=1e-5)
@@ -217,7 +217,7 @@ def test_a_shape_that_is_not_the_samples_is_refused():
 def gradients(built, x, at_x_hat, at_code):
     """Autograd's, of the sum of output and code, times what stands for their gradients."""
     built.zero_grad()
-    x_hat, code = built(x)
+    x_hat, code, _ = built(x)
     ((x_hat * at_x_hat).sum() + (code * at_code).sum()).backward()
     return [p.grad.clone() for p in built.parameters()]
 
@@ -231,11 +231,11 @@ def test_a_training_steps_gradients_are_autograds(shape, decoder, activation):
     at_x_hat = samples(6, shape, 2, torch.float64)
     at_code = torch.randn((6, built.code_size), generator=seeded(3), dtype=torch.float64)
     expected, before = gradients(built, x, at_x_hat, at_code), x.clone()
-    x_hat, code = built(x)
+    x_hat, code, _ = built(x)
     for _ in range(2):  # the second step writes over the first one's gradients
         with torch.no_grad():
             step = training_pass(built)
-            recorded, same_code, tapes = step.record(x, torch.float64)
+            (recorded, same_code, _), tapes = step.record(x, torch.float64)
             step.backward(tapes, at_x_hat, at_code)
         torch.testing.assert_close(recorded, x_hat)
         torch.testing.assert_close(same_code, code)
@@ -256,7 +256,7 @@ def test_gradients_through_maps_of_one_channel_are_autograds(padding, decoder, c
     expected = gradients(built, x, at_x_hat, at_code)
     with torch.no_grad():
         step = training_pass(built)
-        _, _, tapes = step.record(x, torch.float64)
+        _, tapes = step.record(x, torch.float64)
         step.backward(tapes, at_x_hat, at_code)
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
@@ -270,7 +270,7 @@ def test_without_a_gradient_at_the_code_it_comes_through_the_image_alone(decoder
     expected = gradients(built, x, at_x_hat, torch.zeros(()))
     with torch.no_grad():
         step = training_pass(built)
-        _, _, tapes = step.record(x, torch.float64)
+        _, tapes = step.record(x, torch.float64)
         step.backward(tapes, at_x_hat, None)
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
@@ -283,9 +283,9 @@ def test_bfloat16_products_are_near_float32s(decoder):
     expected = gradients(built, x, x, torch.ones(()))
     with torch.no_grad():
         step = training_pass(built)
-        x_hat, code, tapes = step.record(x, torch.bfloat16)
+        (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
         step.backward(tapes, x, torch.ones_like(code))
-        exact, exact_code = built(x)
+        exact, exact_code, _ = built(x)
     assert x_hat.dtype == code.dtype == torch.float32
     # where two numbers of a window are as good as equal, rounding moves a switch, and the whole number with it
     margin = 0.02 if decoder == "deconv" else 0.15
@@ -315,7 +315,7 @@ def test_bfloat16_products_read_no_memory_but_their_own(shape, decoder):
         with torch.no_grad():
             spoil_freed_memory()
             step = training_pass(built)
-            x_hat, code, tapes = step.record(x, torch.bfloat16)
+            (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
             spoil_freed_memory()
             step.backward(tapes, torch.ones_like(x_hat), torch.ones_like(code))
         for tensor in (x_hat, code, *(parameter.grad for parameter in built.parameters())):
@@ -326,9 +326,9 @@ def test_bfloat16_products_read_no_memory_but_their_own(shape, decoder):
 def test_inference_leaves_its_input_alone_and_is_training_s_forward(decoder):
     shape = (1, 12, 12)
     built, x = network(Conv((3, 3), decoder=decoder), shape), samples(4, shape)
-    before, (x_hat, code) = x.clone(), built(x)
+    before, (x_hat, code, _) = x.clone(), built(x)
     with torch.inference_mode():
-        again, same_code = built(x)
+        again, same_code, _ = built(x)
         given = same_code.clone()
         built.decode(given)
     assert torch.equal(x, before)
@@ -365,7 +365,7 @@ def test_a_code_alone_is_unpooled_to_the_upper_left_and_with_switches_to_where_i
     seen[1, 0], seen[0, 3], seen[2, 1], seen[2, 2] = 4, 7, 8, 6
     upper_left[0, 0], upper_left[0, 2], upper_left[2, 0], upper_left[2, 2] = 4, 7, 8, 6
     built = passing_on(decoder, (1, 5, 5))
-    x_hat, code = built(image.view(1, -1))
+    x_hat, code, _ = built(image.view(1, -1))
     assert code.tolist() == [[4, 7, 8, 6]], "the row and column that are left over are not pooled"
     assert torch.equal(x_hat.view(5, 5), seen)
     assert torch.equal(built.decode(code).view(5, 5), upper_left)
@@ -375,7 +375,7 @@ def test_a_code_alone_is_unpooled_to_the_upper_left_and_with_switches_to_where_i
 def test_a_decoder_that_unpools_sees_more_than_the_code(decoder):
     shape = (2, 14, 11)
     built, x = network(Conv((4, 4), decoder=decoder, activation="tanh"), shape), samples(6, shape)
-    x_hat, code = built(x)
+    x_hat, code, _ = built(x)
     assert torch.equal(built.decode(code), x_hat) is (decoder == "deconv")
     assert (built.n_switches == 0) is (decoder == "deconv")
 

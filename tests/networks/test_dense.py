@@ -51,7 +51,7 @@ def test_the_decoder_mirrors_the_encoder_unless_told_otherwise():
 def test_shapes_and_that_the_output_moves(decoder_hidden):
     network = build(Dense(hidden=(12,), bottleneck=4, decoder_hidden=decoder_hidden, activation="tanh"), 9, seeded())
     x = torch.randn((6, 9), generator=seeded(1))
-    x_hat, code = network(x)
+    x_hat, code, _ = network(x)
     assert x_hat.shape == x.shape
     assert code.shape == (6, 4)
     assert (x_hat.std(dim=0) > 0).all()
@@ -118,7 +118,7 @@ def test_each_activation_has_its_known_values_at_each_place(activation):
         "hidden": Dense(hidden=(3,), bottleneck=3, decoder_hidden=(), activation=activation, code_activation="linear"),
     }
     for place, part in places.items():
-        x_hat, code = with_identity_weights(part, 3)(x)
+        x_hat, code, _ = with_identity_weights(part, 3)(x)
         torch.testing.assert_close(x_hat, expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(code, x if place == "output" else expected, rtol=1e-4, atol=1e-5)
 

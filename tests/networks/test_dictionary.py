@@ -32,14 +32,14 @@ def test_the_published_dictionary_has_its_size():
 def test_record_and_backward_are_autograds(part):
     network = build(part, 10, seeded()).double()
     x, objective = torch.rand((6, 10), generator=seeded(1), dtype=torch.float64), Objective(MSE(0.5), L1(0.1))
-    x_hat, code = network(x)
+    x_hat, code, _ = network(x)
     objective(x_hat, code, x).backward()
     expected = [p.grad.clone() for p in network.parameters()]
     for p in network.parameters():
         p.grad.fill_(7.0)
     with torch.no_grad():
         step = training_pass(network)
-        recorded, its_code, tapes = step.record(x, torch.float64)
+        (recorded, its_code, _), tapes = step.record(x, torch.float64)
         _, at_x_hat, at_code = objective.with_gradients(recorded, its_code, x)
         step.backward(tapes, at_x_hat, at_code)
     torch.testing.assert_close(recorded, x_hat)
@@ -90,7 +90,7 @@ def test_bfloat16_is_near_float32():
         p.grad = torch.zeros_like(p)
     with torch.no_grad():
         step = training_pass(network)
-        x_hat, code, tapes = step.record(x, torch.bfloat16)
+        (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
         step.backward(tapes, torch.ones_like(x), None)
     torch.testing.assert_close(x_hat, network(x)[0].detach(), rtol=0.05, atol=0.05)
     assert code.dtype == torch.float32

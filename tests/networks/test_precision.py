@@ -63,10 +63,10 @@ def reference(network, loss, x, penalty=None):
     network, x = copy.deepcopy(network).double(), torch.from_numpy(x).double()
     if isinstance(loss, BCE):
         network.decoder.activations = (*network.decoder.activations[:-1], "linear")
-        x_hat, code = network(x)
+        x_hat, code, _ = network(x)
         value = functional.binary_cross_entropy_with_logits(x_hat, x)
     else:
-        x_hat, code = network(x)
+        x_hat, code, _ = network(x)
         value = (x_hat - x).square().mean()
     if penalty is not None:
         t, rho = penalty.target, code.mean(dim=0)

@@ -12,7 +12,7 @@ from torch import nn
 
 from isthmus import L1, Autoencoder, DecoderPrior, GaussianNoise, load
 from isthmus.errors import DataError, RequestError
-from isthmus.networks import _BUILDS, build, register
+from isthmus.networks import _BUILDS, Network, Output, build, register
 from isthmus.networks.accelerators import decoder_of, training_pass
 from isthmus.parts import NETWORKS, NetworkPart
 from isthmus.persistence import CONFIG, WEIGHTS
@@ -174,6 +174,46 @@ def sealed():
         (folder / CONFIG).write_text(json.dumps(config))
 
     return put
+
+
+class Variational(Network):
+    """Codes that are sampled in training, from the step's generator, and a term that keeps them small."""
+
+    def __init__(self, part, n_features, generator, image_shape):
+        super().__init__()
+        self.n_features, self.code_size = n_features, part.width
+        self.down, self.up = nn.Linear(n_features, part.width), nn.Linear(part.width, n_features)
+
+    def encode(self, x):
+        return self.down(self.inward(x))
+
+    def decode(self, code):
+        return self.outward(self.up(code))
+
+    def forward(self, x, *, logits=False, generator=None):
+        code = sampled = self.encode(x)
+        if generator is not None:
+            sampled = code + 0.1 * torch.randn(code.shape, generator=generator)
+        return Output(self.decode(sampled), code, {"size": 1e-3 * code.square().sum(dim=1).mean()})
+
+
+def test_a_networks_own_term_counts_in_training_and_its_sampling_is_a_stream_of_the_seed(x, tmp_path, monkeypatch):
+    monkeypatch.setitem(_BUILDS, OwnPart, Variational)
+    fitted = model().fit(x)
+    assert same(state(fitted), state(model().fit(x)))
+    with closing(model().fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0))) as rows:
+        for row in rows:
+            if row.epoch == 3:
+                break
+    assert same(state(model().fit(x, checkpoint=tmp_path / "c")), state(fitted))
+    np.testing.assert_array_equal(fitted.reconstruct(x), fitted.reconstruct(x))
+    plain = type(
+        "Plain", (Variational,), {"forward": lambda self, x, **_: Output(self.decode(self.encode(x)), self.encode(x))}
+    )
+    monkeypatch.setitem(_BUILDS, OwnPart, plain)
+    without = model().fit(x)
+    assert np.abs(fitted.transform(x)).mean() != np.abs(without.transform(x)).mean()
+    assert fitted.history_.losses[0] > without.history_.losses[0], "the term and the noise are in the loss"
 
 
 def test_its_codes_can_be_searched(x):

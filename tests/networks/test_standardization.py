@@ -51,8 +51,8 @@ def by_channel(numbers):
 def test_a_network_sees_standardized_samples_and_draws_in_their_units(part):
     bare, network, x = network_of(part, None), network_of(part), samples()
     inner = (x - by_channel(ENDS.offset)) / by_channel(ENDS.scale)
-    x_hat, code = network(x)
-    inner_hat, inner_code = bare(inner)
+    x_hat, code, _ = network(x)
+    inner_hat, inner_code, _ = bare(inner)
     close = {"atol": 1e-5, "rtol": 1e-5}  # the ends are kept as float32
     torch.testing.assert_close(code, inner_code, **close)
     torch.testing.assert_close(network.encode(x), inner_code, **close)
@@ -69,12 +69,12 @@ def test_record_and_backward_are_autograds(part, shape):
     ends = ENDS if shape[0] == 2 else Standardization((0.9,), (0.2,), (1.0,), (-0.3,))
     network, x = network_of(part, ends, shape=shape), samples(shape=shape)
     objective = Objective(MSE(0.5), L1(0.1), unit=3.0)
-    x_hat, code = network(x)
+    x_hat, code, _ = network(x)
     objective(x_hat, code, x).backward()
     expected = [p.grad.clone() for p in network.parameters()]
     with torch.no_grad():
         step = training_pass(network)
-        recorded, its_code, tapes = step.record(x, torch.float64)
+        (recorded, its_code, _), tapes = step.record(x, torch.float64)
         _, at_x_hat, at_code = objective.with_gradients(recorded, its_code, x)
         step.backward(tapes, at_x_hat, at_code)
     torch.testing.assert_close(recorded, x_hat)

@@ -24,7 +24,7 @@ def recorded(step, x, at_x_hat, at_code, *, windowed):
         parameter.grad = torch.full_like(parameter, math.nan)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
-        x_hat, code, tapes = step.record(x, x.dtype)
+        (x_hat, code, _), tapes = step.record(x, x.dtype)
         assert isinstance(tapes, WindowedPass) is windowed
         step.backward(tapes, at_x_hat, at_code)
     return [x_hat, code, *(parameter.grad.clone() for parameter in step.network.parameters())]

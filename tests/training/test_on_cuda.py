@@ -78,7 +78,7 @@ def test_outputs_and_gradients(name, dtype, share, x):
             parameter.grad = torch.empty_like(parameter)
         with torch.no_grad():
             step = training_pass(network)
-            x_hat, code, tapes = step.record(given, precision)
+            (x_hat, code, _), tapes = step.record(given, precision)
             step.backward(tapes, 2 * (x_hat - given) / given.numel(), torch.ones_like(code) / code.numel())
         gradients.append([x_hat, code, *(parameter.grad for parameter in network.parameters())])
     for at_there, at_here in zip(gradients[1], gradients[0], strict=True):

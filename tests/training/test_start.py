@@ -65,10 +65,10 @@ def test_a_code_without_a_kink_is_centred(x, code):
 @pytest.mark.parametrize(("output", "scale"), [("sigmoid", 1.0), ("linear", 1.0), ("linear", 255.0)])
 def test_the_first_drawings_are_about_the_mean_sample(x, output, scale):
     x = scale * x
-    x_hat, _ = started(Dense((16,), 6, output=output), x)(torch.from_numpy(x))
+    x_hat, *_ = started(Dense((16,), 6, output=output), x)(torch.from_numpy(x))
     variance = x.var(axis=0).mean()
     assert float((x_hat.mean(0) - torch.from_numpy(x.mean(axis=0))).square().mean()) < 0.1 * variance
-    drawn, _ = build(Dense((16,), 6, output=output), 12, generator(0, "init"))(torch.from_numpy(x))
+    drawn, *_ = build(Dense((16,), 6, output=output), 12, generator(0, "init"))(torch.from_numpy(x))
     first, as_drawn = (float((one - torch.from_numpy(x)).square().mean()) for one in (x_hat, drawn))
     assert first < 0.5 * as_drawn
 
@@ -133,11 +133,11 @@ def test_channels_have_variance_one_over_samples_and_places(pictures, decoder, a
 @pytest.mark.parametrize("decoder", ["deconv", "deconv-unpool", "unpool"])
 def test_convolutions_first_draw_about_the_mean_of_each_channel(pictures, decoder):
     x, shape = torch.from_numpy(pictures).flatten(1), pictures.shape[1:]
-    x_hat, code = of_pictures(conv(decoder, "relu", "linear"), pictures)(x)
+    x_hat, code, _ = of_pictures(conv(decoder, "relu", "linear"), pictures)(x)
     drawn, wanted = x_hat.view(pictures.shape).mean((0, 2, 3)), torch.from_numpy(pictures.mean((0, 2, 3)))
     torch.testing.assert_close(drawn, wanted, atol=0.03, rtol=0)
     assert (code > 0).any(dim=0).all()  # no unit starts dead
-    x_hat, _ = of_pictures(conv(decoder, "relu"), pictures)(x)
+    x_hat, *_ = of_pictures(conv(decoder, "relu"), pictures)(x)
     as_drawn, _ = build(conv(decoder, "relu"), x.shape[1], generator(0, "init"), shape)(x)
     first, other = (float((one - x).square().mean()) for one in (x_hat, as_drawn))
     assert first < 0.5 * other

@@ -13,6 +13,7 @@ from isthmus.networks.accelerators.windowed import Parts, WindowedPass, pays, sh
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.conv import ConvChain, ConvNetwork, Switches, activates_first, aten, channels_last
 from isthmus.networks.dense import without_last
+from isthmus.networks.network import Output
 from isthmus.parts import ConvLayer
 
 
@@ -39,9 +40,9 @@ class ConvPass:
         self.windowed: dict[tuple[int, int, torch.dtype], WindowedPass] = {}
 
     def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, Tapes]:
-        """(x_hat, code, what `backward` needs): see `Network.record`.
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, Tapes]:
+        """The output, and what `backward` needs: see `Network.record`.
 
         What `backward` needs may be overwritten by the next `record`.
         """
@@ -50,13 +51,13 @@ class ConvPass:
         if on_cpu and pays(net.shape[0], net.multiplications * len(x)):
             windowed = self._pass(x)
             x_hat, code = windowed.record(net.inward(x), logits=logits)
-            return net.outward(x_hat), code, windowed
+            return Output(net.outward(x_hat), code), windowed
         code, down = _record(
             net.encoder, channels_last(net.inward(x), net.shape), dtype, [None] * len(net.encoder.plan)
         )
         switches = [tape.switches for tape in reversed(down)]
         x_hat, up = _record(net.decoder, code, dtype, switches, is_last=True, logits=logits)
-        return net.outward(x_hat.flatten(1)), code.flatten(1).to(x.dtype), (down, up)
+        return Output(net.outward(x_hat.flatten(1)), code.flatten(1).to(x.dtype)), (down, up)
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""

@@ -10,6 +10,7 @@ import torch
 
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
+from isthmus.networks.network import Output
 
 # What the backward pass needs of one layer: its activation, its input, its weight as it was multiplied, z and y.
 Tape = list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
@@ -22,13 +23,13 @@ class DensePass:
         self.network = network
 
     def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, Tape]]:
-        """(x_hat, code, what `backward` needs): see `Network.record`."""
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, tuple[Tape, Tape]]:
+        """The output, and what `backward` needs: see `Network.record`."""
         net = self.network
         code, down = record_chain(net.encoder, net.inward(x), dtype)
         x_hat, up = record_chain(net.decoder, code, dtype, is_last=True, logits=logits)
-        return net.outward(x_hat), code.to(x.dtype), (down, up)
+        return Output(net.outward(x_hat), code.to(x.dtype)), (down, up)
 
     def backward(self, tapes: tuple[Tape, Tape], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
         """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""

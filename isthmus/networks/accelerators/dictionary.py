@@ -6,6 +6,7 @@ import torch
 
 from isthmus.networks.accelerators.dense import Tape, backward_chain, record_chain
 from isthmus.networks.dictionary import DictionaryNetwork
+from isthmus.networks.network import Output
 
 
 class DictionaryPass:
@@ -15,14 +16,14 @@ class DictionaryPass:
         self.network = network
 
     def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[Tape, torch.Tensor]]:
-        """(x_hat, code, what `backward` needs): see `Network.record`."""
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, tuple[Tape, torch.Tensor]]:
+        """The output, and what `backward` needs: see `Network.record`."""
         assert not logits, "a dictionary's output is linear"
         net = self.network
         code, tape = record_chain(net.encoder, net.inward(x), dtype)
         code = code.to(x.dtype)
-        return net.outward(code @ net.atoms), code, (tape, code)
+        return Output(net.outward(code @ net.atoms), code), (tape, code)
 
     def backward(
         self,
