@@ -138,7 +138,7 @@ def test_convolutions_first_draw_about_the_mean_of_each_channel(pictures, decode
     torch.testing.assert_close(drawn, wanted, atol=0.03, rtol=0)
     assert (code > 0).any(dim=0).all()  # no unit starts dead
     x_hat, *_ = of_pictures(conv(decoder, "relu"), pictures)(x)
-    as_drawn, _ = build(conv(decoder, "relu"), x.shape[1], generator(0, "init"), shape)(x)
+    as_drawn, *_ = build(conv(decoder, "relu"), x.shape[1], generator(0, "init"), shape)(x)
     first, other = (float((one - x).square().mean()) for one in (x_hat, as_drawn))
     assert first < 0.5 * other
 
