@@ -18,9 +18,7 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, one_of, require
 from isthmus.estimators.adapters import chunks, encode, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.networks.conv import ConvNetwork, channels_last
-from isthmus.networks.dense import DenseNetwork
-from isthmus.networks.dictionary import DictionaryNetwork
+from isthmus.networks import Network
 from isthmus.rng import numpy_generator
 
 SIDES = ("encoder", "decoder")
@@ -74,9 +72,8 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
         return {"": model.components_.reshape(-1, *shape)}
     if not isinstance(model, Autoencoder):
         raise RequestError(f"a {type(model).__name__} has no filters")
-    half: Any = getattr(model.network_, side, None)
-    if isinstance(model.network_, ConvNetwork):
-        kernels = {f"layer {i}": layer.weight for i, layer in enumerate(half.layers, 1) if hasattr(layer, "weight")}
+    network: Network = model.network_
+    if kernels := network.kernels(side):
         for name, weight in kernels.items():
             require(
                 0 <= channel < weight.shape[1],
@@ -85,15 +82,10 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
                 channel,
             )
         return {name: weight[:, channel, None].detach().cpu().numpy() for name, weight in kernels.items()}
-    if side == "encoder":
-        weight = model.network_.encoder.layers[0].weight  # type: ignore[union-attr, index]
-    elif isinstance(model.network_, DictionaryNetwork):
-        weight = model.network_.atoms
-    else:
-        weight = half.layers[-1].weight.t()
-    if model.network_.standardization is not None:  # in the data's units
-        weight = weight / model.network_.ends[1] if side == "encoder" else weight * model.network_.ends[3]
-    return {"": weight.detach().cpu().numpy().reshape(-1, *shape)}
+    rows = network.rows(side)
+    if rows is None:
+        raise RequestError(f"a network of kind {network.part.kind} has no filters")
+    return {"": rows.detach().cpu().numpy().reshape(-1, *shape)}
 
 
 def usage(model: Any, images: Images) -> np.ndarray:
@@ -120,10 +112,7 @@ def has_atoms(model: Any) -> bool:
     """Whether a decoder is one linear layer, whose rows are what each unit draws."""
     if isinstance(model, PCA | MiniBatchDictionaryLearning):
         return True
-    network: Any = model.network_ if isinstance(model, Autoencoder) else None
-    return isinstance(network, DictionaryNetwork) or (
-        isinstance(network, DenseNetwork) and len(network.decoder.layers) == 1
-    )
+    return isinstance(model, Autoencoder) and model.network_.is_one_layer("decoder")
 
 
 def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int = 5) -> dict[str, np.ndarray]:
@@ -150,7 +139,7 @@ def activation_maps(model: Any, images: Images, x_in: np.ndarray | None = None) 
     Convolutional: the maps that each layer of the encoder gives. Any other: the code as one picture, as near to a
     square as its size allows, filled up with NaN.
     """
-    if isinstance(model, Autoencoder) and isinstance(model.network_, ConvNetwork):
+    if isinstance(model, Autoencoder) and model.network_.code_shape is not None:
         return _feature_maps(model, images.floats() if x_in is None else x_in)
     code = encode(model, images) if x_in is None else model.transform(x_in)
     n, size = code.shape
@@ -162,15 +151,9 @@ def activation_maps(model: Any, images: Images, x_in: np.ndarray | None = None) 
 
 
 def _feature_maps(model: Autoencoder, x_in: np.ndarray) -> dict[str, np.ndarray]:
-    network, maps = model.network_, {}
-    assert isinstance(network, ConvNetwork)
     with torch.inference_mode():
-        x = channels_last(network.inward(torch.tensor(x_in).to(model.device_)), network.shape)
-        for number, layer in enumerate(network.encoder.plan, 1):
-            part = network.encoder.up_to(number)
-            maps[f"layer {number}"] = part(x, [None] * number)[0].cpu().numpy()
-            assert maps[f"layer {number}"].shape[2:] == layer.pool
-    return maps
+        maps = model.network_.maps(torch.tensor(x_in).to(model.device_))
+        return {name: values.cpu().numpy() for name, values in maps.items()}
 
 
 def code_spread(model: Any, images: Images) -> np.ndarray:

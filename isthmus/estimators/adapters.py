@@ -137,8 +137,7 @@ class DecoderPriorAdapter(Adapter):
 
     @property
     def n_parameters(self) -> int:
-        network: Any = self.trained.network_
-        return sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in network.encoder.parameters())
+        return self.trained.network_.n_decoder_weights
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         return self.model.drawn(self.model.search(x))

@@ -114,6 +114,7 @@ class ConvNetwork(Network):
     """The module that a `Conv` part describes."""
 
     shape: tuple[int, int, int]
+    code_shape: tuple[int, int, int]
 
     def __init__(
         self, part: Conv, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
@@ -150,3 +151,22 @@ class ConvNetwork(Network):
 
     def _upper_left(self) -> Switches:
         return [None] * len(self.encoder.plan)
+
+    def layers(self, side: str) -> list[tuple[Any, str]]:
+        """The convolutions of that side."""
+        chain = getattr(self, side)
+        pairs = zip(chain.layers, chain.activations, strict=True)
+        return [(layer, activation) for layer, activation in pairs if hasattr(layer, "weight")]
+
+    def kernels(self, side: str) -> dict[str, torch.Tensor]:
+        """Those of each convolution; an unpooling without one counts as a layer."""
+        layers = enumerate(getattr(self, side).layers, 1)
+        return {f"layer {i}": layer.weight for i, layer in layers if hasattr(layer, "weight")}
+
+    def maps(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What each layer makes, pooled."""
+        images, maps = channels_last(self.inward(x), self.shape), {}
+        for number, layer in enumerate(self.encoder.plan, 1):
+            maps[f"layer {number}"] = self.encoder.up_to(number)(images, [None] * number)[0]
+            assert maps[f"layer {number}"].shape[2:] == layer.pool
+        return maps

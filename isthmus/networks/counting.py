@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 def dry_copy(module: Any) -> Any:
     """A copy on the meta device, for inference. Its tensors are there from the first: a large network is not copied."""
     tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor.to("meta") for tensor in tensors}).eval()
+    return copy.deepcopy(module, {id(tensor): tensor.detach().to("meta") for tensor in tensors}).eval()
 
 
 @torch.no_grad()
@@ -22,3 +22,13 @@ def count_multiplications(network: Any, n_features: int) -> int:
     with FlopCounterMode(display=False) as counter:
         dry(torch.empty(1, n_features, device="meta", dtype=dtype))
     return counter.get_total_flops() // 2  # a product and a sum
+
+
+def count_decoder_weights(network: Any) -> int:
+    """Numbers in the weights of which a network's `decode` makes use."""
+    dry, dtype = dry_copy(network).requires_grad_(True), next(network.parameters()).dtype
+    with torch.enable_grad():
+        x_hat = dry.decode(torch.empty(2, network.code_size, device="meta", dtype=dtype))
+    weights = list(dry.parameters())
+    used = torch.autograd.grad(x_hat.sum(), weights, allow_unused=True)
+    return sum(weight.numel() for weight, gradient in zip(weights, used, strict=True) if gradient is not None)

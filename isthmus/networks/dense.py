@@ -75,3 +75,17 @@ class DenseNetwork(Network):
         """x → (x_hat, code): see `Network.forward`."""
         code = self.encode(x)
         return Output(self.outward(self.decoder(code, logits=logits)), code)
+
+    def layers(self, side: str) -> list[tuple[Any, str]]:
+        """All layers of that side."""
+        chain = getattr(self, side)
+        return list(zip(chain.layers, chain.activations, strict=True))
+
+    def rows(self, side: str) -> torch.Tensor:
+        """Of the encoder's first layer, or of the decoder's last."""
+        weight = self.encoder.layers[0].weight if side == "encoder" else self.decoder.layers[-1].weight.t()
+        return self._in_units(weight, side)
+
+    def is_one_layer(self, side: str) -> bool:
+        """Whether that side has no hidden layer."""
+        return len(getattr(self, side).layers) == 1

@@ -40,6 +40,14 @@ class DictionaryNetwork(Network):
         """(n, n_atoms) → (n, n_features): code @ atoms, in the data's units."""
         return self.outward(code @ self.atoms)
 
+    def rows(self, side: str) -> torch.Tensor:
+        """Of the encoder's first layer, or the atoms."""
+        return self._in_units(self.encoder.layers[0].weight if side == "encoder" else self.atoms, side)
+
+    def is_one_layer(self, side: str) -> bool:
+        """Whether that side has no hidden layer; the decoder has none."""
+        return side == "decoder" or len(self.encoder.layers) == 1
+
     @torch.no_grad()
     def after_step(self) -> None:
         """Scale each atom to length 1, if they are to have it. An atom of length 0 stays as it is."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import nn
 
-from isthmus.networks.counting import count_multiplications
+from isthmus.networks.counting import count_decoder_weights, count_multiplications
 from isthmus.networks.standardization import Standardization
 
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
@@ -44,7 +44,7 @@ class Network(nn.Module, abc.ABC):
     """encode (n, n_features) → (n, code_size), decode back.
 
     part: the one that it was built from. n_switches: numbers that the decoder sees beside the code. shape: (channels,
-    height, width) for a network of images alone.
+    height, width) for a network of images alone; code_shape: the same of a code that is maps.
     standardization: what is done to samples at the two ends; each network applies it by `inward` and `outward`, so that
     the caller has samples in the data's units alone. None for nothing.
     A network may have buffers and frozen parameters: they are saved and resumed like weights, and no step moves them.
@@ -58,6 +58,7 @@ class Network(nn.Module, abc.ABC):
     ends: torch.Tensor  # of a standardization: offset, scale, out_offset, out_scale of each number
     n_switches: int = 0
     shape: tuple[int, int, int] | None = None
+    code_shape: tuple[int, int, int] | None = None
     standardization: Standardization | None = None
 
     def standardize(self, standardization: Standardization | None) -> None:
@@ -96,6 +97,43 @@ class Network(nn.Module, abc.ABC):
     def multiplications(self) -> int:
         """Products of a number and a weight in one pass of one sample."""
         return count_multiplications(self, self.n_features)
+
+    @cached_property
+    def n_decoder_weights(self) -> int:
+        """Numbers in the weights of which `decode` makes use."""
+        return count_decoder_weights(self)
+
+    def layers(self, side: str) -> list[tuple[Any, str]]:
+        """The layers of the "encoder" or "decoder" that have a weight and a bias, each with the activation after it.
+
+        Only of a network that is nothing but such layers, one after the other; [] for any other.
+        """
+        return []
+
+    def rows(self, side: str) -> torch.Tensor | None:
+        """Weights that have the samples' shape, (n_units, n_features), in the data's units.
+
+        Of the encoder: what each unit of its first layer looks for. Of the decoder: what each unit before its last
+        layer adds to x_hat. None where there are none.
+        """
+        return None
+
+    def kernels(self, side: str) -> dict[str, torch.Tensor]:
+        """Weights of convolutions, by the name of their layer; {} where there are none."""
+        return {}
+
+    def maps(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The images, (n, c, h, w), that each layer of the encoder makes of samples, for a code that is maps."""
+        return {}
+
+    def is_one_layer(self, side: str) -> bool:
+        """Whether that side is one layer, whose `rows` belong to the units of the code."""
+        return False
+
+    def _in_units(self, rows: torch.Tensor, side: str) -> torch.Tensor:
+        if self.standardization is None:
+            return rows
+        return rows / self.ends[1] if side == "encoder" else rows * self.ends[3]
 
     def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
         """x → x_hat, code, and the network's own terms.

@@ -26,8 +26,6 @@ from torch import nn
 
 from isthmus.data.batches import Samples, evenly
 from isthmus.networks import Network
-from isthmus.networks.conv import ConvNetwork
-from isthmus.networks.dense import DenseNetwork
 from isthmus.training.recipe import PAIRS
 from isthmus.training.setup import Setup
 
@@ -51,22 +49,23 @@ def _some_of(samples: Samples, setup: Setup, most: int) -> tuple[torch.Tensor, t
 
 @torch.no_grad()
 def fit_start(network: Network, samples: Samples, setup: Setup) -> None:
-    """Scale the weights of a new dense or convolutional network, in place, to samples taken evenly from all.
+    """Scale the weights of a new network that is known by its layers, in place, to samples taken evenly from all.
 
     Each hidden unit and each number of the code has variance 1 and mean 0; a code with a rectifier has mean 2. Where
     the output is linear or a sigmoid, its bias draws the mean sample; of convolutions, each channel's mean. Other
     networks keep the start that they have.
     """
-    if not isinstance(network, DenseNetwork | ConvNetwork):
+    down, up = network.layers("encoder"), network.layers("decoder")
+    if not (down and up):
         return
-    most = _SAMPLES if isinstance(network, DenseNetwork) else min(_MANY, max(_FEW, _NUMBERS // samples.n_features))
+    most = _SAMPLES if network.shape is None else min(_MANY, max(_FEW, _NUMBERS // samples.n_features))
     target, x = _some_of(samples, setup, most)
     target = network.target(target)
-    *hidden, code = _layers(network.encoder)
-    *back, (output, drawn) = _layers(network.decoder)
+    *hidden, code = down
+    *back, (output, drawn) = up
     fitting = {layer: _scaled for layer, _ in (*hidden, *back)}
     fitting[code[0]] = partial(_scaled, mean=_ABOVE if code[1] in _RECTIFIERS else 0.0)
-    if isinstance(network, ConvNetwork):
+    if network.shape is not None:
         target = target.view(-1, *network.shape)
     if drawn in _OUTPUTS:
         fitting[output] = partial(_drawing, activation=drawn, target=target)
@@ -74,12 +73,6 @@ def fit_start(network: Network, samples: Samples, setup: Setup) -> None:
         for layer, fit in fitting.items():
             stack.enter_context(layer.register_forward_hook(partial(_fit, fit)))
         network(x)  # layer by layer, each with what the fitted ones before it make of x
-
-
-def _layers(chain: Any) -> list[tuple[Any, str]]:
-    """The layers of a chain that have weights, with their activations."""
-    pairs = zip(chain.layers, chain.activations, strict=True)
-    return [(layer, activation) for layer, activation in pairs if hasattr(layer, "weight")]
 
 
 def _fit(fit: Callable[[Any, torch.Tensor], None], layer: Any, inputs: tuple[torch.Tensor], _z: Any) -> torch.Tensor:

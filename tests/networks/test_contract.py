@@ -120,6 +120,8 @@ def test_counts_are_those_of_a_dry_run(name, shape):
     part, n_features = PARTS[name], math.prod(shape)
     assert network.multiplications == part.multiplications(n_features, shape)
     assert count_multiplications(network, n_features) == network.multiplications > 0
+    down = sum(p.numel() for p in network.encoder.parameters())
+    assert network.n_decoder_weights == sum(p.numel() for p in network.parameters()) - down > 0
     assert part.n_weights(n_features, shape) == sum(p.numel() for p in network.parameters())
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items()), "the run was dry"
 

@@ -10,8 +10,9 @@ import safetensors.numpy
 import torch
 from torch import nn
 
-from isthmus import L1, Autoencoder, DecoderPrior, GaussianNoise, load
+from isthmus import L1, Autoencoder, DecoderPrior, GaussianNoise, Images, load, probe
 from isthmus.errors import DataError, RequestError
+from isthmus.estimators.adapters import n_parameters
 from isthmus.networks import _BUILDS, Network, Output, build, register
 from isthmus.networks.accelerators import decoder_of, training_pass
 from isthmus.parts import NETWORKS, NetworkPart
@@ -221,7 +222,17 @@ def test_its_codes_can_be_searched(x):
     prior = DecoderPrior(model(), random_state=0).fit(x)
     error = ((prior.inverse_transform(prior.transform(x[:20])) - x[:20]) ** 2).mean()
     assert error <= ((fitted.reconstruct(x[:20]) - x[:20]) ** 2).mean()
+    assert n_parameters(prior) == 5 * 12 + 12 + 12 * 12 + 12
     assert type(decoder_of(fitted.network_, torch.float32)).__name__ == "Decoder"
+
+
+def test_probes_say_what_is_not_known_of_it_and_show_its_code(x):
+    fitted, images = model(start="data").fit(x), Images(x.reshape(-1, 1, 3, 4) / x.max())
+    with pytest.raises(RequestError, match="a network of kind own has no filters"):
+        probe.filters(fitted, (1, 3, 4))
+    assert not probe.has_atoms(fitted)
+    assert probe.activation_maps(fitted, images)[""].shape == (200, 1, 2, 3)
+    assert same(state(fitted), state(model().fit(x))), "the start that it has is kept"
 
 
 @pytest.mark.parametrize(

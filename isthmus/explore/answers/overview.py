@@ -6,7 +6,6 @@ from typing import Any
 
 from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.shelf import Entry, Shelf
-from isthmus.networks.conv import ConvNetwork
 from isthmus.parts import Levelled
 from isthmus.studies.results.results_json import Row
 
@@ -37,7 +36,7 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "parameters": asked.n_parameters,
         "code": asked.code_size(shelf.n_features) if with_code or asked.searches else None,
         "units": n_units(model) if with_code else None,
-        "planes": list(network.code_shape) if isinstance(network, ConvNetwork) else None,
+        "planes": list(network.code_shape) if network and network.code_shape else None,
         "switches": getattr(network, "n_switches", 0),
         "search": asked.searches,
         "trained": [

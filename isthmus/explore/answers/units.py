@@ -14,8 +14,6 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, require
 from isthmus.estimators.adapters import chunks
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.networks.dense import DenseNetwork
-from isthmus.networks.dictionary import DictionaryNetwork
 
 N_TOP = 12
 
@@ -78,9 +76,7 @@ def pictures(model: Any, unit: int, code_size: int, shape: tuple[int, int, int])
     """
     require(0 <= unit < code_size, "unit", f"from 0 to {code_size - 1}", unit)
     found = {}
-    network = model.network_ if isinstance(model, Autoencoder) else None
-    one_layer = isinstance(network, DenseNetwork | DictionaryNetwork) and len(network.encoder.layers) == 1
-    if one_layer:
+    if isinstance(model, Autoencoder) and model.network_.is_one_layer("encoder"):
         found["filter"] = probe.filters(model, shape, "encoder")[""][unit]
     if probe.has_atoms(model):
         found["atom"] = probe.filters(model, shape, "decoder")[""][unit]
