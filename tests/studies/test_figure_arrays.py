@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 
 import numpy as np
@@ -12,8 +13,10 @@ from isthmus.corruption import noisy_version
 from isthmus.data.sources.registry import load
 from isthmus.parts import GaussianNoise, Masking, Sequence
 from isthmus.persistence import load as load_model
+from isthmus.studies.results import figure_arrays
 from isthmus.studies.results.measure import TEST_NOISE_SEED
 from isthmus.studies.spec.figure import FIGURES
+from isthmus.studies.spec.levels import members, what_varies
 
 MODELS = """
 [[model]]
@@ -395,3 +398,11 @@ def test_figures_of_models_that_are_not_there_are_left_out(run, tools):
     models = {one["name"]: one["models"] for one in results.figures}
     both = ["pca-4", "wide"]
     assert models == {"reconstructions": both, "curves": both, "atoms": ["wide"], "levels": both}
+
+
+def test_a_model_that_was_trained_on_no_corruption_was_trained_at_no_level():
+    assert members(None) == (None,)
+    assert what_varies([None]) == ""
+    parts = [GaussianNoise(0.1), GaussianNoise(0.3)]
+    assert math.isnan(figure_arrays._trained_at(None, parts))
+    assert figure_arrays._trained_at(GaussianNoise(0.2), parts) == 0.2

@@ -40,8 +40,8 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
 
 
 def members(part: Any) -> tuple[Any, ...]:
-    """The single corruptions that a corruption is made of."""
-    return part.steps
+    """The single corruptions that a corruption is made of; of none, the one that is none."""
+    return (None,) if part is None else part.steps
 
 
 def varied(parts: list[Any]) -> int:
