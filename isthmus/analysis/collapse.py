@@ -198,9 +198,12 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
         )
     dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
     if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):
+        ways = ['"linear" for the code' if dead_code else '"linear" for the output', '"leakyrelu"']
+        low, high = (getattr(model, "input_", {}).get(name, other) for name, other in (("minimum", 0), ("maximum", 1)))
+        if network.output == "relu" and low >= 0 and high <= 1:
+            ways.insert(1, '"sigmoid" for the output')
         return (
             _DEAD_RELU,
-            'take another activation there ("linear" for the code, "sigmoid" for the output, "leakyrelu"), more units, '
-            "a smaller learning rate, or another seed",
+            f"take another activation there ({', '.join(ways)}), more units, a smaller learning rate, or another seed",
         )
     return "training has not got away from the mean image", "train longer, or with another learning rate or seed"

@@ -29,7 +29,8 @@ from isthmus.parts import checks
 from isthmus.rng import content_seeds, seed_from
 from isthmus.solvers.latent_search import REASONS, SOLVERS, Search, search
 
-_CHUNK = 500  # images that are searched at a time: their Jacobians are what takes memory
+_CHUNK = 500  # images that are searched at a time, at most
+_NUMBERS = 2**25  # of their Jacobians, which are what takes memory: with a decoder's maps some 20 times as many
 STARTS = ("encoder", "random")
 
 
@@ -186,14 +187,15 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         Y, _ = samples_of(self.autoencoder_, Y, reset=False)
         network, device, dtype = for_inference(self.autoencoder_, Y)
         decoder, parts, images = decoder_of(network, dtype), [], []
+        chunk = max(1, min(_CHUNK, _NUMBERS // (network.code_size * self.autoencoder_.n_features_in_)))
         with torch.no_grad():
-            for begin in range(0, len(Y), _CHUNK):
-                which = slice(begin, begin + _CHUNK)
+            for begin in range(0, len(Y), chunk):
+                which = slice(begin, begin + chunk)
                 y = as_tensor(Y.floats(which) if isinstance(Y, Images) else Y[which])
                 found = self._search(network, decoder, y.to(device, dtype), on_step)
                 parts.append(found)
                 images.append(decoder.decode(found.code))
-                self._tell(min(begin + _CHUNK, len(Y)), len(Y), on_progress)
+                self._tell(min(begin + chunk, len(Y)), len(Y), on_progress)
         whole, x_hat = Search.join(parts), torch.cat(images)
         code, drawn, objective, n_iter, reason = (
             array.cpu().numpy() for array in (whole.code, x_hat, whole.objective, whole.n_iter, whole.reason)

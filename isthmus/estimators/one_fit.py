@@ -19,7 +19,7 @@ from isthmus.data.batches import Pixels, Samples
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
-from isthmus.estimators.samples import hold_out, in_range, n_held_out, offset_doubt, pixels_of
+from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt, pixels_of
 from isthmus.estimators.warm_start import WarmStart
 from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network, build
@@ -94,8 +94,9 @@ class OneFit:
         for check, part in ((check_corruption, self.corruption), (check_augmentation, self.augmentation)):
             if part is not None:
                 check(part, self.n_features, self.known_shape)
-        if told := doubt(self.network_part, self.objective.penalty):
-            warnings.warn(told, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+        doubts = (doubt(self.network_part, self.objective.penalty), clip_doubt(self.corruption, self.X))
+        for sentence in filter(None, doubts):
+            warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
         corrupted = self.corruption is not None

@@ -143,6 +143,27 @@ def offset_doubt(samples: Images | np.ndarray) -> str | None:
     )
 
 
+_BEYOND = 1.0  # how far outside of [0, 1] samples are images in other units, and not such as a little noise has moved
+
+
+def clip_doubt(corruption: Any, samples: Images | np.ndarray) -> str | None:
+    """The sentence for noise that is cut to [0, 1] on samples that lie far outside; None otherwise.
+
+    What is cut off there is the image itself.
+    """
+    if not isinstance(samples, np.ndarray) or not any(
+        getattr(one, "clip", False) for one in getattr(corruption, "steps", ())
+    ):
+        return None
+    low, high = float(samples.min()), float(samples.max())
+    if low >= -_BEYOND and high <= 1 + _BEYOND:
+        return None
+    return (
+        f"the noisy samples are clipped to [0, 1], and the samples go from {low:.4g} to {high:.4g}: most is cut off; "
+        "use clip=False, or scale them to [0, 1]"
+    )
+
+
 @contextlib.contextmanager
 def checked(X: Any) -> Iterator[None]:
     """Where scikit-learn finds a number inside that is not finite, say in which sample it is."""

@@ -22,6 +22,7 @@ _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, 
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
 _PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
 FEW = 2000  # samples up to which PCA knows more of them than a network learns from a start as drawn
+_SLOWEST = 0.25  # of the rate, for few samples
 _SELECTED = 0.2  # of few samples, to see whether the network is better than PCA; with the best weights kept
 _WORTH_SELECTING = 20  # samples
 _PATIENT = 10  # epochs, at least, without progress beyond PCA
@@ -74,7 +75,10 @@ def _fast(
 
     One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
     adds to how much one step changes x_hat, so the rate falls with the root of the depth. So does each number that goes
-    into a dense layer: a step of Adam moves all weights alike, and weights of samples that are wider are smaller.
+    into a dense layer: a step of Adam moves all weights alike, and weights of samples that are wider are smaller. A
+    denoiser learns few samples, which come often, by heart before a high rate has fallen: of 160 faces, digits
+    or MNIST it had 5 to 12 % less error at a quarter of it. For few wide ones the lower of the two rates was best, not
+    their product.
     """
     plain, (n, n_features) = Training(), shape
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
@@ -83,7 +87,9 @@ def _fast(
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
-    rate = _RATE_OF_CONVOLUTIONS if convolved else _RATE * min(1.0, math.sqrt(_WIDE / n_features))
+    denoises = isinstance(network, Dense) and penalty is None and corruption is not None
+    few = max(_SLOWEST, math.sqrt(n / FEW)) if denoises else 1.0
+    rate = _RATE_OF_CONVOLUTIONS if convolved else _RATE * min(1.0, math.sqrt(_WIDE / n_features), few)
     rate *= math.sqrt(2 / network.depth)
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW)

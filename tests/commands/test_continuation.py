@@ -153,6 +153,9 @@ def test_what_is_better_is_the_best_and_always_the_mean_image():
     assert better_than_first({**errors, "PCA": None}) == ["m, before", "the mean image"]
     assert better_than_first({**errors, "m": 0.06}) == ["PCA"]
     assert better_than_first({**errors, "m": 0.01}) == better_than_first({**errors, "m": None}) == []
+    noisy = {**errors, "gaussian(0.1), as it is": 0.06}
+    assert better_than_first(noisy) == ["PCA", "gaussian(0.1), as it is", "the mean image"]
+    assert better_than_first({"m": 0.019312, "PCA": 0.01925}, 0.99) == [], "44 components of 44 images are 43"
 
 
 @pytest.mark.parametrize("what", ["more epochs", "from"])

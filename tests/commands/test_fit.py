@@ -120,13 +120,13 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     assert err.count("a network learns more than PCA from more images\n") == 1
 
 
-@pytest.mark.parametrize(("side", "ways"), [(32, " or --patches 16x16"), (16, "")])
+@pytest.mark.parametrize(("side", "ways"), [(64, "--patches 16x16 or "), (32, "--patches 8x8 or ")])
 def test_a_denoiser_that_learns_its_images_by_heart_is_told_of_patches(side, ways, tmp_path, done):
     blocks = np.random.default_rng(0).random((40, 1, side // 4, side // 4), np.float32)
     np.save(tmp_path / "blocks.npy", blocks.repeat(4, axis=2).repeat(4, axis=3))
     words = ("--corruption", "salt-and-pepper:0.1", "--bottleneck", 256, "--epochs", 60, *QUICK[2:])
     _, err = done("fit", tmp_path / "blocks.npy", "-o", tmp_path / "m", *words)
-    assert f"so give it more images or --augmentation affine{ways}, or choose a smaller network\n" in err
+    assert f"so give it {ways}more images or --augmentation affine, or choose a smaller network\n" in err
 
 
 def test_a_collapse_is_named(digits, tmp_path, done):

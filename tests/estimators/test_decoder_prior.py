@@ -250,3 +250,16 @@ def test_the_autoencoder_of_a_prior_goes_on_from_a_checkpoint(tmp_path):
     assert again.autoencoder_.history_.losses.tolist() == whole.autoencoder_.history_.losses.tolist()
     assert again.autoencoder_.history_[1].seconds != whole.autoencoder_.history_[1].seconds
     np.testing.assert_array_equal(again.denoise(X[:5]), whole.denoise(X[:5]), strict=True)
+
+
+def test_wide_codes_are_searched_for_fewer_images_at_a_time(monkeypatch, x):
+    """A default convolutional model of 96×96 pages took 0.85 GB for each image, and the machine killed it."""
+    model = DecoderPrior(max_iter=2).of(Autoencoder(Dense(bottleneck=3), epochs=1, random_state=0).fit(x))
+    done = []
+    whole = model.search(x, on_progress=lambda n, _: done.append(n))
+    assert done == [len(x)]
+    monkeypatch.setattr("isthmus.estimators.decoder_prior._NUMBERS", 10 * 3 * x.shape[1])
+    done.clear()
+    parts = model.search(x, on_progress=lambda n, _: done.append(n))
+    assert done == [*range(10, len(x), 10), len(x)]
+    np.testing.assert_allclose(parts.x_hat, whole.x_hat, rtol=1e-4, atol=1e-5)

@@ -267,3 +267,14 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
     next(rows), next(rows), rows.close()
     again = Autoencoder(Dense((), 8), **options).fit(x, checkpoint=tmp_path / "kept")
     assert again.transform(x).tobytes() == whole.transform(x).tobytes()
+
+
+def test_noise_that_would_cut_most_of_the_samples_off_is_doubted(x):
+    images = (200 + 500 * (x - x.min())).astype(np.float32)
+    model = Autoencoder(corruption=GaussianNoise(20, clip=True), epochs=1, standardize=True, random_state=0)
+    with pytest.warns(DoubtWarning, match=r"clipped to \[0, 1\], and the samples go from 200 to \S+: most is cut off"):
+        model.fit(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(corruption__clip=False).fit(images)
+        model.set_params(corruption=GaussianNoise(0.1, clip=True)).fit((images - 200) / np.ptp(images))

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from isthmus.parts import KL, L1, Conv, Dense, Dictionary, Training
+from isthmus.parts import KL, L1, Conv, Dense, Dictionary, GaussianNoise, Training
 from isthmus.training.recipe import completed, described
 
 FAST = {"recipe": "fast"}
@@ -57,7 +57,7 @@ def test_a_deeper_network_has_a_lower_rate():
 
 def test_wider_samples_have_a_lower_rate_and_convolutions_the_same():
     """At the rate of 784 numbers, the loss of 64×64 pages rose to forty times their variance."""
-    shapes = [(500, d) for d in (64, 784, 4 * 784, 16 * 784)]
+    shapes = [(50_000, d) for d in (64, 784, 4 * 784, 16 * 784)]
     narrow, former, wide, wider = (completed(FAST, Dense(), None, shape).learning_rate for shape in shapes)
     assert narrow == former == pytest.approx(2 * wide) == pytest.approx(4 * wider)
     assert len({completed(FAST, Conv(), None, shape).learning_rate for shape in shapes}) == 1
@@ -109,3 +109,18 @@ def test_few_samples_are_not_gone_through_for_ever(network):
     assert (
         completed(FAST, network, KL(0.1), (50, 784)).epochs == completed(FAST, network, None, (20, 784)).epochs == 200
     )
+
+
+def test_a_dense_denoiser_has_a_lower_rate_for_few_samples():
+    noise = GaussianNoise(0.1)
+
+    def rates(network, penalty, corruption):
+        return [
+            completed(FAST, network, penalty, (n, 64), corruption).learning_rate for n in (20, 125, 500, 2000, 50_000)
+        ]
+
+    free = rates(Dense(), None, noise)
+    assert free == pytest.approx([free[-1] * share for share in (0.25, 0.25, 0.5, 1, 1)])
+    for network, penalty in ((Conv(), None), (Dense(), L1(0.1)), (Dictionary(), None)):
+        assert len(set(rates(network, penalty, noise))) == 1
+    assert len(set(rates(Dense(), None, None))) == 1, "few start at PCA's solution"

@@ -17,6 +17,7 @@ from isthmus.rng import numpy_generator
 from isthmus.studies.results.measure import pixel_means
 from isthmus.studies.run.fitting import keep_best_components
 
+AS_IT_IS = ", as it is"
 MEAN_IMAGE = "the mean image"
 MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more
 MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
@@ -31,7 +32,7 @@ def yardsticks(
     """
     found: dict[str, Any] = {}
     if corruption is not None:
-        found[f"{corruption.label}, as it is"] = FunctionTransformer(check_inverse=False)
+        found[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
     if corruption is not None or code_size < train.n_features:  # else a PCA draws every image exactly: it means nothing
         pca = _pca(train, validation, code_size, corruption)
         found[f"PCA, {pca.n_components_:,} numbers"] = pca

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
-from isthmus.commands.fitting.baselines import MEAN_IMAGE
+from isthmus.commands.fitting.baselines import AS_IT_IS, MEAN_IMAGE
 from isthmus.commands.fitting.continuation import Base
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
@@ -21,8 +21,13 @@ from isthmus.metrics import Estimate
 from isthmus.studies.results.measure import Measured
 
 Errors = dict[str, Estimate]  # "mse" and "psnr"
-_WORTH_CUTTING = 32  # pixels of an image's shorter side from which a denoiser may be better off with pieces of it
+# Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
+# 25×25 it was worse than the noisy images themselves, and with pieces of 8×8 had half of their error.
+_PIECES = ((64, 16), (16, 8))
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
+_EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
+_BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
+_ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _KEPT_START = (
     "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
     "network learns more than PCA"
@@ -80,11 +85,12 @@ class Judgement:
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
         if frozen:
             yield frozen
-        better = better_than_first({name: one["mse"].value for name, one in self.errors.items()})
+        slack = 1 - _ROUNDING if kept_start else 1.0
+        better = better_than_first({name: one["mse"].value for name, one in self.errors.items()}, slack)
         if not better:
             return
         way = self._advice()
-        if frozen or kept_start:
+        if frozen or kept_start:  # which has been said
             way = ""
         elif self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
@@ -100,18 +106,26 @@ class Judgement:
 
     def _more_images(self) -> str:
         """What gives the network more to learn from, without what the fit has already."""
-        ways = ["more images"]
+        ways, side = ["more images"], min(self.images.shape[1:])
+        if self.whole and self.model.corruption is not None:  # noise is local: a piece has what it takes to see it
+            ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
         if self.model.augmentation is None:
             ways.append("--augmentation affine")
-        if self.whole and self.model.corruption is not None and min(self.images.shape[1:]) >= _WORTH_CUTTING:
-            ways.append("--patches 16x16")  # noise is local: a piece of a page has what it takes to see it
         return " or ".join(ways)
 
     def _advice(self) -> str:
-        """What to change where a PCA is better: what knows its own images only needs no more epochs."""
+        """What to change where a PCA is better: what knows its own images only, or went back, needs no more epochs."""
         history = self.model.history_
         best = int(np.nanargmin(history.validation_losses))
-        seen, held_out = history.losses[best], history.validation_losses[best]
+        losses, held_out = history.losses, history.validation_losses[best]
+        early = best + 1 < _EARLY * len(history)
+        if early and losses[-1] > _BACK * losses[best]:
+            return (
+                f"training went back after epoch {best + 1} (loss {error_text(losses[best])}, in the end "
+                f"{error_text(losses[-1])}): try --learning-rate {self.model.training_.learning_rate / 4:.2g}, or give "
+                f"it {self._more_images()}"
+            )
+        seen = losses[-1] if early else losses[best]
         if seen < _ITS_OWN * held_out:
             return (
                 f"it reconstructs its training images far better than others (loss {error_text(seen)} against "
@@ -125,10 +139,10 @@ def before(base: Base) -> str:
     return f"{base.folder.name}, before"
 
 
-def better_than_first(errors: dict[str, float | None]) -> list[str]:
-    """What has less error than the first: the best of it, and the mean image, which has learned nothing."""
+def better_than_first(errors: dict[str, float | None], slack: float = 1.0) -> list[str]:
+    """What has less error than a share `slack` of the first's: the best of it, and what has learned nothing."""
     own = next(iter(errors.values()))
     if own is None:
         return []
-    less = sorted((value, name) for name, value in errors.items() if value is not None and value < own)
-    return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE]
+    less = sorted((value, name) for name, value in errors.items() if value is not None and value < slack * own)
+    return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE or name.endswith(AS_IT_IS)]

@@ -180,7 +180,7 @@ def _listed(head: str, faults: Mapping[str, DataError]) -> list[str]:
 
 def _of_images(images: Images) -> list[str]:
     c, h, w = images.shape
-    bits = "8 bits" if images.pixels.dtype == np.uint8 else "floats"
+    bits = "8 bits" if images.pixels.dtype == np.uint8 else "read as floats"
     lines = [_line(len(images), f"{c}×{h}×{w} {images.pixels.dtype} ({bits})  sha256 {images.fingerprint}")]
     if images.labels is not None:
         lines.append(_labels(images.labels, images.label_names))
