@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
-from sklearn.pipeline import Pipeline
 
 from isthmus import metrics
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, one_of, require
-from isthmus.estimators.adapters import chunks, encode, reconstruct
+from isthmus.estimators.adapters import adapter_of, chunks, encode, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.networks import Network
 from isthmus.rng import numpy_generator
 
 SIDES = ("encoder", "decoder")
@@ -66,13 +63,12 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     Raises RequestError for a model without weights, and for a channel that a layer does not have.
     """
     one_of("side", side, SIDES)
-    while isinstance(model, Pipeline):  # of a model of another's codes: what sees the image
-        model = model.steps[0][1]
-    if isinstance(model, PCA | MiniBatchDictionaryLearning):
-        return {"": model.components_.reshape(-1, *shape)}
-    if not isinstance(model, Autoencoder):
-        raise RequestError(f"a {type(model).__name__} has no filters")
-    network: Network = model.network_
+    first = adapter_of(model).first  # of a model of another's codes: what sees the image
+    if first.components is not None:
+        return {"": first.components.reshape(-1, *shape)}
+    network = first.network
+    if network is None:
+        raise RequestError(f"a {type(first.model).__name__} has no filters")
     if kernels := network.kernels(side):
         for name, weight in kernels.items():
             require(
@@ -110,9 +106,8 @@ def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndar
 
 def has_atoms(model: Any) -> bool:
     """Whether a decoder is one linear layer, whose rows are what each unit draws."""
-    if isinstance(model, PCA | MiniBatchDictionaryLearning):
-        return True
-    return isinstance(model, Autoencoder) and model.network_.is_one_layer("decoder")
+    asked = adapter_of(model)
+    return asked.components is not None or (asked.network is not None and asked.network.is_one_layer("decoder"))
 
 
 def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int = 5) -> dict[str, np.ndarray]:
@@ -139,7 +134,8 @@ def activation_maps(model: Any, images: Images, x_in: np.ndarray | None = None) 
     Convolutional: the maps that each layer of the encoder gives. Any other: the code as one picture, as near to a
     square as its size allows, filled up with NaN.
     """
-    if isinstance(model, Autoencoder) and model.network_.code_shape is not None:
+    network = adapter_of(model).network
+    if network is not None and network.code_shape is not None:
         return _feature_maps(model, images.floats() if x_in is None else x_in)
     code = encode(model, images) if x_in is None else model.transform(x_in)
     n, size = code.shape

@@ -19,6 +19,7 @@ from isthmus.errors import require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.inference import infer
+from isthmus.networks import Network
 
 CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
 
@@ -57,6 +58,11 @@ class Adapter:
     @property
     def trained(self) -> Autoencoder | None:
         """The autoencoder whose weights it has."""
+        return None
+
+    @property
+    def network(self) -> Network | None:
+        """The network that encodes and decodes."""
         return None
 
     @property
@@ -103,6 +109,10 @@ class AutoencoderAdapter(Adapter):
         return self.model
 
     @property
+    def network(self) -> Network:
+        return self.model.network_
+
+    @property
     def n_parameters(self) -> int:
         return self.model.n_parameters_
 
@@ -146,7 +156,26 @@ class DecoderPriorAdapter(Adapter):
         return self.trained.network_.code_size
 
 
-class PCAAdapter(Adapter):
+class ComponentsAdapter(Adapter):
+    """An estimator that adds up its `components_` by a code of as many numbers."""
+
+    @property
+    def has_code(self) -> bool:
+        return True
+
+    @property
+    def components(self) -> np.ndarray:
+        return self.model.components_
+
+    @property
+    def n_parameters(self) -> int:
+        return self.components.size
+
+    def code_size(self, n_features: int) -> int:
+        return len(self.components)
+
+
+class PCAAdapter(ComponentsAdapter):
     """scikit-learn's PCA: components and their mean are what it learned."""
 
     @property
@@ -154,45 +183,19 @@ class PCAAdapter(Adapter):
         return "PCA"
 
     @property
-    def has_code(self) -> bool:
-        return True
-
-    @property
-    def components(self) -> np.ndarray:
-        return self.model.components_
-
-    @property
     def n_parameters(self) -> int:
-        return self.model.components_.size + self.model.mean_.size
-
-    def code_size(self, n_features: int) -> int:
-        return int(self.model.n_components_)
+        return self.components.size + self.model.mean_.size
 
 
-class DictionaryAdapter(Adapter):
-    """scikit-learn's dictionary learning, which draws a code as a sum of atoms."""
+class DictionaryAdapter(ComponentsAdapter):
+    """scikit-learn's dictionary learning."""
 
     @property
     def word(self) -> str:
         return "dictionary"
 
-    @property
-    def has_code(self) -> bool:
-        return True
-
-    @property
-    def components(self) -> np.ndarray:
-        return self.model.components_
-
-    @property
-    def n_parameters(self) -> int:
-        return self.model.components_.size
-
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        return self.model.transform(x) @ self.model.components_.astype(x.dtype)
-
-    def code_size(self, n_features: int) -> int:
-        return len(self.model.components_)
+        return self.model.transform(x) @ self.components.astype(x.dtype)
 
 
 class PipelineAdapter(Adapter):

@@ -12,8 +12,7 @@ from isthmus import metrics
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
-from isthmus.estimators.adapters import has_code, reconstruct_code_only
-from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.adapters import adapter_of, has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Part
 from isthmus.studies.spec.quantities import CODE_METRICS
@@ -73,7 +72,7 @@ class Photographs:
             on = np.any(metrics.active(code), axis=0, keepdims=False)
             self.units_on = on if self.units_on is None else np.logical_or(self.units_on, on)
         measured |= {name: np.concatenate(values).mean() for name, values in codes.items() if values}
-        if "mse_code_only" in self.wanted and isinstance(model, Autoencoder) and model.network_.n_switches:
+        if "mse_code_only" in self.wanted and adapter_of(model).n_switches:
             from_code = patchwork(lambda part: _code_only(model, part), x_in, size)
             measured["mse_code_only"] = metrics.squared_error(x[None], from_code[None])[0]
         for name, value in measured.items():

@@ -12,8 +12,7 @@ from isthmus import metrics
 from isthmus.analysis import probe
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, require
-from isthmus.estimators.adapters import chunks
-from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.adapters import adapter_of, chunks
 
 N_TOP = 12
 
@@ -76,7 +75,8 @@ def pictures(model: Any, unit: int, code_size: int, shape: tuple[int, int, int])
     """
     require(0 <= unit < code_size, "unit", f"from 0 to {code_size - 1}", unit)
     found = {}
-    if isinstance(model, Autoencoder) and model.network_.is_one_layer("encoder"):
+    network = adapter_of(model).network
+    if network is not None and network.is_one_layer("encoder"):
         found["filter"] = probe.filters(model, shape, "encoder")[""][unit]
     if probe.has_atoms(model):
         found["atom"] = probe.filters(model, shape, "decoder")[""][unit]
