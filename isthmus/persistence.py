@@ -172,7 +172,9 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     network.to(_device(device, training.device)).eval()
     if (chosen := fitted.get("training_")) is not None:  # what a recipe chose; older models have no recipe
         training = from_table({Training.kind: Training}, chosen)
-    model.adopt(Trained(network, training, history, shape, seed, precision))
+    model.adopt(
+        Trained(network, training, history, shape, seed, precision, pca_of_all=fitted.get("pca_of_all") is True)
+    )
     name_features(model, fitted)
     return model
 

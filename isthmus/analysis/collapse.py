@@ -202,8 +202,11 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
         low, high = (getattr(model, "input_", {}).get(name, other) for name, other in (("minimum", 0), ("maximum", 1)))
         if network.output == "relu" and low >= 0 and high <= 1:
             ways.insert(1, '"sigmoid" for the output')
+        # where some units are left, they may still learn
+        longer = ", longer training" if dead_units is not None and dead_units < model.network_.code_size else ""
         return (
             _DEAD_RELU,
-            f"take another activation there ({', '.join(ways)}), more units, a smaller learning rate, or another seed",
+            f"take another activation there ({', '.join(ways)}), more units{longer}, a smaller learning rate, "
+            "or another seed",
         )
     return "training has not got away from the mean image", "train longer, or with another learning rate or seed"

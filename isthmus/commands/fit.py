@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
-from isthmus.commands.shared.part_syntax import PLUS, add_network_options, network_words, read_words, said_units
+from isthmus.commands.shared.part_syntax import (
+    PLUS,
+    add_network_options,
+    network_words,
+    read_words,
+    said_units,
+    words_of,
+)
 from isthmus.errors import RequestError, require
 from isthmus.parts import (
     DEVICES,
@@ -288,10 +295,9 @@ def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
         console.say(line)
     console.say(f"model: {options.out.resolve()}  (look at {options.out / 'preview.png'})")
     model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
-    if options.corruption:
-        command = f"isthmus denoise {model} {data} -o denoised --corruption {options.corruption}"
-    elif fitted.model.corruption is not None:
-        command = f"isthmus denoise {model} {data} -o denoised"
+    if fitted.model.corruption is not None:
+        noise = options.corruption or words_of(fitted.model.corruption)  # a fit that goes on has the one of before
+        command = f"isthmus denoise {model} {data} -o denoised --corruption {noise}"
     else:
         command = f"isthmus evaluate {model} {data}"
     if options.skip_bad:

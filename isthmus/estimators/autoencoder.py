@@ -235,6 +235,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         own = {name: getattr(self, name) for name in ("n_features_in_", "image_shape_", "seed_", "precision_")}
         if network.standardization is not None:
             own["standardization"] = network.standardization.table()
+        if self.fitted_.pca_of_all:
+            own["pca_of_all"] = True
         return Saved(
             {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()},
             {**own, "training_": self.training_.table(), **feature_names(self)},

@@ -21,7 +21,7 @@ from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt, pixels_of
 from isthmus.estimators.warm_start import WarmStart
-from isthmus.fingerprints import facts_of_fit
+from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
@@ -41,6 +41,16 @@ from isthmus.training.recipe import described, n_components
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.start import fit_start, pca_start
+
+_TRAINED_ON = (
+    "the samples that validation_fraction holds out now were trained on by the former fit, so their loss is too good; "
+    "give validation samples that it has not seen, or fit anew with warm_start=False"
+)
+
+
+def _is_fitted_on(model: Composed, X: Any) -> bool:
+    """Whether a fitted model was fitted on these very samples."""
+    return getattr(model, "input_", {}).get("sha256") == array_fingerprint(pixels_of(X))
 
 
 class OneFit:
@@ -73,6 +83,13 @@ class OneFit:
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
         self.fraction = training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
+        self.from_pca = warm_start is None and self.fraction is not None
+        if warm_start is not None and self.fraction is not None and _is_fitted_on(model, X):
+            # PCA of all samples knows the held-out ones: it is that of the others until it is judged
+            self.from_pca = warm_start.fitted.pca_of_all
+            if not self.from_pca and warm_start.fitted.training.validation_fraction != self.fraction:
+                warnings.warn(_TRAINED_ON, DoubtWarning, stacklevel=4)  # at the line that calls `fit`
+        self.pca_of_all = False
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         shape = (n, self.n_features)
         self.training, self.parameters = training_of(model, shape), parameters_of(model, shape)
@@ -146,7 +163,8 @@ class OneFit:
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
                 self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
                 yield row
-        if self.history.kept_start and self.fraction is not None and self.warm_start is None:
+        if self.history.kept_start and self.from_pca:
+            self.pca_of_all = True
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, Pixels(self.X, self.device), setup)
         return self.trained()
@@ -181,7 +199,7 @@ class OneFit:
                 ids,
                 self.warm_start is not None,
             )
-            if self.warm_start is None and self.training.start == "pca":
+            if (self.warm_start is None and self.training.start == "pca") or (self.warm_start and self.from_pca):
                 pca_start(network, samples, setup)  # after a checkpoint too: it may turn out to be the best there was
             elif self.warm_start is None and self.training.start == "data" and is_new:
                 fit_start(network, samples, setup)
@@ -196,7 +214,7 @@ class OneFit:
         """What there is when the last step is done."""
         self.network.eval()
         known = (self.training, self.history, self.image_shape, self.seed, self.precision)
-        return Trained(self.network, *known, moments)
+        return Trained(self.network, *known, moments, self.pca_of_all)
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""

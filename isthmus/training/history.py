@@ -87,7 +87,8 @@ class Trained:
     """A trained network, and what is known of its training.
 
     image_shape: (channels, height, width) of samples that are images. seed: that of the fit. moments: the optimizer's
-    name, and its tensors after the last step, if more steps may follow.
+    name, and its tensors after the last step, if more steps may follow. pca_of_all: its weights are PCA's solution of
+    all samples, those too that were held out while it was trained.
     """
 
     network: Network
@@ -97,3 +98,4 @@ class Trained:
     seed: int
     precision: str
     moments: Moments | None = None
+    pca_of_all: bool = False

@@ -15,6 +15,7 @@ import isthmus
 from isthmus.cli import run_command
 from isthmus.commands.fitting.judgement import better_than_first
 from isthmus.commands.images.image_ids import from_text, marks_of, to_text
+from isthmus.commands.shared.part_syntax import read_words
 from isthmus.training import checkpoint, session
 
 QUICK = ("--threads", 1, "--device", "cpu", "--hidden", 16, "--bottleneck", 4)
@@ -126,7 +127,7 @@ def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
     folder = m.parent / "wild"
     done("fit", digits, "-o", folder, "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
     _, err = done("fit", digits, "-o", m.parent / "again", "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
-    way = "try a lower --learning-rate, as 0.5, or more images"
+    way = "try more images or --augmentation affine or --learning-rate 0.5"
     began = f"the weights that it began with, those of {m}"
     assert f"no epoch was better by more than chance than {began}, which are kept: {way}\n" in err
     assert "none better than the start, as fitted before" in err
@@ -140,10 +141,11 @@ def test_more_epochs_that_better_nothing_name_a_way_that_is_not_refused(digits, 
     for epochs in (2, 4):
         _, err = done("fit", digits, "-o", m, "--epochs", epochs, "--learning-rate", 5, *QUICK)
     line = next(line for line in err.splitlines() if "which are kept" in line)
-    way = f"--from {m} -o NEW --learning-rate 0.5"
-    assert line.endswith(f"which are kept: try a lower learning rate or more images by {way}")
+    ways = "more images or --augmentation affine or --learning-rate 0.5"
+    assert line.endswith(f"which are kept: try --from {m} -o NEW with {ways}")
     assert "train longer" not in err
-    done("fit", digits, *way.replace("NEW", str(tmp_path / "new")).split(), "--epochs", 2, *ANY)
+    for i, way in enumerate((("--augmentation", "affine"), ("--learning-rate", 0.5))):
+        done("fit", digits, "--from", m, "-o", tmp_path / f"new-{i}", *way, "--epochs", 2, *ANY)
 
 
 def test_what_is_better_is_the_best_and_always_the_mean_image():
@@ -197,7 +199,8 @@ def test_what_is_not_said_is_the_models_own(denoiser, photographs, tmp_path, don
     assert new.history_[0].step_losses[0] < 1.5 * old.history_[-1].loss
     assert "held out" in out.splitlines()[0], "the regions of each photograph are the same"
     assert extra(tmp_path / "n")["cycles"] == [15, 2]
-    assert "isthmus denoise" in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith(f"next: isthmus denoise {tmp_path / 'n'} ")
+    assert read_words("corruption", err.split("--corruption ")[-1].split()[0], "") == old.corruption
 
 
 def test_what_is_said_counts(m, digits, tmp_path, done):

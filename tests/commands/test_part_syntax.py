@@ -8,7 +8,14 @@ import dataclasses
 import pytest
 
 from isthmus import parts
-from isthmus.commands.shared.part_syntax import _NETWORK_HELP, add_network_options, fields_of, network_words, read_words
+from isthmus.commands.shared.part_syntax import (
+    _NETWORK_HELP,
+    add_network_options,
+    fields_of,
+    network_words,
+    read_words,
+    words_of,
+)
 from isthmus.errors import RequestError
 from isthmus.parts import KL, L1, MSE, Affine, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 
@@ -30,6 +37,7 @@ WORDS = {
 @pytest.mark.parametrize("text", WORDS)
 def test_a_corruption_in_words(text):
     assert read_words("corruption", text, "--corruption") == WORDS[text]
+    assert read_words("corruption", words_of(WORDS[text]), "--corruption") == WORDS[text]
 
 
 def test_augmentations_in_words():

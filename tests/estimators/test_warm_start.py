@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import isthmus
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise
-from isthmus.errors import RequestError, RunError
+from isthmus.errors import DoubtWarning, RequestError, RunError
 from isthmus.training.checkpoint import Checkpoints, OtherTrainingError
 
 
@@ -145,6 +145,32 @@ def test_few_validation_samples_do_not_replace_what_was_fitted_by_chance(x):
     assert model.history_.validation_losses.min() < errors[0]
     assert model.history_.kept_start
     assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_pca_of_all_samples_is_not_judged_by_those_of_them_that_are_held_out(is_loaded, tmp_path):
+    """It knows them: their loss was a fortieth of what it is of others, and nothing could be better than that."""
+    X = load_digits().data[:60].astype(np.float32)
+    network = Dense(bottleneck=32, code_activation="linear")
+    model = Autoencoder(network, recipe="fast", random_state=0, device="cpu").fit(X)
+    first, whole = model.history_.validation_losses.min(), model.reconstruct(X)
+    assert model.history_.kept_start
+    assert np.square(whole - X).mean() < first / 4
+    if is_loaded:
+        model.save(tmp_path / "m")
+        model = isthmus.load(tmp_path / "m")
+    model.set_params(warm_start=True, epochs=3, learning_rate=1e-9).fit(X)
+    np.testing.assert_allclose(model.history_.validation_losses, first, rtol=0.2)
+    assert model.history_.kept_start
+    np.testing.assert_allclose(model.reconstruct(X), whole, atol=1e-3 * X.max())
+
+
+def test_samples_that_were_trained_on_are_doubted_when_they_are_held_out(x):
+    model = small(epochs=2).fit(x)
+    with pytest.warns(DoubtWarning, match="were trained on by the former fit"):
+        model.set_params(validation_fraction=0.2).fit(x)
+    model.fit(x)  # the same share, which stays held out
+    model.set_params(validation_fraction=0.3).fit(x[::2] + 1)  # others
 
 
 def test_patience_counts_from_the_former_weights(x):

@@ -25,6 +25,7 @@ Errors = dict[str, Estimate]  # "mse" and "psnr"
 # 25×25 it was worse than the noisy images themselves, and with pieces of 8×8 had half of their error.
 _PIECES = ((64, 16), (16, 8))
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
+_FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
@@ -98,16 +99,16 @@ class Judgement:
 
     def _way_on(self, base: Base) -> str:
         """What to try where the weights of before were no worse."""
-        rate = f"{self.model.training_.learning_rate / 10:.2g}"
-        if base.folder == self.folder:  # more epochs of the same fit, which takes no other rate and no other images
-            source = shlex.quote(str(self.folder))
-            return f"try a lower learning rate or more images by --from {source} -o NEW --learning-rate {rate}"
-        return f"try a lower --learning-rate, as {rate}, or more images"
+        ways = f"{self._more_images(pieces=False)} or --learning-rate {self.model.training_.learning_rate / 10:.2g}"
+        if base.folder == self.folder:  # more epochs of the same fit, which takes no other images and no other rate
+            return f"try --from {shlex.quote(str(self.folder))} -o NEW with {ways}"
+        return f"try {ways}"
 
-    def _more_images(self) -> str:
-        """What gives the network more to learn from, without what the fit has already."""
+    def _more_images(self, *, pieces: bool = True) -> str:
+        """What gives the network more to learn from, and is not so yet. pieces: whether a fit may cut them anew."""
         ways, side = ["more images"], min(self.images.shape[1:])
-        if self.whole and self.model.corruption is not None:  # noise is local: a piece has what it takes to see it
+        denoises = self.model.corruption is not None
+        if pieces and denoises and self.whole:  # noise is local: a piece has what it takes to see it
             ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
         if self.model.augmentation is None:
             ways.append("--augmentation affine")
@@ -127,9 +128,11 @@ class Judgement:
             )
         seen = losses[-1] if early else losses[best]
         if seen < _ITS_OWN * held_out:
+            far = "far " if seen < _FAR_BETTER * held_out else ""
+            smaller = "" if self.model.corruption is not None else ", or choose a smaller network"
             return (
-                f"it reconstructs its training images far better than others (loss {error_text(seen)} against "
-                f"{error_text(held_out)}), so give it {self._more_images()}, or choose a smaller network"
+                f"it reconstructs its training images {far}better than others (loss {error_text(seen)} against "
+                f"{error_text(held_out)}), so give it {self._more_images()}{smaller}"
             )
         return "train longer (--epochs), or give it more numbers or more images"
 

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from isthmus.errors import RequestError, unknown
-from isthmus.parts import NETWORKS, ROLES, GaussianNoise, Part, Sequence
+from isthmus.parts import NETWORKS, ROLES, Corruption, GaussianNoise, Part, Sequence
 from isthmus.studies.spec.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
@@ -51,6 +51,29 @@ def read_words(role: str, text: str, option: str) -> Any:
         return Sequence(tuple(parts))
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
+
+
+def words_of(corruption: Corruption) -> str:
+    """The words that `read_words` reads as this corruption; the images' shape, which they have, is not among them.
+
+    >>> from isthmus.parts import Masking
+    >>> words_of(GaussianNoise(0.1, clip=True)), words_of(Masking(0.2, value=0.5))
+    ('gaussian:0.1', 'masking:0.2:value=0.5')
+    """
+    words = []
+    for one in corruption.steps:
+        fields = iter(fields_of(type(one)))
+        word = f"{one.kind}:{_word(getattr(one, next(fields)))}"
+        for name in fields:  # only what is not taken to be so anyway
+            value = getattr(one, name)
+            if value != getattr(_read_one("corruption", word, ""), name):
+                word += f":{name}={_word(value)}"
+        words.append(word)
+    return "+".join(words)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
