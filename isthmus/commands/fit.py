@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
 from isthmus.commands.shared.part_syntax import (
-    PLUS,
     add_network_options,
     network_words,
     read_words,
@@ -23,11 +22,8 @@ from isthmus.parts import (
     OPTIMIZERS,
     PRECISIONS,
     SCHEDULES,
-    Masking,
-    Occlusion,
     Training,
 )
-from isthmus.parts.corruptions import MEAN
 
 if TYPE_CHECKING:
     from isthmus.commands.fitting.training_run import Fitted
@@ -53,7 +49,6 @@ _EXAMPLES = """
     isthmus fit more/ -o tuned --from denoiser --epochs 10
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
-_LIGHT = 0.5  # of most pixels: above it what is black is no ground
 _MANY = 300_000  # patches, of which one epoch takes minutes on two cores
 # Options of the training: the field of `Training`, its type, what --help says.
 _TRAINING = (
@@ -168,7 +163,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose
+    from isthmus.commands.fitting.defaults import Wanted, choose, missing_as_the_ground
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -246,25 +241,6 @@ def run(options: argparse.Namespace) -> None:
     )
     print(fitted.table())
     _say_what_next(fitted, options)
-
-
-def missing_as_the_ground(text: str, images: Images) -> str:
-    """The words of a corruption, in which missing pixels of light images are their image's mean where nothing is said.
-
-    Black squares on white pages would be the strongest strokes of all, and what is learned is to find them.
-    """
-    import numpy as np
-
-    from isthmus import console
-
-    words = PLUS.split(text)
-    unsaid = [word for word in words if word.split(":")[0] in (Masking.kind, Occlusion.kind) and word.count(":") == 1]
-    which = np.linspace(0, len(images) - 1, min(len(images), 500)).round().astype(int)
-    if not unsaid or np.median(images.floats(which)) <= _LIGHT:
-        return text
-    filled = "+".join(f"{word}:value={MEAN}" if word in unsaid else word for word in words)
-    console.say(f"the images are light, so what is missing is drawn as the mean of its image: --corruption {filled}")
-    return filled
 
 
 def _is_there(folder: Path) -> bool:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from isthmus.commands.shared.part_syntax import PLUS
 from isthmus.errors import counted
-from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
+from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, Masking, NetworkPart, Occlusion, Part, Training
+from isthmus.parts.corruptions import MEAN
 from isthmus.training.recipe import FEW, code_activation, completed, fitted_start, output_for
+
+if TYPE_CHECKING:
+    from isthmus.data.images import Images
 
 Shape = tuple[int, int, int]
 
 _LARGE = 4096  # numbers in an image from which on convolutions learn faster than dense layers, whose size is its square
 _STEPS = 10_000  # updates of the weights after which small networks have mostly learned what they will
+_LIGHT = 0.5  # of most pixels: above it what is black is no ground
 _PATIENT = 500  # updates without progress at the beginning, where a network that is deep may seem to stand still
 
 
@@ -155,3 +161,22 @@ def _dictionary(wanted: Wanted) -> tuple[NetworkPart, str]:
 
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
 assert set(_NETWORK) == set(NETWORKS)
+
+
+def missing_as_the_ground(text: str, images: Images) -> str:
+    """The words of a corruption, in which missing pixels of light images are their image's mean where nothing is said.
+
+    Black squares on white pages would be the strongest strokes of all, and what is learned is to find them.
+    """
+    import numpy as np
+
+    from isthmus import console
+
+    words = PLUS.split(text)
+    unsaid = [word for word in words if word.split(":")[0] in (Masking.kind, Occlusion.kind) and word.count(":") == 1]
+    which = np.linspace(0, len(images) - 1, min(len(images), 500)).round().astype(int)
+    if not unsaid or np.median(images.floats(which)) <= _LIGHT:
+        return text
+    filled = "+".join(f"{word}:value={MEAN}" if word in unsaid else word for word in words)
+    console.say(f"the images are light, so what is missing is drawn as the mean of its image: --corruption {filled}")
+    return filled
