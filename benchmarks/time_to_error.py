@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import notebook_loop, readme
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
-from isthmus.studies.run.context import split_for
+from isthmus.studies.plan.context import split_for
 from isthmus.studies.spec.parser import load_study
 from isthmus.studies.spec.study import Model
 from isthmus.training.recipe import described

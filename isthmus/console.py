@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from isthmus.decimals import error_text, interval_text
 from isthmus.errors import counted
 from isthmus.metrics import possible
-from isthmus.studies.run.plan import guessed_seconds
+from isthmus.studies.plan.workload import guessed_seconds
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -97,7 +97,7 @@ def test_every_module_is_in_the_fingerprint_unless_it_only_shows(copied):
     assert everything - counted == {name for name in everything if name.split("/")[0] in SHOWING}
     for name in (
         *("metrics.py", "solvers/latent_search.py", "studies/results/measure.py", "estimators/borrowed.py"),
-        *("studies/run/context.py", "parts/arguments.py", "data/images.py"),
+        *("studies/plan/context.py", "parts/arguments.py", "data/images.py"),
     ):
         assert name in counted
 

@@ -35,11 +35,20 @@ STAGES = (
 )
 LEAVES = {"errors", "rng", "files", "fingerprints", "machine", "metrics", "decimals"}
 ROOT = {"__init__"}  # names everything, and imports it when it is used
-# What a folder may import of its own stage, beside itself
+# What a folder may import of its own stage, beside itself; a stage whose folder is named imports from them all
 WITHIN = {
     "data.formats": set(),
+    "data.sources": {"data.images"},
+    "data.collections": {
+        *("data.formats", "data.sources"),
+        *("data.framing", "data.identity", "data.images", "data.sizes"),
+    },
     "studies.spec": set(),
+    "studies.plan": {"studies.spec"},
+    "studies.results": {"studies.spec", "studies.plan"},
+    "studies.run": {"studies.spec", "studies.plan", "studies.results"},
     "explore.answers": {"explore.shelf"},
+    "explore.serving": {"explore.answers", "explore.folder", "explore.shelf", "explore.shelf_loader"},
     "commands.shared": set(),
     "commands.images": {"commands.shared"},
     "commands.fitting": {"commands.shared", "commands.images"},
@@ -140,9 +149,21 @@ def wrong_rooms(folder: str, source: str) -> set[str]:
 
 @pytest.mark.parametrize("folder", WITHIN)
 def test_a_folder_imports_of_its_own_stage_what_it_may(folder):
-    files = list((PACKAGE / folder.replace(".", "/")).glob("*.py"))
+    files = list((PACKAGE / folder.replace(".", "/")).rglob("*.py"))
     assert len(files) > 2
     assert {path.name: wrong for path in files if (wrong := wrong_rooms(folder, path.read_text("utf-8")))} == {}
+
+
+def test_folders_of_a_stage_do_not_import_each_other_in_a_circle():
+    """Nor does one stand in `WITHIN` that is not there, or a folder of these stages not in it."""
+    stages = {folder.split(".")[0] for folder in WITHIN}
+    folders = {".".join(path.parent.relative_to(PACKAGE).parts) for path in every_module()}
+    inner = {folder for folder in folders if folder.count(".") == 1 and folder.split(".")[0] in stages}
+    assert set(WITHIN) == inner
+    seen: set[str] = set()
+    for folder, allowed in WITHIN.items():  # each only those that stand above it
+        assert allowed & inner <= seen
+        seen.add(folder)
 
 
 def test_the_rule_of_a_folder_sees_what_it_should():

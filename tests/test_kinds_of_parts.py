@@ -33,7 +33,7 @@ LEFT = {
     "explore/shelf_loader.py": 1,  # a pipeline that was put together already
     "parts/corruptions.py": 4,  # which of a sequence may go below zero
     "studies/run/fitting.py": 4,  # how each is fitted in a study
-    "studies/run/preflight.py": 4,  # filters of networks that are not built yet
+    "studies/plan/preflight.py": 4,  # filters of networks that are not built yet
     "studies/spec/figure.py": 1,  # a theory of Gaussian noise
     "studies/spec/parser.py": 2,  # atoms of networks that are not built yet
     "training/recipe.py": 6,  # measured on these networks

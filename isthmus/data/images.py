@@ -139,6 +139,13 @@ class Images:
             return np.multiply(part, np.float32(1 / 255), dtype=np.float32)
         return part.copy()
 
+    def pixel_means(self) -> np.ndarray:
+        """The mean of each pixel, (n_features,) float64."""
+        total = np.zeros(self.n_features)
+        for start in range(0, len(self), 500):  # no float copy of the set is made
+            total += self.floats(slice(start, start + 500)).sum(axis=0, dtype=np.float64)
+        return total / len(self)
+
     def only(self, classes: tuple[int, ...]) -> Images:
         """The images with one of these labels. Raises RequestError for labels that do not occur."""
         if self.labels is None:

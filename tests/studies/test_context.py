@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.studies.run.context import Request, code_width
-from isthmus.studies.run.plan import Work
-from isthmus.studies.run.preparation import prepare
+from isthmus.studies.plan.context import Request, code_width
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.plan.workload import Work
 from isthmus.studies.spec.parser import parse_study
 from isthmus.training.hardware import resolve_precision
 

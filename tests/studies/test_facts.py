@@ -24,10 +24,11 @@ from isthmus.parts import (
     Projection,
     Training,
 )
-from isthmus.studies.results import cache, facts
-from isthmus.studies.results.facts import facts_of
-from isthmus.studies.run.context import Request
-from isthmus.studies.run.preparation import prepare
+from isthmus.studies.plan import facts
+from isthmus.studies.plan.context import Request
+from isthmus.studies.plan.facts import facts_of
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.results import cache
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.parser import _ARGUMENTS, parse_study
 from isthmus.studies.spec.study import Compare, Measure
@@ -498,7 +499,7 @@ def test_a_model_of_another_split_is_trained_again_though_its_seed_and_folder_ar
 
 def test_the_whole_studys_plan_counts_and_with_only_ones_own_too(run, tmp_path, monkeypatch):
     """Alone a model may have more threads: then the whole study trains it again, but never the other way round."""
-    monkeypatch.setattr("isthmus.studies.run.plan._START", 0.0)
+    monkeypatch.setattr("isthmus.studies.plan.workload._START", 0.0)
     text = HEAD + "".join(f'[[model]]\nname = "{name}"\nestimator = "pca"\nn_components = 4\n' for name in "abcd")
 
     def context(**request):

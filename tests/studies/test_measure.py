@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, Masking, Occlusion, Sequence
 from isthmus.corruption import noisy_version
 from isthmus.estimators.adapters import chunks
-from isthmus.studies.results.measure import measure, per_image, pixel_means
+from isthmus.studies.results.measure import measure, per_image
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS
 
 EVERYTHING = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS)
@@ -40,7 +40,7 @@ def sparse(many):
 
 
 def found(model, images, wanted=EVERYTHING, part=None):
-    return measure(model, images, wanted, pixel_means(images), part)
+    return measure(model, images, wanted, images.pixel_means(), part)
 
 
 def value(measured, metric):
@@ -188,7 +188,7 @@ def test_the_published_sum_hardly_sees_the_noise(many):
 def test_searches_of_all_chunks_are_counted(sparse, many):
     prior = DecoderPrior(max_iter=3, tol=1e-9).of(sparse)
     images = many.take(slice(0, 700))
-    search, found = measure(prior, images, ("mse",), pixel_means(images)).search, prior.search(images)
+    search, found = measure(prior, images, ("mse",), images.pixel_means()).search, prior.search(images)
     assert search["n"] == sum(search["reasons"].values()) == 700
     assert search["mean_steps"] == pytest.approx(found.n_iter.mean())
     assert search["reasons"] == {reason: int((found.reason == reason).sum()) for reason in set(found.reason.tolist())}

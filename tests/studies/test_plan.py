@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isthmus.studies.run.plan import Work, how_many_at_once, longest_first, makespan, ready
+from isthmus.studies.plan.workload import Work, how_many_at_once, longest_first, makespan, ready
 
 
 def works(*seconds: float, of: tuple[str | None, ...] = ()) -> list[Work]:

@@ -34,7 +34,7 @@ batch_size = 20
 @pytest.fixture(autouse=True)
 def side_by_side(monkeypatch):
     """Models that take a moment are put side by side, as those are that take longer than the start of a process."""
-    monkeypatch.setattr("isthmus.studies.run.plan._START", 0.0)
+    monkeypatch.setattr("isthmus.studies.plan.workload._START", 0.0)
 
 
 def study(name: str, widths: tuple[int, ...], extra: str = "", epochs: int = 100):

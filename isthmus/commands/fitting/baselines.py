@@ -14,7 +14,6 @@ from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
-from isthmus.studies.results.measure import pixel_means
 from isthmus.studies.run.fitting import keep_best_components
 
 AS_IT_IS = ", as it is"
@@ -36,7 +35,7 @@ def yardsticks(
     if corruption is not None or code_size < train.n_features:  # else a PCA draws every image exactly: it means nothing
         pca = _pca(train, validation, code_size, corruption)
         found[f"PCA, {pca.n_components_:,} numbers"] = pca
-    found[MEAN_IMAGE] = _Constant(pixel_means(train))
+    found[MEAN_IMAGE] = _Constant(train.pixel_means())
     return found
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from isthmus.files import write_json
 from isthmus.fingerprints import table_fingerprint
-from isthmus.studies.results.facts import noted
+from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.facts import noted
 from isthmus.studies.results.outcome import Outcome
-from isthmus.studies.run.context import Context
 from isthmus.studies.spec.study import Compare, Measure, Model, matches
 
 # what a damaged file, or another version's, is met with

@@ -15,10 +15,10 @@ from isthmus.estimators.adapters import adapter_of, chunks, last_step
 from isthmus.files import atomic_file, remove
 from isthmus.metrics import possible
 from isthmus.parts import Levelled
+from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.fitted import available
 from isthmus.studies.results.measure import TEST_NOISE_SEED
 from isthmus.studies.results.results_json import Results
-from isthmus.studies.run.context import Context
-from isthmus.studies.run.fitting import available
 from isthmus.studies.spec.figure import Figure
 from isthmus.studies.spec.levels import members, varied, what_varies
 

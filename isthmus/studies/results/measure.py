@@ -57,14 +57,6 @@ class _Sums:
             self.values.setdefault(metric, []).append(values)
 
 
-def pixel_means(images: Images) -> np.ndarray:
-    """The mean of each pixel, (n_features,) float64: the baseline of explained variance."""
-    total = np.zeros(images.n_features)
-    for which in chunks(len(images)):
-        total += images.floats(which).sum(axis=0, dtype=np.float64)
-    return total / len(images)
-
-
 def measure(
     model: Any,
     images: Images,

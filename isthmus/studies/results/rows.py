@@ -9,9 +9,9 @@ from typing import Any
 from isthmus import metrics
 from isthmus.analysis.collapse import Collapse, diagnose
 from isthmus.estimators.adapters import code_size, n_parameters
+from isthmus.studies.plan.context import Context
 from isthmus.studies.results.measure import measure, per_image
 from isthmus.studies.results.results_json import Row, row_of
-from isthmus.studies.run.context import Context
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.spec.study import Compare, Measure, Model, matches
 

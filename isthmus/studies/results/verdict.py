@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from isthmus.estimators.adapters import last_step
+from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.fitted import available
 from isthmus.studies.results.measure import per_image
 from isthmus.studies.results.results_json import Results
-from isthmus.studies.run.context import Context
-from isthmus.studies.run.fitting import available
 from isthmus.studies.spec.quantities import COUNTS, TRAINING_METRICS
 from isthmus.studies.spec.reference import Reference
 from isthmus.training.history import History

@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 
-from isthmus import persistence
 from isthmus.corruption import noisy_version
-from isthmus.errors import DataError, DoubtWarning, RunError
+from isthmus.errors import DoubtWarning, RunError
 from isthmus.estimators.adapters import chunks, encode
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import DictionaryLearning
-from isthmus.studies.results.facts import finished
-from isthmus.studies.run.context import Context
+from isthmus.studies.plan.context import Context
 from isthmus.studies.run.progress import Listener
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
@@ -131,24 +128,3 @@ def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]
     pca.n_components, pca.n_components_ = best, best
     for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"):
         setattr(pca, name, getattr(pca, name)[:best])
-
-
-def take(context: Context, model: Model, seed: int, own: Any) -> None:
-    """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
-    own_codes = model.of is not None and not isinstance(own, DecoderPrior)
-    upstream = context.fitted[str(model.of), seed] if own_codes else None
-    context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
-
-
-def available(context: Context, name: str, seed: int | None = None) -> bool:
-    """Have a model in memory, of the study's own seed unless told, if this run or an earlier one finished it."""
-    seed, model = context.study.seed if seed is None else seed, context.study.model(name)
-    if (name, seed) in context.fitted:
-        return True
-    if not finished(context, model, seed) or (model.of and not available(context, model.of, seed)):
-        return False
-    try:
-        take(context, model, seed, persistence.load(context.model_folder(model, seed)))
-    except DataError:
-        return False
-    return True

@@ -7,17 +7,17 @@ from typing import Any
 
 from isthmus.errors import IsthmusError, RunError
 from isthmus.files import lock, prepare_folder, sweep
+from isthmus.studies.plan.context import Request
+from isthmus.studies.plan.facts import finished as is_finished
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.plan.workload import Pair, longest_first, ready
 from isthmus.studies.results.cache import cached
-from isthmus.studies.results.facts import finished as is_finished
 from isthmus.studies.results.figure_arrays import write_figures
 from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import Results, over_seeds
 from isthmus.studies.results.rows import compare
 from isthmus.studies.results.verdict import judge
-from isthmus.studies.run.context import Request
-from isthmus.studies.run.plan import Pair, longest_first, ready
 from isthmus.studies.run.pool import Pool
-from isthmus.studies.run.preparation import prepare
 from isthmus.studies.run.progress import Listener, Named
 from isthmus.studies.run.status import forget, results_so_far
 from isthmus.studies.run.task import Task, finish

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any
 
 from isthmus.machine import worker
-from isthmus.studies.run.context import Context
+from isthmus.studies.plan.context import Context
 from isthmus.studies.run.task import Task
 from isthmus.studies.run.worker import order
 

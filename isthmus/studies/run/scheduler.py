@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
 from isthmus.errors import IsthmusError, RunError
+from isthmus.studies.plan.context import Request
 from isthmus.studies.results.results_json import RESULTS, Results
-from isthmus.studies.run.context import Request
 from isthmus.studies.run.job import Job
 from isthmus.studies.run.pool import Pool
 from isthmus.studies.run.progress import Listener

@@ -8,9 +8,9 @@ from typing import Any
 from isthmus.errors import DataError, RequestError
 from isthmus.files import remove
 from isthmus.parts import doubt
-from isthmus.studies.results.facts import changed, finished
+from isthmus.studies.plan.context import Context, code_width
+from isthmus.studies.plan.facts import changed, finished
 from isthmus.studies.results.results_json import Results, environment, read_results
-from isthmus.studies.run.context import Context, code_width
 from isthmus.studies.run.progress import Listener
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model

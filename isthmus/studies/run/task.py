@@ -12,14 +12,15 @@ from isthmus.analysis.collapse import Collapse
 from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove
+from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.facts import facts_of
+from isthmus.studies.plan.fitted import available, take
+from isthmus.studies.plan.workload import Pair
 from isthmus.studies.results.cache import cached, store
-from isthmus.studies.results.facts import facts_of
 from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import Row
 from isthmus.studies.results.rows import measure_model
-from isthmus.studies.run.context import Context
-from isthmus.studies.run.fitting import available, fit, take
-from isthmus.studies.run.plan import Pair
+from isthmus.studies.run.fitting import fit
 from isthmus.studies.run.progress import Listener
 from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import using_threads

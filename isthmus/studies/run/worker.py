@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from isthmus.errors import DataError, RequestError, RunError
+from isthmus.studies.plan.context import Context, Request
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.plan.workload import Pair
 from isthmus.studies.results.results_json import Results
-from isthmus.studies.run.context import Context, Request
-from isthmus.studies.run.plan import Pair
-from isthmus.studies.run.preparation import prepare
 from isthmus.studies.run.task import finish
 from isthmus.studies.spec.parser import parse_study
 from isthmus.training.hardware import using_threads_everywhere

@@ -14,8 +14,7 @@ import torch
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.estimators.parameters import training_of
 from isthmus.parts import DictionaryLearning, Training
-from isthmus.studies.results.measure import pixel_means
-from isthmus.studies.run.plan import Work, how_many_at_once
+from isthmus.studies.plan.workload import Work, how_many_at_once
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model, Study, matches
 from isthmus.training.hardware import resolve_precision, step_threads
@@ -80,7 +79,7 @@ class Context:
     @cached_property
     def baseline(self) -> np.ndarray:
         """The training mean of each pixel."""
-        return pixel_means(self.splits["train"])
+        return self.splits["train"].pixel_means()
 
     def fit_split(self, model: Model) -> str:
         """The split that a model is fitted on."""

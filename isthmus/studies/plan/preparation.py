@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from isthmus.data.sources.registry import load as load_dataset
-from isthmus.studies.run.context import Context, Request, split_for
-from isthmus.studies.run.preflight import check_sizes, other_images
+from isthmus.studies.plan.context import Context, Request, split_for
+from isthmus.studies.plan.preflight import check_sizes, other_images
 from isthmus.studies.spec.study import Study
 from isthmus.training.hardware import resolve_device
 

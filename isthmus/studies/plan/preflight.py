@@ -14,7 +14,7 @@ from isthmus.data.images import Images
 from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
 from isthmus.parts import Conv, Dense, Dictionary
-from isthmus.studies.run.context import Shape, code_width, inputs
+from isthmus.studies.plan.context import Shape, code_width, inputs
 from isthmus.studies.spec.figure import Figure
 from isthmus.studies.spec.study import Model, Study, matches
 

@@ -12,7 +12,7 @@ from isthmus.errors import DataError
 from isthmus.estimators.parameters import parameters_of, table_of
 from isthmus.fingerprints import CODE, differing, facts_of_fit, table_fingerprint
 from isthmus.parts import CodeSearch, DictionaryLearning, Part, Projection
-from isthmus.studies.run.context import Context
+from isthmus.studies.plan.context import Context
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import processor_of

@@ -1,0 +1,35 @@
+"""Fitted models of a run, in memory: put there when they are fitted, or loaded from an earlier run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from isthmus import persistence
+from isthmus.errors import DataError
+from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.facts import finished
+from isthmus.studies.spec.study import Model
+
+
+def take(context: Context, model: Model, seed: int, own: Any) -> None:
+    """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
+    own_codes = model.of is not None and not isinstance(own, DecoderPrior)
+    upstream = context.fitted[str(model.of), seed] if own_codes else None
+    context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
+
+
+def available(context: Context, name: str, seed: int | None = None) -> bool:
+    """Have a model in memory, of the study's own seed unless told, if this run or an earlier one finished it."""
+    seed, model = context.study.seed if seed is None else seed, context.study.model(name)
+    if (name, seed) in context.fitted:
+        return True
+    if not finished(context, model, seed) or (model.of and not available(context, model.of, seed)):
+        return False
+    try:
+        take(context, model, seed, persistence.load(context.model_folder(model, seed)))
+    except DataError:
+        return False
+    return True
