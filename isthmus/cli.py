@@ -36,7 +36,7 @@ def main() -> NoReturn:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
-    repeated = shlex.join(one for one in arguments if one != "--fresh")  # which would train it all again
+    repeated = shlex.join(argument for argument in arguments if argument != "--fresh")  # which would train it all again
     options = argparse.Namespace()
 
     def again() -> str:
@@ -107,8 +107,8 @@ class _Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Name the nearest word where a command, or a word of a closed vocabulary, is not known."""
         if action.choices is not None and value not in action.choices:
-            what = "command" if action.metavar == "COMMAND" else "/".join(action.option_strings) or str(action.metavar)
-            raise RequestError(f"{unknown(what, value, map(str, action.choices))}; see `{self.prog} --help`")
+            kind = "command" if action.metavar == "COMMAND" else "/".join(action.option_strings) or str(action.metavar)
+            raise RequestError(f"{unknown(kind, value, map(str, action.choices))}; see `{self.prog} --help`")
 
 
 _EXAMPLES = """

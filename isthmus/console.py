@@ -38,23 +38,23 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield `on_progress(done, total)`: a bar on a terminal; elsewhere a line now and then, for what takes long."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=None)
+            task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
-    heard = time.monotonic()
+    last_line = time.monotonic()
 
     def line(done: int, total: int) -> None:
-        nonlocal heard
-        if time.monotonic() - heard > _SILENCE:
-            heard = time.monotonic()
-            say(f"{what}: {done:,} of {total:,}")
+        nonlocal last_line
+        if time.monotonic() - last_line > _SILENCE:
+            last_line = time.monotonic()
+            say(f"{title}: {done:,} of {total:,}")
 
     yield line
 
@@ -81,8 +81,8 @@ class Lines:
         pass
 
     def epoch(self, name: str, row: Epoch, epochs: int) -> None:
-        heard = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
-        say(f"{name}  epoch {row.epoch}/{epochs}  loss {error_text(row.loss)}{heard}  {row.seconds:.2f} s")
+        validation = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
+        say(f"{name}  epoch {row.epoch}/{epochs}  loss {error_text(row.loss)}{validation}  {row.seconds:.2f} s")
 
     def finished(self, name: str, sentence: str) -> None:
         say(f"{name}  {sentence}")
@@ -196,13 +196,18 @@ def _verdicts(results: Results) -> list[str]:
         return []
     over_seeds = [reference for reference in judged if "over_seeds" in reference]
     how = "within their tolerance" + (f", or for {len(over_seeds)} as one more seed would" if over_seeds else "")
-    lines = [f"{sum(one['agrees'] for one in judged)} of {len(judged)} published numbers agree {how}"]
-    lines += [f"  differs: {one['id']}" for one in judged if not one["agrees"] and one not in over_seeds]
-    for one in over_seeds:
-        spread, verdict = one["over_seeds"], "agrees" if one["agrees"] else "differs"
+    lines = [f"{sum(reference['agrees'] for reference in judged)} of {len(judged)} published numbers agree {how}"]
+    lines += [
+        f"  differs: {reference['id']}"
+        for reference in judged
+        if not reference["agrees"] and reference not in over_seeds
+    ]
+    for reference in over_seeds:
+        spread, verdict = reference["over_seeds"], "agrees" if reference["agrees"] else "differs"
         low, high = spread["interval"]
+        published = f"published {reference['published']:.6g}, seed {reference['seed']} {reference['measured']:.6g}"
         lines.append(
-            f"  {verdict}: {one['id']}, published {one['published']:.6g}, seed {one['seed']} {one['measured']:.6g}; "
+            f"  {verdict}: {reference['id']}, {published}; "
             f"{spread['n']} seeds {spread['low']:.6g} to {spread['high']:.6g}, one more {low:.6g} to {high:.6g} (95 %)"
         )
     return lines

@@ -98,8 +98,8 @@ def sequence(
     part: Sequence, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
 ) -> torch.Tensor:
     """One after the other, with the one generator."""
-    for one in part.parts:
-        x = _COMPUTES[type(one)](one, x, generator, image_shape)
+    for step in part.parts:
+        x = _COMPUTES[type(step)](step, x, generator, image_shape)
     return x
 
 
@@ -134,16 +134,16 @@ def noisy_version(images: np.ndarray, part: Part, image_shape: ImageShape | None
     x = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
     x_noisy, generator = torch.empty_like(x), torch.Generator()
     compute = _COMPUTES[type(part)]
-    for i, own_seed in enumerate(content_seeds(seed, "test-noise", rows)):
-        x_noisy[i : i + 1] = compute(part, x[i : i + 1], generator.manual_seed(own_seed), image_shape)
+    for i, image_seed in enumerate(content_seeds(seed, "test-noise", rows)):
+        x_noisy[i : i + 1] = compute(part, x[i : i + 1], generator.manual_seed(image_seed), image_shape)
     return x_noisy.numpy()
 
 
 def check_corruption(part: Any, n_features: int, image_shape: ImageShape | None) -> None:
     """Raise RequestError unless the corruption can be applied to samples of this shape: before a training, say."""
     if len(part.steps) > 1:
-        for one in part.steps:
-            check_corruption(one, n_features, image_shape)
+        for step in part.steps:
+            check_corruption(step, n_features, image_shape)
     shape = image_shape
     if isinstance(part, Occlusion):
         shape = image_shape or part.image_shape

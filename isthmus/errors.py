@@ -54,7 +54,7 @@ def require(holds: bool, name: str, rule: str, value: Any) -> None:
         raise RequestError(f"{name} must be {rule}, got {value!r}")
 
 
-def unknown(what: str, word: object, known: Iterable[str]) -> str:
+def unknown(kind: str, word: object, known: Iterable[str]) -> str:
     """The sentence for a word outside a closed vocabulary, with the nearest known one.
 
     >>> unknown("network kind", "dens", ["dense", "conv"])
@@ -63,28 +63,28 @@ def unknown(what: str, word: object, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(str(word), names, n=1)
     hint = f'. Did you mean "{near[0]}"?' if near else ""
-    return f'unknown {what} "{word}"; ' + (f"known: {', '.join(names)}{hint}" if names else "there is none")
+    return f'unknown {kind} "{word}"; ' + (f"known: {', '.join(names)}{hint}" if names else "there is none")
 
 
-def one_line(said: object) -> str:
+def one_line(text: object) -> str:
     r"""What a library, a file or a stranger's server said, as a part of an error: one line, no control characters.
 
     >>> one_line("not\n  an image\x00")
     'not an image?'
     """
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(said).split()))
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
-def counted(n: int, one: str, several: str = "") -> str:
+def counted(n: int, singular: str, plural: str = "") -> str:
     """A count in words: `several`, or `one` with an s, for any number but 1.
 
     >>> counted(1, "image"), counted(2000, "image"), counted(0, "class", "classes")
     ('1 image', '2,000 images', '0 classes')
     """
-    return f"{n:,} {one if n == 1 else several or one + 's'}"
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
-def one_of(what: str, word: object, known: Iterable[str]) -> None:
+def one_of(kind: str, word: object, known: Iterable[str]) -> None:
     """Raise `RequestError` with the nearest known word unless `word` is in the vocabulary `known`."""
     if not isinstance(word, str) or word not in known:
-        raise RequestError(unknown(what, word, known))
+        raise RequestError(unknown(kind, word, known))

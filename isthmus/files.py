@@ -113,13 +113,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     remove(replaced)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchanged(first: Path, second: Path) -> bool:
     """Let two paths change places in one step, so that neither is ever missing; False where the system has none.
 
     Linux: renameat2 with RENAME_EXCHANGE; macOS: renamex_np with RENAME_SWAP. Some file systems have neither.
     """
     libc, here, swap = ctypes.CDLL(None, use_errno=True), -100, 2
-    paths = os.fsencode(one), os.fsencode(other)
+    paths = os.fsencode(first), os.fsencode(second)
     if hasattr(libc, "renameat2"):
         return libc.renameat2(here, paths[0], here, paths[1], ctypes.c_uint(swap)) == 0
     return hasattr(libc, "renamex_np") and libc.renamex_np(*paths, ctypes.c_uint(swap)) == 0

@@ -110,11 +110,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from None
-    found = config.get("format") if isinstance(config, dict) else None
-    if found != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
+    version = config.get("format") if isinstance(config, dict) else None
+    if version != FORMAT:
+        newer = isinstance(version, int) and version > FORMAT
         why = ": a newer isthmus wrote it, so upgrade isthmus" if newer else ""
-        raise DataError(f"{path} has format {found!r}; this isthmus reads format {FORMAT}{why}")
+        raise DataError(f"{path} has format {version!r}; this isthmus reads format {FORMAT}{why}")
     stated = config.pop("sha256", None)  # which no older isthmus wrote
     if stated is not None and stated != digest(config):
         raise DataError(
@@ -206,23 +206,23 @@ def _whole_number(fitted: dict[str, Any], name: str, least: int | None = None) -
     return value
 
 
-def _device(asked: str | None, own: str) -> torch.device:
-    if asked is not None:
-        return resolve_device(asked)
+def _device(requested: str | None, preferred: str) -> torch.device:
+    if requested is not None:
+        return resolve_device(requested)
     try:
-        return resolve_device(own)
+        return resolve_device(preferred)
     except RequestError:
-        said = f'the model\'s device "{own}" is not on this machine; it is loaded on the CPU'
-        warnings.warn(said, DoubtWarning, stacklevel=4)
+        warning = f'the model\'s device "{preferred}" is not on this machine; it is loaded on the CPU'
+        warnings.warn(warning, DoubtWarning, stacklevel=4)
         return torch.device("cpu")
 
 
 def _decoder_prior(
     parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None
 ) -> DecoderPrior:
-    own = fitted["autoencoder"]
-    searched = {name: _part(name, value) for name, value in own["parameters"].items()}
-    autoencoder = _autoencoder(searched, own["fitted"], folder, device)
+    saved = fitted["autoencoder"]
+    searched = {name: _part(name, value) for name, value in saved["parameters"].items()}
+    autoencoder = _autoencoder(searched, saved["fitted"], folder, device)
     model = DecoderPrior(**{**parameters, "autoencoder": clone(autoencoder)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DoubtWarning)  # which was said when it was fitted

@@ -72,21 +72,21 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         return None
     if len(X) == 0:
         return None  # nothing was seen of it
-    variation, own, squares = Variation(), Variation(), 0.0
+    variation, varied, squares = Variation(), Variation(), 0.0
     on = np.zeros(judged.network_.code_size, bool)
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
         x = X.floats(which) if isinstance(X, Images) else rows[which]
         flat, x_hat = _flat(x, judged), reconstruct(model, x)
         variation.add(flat)
-        own.add(x_hat)
+        varied.add(x_hat)
         squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
         on |= metrics.active(model.transform(x)).any(axis=0)
     n_dead = int((~on).sum())
     if not variation.value:
         return diagnose(model, n_dead, None)
     unexplained = squares / variation.n / variation.value
-    return diagnose(model, n_dead, own.value / variation.value, unexplained, variation.frozen(own))
+    return diagnose(model, n_dead, varied.value / variation.value, unexplained, variation.frozen(varied))
 
 
 def _judged(model: Any) -> Autoencoder | None:
@@ -130,12 +130,12 @@ def diagnose(
         return Collapse("its reconstruction is the same for every image", *cause)
     lost = 0.0 if unexplained is None else unexplained
     if frozen >= MOST_FROZEN and lost >= MUCH_UNEXPLAINED:
-        what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
-        return Collapse(what, *_cause_of_frozen(model, dead_units))
+        symptom = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+        return Collapse(symptom, *_cause_of_frozen(model, dead_units))
     dead = dead_units is not None and n_units >= WIDE and dead_units >= MOST_DEAD * n_units
     if clean and dead and lost >= (MOST_UNEXPLAINED if _is_penalized(model) else UNEXPLAINED_WITHOUT_PENALTY):
-        what = f"{dead_units} of {n_units} units of its code are zero for every image, and {lost:.0%} of the "
-        return Collapse(f"{what}images' variance is unexplained", *_cause(model, dead_units))
+        symptom = f"{dead_units} of {n_units} units of its code are zero for every image, and {lost:.0%} of the "
+        return Collapse(f"{symptom}images' variance is unexplained", *_cause(model, dead_units))
     return None
 
 
@@ -147,8 +147,8 @@ def frozen_pixels(model: Autoencoder, unexplained: float | None, frozen: float) 
     if unexplained is None or frozen < max(LEAST_FROZEN, FROZEN_OF_THE_ERROR * unexplained):
         return None
     cause, instead = _cause_of_frozen(model, None)
-    what = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
-    return f"{what}, {min(frozen / unexplained, 1):.0%} of the error: {cause}; {instead}"
+    symptom = f"pixels with {frozen:.0%} of the images' variance are the same in every reconstruction"
+    return f"{symptom}, {min(frozen / unexplained, 1):.0%} of the error: {cause}; {instead}"
 
 
 def _cause_of_frozen(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:

@@ -106,8 +106,8 @@ def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndar
 
 def has_atoms(model: Any) -> bool:
     """Whether a decoder is one linear layer, whose rows are what each unit draws."""
-    asked = adapter_of(model)
-    return asked.components is not None or (asked.network is not None and asked.network.is_one_layer("decoder"))
+    adapter = adapter_of(model)
+    return adapter.components is not None or (adapter.network is not None and adapter.network.is_one_layer("decoder"))
 
 
 def top_atoms(model: Any, x_in: np.ndarray, shape: tuple[int, int, int], n: int = 5) -> dict[str, np.ndarray]:
@@ -218,8 +218,8 @@ def nearest(models: dict[str, Any], images: Images, among: Images) -> dict[str, 
     coders: dict[str, Any] = {"nearest in pixels": None}
     coders |= {f"nearest for {name}": model for name, model in models.items()}
     for name, model in coders.items():
-        found = among.take(_nearest(model, images, among))
-        rows[name] = found.floats().reshape(shape)
+        neighbours = among.take(_nearest(model, images, among))
+        rows[name] = neighbours.floats().reshape(shape)
     return rows
 
 

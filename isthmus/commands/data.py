@@ -46,9 +46,9 @@ def _list(options: argparse.Namespace) -> None:
 
     print(f"{'digits':<16}Digits: 1,797 handwritten digits, 8×8\n{'':<16}built in")
     for name, source in registry.SOURCES.items():
-        found = registry.find(name, options.data_dir)
-        sample = None if found else registry.find_sample(source, options.data_dir)
-        where = str(found[0]) if found else f"not here; `isthmus data get {name}` fetches it"
+        location = registry.find(name, options.data_dir)
+        sample = None if location else registry.find_sample(source, options.data_dir)
+        where = str(location[0]) if location else f"not here; `isthmus data get {name}` fetches it"
         if sample:
             where = f"a sample in {next(iter(sample.values())).parent}; `isthmus data get {name}` fetches the whole"
         print(f"{name:<16}{source.title}\n{'':<16}{where}")

@@ -88,8 +88,8 @@ def _say_what_it_was_trained_for(opened: Opened, part: Corruption | None) -> Non
     from isthmus import console
 
     autoencoder = opened.autoencoder
-    own: Any = None if autoencoder is None else autoencoder.corruption
-    if autoencoder is not None and own is None:
+    trained_on: Any = None if autoencoder is None else autoencoder.corruption
+    if autoencoder is not None and trained_on is None:
         console.say(f"{opened.folder} was not trained on noise; fit it with --corruption, or try --prior")
-    elif part is not None and own is not None and own.label != part.label:
-        console.say(f"{opened.folder} was trained on {own.label}")
+    elif part is not None and trained_on is not None and trained_on.label != part.label:
+        console.say(f"{opened.folder} was trained on {trained_on.label}")

@@ -81,15 +81,15 @@ def run(options: argparse.Namespace) -> None:
         if units := said_units(part, opened.framing.value_range):
             console.say(units)
     whole = opened.framing.patches is not None and opened.shape is not None
-    found = (_of_photographs if whole else _of_images)(opened, options, parts)
-    if found.noise:
-        console.say(found.noise)
-    if found.seen.sentence:
-        console.say(found.seen.sentence)
+    result = (_of_photographs if whole else _of_images)(opened, options, parts)
+    if result.noise:
+        console.say(result.noise)
+    if result.seen.sentence:
+        console.say(result.seen.sentence)
     for part in parts:  # a denoiser that adds more error than it takes away had better be left out
-        if said := worse_than_nothing(found.before[part.label], found.measured[part.label]["mse"].value):
-            console.say(f"{part.label}: {said}")
-    print(_json(opened, found) if options.json else _table(found))
+        if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
+            console.say(f"{part.label}: {warning}")
+    print(_json(opened, result) if options.json else _table(result))
 
 
 def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
@@ -133,16 +133,16 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
-    noise = noise_in([one.x for one in itertools.islice(pictures.read(), _LOOKED_AT)])
+    noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _LOOKED_AT)])
     n = len(clean.values["mse"])
     seen = pictures.seen(opened.memory(options))
     return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, seen, noise)
 
 
-def _table(found: _Evaluated) -> str:
+def _table(result: _Evaluated) -> str:
     """A line for each metric, a column for each corruption, each with its interval."""
-    columns = [[_head(found), *METRICS]]
-    for label, estimates in found.measured.items():
+    columns = [[_head(result), *METRICS]]
+    for label, estimates in result.measured.items():
         cells = [_cell(name, estimates.get(name)) for name in METRICS]
         columns.append([label or "clean", *cells])
     used = [i for i in range(len(METRICS) + 1) if i == 0 or any(column[i] for column in columns[1:])]
@@ -151,10 +151,10 @@ def _table(found: _Evaluated) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _head(found: _Evaluated) -> str:
-    if found.n_patches is None:
-        return counted(found.n, "image") + found.seen.words
-    return f"{counted(found.n, 'photograph')}{found.seen.words}, {counted(found.n_patches, 'patch', 'patches')}"
+def _head(result: _Evaluated) -> str:
+    if result.n_patches is None:
+        return counted(result.n, "image") + result.seen.words
+    return f"{counted(result.n, 'photograph')}{result.seen.words}, {counted(result.n_patches, 'patch', 'patches')}"
 
 
 def _cell(name: str, estimate: Estimate | None) -> str:
@@ -171,23 +171,23 @@ def _cell(name: str, estimate: Estimate | None) -> str:
     return number(estimate.value, name) + interval
 
 
-def _json(opened: Opened, found: _Evaluated) -> str:
+def _json(opened: Opened, result: _Evaluated) -> str:
     rows = [
-        {"metric": name, "corruption": label, "value": one.value, "ci95": one.ci95, "n": one.n}
-        for label, estimates in found.measured.items()
-        for name, one in estimates.items()
+        {"metric": name, "corruption": label, "value": estimate.value, "ci95": estimate.ci95, "n": estimate.n}
+        for label, estimates in result.measured.items()
+        for name, estimate in estimates.items()
     ]
     facts: dict[str, Any] = {
         "model": str(opened.folder),
-        "data": {"source": found.source, "sha256": found.sha256},
+        "data": {"source": result.source, "sha256": result.sha256},
     }
-    seen = found.seen
+    seen = result.seen
     facts |= {
         "seen": bool(seen.n_trained_on or (seen.sentence and seen.n_trained_on is None)),
         "selected": None if seen.n_selected_on is None else seen.n_selected_on > 0,
         "n_seen": seen.n_trained_on,
         "n_selected": seen.n_selected_on,
     }
-    if found.n_patches is not None:
-        facts["patches"] = found.n_patches
-    return json.dumps({**facts, "n": found.n, "rows": rows}, allow_nan=False)
+    if result.n_patches is not None:
+        facts["patches"] = result.n_patches
+    return json.dumps({**facts, "n": result.n, "rows": rows}, allow_nan=False)

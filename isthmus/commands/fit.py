@@ -119,8 +119,8 @@ def add(commands: Any) -> None:
         "scaled to your images; plain: a constant rate, until the held-out images get no better (fast). Both "
         "standardize: each channel minus its median, in units of its spread",
     )
-    for name, kind, metavar, said in _TRAINING:
-        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=said)
+    for name, kind, metavar, text in _TRAINING:
+        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=text)
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="for the start, the order, the noise and what is held out (0)"
     )
@@ -172,9 +172,9 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.estimators.autoencoder import Autoencoder
 
     persistence.check_place(options.out)
-    asked = continuation.asked_epochs(options.out, options.epochs) if is_there and not options.force else 0
+    former_epochs = continuation.requested_epochs(options.out, options.epochs) if is_there and not options.force else 0
     source = None if options.source is None else continuation.Base.open(options.source)
-    base = continuation.Base.open(options.out) if asked else source
+    base = continuation.Base.open(options.out) if former_epochs else source
     if base is not None:
         continuation.check_network(base, kind, fields)
     if source is not None:
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         source.check(images.shape, images.source, framing)
         parted = continuation.hold_out_again(source, images, options)
-    console.say(parted.said)
+    console.say(parted.summary)
     if framing.patches and framing.patches_per_image is None and len(parted.train) > _MANY:
         console.say("so many patches take minutes an epoch: --patches-per-image N takes N of each image at random")
     if copied := leakage.copies(parted):
@@ -199,6 +199,7 @@ def run(options: argparse.Namespace) -> None:
     if options.corruption:
         options.corruption = missing_as_the_ground(options.corruption, parted.train)
         parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
+    fixed_training = {} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)
     wanted = Wanted(
         images.shape,
         len(parted.train),
@@ -206,7 +207,8 @@ def run(options: argparse.Namespace) -> None:
         kind=kind,
         fields=fields,
         given=None if base is None else base.model.network_.part,
-        training=training | ({} if base is None else base.said | continuation.remaining(options.epochs, asked)),
+        training=training
+        | ({} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)),
         recipe=options.recipe,
         **{role: part for role, part in parts.items() if role != "augmentation"},
     )
@@ -216,15 +218,15 @@ def run(options: argparse.Namespace) -> None:
     facts = continuation.facts_of(options, training, parts, framing, images, source)
     epochs = int(choice.training["epochs"])
     if base is not None:
-        if asked:
+        if former_epochs:
             continuation.check_same(base, facts)
-        console.say(base.words(asked, epochs))
+        console.say(base.words(former_epochs, epochs))
     model = Autoencoder(choice.network, **parts, **choice.training, random_state=options.seed)
     before = None if source is None else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
         "seen": leakage.table_of(options.data, "train", whole, parted, before),
-        "fit": {"epochs": asked + epochs, "facts": facts},
+        "fit": {"epochs": former_epochs + epochs, "facts": facts},
     }
     photographs = None
     if framing.patches:

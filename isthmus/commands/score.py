@@ -89,10 +89,10 @@ def run(options: argparse.Namespace) -> None:
     opened = open_model(options)
     pictures = pictures_of(options, opened)
     memory = opened.memory(options)
-    results = through(opened.model, opened.shape, pictures, what="scoring")
-    scores = sorted((_score(one, memory) for one in results), key=lambda one: -one.mse)
-    if said := pictures.seen(memory).sentence:
-        console.say(said)
+    results = through(opened.model, opened.shape, pictures, task="scoring")
+    scores = sorted((_score(score, memory) for score in results), key=lambda score: -score.mse)
+    if warning := pictures.seen(memory).sentence:
+        console.say(warning)
     area = None if options.normal is None else _auroc(scores, options.normal)
     # before the pictures, which may take longer than the numbers
     print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
@@ -110,11 +110,11 @@ def _score(result: Result, memory: Memory) -> Score:
     from isthmus.analysis.screening import error_map
     from isthmus.metrics import squared_error
 
-    found = error_map(result.picture.x, result.x_hat)
+    errors = error_map(result.picture.x, result.x_hat)
     mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
     name = printable(result.picture.name)
     known = memory.of(result.picture.name, result.picture.identity)
-    largest, bright = float(found.max()), float(np.quantile(found, 0.999))
+    largest, bright = float(errors.max()), float(np.quantile(errors, 0.999))
     return Score(name, result.picture.label, known.trained_on, known.selected_on, mse, largest, bright)
 
 
@@ -124,28 +124,28 @@ def _auroc(scores: list[Score], normal: str) -> float:
     from isthmus.analysis.screening import auroc
     from isthmus.errors import unknown
 
-    labels = {one.label for one in scores}
+    labels = {score.label for score in scores}
     if labels == {""}:
         raise RequestError("--normal needs labels; put the images of each class into a folder of its own")
     if normal not in labels:
         raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
-    return auroc(np.array([one.mse for one in scores]), np.array([one.label != normal for one in scores]))
+    return auroc(np.array([score.mse for score in scores]), np.array([score.label != normal for score in scores]))
 
 
 def _table(scores: list[Score], top: int, area: float | None, normal: str | None) -> str:
     shown = scores[:top]
-    width = max(4, *(len(one.name) for one in shown)) + 2
-    labels = max(5, *(len(one.label) for one in shown)) + 2
+    width = max(4, *(len(score.name) for score in shown)) + 2
+    labels = max(5, *(len(score.label) for score in shown)) + 2
     lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
-    for rank, one in enumerate(shown, 1):
-        known = "  trained on" if one.seen else "  selected on" if one.selected else ""
-        largest = f"{one.largest:.3f}" if one.largest >= _SMALL else f"{one.largest:.2e}"
-        errors = f"{error_text(one.mse):>10}{largest:>15}"
-        lines.append(f"{rank:>4}  {one.name:<{width}}{one.label:<{labels}}{errors}{known}")
+    for rank, score in enumerate(shown, 1):
+        known = "  trained on" if score.seen else "  selected on" if score.selected else ""
+        largest = f"{score.largest:.3f}" if score.largest >= _SMALL else f"{score.largest:.2e}"
+        errors = f"{error_text(score.mse):>10}{largest:>15}"
+        lines.append(f"{rank:>4}  {score.name:<{width}}{score.label:<{labels}}{errors}{known}")
     if len(scores) > top:
         lines.append(f"      ... and {len(scores) - top:,} more")
     if area is not None:
-        n = sum(one.label == normal for one in scores)
+        n = sum(score.label == normal for score in scores)
         lines.append(f"AUROC {area:.4f}: {counted(n, 'image')} of class {normal} against {len(scores) - n:,} others")
     return "\n".join(lines)
 
@@ -181,20 +181,20 @@ def _write(
     from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
 
-    scale = max(one.bright for one in scores) or 1.0
-    ranks = {one.name: rank for rank, one in enumerate(scores[:_SHEET], 1)}
-    rows, names = {}, {one.name for one in scores}
-    mapped = {one.name for one in scores[: options.maps]}
+    scale = max(result.bright for result in scores) or 1.0
+    ranks = {result.name: rank for rank, result in enumerate(scores[:_SHEET], 1)}
+    rows, names = {}, {result.name for result in scores}
+    mapped = {result.name for result in scores[: options.maps]}
     drawn = mapped | set(ranks)
     unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
-        for one in through(opened.model, opened.shape, unusual, what="drawing"):
-            found = np.clip(error_map(one.picture.x, one.x_hat) / scale, 0, 1)[None]
-            if printable(one.picture.name) in mapped:
-                write_like(None, found, building / "maps" / map_name(one.picture.name, names))
-            if rank := ranks.get(printable(one.picture.name)):
-                said = f"{rank}: {_short(one.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
-                rows[rank] = (said, [one.picture.x, one.x_hat, found])
+        for result in through(opened.model, opened.shape, unusual, task="drawing"):
+            errors = np.clip(error_map(result.picture.x, result.x_hat) / scale, 0, 1)[None]
+            if printable(result.picture.name) in mapped:
+                write_like(None, errors, building / "maps" / map_name(result.picture.name, names))
+            if rank := ranks.get(printable(result.picture.name)):
+                caption = f"{rank}: {_short(result.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
+                rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
         (building / "scores.csv").write_bytes(_csv(scores))
         _draw_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
@@ -207,7 +207,7 @@ def _write(
 
 
 def _only(pictures: Pictures, names: Collection[str]) -> Iterator[Picture]:
-    return (one for one in pictures.read() if printable(one.name) in names)
+    return (picture for picture in pictures.read() if printable(picture.name) in names)
 
 
 def map_name(name: str, names: Collection[str]) -> str:
@@ -228,7 +228,7 @@ def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: flo
     white = white_of(smaller(x) for _, (x, _, _) in rows)
     shown = [[*(stretched(smaller(image), white) for image in (x, x_hat)), error] for _, (x, x_hat, error) in rows]
     cells = side_by_side([image for images in shown for image in images])
-    lines = {said: cells[3 * i : 3 * i + 3] for i, (said, _) in enumerate(rows)}
+    lines = {caption: cells[3 * i : 3 * i + 3] for i, (caption, _) in enumerate(rows)}
     model = "model" if white == 1 else "model\n(same)"  # three numbers side by side would run into each other
     write_preview(path, lines, [captioned("original", white), model, f"error\n(white: {scale:.2g})"])
 
@@ -242,15 +242,15 @@ def _csv(scores: list[Score]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen", "selected"])
-    for rank, one in enumerate(scores, 1):
+    for rank, score in enumerate(scores, 1):
         writer.writerow(
             [
                 rank,
-                one.name,
-                one.label,
-                f"{one.mse:.9g}",
-                f"{one.largest:.9g}",
-                *({True: "yes", False: "no", None: ""}[known] for known in (one.seen, one.selected)),
+                score.name,
+                score.label,
+                f"{score.mse:.9g}",
+                f"{score.largest:.9g}",
+                *({True: "yes", False: "no", None: ""}[known] for known in (score.seen, score.selected)),
             ]
         )
     return text.getvalue().encode()

@@ -57,9 +57,9 @@ class Framing:
     def words(self) -> str:
         """As options say it: --resize 32x32 --grey."""
         sizes = {"resize": self.resize, "crop": self.crop, "patches": self.patches}
-        said = [f"--{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size]
-        said += ["--grey"] if self.grey else []
-        return " ".join([*said, *([range_option(self.value_range)] if self.value_range else [])])
+        options = [f"--{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size]
+        options += ["--grey"] if self.grey else []
+        return " ".join([*options, *([range_option(self.value_range)] if self.value_range else [])])
 
     def pixels(self, page: Page, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """The whole image, uint8 or float32 in [0, 1], and the kinds of notes on it. Raises DataError as `Page.scaled`.
@@ -78,13 +78,13 @@ class Framing:
     def size(self, shape: Size, where: str) -> Size:
         """The size to which an image of this one is brought, before it is cut. Raises TooSmallError."""
         size = self.resize or shape
-        for what, part in (("--crop", self.crop), ("--patches", self.patches)):
+        for option, part in (("--crop", self.crop), ("--patches", self.patches)):
             if part and (size[0] < part[0] or size[1] < part[1]):
                 raise TooSmallError(
-                    f"{where} has {size[0]}×{size[1]} pixels, fewer than {what} {part[0]}x{part[1]}; "
+                    f"{where} has {size[0]}×{size[1]} pixels, fewer than {option} {part[0]}x{part[1]}; "
                     "choose a smaller one, leave the image out, or enlarge all with --resize HxW"
                 )
-            size = (self.crop or size) if what == "--crop" else size
+            size = (self.crop or size) if option == "--crop" else size
         return size
 
     def count(self, shape: Size, where: str) -> int:
@@ -121,22 +121,22 @@ class Framing:
 
 def table_of(framing: Framing) -> dict[str, Any]:
     """The preparation as config.json keeps it; `framing_from` reads it back."""
-    kept = {
+    table = {
         "resize": framing.resize,
         "crop": framing.crop,
         "patches": framing.patches,
         "grey": framing.grey,
         "range": framing.value_range,
     }
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items() if value}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items() if value}
 
 
 def framing_from(table: Any, where: str) -> Framing:
     """What `table_of` wrote. Raises DataError for anything else."""
     try:
-        kept: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
-        kept = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
-        return Framing(**kept)
+        fields: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        return Framing(**fields)
     except (AttributeError, TypeError, RequestError):
         raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
 

@@ -38,7 +38,7 @@ def identity_of(page: Page) -> int:
 def identities_of(pixels: np.ndarray) -> np.ndarray:
     """The identities, (n,) uint64, of images (n, c, h, w) in any numbers."""
     bits = pixels.dtype.itemsize * 8
-    return np.array([identity_of(Page(one, bits)) for one in pixels], np.uint64)
+    return np.array([identity_of(Page(image, bits)) for image in pixels], np.uint64)
 
 
 def _in_8_bits(pixels: np.ndarray) -> np.ndarray:

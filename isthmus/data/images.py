@@ -75,15 +75,15 @@ class Images:
         if labels.shape != (len(pixels),):
             raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {labels.shape}")
         if self.label_names and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
-            found, named = f"{labels.min()} to {labels.max()}", f"0 to {len(self.label_names) - 1}"
-            raise DataError(f"{self.source}: labels must lie in {named}, got {found}")
+            actual, named = f"{labels.min()} to {labels.max()}", f"0 to {len(self.label_names) - 1}"
+            raise DataError(f"{self.source}: labels must lie in {named}, got {actual}")
 
     def _where_nan(self) -> str:
         # a maximum is NaN where a pixel is, and takes no second array of that size as np.isnan does
-        found = np.flatnonzero(np.isnan(self.pixels.reshape(len(self.pixels), -1).max(axis=1)))
-        first = int(found[0])
+        positions = np.flatnonzero(np.isnan(self.pixels.reshape(len(self.pixels), -1).max(axis=1)))
+        first = int(positions[0])
         name = f" ({self.names[first]})" if first < len(self.names) else ""
-        more = f" and {counted(len(found) - 1, 'more', 'more')}" if len(found) > 1 else ""
+        more = f" and {counted(len(positions) - 1, 'more', 'more')}" if len(positions) > 1 else ""
         return f"image {first}{name}{more}, counted from 0; remove or repair {'them' if more else 'it'}"
 
     def __len__(self) -> int:

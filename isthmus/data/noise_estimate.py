@@ -26,11 +26,11 @@ def estimated_sigma(image: np.ndarray) -> float:
 
 def noise_in(images: list[np.ndarray] | np.ndarray) -> str:
     """The sentence for images (c, h, w), floats in [0, 1] or uint8, that look noisy; "" for others."""
-    some = [one for one in images[:: max(1, len(images) // _LOOKED_AT)] if min(one.shape[1:]) >= _LEAST_SIDE]
-    found = [estimated_sigma(one) / (255 if one.dtype == np.uint8 else 1) for one in some]
-    if not found or (sigma := float(np.median(found))) < NOISY:
+    some = [image for image in images[:: max(1, len(images) // _LOOKED_AT)] if min(image.shape[1:]) >= _LEAST_SIDE]
+    sigmas = [estimated_sigma(image) / (255 if image.dtype == np.uint8 else 1) for image in some]
+    if not sigmas or (sigma := float(np.median(sigmas))) < NOISY:
         return ""
     return (
-        f"the images look noisy themselves (sigma about {sigma:.2f}, of {counted(len(found), 'image')}): errors are "
+        f"the images look noisy themselves (sigma about {sigma:.2f}, of {counted(len(sigmas), 'image')}): errors are "
         f"held against them as they are, so that clean ones would have an MSE of about {sigma**2:.4f}"
     )

@@ -76,7 +76,12 @@ def by_runs(images: Images) -> bool:
 def have_neighbours(parts: Sequence[Images]) -> bool:
     """Whether pages of one file that follow each other are in two of the parts."""
     pages = [{(file, page) for name in part.names for file, page in [_file_and_page(name)] if page} for part in parts]
-    return any(one is not other and (file, page + 1) in other for one in pages for other in pages for file, page in one)
+    return any(
+        numbers is not other and (file, page + 1) in other
+        for numbers in pages
+        for other in pages
+        for file, page in numbers
+    )
 
 
 def _file_and_page(name: str) -> tuple[str, int]:
@@ -96,8 +101,8 @@ def _runs(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
         pages = pages[np.argsort([_file_and_page(images.names[first[page]])[1] for page in pages], kind="stable")]
         if len(pages) == 1:
             single += pages.tolist()
-        elif (found := _run(len(pages), shares, chance)) is not None:
-            part[pages] = found
+        elif (run := _run(len(pages), shares, chance)) is not None:
+            part[pages] = run
     if len(single) >= SEVERAL:
         part[single] = _chosen(len(single), shares, chance.permutation(len(single)))
     if (part > 0).any():
@@ -172,9 +177,9 @@ def _regions(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
         along = np.argsort(-np.ptp(corners, axis=0), kind="stable")  # the longer side is cut first
         backwards = bool(chance.integers(2))  # what is held out may lie at either end
         for axis in along.tolist():
-            found = _cut_across(corners[:, axis], images.shape[1 + axis], shares, backwards)
-            if found is not None:
-                part[which], divided = found, True
+            region = _cut_across(corners[:, axis], images.shape[1 + axis], shares, backwards)
+            if region is not None:
+                part[which], divided = region, True
                 break
     if not divided:
         size = "×".join(map(str, images.shape[1:]))

@@ -52,8 +52,8 @@ def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Ru
             raise RequestError(f"{path} is a run, which has images of its own; give DATA with one of its models")
         run, only = path, None
     elif not (path / MODEL).is_file():
-        what = "is not a folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
-        raise RequestError(f"{path} {what}; give a run's folder, like runs/digits, or a model's")
+        reason = "is not a folder" if not path.is_dir() else f"holds neither {RESULTS} nor {MODEL}"
+        raise RequestError(f"{path} {reason}; give a run's folder, like runs/digits, or a model's")
     elif not alone and whole.parent.name == "models" and (whole.parent.parent / RESULTS).is_file():
         run, only = whole.parent.parent, whole.name
     else:

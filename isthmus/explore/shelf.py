@@ -60,7 +60,7 @@ class Shelf:
         self.shape, self.images = shape, images
         self.photographs, self.framing, self.files = photographs, framing or Framing(), files
         self.entries = {entry.name: entry for entry in entries}
-        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._cache: dict[tuple[Any, ...], Any] = {}
         self._locks: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
         self.closing = threading.Event()
@@ -108,6 +108,6 @@ class Shelf:
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            if key not in self._kept:
-                self._kept[key] = compute()
-            return self._kept[key]
+            if key not in self._cache:
+                self._cache[key] = compute()
+            return self._cache[key]

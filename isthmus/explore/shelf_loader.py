@@ -30,24 +30,26 @@ def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
     return shelve(look(path, data_dir))
 
 
-def shelve(found: Run | Path, gallery: Gallery | None = None) -> Shelf:
+def shelve(target: Run | Path, gallery: Gallery | None = None) -> Shelf:
     """The shelf of what `folder.look` found; gallery: the images to show a model by itself.
 
     Raises RequestError for images of another shape than the model's.
     """
-    if isinstance(found, Run):
-        return _of_run(found)
-    entry = _read(found.name, found)
+    if isinstance(target, Run):
+        return _of_run(target)
+    entry = _read(target.name, target)
     if entry.model is None:
         raise DataError(str(entry.fault))
-    shape, extra = _shape_of(entry.model), persistence.read_config(found).get("extra", {})
-    framing = framing_from(extra.get("preparation", {}), str(found / persistence.CONFIG))
+    shape, extra = _shape_of(entry.model), persistence.read_config(target).get("extra", {})
+    framing = framing_from(extra.get("preparation", {}), str(target / persistence.CONFIG))
     known = gallery or Gallery()
     if known.images is not None and known.images.shape != shape:
         knows_its_shape = getattr(adapter_of(entry.model).last.model, "image_shape_", None)
         if knows_its_shape or math.prod(known.images.shape) != math.prod(shape):
-            theirs, own = ("×".join(map(str, one)) for one in (known.images.shape, shape))
-            raise RequestError(f"{known.title} holds images of {theirs}, and {found} takes {own}; give others as DATA")
+            given_size, model_size = ("×".join(map(str, shape_)) for shape_ in (known.images.shape, shape))
+            raise RequestError(
+                f"{known.title} holds images of {given_size}, and {target} takes {model_size}; give others as DATA"
+            )
         shape = known.images.shape  # the model was fitted on rows of numbers, and knows no shape
     return Shelf(
         entry.name,
@@ -76,16 +78,18 @@ def _of_run(place: Run) -> Shelf:
     folders = sorted(folder for folder in written if (folder / persistence.CONFIG).is_file())
     order = {name: place for place, name in enumerate(known)}
     folders.sort(key=lambda folder: (order.get(_SEED.sub("", folder.name), len(order)), folder.name))
-    found: dict[str, Entry] = {}
+    entries_by_name: dict[str, Entry] = {}
     for folder in folders:
-        found[folder.name] = _read(folder.name, folder, known.get(_SEED.sub("", folder.name)))
+        entries_by_name[folder.name] = _read(folder.name, folder, known.get(_SEED.sub("", folder.name)))
     for name, row in known.items():
-        if name not in found and not (run / "models" / name).exists():
+        if name not in entries_by_name and not (run / "models" / name).exists():
             continue  # of a run with --only
-        found.setdefault(name, Entry(name, fault="its folder holds no whole model; run the study again", facts=row))
-    for name, entry in found.items():
-        _put_together(name, entry, found)
-    entries = [entry for name, entry in found.items() if only in (None, name)]
+        entries_by_name.setdefault(
+            name, Entry(name, fault="its folder holds no whole model; run the study again", facts=row)
+        )
+    for name, entry in entries_by_name.items():
+        _put_together(name, entry, entries_by_name)
+    entries = [entry for name, entry in entries_by_name.items() if only in (None, name)]
     if not any(entry.model is not None for entry in entries):
         fault = next((entry.fault for entry in entries), "there is no model; run the study again")
         raise DataError(f"{run}: no model can be shown: {fault}")
@@ -113,17 +117,17 @@ def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry
         return Entry(name, fault=str(error), facts=facts or {})
 
 
-def _put_together(name: str, entry: Entry, found: dict[str, Entry]) -> None:
+def _put_together(name: str, entry: Entry, entries: dict[str, Entry]) -> None:
     """A model of another model's codes becomes a pipeline of both."""
     of = entry.facts.get("of")
     if entry.model is None or not of or adapter_of(entry.model).searches or isinstance(entry.model, Pipeline):
         return
     seed = _SEED.search(name)
-    upstream = found.get(of + (seed.group() if seed else ""))
+    upstream = entries.get(of + (seed.group() if seed else ""))
     if upstream is None or upstream.model is None:
         entry.model, entry.fault = None, f"it works on the codes of {of}, which is damaged or missing"
         return
-    _put_together(upstream.name, upstream, found)
+    _put_together(upstream.name, upstream, entries)
     entry.model = Pipeline([(of, upstream.model), (name, entry.model)])
 
 

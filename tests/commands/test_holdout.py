@@ -49,13 +49,13 @@ def test_sizes_of_the_parts(n, expected):
         return
     parts = hold_out(images, 0)
     assert sizes(parts) == expected
-    assert f"{expected[0]:,} images to train on, {expected[1]:,} to choose the best epoch by" in parts.said
+    assert f"{expected[0]:,} images to train on, {expected[1]:,} to choose the best epoch by" in parts.summary
     if expected[2] is None:
-        assert "selected on" in parts.said
+        assert "selected on" in parts.summary
         assert parts.head() == f"on {expected[1]} image, selected on"
         assert parts.measured is parts.validation
     else:
-        assert parts.said.endswith(f", {expected[2]:,} to measure the errors on")
+        assert parts.summary.endswith(f", {expected[2]:,} to measure the errors on")
         assert "held-out" in parts.head()
         assert parts.measured is parts.test
 
@@ -91,7 +91,7 @@ def test_patches_of_one_photograph_are_never_in_two_parts():
     names = [set(part.names) for part in (parts.train, parts.validation, parts.test)]
     assert [len(one) for one in names] == [7, 1, 2]
     assert len(set.union(*names)) == 10
-    assert parts.said.startswith("49 patches of 7 images to train on, 7 of 1 to choose")
+    assert parts.summary.startswith("49 patches of 7 images to train on, 7 of 1 to choose")
     assert parts.head() == "on 2 held-out images"
 
 
@@ -195,7 +195,7 @@ def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
             fitted = training_run.fit(model, parts, tmp_path / "m", threads=1, facts={}, force=True)
             printed = next(iter(fitted.errors.values()))["mse"].value
             found.append(math.log(printed / -fitted.model.score(fresh)))
-    assert hold_out(images, 0).said.endswith(": runs of neighbouring pages; 18 next to them are left out")
+    assert hold_out(images, 0).summary.endswith(": runs of neighbouring pages; 18 next to them are left out")
     assert student_t(singly) < -5, "pages held out one by one"
     assert student_t(reported) > -2
     assert abs(np.mean(reported)) < 0.4 * abs(np.mean(singly))
@@ -203,9 +203,9 @@ def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
 
 def test_of_a_short_stack_it_is_said_that_neighbours_are_in_two_parts():
     short = hold_out(images_of([f"a.tif#{page}" for page in (1, 2, 3)]), 0)
-    assert "neighbouring pages of a file are in two parts, so expect larger errors on other files" in short.said
+    assert "neighbouring pages of a file are in two parts, so expect larger errors on other files" in short.summary
     longer = hold_out(images_of([f"a.tif#{page}" for page in range(1, 7)]), 0)
-    assert "selected on: runs of neighbouring pages; " in longer.said
+    assert "selected on: runs of neighbouring pages; " in longer.summary
     assert sizes(longer)[1:] == (1, None)
 
 

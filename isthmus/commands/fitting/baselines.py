@@ -29,14 +29,14 @@ def yardsticks(
 
     Under a corruption PCA has as many components as denoise the validation images best.
     """
-    found: dict[str, Any] = {}
+    baselines: dict[str, Any] = {}
     if corruption is not None:
-        found[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
+        baselines[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
     if corruption is not None or code_size < train.n_features:  # else a PCA draws every image exactly: it means nothing
         pca = _pca(train, validation, code_size, corruption)
-        found[f"PCA, {pca.n_components_:,} numbers"] = pca
-    found[MEAN_IMAGE] = _Constant(train.pixel_means())
-    return found
+        baselines[f"PCA, {pca.n_components_:,} numbers"] = pca
+    baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
+    return baselines
 
 
 class _Constant:

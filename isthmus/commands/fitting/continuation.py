@@ -58,21 +58,21 @@ class Base:
     @property
     def cycles(self) -> list[int]:
         """The epochs of each cycle of training so far."""
-        found = self.extra.get("cycles")
-        if isinstance(found, list) and all(type(n) is int for n in found):
-            return found
+        cycles = self.extra.get("cycles")
+        if isinstance(cycles, list) and all(type(n) is int for n in cycles):
+            return cycles
         return [len(self.model.history_)]
 
-    def words(self, asked: int, epochs: int) -> str:
-        """What the fit begins with. asked: the epochs that this very model was asked for before; 0 with --from."""
-        if asked:
-            n, done = asked + epochs, counted(asked, "epoch")
+    def words(self, former_epochs: int, epochs: int) -> str:
+        """What the fit begins with. former_epochs: those that this very model was trained for before; 0 with --from."""
+        if former_epochs:
+            n, done = former_epochs + epochs, counted(former_epochs, "epoch")
             return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
         done = counted(sum(self.cycles), "epoch")
         return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network_.part!r}"
 
     @property
-    def said(self) -> dict[str, Any]:
+    def fixed_training(self) -> dict[str, Any]:
         """Arguments of the training that are not to be chosen, because the weights have them."""
         return {"start": "random", "standardize": self.model.network_.standardization is not None}
 
@@ -82,8 +82,8 @@ class Base:
 
     def check(self, shape: Shape, source: str, framing: Framing) -> None:
         """Raise RequestError unless the model takes images of this shape."""
-        own = self.model
-        opened = Opened(own, self.folder, own.image_shape_, own.n_features_in_, framing, self.weights_sha256)
+        model = self.model
+        opened = Opened(model, self.folder, model.image_shape_, model.n_features_in_, framing, self.weights_sha256)
         opened.check(shape, source)
 
     def hand_to(self, model: Autoencoder) -> None:
@@ -92,18 +92,18 @@ class Base:
         model.adopt(self.model.fitted_)
 
 
-def asked_epochs(folder: Path, epochs: int | None) -> int:
+def requested_epochs(folder: Path, epochs: int | None) -> int:
     """How many epochs the model that lies at -o was asked for. Raises RequestError unless more are asked for now."""
     fit = _extra(persistence.read_config(folder)).get("fit")
-    asked = fit.get("epochs") if isinstance(fit, dict) else None
+    former_epochs = fit.get("epochs") if isinstance(fit, dict) else None
     ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
-    if type(asked) is not int:
+    if type(former_epochs) is not int:
         raise RequestError(f"{folder} already holds a model, which does not say how it was fitted; {ways}")
-    if epochs is None or epochs <= asked:
+    if epochs is None or epochs <= former_epochs:
         got = "" if epochs is None else f", got --epochs {epochs}"
-        more = f"raise --epochs above {asked} to go on, {ways}"
-        raise RequestError(f"{folder} already holds a model of {counted(asked, 'epoch')}{got}; {more}")
-    return asked
+        more = f"raise --epochs above {former_epochs} to go on, {ways}"
+        raise RequestError(f"{folder} already holds a model of {counted(former_epochs, 'epoch')}{got}; {more}")
+    return former_epochs
 
 
 def _extra(config: dict[str, Any]) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def _extra(config: dict[str, Any]) -> dict[str, Any]:
     return extra if isinstance(extra, dict) else {}
 
 
-def remaining(epochs: int | None, asked: int) -> dict[str, int]:
+def remaining(epochs: int | None, former_epochs: int) -> dict[str, int]:
     """The epochs of the next cycle, where those of all are said."""
-    return {} if epochs is None else {"epochs": epochs - asked}
+    return {} if epochs is None else {"epochs": epochs - former_epochs}
 
 
 def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
@@ -121,11 +121,11 @@ def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
     part = base.model.network_.part
     wrong = [("--network", kind, part.kind)] if kind not in (None, part.kind) else []
     wrong += [(option_of(name), value, getattr(part, name, None)) for name, value in fields.items()]
-    for option, value, own in wrong:
-        if value != own:
+    for option, value, expected in wrong:
+        if value != expected:
             raise RequestError(
-                f"{option} {_word(value)}: {base.folder} has {_word(own)}, and its weights fit no other network; leave "
-                f"{option} out, or fit anew in another -o"
+                f"{option} {_word(value)}: {base.folder} has {_word(expected)}, and its weights fit no other network; "
+                f"leave {option} out, or fit anew in another -o"
             )
 
 
@@ -180,8 +180,8 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
     if parts is None:
         return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} was trained on")
     n = len(np.unique(images.photographs[trained_on]))
-    told = f"; {base.folder} was trained on {n:,} of them, none of which is held out" if n else ""
-    return replace(parts, said=parts.said + told)
+    note = f"; {base.folder} was trained on {n:,} of them, none of which is held out" if n else ""
+    return replace(parts, summary=parts.summary + note)
 
 
 def _known(table: Any, images: Images, data: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -70,15 +70,15 @@ def choose(wanted: Wanted) -> Choice:
 
     A plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
     """
-    said, kind = wanted.training, wanted.kind or ("conv" if wanted.d > _LARGE else "dense")
+    explicit, kind = wanted.training, wanted.kind or ("conv" if wanted.d > _LARGE else "dense")
     network, reason = _NETWORK[kind](wanted)
     network = dataclasses.replace(network, **wanted.fields) if wanted.given is None else wanted.given
     start = fitted_start(network, wanted.penalty, wanted.corruption, few=wanted.few)
-    chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **said}) | said
+    chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **explicit}) | explicit
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
-    told = []
+    choices = []
     if wanted.given is None and not (wanted.kind and set(wanted.fields) >= {"hidden", "bottleneck"}):
-        told.append(f"{network!r}{'' if wanted.fields else f', {reason}'}")
+        choices.append(f"{network!r}{'' if wanted.fields else f', {reason}'}")
     patience = f"stopping {counted(int(chosen['patience']), 'epoch')} after the best"
     words = {
         "batch_size": f"batches of {chosen['batch_size']}",
@@ -88,30 +88,30 @@ def choose(wanted: Wanted) -> Choice:
         "schedule": f"{chosen.get('schedule')}",
         "start": _STARTS.get(chosen.get("start", ""), ""),
     }
-    if free := [words[name] for name in chosen if name in words and name not in said and words[name]]:
-        told.append(", ".join(free))
+    if free := [words[name] for name in chosen if name in words and name not in explicit and words[name]]:
+        choices.append(", ".join(free))
     images = f"{counted(wanted.n, 'image')} of {'×'.join(map(str, wanted.shape))}"
-    return Choice(network, chosen, f"chosen for {images}: {'; '.join(told)}" if told else "")
+    return Choice(network, chosen, f"chosen for {images}: {'; '.join(choices)}" if choices else "")
 
 
 _STARTS = {"data": "weights scaled to the images at the start", "pca": "from PCA's solution"}
 
 
-def _fast(wanted: Wanted, network: NetworkPart, said: dict[str, Any]) -> dict[str, Any]:
+def _fast(wanted: Wanted, network: NetworkPart, explicit: dict[str, Any]) -> dict[str, Any]:
     """What `training.recipe` chooses. It does not stop early: a cycle is worth little without its end, but at PCA's."""
     samples = (wanted.n, wanted.d)
-    training = completed({**said, "recipe": "fast"}, network, wanted.penalty, samples, wanted.corruption)
+    training = completed({**explicit, "recipe": "fast"}, network, wanted.penalty, samples, wanted.corruption)
     names = ("batch_size", "epochs", "learning_rate", "schedule", "start", "standardize")
     return {**{name: getattr(training, name) for name in names}, "patience": training.patience or training.epochs}
 
 
-def _plain(wanted: Wanted, network: NetworkPart, said: dict[str, Any]) -> dict[str, Any]:
+def _plain(wanted: Wanted, network: NetworkPart, explicit: dict[str, Any]) -> dict[str, Any]:
     """A constant rate, until the validation loss no longer falls."""
     n = wanted.n
-    batch_size = said.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
+    batch_size = explicit.get("batch_size") or (128 if n >= 10_000 else 64 if n >= 2000 else 32 if n >= 500 else 16)
     steps = math.ceil(n / batch_size)  # of an epoch
-    epochs = said.get("epochs") or min(600, max(5, round(_STEPS / steps)))
-    ends_low = said.get("schedule", Training().schedule) != "constant"
+    epochs = explicit.get("epochs") or min(600, max(5, round(_STEPS / steps)))
+    ends_low = explicit.get("schedule", Training().schedule) != "constant"
     return {
         "batch_size": batch_size,
         "epochs": epochs,
@@ -119,7 +119,7 @@ def _plain(wanted: Wanted, network: NetworkPart, said: dict[str, Any]) -> dict[s
         # few images are few steps, which have to be larger
         "learning_rate": Training().learning_rate if n >= 2000 else 3e-3,
         # from random weights, a sigmoid that has to draw much background saturates in the first steps, and stays there
-        "start": said["start"],
+        "start": explicit["start"],
         "standardize": True,
     }
 

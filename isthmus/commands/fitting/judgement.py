@@ -64,8 +64,8 @@ class Judgement:
         """What makes it useless, to be said again whenever it is used: a collapse, images that it makes worse."""
         if self.collapse or self.model.corruption is None:
             return [self.collapse] if self.collapse else []
-        own, as_it_is, *_ = self.errors.values()
-        worse = worse_than_nothing(as_it_is["mse"].value, own["mse"].value)
+        model_errors, as_it_is, *_ = self.errors.values()
+        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value)
         return [worse] if worse else []
 
     def warnings(self) -> Iterator[str]:
@@ -87,7 +87,7 @@ class Judgement:
         if frozen:
             yield frozen
         slack = 1 - _ROUNDING if kept_start else 1.0
-        better = better_than_first({name: one["mse"].value for name, one in self.errors.items()}, slack)
+        better = better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
         if not better:
             return
         way = self._advice()
@@ -144,8 +144,8 @@ def before(base: Base) -> str:
 
 def better_than_first(errors: dict[str, float | None], slack: float = 1.0) -> list[str]:
     """What has less error than a share `slack` of the first's: the best of it, and what has learned nothing."""
-    own = next(iter(errors.values()))
-    if own is None:
+    first = next(iter(errors.values()))
+    if first is None:
         return []
-    less = sorted((value, name) for name, value in errors.items() if value is not None and value < slack * own)
+    less = sorted((value, name) for name, value in errors.items() if value is not None and value < slack * first)
     return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE or name.endswith(AS_IT_IS)]

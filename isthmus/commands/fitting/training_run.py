@@ -49,7 +49,7 @@ class Fitted:
 
     def table(self) -> str:
         """A line for each of the errors."""
-        return error_table(self.head, {name: (one["mse"], one["psnr"]) for name, one in self.errors.items()})
+        return error_table(self.head, {name: (errors["mse"], errors["psnr"]) for name, errors in self.errors.items()})
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def fit(
     the fit to go on from. Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
     """
     train, validation = parts.train, parts.validation
-    if said := doubt(model.part("network"), model.penalty):
-        console.say(f"note: {said}")
+    if note := doubt(model.part("network"), model.penalty):
+        console.say(f"note: {note}")
 
     def held(images: Images) -> _Held:
         return _Held(images, None if uncut is None else uncut.of(images), model.corruption)
@@ -102,8 +102,8 @@ def fit(
         models = {f"{folder.name}, {size:,} numbers": model, **others}
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
-        errors = {name: measured.errors(one, name) for name, one in models.items()}
-        own = next(iter(errors.values()))
+        errors = {name: measured.errors(estimator, name) for name, estimator in models.items()}
+        model_errors = next(iter(errors.values()))
         codes = measure(model, parts.measured, ("mse", "dead_units"), corruption=model.corruption)
         judgement = Judgement(model, train, folder, codes, errors, uncut is None, base)
         known: dict[str, Any] = {
@@ -112,9 +112,9 @@ def fit(
             "data_sha256": train.fingerprint,
             # of the images that chose the best epoch; and of those that chose nothing
             "validation": _summary(
-                own if parts.test is None else held(validation).errors(model, f"{folder.name}, validation")
+                model_errors if parts.test is None else held(validation).errors(model, f"{folder.name}, validation")
             ),
-            "test": None if parts.test is None else _summary(own),
+            "test": None if parts.test is None else _summary(model_errors),
             "faults": judgement.faults,
             "cycles": [*([] if base is None else base.cycles), len(model.history_)],
         }
@@ -133,9 +133,9 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
     assert model.epochs is not None  # it was chosen before the training, and said
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
-        kept = checkpoints_of(folder)
+        checkpoints = checkpoints_of(folder)
         try:
-            train_with_checkpoints(model, train, validation, kept, folder.name, listener, replace=force)
+            train_with_checkpoints(model, train, validation, checkpoints, folder.name, listener, replace=force)
         except OtherTrainingError as error:
             raise RequestError(
                 f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
@@ -145,8 +145,8 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:
             best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
-        said = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
-        listener.finished(folder.name, said)
+        summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
+        listener.finished(folder.name, summary)
 
 
 def preview(model: Autoencoder, images: Images, folder: Path) -> None:

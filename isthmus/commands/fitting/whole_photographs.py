@@ -69,14 +69,14 @@ class Uncut:
         """
         regions, of_all, is_middle = self._regions(part)
         pixels = list(self._from_files(regions) if part.names else self._from_array(regions))
-        for i, (one, region) in enumerate(zip(pixels, regions, strict=True)):
+        for i, (image, region) in enumerate(zip(pixels, regions, strict=True)):
             if region.box is not None:
                 top, left, bottom, right = region.box
-                pixels[i] = np.ascontiguousarray(one[:, top:bottom, left:right])
+                pixels[i] = np.ascontiguousarray(image[:, top:bottom, left:right])
 
         def read() -> Iterator[Picture]:
-            for i, (one, region) in enumerate(zip(pixels, regions, strict=True)):
-                x = Images(one[None], source=region.name or self.data).floats().reshape(one.shape)
+            for i, (image, region) in enumerate(zip(pixels, regions, strict=True)):
+                x = Images(image[None], source=region.name or self.data).floats().reshape(image.shape)
                 yield Picture(region.name, np.repeat(x, part.shape[0] // len(x), axis=0), identity=0, number=i)
 
         n = len(regions)
@@ -92,7 +92,7 @@ class Uncut:
         size = np.array(part.shape[1:])
         most = min(MOST_PATCHES * int(size.prod()) // 4, MOST_PIXELS)  # patches overlap by half, down and across
         numbers, first = np.unique(part.places[:, 0], return_index=True)
-        found, total, is_middle = list[Region](), 0, False
+        regions, total, is_middle = list[Region](), 0, False
         for i in numpy_generator(self.seed, "split").permutation(len(numbers)).tolist():
             if total >= most:
                 break
@@ -105,15 +105,15 @@ class Uncut:
                 stop, is_middle = start + sides, True
             name = part.names[first[i]] if part.names else ""
             box = (*start.tolist(), *stop.tolist()) if self.by_regions or is_large else None
-            found.append(Region(int(numbers[i]), name, box))
+            regions.append(Region(int(numbers[i]), name, box))
             total += min(area, most)
-        return sorted(found, key=lambda one: one.number), len(numbers), is_middle
+        return sorted(regions, key=lambda region: region.number), len(numbers), is_middle
 
     def _from_files(self, regions: list[Region]) -> Iterator[np.ndarray]:
         path = Path(self.data)
         path = path / "train" if is_mvtec(path) else path
         folder = path if path.is_dir() else path.parent
-        by_file = [(file, list(pages)) for file, pages in groupby(map(_page, regions), key=lambda one: one[0])]
+        by_file = [(file, list(pages)) for file, pages in groupby(map(_page, regions), key=lambda entry: entry[0])]
         paths = [str(folder / file) for file, _ in by_file]
         for block, (_, pages) in zip(read_all(paths, self.framing.whole, cores()), by_file, strict=True):
             if isinstance(block, DataError):

@@ -78,7 +78,7 @@ def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | Non
     memory = memory_of(extra.get("seen"), data, "test", str(model))
     statuses = memory.of_all(images)
     trained_on = {
-        file_of(name) for name, one in zip(photographs_of(images)[0], statuses, strict=True) if one.trained_on
+        file_of(name) for name, status in zip(photographs_of(images)[0], statuses, strict=True) if status.trained_on
     }
     seen = memory.about(statuses)
     images, which = _held_out(images, statuses)
@@ -89,8 +89,8 @@ def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | Non
         images = images.take(np.sort(order))
     notes = (f"{seen.sentence}.",) if seen.sentence and not which else ()
     files = tuple(file for file in files if _name(file, data) not in trained_on) or files
-    what = counted(len(images), "patch", "patches") if framing.patches else counted(len(images), "image")
-    title = f"{data}: {what}{which}"
+    count = counted(len(images), "patch", "patches") if framing.patches else counted(len(images), "image")
+    title = f"{data}: {count}{which}"
     return Gallery(images, title, notes, files[:_MOST_FILES], photographs=not is_named(data))
 
 
@@ -101,7 +101,7 @@ def _of_patches(framing: Framing, n_files: int) -> Framing:
 def _files(path: Path) -> tuple[Path, ...]:
     """The pictures of a folder, or one picture; none of an array."""
     if path.is_dir():
-        return tuple(Path(one) for one in list_images(path / "test" if is_mvtec(path) else path).paths())
+        return tuple(Path(file) for file in list_images(path / "test" if is_mvtec(path) else path).paths())
     return (path,) if path.suffix.lower() in SUFFIXES else ()
 
 
@@ -116,15 +116,15 @@ def _held_out(images: Images, statuses: list[Status]) -> tuple[Images, str]:
 
     statuses: of the photographs.
     """
-    if not any(one.trained_on for one in statuses):
+    if not any(status.trained_on for status in statuses):
         return images, ""
     photographs = np.unique(images.photographs, return_inverse=True)[1]
-    left_out = np.array([one.trained_on is False for one in statuses])[photographs]
-    selected_on = np.array([one.selected_on is True for one in statuses])[photographs]
-    for kept, words in (
+    left_out = np.array([status.trained_on is False for status in statuses])[photographs]
+    selected_on = np.array([status.selected_on is True for status in statuses])[photographs]
+    for mask, words in (
         (left_out & ~selected_on, ", held out of the training"),
         (left_out, ", which the best epoch was chosen by"),
     ):
-        if kept.any():
-            return images.take(np.flatnonzero(kept)), words
+        if mask.any():
+            return images.take(np.flatnonzero(mask)), words
     return images, ""

@@ -25,14 +25,14 @@ class Parts:
     """train: fitted on. validation: they choose the best epoch, and a PCA's numbers. test: they choose nothing.
 
     test is None where there are too few images, or none were asked for: then errors are measured on `validation`, and
-    are called selected on. said: the sentence with the sizes. regions: each photograph is in all parts. doubt: why the
+    are called selected on. summary: the sentence with the sizes. regions: each photograph is in all parts. doubt: why the
     images of validation and test are not to be called held out: the model that the fit began with may know them.
     """
 
     train: Images
     validation: Images
     test: Images | None
-    said: str
+    summary: str
     regions: bool = False
     doubt: str = ""
 
@@ -43,12 +43,12 @@ class Parts:
 
     def head(self, photographs: str | None = None) -> str:
         """What a table of errors is of. photographs: which of them they are measured on, if not on these images."""
-        said = photographs or counted(len(np.unique(self.measured.photographs)), "image")
+        count = photographs or counted(len(np.unique(self.measured.photographs)), "image")
         if self.doubt:
-            return f"on {said}, {self.doubt}"
+            return f"on {count}, {self.doubt}"
         if self.test is None:
-            return f"on {said}, selected on"
-        return f"on {said}, held out" if photographs else f"on {said.replace(' ', ' held-out ')}"
+            return f"on {count}, selected on"
+        return f"on {count}, held out" if photographs else f"on {count.replace(' ', ' held-out ')}"
 
 
 def hold_out(images: Images, seed: int, validation: float | None = None, test: float | None = None) -> Parts:
@@ -70,13 +70,13 @@ def hold_out(images: Images, seed: int, validation: float | None = None, test: f
     regions = by_regions(images)
     shares = _shares(n, validation, test, regions)
     try:
-        found = split(images, shares, seed)
+        positions = split(images, shares, seed)
     except RequestError:
         if test or len(shares) == 1:
             raise
-        found = split(images, shares[:1], seed)
-    parts = [images.take(which) for which in found]
-    return Parts(parts[0], parts[1], parts[2] if len(parts) == 3 else None, _said(images, parts, regions), regions)
+        positions = split(images, shares[:1], seed)
+    parts = [images.take(which) for which in positions]
+    return Parts(parts[0], parts[1], parts[2] if len(parts) == 3 else None, _summary(images, parts, regions), regions)
 
 
 def hold_out_unseen(
@@ -109,11 +109,11 @@ def hold_out_unseen(
     held = [np.concatenate([chosen_by, unseen[n_test:]])[: counts[0]], unseen[:n_test]]
     if not len(held[0]):
         return None
-    parts = [images.take(np.flatnonzero(np.isin(of, one))) for one in held if len(one)]
+    parts = [images.take(np.flatnonzero(np.isin(of, groups))) for groups in held if len(groups)]
     train = images.take(np.flatnonzero(~np.isin(of, np.concatenate(held))))
     if len(train) < 2:
         raise RequestError(f"{images.source}: {counted(len(train), 'image')} would be left to train on; give more")
-    return Parts(train, parts[0], parts[1] if n_test else None, _said(images, [train, *parts], regions=False))
+    return Parts(train, parts[0], parts[1] if n_test else None, _summary(images, [train, *parts], regions=False))
 
 
 def _shares(n: int, validation: float | None, test: float | None, regions: bool) -> tuple[float, ...]:
@@ -128,7 +128,7 @@ def _shares(n: int, validation: float | None, test: float | None, regions: bool)
     return (first, _SHARE if regions else min(_MOST, max(n_chosen_by, min(_MEASURED, n // 5))) / n)
 
 
-def _said(images: Images, parts: Sequence[Images], regions: bool) -> str:
+def _summary(images: Images, parts: Sequence[Images], regions: bool) -> str:
     cut = is_cut(images)
     words = [counted(len(parts[0]), "patch", "patches") if cut else counted(len(parts[0]), "image")]
     words += [f"{len(part):,}" for part in parts[1:]]
@@ -139,14 +139,14 @@ def _said(images: Images, parts: Sequence[Images], regions: bool) -> str:
     purposes = [*_PURPOSES]
     if len(parts) == 2:
         purposes[1] += " and to measure the errors on, which are then selected on"
-    said = ", ".join(f"{word} {purpose}" for word, purpose in zip(words, purposes, strict=False))
+    sentence = ", ".join(f"{word} {purpose}" for word, purpose in zip(words, purposes, strict=False))
     if have_neighbours(parts) and not regions:
-        said += ": neighbouring pages of a file are in two parts, so expect larger errors on other files"
+        sentence += ": neighbouring pages of a file are in two parts, so expect larger errors on other files"
     elif by_runs(images) and not regions:
-        n, kept = (sum(len(np.unique(one.photographs)) for one in some) for some in ([images], parts))
-        said += f": runs of neighbouring pages; {n - kept:,} next to them are left out"
+        n, n_left = (sum(len(np.unique(part.photographs)) for part in some) for some in ([images], parts))
+        sentence += f": runs of neighbouring pages; {n - n_left:,} next to them are left out"
     if regions:
         left = len(images) - sum(map(len, parts))
         touching = f"; {left:,} that touch two of them are left out" if left else ""
-        said += f": regions of {counted(len(np.unique(images.photographs)), 'image')} that share no pixel{touching}"
-    return said
+        sentence += f": regions of {counted(len(np.unique(images.photographs)), 'image')} that share no pixel{touching}"
+    return sentence

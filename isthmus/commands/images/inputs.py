@@ -45,10 +45,10 @@ def with_range(framing: Framing, options: argparse.Namespace, split: str | None 
         source = _named(source, split, options.data_dir).pixels
     else:
         source = part_of(source, split)
-    found = replace(framing, value_range=find_range(source, skip_bad=options.skip_bad))
-    assert found.value_range
-    console.say(f"--range auto is {range_option(found.value_range)}, the smallest and the largest number there are")
-    return found
+    ranged = replace(framing, value_range=find_range(source, skip_bad=options.skip_bad))
+    assert ranged.value_range
+    console.say(f"--range auto is {range_option(ranged.value_range)}, the smallest and the largest number there are")
+    return ranged
 
 
 def part_of(data: str, split: str) -> Path:
@@ -125,7 +125,7 @@ def label_of(images: Images, word: str) -> int:
         raise RequestError(f"{images.source} has no labels; put the images of each class into a folder of its own")
     if word in images.label_names:
         return images.label_names.index(word)
-    known = [str(one) for one in np.unique(images.labels).tolist()]
+    known = [str(label) for label in np.unique(images.labels).tolist()]
     if word not in known:
         raise RequestError(unknown("class", word, [*images.label_names] or known))
     return int(word)

@@ -57,7 +57,7 @@ def table_of(
     "selected" are marks of images. before: the table of the model that the fit began with, of which "before" then has
     what is still true.
     """
-    marks, trained, selected = (marks_of(one) for one in (images, parts.train, parts.validation))
+    marks, trained, selected = (marks_of(subset) for subset in (images, parts.train, parts.validation))
     earlier = Former.of(before)
     trained_on = set(parts.train.names)
     if earlier is not None and marks is not None and images.names:
@@ -67,7 +67,7 @@ def table_of(
     known = bool(images.names) and len(left_out) <= MAX_NAMES and not parts.doubt
     # the patches of an image count as the image
     n, n_trained_on, n_selected_on = (
-        len(np.unique(one.photographs)) for one in (images, parts.train, parts.validation)
+        len(np.unique(subset.photographs)) for subset in (images, parts.train, parts.validation)
     )
     if parts.doubt:  # so it is said of all of them
         n_trained_on = n
@@ -87,21 +87,21 @@ def table_of(
     if parts.doubt:
         table["doubt"] = parts.doubt
     if before is not None:
-        table["before"] = [_without(one, trained_on) for one in (before, *_tables(before.get("before")))]
+        table["before"] = [_without(subset, trained_on) for subset in (before, *_tables(before.get("before")))]
     return table
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
 
 
 def _without(table: dict[str, Any], trained_on: set[str]) -> dict[str, Any]:
     """A former table, in which nothing is called left out that was trained on since."""
-    kept = {name: value for name, value in table.items() if name != "before"}
+    remaining = {name: value for name, value in table.items() if name != "before"}
     for name in ("left_out", "selected_on"):
-        if isinstance(kept.get(name), list):
-            kept[name] = [one for one in kept[name] if one not in trained_on]
-    return kept
+        if isinstance(remaining.get(name), list):
+            remaining[name] = [image_name for image_name in remaining[name] if image_name not in trained_on]
+    return remaining
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Former:
         if not isinstance(table, dict):
             return None
         tables = [table, *_tables(table.get("before"))]
-        trained = [from_text(one.get("trained")) for one in tables]
-        selected = [from_text(one.get("selected")) for one in tables]
+        trained = [from_text(entry.get("trained")) for entry in tables]
+        selected = [from_text(entry.get("selected")) for entry in tables]
         known = [marks for marks in (*trained, *selected) if marks is not None]
         if len(known) < 2 * len(tables):
             return None
@@ -137,12 +137,12 @@ def copies(parts: Parts) -> str:
     """The sentence for images that errors are measured on and that are trained on too, as copies; "" for none."""
     if parts.regions:
         return ""
-    found = photographs_of(parts.measured)[1]
-    n = int(np.isin(found, photographs_of(parts.train)[1]).sum())
+    measured = photographs_of(parts.measured)[1]
+    n = int(np.isin(measured, photographs_of(parts.train)[1]).sum())
     if not n:
         return ""
     return (
-        f"{n:,} of {counted(len(found), 'image')} to measure the errors on "
+        f"{n:,} of {counted(len(measured), 'image')} to measure the errors on "
         f"{'is a copy' if n == 1 else 'are copies'} of images to train on: expect larger errors on new ones"
     )
 
@@ -195,12 +195,15 @@ class Memory:
         names, identities = photographs_of(images)
         return [self.of(name, identity) for name, identity in zip(names, identities.tolist(), strict=True)]
 
-    def about(self, found: Sequence[Status]) -> Seen:
+    def about(self, statuses: Sequence[Status]) -> Seen:
         """What is to be said of these images together."""
         if self.trained_on is None:
             return Seen() if self.whole is None else self.whole.seen
-        n, n_selected = sum(one.trained_on is True for one in found), sum(one.selected_on is True for one in found)
-        return _seen(self.model, len(found), n, n_selected)
+        n, n_selected = (
+            sum(status.trained_on is True for status in statuses),
+            sum(status.selected_on is True for status in statuses),
+        )
+        return _seen(self.model, len(statuses), n, n_selected)
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ class Seen:
     def words(self) -> str:
         """For the head of a table, which is read without the messages: ", 37 of them trained on"."""
         counts = ((self.n_trained_on, "trained on"), (self.n_selected_on, "selected on"))
-        return "".join(f", {n:,} {what}" for n, what in counts if n)
+        return "".join(f", {n:,} {purpose}" for n, purpose in counts if n)
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,7 @@ def memory_of(table: Any, data: str, split: str, model: str) -> Memory:
         return Memory(model, trained_on, frozenset(former.selected.tolist()) - trained_on)
     tables = [table, *_tables(table.get("before"))] if isinstance(table, dict) else []
     collection = collection_of(data, split) if tables else ""
-    table = next((one for one in tables if one.get("collection") == collection), None)
+    table = next((candidate for candidate in tables if candidate.get("collection") == collection), None)
     if table is None:
         return Memory(model)
     counts = (table.get(name) for name in ("n", "n_trained_on", "n_selected_on"))

@@ -55,7 +55,7 @@ class Opened:
         """What the model's folder knows of a command's images: which of them it was trained on."""
         return memory_of(self.extra.get("seen"), options.data, options.split, str(self.folder))
 
-    def check(self, shape: Shape, what: str, *, patches: bool = False, grey: bool = False) -> None:
+    def check(self, shape: Shape, source: str, *, patches: bool = False, grey: bool = False) -> None:
         """Raise RequestError unless images of this shape can be given to the model: both shapes, and the way out.
 
         patches: larger ones will be cut, if the model is one of patches. grey: three channels were made of one.
@@ -64,19 +64,21 @@ class Opened:
             return
         if self.shape is None:
             raise RequestError(
-                f"{what}: {in_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
+                f"{source}: {in_words(shape)} are {math.prod(shape):,} numbers; {self.folder} takes {self.n_features:,}"
             )
         h, w = self.shape[1:]
-        said = f"{what}: {in_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {in_words(self.shape)}"
+        mismatch = (
+            f"{source}: {in_words((1, *shape[1:]) if grey else shape)}; {self.folder} takes {in_words(self.shape)}"
+        )
         if shape[0] != self.shape[0]:
             make_grey = "add --grey, or " if self.shape[0] == 1 and shape[0] == 3 else ""
-            raise RequestError(f"{said}; {make_grey}fit a model on images of {counted(shape[0], 'channel')}")
+            raise RequestError(f"{mismatch}; {make_grey}fit a model on images of {counted(shape[0], 'channel')}")
         larger = shape[1] >= h and shape[2] >= w
         if patches and larger and self.framing.patches == (h, w):
             return
         ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
         kind = RequestError if larger else TooSmallError
-        raise kind(f"{said}; add {', '.join(ways)}, or fit a model on images of this size")
+        raise kind(f"{mismatch}; add {', '.join(ways)}, or fit a model on images of this size")
 
 
 def in_words(shape: Shape) -> str:
@@ -97,13 +99,15 @@ def open_model(options: argparse.Namespace) -> Opened:
     model = persistence.load(folder)
     config = persistence.read_config(folder)
     extra = config.get("extra", {})
-    said = as_for_the_training(options, extra, folder)
-    said = with_range(said, options, options.split)
+    framing = as_for_the_training(options, extra, folder)
+    framing = with_range(framing, options, options.split)
     shape: Shape | None = getattr(adapter_of(model).trained, "image_shape_", None)
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")
-    return Opened(model, folder, shape, getattr(model, "n_features_in_", None), said, config["weights_sha256"], extra)
+    return Opened(
+        model, folder, shape, getattr(model, "n_features_in_", None), framing, config["weights_sha256"], extra
+    )
 
 
 def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], folder: Path) -> Framing:
@@ -116,12 +120,12 @@ def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], fold
         given = " ".join(f"--{name}" for name in _SIZES if getattr(options, name))
         console.say(f"{given} is in place of the sizes of the training: without its {former}, unless you say that too")
     options.grey = options.grey or known.grey
-    said = framing_of(options)
+    framing = framing_of(options)
     if options.range is None:
-        said = replace(said, value_range=known.value_range)
-    if said.words() and said.words() == known.words():
+        framing = replace(framing, value_range=known.value_range)
+    if framing.words() and framing.words() == known.words():
         console.say(f"images are prepared as for the training: {known.words()}")
-    return said
+    return framing
 
 
 def images_for(opened: Opened, options: argparse.Namespace) -> Images:
@@ -134,6 +138,6 @@ def images_for(opened: Opened, options: argparse.Namespace) -> Images:
         if opened.shape is None:
             raise
         h, w = opened.shape[1:]
-        raise MixedSizesError(error.found, f"{h}x{w}") from None
+        raise MixedSizesError(error.sizes, f"{h}x{w}") from None
     opened.check(images.shape, images.source)
     return images

@@ -40,11 +40,11 @@ class Photographs:
     def estimates(self) -> dict[str, Estimate]:
         """Over photographs, by metric, as far as they are defined."""
         arrays = {name: np.array(values) for name, values in self.values.items()}
-        found = {name: metrics.mean_of(values) for name, values in arrays.items()}
-        found["psnr"] = metrics.mean_psnr(arrays["mse"])
+        estimates = {name: metrics.mean_of(values) for name, values in arrays.items()}
+        estimates["psnr"] = metrics.mean_psnr(arrays["mse"])
         if self.units_on is not None:
-            found["dead_units"] = Estimate(float((~self.units_on).sum()), None, found["mse"].n)
-        return {name: found[name] for name in self.wanted if name in found}
+            estimates["dead_units"] = Estimate(float((~self.units_on).sum()), None, estimates["mse"].n)
+        return {name: estimates[name] for name in self.wanted if name in estimates}
 
     @property
     def before(self) -> float | None:
@@ -100,7 +100,7 @@ def measure_photographs(
     first. name: what is measured, for the progress.
     """
     assert shape is not None
-    found = Photographs(wanted)
-    for result in through(model, shape, pictures, corruption=corruption, what=f"measuring {name}"):
-        found.add(model, result, shape[1:])
-    return found
+    measured = Photographs(wanted)
+    for result in through(model, shape, pictures, corruption=corruption, task=f"measuring {name}"):
+        measured.add(model, result, shape[1:])
+    return measured

@@ -88,9 +88,9 @@ class Pictures:
     shapes: Callable[[], Iterable[tuple[str, Shape]]] = tuple
 
     def __iter__(self) -> Iterator[Picture]:
-        for one in self.read():
-            self.identities[one.name] = one.identity
-            yield one
+        for picture in self.read():
+            self.identities[picture.name] = picture.identity
+            yield picture
 
     def seen(self, memory: Memory) -> Seen:
         """What a model's folder knows of them together, when all were gone through."""
@@ -122,7 +122,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
             listing = list_images(path) if path.is_dir() else Listing(path.parent, (path.name,), None, (), ())
             for note in listing.notes:
                 console.say(note)
-            notes = set[str]()  # that were said: files may be gone through twice
+            notes = set[str]()  # already printed: files may be read twice
             bad = dict[str, DataError]()
             read = partial(_from_files, listing, options, opened, notes, bad)
             shapes = partial(_written_shapes, listing, opened)
@@ -147,7 +147,7 @@ def _from_images(images: Images) -> Iterator[Picture]:
 
 
 def _from_files(
-    listing: Listing, options: argparse.Namespace, opened: Opened, said: set[str], bad: dict[str, DataError]
+    listing: Listing, options: argparse.Namespace, opened: Opened, printed: set[str], bad: dict[str, DataError]
 ) -> Iterator[Picture]:
     paths, n, kinds = listing.paths(), len(listing.names), Counter[str]()
     framing = opened.framing.whole
@@ -157,9 +157,9 @@ def _from_files(
             if isinstance(block, DataError):
                 raise block
             shapes = read_shapes(path) if resized_only else []
-            several = [one for (one,) in block[0]]
+            several = [image for (image,) in block[0]]
             label = listing.label_names[listing.labels[i]] if listing.labels else ""
-            found = []
+            pictures = []
             for page, pixels in enumerate(several):
                 page_of = page_name(name, page, len(several))
                 x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
@@ -168,22 +168,22 @@ def _from_files(
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
                 size = shapes[page][1:] if shapes else None
                 known = block[2][page]
-                found.append(Picture(page_of, x, known, label, i, Path(path), name, page, len(several), grey, size))
+                pictures.append(Picture(page_of, x, known, label, i, Path(path), name, page, len(several), grey, size))
         except DataError as error:
             if not options.skip_bad:
                 raise DataError(f"{error}{way_out(n)}") from None
             bad[name] = error
             continue
         kinds.update(block[1])
-        yield from found
+        yield from pictures
     if len(bad) == n:
         raise DataError(
             f"{listing.folder}: none of {counted(n, 'file')} can be used; the first: {bad[listing.names[0]]}"
         )
     notes = [NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind]]
     for note in [*notes, *left_out(bad)]:
-        if note not in said:
-            said.add(note)
+        if note not in printed:
+            printed.add(note)
             console.say(note)
 
 
@@ -193,7 +193,7 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
     for name, shapes in zip(listing.names, all_shapes(listing.paths()), strict=True):
         if isinstance(shapes, DataError):
             continue
-        found = []
+        written = []
         try:
             for page, (channels, *size) in enumerate(shapes):
                 c, given = 1 if framing.grey else channels, framing.size((size[0], size[1]), name)
@@ -201,17 +201,17 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
                 h, w = framing.crop or given
                 opened.check((3 if made_rgb else c, h, w), name, patches=True, grey=made_rgb)
                 h, w = framing.crop or size  # one that was only resized gets its own size again
-                found.append((page_name(name, page, len(shapes)), (c, h, w)))
+                written.append((page_name(name, page, len(shapes)), (c, h, w)))
         except DataError:
             continue
-        yield from found
+        yield from written
 
 
 # --- through the model ---
 
 
 def through(
-    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Part | None = None, what: str = "images"
+    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Part | None = None, task: str = "images"
 ) -> Iterator[Result]:
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
@@ -220,9 +220,9 @@ def through(
     file in its pages, or in the rows of pixels that are put together.
     """
     done = set[int]()
-    with console.progress(what) as on_progress:
+    with console.progress(task) as on_progress:
         for group in _groups(pictures, shape):
-            given = [_corrupted(one.x, corruption) for one in group]
+            given = [_corrupted(picture.x, corruption) for picture in group]
             if shape in (None, group[0].x.shape):
                 flat = np.stack(given).reshape(len(group), -1)
                 made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
@@ -235,22 +235,24 @@ def through(
                         on_progress(page * of + rows, pages * of)
 
                 made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:], on_rows) for x in given]
-            done |= {one.number for one in group}
+            done |= {picture.number for picture in group}
             if pictures.n > 1:
                 on_progress(len(done), pictures.n)  # without those that are left out
             elif shape in (None, group[0].x.shape):
                 on_progress(group[-1].page + 1, group[-1].pages)
-            yield from (Result(*one) for one in zip(group, given, made, strict=True))
+            yield from (Result(*picture) for picture in zip(group, given, made, strict=True))
 
 
 def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[Picture]]:
     """Neighbours of the model's own size together, as many as go through it at a time; larger ones alone."""
     group: list[Picture] = []
-    for one in pictures:
-        if group and (len(group) == CHUNK or one.x.shape != group[0].x.shape or shape not in (None, one.x.shape)):
+    for picture in pictures:
+        if group and (
+            len(group) == CHUNK or picture.x.shape != group[0].x.shape or shape not in (None, picture.x.shape)
+        ):
             yield group
             group = []
-        group.append(one)
+        group.append(picture)
     if group:
         yield group
 

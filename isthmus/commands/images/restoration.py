@@ -49,7 +49,7 @@ def restore(
         _check_shapes(pictures)  # before the work
     errors, notes, form = _Errors(corruption, name), Counter[str](), ""
     model = opened.model if model is None else model
-    results = through(model, opened.shape, pictures, corruption=corruption, what=name)
+    results = through(model, opened.shape, pictures, corruption=corruption, task=name)
     if target.suffix.lower() in ARRAYS:
         form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif target.suffix.lower() in SUFFIXES:
@@ -76,8 +76,8 @@ def restore(
         console.say(seen.sentence)
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
-        if said := worse_than_nothing(before, after):
-            console.say(said)
+        if warning := worse_than_nothing(before, after):
+            console.say(warning)
     return errors.table("" if seen is None else seen.words)
 
 
@@ -144,8 +144,8 @@ class _Errors:
 
     def rows(self) -> list[dict[str, Any]]:
         """As isthmus.json has them."""
-        found = self.estimates().items()
-        return [{"name": k, "mse": m.value, "ci95": m.ci95, "psnr": p.value, "n": m.n} for k, (m, p) in found]
+        estimates = self.estimates().items()
+        return [{"name": k, "mse": m.value, "ci95": m.ci95, "psnr": p.value, "n": m.n} for k, (m, p) in estimates]
 
     def table(self, seen: str = "") -> str:
         """As they are printed. seen: what the model's folder knows of the images, in words."""
@@ -207,10 +207,10 @@ def _account(
     write_json(building / ACCOUNT, facts | ({"drawn": [PREVIEW]} if draws else {}))
     if not draws:
         return
-    images = {"original": [one.picture.x for one in shown]}
+    images = {"original": [result.picture.x for result in shown]}
     if len(errors.names) > 1:
-        images[errors.names[0]] = [np.clip(one.x_in, 0, 1) for one in shown]
-    images[errors.names[-1]] = [one.x_hat for one in shown]
+        images[errors.names[0]] = [np.clip(result.x_in, 0, 1) for result in shown]
+    images[errors.names[-1]] = [result.x_hat for result in shown]
     # the middle, for a photograph made smaller has lost its noise
     rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
     write_preview(building / PREVIEW, rows, white=white_of(map(middle, images["original"])))

@@ -67,7 +67,7 @@ class _Page(argparse.RawDescriptionHelpFormatter):
 
 def _filled(text: str) -> str:
     paragraphs = textwrap.dedent(text).strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(one.split()), 98) for one in paragraphs)
+    return "\n\n".join(textwrap.fill(" ".join(paragraph.split()), 98) for paragraph in paragraphs)
 
 
 DATA_HELP = "a folder of images, one image, an .npy, .npz or IDX file, or the name of a data set, like digits"
@@ -125,8 +125,8 @@ def size(text: str) -> tuple[int, int]:
     >>> size("64x48"), size("32")
     ((64, 48), (32, 32))
     """
-    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)
-    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)
+    sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if min(sides) < 1:
         raise argparse.ArgumentTypeError(f"must be a height and a width like 64x48, got {text!r}")
     return sides

@@ -61,11 +61,11 @@ def words_of(corruption: Corruption) -> str:
     ('gaussian:0.1', 'masking:0.2:value=0.5')
     """
     words = []
-    for one in corruption.steps:
-        fields = iter(fields_of(type(one)))
-        word = f"{one.kind}:{_word(getattr(one, next(fields)))}"
+    for part in corruption.steps:
+        fields = iter(fields_of(type(part)))
+        word = f"{part.kind}:{_word(getattr(part, next(fields)))}"
         for name in fields:  # only what is not taken to be so anyway
-            value = getattr(one, name)
+            value = getattr(part, name)
             if value != getattr(_read_one("corruption", word, ""), name):
                 word += f":{name}={_word(value)}"
         words.append(word)
@@ -80,13 +80,13 @@ def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
     """The sentence for Gaussian noise as wide as black to white, which is a number of other units; "" for others."""
     from isthmus.data.formats.page import range_option
 
-    for one in part.steps:
-        if isinstance(one, GaussianNoise) and not one.relative and one.sigma >= 1:
+    for step in part.steps:
+        if isinstance(step, GaussianNoise) and not step.relative and step.sigma >= 1:
             low, high = value_range or (0, 255)
             units = f"{range_option(value_range)}" if value_range else "0 to 255"
             return (
-                f"{one.label}: sigma is a share of black to white, so this is {one.sigma:g} times all of it; "
-                f"{one.sigma:g} of the numbers of {units} is gaussian:{one.sigma / (high - low):.3g}"
+                f"{step.label}: sigma is a share of black to white, so this is {step.sigma:g} times all of it; "
+                f"{step.sigma:g} of the numbers of {units} is gaussian:{step.sigma / (high - low):.3g}"
             )
     return ""
 
@@ -100,14 +100,14 @@ def _read_one(role: str, word: str, where: str) -> Part:
     fields = fields_of(cls)
     table: dict[str, Any] = {}
     for place, value in enumerate(values):
-        name, separator, said = value.partition("=")
+        name, separator, text = value.partition("=")
         if not separator:
             if place >= len(fields):
                 raise RequestError(f"{where}: {kind} takes at most {kind}:{':'.join(fields)}, got {len(values)} values")
-            name, said = list(fields)[place], value
+            name, text = list(fields)[place], value
         if name in table:
             raise RequestError(f"{where}: {name} is given twice")
-        table[name] = _plain(said)
+        table[name] = _plain(text)
     if missing := [name for name, field in fields.items() if name not in table and _is_required(field)]:
         raise RequestError(f"{where}: {missing[0]} is missing; write it as {kind}:{missing[0].upper()}")
     part = read_table(cls, table, where)
@@ -147,11 +147,11 @@ def option_of(field: str) -> str:
 
 def _network_fields() -> dict[str, list[str]]:
     """Every field of any network, with the kinds that have it."""
-    found: dict[str, list[str]] = {}
+    kinds_of: dict[str, list[str]] = {}
     for kind in ("dense", "conv", "dictionary"):  # the order in which --help shows them
         for name in fields_of(NETWORKS[kind]):
-            found.setdefault(name, []).append(kind)
-    return found
+            kinds_of.setdefault(name, []).append(kind)
+    return kinds_of
 
 
 def add_network_options(command: argparse.ArgumentParser) -> None:
@@ -173,23 +173,23 @@ def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, An
     kind = options.network
     if kind is not None and kind not in NETWORKS:
         raise RequestError(f"--network {kind}: {unknown('network', kind, NETWORKS)}")
-    said: dict[str, str] = {}
+    explicit: dict[str, str] = {}
     for name in _network_fields():
         text = getattr(options, f"network_{name}")
         if text is not None:
-            said[name] = text
-    fitting = [one for one in _kinds_with(set(said)) if kind in (None, one)]
+            explicit[name] = text
+    fitting = [candidate for candidate in _kinds_with(set(explicit)) if kind in (None, candidate)]
     if not fitting:
-        strange = next((name for name in said if kind and name not in fields_of(NETWORKS[kind])), None)
+        strange = next((name for name in explicit if kind and name not in fields_of(NETWORKS[kind])), None)
         if strange is None:
-            together = " and ".join(option_of(name) for name in said)
+            together = " and ".join(option_of(name) for name in explicit)
             raise RequestError(f"no network has {together}; say which you want with --network")
         known = ", ".join(option_of(name) for name in fields_of(NETWORKS[str(kind)]))
         has = " and ".join(_network_fields()[strange])
         raise RequestError(f"{option_of(strange)} belongs to {has}; --network {kind} takes {known}")
-    found = kind or (fitting[0] if len(fitting) < len(NETWORKS) else None)
+    chosen = kind or (fitting[0] if len(fitting) < len(NETWORKS) else None)
     cls = NETWORKS[fitting[0]]
-    return found, {name: _field_value(cls, name, text) for name, text in said.items()}
+    return chosen, {name: _field_value(cls, name, text) for name, text in explicit.items()}
 
 
 def _kinds_with(names: set[str]) -> list[str]:

@@ -71,8 +71,8 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     # zipfile says a bad archive in many ways: RuntimeError is an encrypted one, NotImplementedError an unknown method
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, ValueError, LookupError) as error:
-        said = one_line(error) or type(error).__name__
-        raise DataError(f"{path} is not a whole .npz file ({said}); save it again with numpy.savez") from None
+        reason = one_line(error) or type(error).__name__
+        raise DataError(f"{path} is not a whole .npz file ({reason}); save it again with numpy.savez") from None
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> np.ndarray:
@@ -93,8 +93,8 @@ def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.nd
     start = file.read(8)
     if start[:6] != _MAGIC:
         kind = "is a pickle, which isthmus never loads" if start[:1] == b"\x80" else "is not in NumPy's format"
-        found = start.hex(" ") or "nothing"
-        raise DataError(f"{where} {kind}: it starts with {found}; save it with numpy.save")
+        description = start.hex(" ") or "nothing"
+        raise DataError(f"{where} {kind}: it starts with {description}; save it with numpy.save")
     if start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
         raise DataError(f"{where} has version {start[6:].hex('.')} of NumPy's format; known: 01.00, 02.00, 03.00")
     width = 2 if start[6] == 1 else 4
@@ -108,8 +108,8 @@ def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.nd
         raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save numbers instead")
     sizes = [part.strip() for part in header["shape"].split(",") if part.strip()]
     if not _PLAIN.fullmatch(descr) or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
-        found = one_line(f"{descr[:40]} of shape ({header['shape'][:80]})")
-        raise DataError(f"{where} holds {found}, not numbers in an array")
+        description = one_line(f"{descr[:40]} of shape ({header['shape'][:80]})")
+        raise DataError(f"{where} holds {description}, not numbers in an array")
     dtype, shape = np.dtype(descr), tuple(map(int, sizes))
     expected, dims = prod(shape) * dtype.itemsize, "×".join(sizes) or "one number"
     held = size - 8 - width - length

@@ -93,10 +93,10 @@ def open_images(
         if framing.patches_per_image is None:
             del options["seed"]  # nothing is drawn, so whatever the seed, it is the same images
         key = decoded.key(listing.folder, listing.names, options)
-    if key and (kept := decoded.fetch(key, str(path))):
+    if key and (cached := decoded.fetch(key, str(path))):
         if on_progress:
             on_progress(len(listing.names), len(listing.names))
-        return kept
+        return cached
     images, whole = gather(listing, str(path), framing, skip_bad, threads, on_progress)
     if key and whole:  # damaged files are to be said each time
         decoded.keep(key, images)
@@ -184,7 +184,7 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
     if framing != Framing(seed=framing.seed):
         images = replace(images, identities=identities_of(stored))
     if framing.grey:
-        images = replace(images, pixels=np.stack([grey_of(one) for one in images.pixels]))
+        images = replace(images, pixels=np.stack([grey_of(image) for image in images.pixels]))
     if framing == Framing(seed=framing.seed, grey=framing.grey, value_range=framing.value_range):
         return images
     count = framing.count(images.shape[1:], source)
@@ -205,5 +205,5 @@ def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[st
     if framing.value_range is None:
         return (dark,) if stored.dtype == np.uint16 and (dark := said_dark(pixels)) else ()
     white = int(np.iinfo(stored.dtype).max) if stored.dtype in (np.uint8, np.uint16) else None
-    what = counted(len(stored), "image")
-    return tuple(NOTES[kind].format(n=what) for kind in misfits(stored, white, framing.value_range))
+    count = counted(len(stored), "image")
+    return tuple(NOTES[kind].format(n=count) for kind in misfits(stored, white, framing.value_range))

@@ -122,9 +122,9 @@ def list_images(folder: Path) -> Listing:
                 other_files.setdefault(ending or "no ending", inside + name)
     listed = ", ".join(f"{n:,} {ending}" for ending, n in others.most_common(5))
     if not names:
-        found = f"other files ({listed})" if others else "no files"
+        contents = f"other files ({listed})" if others else "no files"
         known = _not_read(folder, [other_files[ending] for ending, _ in others.most_common(5)])
-        raise DataError(f"{folder} holds {found} and no images; {known or 'known: ' + ', '.join(SUFFIXES)}")
+        raise DataError(f"{folder} holds {contents} and no images; {known or 'known: ' + ', '.join(SUFFIXES)}")
     if any("/" in name for name in names):
         names.sort(key=lambda name: [natural(part) for part in name.split("/")])
     else:  # the same order in two thirds of the time

@@ -26,14 +26,14 @@ _LISTED = 10  # files that a warning names
 
 
 class MixedSizesError(DataError):
-    """Images of several sizes are to become one array. found: which sizes; size: to choose, as an option has it."""
+    """Images of several sizes are to become one array. sizes: in words; size: the one to suggest, as an option takes it."""
 
-    def __init__(self, found: str, size: str = "HxW") -> None:
+    def __init__(self, sizes: str, size: str = "HxW") -> None:
         super().__init__(
-            f"{found}; choose --resize {size} (anti-aliased), --crop {size} (the centre) or --patches {size} "
+            f"{sizes}; choose --resize {size} (anti-aliased), --crop {size} (the centre) or --patches {size} "
             "(overlapping pieces)"
         )
-        self.found = found
+        self.sizes = sizes
 
 
 def gather(
@@ -48,7 +48,7 @@ def gather(
     paths, n = listing.paths(), len(listing.names)
     bad: dict[int, DataError] = {}
     corners = _corners(paths, framing, bad, skip_bad=skip_bad) if framing.patches else None
-    expected = n if corners is None else sum(len(one) for pages in corners for one in pages)
+    expected = n if corners is None else sum(len(patches) for pages in corners for patches in pages)
     stack = Stack(expected, source, framing.patches is not None)
     kinds, names, which, identities = Counter[str](), list[str](), list[int](), list[int]()
     for i, block in enumerate(read_all(paths, framing, threads)):
@@ -59,7 +59,7 @@ def gather(
             if corners is not None:
                 corners[i] = []  # its header may have been sound
         elif i not in bad:
-            pages, found, known = block
+            pages, notes_of_file, known = block
             for number, page in enumerate(pages):
                 try:
                     stack.put(page)
@@ -68,8 +68,8 @@ def gather(
                 names += [page_name(listing.names[i], number, len(pages))] * len(page)
                 which += [i] * len(page)
                 identities += [known[number]] * len(page)
-            if found:
-                kinds.update(found)
+            if notes_of_file:
+                kinds.update(notes_of_file)
         if on_progress:
             on_progress(i + 1, n)
     notes = [*listing.notes, *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind])]
@@ -84,7 +84,7 @@ def gather(
     if framing.value_range is None and (dark := said_dark(pixels)):
         notes.append(dark)
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
-    places = None if corners is None else places_of([one for pages in corners for one in pages])
+    places = None if corners is None else places_of([patches for pages in corners for patches in pages])
     known_by = np.array(identities, np.uint64)
     images = Images(pixels, labels, source, listing.label_names, tuple(names), tuple(notes), places, known_by)
     return images, not bad
@@ -106,12 +106,12 @@ def left_out(bad: dict[str, DataError]) -> list[str]:
     """Sentences for files that were left out: how many, and the first of them."""
     small = [name for name, error in bad.items() if isinstance(error, TooSmallError)]
     others = [name for name, error in bad.items() if not isinstance(error, TooSmallError)]
-    found = []
+    sentences = []
     for kind, names in (("unreadable file", others), ("file", small)):
         if names:
             too = " too small to be cut and" if names is small else ""
-            found.append(f"{counted(len(names), kind)}{too} left out: {listed(names)}")
-    return found
+            sentences.append(f"{counted(len(names), kind)}{too} left out: {listed(names)}")
+    return sentences
 
 
 def listed(names: Iterable[str]) -> str:
@@ -147,16 +147,16 @@ def _corners(
 
 def places_of(corners: Sequence[np.ndarray]) -> np.ndarray:
     """(n, 3) of the corners of each photograph's patches: the number of each patch's photograph, and its corner."""
-    which = np.repeat(range(len(corners)), [len(one) for one in corners])
+    which = np.repeat(range(len(corners)), [len(patches) for patches in corners])
     return np.column_stack([which, np.concatenate(corners)])
 
 
 def _sizes(paths: Sequence[str], source: str) -> str:
     """What is said of images of several sizes: which, and how many of each."""
-    found = Counter(shape[1:] for one in all_shapes(paths) if not isinstance(one, DataError) for shape in one)
-    listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in found.most_common(5))
-    more = f", and {len(found) - 5:,} more" if len(found) > 5 else ""
-    return f"{source} holds images of {len(found):,} sizes: {listed}{more}"
+    counts = Counter(shape[1:] for shapes in all_shapes(paths) if not isinstance(shapes, DataError) for shape in shapes)
+    listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in counts.most_common(5))
+    more = f", and {len(counts) - 5:,} more" if len(counts) > 5 else ""
+    return f"{source} holds images of {len(counts):,} sizes: {listed}{more}"
 
 
 def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRange:
@@ -167,15 +167,15 @@ def range_of_files(listing: Listing, source: str, *, skip_bad: bool) -> ValueRan
             pages = read_pages(path)
         except DataError as error:
             return error
-        found = [range_of(page.pixels) for page in pages]
-        return min(low for low, _ in found), max(high for _, high in found)
+        ranges = [range_of(page.pixels) for page in pages]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
 
     low, high = np.inf, -np.inf
     with quiet_readers(), ThreadPoolExecutor(cores()) as pool:
-        for found in pool.map(ends, listing.paths()):
-            if isinstance(found, DataError):
+        for result in pool.map(ends, listing.paths()):
+            if isinstance(result, DataError):
                 if not skip_bad:
-                    raise DataError(f"{found}{way_out(len(listing.names))}")
+                    raise DataError(f"{result}{way_out(len(listing.names))}")
             else:
-                low, high = min(low, found[0]), max(high, found[1])
+                low, high = min(low, result[0]), max(high, result[1])
     return checked_ends(low, high, source)

@@ -91,8 +91,8 @@ def _block(path: str, index: int, framing: Framing) -> Block:
 
 def ask(requests: IO[bytes], piece: Piece, framing: Framing) -> None:
     """Send a piece to a process that serves. Raises OSError if it has ended."""
-    said = [dataclasses.asdict(framing), piece.number, piece.first, piece.paths]
-    requests.write(json.dumps(said).encode() + b"\n")
+    request = [dataclasses.asdict(framing), piece.number, piece.first, piece.paths]
+    requests.write(json.dumps(request).encode() + b"\n")
     requests.flush()
 
 
@@ -101,21 +101,21 @@ def answer(answers: IO[bytes]) -> Reading | None:
     line = answers.readline()
     if not line.endswith(b"\n"):
         return None
-    said, size = json.loads(line)
+    heads, size = json.loads(line)
     data = bytearray(size)
     if answers.readinto(data) < size:  # type: ignore[attr-defined]
         return None
     blocks: list[Block] = []
     at = 0
-    for one in said:
-        if isinstance(one[0], str):
-            blocks.append((TooSmallError if one[0] == TooSmallError.__name__ else DataError)(one[1]))
+    for head in heads:
+        if isinstance(head[0], str):
+            blocks.append((TooSmallError if head[0] == TooSmallError.__name__ else DataError)(head[1]))
             continue
         pages = []
-        for shape, dtype in one[0]:
+        for shape, dtype in head[0]:
             pages.append(np.ndarray(shape, dtype, data, at))
             at += pages[-1].nbytes
-        blocks.append((pages, tuple(one[1]), one[2]))
+        blocks.append((pages, tuple(head[1]), head[2]))
     return blocks
 
 
@@ -124,15 +124,15 @@ def serve() -> None:
     with contextlib.suppress(BrokenPipeError), quiet_readers():
         for line in sys.stdin.buffer:
             framing, number, first, paths = json.loads(line)
-            said: list[object] = []
+            heads: list[object] = []
             pixels = []
             for block in read_piece(Piece(number, first, paths), Framing(**framing)):
                 if isinstance(block, DataError):
-                    said.append((type(block).__name__, str(block)))
+                    heads.append((type(block).__name__, str(block)))
                 else:
                     pages, notes, identities = block
-                    said.append(([(page.shape, page.dtype.str) for page in pages], notes, identities))
+                    heads.append(([(page.shape, page.dtype.str) for page in pages], notes, identities))
                     pixels += [page.tobytes() for page in pages]
             data = b"".join(pixels)
-            sys.stdout.buffer.write(json.dumps([said, len(data)]).encode() + b"\n" + data)
+            sys.stdout.buffer.write(json.dumps([heads, len(data)]).encode() + b"\n" + data)
             sys.stdout.buffer.flush()

@@ -23,7 +23,7 @@ MANY, SMALL = 2000, 32 << 10  # so many files, of so few bytes, repay the start 
 _PIECE, _PIECE_BYTES = 32, 2 << 20  # files handed over at once, and their bytes, unless one alone has more
 # pieces for each core, read and not yet taken, and the bytes of their files: photographs grow tenfold in memory
 _AHEAD, _AHEAD_BYTES = 8, 32 << 20
-_ASKED = 3  # pieces that a helper owes: it has work while this process reads one
+_PENDING = 3  # pieces that a helper owes: it has work while this process reads one
 
 
 def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[Block]:
@@ -91,16 +91,18 @@ def _with_helpers(pieces: list[Piece], framing: Framing, n: int) -> Generator[Re
                 try:
                     helper, reading = inbox.get(block=not may_read)
                 except queue.Empty:
-                    mine = todo.popleft()
-                    done[mine.number] = read_piece(mine, framing)
+                    next_piece = todo.popleft()
+                    done[next_piece.number] = read_piece(next_piece, framing)
                     continue
                 if reading is None:  # it has ended, and others read what it owed
-                    todo = deque(sorted([*(one for one in helper.asked if one.paths), *todo], key=lambda p: p.number))
+                    todo = deque(
+                        sorted([*(unread for unread in helper.pending if unread.paths), *todo], key=lambda p: p.number)
+                    )
                     continue
-                owed = helper.asked.popleft()
+                owed = helper.pending.popleft()
                 if owed.paths:
                     done[owed.number] = reading
-                while todo and len(helper.asked) < _ASKED:
+                while todo and len(helper.pending) < _PENDING:
                     helper.ask(todo.popleft())
             yield done.pop(piece.number)
 

@@ -14,15 +14,15 @@ from isthmus.machine import worker
 
 
 class ReaderProcess:
-    """Reads the pieces that it is asked for, in order, while it is entered.
+    """Reads the pieces that it is pending for, in order, while it is entered.
 
     inbox: where it puts itself with each `Reading`, and with None when it has ended, killed for example.
-    asked: the pieces that it still owes. The first has no files: its reading says that the process is up.
+    pending: the pieces that it still owes. The first has no files: its reading says that the process is up.
     """
 
     def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[ReaderProcess, Reading | None]]) -> None:
         self._framing, self._inbox = framing, inbox
-        self.asked: deque[Piece] = deque()
+        self.pending: deque[Piece] = deque()
         self._process = worker("isthmus.data.collections.pieces:serve")
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
@@ -42,7 +42,7 @@ class ReaderProcess:
     def ask(self, piece: Piece) -> None:
         """Have a piece read."""
         assert self._process.stdin
-        self.asked.append(piece)
+        self.pending.append(piece)
         with contextlib.suppress(OSError):  # it has ended, and the listener says so
             ask(self._process.stdin, piece, self._framing)
 

@@ -61,8 +61,8 @@ def framed_words(shapes: Iterable[Shape], framing: Framing, where: str) -> list[
         return []
     n = sum(framing.count(shape[1:], where) for shape in shapes)
     h, w = framing.patches or framing.crop or framing.resize or (0, 0)
-    what = counted(n, "patch", "patches") if framing.patches else counted(n, "image")
-    return [f"with {framing.words()}: {what} of {h}×{w}"]
+    count = counted(n, "patch", "patches") if framing.patches else counted(n, "image")
+    return [f"with {framing.words()}: {count} of {h}×{w}"]
 
 
 def _of_array(path: Path, framing: Framing) -> list[str]:
@@ -70,7 +70,7 @@ def _of_array(path: Path, framing: Framing) -> list[str]:
     array = array.astype(np.uint8) if array.dtype == np.bool_ else array
     pixels = channels_first(array, str(path))
     page = Page(pixels.reshape(1, 1, -1), pixels.dtype.itemsize * 8)
-    values = [f"         {kind}: {_words(one, framing)}" for kind, one in values_by_kind([page]).items()]
+    values = [f"         {kind}: {_words(numbers, framing)}" for kind, numbers in values_by_kind([page]).items()]
     made = framed_words([pixels.shape[1:]] * len(pixels), framing, str(path))
     try:
         return [*_of_images(open_images(path, value_range=framing.value_range, grey=framing.grey)), *values, *made]
@@ -83,14 +83,14 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
     bad: dict[str, DataError] = {}  # cannot be read, or are too small
     files: list[_File] = []
     refused = dict[str, DataError]()  # can be read, and are to be used with a --range alone
-    for name, found in zip(listing.names, _inspected(listing.paths(), framing), strict=True):
-        error = found if isinstance(found, DataError) else found.fault
-        if error is not None and (skip_bad or not isinstance(found, _File) or isinstance(error, TooSmallError)):
+    for name, inspected in zip(listing.names, _inspected(listing.paths(), framing), strict=True):
+        error = inspected if isinstance(inspected, DataError) else inspected.fault
+        if error is not None and (skip_bad or not isinstance(inspected, _File) or isinstance(error, TooSmallError)):
             bad[name] = error
         elif error is not None:
             refused[name] = error
-        if isinstance(found, _File) and not (skip_bad and error):
-            files.append(found)
+        if isinstance(inspected, _File) and not (skip_bad and error):
+            files.append(inspected)
     if not files and bad:
         first = next(iter(bad.values()))
         raise DataError(f"{path}: none of {counted(len(listing.names), 'file')} can be used; the first: {first}")
@@ -114,9 +114,9 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
         rest = [*labels, f"from  {path}", *listing.notes, *notes]
     values: dict[str, Values] = {}
     for file in files:
-        for kind, one in file.values.items():
-            values[kind].merge(one) if kind in values else values.setdefault(kind, one)
-    lines += [f"         {kind}: {one.pages:,}, {_words(one, framing)}" for kind, one in values.items()]
+        for kind, numbers in file.values.items():
+            values[kind].merge(numbers) if kind in values else values.setdefault(kind, numbers)
+    lines += [f"         {kind}: {numbers.pages:,}, {_words(numbers, framing)}" for kind, numbers in values.items()]
     lines += rest
     usable = [shape for file in files if file.fault is None for shape in file.shapes]
     made = framed_words(usable, framing, str(path))
@@ -144,8 +144,8 @@ def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError
         try:
             for number, page in enumerate(pages):
                 where = page_name(path, number, len(pages))
-                image, said = framing.pixels(page, where)
-                notes += said
+                image, kinds = framing.pixels(page, where)
+                notes += kinds
                 forms.add((len(image), image.dtype))
                 framing.size(page.pixels.shape[1:], where)
         except DataError as error:
@@ -159,23 +159,23 @@ def _inspected(paths: list[str], framing: Framing) -> Iterator[_File | DataError
 
 def _words(values: Values, framing: Framing) -> str:
     """The numbers in words, with the option that would use all of the scale if they do not and no range is said."""
-    said = values.words()
+    text = values.words()
     if (
         framing.value_range is None
         and values.dtype.kind == "u"
         and values.bits > 8
         and 0 < values.high <= DARK * (2**values.bits - 1)
     ):
-        said += f": {range_option((0, 2 ** int(values.high).bit_length() - 1))} says what is white"
-    return said
+        text += f": {range_option((0, 2 ** int(values.high).bit_length() - 1))} says what is white"
+    return text
 
 
 def _listed(head: str, faults: Mapping[str, DataError]) -> list[str]:
     if not faults:
         return []
-    sentences = [str(one) for one in faults.values()]
+    sentences = [str(sentence) for sentence in faults.values()]
     more = [f"  and {len(sentences) - _LISTED:,} more"] if len(sentences) > _LISTED else []
-    return [head, *(f"  {one}" for one in sentences[:_LISTED]), *more]
+    return [head, *(f"  {sentence}" for sentence in sentences[:_LISTED]), *more]
 
 
 def _of_images(images: Images) -> list[str]:
@@ -187,8 +187,8 @@ def _of_images(images: Images) -> list[str]:
     return [*lines, f"from  {images.source}", *images.notes]
 
 
-def _line(n: int, said: str) -> str:
-    return f"{n:>8,} {'images' if n != 1 else 'image '}  {said}"
+def _line(n: int, description: str) -> str:
+    return f"{n:>8,} {'images' if n != 1 else 'image '}  {description}"
 
 
 def _labels(labels: np.ndarray, label_names: tuple[str, ...]) -> str:

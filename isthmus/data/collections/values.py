@@ -77,23 +77,23 @@ class Values:
             return [float(np.searchsorted(ends, max(1, rank)) + self._least) for rank in ranks]
         if not self._samples:
             return [np.nan] * len(PERCENTILES)
-        return [float(one) for one in np.percentile(np.concatenate(self._samples), PERCENTILES)]
+        return [float(value) for value in np.percentile(np.concatenate(self._samples), PERCENTILES)]
 
     def words(self) -> str:
         """One line: how many pages, from where to where, percentiles, bits in use."""
         if self.low > self.high:
             return "no finite numbers"
-        said = f"from {self.low:,.6g} to {self.high:,.6g}"
+        text = f"from {self.low:,.6g} to {self.high:,.6g}"
         shares = zip(PERCENTILES, self.percentiles(), strict=True)
-        said += f" ({', '.join(f'{share} %: {value:,.6g}' for share, value in shares)})"
+        text += f" ({', '.join(f'{share} %: {value:,.6g}' for share, value in shares)})"
         if self.used_bits is not None:
-            said += f", {self.used_bits} of {self.bits} bits in use"
-        return said
+            text += f", {self.used_bits} of {self.bits} bits in use"
+        return text
 
 
 def values_by_kind(pages: list[Page]) -> dict[str, Values]:
     """The numbers of pages, by what `Page.values` calls them."""
-    found: dict[str, Values] = {}
+    by_kind: dict[str, Values] = {}
     for page in pages:
-        found.setdefault(page.values(), Values(page.pixels.dtype, page.bits)).add(page)
-    return found
+        by_kind.setdefault(page.values(), Values(page.pixels.dtype, page.bits)).add(page)
+    return by_kind

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from isthmus.data.formats import jpeg2000, netpbm, pillow, png, tiff
-from isthmus.data.formats.page import MAX_PIXELS, NOTES, STUMBLES, Page, Refused, said
+from isthmus.data.formats.page import MAX_PIXELS, NOTES, STUMBLES, Page, Refused, reason_of
 from isthmus.errors import DataError
 from isthmus.files import open_regular
 
@@ -85,8 +85,8 @@ def read_shapes(path: Path | str) -> list[Shape]:
     """(channels, height, width) of each page that `read_pages` gives, from the header alone. Raises what it raises."""
     data = bytes_of(path)
     with faults_named(path):
-        found: list[Shape] = format_of(path, data).shapes(data)
-        return found
+        shapes: list[Shape] = format_of(path, data).shapes(data)
+        return shapes
 
 
 @contextlib.contextmanager
@@ -99,7 +99,7 @@ def faults_named(path: Path | str) -> Iterator[None]:
     except Refused as error:
         raise DataError(f"{path} {error}") from None
     except STUMBLES as error:
-        raise DataError(f"{path} is a damaged image ({said(error)}); replace it, or leave it out") from None
+        raise DataError(f"{path} is a damaged image ({reason_of(error)}); replace it, or leave it out") from None
     except Exception as error:
         if type(error).__name__ != "DecompressionBombError":  # Pillow's, and none of the STUMBLES; a later frame's
             raise

@@ -82,11 +82,11 @@ def _header(data: bytes) -> _Header:
     channels = [data[at + 42 + 3 * i : at + 45 + 3 * i] for i in range(min(n, 16))]
     if not channels or len(channels[-1]) < 3:
         raise OSError("no channels")
-    if any(one[1:] != b"\1\1" for one in channels):
+    if any(item[1:] != b"\1\1" for item in channels):
         raise unread("JPEG 2000", "channels of different sizes; save it as RGB or grey")
-    bits = tuple((one[0] & 127) + 1 for one in channels)
-    signed = any(one[0] & 128 for one in channels)
-    beside |= any(not one.startswith(_BY_ITSELF) for one in _comments(data, at, end))
+    bits = tuple((item[0] & 127) + 1 for item in channels)
+    signed = any(item[0] & 128 for item in channels)
+    beside |= any(not item.startswith(_BY_ITSELF) for item in _comments(data, at, end))
     check_size(right - left, down - top, n * (2 if max(bits) > 8 else 1), 1, len(data))
     return _Header(right - left, down - top, bits, signed, colours, beside)
 

@@ -25,16 +25,16 @@ def _headers(data: bytes, *, first: bool = False) -> Iterator[tuple[int, int, in
     at = 0
     while True:
         kind = data[at + 1] - ord("0")
-        found = (_BITS if kind in (1, 4) else _NUMBERS).match(data, at)
-        if found is None:
+        match = (_BITS if kind in (1, 4) else _NUMBERS).match(data, at)
+        if match is None:
             raise OSError("no header of its kind")
-        width, height = int(found[1]), int(found[2])
-        white = 1 if kind in (1, 4) else int(found[3])
+        width, height = int(match[1]), int(match[2])
+        white = 1 if kind in (1, 4) else int(match[3])
         if not 0 < white < 65536:
             raise OSError(f"the largest number is {white}")
         check_size(width, height, 1, 1, len(data))
-        yield kind, width, height, white, found.end()
-        at = found.end() + _length(kind, width, height, white)
+        yield kind, width, height, white, match.end()
+        at = match.end() + _length(kind, width, height, white)
         if kind < 4 or not data.startswith(STARTS, at):  # as text there is one picture only
             return
 

@@ -91,13 +91,13 @@ class Page:
             low, high = float(pixels.min()), float(pixels.max())
             if low >= 0 and high <= 1:
                 return pixels.astype(np.float32)
-            what = f"has float pixels from {low:g} to {high:g}, which must lie in [0, 1]"
+            problem = f"has float pixels from {low:g} to {high:g}, which must lie in [0, 1]"
         else:
             low, high = int(pixels.min()), int(pixels.max())
-            what = f"has {self.values()} a pixel, from {low} to {high}, which do not say what is black and white"
+            problem = f"has {self.values()} a pixel, from {low} to {high}, which do not say what is black and white"
         if low == high or not np.isfinite([low, high]).all():
-            raise Refused(f"{what}; say it with --range LOW:HIGH, or leave it out")
-        raise Refused(f"{what}; say it with {range_option((low, high))}, or --range auto")
+            raise Refused(f"{problem}; say it with --range LOW:HIGH, or leave it out")
+        raise Refused(f"{problem}; say it with {range_option((low, high))}, or --range auto")
 
     def _refuse_nan(self) -> None:
         if self.pixels.dtype.kind == "f" and np.isnan(self.pixels.min()):
@@ -151,8 +151,8 @@ def without_alpha(values: np.ndarray, *, associated: bool) -> np.ndarray:
     if not associated:
         return colours
     full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
-    found = np.divide(colours * float(full), alpha, out=np.zeros(colours.shape), where=alpha != 0)
-    return np.rint(found.clip(0, full)).astype(values.dtype) if full > 1 else found.astype(values.dtype)
+    divided = np.divide(colours * float(full), alpha, out=np.zeros(colours.shape), where=alpha != 0)
+    return np.rint(divided.clip(0, full)).astype(values.dtype) if full > 1 else divided.astype(values.dtype)
 
 
 def from_cmyk(values: np.ndarray) -> np.ndarray:
@@ -199,6 +199,6 @@ def check_size(width: int, height: int, samples: int, pages: int, stored: int) -
         )
 
 
-def said(error: BaseException) -> str:
-    """What a parser said, short."""
+def reason_of(error: BaseException) -> str:
+    """A parser's error message, short."""
     return one_line(error)[:200] or type(error).__name__

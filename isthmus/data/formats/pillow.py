@@ -163,11 +163,13 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
             options |= {"save_all": True, "duration": durations}
             if "loop" in image.info:  # a GIF that does not say so is played once
                 options["loop"] = image.info["loop"]
-    planes = [one[0] if len(one) == 1 else np.ascontiguousarray(one.transpose(1, 2, 0)) for one in pictures]
+    planes = [
+        picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0)) for picture in pictures
+    ]
     made = [Image.fromarray(plane) for plane in planes]
     if kind == "GIF" and not grey:
         notes.append("a GIF has 256 colours at most, so they are not kept exactly")
-        made = [one.quantize(256) for one in made]
+        made = [picture.quantize(256) for picture in made]
     if len(made) > 1:
         options["append_images"] = made[1:]
     buffer = io.BytesIO()  # Pillow goes back and forth in what it writes
@@ -191,7 +193,7 @@ def lost_modes(image: ImageFile) -> list[str]:
 
 
 def _beside(image: ImageFile, kind: str, shape: tuple[int, ...], notes: list[str]) -> dict[str, Any]:
-    """The resolution, EXIF, XMP, profile and comment, as Pillow's `save` takes them. Of a PNG, see `png._kept`.
+    """The resolution, EXIF, XMP, profile and comment, as Pillow's `save` takes them. Of a PNG, see `png.write`.
 
     shape: (c, h, w) of what is written.
     """

@@ -151,7 +151,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     for kind, start, stop in chunks(data):
         if kind in _KEPT and (kind != b"iCCP" or fits):
             _, height, width = pictures[0].shape
-            if content := _kept(kind, data[start:stop], orientation, (height, width)):
+            if content := _upright_chunk(kind, data[start:stop], orientation, (height, width)):
                 file.write(chunk(kind, content))
     file.write(made[end:])
     return notes
@@ -170,7 +170,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
 
-def _kept(kind: bytes, content: bytes, orientation: int, size: tuple[int, int]) -> bytes:
+def _upright_chunk(kind: bytes, content: bytes, orientation: int, size: tuple[int, int]) -> bytes:
     """A chunk as it holds for the picture turned upright, of this (height, width); b"" if it no longer does."""
     if kind == b"eXIf":
         return written_exif(content, size)

@@ -70,12 +70,12 @@ def shapes(data: bytes) -> list[Shape]:
     """(channels, height, width) of each page, from its header. Raises what `pages` raises for it."""
     with opened(data) as file:
         some, _ = pictures_of(file)
-        found = []
+        result = []
         for page in some:
             c, h, w = shape_of(page)
             n = n_slices(file, page, single=len(file.pages) == 1)
-            found += [(c, w, h) if orientation_of(page) >= 5 else (c, h, w)] * n
-        return found
+            result += [(c, w, h) if orientation_of(page) >= 5 else (c, h, w)] * n
+        return result
 
 
 def _slices(file: TiffFile, page: TiffPage, *, single: bool) -> Iterator[np.ndarray]:

@@ -56,8 +56,8 @@ def _next_page(file: TiffFile, offset: int) -> int:
     stored.seek(offset)
     n_tags = int.from_bytes(stored.read(tiff.tagnosize), _ENDIAN[tiff.byteorder])
     stored.seek(offset + tiff.tagnosize + n_tags * tiff.tagsize)
-    found = stored.read(tiff.offsetsize)
-    return int.from_bytes(found, _ENDIAN[tiff.byteorder]) if len(found) == tiff.offsetsize else -1
+    link = stored.read(tiff.offsetsize)
+    return int.from_bytes(link, _ENDIAN[tiff.byteorder]) if len(link) == tiff.offsetsize else -1
 
 
 def shape_of(page: TiffPage) -> Shape:

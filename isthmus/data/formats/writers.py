@@ -37,17 +37,17 @@ def write_like(
     Returns sentences on what could not be kept, and on values that had to be clipped. Raises RequestError for an
     array that is no such image, DataError if the original cannot be read.
     """
-    many = [np.asarray(one) for one in ([images] if isinstance(images, np.ndarray) else images)]
+    many = [np.asarray(image) for image in ([images] if isinstance(images, np.ndarray) else images)]
     notes = []
-    for one in many:
-        if one.ndim != 3 or one.shape[0] not in (1, 3) or 0 in one.shape:
-            raise RequestError(f"an image to write must be (1 or 3, height, width), got {one.shape}")
-        if not np.isfinite(one).all():
+    for image in many:
+        if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+            raise RequestError(f"an image to write must be (1 or 3, height, width), got {image.shape}")
+        if not np.isfinite(image).all():
             raise RequestError(f"cannot write {target}: the image has values that are NaN or infinite")
-    if outside := sum(int(((one < 0) | (one > 1)).sum()) for one in many):
-        total = sum(one.size for one in many)
+    if outside := sum(int(((image < 0) | (image > 1)).sum()) for image in many):
+        total = sum(image.size for image in many)
         notes.append(f"{outside:,} of {total:,} values lay outside [0, 1] and were clipped")
-    many = [one.astype(np.float64).clip(0, 1) for one in many]
+    many = [image.astype(np.float64).clip(0, 1) for image in many]
     buffer = io.BytesIO()
     if original is None:
         _write_png(buffer, many[0])
@@ -60,8 +60,8 @@ def write_like(
             if len(pages) != len(many):
                 raise RequestError(f"{original} has {len(pages)} pages, and {len(many)} images are to take their place")
             stored = []
-            for page, one in zip(pages, many, strict=True):
-                channels = _channels(one, len(page.pixels), keep_grey=grey)
+            for page, image in zip(pages, many, strict=True):
+                channels = _channels(image, len(page.pixels), keep_grey=grey)
                 if len(channels) < len(page.pixels):
                     notes.append("colours are not kept: written as grey, as --grey made them")
                 dtype, white = _stored_type(page, module in _ANY_BITS, notes)

@@ -124,13 +124,13 @@ def find(name: str, data_dir: Path | None = None) -> tuple[Path, dict[str, Path]
 
 
 def _files_in(folder: Path, wanted: tuple[str, ...]) -> dict[str, Path] | None:
-    found = {}
+    files = {}
     for name in wanted:
         candidates = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
         if not candidates:
             return None
-        found[name] = candidates[0]
-    return found
+        files[name] = candidates[0]
+    return files
 
 
 def find_sample(source: Source, data_dir: Path | None = None) -> dict[str, Path] | None:
@@ -147,8 +147,8 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     if name not in SOURCES:
         raise RequestError(unknown("data set", name, names()))
     source = SOURCES[name]
-    if found := find(name, data_dir):
-        return _read_source(source, found[1])
+    if location := find(name, data_dir):
+        return _read_source(source, location[1])
     if sample := find_sample(source, data_dir):
         return _read_sample(source, sample)
     looked = ", ".join(str(root) for root in roots(data_dir))
@@ -181,8 +181,8 @@ class Unseen:
 
 def load_unseen(name: str, data_dir: Path | None = None) -> Unseen:
     """The test images of a named data set: of MNIST in a fifth of the time of `load`. Raises what `load` raises."""
-    if name in SOURCES and (found := find(name, data_dir)):
-        source, files = SOURCES[name], {role: path for role, path in found[1].items() if role.startswith("t10k")}
+    if name in SOURCES and (location := find(name, data_dir)):
+        source, files = SOURCES[name], {role: path for role, path in location[1].items() if role.startswith("t10k")}
         arrays, sums = _read_files(source, files)
         return Unseen(source.title, _part("t10k", arrays, files, source), (), sums, None)
     whole = load(name, data_dir)

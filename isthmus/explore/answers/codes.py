@@ -24,8 +24,8 @@ def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
     model = shelf.with_code(query.text("model"))
     x = wire.pixels(body, 1, shelf.n_features)
     x_in = noisy(shelf, query, x)
-    found = np.asarray(model.transform(x_in), np.float32)
-    arrays = {"noisy": in_shape(shelf, x_in)[0], "code": found[0]}
+    code_of_x = np.asarray(model.transform(x_in), np.float32)
+    arrays = {"noisy": in_shape(shelf, x_in)[0], "code": code_of_x[0]}
     layers = probe.activation_maps(model, Images(in_shape(shelf, x)), x_in)
     return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
 
@@ -47,9 +47,9 @@ def _units(shelf: Shelf, name: str) -> units.Units:
 
 def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"usage", "low", "high", "spread"}, each (k,): the units of `model` over the test images."""
-    found = _units(shelf, query.text("model"))
-    arrays = {name: getattr(found, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
-    return arrays, {"n": str(found.n)}
+    surveyed = _units(shelf, query.text("model"))
+    arrays = {name: getattr(surveyed, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
+    return arrays, {"n": str(surveyed.n)}
 
 
 def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -61,9 +61,9 @@ def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
     arrays = units.pictures(model, unit, size, shelf.shape)
     arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()}
     if shelf.images is not None:
-        found = _units(shelf, name)
-        arrays["top"], arrays["top_code"] = found.top[unit], found.top_code[unit]
-        arrays["pixels"] = np.ascontiguousarray(shelf.images.pixels[found.top[unit]])
+        surveyed = _units(shelf, name)
+        arrays["top"], arrays["top_code"] = surveyed.top[unit], surveyed.top_code[unit]
+        arrays["pixels"] = np.ascontiguousarray(shelf.images.pixels[surveyed.top[unit]])
     return arrays, {}
 
 

@@ -64,7 +64,7 @@ def part_of(kind: str, level: float) -> Part | None:
     Raises RequestError for what there is not.
     """
     if kind not in CORRUPTIONS or kind == "sequence":
-        raise RequestError(unknown("corruption", kind[:80], [one for one in CORRUPTIONS if one != "sequence"]))
+        raise RequestError(unknown("corruption", kind[:80], [name for name in CORRUPTIONS if name != "sequence"]))
     if level == 0:
         return None
     if kind == "gaussian":
@@ -80,7 +80,7 @@ def noisy(part: Part | None, x: np.ndarray, shape: tuple[int, int, int], draw: i
     """
     if part is None:
         return x
-    found = noisy_version(x, part, shape, seed=draw)
-    if not np.isfinite(found).all():
+    x_noisy = noisy_version(x, part, shape, seed=draw)
+    if not np.isfinite(x_noisy).all():
         raise RequestError(f"{part!r} leaves no numbers; choose a level nearer to those of the slider")
-    return found
+    return x_noisy

@@ -91,7 +91,7 @@ def _errors(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
     return np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
 
 
-def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], None], gone: threading.Event) -> Answer:
+def searched(shelf: Shelf, query: Query, body: bytes, send: Callable[[Answer], None], gone: threading.Event) -> Answer:
     """A decoder's search for one image: `tell` hears of each step, and the answer is where it ended.
 
     {"x_hat": (c, h, w), "mse": (1,), "psnr": (1,), "objective": (1,), "step": (1,)}. Raises Leaving once `gone` is set.
@@ -122,11 +122,11 @@ def searched(shelf: Shelf, query: Query, body: bytes, tell: Callable[[Answer], N
             raise Leaving
         steps += 1
         if steps % max(1, steps // 32) == 0:  # ever fewer of a search of thousands of steps
-            tell((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
+            send((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
 
-    found = model.search(x_in, on_step=on_step)
-    last = shown(model.drawn(found), float(found.objective[0]), int(found.n_iter[0]))
-    return last, {"reason": str(found.reason[0])}
+    result = model.search(x_in, on_step=on_step)
+    last = shown(model.drawn(result), float(result.objective[0]), int(result.n_iter[0]))
+    return last, {"reason": str(result.reason[0])}
 
 
 def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ def about(shelf: Shelf) -> dict[str, Any]:
         },
         "plain": _manner(shelf).plain,
         "whole": shelf.whole,
-        "files": [name_of(one) for one in shelf.files],
+        "files": [name_of(file) for file in shelf.files],
         "drawing": DRAWING,
         "most_ahead": reconstructions.MOST_AHEAD,
     }
@@ -64,8 +64,8 @@ def images(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def _manner(shelf: Shelf) -> drawings.Manner:
-    found = shelf.once(lambda: drawings.manner_of(shelf.images, shelf.shape), "manner")
-    return replace(found, plain=False) if shelf.whole or (shelf.photographs and shelf.images is None) else found
+    manner = shelf.once(lambda: drawings.manner_of(shelf.images, shelf.shape), "manner")
+    return replace(manner, plain=False) if shelf.whole or (shelf.photographs and shelf.images is None) else manner
 
 
 def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -97,8 +97,8 @@ def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
         place = query.integer("file", 0, len(shelf.files) - 1)
         body, name = bytes_of(shelf.files[place]), name_of(shelf.files[place])
     manner = _manner(shelf)
-    x, said = decode(body, shelf.shape, manner, whole=shelf.whole, framing=shelf.framing, name=name, go_on=go_on)
-    return {"x": x}, {"said": said}
+    x, words = decode(body, shelf.shape, manner, whole=shelf.whole, framing=shelf.framing, name=name, go_on=go_on)
+    return {"x": x}, {"said": words}
 
 
 QUICK: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {

@@ -74,13 +74,13 @@ def pictures(model: Any, unit: int, code_size: int, shape: tuple[int, int, int])
     deep model, whose units mean something only beside the others. Raises RequestError for a unit that there is not.
     """
     require(0 <= unit < code_size, "unit", f"from 0 to {code_size - 1}", unit)
-    found = {}
+    images = {}
     network = adapter_of(model).network
     if network is not None and network.is_one_layer("encoder"):
-        found["filter"] = probe.filters(model, shape, "encoder")[""][unit]
+        images["filter"] = probe.filters(model, shape, "encoder")[""][unit]
     if probe.has_atoms(model):
-        found["atom"] = probe.filters(model, shape, "decoder")[""][unit]
-    return found
+        images["atom"] = probe.filters(model, shape, "decoder")[""][unit]
+    return images
 
 
 def plane(codes: np.ndarray) -> dict[str, np.ndarray]:

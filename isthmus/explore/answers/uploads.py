@@ -51,26 +51,26 @@ def read_upload(
     framing = (framing or Framing()).whole
     page, several = _first_page(data, name)
     image, kinds = framing.pixels(page, name)
-    said = [f"{image.shape[2]}×{image.shape[1]}", *(["the first of several pages"] if several else [])]
-    said += [NOTES[kind].removeprefix("{n}: ") for kind in dict.fromkeys(kinds) if kind != "alpha" or not manner.plain]
+    words = [f"{image.shape[2]}×{image.shape[1]}", *(["the first of several pages"] if several else [])]
+    words += [NOTES[kind].removeprefix("{n}: ") for kind in dict.fromkeys(kinds) if kind != "alpha" or not manner.plain]
     prepared = framing.resize or framing.crop
     image = framing(image, 0, name)[0]
     if prepared:
-        said.append(f"prepared as for the training, {framing.words()}")
+        words.append(f"prepared as for the training, {framing.words()}")
     if whole:
-        x = _made_smaller(image, shape[1:], name, said)
+        x = _made_smaller(image, shape[1:], name, words)
     elif image.shape[1:] == shape[1:] and (prepared or not manner.plain or is_light_on_dark(image)):
         x = image
     elif manner.plain:
         strokes, inverted = strokes_of(_on_paper(data, image) if "alpha" in kinds else image)
-        said += ["dark on light turned to light on dark"] if inverted else []
+        words += ["dark on light turned to light on dark"] if inverted else []
         # in 256 levels, as a drawing is, so that an address can hold it
         drawn = np.rint(255 * place(strokes, shape, manner)).astype(np.uint8)
-        return unit(drawn), ", ".join([*said, "scaled and centred like the data"])
+        return unit(drawn), ", ".join([*words, "scaled and centred like the data"])
     else:
-        x = _middle(image, shape[1:], said)
-    x = _with_channels(x, shape[0], name, said)
-    return unit(x), ", ".join([*said, *(["as it is"] if len(said) == 1 else [])])
+        x = _middle(image, shape[1:], words)
+    x = _with_channels(x, shape[0], name, words)
+    return unit(x), ", ".join([*words, *(["as it is"] if len(words) == 1 else [])])
 
 
 def _first_page(data: bytes, name: str) -> tuple[Page, bool]:
@@ -96,7 +96,7 @@ def _check_sizes(sizes: list[tuple[int, int]], data: bytes, name: str) -> None:
             )
 
 
-def _made_smaller(image: np.ndarray, least: tuple[int, int], name: str, said: list[str]) -> np.ndarray:
+def _made_smaller(image: np.ndarray, least: tuple[int, int], name: str, words: list[str]) -> np.ndarray:
     """A picture with at most MOST_WHOLE pixels, and at least a patch each way; scaled as --resize does."""
     high, wide = image.shape[1:]
     share = min(1.0, (MOST_WHOLE / (wide * high)) ** 0.5)
@@ -106,25 +106,25 @@ def _made_smaller(image: np.ndarray, least: tuple[int, int], name: str, said: li
         raise DataError(f"{name} is a strip of {wide}×{high} pixels; cut a wider piece out of it")
     if (h, w) != (high, wide):
         # the words with which a command takes it as the same numbers
-        said.append(f"scaled to {w}×{h}, as by {Framing(resize=(h, w), patches=least).words()}")
+        words.append(f"scaled to {w}×{h}, as by {Framing(resize=(h, w), patches=least).words()}")
     return resized(image, (h, w))
 
 
-def _middle(image: np.ndarray, size: tuple[int, int], said: list[str]) -> np.ndarray:
+def _middle(image: np.ndarray, size: tuple[int, int], words: list[str]) -> np.ndarray:
     """The middle of a picture, of the proportions of `size`, scaled to it."""
     short = min(have / want for have, want in zip(image.shape[1:], size, strict=True))
     part = (max(1, round(short * size[0])), max(1, round(short * size[1])))
     if part != image.shape[1:]:
-        said.append("cropped to the middle")
-    said.append(f"scaled to {size[1]}×{size[0]}")
+        words.append("cropped to the middle")
+    words.append(f"scaled to {size[1]}×{size[0]}")
     return resized(cropped(image, part), size)
 
 
-def _with_channels(image: np.ndarray, c: int, name: str, said: list[str]) -> np.ndarray:
+def _with_channels(image: np.ndarray, c: int, name: str, words: list[str]) -> np.ndarray:
     if c not in (1, 3):
         raise DataError(f"{name}: these models take images of {c} channels, and a picture has 1 or 3")
     if c == 1 and len(image) == 3:
-        said.append("made grey")
+        words.append("made grey")
         return grey_of(image)
     return np.repeat(image, c // len(image), axis=0)
 

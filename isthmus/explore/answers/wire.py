@@ -55,10 +55,10 @@ class Query:
         return [Query({name: word}).integer(name, 0, high) for word in words]
 
 
-def numbers(body: bytes, n: int, width: int, what: str) -> np.ndarray:
+def numbers(body: bytes, n: int, width: int, content: str) -> np.ndarray:
     """The float32 (n, width) of a request's body. `what` they are is for the error."""
     if len(body) != 4 * n * width:
-        raise RequestError(f"the request must hold {n}×{width} {what}, {4 * n * width:,} bytes, got {len(body):,}")
+        raise RequestError(f"the request must hold {n}×{width} {content}, {4 * n * width:,} bytes, got {len(body):,}")
     return np.frombuffer(body, "<f4").reshape(n, width).astype(np.float32)
 
 

@@ -75,9 +75,9 @@ def _done(shelf: Shelf) -> Future[Shelf]:
 def _files() -> list[tuple[str, str, str]]:
     """(address, name, type) of each file of the page. What is not in this list cannot be asked for."""
     folder = resources.files("isthmus.explore") / "page"
-    names = sorted(one.name for one in folder.iterdir() if one.is_file())
-    found = [("/" if name == "index.html" else f"/{name}", name, "." + name.rsplit(".", 1)[-1]) for name in names]
-    return [(path, name, _TYPES[suffix]) for path, name, suffix in found if suffix in _TYPES]
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    files = [("/" if name == "index.html" else f"/{name}", name, "." + name.rsplit(".", 1)[-1]) for name in names]
+    return [(path, name, _TYPES[suffix]) for path, name, suffix in files if suffix in _TYPES]
 
 
 class _Server:
@@ -153,14 +153,14 @@ class _Server:
         computing = asyncio.get_running_loop().run_in_executor(pool, compute)
         leaves = asyncio.create_task(_leaves(request, gone))
         try:
-            data, took = await computing
+            data, milliseconds = await computing
         except (Leaving, asyncio.CancelledError):  # which uvicorn cancels when it ends
             raise HTTPException(503, "the server is ending, or nobody waits for this") from None
         except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
             raise HTTPException(400, one_line(error)) from None
         finally:
             leaves.cancel()
-        return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={took:.2f}"})
+        return Response(data, media_type=ARRAYS, headers={"server-timing": f"compute;dur={milliseconds:.2f}"})
 
     async def search(self, request: Request) -> Response:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
@@ -172,19 +172,19 @@ class _Server:
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[Answer | BaseException | None] = asyncio.Queue()
 
-        def tell(one: Answer | BaseException | None) -> None:
+        def send(answer: Answer | BaseException | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(steps.put_nowait, one)
+                loop.call_soon_threadsafe(steps.put_nowait, answer)
 
         def compute() -> None:
             try:
                 if not gone.is_set():
-                    tell(reconstructions.searched(shelf, query, body, tell, gone))
-                tell(None)
+                    send(reconstructions.searched(shelf, query, body, send, gone))
+                send(None)
             except Leaving:
-                tell(None)
+                send(None)
             except Exception as error:
-                tell(error)
+                send(error)
 
         self.slow.submit(compute)
         try:
@@ -198,12 +198,12 @@ class _Server:
             raise first
 
         async def frames() -> AsyncIterator[bytes]:
-            one: Answer | BaseException | None = first
+            answer: Answer | BaseException | None = first
             try:
-                while one is not None and not isinstance(one, BaseException):
-                    data = wire.pack(one)
+                while answer is not None and not isinstance(answer, BaseException):
+                    data = wire.pack(answer)
                     yield struct.pack("<I", len(data)) + data
-                    one = await steps.get()
+                    answer = await steps.get()
             finally:
                 gone.set()
 
@@ -250,6 +250,6 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    said = f"{type(error).__name__}: {one_line(error)}"
-    print(f"isthmus: {request.url.path} failed: {said}", file=sys.stderr, flush=True)
-    return JSONResponse({"error": f"the server could not compute this: {said}"}, 500)
+    reason = f"{type(error).__name__}: {one_line(error)}"
+    print(f"isthmus: {request.url.path} failed: {reason}", file=sys.stderr, flush=True)
+    return JSONResponse({"error": f"the server could not compute this: {reason}"}, 500)

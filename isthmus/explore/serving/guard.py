@@ -43,10 +43,10 @@ def is_loopback(host: str) -> bool:
 
 def origin_of(address: str) -> tuple[str, str]:
     """(scheme, host and port) of an address that the page may be opened at. Raises RequestError for what is none."""
-    found = _origin(address)
-    if found[0] not in ("http", "https") or not _hostname(found[1]):
+    origin = _origin(address)
+    if origin[0] not in ("http", "https") or not _hostname(origin[1]):
         raise RequestError(f"--allow-origin must be an address like https://lab.example, got {address!r}")
-    return found
+    return origin
 
 
 class Guard:
@@ -108,12 +108,12 @@ class Guard:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             cookies.clear()
-        kept = cookies[name].value if name in cookies else ""
+        cookie = cookies[name].value if name in cookies else ""
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if _same(kept, self.token) or _same(bearer, self.token):
+        if _same(cookie, self.token) or _same(bearer, self.token):
             return None
-        said = "open the whole address that `isthmus explore` printed, with ?token=... at its end"
-        return refused(scope, f"this page needs a token: {said}", 401)
+        instruction = "open the whole address that `isthmus explore` printed, with ?token=... at its end"
+        return refused(scope, f"this page needs a token: {instruction}", 401)
 
 
 def cookie_of(scope: Scope) -> str:
@@ -124,8 +124,10 @@ def cookie_of(scope: Scope) -> str:
 
 def refused(scope: Scope, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
     """A refusal: for a person who opened an address in a browser a page, else JSON."""
-    asked = Headers(scope=scope)
-    if asked.get("sec-fetch-mode", "navigate") != "navigate" or "text/html" not in asked.get("accept", ""):
+    request_headers = Headers(scope=scope)
+    if request_headers.get("sec-fetch-mode", "navigate") != "navigate" or "text/html" not in request_headers.get(
+        "accept", ""
+    ):
         return JSONResponse({"error": message}, status, headers=headers)
     return HTMLResponse(_PAGE.format(status=status, message=html.escape(_sentence(message))), status, headers=headers)
 

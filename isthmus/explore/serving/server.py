@@ -52,26 +52,26 @@ def serve(
     a proxy shows the page. With these, or on another address than the loopback, whoever opens the page needs the token
     in the address. Raises RequestError for an address that cannot be had, and what `shelf_loader` raises.
     """
-    origins = [origin_of(one) for one in allow_origins]
+    origins = [origin_of(origin) for origin in allow_origins]
     listening, taken = _listen(host, port)
     with listening, ThreadPoolExecutor(1, "open") as opener:
-        found = look(path, data_dir, alone=alone)  # what is wrong is mostly wrong here, before there is a page
+        target = look(path, data_dir, alone=alone)  # what is wrong is mostly wrong here, before there is a page
         token = None if is_loopback(host) and not origins else secrets.token_urlsafe(16)
-        opening = opener.submit(_open, found, gallery, say)
+        opening = opener.submit(_open, target, gallery, say)
         threads = max(2, min(8, os.cpu_count() or 1))
         config = config_of(application(opening, token=token, threads=threads, origins=origins))
-        own = listening.getsockname()[1]
+        bound_port = listening.getsockname()[1]
         if taken:
-            say(f"port {port} is taken; this is on {own}")
+            say(f"port {port} is taken; this is on {bound_port}")
         if not is_loopback(host):
             say(
                 f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
                 "the data; what is sent is not encrypted"
             )
         ending = f"?token={token}" if token else ""
-        address = f"http://{_in_address(host)}:{own}/{ending}"
-        for one in allow_origins:
-            say(f"through the proxy: {one.rstrip('/')}/{ending}")
+        address = f"http://{_in_address(host)}:{bound_port}/{ending}"
+        for origin in allow_origins:
+            say(f"through the proxy: {origin.rstrip('/')}/{ending}")
         server = uvicorn.Server(config)
         _on_exit(server, lambda: _close(opening))
         opening.add_done_callback(lambda opened: _end(server) if opened.exception() else None)
@@ -99,7 +99,7 @@ def config_of(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _open(found: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[str], None]) -> Shelf:
+def _open(target: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[str], None]) -> Shelf:
     """The shelf, after the imports that take seconds. It runs while the page is already there."""
     gc.disable()  # a collection during the imports finds nothing, and half a second goes by
     try:
@@ -108,7 +108,7 @@ def _open(found: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[
         from isthmus.explore.answers import routes  # noqa: F401 - now, rather than at the first question
         from isthmus.explore.shelf_loader import shelve
 
-        shelf = shelve(found, None if isinstance(found, Run) else gallery(found))
+        shelf = shelve(target, None if isinstance(target, Run) else gallery(target))
     finally:
         gc.freeze()  # else a full collection, some 100 ms, may come while a slider moves
         gc.enable()
