@@ -207,8 +207,7 @@ def run(options: argparse.Namespace) -> None:
         kind=kind,
         fields=fields,
         given=None if base is None else base.model.network_.part,
-        training=training
-        | ({} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)),
+        training=training | fixed_training,
         recipe=options.recipe,
         **{role: part for role, part in parts.items() if role != "augmentation"},
     )

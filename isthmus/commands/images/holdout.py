@@ -25,8 +25,8 @@ class Parts:
     """train: fitted on. validation: they choose the best epoch, and a PCA's numbers. test: they choose nothing.
 
     test is None where there are too few images, or none were asked for: then errors are measured on `validation`, and
-    are called selected on. summary: the sentence with the sizes. regions: each photograph is in all parts. doubt: why the
-    images of validation and test are not to be called held out: the model that the fit began with may know them.
+    are called selected on. summary: the sentence with the sizes. regions: each photograph is in all parts. doubt: why
+    the images of validation and test are not to be called held out: the model that the fit began with may know them.
     """
 
     train: Images

@@ -26,7 +26,7 @@ _LISTED = 10  # files that a warning names
 
 
 class MixedSizesError(DataError):
-    """Images of several sizes are to become one array. sizes: in words; size: the one to suggest, as an option takes it."""
+    """Images of several sizes cannot become one array. sizes: in words; size: the one to suggest."""
 
     def __init__(self, sizes: str, size: str = "HxW") -> None:
         super().__init__(
