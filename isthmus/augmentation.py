@@ -6,11 +6,13 @@ Every draw comes from the generator that is passed in. image_shape is (channels,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional
 
-from isthmus.errors import RequestError, require
+from isthmus import kinds
 from isthmus.parts import Affine, Augmentation
 
 ImageShape = tuple[int, int, int]
@@ -20,11 +22,17 @@ _PADDINGS = {"edge": "border", "reflect": "reflection", "zeros": "zeros"}  # tor
 def augment(
     part: Augmentation, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
 ) -> torch.Tensor:
-    """The augmented x, (n, n_features), in a new tensor; x is left as it is. Raises as `check_augmentation`."""
-    check_augmentation(part, x.shape[1], image_shape)
-    assert isinstance(part, Affine), part
+    """The augmented x, (n, n_features), in a new tensor; x is left as it is. Raises as `part.check`."""
+    part.check(x.shape[1], image_shape)
+    return _COMPUTES[type(part)](part, x, generator, image_shape)
+
+
+def affine(
+    part: Affine, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
+) -> torch.Tensor:
+    """A share of the images, each with a random affine map of its own."""
     shape = image_shape or part.image_shape
-    assert shape is not None
+    assert shape is not None, "checked by the part"
     count = round(part.share * len(x))
     if count == 0 or not (part.rotation or part.scale or part.shear or part.shift):
         return x.clone()  # the same bits, which a grid from -1 to 1 would round
@@ -35,12 +43,18 @@ def augment(
     return x.index_copy(0, chosen, moved.view(count, x.shape[1]))
 
 
-def check_augmentation(part: Augmentation, n_features: int, image_shape: ImageShape | None) -> None:
-    """Raise RequestError unless samples of this shape can be augmented: before a training, say."""
-    shape = image_shape or getattr(part, "image_shape", None)
-    if shape is None:
-        raise RequestError(f"{part.kind} augmentation needs images: give (n, channels, height, width), or image_shape")
-    require(math.prod(shape) == n_features, "image_shape", f"of {n_features} numbers, as the samples are", shape)
+Compute = Callable[[Any, torch.Tensor, torch.Generator, ImageShape | None], torch.Tensor]
+_COMPUTES: dict[type[Augmentation], Compute] = kinds.COMPUTES["augmentation"]
+_COMPUTES[Affine] = affine
+
+
+def register(kind: type[Augmentation], compute: Compute) -> None:
+    """Let augmentations of one's own be used like the package's: in estimators, saved models, studies and commands.
+
+    kind: a frozen dataclass, with the class variable `kind`. compute: (part, x, generator, image_shape) → x_aug, in
+    a new tensor of x's shape, type and device. Raises RequestError for a kind that there is.
+    """
+    kinds.register("augmentation", kind, compute)
 
 
 def drawn(part: Affine, n: int, generator: torch.Generator, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,15 +7,15 @@ knows one: then samples are rows of numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from isthmus import kinds
 from isthmus.errors import RequestError, require
-from isthmus.parts import GaussianNoise, Masking, Occlusion, Part, Poisson, SaltAndPepper, Sequence
+from isthmus.parts import Corruption, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 from isthmus.parts.corruptions import MEAN
 from isthmus.rng import content_seeds
 
@@ -65,7 +65,7 @@ def occlusion(
 ) -> torch.Tensor:
     """`value` where row ≤ i < row + size and column ≤ j < column + size; row and column drawn for each sample."""
     shape = image_shape or part.image_shape
-    assert shape is not None, "checked by check_corruption"
+    assert shape is not None, "checked by the part"
     size, (channels, height, width) = int(part.size), shape
 
     def covered(length: int) -> torch.Tensor:
@@ -103,7 +103,9 @@ def sequence(
     return x
 
 
-_COMPUTES: dict[type[Part], Callable[[Any, torch.Tensor, torch.Generator, ImageShape | None], torch.Tensor]] = {
+Compute = Callable[[Any, torch.Tensor, torch.Generator, ImageShape | None], torch.Tensor]
+_COMPUTES: dict[type[Corruption], Compute] = kinds.COMPUTES["corruption"]
+_COMPUTES |= {
     GaussianNoise: gaussian_noise,
     SaltAndPepper: salt_and_pepper,
     Masking: masking,
@@ -113,43 +115,36 @@ _COMPUTES: dict[type[Part], Callable[[Any, torch.Tensor, torch.Generator, ImageS
 }
 
 
+def register(kind: type[Corruption], compute: Compute) -> None:
+    """Let corruptions of one's own be used like the package's: in estimators, saved models, studies and commands.
+
+    kind: a frozen dataclass, with the class variable `kind`. compute: (part, x, generator, image_shape) → x_noisy, in
+    a new tensor of x's shape, type and device. Raises RequestError for a kind that there is.
+    """
+    kinds.register("corruption", kind, compute)
+
+
 def corrupt(
-    part: Part, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
+    part: Corruption, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None = None
 ) -> torch.Tensor:
-    """The corrupted x, (n, n_features), in a new tensor. x is left as it is. Raises as `check_corruption`."""
-    check_corruption(part, x.shape[1], image_shape)
+    """The corrupted x, (n, n_features), in a new tensor. x is left as it is. Raises as `part.check`."""
+    part.check(x.shape[1], image_shape)
     return _COMPUTES[type(part)](part, x, generator, image_shape)
 
 
-def noisy_version(images: np.ndarray, part: Part, image_shape: ImageShape | None, *, seed: int = 0) -> np.ndarray:
+def noisy_version(images: np.ndarray, part: Corruption, image_shape: ImageShape | None, *, seed: int = 0) -> np.ndarray:
     """The corrupted version of each image, as every command, study and page measures and shows it.
 
     images: (n, n_features), taken as float32. Returns new rows, float32. An image's noise is drawn on the CPU, from a
     stream that is a function of (seed, the image's own bytes) and of nothing else: not of its place among others, nor
     of the corruption, so that at two levels of Gaussian noise the draws are the same up to the level. Duplicates of an
-    image have the same noise. It is clipped to [0, 1] only if the part says so. Raises as `check_corruption`.
+    image have the same noise. It is clipped to [0, 1] only if the part says so. Raises as `part.check`.
     """
     rows = np.ascontiguousarray(images, np.float32)
-    check_corruption(part, rows.shape[1], image_shape)
+    part.check(rows.shape[1], image_shape)
     x = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
     x_noisy, generator = torch.empty_like(x), torch.Generator()
     compute = _COMPUTES[type(part)]
     for i, image_seed in enumerate(content_seeds(seed, "test-noise", rows)):
         x_noisy[i : i + 1] = compute(part, x[i : i + 1], generator.manual_seed(image_seed), image_shape)
     return x_noisy.numpy()
-
-
-def check_corruption(part: Any, n_features: int, image_shape: ImageShape | None) -> None:
-    """Raise RequestError unless the corruption can be applied to samples of this shape: before a training, say."""
-    if len(part.steps) > 1:
-        for step in part.steps:
-            check_corruption(step, n_features, image_shape)
-    shape = image_shape
-    if isinstance(part, Occlusion):
-        shape = image_shape or part.image_shape
-        if shape is None:
-            raise RequestError("occlusion needs images: give (n, channels, height, width), or image_shape")
-        side = min(shape[1:])
-        require(part.size <= side, "size", f"at most {side}, the shorter side of the images", part.size)
-    if shape is not None:
-        require(math.prod(shape) == n_features, "image_shape", f"of {n_features} numbers, as the samples are", shape)

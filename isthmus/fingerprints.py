@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus import __version__
+from isthmus import __version__, kinds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,12 +80,21 @@ def versions() -> dict[str, str]:
     }
 
 
-@functools.cache
 def code_fingerprint() -> str:
-    """sha256 of every module that computes, as it lies on disk: what other code computed is another number."""
+    """sha256 of every module that computes, as it lies on disk: what other code computed is another number.
+
+    So are those of kinds that are registered from outside.
+    """
+    return _fingerprint_of_code(tuple(kinds.sources()))
+
+
+@functools.cache
+def _fingerprint_of_code(outside: tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
     for file in computing_modules():
         digest.update(f"{file.relative_to(_PACKAGE).as_posix()}\0".encode() + file.read_bytes())
+    for file in outside:
+        digest.update(b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from isthmus import Affine, Autoencoder, Conv, Dense, GaussianNoise, Masking
-from isthmus.augmentation import augment, check_augmentation, drawn, warped
+from isthmus.augmentation import augment, drawn, warped
 from isthmus.corruption import corrupt
 from isthmus.errors import RequestError
 from isthmus.parts import AUGMENTATIONS
@@ -45,7 +45,7 @@ def test_every_augmentation_has_an_example():
 def test_contract(part, dtype, x, global_generators):
     x = x.to(dtype)
     before, state = x.clone(), global_generators()
-    check_augmentation(part, N, SHAPE)
+    part.check(N, SHAPE)
     moved = augment(part, x, seeded(1), SHAPE)
     assert moved.shape == x.shape
     assert moved.dtype == dtype
@@ -179,7 +179,7 @@ def test_each_change_is_drawn_evenly_up_to_its_bound(part, bound):
     ],
 )
 def test_what_does_not_fit_is_refused(part, shape, message, x):
-    for refuses in (lambda: check_augmentation(part, N, shape), lambda: augment(part, x, seeded(0), shape)):
+    for refuses in (lambda: part.check(N, shape), lambda: augment(part, x, seeded(0), shape)):
         with pytest.raises(RequestError, match=message):
             refuses()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.corruption import check_corruption, corrupt, noisy_version
+from isthmus.corruption import corrupt, noisy_version
 from isthmus.errors import RequestError
 from isthmus.parts import CORRUPTIONS, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
 from isthmus.rng import generator
@@ -49,7 +49,7 @@ def test_every_corruption_has_an_example():
 def test_contract(part, dtype, x, global_generators):
     x = x.to(dtype)
     before, state = x.clone(), global_generators()
-    check_corruption(part, 40, SHAPE)
+    part.check(40, SHAPE)
     x_noisy = corrupt(part, x, seeded(1), SHAPE)
     assert x_noisy.shape == x.shape
     assert x_noisy.dtype == dtype
@@ -302,7 +302,7 @@ def test_a_sequence_is_one_after_the_other_with_the_one_generator(x):
 def test_what_does_not_fit_is_refused_before_and_when_it_is_used(part, shape, message, x):
     for one in (part, Sequence((GaussianNoise(0.1), part))):
         with pytest.raises(RequestError, match=message):
-            check_corruption(one, 40, shape)
+            one.check(40, shape)
         with pytest.raises(RequestError, match=message):
             corrupt(one, x, seeded(0), shape)
 
@@ -311,7 +311,7 @@ def test_what_does_not_fit_is_refused_before_and_when_it_is_used(part, shape, me
     "part", [p for kind in EXAMPLES for p in EXAMPLES[kind] if kind not in ("occlusion", "sequence")]
 )
 def test_samples_that_are_no_images_can_have_any_other_corruption(part, x):
-    check_corruption(part, 40, None)
+    part.check(40, None)
     assert not torch.equal(corrupt(part, x, seeded(0)), x)
 
 

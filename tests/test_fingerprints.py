@@ -21,6 +21,7 @@ from isthmus import fingerprints
 from isthmus.fingerprints import (
     CODE,
     SHOWING,
+    _fingerprint_of_code,
     array_fingerprint,
     code_fingerprint,
     computing_modules,
@@ -76,11 +77,11 @@ def copied(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "_PACKAGE", root)
 
     def fingerprint():
-        code_fingerprint.cache_clear()
+        _fingerprint_of_code.cache_clear()
         return code_fingerprint()
 
     yield root, fingerprint
-    code_fingerprint.cache_clear()
+    _fingerprint_of_code.cache_clear()
 
 
 def test_every_module_is_in_the_fingerprint_unless_it_only_shows(copied):
@@ -209,10 +210,10 @@ def test_tables_have_the_same_fingerprint_if_they_are_the_same():
 
 
 def test_the_codes_fingerprint_is_one_and_quick():
-    code_fingerprint.cache_clear()
+    _fingerprint_of_code.cache_clear()
     start = time.perf_counter()
     first = code_fingerprint()
     assert time.perf_counter() - start < 0.5  # 5 ms where nothing else runs
     assert len(first) == 64
-    code_fingerprint.cache_clear()
+    _fingerprint_of_code.cache_clear()
     assert code_fingerprint() == first

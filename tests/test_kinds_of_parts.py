@@ -21,22 +21,13 @@ KINDS = {
 } - BASES
 # What is left, by module. Fewer is progress; more is a part that does not answer for itself.
 LEFT = {
-    "analysis/collapse.py": 1,  # L1 that is summed over the batch, of which nobody else asks
-    "augmentation.py": 1,  # the one augmentation that there is
     "commands/fitting/continuation.py": 1,  # what `isthmus fit` may go on from
-    "commands/shared/part_syntax.py": 2,  # Gaussian noise, clipped and in units as a command has it
-    "corruption.py": 1,  # occlusion needs the images' shape
     "estimators/borrowed.py": 2,  # what of scikit-learn's can be saved
     "estimators/decoder_prior.py": 2,  # takes autoencoders alone
-    "estimators/one_fit.py": 1,  # PCA's solution is that of dense networks
     "estimators/parameters.py": 1,  # an estimator that is composed of parts
     "explore/shelf_loader.py": 1,  # a pipeline that was put together already
-    "parts/corruptions.py": 4,  # which of a sequence may go below zero
     "studies/run/fitting.py": 4,  # how each is fitted in a study
-    "studies/plan/preflight.py": 4,  # filters of networks that are not built yet
     "studies/spec/figure.py": 1,  # a theory of Gaussian noise
-    "studies/spec/parser.py": 2,  # atoms of networks that are not built yet
-    "training/recipe.py": 6,  # measured on these networks
 }
 
 

@@ -13,7 +13,6 @@ from isthmus.data.layouts import as_channels_first
 from isthmus.estimators.adapters import adapter_of, chunks, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Variation
-from isthmus.parts import L1
 
 # A reconstruction that varies less than this, as a share of how much the images vary, is one image for all. The first
 # principal component alone has a tenth on handwritten digits; a collapsed network has rounding errors.
@@ -184,7 +183,7 @@ def _is_penalized(model: Autoencoder) -> bool:
 def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
     network: Any = model.network_.part
-    if isinstance(penalty, L1) and penalty.weight > 0 and penalty.per == "batch":
+    if _is_penalized(model) and penalty.per == "batch":
         as_sample = penalty.weight * model.training_.batch_size
         return (
             f"its penalty is summed over the batch, so that a weight of {penalty.weight:g} at a batch size of "

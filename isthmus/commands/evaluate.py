@@ -97,13 +97,12 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     from sklearn.preprocessing import FunctionTransformer
 
     from isthmus.commands.images.model_folder import images_for
-    from isthmus.corruption import check_corruption
     from isthmus.data.noise_estimate import noise_in
     from isthmus.studies.results.measure import measure
 
     images = images_for(opened, options)
     for part in parts:
-        check_corruption(part, images.n_features, images.shape)
+        part.check(images.n_features, images.shape)
     measured: dict[str | None, dict[str, Estimate]] = {None: measure(opened.model, images, METRICS).estimates}
     before: dict[str | None, float | None] = {}
     for part in parts:

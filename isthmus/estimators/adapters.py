@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 
+from isthmus import kinds
 from isthmus.data.images import Images
 from isthmus.errors import require
 from isthmus.estimators.autoencoder import Autoencoder
@@ -225,7 +226,8 @@ class PipelineAdapter(Adapter):
         return self.last.code_size(n_features)
 
 
-_ADAPTERS: dict[type, type[Adapter]] = {
+_ADAPTERS: dict[type, type[Adapter]] = kinds.COMPUTES["estimator"]
+_ADAPTERS |= {
     Autoencoder: AutoencoderAdapter,
     DecoderPrior: DecoderPriorAdapter,
     PCA: PCAAdapter,
@@ -236,7 +238,7 @@ _ADAPTERS: dict[type, type[Adapter]] = {
 
 def register(kind: type, adapter: type[Adapter]) -> None:
     """Have fitted estimators of this class, and of those that inherit from it, asked through this adapter."""
-    _ADAPTERS[kind] = adapter
+    kinds.register("estimator", kind, adapter)
 
 
 def adapter_of(model: Any) -> Adapter:

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.augmentation import check_augmentation
-from isthmus.corruption import check_corruption
 from isthmus.data.batches import Pixels, Samples
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError
@@ -25,7 +23,7 @@ from isthmus.fingerprints import array_fingerprint, facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
-from isthmus.parts import Dense, doubt
+from isthmus.parts import doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -37,7 +35,7 @@ from isthmus.training.hardware import (
     using_threads,
 )
 from isthmus.training.history import Epoch, History, Moments, Trained
-from isthmus.training.recipe import described, n_components
+from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.start import fit_start, pca_start
@@ -108,18 +106,15 @@ class OneFit:
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
 
     def _check(self) -> None:
-        for check, part in ((check_corruption, self.corruption), (check_augmentation, self.augmentation)):
-            if part is not None:
-                check(part, self.n_features, self.known_shape)
+        for part in filter(None, (self.corruption, self.augmentation)):
+            part.check(self.n_features, self.known_shape)
         doubts = (doubt(self.network_part, self.objective.penalty), clip_doubt(self.corruption, self.X))
         for sentence in filter(None, doubts):
             warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
         corrupted = self.corruption is not None
-        if self.training.start == "pca" and not (
-            isinstance(self.network_part, Dense) and n_components(self.network_part, corrupted=corrupted)
-        ):
+        if self.training.start == "pca" and not self.network_part.n_components(corrupted=corrupted):
             raise RequestError(
                 f'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers, got {self.network_part!r}"

@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from isthmus.errors import RequestError
+from isthmus import kinds
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.module import module_network
 from isthmus.networks.network import Network, Output
-from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part
+from isthmus.parts import Conv, Dense, Dictionary, NetworkPart, Part
 
 # (part, n_features, generator, image_shape) → the module
 Build = Callable[[Any, int, torch.Generator, tuple[int, int, int] | None], nn.Module]
-_BUILDS: dict[type[Part], Build] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
-_OWN = set(_BUILDS)
+_OWN: dict[type[Part], Build] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
+_BUILDS: dict[type[Part], Build] = kinds.COMPUTES["network"]
+_BUILDS |= _OWN
 
 
 def build(
@@ -45,9 +46,7 @@ def register(kind: type[NetworkPart], make: Build) -> None:
     image_shape) → a torch module with `encode`, (n, n_features) → (n, code_size), and `decode` back; or a `Network`.
     Raises RequestError for a kind that there is.
     """
-    if kind.kind in NETWORKS:
-        raise RequestError(f'there is a network of kind "{kind.kind}" already: {NETWORKS[kind.kind].__name__}')
-    NETWORKS[kind.kind], _BUILDS[kind] = kind, make
+    kinds.register("network", kind, make)
 
 
 def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int] | None = None) -> Network:

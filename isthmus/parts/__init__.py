@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus.errors import one_of
+from isthmus.kinds import KINDS, word_of
 from isthmus.parts.agreement import contradiction, doubt
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
+from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
     Corruption,
     GaussianNoise,
@@ -25,7 +27,7 @@ from isthmus.parts.corruptions import (
     SaltAndPepper,
     Sequence,
 )
-from isthmus.parts.networks import ACTIVATIONS, DECODERS, Conv, ConvLayer, Dense, Dictionary, NetworkPart
+from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, NetworkPart
 from isthmus.parts.objective import BCE, KL, L1, MSE, PER, Loss, Penalty
 from isthmus.parts.part import Part
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
@@ -77,22 +79,17 @@ __all__ = [
     "from_table",
 ]
 
-NETWORKS: dict[str, type[Part]] = {part.kind: part for part in (Conv, Dense, Dictionary)}
-CORRUPTIONS: dict[str, type[Corruption]] = {
-    part.kind: part for part in (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence)
-}
-AUGMENTATIONS: dict[str, type[Augmentation]] = {Affine.kind: Affine}
-PENALTIES: dict[str, type[Part]] = {part.kind: part for part in (L1, KL)}
-LOSSES: dict[str, type[Part]] = {part.kind: part for part in (MSE, BCE)}
-
-# The arguments of an `Autoencoder` that take a part, with the closed set of parts that each takes.
-ROLES: dict[str, Mapping[str, type[Part]]] = {
-    "network": NETWORKS,
-    "augmentation": AUGMENTATIONS,
-    "corruption": CORRUPTIONS,
-    "penalty": PENALTIES,
-    "loss": LOSSES,
-}
+# The arguments of an `Autoencoder` that take a part, with the kinds that each takes: these, and registered ones.
+ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role != "estimator"}
+for _role, _own in {
+    "network": (Conv, Dense, Dictionary),
+    "augmentation": (Affine,),
+    "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),
+    "penalty": (L1, KL),
+    "loss": (MSE, BCE),
+}.items():
+    ROLES[_role] |= {word_of(_role, kind): kind for kind in _own}
+NETWORKS, AUGMENTATIONS, CORRUPTIONS, PENALTIES, LOSSES = ROLES.values()
 
 
 def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any:
@@ -109,6 +106,6 @@ def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any
     kind = kinds[fields.pop("kind")]
     for name in fields:
         one_of(f"field of {kind.kind}", name, [field.name for field in dataclasses.fields(kind)])
-    if kind is Sequence:
-        fields["parts"] = [from_table(kinds, one) for one in fields["parts"]]
+    for name in kind.members:
+        fields[name] = [from_table(kinds, one) for one in fields[name]]
     return kind(**fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isthmus.errors import one_of, require
+from isthmus.errors import RequestError, one_of, require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
@@ -14,6 +14,10 @@ FILLS = ("edge", "reflect", "zeros")
 
 class Augmentation(Part):
     """A part that says how training images are changed, input and target alike. Nothing else ever is."""
+
+    def check(self, n_features: int, image_shape: tuple[int, int, int] | None) -> None:
+        """Raise RequestError unless samples of this shape can be augmented: before a training, say."""
+        checks.images(image_shape, n_features)
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,3 +52,10 @@ class Affine(Augmentation):
         one_of("fill", self.fill, FILLS)
         if self.image_shape is not None:
             checks.image_shape(self)
+
+    def check(self, n_features: int, image_shape: tuple[int, int, int] | None) -> None:
+        """Raise RequestError for samples that are no images."""
+        shape = image_shape or self.image_shape
+        if shape is None:
+            raise RequestError("affine augmentation needs images: give (n, channels, height, width), or image_shape")
+        checks.images(shape, n_features)

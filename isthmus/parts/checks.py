@@ -46,6 +46,12 @@ def image_shape(part: Any) -> None:
     object.__setattr__(part, "image_shape", shape)
 
 
+def images(shape: tuple[int, int, int] | None, n_features: int) -> None:
+    """Check that images of this shape, if it is known, have as many numbers as the samples."""
+    fits = shape is None or math.prod(shape) == n_features
+    require(fits, "image_shape", f"of {n_features} numbers, as the samples are", shape)
+
+
 def flag(name: str, value: Any) -> None:
     require(isinstance(value, bool), name, "true or false", value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,11 +12,19 @@ from isthmus.errors import RequestError, require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
+ImageShape = tuple[int, int, int]  # (channels, height, width)
 MEAN = "mean"  # as the value of missing pixels: that of their image
 
 
 class Corruption(Part, abc.ABC):
-    """A part that says how x becomes x_noisy."""
+    """A part that says how x becomes x_noisy.
+
+    takes_negative: whether it can be had of numbers below zero. fills: whether pixels go missing, of which its field
+    `value` says what they become.
+    """
+
+    takes_negative: ClassVar[bool] = True
+    fills: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -26,6 +35,19 @@ class Corruption(Part, abc.ABC):
     def steps(self) -> tuple[Corruption, ...]:
         """The single corruptions that it is made of, one after the other."""
         return (self,)
+
+    @property
+    def share(self) -> float | None:
+        """Its level, where that is a share of the way from black to white."""
+        return None
+
+    def leaves_negative(self, before: bool) -> bool:
+        """Whether numbers below zero may come out of it. before: whether they may go in."""
+        return before
+
+    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
+        """Raise RequestError unless it can be applied to samples of this shape: before a training, say."""
+        checks.images(image_shape, n_features)
 
 
 class Levelled(Corruption):
@@ -57,6 +79,10 @@ def _check_value(value: Any) -> None:
     require(value == MEAN or checks.is_finite(value), "value", f'a number, or "{MEAN}"', value)
 
 
+def _is_negative(value: Any) -> bool:
+    return value != MEAN and float(value) < 0
+
+
 @dataclass(frozen=True, repr=False)
 class GaussianNoise(Levelled):
     """x + sigma * e, e ~ N(0, I); clipped to [0, 1] if `clip`.
@@ -75,6 +101,17 @@ class GaussianNoise(Levelled):
         checks.not_negative("sigma", self.sigma)
         checks.flag("clip", self.clip)
         checks.flag("relative", self.relative)
+
+    @property
+    def share(self) -> float | None:
+        return None if self.relative else self.sigma
+
+    def leaves_negative(self, before: bool) -> bool:
+        return not self.clip
+
+    def as_option(self, given: Collection[str]) -> GaussianNoise:
+        """Clipped unless `clip` is given: images lie in [0, 1], also noisy ones in a file."""
+        return self if "clip" in given or self.relative else dataclasses.replace(self, clip=True)
 
     @property
     def label(self) -> str:
@@ -105,6 +142,7 @@ class Masking(Levelled):
     """
 
     kind: ClassVar[str] = "masking"
+    fills: ClassVar[bool] = True
     level: ClassVar[str] = "fraction"
     fraction: float
     value: float | str = 0.0
@@ -113,6 +151,9 @@ class Masking(Levelled):
         super().__post_init__()
         checks.share("fraction", self.fraction)
         _check_value(self.value)
+
+    def leaves_negative(self, before: bool) -> bool:
+        return before or _is_negative(self.value)
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,6 +165,7 @@ class Occlusion(Levelled):
     """
 
     kind: ClassVar[str] = "occlusion"
+    fills: ClassVar[bool] = True
     level: ClassVar[str] = "size"
     size: float
     value: float | str = 0.0
@@ -138,6 +180,18 @@ class Occlusion(Levelled):
         if self.image_shape is not None:
             checks.image_shape(self)
 
+    def leaves_negative(self, before: bool) -> bool:
+        return before or _is_negative(self.value)
+
+    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
+        """Raise RequestError for samples that are no images, and for images that are smaller than the square."""
+        shape = image_shape or self.image_shape
+        if shape is None:
+            raise RequestError("occlusion needs images: give (n, channels, height, width), or image_shape")
+        side = min(shape[1:])
+        require(self.size <= side, "size", f"at most {side}, the shorter side of the images", self.size)
+        checks.images(shape, n_features)
+
 
 @dataclass(frozen=True, repr=False)
 class Poisson(Levelled):
@@ -149,6 +203,7 @@ class Poisson(Levelled):
     kind: ClassVar[str] = "poisson"
     level: ClassVar[str] = "peak"
     clean_level: ClassVar[float | None] = None
+    takes_negative: ClassVar[bool] = False
     peak: float
 
     def __post_init__(self) -> None:
@@ -164,6 +219,7 @@ class Sequence(Corruption):
     """
 
     kind: ClassVar[str] = "sequence"
+    members: ClassVar[tuple[str, ...]] = ("parts",)
     parts: tuple[Corruption, ...]
 
     def __post_init__(self) -> None:
@@ -174,14 +230,13 @@ class Sequence(Corruption):
             single = isinstance(part, Corruption) and part.steps == (part,)
             require(single, "each of parts", "a corruption other than a sequence", part)
         object.__setattr__(self, "parts", tuple(self.parts))
-        below_zero = False  # whether what has gone before may have left numbers below zero
+        below_zero = False
         for part in self.parts:
-            if isinstance(part, Poisson) and below_zero:
-                raise RequestError(f"Poisson noise needs numbers of at least 0: put it first, or clip, in {self!r}")
-            if isinstance(part, GaussianNoise):
-                below_zero = not part.clip
-            if isinstance(part, Masking | Occlusion):
-                below_zero = below_zero or (part.value != MEAN and float(part.value) < 0)
+            if below_zero and not part.takes_negative:
+                raise RequestError(
+                    f"{part.kind.capitalize()} noise needs numbers of at least 0: put it first, or clip, in {self!r}"
+                )
+            below_zero = part.leaves_negative(below_zero)
 
     @property
     def steps(self) -> tuple[Corruption, ...]:
@@ -192,5 +247,12 @@ class Sequence(Corruption):
         """The labels of its parts: `gaussian(0.3)+masking(0.2)`."""
         return "+".join(part.label for part in self.parts)
 
-    def table(self) -> dict[str, Any]:
-        return {"kind": self.kind, "parts": [part.table() for part in self.parts]}
+    def leaves_negative(self, before: bool) -> bool:
+        for part in self.parts:
+            before = part.leaves_negative(before)
+        return before
+
+    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
+        """Raise RequestError unless each of its parts can be applied."""
+        for part in self.parts:
+            part.check(n_features, image_shape)

@@ -15,9 +15,11 @@ PER = ("batch", "element", "sample")
 class Penalty(Part):
     """A part that makes the code small in some sense.
 
-    code_activation: the activation of a code on which it does what it is for.
+    code_activation: the activation of a code on which it does what it is for. turns_off: whether it drives units to
+    exactly zero.
     """
 
+    turns_off: ClassVar[bool] = False
     code_activation: ClassVar[str] = "linear"
 
     def contradiction(self, code_activation: str | None) -> str | None:
@@ -54,6 +56,7 @@ class L1(Penalty):
     """
 
     kind: ClassVar[str] = "l1"
+    turns_off: ClassVar[bool] = True
     code_activation: ClassVar[str] = "relu"  # whose zeros are exact
     weight: float
     per: str = "sample"

@@ -1,6 +1,6 @@
 """What a recipe chooses of a fit that is not said: the network, and its training by the samples. No torch here.
 
-The constants were found with MNIST's training and validation images, on networks of two to seven layers.
+What was measured for a kind of network is that part's to say (`parts.networks`).
 """
 
 from __future__ import annotations
@@ -9,25 +9,18 @@ import math
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import L1, Conv, Dense, NetworkPart, Part, Training
+from isthmus.parts import Dense, NetworkPart, Part, Training
+from isthmus.parts.networks import FEW
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
-_RATE = 0.01  # the peak of a cycle of Adam for two layers
-_WIDE = 784  # numbers in a sample, up to which that rate is right
-_RATE_OF_CONVOLUTIONS = 0.025  # whose weights are few and each the mean of many places: a step changes x_hat less
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
-_CONVOLVED = 2  # times as many steps for convolutions, which no rate made up for
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
 _PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
-FEW = 2000  # samples up to which PCA knows more of them than a network learns from a start as drawn
-_SLOWEST = 0.25  # of the rate, for few samples
 _SELECTED = 0.2  # of few samples, to see whether the network is better than PCA; with the best weights kept
 _WORTH_SELECTING = 20  # samples
 _PATIENT = 10  # epochs, at least, without progress beyond PCA
-# (g(z) - g(-z)) / z, of the activations for which that is a constant: two units with opposite weights are a linear one
-PAIRS = {"gelu": 1.0, "leakyrelu": 1.01, "linear": 2.0, "relu": 1.0, "silu": 1.0}
 
 
 def network_of(
@@ -74,23 +67,15 @@ def _fast(
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
     One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
-    adds to how much one step changes x_hat, so the rate falls with the root of the depth. So does each number that goes
-    into a dense layer: a step of Adam moves all weights alike, and weights of samples that are wider are smaller. A
-    denoiser learns few samples, which come often, by heart before a high rate has fallen: of 160 faces, digits
-    or MNIST it had 5 to 12 % less error at a quarter of it. For few wide ones the lower of the two rates was best, not
-    their product.
+    adds to how much one step changes x_hat, so the rate falls with the root of the depth.
     """
-    plain, (n, n_features) = Training(), shape
+    plain, n = Training(), shape[0]
     batch_size = said.get("batch_size") or _batch_size(penalty, n)
-    convolved = isinstance(network, Conv)
-    times = max(_CONVOLVED if convolved else 1, 1 if penalty is None else _PENALIZED)
+    times = max(network.recipe_steps, 1 if penalty is None else _PENALIZED)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
-    denoises = isinstance(network, Dense) and penalty is None and corruption is not None
-    few = max(_SLOWEST, math.sqrt(n / FEW)) if denoises else 1.0
-    rate = _RATE_OF_CONVOLUTIONS if convolved else _RATE * min(1.0, math.sqrt(_WIDE / n_features), few)
-    rate *= math.sqrt(2 / network.depth)
+    rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW)
     chosen = {
@@ -109,48 +94,20 @@ def _fast(
     return chosen
 
 
-def fitted_start(network: Part, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
+def fitted_start(network: NetworkPart, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
     """The start: at PCA's solution where samples are few, and the network can have it.
 
     A denoiser's is the data's: PCA's has as many components as units, the least of which are nearly all noise, and at
     the recipe's rate it does not learn from there.
     """
     free = penalty is None and corruption is None
-    if few and free and isinstance(network, Dense) and n_components(network, corrupted=False):
+    if few and free and network.n_components(corrupted=False):
         return "pca"
-    return data_start(network, penalty)
+    return network.recipe_start(penalty)
 
 
-def n_components(network: Dense, *, corrupted: bool) -> int:
-    """How many components a network can start with at PCA's solution; 0 where it cannot.
-
-    A code of pairs holds half as many components as numbers. So it is as good a start as PCA only under a corruption,
-    where not the code's width but the noise limits PCA.
-    """
-    if network.code_output == "linear":
-        k = network.bottleneck
-    else:
-        k = network.bottleneck // 2 if corrupted and network.code_output in PAIRS else 0
-    down, up = network.widths(1)
-    inner = (*down[1:-1], *up[1:-1])
-    fits = not inner or (network.activation in PAIRS and min(inner) >= 2 * k)
-    return k if fits and network.output == "linear" else 0
-
-
-def data_start(network: Part, penalty: Part | None) -> str:
-    """The start, "data" or "random".
-
-    From weights as drawn, half of the units of a deep or convolutional ReLU code die, and with L1 up to all. Not of a
-    wide code, which has units to spare: there L1 would have to undo what the data's start spreads over all.
-    """
-    if isinstance(network, Dense):
-        narrow = network.bottleneck < min(network.hidden, default=0)
-        return "data" if narrow or not isinstance(penalty, L1) else "random"
-    return "data" if isinstance(network, Conv) else "random"
-
-
-def _batch_size(penalty: Part | None, n: int) -> int:
-    if getattr(penalty, "per", None) == "batch":  # whose strength is the batch size: not the recipe's to choose
+def _batch_size(penalty: Any, n: int) -> int:
+    if penalty is not None and penalty.per == "batch":  # whose strength is the batch size: not the recipe's to choose
         return Training().batch_size
     return min(_MOST, max(_LEAST, 2 ** round(math.log2(n / _BATCHES))))
 

@@ -10,7 +10,7 @@ import torch
 from isthmus.augmentation import augment
 from isthmus.corruption import corrupt
 from isthmus.objective import Objective
-from isthmus.parts import Augmentation, Part, Training
+from isthmus.parts import Augmentation, Corruption, Training
 from isthmus.rng import generator
 
 
@@ -27,7 +27,7 @@ class Setup:
     training: Training
     objective: Objective
     seed: int
-    corruption: Part | None = None
+    corruption: Corruption | None = None
     augmentation: Augmentation | None = None
     image_shape: tuple[int, int, int] | None = None
     precision: str = "float32"

@@ -26,7 +26,7 @@ from torch import nn
 
 from isthmus.data.batches import Samples, evenly
 from isthmus.networks import Network
-from isthmus.training.recipe import PAIRS
+from isthmus.parts.networks import PAIRS
 from isthmus.training.setup import Setup
 
 _SAMPLES = 1024
@@ -123,7 +123,7 @@ def fit_pca(x: np.ndarray, k: int) -> PCA:
 
 @torch.no_grad()
 def pca_start(network: Network, samples: Samples, setup: Setup) -> None:
-    """Set the weights of a new dense network, for which `recipe.n_components` is not 0, in place."""
+    """Set the weights of a new dense network, whose part has `n_components`, in place."""
     target, x = _some_of(samples, setup, MAX_SAMPLES)
     # a linear output has the scale of the input, so that what goes in and what comes out are in the same units
     clean = network.inward(target).cpu().numpy()

@@ -9,9 +9,8 @@ from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from isthmus import Autoencoder, DecoderPrior, Dense
+from isthmus import Autoencoder, DecoderPrior, Dense, kinds
 from isthmus.data.images import Images
-from isthmus.estimators import adapters
 from isthmus.estimators.adapters import Adapter, adapter_of, reconstruct, register
 from isthmus.studies.results.measure import measure
 
@@ -48,9 +47,10 @@ class HalvesAdapter(Adapter):
 
 
 @pytest.fixture
-def known(monkeypatch):
-    monkeypatch.setattr(adapters, "_ADAPTERS", dict(adapters._ADAPTERS))
+def known():
     register(Halves, HalvesAdapter)
+    yield
+    kinds.unregister("estimator", Halves)
 
 
 def small():

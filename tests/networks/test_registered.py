@@ -10,12 +10,12 @@ import safetensors.numpy
 import torch
 from torch import nn
 
-from isthmus import L1, Autoencoder, DecoderPrior, GaussianNoise, Images, load, probe
+from isthmus import L1, Autoencoder, DecoderPrior, Dense, GaussianNoise, Images, kinds, load, probe
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.adapters import n_parameters
 from isthmus.networks import _BUILDS, Network, Output, build, register
 from isthmus.networks.accelerators import decoder_of, training_pass
-from isthmus.parts import NETWORKS, NetworkPart
+from isthmus.parts import ROLES, NetworkPart, from_table
 from isthmus.persistence import CONFIG, WEIGHTS
 from isthmus.training.checkpoint import Checkpoints
 
@@ -58,7 +58,7 @@ class OwnPart(NetworkPart):
 def registered():
     register(OwnPart, lambda part, n_features, generator, image_shape: Own(n_features, part.width))
     yield
-    del NETWORKS["own"], _BUILDS[OwnPart]
+    kinds.unregister("network", OwnPart)
 
 
 @pytest.fixture(scope="module")
@@ -255,5 +255,18 @@ def test_a_module_that_is_no_network_is_refused(wrong, words, monkeypatch):
 
 
 def test_a_kind_that_there_is_is_refused():
-    with pytest.raises(RequestError, match='kind "own" already'):
+    other = dataclass(frozen=True)(type("Other", (OwnPart,), {}))
+    with pytest.raises(RequestError, match='network kind "own" already stands for OwnPart'):
+        register(other, Own)
+    with pytest.raises(RequestError, match='network kind "dense" already'):
+        register(Dense, Own)
+
+
+def test_a_class_that_is_defined_again_takes_the_place_of_the_former(x):
+    again = dataclass(frozen=True, repr=False)(type("OwnPart", (OwnPart,), {"__module__": __name__}))
+    register(again, lambda part, n_features, generator, image_shape: Own(n_features, 3))
+    try:
+        assert from_table(ROLES["network"], {"kind": "own"}) == again()
+        assert Autoencoder(again(), epochs=1).fit_transform(x).shape == (200, 3)
+    finally:
         register(OwnPart, Own)

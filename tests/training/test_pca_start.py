@@ -14,7 +14,6 @@ from isthmus.errors import RequestError
 from isthmus.networks import build
 from isthmus.objective import Objective
 from isthmus.parts import MSE, Training
-from isthmus.training.recipe import n_components
 from isthmus.training.setup import Setup
 from isthmus.training.start import fit_pca, pca_start
 
@@ -36,7 +35,7 @@ def test_it_reconstructs_as_pca_does(activation, hidden, back):
     part = Dense(hidden, 8, decoder_hidden=back, activation=activation, code_activation="linear")
     network = build(part, 64, torch.Generator().manual_seed(0), None)
     before = network(torch.from_numpy(DIGITS))[0].detach().numpy()
-    assert n_components(part, corrupted=False) == 8
+    assert part.n_components(corrupted=False) == 8
     pca_start(network, Pixels(DIGITS, CPU), SETUP)
     x_hat = network(torch.from_numpy(DIGITS))[0].detach().numpy()
     np.testing.assert_allclose(x_hat, of_pca(DIGITS, 8), atol=2e-6)
@@ -71,7 +70,7 @@ def test_a_denoiser_starts_at_the_linear_filter_that_is_best():
     ],
 )
 def test_a_network_that_cannot_be_pca_is_refused(part):
-    assert n_components(part, corrupted=False) == 0
+    assert part.n_components(corrupted=False) == 0
     with pytest.raises(RequestError, match="a linear code and output"):
         Autoencoder(part, start="pca").fit(DIGITS[:50])
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.part_syntax import PLUS
 from isthmus.errors import counted
-from isthmus.parts import NETWORKS, Conv, Dense, Dictionary, Masking, NetworkPart, Occlusion, Part, Training
+from isthmus.parts import CORRUPTIONS, NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
 from isthmus.parts.corruptions import MEAN
-from isthmus.training.recipe import FEW, code_activation, completed, fitted_start, output_for
+from isthmus.parts.networks import FEW
+from isthmus.training.recipe import code_activation, completed, fitted_start, output_for
 
 if TYPE_CHECKING:
     from isthmus.data.images import Images
@@ -71,7 +72,7 @@ def choose(wanted: Wanted) -> Choice:
     A plain autoencoder's is narrow. Raises RequestError for fields that no network can have.
     """
     explicit, kind = wanted.training, wanted.kind or ("conv" if wanted.d > _LARGE else "dense")
-    network, reason = _NETWORK[kind](wanted)
+    network, reason = _NETWORK.get(kind, _registered)(wanted)
     network = dataclasses.replace(network, **wanted.fields) if wanted.given is None else wanted.given
     start = fitted_start(network, wanted.penalty, wanted.corruption, few=wanted.few)
     chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **explicit}) | explicit
@@ -159,8 +160,11 @@ def _dictionary(wanted: Wanted) -> tuple[NetworkPart, str]:
     return Dictionary((min(1024, 2 * d),), min(1024, 2 * d)), "twice as many atoms as pixels, at most 1,024"
 
 
+def _registered(wanted: Wanted) -> tuple[NetworkPart, str]:
+    return NETWORKS[str(wanted.kind)](**wanted.fields), "by its own defaults"
+
+
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
-assert set(_NETWORK) == set(NETWORKS)
 
 
 def missing_as_the_ground(text: str, images: Images) -> str:
@@ -173,7 +177,8 @@ def missing_as_the_ground(text: str, images: Images) -> str:
     from isthmus import console
 
     words = PLUS.split(text)
-    unsaid = [word for word in words if word.split(":")[0] in (Masking.kind, Occlusion.kind) and word.count(":") == 1]
+    filling = [word for word, kind in CORRUPTIONS.items() if kind.fills]
+    unsaid = [word for word in words if word.split(":")[0] in filling and word.count(":") == 1]
     which = np.linspace(0, len(images) - 1, min(len(images), 500)).round().astype(int)
     if not unsaid or np.median(images.floats(which)) <= _LIGHT:
         return text

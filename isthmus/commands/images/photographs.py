@@ -14,7 +14,7 @@ from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
 from isthmus.estimators.adapters import adapter_of, has_code, reconstruct_code_only
 from isthmus.metrics import Estimate
-from isthmus.parts import Part
+from isthmus.parts import Corruption
 from isthmus.studies.spec.quantities import CODE_METRICS
 
 
@@ -90,7 +90,7 @@ def measure_photographs(
     shape: Shape | None,
     pictures: Pictures,
     wanted: tuple[str, ...],
-    corruption: Part | None = None,
+    corruption: Corruption | None = None,
     *,
     name: str,
 ) -> Photographs:

@@ -31,7 +31,7 @@ from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.adapters import CHUNK, reconstruct
 from isthmus.machine import cores
-from isthmus.parts import Part
+from isthmus.parts import Corruption
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
 
 
 def through(
-    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Part | None = None, task: str = "images"
+    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Corruption | None = None, task: str = "images"
 ) -> Iterator[Result]:
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
@@ -257,7 +257,7 @@ def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[P
         yield group
 
 
-def _corrupted(x: np.ndarray, part: Part | None) -> np.ndarray:
+def _corrupted(x: np.ndarray, part: Corruption | None) -> np.ndarray:
     if part is None:
         return x
     return noisy_version(x.reshape(1, -1), part, x.shape).reshape(x.shape)

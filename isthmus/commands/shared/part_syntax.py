@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from isthmus.errors import RequestError, unknown
-from isthmus.parts import NETWORKS, ROLES, Corruption, GaussianNoise, Part, Sequence
+from isthmus.parts import NETWORKS, ROLES, Corruption, Part, Sequence
 from isthmus.studies.spec.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
@@ -39,12 +39,11 @@ _NETWORK_HELP = {
 def read_words(role: str, text: str, option: str) -> Any:
     """The part of a role other than "network" that a word like `gaussian:0.3` stands for; `+` composes corruptions.
 
-    Images lie in [0, 1], also noisy ones in a file, so Gaussian noise is clipped unless `clip=false` is said.
     Raises RequestError that begins with the option and what was given.
     """
     where = f"{option} {text}"
-    sequences = Sequence.kind in ROLES[role]
-    parts: list[Any] = [_read_one(role, word, where) for word in (PLUS.split(text) if sequences else [text])]
+    composed = any(kind.members for kind in ROLES[role].values())
+    parts: list[Any] = [_read_one(role, word, where) for word in (PLUS.split(text) if composed else [text])]
     if len(parts) == 1:
         return parts[0]
     try:
@@ -56,7 +55,7 @@ def read_words(role: str, text: str, option: str) -> Any:
 def words_of(corruption: Corruption) -> str:
     """The words that `read_words` reads as this corruption; the images' shape, which they have, is not among them.
 
-    >>> from isthmus.parts import Masking
+    >>> from isthmus.parts import GaussianNoise, Masking
     >>> words_of(GaussianNoise(0.1, clip=True)), words_of(Masking(0.2, value=0.5))
     ('gaussian:0.1', 'masking:0.2:value=0.5')
     """
@@ -77,23 +76,23 @@ def _word(value: Any) -> str:
 
 
 def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
-    """The sentence for Gaussian noise as wide as black to white, which is a number of other units; "" for others."""
+    """The sentence for noise as wide as black to white, which is a number of other units; "" for others."""
     from isthmus.data.formats.page import range_option
 
     for step in part.steps:
-        if isinstance(step, GaussianNoise) and not step.relative and step.sigma >= 1:
+        if step.share is not None and step.share >= 1:
             low, high = value_range or (0, 255)
             units = f"{range_option(value_range)}" if value_range else "0 to 255"
             return (
-                f"{step.label}: sigma is a share of black to white, so this is {step.sigma:g} times all of it; "
-                f"{step.sigma:g} of the numbers of {units} is gaussian:{step.sigma / (high - low):.3g}"
+                f"{step.label}: {step.level} is a share of black to white, so this is {step.share:g} times all of it; "
+                f"{step.share:g} of the numbers of {units} is {step.kind}:{step.share / (high - low):.3g}"
             )
     return ""
 
 
 def _read_one(role: str, word: str, where: str) -> Part:
     kind, *values = word.split(":")
-    kinds = {name: cls for name, cls in ROLES[role].items() if cls is not Sequence}
+    kinds = {name: cls for name, cls in ROLES[role].items() if not cls.members}
     if kind not in kinds:
         raise RequestError(f"{where}: {unknown(role, kind, kinds)}")
     cls = kinds[kind]
@@ -110,10 +109,7 @@ def _read_one(role: str, word: str, where: str) -> Part:
         table[name] = _plain(text)
     if missing := [name for name, field in fields.items() if name not in table and _is_required(field)]:
         raise RequestError(f"{where}: {missing[0]} is missing; write it as {kind}:{missing[0].upper()}")
-    part = read_table(cls, table, where)
-    if isinstance(part, GaussianNoise) and "clip" not in table and not part.relative:
-        part = dataclasses.replace(part, clip=True)
-    return part
+    return read_table(cls, table, where).as_option(table)
 
 
 def fields_of(cls: type[Part]) -> dict[str, dataclasses.Field[Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from isthmus.corruption import noisy_version
 from isthmus.errors import RequestError, unknown
-from isthmus.parts import CORRUPTIONS, GaussianNoise, Part
+from isthmus.parts import CORRUPTIONS, Corruption
 
 MOST_DRAWS = 2**31 - 1
 
@@ -58,22 +58,18 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     }
 
 
-def part_of(kind: str, level: float) -> Part | None:
+def part_of(kind: str, level: float) -> Corruption | None:
     """The corruption part, the same as `--corruption KIND:LEVEL`; None for level 0, which is no corruption.
 
     Raises RequestError for what there is not.
     """
-    if kind not in CORRUPTIONS or kind == "sequence":
-        raise RequestError(unknown("corruption", kind[:80], [name for name in CORRUPTIONS if name != "sequence"]))
-    if level == 0:
-        return None
-    if kind == "gaussian":
-        return GaussianNoise(level, clip=True)
-    corruption: Any = CORRUPTIONS[kind]
-    return corruption(level)
+    single: dict[str, Any] = {word: cls for word, cls in CORRUPTIONS.items() if not cls.members}
+    if kind not in single:
+        raise RequestError(unknown("corruption", kind[:80], single))
+    return None if level == 0 else single[kind](level).as_option(())
 
 
-def noisy(part: Part | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
+def noisy(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
     """The `noisy_version` of x, (n, n_features), that `draw` is the seed of: 0 is that of studies and commands.
 
     The draws at two levels of Gaussian noise are the same up to the level, so a slider scales one picture of noise.

@@ -8,12 +8,9 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from isthmus.augmentation import check_augmentation
-from isthmus.corruption import check_corruption
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
-from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.studies.plan.context import Shape, code_width, inputs
 from isthmus.studies.spec.figure import Figure
 from isthmus.studies.spec.study import Model, Study, matches
@@ -48,7 +45,7 @@ def check_sizes(study: Study, splits: dict[str, Images], others: dict[str, Image
     for number, measure in enumerate(study.measures, 1):
         with _inside(f"{study.name}, measure {number}"):
             for part in filter(None, measure.corruptions()):
-                check_corruption(part, math.prod(shape), shape)
+                part.check(math.prod(shape), shape)
             _check_positions(measure.images, splits[measure.split], measure.split)
     for reference in study.references:
         with _inside(f'{study.name}, reference "{reference.id}"'):
@@ -79,10 +76,9 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
     if model.training is None:
         return
     model.network.multiplications(n_features, image_shape)  # which raises if the network does not fit
-    if corruption := model.arguments.get("corruption"):
-        check_corruption(corruption, n_features, image_shape)
-    if augmentation := model.arguments.get("augmentation"):
-        check_augmentation(augmentation, n_features, image_shape)
+    for role in ("corruption", "augmentation"):
+        if part := model.arguments.get(role):
+            part.check(n_features, image_shape)
 
 
 def _check_positions(positions: tuple[int, ...], images: Images, what: str) -> None:
@@ -104,7 +100,7 @@ def _check_figure(study: Study, figure: Figure, splits: dict[str, Images], other
     elif not figure.source:
         _check_positions(figure.images, splits[figure.split], figure.split)
     for part in filter(None, figure.corruptions()):
-        check_corruption(part, math.prod(shape), shape)
+        part.check(math.prod(shape), shape)
     if figure.kind == "filters":
         for model in models:
             _check_filters(study, figure, model, shape)
@@ -116,21 +112,17 @@ def _check_filters(study: Study, figure: Figure, model: Model, shape: Shape) -> 
     """That the units and the channel of a figure are there: of the model that sees the image, as `probe.filters`."""
     while model.of:
         model = study.model(model.of)
-    network, down = model.network if model.training else None, figure.side == "encoder"
-    kernels: list[tuple[int, int]] = []  # of each layer: filters, channels
-    if isinstance(network, Conv):
-        layers = network.encoder_layers(shape) if down else network.decoder_layers(shape)
-        kernels = [(one.n_in, one.n_out) if one.transposed else (one.n_out, one.n_in) for one in layers if one.kernel]
-    elif isinstance(network, Dense):
-        into, back = network.widths(math.prod(shape))
-        kernels = [(into[1] if down else back[-2], 1)]
-    elif isinstance(network, Dictionary):
-        kernels = [((*network.hidden, network.n_atoms)[0] if down else network.n_atoms, 1)]
+    units, channels = [], []  # of each layer
+    if model.training:
+        network = model.network.dry_run(math.prod(shape), shape)
+        kernels, rows = network.kernels(figure.side).values(), network.rows(figure.side)
+        units = [len(weight) for weight in (kernels if rows is None else [rows])]
+        channels = [weight.shape[1] for weight in kernels]
+        require(bool(units), f'a figure of filters of "{model.name}", its network', "one that has some", model.network)
     elif isinstance(n_components := model.arguments.get("n_components"), int):
-        kernels = [(n_components, 1)]
-    for n_filters, n_channels in kernels:
-        name = f'below {{}}, what a layer of the {figure.side} of "{model.name}" has'
-        highest = max(figure.units, default=0)
-        require(highest < n_filters, "units", name.format(n_filters), highest)
-        if isinstance(network, Conv):
-            require(figure.channel < n_channels, "channel", name.format(n_channels), figure.channel)
+        units = [n_components]
+    rule, highest = f'below {{}}, what a layer of the {figure.side} of "{model.name}" has', max(figure.units, default=0)
+    for n in units:
+        require(highest < n, "units", rule.format(n), highest)
+    for n in channels:
+        require(figure.channel < n, "channel", rule.format(n), figure.channel)

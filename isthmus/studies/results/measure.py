@@ -14,7 +14,7 @@ from isthmus.data.images import Images
 from isthmus.estimators.adapters import adapter_of, chunks, has_code, reconstruct, reconstruct_code_only
 from isthmus.estimators.decoder_prior import SearchResult
 from isthmus.metrics import Estimate, Variation
-from isthmus.parts import Part
+from isthmus.parts import Corruption
 from isthmus.studies.spec.quantities import CODE_METRICS, PUBLISHED_SSE
 
 TEST_NOISE_SEED = 0  # `noisy_version`'s own: the same test noise for every model, device and training seed
@@ -62,7 +62,7 @@ def measure(
     images: Images,
     wanted: tuple[str, ...],
     baseline: np.ndarray | None = None,
-    corruption: Part | None = None,
+    corruption: Corruption | None = None,
 ) -> Measured:
     """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes.
 
@@ -131,7 +131,7 @@ def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
 
 
 def per_image(
-    model: Any, images: Images, metric: str, positions: tuple[int, ...], corruption: Part | None = None
+    model: Any, images: Images, metric: str, positions: tuple[int, ...], corruption: Corruption | None = None
 ) -> np.ndarray:
     """One value for each of a few images, (n,): mse, mean_activation, l0, or the published sum of squared errors.
 

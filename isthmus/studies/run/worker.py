@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from isthmus import kinds
 from isthmus.errors import DataError, RequestError, RunError
 from isthmus.studies.plan.context import Context, Request
 from isthmus.studies.plan.preparation import prepare
@@ -33,7 +34,7 @@ def order(context: Context, pair: Pair) -> dict[str, Any]:
     study, request = context.study, asdict(context.request)
     paths = {name: str(request[name]) for name in ("out", "data_dir") if request[name] is not None}
     plan = [context.side_by_side, *context.plans]
-    head = {"study": [study.text, study.name], "request": request | paths, "plan": plan}
+    head = {"study": [study.text, study.name], "request": request | paths, "plan": plan, "kinds": kinds.registered()}
     return {"head": head, "model": pair[0], "seed": pair[1]}
 
 
@@ -101,6 +102,7 @@ def _work(orders: queue.SimpleQueue[dict[str, Any]], teller: _Teller) -> None:
 
 
 def _context(head: dict[str, Any]) -> Context:
+    kinds.register_all(head["kinds"])
     table = head["request"]
     paths = {name: Path(table[name]) if table[name] is not None else None for name in ("out", "data_dir")}
     request = Request(**{**table, **paths, "only": tuple(table["only"])})

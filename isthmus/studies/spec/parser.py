@@ -18,8 +18,6 @@ from isthmus.parts import (
     CORRUPTIONS,
     ROLES,
     CodeSearch,
-    Dense,
-    Dictionary,
     DictionaryLearning,
     Part,
     Projection,
@@ -270,10 +268,8 @@ def _check_models(figure: Figure, models: list[Model], where: str) -> None:
         require(not without, f"{where}: models", "models with filters and codes of their own", without)
     if figure.kind in ("atoms", "top-atoms"):
         for model in models:
-            network = model.network
-            simple = isinstance(network, Dictionary) or (isinstance(network, Dense) and len(network.widths(1)[1]) == 2)
             rule = "one with a decoder of one linear layer, whose rows are atoms"
-            require(model.estimator != "autoencoder" or simple, f"{where}: the model", rule, model.name)
+            require(model.training is None or model.network.adds_atoms, f"{where}: the model", rule, model.name)
     if figure.axis == "noise":
         there = any(model.estimator == "identity" for model in models)
         require(there, f"{where}: models", "with the identity, whose error is the noise", names)

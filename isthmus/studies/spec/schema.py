@@ -58,7 +58,7 @@ def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str
 def _read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str, inside: str) -> Any:
     """where: what an error of the kind begins with; inside: what one of the other keys begins with."""
     fields = {"kind": table} if isinstance(table, str) else table
-    if isinstance(table, list | tuple) and Sequence.kind in kinds:
+    if isinstance(table, list | tuple) and any(kind.members for kind in kinds.values()):
         fields = {"kind": Sequence.kind, "parts": table}
     if not isinstance(fields, Mapping):
         raise RequestError(f'{where}: {role} must be a table like {{kind = "{min(kinds)}"}}, got {table!r}')
@@ -68,9 +68,10 @@ def _read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: st
     if not isinstance(kind, str) or kind not in kinds:
         raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
     values = {k: v for k, v in fields.items() if k != "kind"}
-    if kinds[kind] is Sequence and isinstance(values.get("parts"), list | tuple):
-        places = [(one, f"{inside}, part {i}") for i, one in enumerate(values["parts"], 1)]
-        values["parts"] = [_read_part(role, kinds, one, place, place) for one, place in places]
+    for name in kinds[kind].members:
+        if isinstance(values.get(name), list | tuple):
+            places = [(one, f"{inside}, part {i}") for i, one in enumerate(values[name], 1)]
+            values[name] = [_read_part(role, kinds, one, place, place) for one, place in places]
     return read_table(kinds[kind], values, inside)
 
 

@@ -1,0 +1,80 @@
+"""Kinds of parts and estimators, by role, and what computes each: the package's own, and registered ones."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import RequestError
+
+# The arguments of an `Autoencoder` that take a part, and fitted estimators, which have adapters
+ROLES = ("network", "augmentation", "corruption", "penalty", "loss", "estimator")
+KINDS: dict[str, dict[str, type[Any]]] = {role: {} for role in ROLES}  # by the word for each
+COMPUTES: dict[str, dict[type[Any], Any]] = {role: {} for role in ROLES}
+_registered: dict[type[Any], tuple[str, Any]] = {}
+
+
+def word_of(role: str, kind: type[Any]) -> str:
+    """The word for a kind in files and on the command line: a part's `kind`, the name of an estimator's class."""
+    word = kind.__name__ if role == "estimator" else getattr(kind, "kind", None)
+    if not isinstance(word, str):
+        raise RequestError(f'a {role} needs the word for it as a class variable, like kind = "mine", got {kind!r}')
+    return word
+
+
+def register(role: str, kind: type[Any], compute: Any) -> None:
+    """Let a kind from outside the package take part in a role, from here on and in this process and its workers.
+
+    A class of the same name and module, as when a notebook's cell runs again, takes the place of the former one.
+    Raises RequestError for a word that another kind has.
+    """
+    word = word_of(role, kind)
+    former = KINDS[role].get(word)
+    if former is not None and (former not in _registered or _path(former) != _path(kind)):
+        raise RequestError(f'{role} kind "{word}" already stands for {former.__name__}; choose another word')
+    if former is not None:
+        unregister(role, former)
+    KINDS[role][word], COMPUTES[role][kind] = kind, compute
+    _registered[kind] = role, compute
+
+
+def unregister(role: str, kind: type[Any]) -> None:
+    """Forget a kind that was registered."""
+    del KINDS[role][word_of(role, kind)], COMPUTES[role][kind], _registered[kind]
+
+
+def registered() -> list[list[str]]:
+    """What a worker needs to register the same: [role, "module:class", "module:what computes it"] of each."""
+    return [[role, _path(kind), _path(compute)] for kind, (role, compute) in _registered.items()]
+
+
+def register_all(entries: Iterable[list[str]]) -> None:
+    """Import and register in a worker what `registered` named in the process that started it."""
+    for role, kind, compute in entries:
+        try:
+            if (made := _found(kind)) not in _registered:  # which importing it may have done
+                register(role, made, _found(compute))
+        except (ImportError, AttributeError) as error:
+            raise RequestError(
+                f"a worker cannot import {kind} and {compute} ({error}); define them in a module of their own"
+            ) from None
+
+
+def sources() -> Iterator[Path]:
+    """The files in which registered kinds are defined: what they compute depends on them."""
+    names = {one.__module__ for kind, (_, compute) in _registered.items() for one in (kind, compute)}
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
+    return (Path(file) for file in files if file is not None)
+
+
+def _path(one: Any) -> str:
+    return f"{one.__module__}:{getattr(one, '__qualname__', one)}"
+
+
+def _found(path: str) -> Any:
+    module, _, names = path.partition(":")
+    return reduce(getattr, names.split("."), importlib.import_module(module))
