@@ -26,7 +26,8 @@ LEFT = {
     "estimators/decoder_prior.py": 2,  # takes autoencoders alone
     "estimators/parameters.py": 1,  # an estimator that is composed of parts
     "explore/shelf_loader.py": 1,  # a pipeline that was put together already
-    "studies/run/fitting.py": 4,  # how each is fitted in a study
+    "studies/plan/fitted.py": 1,  # what has codes of its own
+    "studies/run/fitting.py": 3,  # how each is fitted in a study
     "studies/spec/figure.py": 1,  # a theory of Gaussian noise
 }
 
