@@ -1,18 +1,70 @@
-"""The objective of a step: its terms, and what each is averaged over."""
+"""The objective of a step: a sum of terms, each weight · ramp · average, and the one place that averages."""
 
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
 
-from isthmus.parts import BCE, KL, L1, MSE, Part
+from isthmus import kinds
+from isthmus.errors import one_of
+from isthmus.networks import NONE, Gradients, Term
+from isthmus.parts import BCE, KL, L1, MSE, PER, Loss, Part, Penalty
 
-_NONE: Mapping[str, torch.Tensor] = MappingProxyType({})
+# How far a warm-up of so many epochs has come, from 0 to 1.
+Ramp = Callable[[float], float]
+
+
+def _risen(_warmup: float) -> float:
+    return 1.0
+
+
+class Scale(NamedTuple):
+    """What the sum of a term's values over a batch is divided by, and then multiplied with: nothing else averages."""
+
+    divisor: int
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, shape: torch.Size, per: str, weight: float = 1.0) -> Scale:
+        """The scale of values of each sample, (n, ...), or of a batch, (), which are no average already.
+
+        per: "sample" sums over units and averages over samples; "element" averages over both; "batch" sums over both.
+        """
+        if per == "element":
+            return cls(shape.numel(), weight)
+        one_of('value of "per"', per, PER)
+        return cls(shape[0] if shape and per == "sample" else 1, weight)
+
+    def average(self, values: torch.Tensor) -> torch.Tensor:
+        """Without the weight."""
+        return values.sum() / self.divisor
+
+    def weighted(self, value: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """New tensors, multiplied with the weight in place."""
+        return (value, gradient) if self.weight == 1 else (value.mul_(self.weight), gradient.mul_(self.weight))
+
+
+# (part, code) → (n,) or (n, units); of a loss (part, x_hat, x) → (n, n_features)
+Values = Callable[..., torch.Tensor]
+# The same values averaged, and the gradient at the first argument, a new tensor. Values have the shape of that.
+WithGradient = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def _mse(part: MSE, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(x_hat, x, reduction="none")
+
+
+def _mse_with_gradient(
+    scale: Scale, part: MSE, x_hat: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    difference = torch.sub(x_hat, x)
+    flat = difference.view(-1)
+    return scale.weighted(torch.dot(flat, flat).div_(scale.divisor), difference.mul_(2 / scale.divisor))
 
 
 def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -20,44 +72,29 @@ def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.where(z > 0, 1 - x, x)
 
 
-def _bce(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Mean of log(1 + e^z) - x z, z what goes into the sigmoid; as a sum, which loses no digits where z is far from 0.
+def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log(1 + e^z) - x z, z what goes into the sigmoid; as a sum, which loses no digits where z is far from 0.
 
     From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm.
     """
     size = z.abs()
-    return torch.addcmul(functional.softplus(-size), size, _short_of(z, x)).mean()
+    return torch.addcmul(functional.softplus(-size), size, _short_of(z, x))
 
 
-# (x_hat, x), (n, n_features) twice → the mean over features and samples: the mean of what each sample has, in one pass.
-_LOSSES: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {MSE: functional.mse_loss, BCE: _bce}
-
-
-def _mse_with_gradient(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    difference = torch.sub(x_hat, x)
-    flat = difference.view(-1)
-    return torch.dot(flat, flat).div_(x.numel()), difference.mul_(2 / x.numel())
-
-
-def _bce_with_gradient(z: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _bce_with_gradient(scale: Scale, part: BCE, z: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """sigmoid(z) - x, as a difference of two numbers that both have all their digits."""
     sigmoid, short = z.abs().neg_().sigmoid_(), _short_of(z, x)
-    return _bce(z, x), torch.where(z > 0, short - sigmoid, sigmoid - short).div_(x.numel())
-
-
-_LOSSES_WITH_GRADIENTS: dict[type[Part], Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
-    MSE: _mse_with_gradient,
-    BCE: _bce_with_gradient,
-}
+    gradient = torch.where(z > 0, short - sigmoid, sigmoid - short).div_(scale.divisor)
+    return scale.weighted(scale.average(_bce(part, z, x)), gradient)
 
 
 def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:
-    """sum_ij |code_ij|."""
-    return code.abs().sum()
+    return code.abs()
 
 
-def _l1_gradient(part: L1, code: torch.Tensor) -> torch.Tensor:
-    return code.sign()
+def _l1_with_gradient(scale: Scale, part: L1, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    factor = scale.weight / scale.divisor
+    return factor * code.abs().sum(), code.sign().mul_(factor)
 
 
 def _mean_activation(code: torch.Tensor) -> torch.Tensor:
@@ -65,41 +102,71 @@ def _mean_activation(code: torch.Tensor) -> torch.Tensor:
     return code.mean(dim=0).clamp_(1e-6, 1 - 1e-6)
 
 
-def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
-    """n sum_j [t log(t / ρ_j) + (1 - t) log((1 - t) / (1 - ρ_j))], t the target: what each sample has, n times."""
-    t, rho = part.target, _mean_activation(code)
+def _kl_of_units(t: float, rho: torch.Tensor) -> torch.Tensor:
+    """t log(t / ρ_j) + (1 - t) log((1 - t) / (1 - ρ_j)), t the target: (code_size,)."""
     entropy = t * math.log(t) + (1 - t) * math.log(1 - t)
-    return (entropy - t * rho.log() - (1 - t) * (-rho).log1p()).sum() * len(code)
+    return entropy - t * rho.log() - (1 - t) * (-rho).log1p()
 
 
-def _kl_gradient(part: KL, code: torch.Tensor) -> torch.Tensor:
-    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away the n of `_kl`.
+def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
+    """The same of each sample."""
+    return _kl_of_units(part.target, _mean_activation(code)).expand(code.shape)
+
+
+def _kl_with_gradient(scale: Scale, part: KL, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away that they are n.
 
     Also of a unit whose ρ is clamped, where autograd would give 0, so that a unit that is off throughout can come back.
     """
-    t, rho = part.target, _mean_activation(code)
-    return ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1)
+    t, rho, factor = part.target, _mean_activation(code), scale.weight / scale.divisor
+    gradient = ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1).mul_(factor)
+    return factor * (_kl_of_units(t, rho).sum() * len(code)), gradient
 
 
-# (part, code), code (n, code_size) → the penalty, summed over samples and units; and its gradient at the code, a new
-# tensor. `Objective` averages.
-_PENALTIES: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {L1: _l1, KL: _kl}
-_PENALTY_GRADIENTS: dict[type[Part], Callable[[Any, torch.Tensor], torch.Tensor]] = {
-    L1: _l1_gradient,
-    KL: _kl_gradient,
+kinds.COMPUTES["loss"] |= {MSE: _mse, BCE: _bce}
+kinds.COMPUTES["penalty"] |= {L1: _l1, KL: _kl}
+_VALUES: Mapping[type[Part], Values] = ChainMap(kinds.COMPUTES["loss"], kinds.COMPUTES["penalty"])
+# In half of the time that autograd takes, which does it for all others
+_WRITTEN_OUT: dict[type[Part], WithGradient] = {
+    MSE: _mse_with_gradient,
+    BCE: _bce_with_gradient,
+    L1: _l1_with_gradient,
+    KL: _kl_with_gradient,
 }
 
 
+def register(kind: type[Penalty] | type[Loss], values: Values) -> None:
+    """Let a penalty or a loss of one's own be trained with, from here on and in this process, also in studies.
+
+    kind: a frozen dataclass: a `Penalty` with `weight`, `per` and `warmup`, or a `Loss`. values: of a penalty
+    (part, code) → (n,) or (n, units), of a loss (part, x_hat, x) → (n, n_features). They are averaged as `per` says,
+    and their gradient is autograd's. Raises RequestError for a kind that there is.
+    """
+    kinds.register("penalty" if issubclass(kind, Penalty) else "loss", kind, values)
+
+
+def _term(part: Any, weight: float, *given: torch.Tensor) -> Term:
+    """A loss or a penalty as a term of what it is given."""
+    return Term(_VALUES[type(part)](part, *given), weight, part.per, part.warmup)
+
+
+def _scale(term: Term, ramp: Ramp) -> Scale:
+    return Scale.of(term.values.shape, term.per, term.weight * ramp(term.warmup))
+
+
+def averages(terms: Mapping[str, Term]) -> dict[str, torch.Tensor]:
+    """What each term is on average, without its weight."""
+    return {name: Scale.of(term.values.shape, term.per).average(term.values) for name, term in terms.items()}
+
+
 class Objective:
-    """The sum of a loss, a penalty on the code, and a network's own terms.
+    """A sum of terms, each weight · ramp · average: a loss, a penalty on the code, those of a network and its code.
 
-    loss.weight / unit * mean_i loss(x_hat_i, x_i) + ramp * penalty.weight * (the penalty, summed as its `per` says) +
-    the terms as they are.
+    `Scale` is the one place that averages; ramp is how far the warm-up of the term has come. With per="sample" or
+    "element" the value does not change when the batch is doubled; with "batch" it does.
 
-    Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. With per="sample" or "element" the value
-    does not change when the batch is doubled; with "batch" it does. ramp is how far the penalty's warm-up has come,
-    from 0 to 1. unit: a squared error that counts as 1, so that the penalty weighs the same, and steps are as large, in
-    whatever units the data are; the value is in this unit.
+    Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. unit: a squared error that counts as 1, so
+    that the others weigh the same, and steps are as large, in whatever units the data are; the value is in this unit.
     """
 
     def __init__(self, loss: Any, penalty: Any = None, unit: float = 1.0) -> None:
@@ -111,49 +178,63 @@ class Objective:
         """Whether the loss is of a sigmoid's input instead of its output."""
         return self.loss.bounded
 
+    @property
+    def warmup(self) -> float:
+        """Epochs after which no weight of the loss and the penalty grows any more."""
+        return max(part.warmup for part in (self.loss, self.penalty) if part is not None)
+
+    def of_samples(self, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Each sample's loss, (n,), whose mean is the loss of all."""
+        term = _term(self.loss, self.weight, x_hat, x)
+        return term.values.flatten(1).sum(dim=1) / Scale.of(term.values[:1].shape, term.per).divisor * term.weight
+
     def __call__(
         self,
         x_hat: torch.Tensor,
         code: torch.Tensor,
         x: torch.Tensor,
-        ramp: float = 1.0,
-        terms: Mapping[str, torch.Tensor] = _NONE,
+        ramp: Ramp = _risen,
+        terms: Mapping[str, Term] = NONE,
     ) -> torch.Tensor:
-        """x_hat, x: (n, n_features); code: (n, code_size); terms: scalars, by name. Returns a scalar tensor."""
-        value = _LOSSES[type(self.loss)](x_hat, x)
-        if self.weight != 1:
-            value = self.weight * value
-        for term in terms.values():
-            value = value + term
-        if self.penalty is None or self.penalty.weight * ramp == 0:
-            return value
-        return value + self._penalty_factor(code, ramp) * _PENALTIES[type(self.penalty)](self.penalty, code)
+        """x_hat, x: (n, n_features); code: (n, code_size); terms: by name. Returns a scalar tensor."""
+        summands = [_term(self.loss, self.weight, x_hat, x)]
+        if self.penalty is not None:
+            summands.append(_term(self.penalty, self.penalty.weight, code))
+        value = torch.zeros((), dtype=x_hat.dtype, device=x_hat.device)
+        for term in (*summands, *terms.values()):
+            scale = _scale(term, ramp)
+            if scale.weight:
+                value = value + scale.average(term.values) * scale.weight
+        return value
 
     def with_gradients(
         self,
         x_hat: torch.Tensor,
         code: torch.Tensor,
         x: torch.Tensor,
-        ramp: float = 1.0,
-        terms: Mapping[str, torch.Tensor] = _NONE,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """The value, and what autograd would give for it at x_hat and, by the penalty alone, at the code.
+        ramp: Ramp = _risen,
+        terms: Mapping[str, Term] = NONE,
+    ) -> tuple[torch.Tensor, Gradients]:
+        """The value, and what autograd gives for it, except for `KL` where its ρ is clamped."""
+        value, at_x_hat = _with_gradient(self.loss, self.weight * ramp(self.loss.warmup), x_hat, x)
+        at_code, at_terms = None, {}
+        if self.penalty is not None and (weight := self.penalty.weight * ramp(self.penalty.warmup)):
+            of_penalty, at_code = _with_gradient(self.penalty, weight, code)
+            value = value + of_penalty
+        for name, term in terms.items():
+            scale = _scale(term, ramp)
+            value = value + scale.average(term.values) * scale.weight
+            at_terms[name] = scale.weight / scale.divisor
+        return value, Gradients(at_x_hat, at_code, at_terms)
 
-        At each of the terms it is 1. But for `KL` where its ρ is clamped, see `_kl_gradient`. The last is None without
-        a penalty. Written out: by autograd it takes twice as long.
-        """
-        value, at_x_hat = _LOSSES_WITH_GRADIENTS[type(self.loss)](x_hat, x)
-        if self.weight != 1:
-            value, at_x_hat = value * self.weight, at_x_hat.mul_(self.weight)
-        for term in terms.values():
-            value = value + term
-        if self.penalty is None or self.penalty.weight * ramp == 0:
-            return value, at_x_hat, None
-        factor, kind = self._penalty_factor(code, ramp), type(self.penalty)
-        at_code = _PENALTY_GRADIENTS[kind](self.penalty, code).mul_(factor)
-        return value + factor * _PENALTIES[kind](self.penalty, code), at_x_hat, at_code
 
-    def _penalty_factor(self, code: torch.Tensor, ramp: float) -> float:
-        """What the sum of the penalty over everything is multiplied by."""
-        n, code_size = code.shape
-        return self.penalty.weight * ramp / {"sample": n, "element": n * code_size, "batch": 1}[self.penalty.per]
+def _with_gradient(part: Any, weight: float, y: torch.Tensor, *x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss or a penalty, and its gradient at y."""
+    if written_out := _WRITTEN_OUT.get(type(part)):
+        return written_out(Scale.of(y.shape, part.per, weight), part, y, *x)
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        term = _VALUES[type(part)](part, leaf, *x)
+        scale = Scale.of(term.shape, part.per, weight)
+        value = scale.average(term) * scale.weight
+    return value.detach(), torch.autograd.grad(value, leaf)[0]

@@ -1,14 +1,19 @@
 """The objective: known answers, and what a penalty is summed over."""
 
 import math
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
+from typing import ClassVar
 
 import pytest
 import torch
 from torch.nn import functional
 
-from isthmus.objective import Objective
-from isthmus.parts import BCE, KL, L1, MSE, PENALTIES
+from isthmus import kinds
+from isthmus.errors import RequestError
+from isthmus.networks import Term
+from isthmus.objective import Objective, averages, register
+from isthmus.parts import BCE, KL, L1, MSE, PENALTIES, Loss, Penalty
 
 
 @pytest.fixture
@@ -26,8 +31,13 @@ def shares(batch):
     return x_hat, code.sigmoid(), x
 
 
-def penalty_of(objective, x_hat, code, x, ramp=1.0):
-    return objective(x_hat, code, x, ramp) - Objective(objective.loss)(x_hat, code, x)
+def at(come):
+    """A ramp by which every warm-up has come so far."""
+    return lambda warmup: come if warmup else 1.0
+
+
+def penalty_of(objective, x_hat, code, x):
+    return objective(x_hat, code, x) - Objective(objective.loss)(x_hat, code, x)
 
 
 def test_mse_and_bce_are_torchs_means(batch):
@@ -44,7 +54,7 @@ def test_known_answers_by_hand():
     assert Objective(MSE(), L1(0.5))(x_hat, code, x) == 0.375 + 0.5 * 3.5
     assert Objective(MSE(), L1(0.5, per="element"))(x_hat, code, x) == pytest.approx(0.375 + 0.5 * 3.5 / 3)
     assert Objective(MSE(), L1(0.5, per="batch"))(x_hat, code, x) == 0.375 + 0.5 * 7
-    assert Objective(MSE(), L1(0.5))(x_hat, code, x, 0.25) == 0.375 + 0.125 * 3.5
+    assert Objective(MSE(), L1(0.5, warmup=1))(x_hat, code, x, at(0.25)) == 0.375 + 0.125 * 3.5
 
 
 def test_kl_by_hand():
@@ -89,16 +99,16 @@ def test_kl_is_zero_where_the_mean_is_the_target_whatever_the_samples_are(target
     assert penalty_of(objective, x, code, x).item() == pytest.approx(0, abs=1e-12)
     for moved in (code + 0.01, code - 0.01):
         assert penalty_of(objective, x, moved, x) > 1e-5
-        _, _, gradient = objective.with_gradients(x, moved, x)
+        gradient = objective.with_gradients(x, moved, x)[1].code
         assert (gradient.sign() == (moved - code).sign()).all(), "back to the target"
-    _, _, gradient = objective.with_gradients(x, code, x)
+    gradient = objective.with_gradients(x, code, x)[1].code
     assert gradient.abs().max() < 1e-12
 
 
 def test_kl_of_units_that_are_always_off_or_on_is_finite_and_pushes_back():
     code, x = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.zeros((2, 1))
     objective = Objective(MSE(), KL(1.0, target=0.25))
-    value, _, gradient = objective.with_gradients(x, code, x)
+    value, (_, gradient, _) = objective.with_gradients(x, code, x)
     torch.testing.assert_close(value, objective(x, code, x))
     assert value.isfinite()
     assert gradient.isfinite().all()
@@ -117,18 +127,18 @@ def test_a_penalty_pushes_codes_towards_zero(per, batch):
 @pytest.mark.parametrize("kind", PENALTIES.values())
 @pytest.mark.parametrize(("weight", "ramp"), [(0.0, 1.0), (0.3, 0.0)])
 def test_weight_zero_is_no_penalty_and_costs_nothing(kind, weight, ramp, shares):
-    objective = Objective(MSE(), kind(weight))
-    assert torch.equal(objective(*shares, ramp), Objective(MSE())(*shares))
-    assert objective.with_gradients(*shares, ramp)[2] is None
+    objective = Objective(MSE(), kind(weight, warmup=1))
+    assert torch.equal(objective(*shares, at(ramp)), Objective(MSE())(*shares))
+    assert objective.with_gradients(*shares, at(ramp))[1].code is None
 
 
 @pytest.mark.parametrize("kind", PENALTIES.values())
 def test_the_ramp_multiplies_the_penalty(kind, shares):
-    objective, half = Objective(MSE(0.5), kind(0.2)), Objective(MSE(0.5), kind(0.1))
+    objective, half = Objective(MSE(0.5), kind(0.2, warmup=1)), Objective(MSE(0.5), kind(0.1))
     assert penalty_of(half, *shares) > 0.01
-    torch.testing.assert_close(objective(*shares, 0.5), half(*shares))
-    for ours, theirs in zip(objective.with_gradients(*shares, 0.5), half.with_gradients(*shares), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(objective(*shares, at(0.5)), half(*shares))
+    (value, gradients), (of_half, at_half) = objective.with_gradients(*shares, at(0.5)), half.with_gradients(*shares)
+    torch.testing.assert_close((value, *gradients[:2]), (of_half, *at_half[:2]))
 
 
 @pytest.mark.parametrize("penalty", [None, L1(0.1), L1(0.1, per="element"), L1(0.1, per="batch"), L1(0)])
@@ -139,7 +149,7 @@ def test_gradients_are_those_of_autograd(loss, penalty, batch):
     x_hat.requires_grad_()
     code.requires_grad_()
     at_x_hat, at_code = torch.autograd.grad(objective(x_hat, code, x), (x_hat, code), allow_unused=True)
-    value, ours_x_hat, ours_code = objective.with_gradients(x_hat.detach(), code.detach(), x)
+    value, (ours_x_hat, ours_code, _) = objective.with_gradients(x_hat.detach(), code.detach(), x)
     torch.testing.assert_close(value, objective(x_hat, code, x).detach())
     torch.testing.assert_close(ours_x_hat, at_x_hat)
     torch.testing.assert_close(ours_code, at_code)
@@ -149,13 +159,13 @@ def test_gradients_are_those_of_autograd(loss, penalty, batch):
 @pytest.mark.parametrize("ramp", [1.0, 0.25])
 def test_gradients_at_codes_between_0_and_1_are_those_of_autograd(penalty, ramp, shares):
     x_hat, code, x = shares
-    objective = Objective(MSE(), penalty)
+    objective = Objective(MSE(), replace(penalty, warmup=1))
     code.requires_grad_()
-    (at_code,) = torch.autograd.grad(objective(x_hat, code, x, ramp), code)
+    (at_code,) = torch.autograd.grad(objective(x_hat, code, x, at(ramp)), code)
     before = code.detach().clone()
-    value, _, ours = objective.with_gradients(x_hat, code.detach(), x, ramp)
+    value, (_, ours, _) = objective.with_gradients(x_hat, code.detach(), x, at(ramp))
     assert at_code.abs().max() > 1e-4
-    torch.testing.assert_close(value, objective(x_hat, code, x, ramp).detach())
+    torch.testing.assert_close(value, objective(x_hat, code, x, at(ramp)).detach())
     torch.testing.assert_close(ours, at_code)
     assert torch.equal(code, before)
 
@@ -170,8 +180,88 @@ def test_cross_entropy_is_exact_where_float32s_sigmoid_is_0_or_1(z, target):
         exact, weight = Decimal(z), Decimal(x.item())
         value = (1 + exact.exp()).ln() - weight * exact
         slope = 1 / (1 + (-exact).exp()) - weight
-    ours, gradient, _ = Objective(BCE()).with_gradients(torch.tensor([[z]]), x, x)
+    ours, (gradient, _, _) = Objective(BCE()).with_gradients(torch.tensor([[z]]), x, x)
     assert ours.item() == pytest.approx(float(value), rel=1e-6)
     # smaller numbers than 1e-38 are flushed to zero, or have fewer digits
     assert gradient.item() == pytest.approx(float(slope), rel=1e-6, abs=1e-38)
     assert Objective(BCE())(torch.tensor([[z]]), x, x).item() == ours.item()
+
+
+@dataclass(frozen=True, repr=False)
+class Hoyer(Penalty):
+    """|code|₁² / |code|₂², the number of units that are on, if they are on alike (Hoyer 2004)."""
+
+    kind: ClassVar[str] = "hoyer"
+    weight: float
+    per: str = "sample"
+    warmup: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class Absolute(Loss):
+    kind: ClassVar[str] = "absolute"
+
+
+@pytest.fixture
+def registered():
+    register(Hoyer, lambda part, code: code.abs().sum(dim=1) ** 2 / code.square().sum(dim=1))
+    register(Absolute, lambda part, x_hat, x: (x_hat - x).abs())
+    yield
+    kinds.unregister("penalty", Hoyer)
+    kinds.unregister("loss", Absolute)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(("per", "factor"), [("sample", 1 / 12), ("element", 1 / 12), ("batch", 1)])
+def test_a_value_for_each_sample_is_enough_for_a_penalty_from_outside(per, factor, batch):
+    x_hat, code, x = batch
+    objective = Objective(Absolute(2.0), Hoyer(0.5, per, warmup=2))
+    each = torch.stack([row.abs().sum() ** 2 / row.square().sum() for row in code])
+    expected = 2 * (x_hat - x).abs().mean() + 0.5 * 0.25 * factor * each.sum()
+    torch.testing.assert_close(objective(x_hat, code, x, at(0.25)), expected)
+    value, (at_x_hat, at_code, _) = objective.with_gradients(x_hat, code, x, at(0.25))
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(at_x_hat, 2 * (x_hat - x).sign() / x.numel())
+    l1, l2 = code.abs().sum(dim=1, keepdim=True), code.square().sum(dim=1, keepdim=True)
+    by_hand = 2 * l1 * code.sign() / l2 - 2 * l1**2 * code / l2**2
+    torch.testing.assert_close(at_code, 0.125 * factor * by_hand)
+
+
+def test_a_kind_that_there_is_is_refused():
+    for base, taken in ((Penalty, "l1"), (Loss, "mse")):
+        with pytest.raises(RequestError, match=f'kind "{taken}" already stands for'):
+            register(type("Other", (base,), {"kind": taken}), lambda part, *given: given[0])
+
+
+@pytest.mark.parametrize("loss", [MSE(0.5), BCE()])
+def test_the_loss_of_all_is_the_mean_of_each_samples(loss, batch):
+    x_hat, code, x = batch
+    each = Objective(loss, unit=2.0).of_samples(x_hat, x)
+    torch.testing.assert_close(each.mean(), Objective(loss, unit=2.0)(x_hat, code, x))
+    torch.testing.assert_close(each[3], Objective(loss, unit=2.0)(x_hat[3:4], code[3:4], x[3:4]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "per", "average"),
+    [
+        ((6,), "sample", 1.0),
+        ((6, 4), "sample", 4.0),
+        ((6, 4), "element", 1.0),
+        ((6, 4), "batch", 24.0),
+        ((), "sample", 1),
+    ],
+)
+def test_terms_are_averaged_as_they_say_in_the_one_place(shape, per, average, batch):
+    term, objective = Term(torch.ones(shape), 0.5, per, warmup=1), Objective(MSE())
+    assert averages({"own": term})["own"] == average
+    torch.testing.assert_close(
+        objective(*batch, at(0.25), {"own": term}) - objective(*batch), torch.tensor(0.125 * average)
+    )
+    value, gradients = objective.with_gradients(*batch, at(0.25), {"own": term})
+    torch.testing.assert_close(value, objective(*batch, at(0.25), {"own": term}))
+    assert gradients.terms["own"] * term.values.numel() == pytest.approx(0.125 * average)
+
+
+def test_an_unknown_average_of_a_term_is_refused(batch):
+    with pytest.raises(RequestError, match='unknown value of "per" "samples"'):
+        Objective(MSE()).with_gradients(*batch, terms={"own": Term(torch.ones(3), per="samples")})

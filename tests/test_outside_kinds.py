@@ -29,7 +29,7 @@ RECIPE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 @pytest.fixture
 def speckle(tmp_path, monkeypatch):
     """The module of CONTRIBUTING's recipe for a corruption, imported."""
-    (code,) = re.findall(r"```python\n(.*?)```", RECIPE.read_text("utf-8"), re.S)
+    code = re.findall(r"\*\*a corruption\.\*\*.*?```python\n(.*?)```", RECIPE.read_text("utf-8"), re.S)[0]
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "speckle.py").write_text(code, "utf-8")
     monkeypatch.syspath_prepend(tmp_path / "lib")

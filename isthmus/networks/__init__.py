@@ -13,7 +13,7 @@ from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.module import module_network
-from isthmus.networks.network import Network, Output
+from isthmus.networks.network import NONE, Gradients, Network, Output, Term
 from isthmus.parts import Conv, Dense, Dictionary, NetworkPart, Part
 
 # (part, n_features, generator, image_shape) → the module
@@ -57,4 +57,4 @@ def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int
 
 NetworkPart.dry_run = dry_run
 
-__all__ = ["Network", "Output", "build", "dry_run", "register"]
+__all__ = ["NONE", "Gradients", "Network", "Output", "Term", "build", "dry_run", "register"]

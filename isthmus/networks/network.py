@@ -14,18 +14,39 @@ from torch import nn
 from isthmus.networks.counting import count_decoder_weights, count_multiplications
 from isthmus.networks.standardization import Standardization
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
 
 
-class Output(NamedTuple):
-    """What a network makes of samples: x_hat, (n, n_features), and code, (n, code_size).
+class Term(NamedTuple):
+    """What a network, or its code, adds to the objective, in its unit: weight · ramp · the average of values.
 
-    terms: scalars, by name, that the objective adds as they are, in its unit; a network weights its own.
+    values: of each sample, (n,) or (n, units), or of the whole batch, (). per: what they are averaged over, as of
+    `parts.Penalty`; the objective does it. warmup: epochs over which the weight grows from 0, step by step.
     """
+
+    values: torch.Tensor
+    weight: float = 1.0
+    per: str = "sample"
+    warmup: float = 0.0
+
+
+class Output(NamedTuple):
+    """What a network makes of samples: x_hat, (n, n_features), code, (n, code_size), and terms of its own, by name."""
 
     x_hat: torch.Tensor
     code: torch.Tensor
-    terms: Mapping[str, torch.Tensor] = MappingProxyType({})
+    terms: Mapping[str, Term] = NONE
+
+
+class Gradients(NamedTuple):
+    """The gradients of the objective at an `Output`: at x_hat; beyond what comes through x_hat, at the code; at each of
+    a term's values, one number by its name.
+    """
+
+    x_hat: torch.Tensor
+    code: torch.Tensor | None = None
+    terms: Mapping[str, float] = NONE
 
 
 class TrainingPass(Protocol):
@@ -36,7 +57,7 @@ class TrainingPass(Protocol):
     ) -> tuple[Output, Any]:
         """As `Network.record`."""
 
-    def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
+    def backward(self, tapes: Any, at: Gradients) -> None:
         """As `Network.backward`."""
 
 
@@ -161,23 +182,21 @@ class Network(nn.Module, abc.ABC):
         with torch.enable_grad():
             with torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype):
                 x_hat, code, terms = self(x, logits=logits, generator=generator)
-            terms = {name: term.to(x.dtype) for name, term in terms.items()}
+            terms = {name: term._replace(values=term.values.to(x.dtype)) for name, term in terms.items()}
             tapes = Output(x_hat.to(x.dtype), code.to(x.dtype), terms)
-        detached = {name: term.detach() for name, term in terms.items()}
+        detached = {name: term._replace(values=term.values.detach()) for name, term in terms.items()}
         return Output(tapes.x_hat.detach(), tapes.code.detach(), detached), tapes
 
-    def backward(self, tapes: Any, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
-        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code.
-
-        The gradient at a term is 1.
-        """
+    def backward(self, tapes: Any, at: Gradients) -> None:
+        """Write the gradient of every weight, from those at what came out."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        pairs = [(tapes.x_hat, grad_x_hat), (tapes.code, grad_code)]
-        pairs += [(term, torch.ones_like(term)) for term in tapes.terms.values()]
-        pairs = [(output, at) for output, at in pairs if at is not None and output.requires_grad]
-        outputs, at_outputs = [output for output, _ in pairs], [at for _, at in pairs]
-        gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
+        terms = [(tapes.terms[name].values, number) for name, number in at.terms.items()]
+        pairs += [(values, torch.full_like(values, number)) for values, number in terms]
+        pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
+        outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
+        found = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
             assert parameter.grad is not None
             if gradient is None:  # nothing that came out depends on it
                 parameter.grad.zero_()

@@ -27,9 +27,10 @@ from isthmus.parts.corruptions import (
     SaltAndPepper,
     Sequence,
 )
+from isthmus.parts.losses import BCE, MSE, Loss
 from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, NetworkPart
-from isthmus.parts.objective import BCE, KL, L1, MSE, PER, Loss, Penalty
 from isthmus.parts.part import Part
+from isthmus.parts.penalties import KL, L1, PER, Penalty
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class Epoch:
     loss: the training objective, penalty included, averaged over samples. step_losses: the same for each step's batch.
     validation_loss: the loss without penalty on the validation samples, corrupted like the training's, with noise that
         is drawn once. seconds: training steps only.
+    terms: the averages of those that the network and its code add to the objective, by name, without their weights.
     """
 
     epoch: int
@@ -29,6 +30,7 @@ class Epoch:
     seconds: float
     step_losses: tuple[float, ...] = ()
     validation_loss: float | None = None
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 class History:
@@ -73,7 +75,8 @@ class History:
 
     def to_jsonl(self) -> str:
         """One JSON object per line and epoch."""
-        return "".join(json.dumps({**vars(row), "step_losses": list(row.step_losses)}) + "\n" for row in self.epochs)
+        rows = ({name: value for name, value in vars(row).items() if name != "terms" or value} for row in self.epochs)
+        return "".join(json.dumps(row) + "\n" for row in rows)
 
     @classmethod
     def from_jsonl(cls, text: str) -> History:

@@ -21,12 +21,13 @@ from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks import Network
 from isthmus.networks.accelerators import training_pass
+from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
 from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
-from isthmus.training.replay import RECORDERS, Replayed
+from isthmus.training.replay import RECORDERS, Losses, Replayed
 from isthmus.training.setup import Setup
 from isthmus.training.weights import FlatWeights
 
@@ -108,11 +109,11 @@ class _Step:
     def __init__(self, network: Network, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
         self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
         self.trained = training_pass(network)
-        training, penalty = setup.training, setup.objective.penalty
+        training = setup.training
         self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer)
         self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
         self.done = position.epoch * total // training.epochs
-        self.warmup = 0.0 if penalty is None else penalty.warmup * total / training.epochs  # in steps
+        self.warmup = setup.objective.warmup  # in epochs: the longest of a term's
         self.dtype = torch.bfloat16 if setup.precision == "bfloat16" else torch.float32
         device = weights.vector.device
         self.change, self.noise, self.latent = (torch.Generator(device) for _ in range(3))
@@ -149,28 +150,29 @@ class _Step:
     def learning_rate(self) -> float:
         return self.peak * self.schedule(self.done / self.total)
 
-    @property
-    def ramp(self) -> float:
-        """The factor on the penalty's weight: it grows from 0 to 1 during the warm-up, and stays there."""
-        return min(1.0, self.done / self.warmup) if self.warmup else 1.0
+    def ramp(self, warmup: float) -> float:
+        """The factor on a term's weight: it grows from 0 to 1 during a warm-up of so many epochs, and stays there."""
+        steps = warmup * self.total / self.setup.training.epochs
+        return min(1.0, self.done / steps) if steps else 1.0
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Update the weights on a batch, (n, n_features), and return its objective, on the device."""
-        # what is recorded has one weight of the penalty for good, so its warm-up is not
-        compute = self._compute if self.replayed is None or self.ramp < 1 else self.replayed
-        value = compute(x, self.learning_rate)
+    def __call__(self, x: torch.Tensor) -> Losses:
+        """Update the weights on a batch, (n, n_features), and return its losses, on the device."""
+        # what is recorded has one weight of each term for good, so a warm-up is not
+        compute = self._compute if self.replayed is None or self.ramp(self.warmup) < 1 else self.replayed
+        losses = compute(x, self.learning_rate)
         self.done += 1
-        return value
+        return losses
 
-    def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> torch.Tensor:
+    def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> Losses:
         x = self.setup.augmented(x, self.change)
         x_in, logits = self.setup.corrupted(x, self.noise), self.objective.takes_logits
         output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=self.latent)
-        value, at_x_hat, at_code = self.objective.with_gradients(output.x_hat, output.code, x, self.ramp, output.terms)
-        self.trained.backward(tapes, at_x_hat, at_code)
+        self.warmup = max((self.warmup, *(term.warmup for term in output.terms.values())))
+        value, at = self.objective.with_gradients(output.x_hat, output.code, x, self.ramp, output.terms)
+        self.trained.backward(tapes, at)
         self.optimizer.step(learning_rate)
         self.network.after_step()
-        return value
+        return value, averages(output.terms)
 
 
 @torch.no_grad()
@@ -182,12 +184,15 @@ def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch
     first, n = step.done, len(samples)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
     losses = torch.zeros(math.ceil(n / training.batch_size), device=device)
+    named: dict[str, torch.Tensor] = {}
     share.resume()
     start = time.perf_counter()
     order = samples.order(epoch)
     for i, x in enumerate(batches(samples, training.batch_size, order)):
         share.look()
-        losses[i] = step(x)
+        losses[i], terms = step(x)
+        for name, value in terms.items():
+            named.setdefault(name, torch.zeros_like(losses))[i] = value
     values = losses.cpu().double() * step.objective.unit
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured
@@ -201,7 +206,8 @@ def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch
         raise _diverged(values[number].item(), epoch, step, samples.batch(which), names)
     sizes = torch.full((len(losses),), training.batch_size, dtype=torch.float64)
     sizes[-1] = n - training.batch_size * (len(losses) - 1)
-    return Epoch(epoch, float(values @ sizes / n), seconds, tuple(values.tolist()))
+    means = {name: float(each.cpu().double() @ sizes / n) for name, each in named.items()}
+    return Epoch(epoch, float(values @ sizes / n), seconds, tuple(values.tolist()), terms=means)
 
 
 _NAMED = 32  # samples of a batch that a message names; the exception has them all

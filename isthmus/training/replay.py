@@ -13,8 +13,9 @@ from typing import Protocol
 
 import torch
 
-# (batch, learning rate) → the objective, all on the device
-Compute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# The objective of a step, and its named terms without their weights, all on the device
+Losses = tuple[torch.Tensor, dict[str, torch.Tensor]]
+Compute = Callable[[torch.Tensor, torch.Tensor], Losses]  # of a batch and a learning rate
 _WARM = 3  # steps before the recording, in which libraries choose their algorithms and get their memory
 
 
@@ -55,8 +56,8 @@ class Replayed:
         self.recording: Recording | None = None
         self.failed = False
 
-    def __call__(self, x: torch.Tensor, learning_rate: float) -> torch.Tensor:
-        """x: (n, n_features). Returns the objective, valid until the next call."""
+    def __call__(self, x: torch.Tensor, learning_rate: float) -> Losses:
+        """x: (n, n_features). Returns the losses, valid until the next call."""
         if len(x) != self.batch_size or self.failed or self.warm < _WARM:
             self.warm += len(x) == self.batch_size
             return self.compute(x, torch.full((), learning_rate, device=x.device))

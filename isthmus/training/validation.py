@@ -50,7 +50,7 @@ class EarlyStopping:
 @torch.no_grad()
 def mean_loss(network: Network, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
-    loss = Objective(setup.objective.loss)
+    loss = Objective(setup.objective.loss)  # in the data's units
     total = 0.0
     for x_hat, code, x in _outputs(network, samples, setup, chunk):
         total += float(loss(x_hat, code, x)) * len(x)
@@ -72,8 +72,8 @@ def is_better(network: Network, start: Weights, samples: Samples, setup: Setup) 
 
 def _sample_losses(network: Network, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
-    loss = torch.vmap(Objective(setup.objective.loss))
-    return torch.cat([loss(*output) for output in _outputs(network, samples, setup, _CHUNK)]).double().cpu().numpy()
+    loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)
+    return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x in outputs]).double().cpu().numpy()
 
 
 def _outputs(

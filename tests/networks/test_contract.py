@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from isthmus.data.batches import Pixels
-from isthmus.networks import Network, Output, build
+from isthmus.networks import Gradients, Network, Output, Term, build
 from isthmus.networks.accelerators import DECODERS, PASSES, decoder_of, training_pass
 from isthmus.networks.counting import count_multiplications
 from isthmus.networks.decoders import Decoder
@@ -63,7 +63,7 @@ def step(network, by, x, dtype, *, penalized, logits=False):
         assert not x_hat.requires_grad
         assert not code.requires_grad
         at_x_hat, at_code = (torch.randn(y.shape, generator=seeded(2), dtype=y.dtype) for y in (x_hat, code))
-        by.backward(tapes, at_x_hat, at_code if penalized else None)
+        by.backward(tapes, Gradients(at_x_hat, at_code if penalized else None))
     return [x_hat, code, *(parameter.grad.clone() for parameter in network.parameters())]
 
 
@@ -196,7 +196,7 @@ class Sampled(Partial):
         code = sampled = self.encode(x)
         if generator is not None:
             sampled = code + 0.5 * torch.randn(code.shape, generator=generator, dtype=code.dtype)
-        return Output(self.decode(sampled), code, {"size": 0.1 * code.square().sum(dim=1).mean()})
+        return Output(self.decode(sampled), code, {"size": Term(code.square(), 0.1)})
 
 
 @pytest.mark.parametrize("penalty", [None, L1(0.1)])
@@ -209,14 +209,15 @@ def test_a_networks_own_terms_are_in_the_objective_and_in_its_gradients(penalty)
         parameter.grad = torch.full_like(parameter, math.nan)
     with torch.no_grad():
         output, tapes = network.record(x, torch.float64, generator=seeded(4))
-        value, *gradients = objective.with_gradients(output.x_hat, output.code, x, 1.0, output.terms)
-        network.backward(tapes, *gradients)
+        value, at = objective.with_gradients(output.x_hat, output.code, x, terms=output.terms)
+        network.backward(tapes, at)
     code = network.encode(x)
     noise = torch.randn(code.shape, generator=seeded(4), dtype=code.dtype)
-    x_hat, terms = network.decode(code + 0.5 * noise), {"size": 0.1 * code.square().sum() / N}
-    expected = 2 * (x_hat - x).square().mean() + terms["size"] + (0 if penalty is None else 0.1 * code.abs().sum() / N)
+    x_hat, size = network.decode(code + 0.5 * noise), 0.1 * code.square().sum() / N
+    expected = 2 * (x_hat - x).square().mean() + size + (0 if penalty is None else 0.1 * code.abs().sum() / N)
     torch.testing.assert_close(value, expected.detach())
-    torch.testing.assert_close(objective(x_hat, code, x, 1.0, terms), expected)
+    terms = {"size": Term(code.square(), 0.1)}
+    torch.testing.assert_close(objective(x_hat, code, x, terms=terms), expected)
     weights = [network.down.weight, network.down.bias]
     for ours, theirs in zip(weights, torch.autograd.grad(expected, weights), strict=True):
         torch.testing.assert_close(ours.grad, theirs)

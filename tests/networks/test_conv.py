@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from isthmus.errors import RequestError
-from isthmus.networks import build
+from isthmus.networks import Gradients, build
 from isthmus.networks.accelerators import training_pass
 from isthmus.networks.conv import convolution
 from isthmus.parts import ACTIVATIONS, DECODERS, Conv, ConvLayer
@@ -183,7 +183,7 @@ def test_an_image_of_any_size_comes_back_in_its_size_or_is_refused(part_and_shap
     with torch.no_grad():
         step = training_pass(built)
         (recorded, same_code, _), tapes = step.record(x, x.dtype)
-        step.backward(tapes, torch.ones_like(x), torch.ones_like(code))
+        step.backward(tapes, Gradients(torch.ones_like(x), torch.ones_like(code)))
     torch.testing.assert_close(recorded, x_hat, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(same_code, code, rtol=1e-4, atol=1e-5)
     assert all(parameter.grad.isfinite().all() for parameter in built.parameters())
@@ -236,7 +236,7 @@ def test_a_training_steps_gradients_are_autograds(shape, decoder, activation):
         with torch.no_grad():
             step = training_pass(built)
             (recorded, same_code, _), tapes = step.record(x, torch.float64)
-            step.backward(tapes, at_x_hat, at_code)
+            step.backward(tapes, Gradients(at_x_hat, at_code))
         torch.testing.assert_close(recorded, x_hat)
         torch.testing.assert_close(same_code, code)
         for parameter, gradient in zip(built.parameters(), expected, strict=True):
@@ -257,7 +257,7 @@ def test_gradients_through_maps_of_one_channel_are_autograds(padding, decoder, c
     with torch.no_grad():
         step = training_pass(built)
         _, tapes = step.record(x, torch.float64)
-        step.backward(tapes, at_x_hat, at_code)
+        step.backward(tapes, Gradients(at_x_hat, at_code))
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
 
@@ -271,7 +271,7 @@ def test_without_a_gradient_at_the_code_it_comes_through_the_image_alone(decoder
     with torch.no_grad():
         step = training_pass(built)
         _, tapes = step.record(x, torch.float64)
-        step.backward(tapes, at_x_hat, None)
+        step.backward(tapes, Gradients(at_x_hat, None))
     for parameter, gradient in zip(built.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
 
@@ -284,7 +284,7 @@ def test_bfloat16_products_are_near_float32s(decoder):
     with torch.no_grad():
         step = training_pass(built)
         (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
-        step.backward(tapes, x, torch.ones_like(code))
+        step.backward(tapes, Gradients(x, torch.ones_like(code)))
         exact, exact_code, _ = built(x)
     assert x_hat.dtype == code.dtype == torch.float32
     # where two numbers of a window are as good as equal, rounding moves a switch, and the whole number with it
@@ -317,7 +317,7 @@ def test_bfloat16_products_read_no_memory_but_their_own(shape, decoder):
             step = training_pass(built)
             (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
             spoil_freed_memory()
-            step.backward(tapes, torch.ones_like(x_hat), torch.ones_like(code))
+            step.backward(tapes, Gradients(torch.ones_like(x_hat), torch.ones_like(code)))
         for tensor in (x_hat, code, *(parameter.grad for parameter in built.parameters())):
             assert tensor.isfinite().all()
 

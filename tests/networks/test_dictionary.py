@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from isthmus import L1, Autoencoder, Dictionary
-from isthmus.networks import build
+from isthmus.networks import Gradients, build
 from isthmus.networks.accelerators import training_pass
 from isthmus.objective import Objective
 from isthmus.parts import MSE
@@ -40,8 +40,8 @@ def test_record_and_backward_are_autograds(part):
     with torch.no_grad():
         step = training_pass(network)
         (recorded, its_code, _), tapes = step.record(x, torch.float64)
-        _, at_x_hat, at_code = objective.with_gradients(recorded, its_code, x)
-        step.backward(tapes, at_x_hat, at_code)
+        _, at = objective.with_gradients(recorded, its_code, x)
+        step.backward(tapes, at)
     torch.testing.assert_close(recorded, x_hat)
     torch.testing.assert_close(its_code, code)
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
@@ -91,7 +91,7 @@ def test_bfloat16_is_near_float32():
     with torch.no_grad():
         step = training_pass(network)
         (x_hat, code, _), tapes = step.record(x, torch.bfloat16)
-        step.backward(tapes, torch.ones_like(x), None)
+        step.backward(tapes, Gradients(torch.ones_like(x), None))
     torch.testing.assert_close(x_hat, network(x)[0].detach(), rtol=0.05, atol=0.05)
     assert code.dtype == torch.float32
     assert network.atoms.grad.abs().max() > 0

@@ -13,11 +13,12 @@ from torch import nn
 from isthmus import L1, Autoencoder, DecoderPrior, Dense, GaussianNoise, Images, kinds, load, probe
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.adapters import n_parameters
-from isthmus.networks import _BUILDS, Network, Output, build, register
+from isthmus.networks import _BUILDS, Network, Output, Term, build, register
 from isthmus.networks.accelerators import decoder_of, training_pass
 from isthmus.parts import ROLES, NetworkPart, from_table
 from isthmus.persistence import CONFIG, WEIGHTS
 from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.history import History
 
 
 class Own(nn.Module):
@@ -195,7 +196,7 @@ class Variational(Network):
         code = sampled = self.encode(x)
         if generator is not None:
             sampled = code + 0.1 * torch.randn(code.shape, generator=generator)
-        return Output(self.decode(sampled), code, {"size": 1e-3 * code.square().sum(dim=1).mean()})
+        return Output(self.decode(sampled), code, {"size": Term(code.square(), 1e-3)})
 
 
 def test_a_networks_own_term_counts_in_training_and_its_sampling_is_a_stream_of_the_seed(x, tmp_path, monkeypatch):
@@ -215,6 +216,10 @@ def test_a_networks_own_term_counts_in_training_and_its_sampling_is_a_stream_of_
     without = model().fit(x)
     assert np.abs(fitted.transform(x)).mean() != np.abs(without.transform(x)).mean()
     assert fitted.history_.losses[0] > without.history_.losses[0], "the term and the noise are in the loss"
+    sizes = [row.terms["size"] for row in fitted.history_]
+    assert sizes[-1] == pytest.approx(float((fitted.transform(x) ** 2).sum(axis=1).mean()), rel=0.2)
+    assert [row.terms for row in History.from_jsonl(fitted.history_.to_jsonl())] == [{"size": size} for size in sizes]
+    assert "terms" not in without.history_.to_jsonl()
 
 
 def test_its_codes_can_be_searched(x):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.networks import build
+from isthmus.networks import Gradients, build
 from isthmus.networks.accelerators import conv, training_pass
 from isthmus.networks.accelerators.windowed import WindowedPass, pays, shares
 from isthmus.parts import ACTIVATIONS, DECODERS, Conv
@@ -26,7 +26,7 @@ def recorded(step, x, at_x_hat, at_code, *, windowed):
         patch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
         (x_hat, code, _), tapes = step.record(x, x.dtype)
         assert isinstance(tapes, WindowedPass) is windowed
-        step.backward(tapes, at_x_hat, at_code)
+        step.backward(tapes, Gradients(at_x_hat, at_code))
     return [x_hat, code, *(parameter.grad.clone() for parameter in step.network.parameters())]
 
 

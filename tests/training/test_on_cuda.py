@@ -13,7 +13,7 @@ import torch
 
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Masking, Poisson, load
 from isthmus.data.batches import Pixels
-from isthmus.networks import build
+from isthmus.networks import Gradients, build
 from isthmus.networks.accelerators import training_pass
 from isthmus.networks.standardization import standardization_of
 from isthmus.parts import DECODERS
@@ -79,7 +79,7 @@ def test_outputs_and_gradients(name, dtype, share, x):
         with torch.no_grad():
             step = training_pass(network)
             (x_hat, code, _), tapes = step.record(given, precision)
-            step.backward(tapes, 2 * (x_hat - given) / given.numel(), torch.ones_like(code) / code.numel())
+            step.backward(tapes, Gradients(2 * (x_hat - given) / given.numel(), torch.ones_like(code) / code.numel()))
         gradients.append([x_hat, code, *(parameter.grad for parameter in network.parameters())])
     for at_there, at_here in zip(gradients[1], gradients[0], strict=True):
         assert at_there.device.type == DEVICE

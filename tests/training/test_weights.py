@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from isthmus.networks import build
+from isthmus.networks import Gradients, build
 from isthmus.networks.accelerators import training_pass
 from isthmus.parts import ACTIVATIONS, Dense
 from isthmus.training.weights import FlatWeights
@@ -29,7 +29,7 @@ def written(net, x, dtype=torch.float32):
     with torch.no_grad():
         for _ in range(2):
             (x_hat, code, _), tapes = step.record(x, dtype)
-            step.backward(tapes, 2 * (x_hat - x) / x.numel(), 2 * code)
+            step.backward(tapes, Gradients(2 * (x_hat - x) / x.numel(), 2 * code))
     return [parameter.grad for parameter in net.parameters()], weights
 
 

@@ -13,7 +13,7 @@ from isthmus.networks.accelerators.windowed import Parts, WindowedPass, pays, sh
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.conv import ConvChain, ConvNetwork, Switches, activates_first, aten, channels_last
 from isthmus.networks.dense import without_last
-from isthmus.networks.network import Output
+from isthmus.networks.network import Gradients, Output
 from isthmus.parts import ConvLayer
 
 
@@ -68,17 +68,17 @@ class ConvPass:
             self.windowed[key] = WindowedPass(like, net.shape, *map(_parts, (net.encoder, net.decoder)))
         return self.windowed[key]
 
-    def backward(self, tapes: Tapes, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
-        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+    def backward(self, tapes: Tapes, at: Gradients) -> None:
+        """Write the gradient of every weight, from those at what came out."""
         net = self.network
-        grad_x_hat = net.gradient_inward(grad_x_hat)
+        grad_x_hat = net.gradient_inward(at.x_hat)
         if isinstance(tapes, WindowedPass):
-            tapes.backward(grad_x_hat, grad_code)
+            tapes.backward(grad_x_hat, at.code)
             return
         down, up = tapes
         grad = _backward(net.decoder, up, channels_last(grad_x_hat, net.shape), to_input=True)
-        if grad_code is not None:
-            grad = grad + channels_last(grad_code, net.code_shape)
+        if at.code is not None:
+            grad = grad + channels_last(at.code, net.code_shape)
         _backward(net.encoder, down, grad, to_input=False)
 
 

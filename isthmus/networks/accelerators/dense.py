@@ -10,7 +10,7 @@ import torch
 
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
-from isthmus.networks.network import Output
+from isthmus.networks.network import Gradients, Output
 
 # What the backward pass needs of one layer: its activation, its input, its weight as it was multiplied, z and y.
 Tape = list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
@@ -31,11 +31,11 @@ class DensePass:
         x_hat, up = record_chain(net.decoder, code, dtype, is_last=True, logits=logits)
         return Output(net.outward(x_hat), code.to(x.dtype)), (down, up)
 
-    def backward(self, tapes: tuple[Tape, Tape], grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
-        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+    def backward(self, tapes: tuple[Tape, Tape], at: Gradients) -> None:
+        """Write the gradient of every weight, from those at what came out."""
         net, (down, up) = self.network, tapes
-        grad = backward_chain(net.decoder, up, net.gradient_inward(grad_x_hat), to_input=True)
-        backward_chain(net.encoder, down, grad if grad_code is None else grad + grad_code, to_input=False)
+        grad = backward_chain(net.decoder, up, net.gradient_inward(at.x_hat), to_input=True)
+        backward_chain(net.encoder, down, grad if at.code is None else grad + at.code, to_input=False)
 
 
 def record_chain(

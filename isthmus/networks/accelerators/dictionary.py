@@ -6,7 +6,7 @@ import torch
 
 from isthmus.networks.accelerators.dense import Tape, backward_chain, record_chain
 from isthmus.networks.dictionary import DictionaryNetwork
-from isthmus.networks.network import Output
+from isthmus.networks.network import Gradients, Output
 
 
 class DictionaryPass:
@@ -25,16 +25,11 @@ class DictionaryPass:
         code = code.to(x.dtype)
         return Output(net.outward(code @ net.atoms), code), (tape, code)
 
-    def backward(
-        self,
-        tapes: tuple[Tape, torch.Tensor],
-        grad_x_hat: torch.Tensor,
-        grad_code: torch.Tensor | None,
-    ) -> None:
-        """Write the gradient of every weight, from those at x_hat and, beyond what comes through x_hat, at the code."""
+    def backward(self, tapes: tuple[Tape, torch.Tensor], at: Gradients) -> None:
+        """Write the gradient of every weight, from those at what came out."""
         net, (tape, code) = self.network, tapes
-        grad_x_hat = net.gradient_inward(grad_x_hat)
+        grad_x_hat = net.gradient_inward(at.x_hat)
         assert net.atoms.grad is not None
         torch.mm(code.t(), grad_x_hat, out=net.atoms.grad)
         grad = grad_x_hat @ net.atoms.t()
-        backward_chain(net.encoder, tape, grad if grad_code is None else grad + grad_code, to_input=False)
+        backward_chain(net.encoder, tape, grad if at.code is None else grad + at.code, to_input=False)

@@ -1,0 +1,47 @@
+"""Losses: how far x_hat is from x."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from isthmus.parts import checks
+from isthmus.parts.part import Part
+
+
+@dataclass(frozen=True, repr=False)
+class Loss(Part):
+    """A part that says how far x_hat is from x, averaged over features and samples.
+
+    bounded: whether it is a loss of numbers in [0, 1], which a sigmoid gives; it is computed from the sigmoid's input.
+    """
+
+    bounded: ClassVar[bool] = False
+    per: ClassVar[str] = "element"
+    warmup: ClassVar[float] = 0.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.positive("weight", self.weight)
+
+    def contradiction(self, output: str | None) -> str | None:
+        """Why it cannot be had of a network with this activation at its output; None if it can."""
+        if self.bounded and output != "sigmoid":
+            return f'loss "{self.kind}" needs output="sigmoid", got output="{output}"'
+        return None
+
+
+@dataclass(frozen=True, repr=False)
+class MSE(Loss):
+    """weight * squared error, averaged over features and samples."""
+
+    kind: ClassVar[str] = "mse"
+
+
+@dataclass(frozen=True, repr=False)
+class BCE(Loss):
+    """weight * binary cross-entropy, averaged over features and samples. Needs a sigmoid output and x in [0, 1]."""
+
+    kind: ClassVar[str] = "bce"
+    bounded: ClassVar[bool] = True
