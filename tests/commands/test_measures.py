@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import isthmus
 from isthmus.cli import run_command
-from isthmus.data.formats.image_file import read_image
+from tests.image_files import read_image
 
 
 def test_a_table_and_the_same_as_json(model, digits, done):

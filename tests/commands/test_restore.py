@@ -12,7 +12,7 @@ from PIL import Image
 
 import isthmus
 from isthmus import cli, console
-from isthmus.data.formats.image_file import read_image
+from tests.image_files import read_image
 
 
 def test_photographs_keep_name_format_size_and_depth(denoiser, photographs, tmp_path, done):

@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus.data.formats.image_file import quiet_readers, read_image, read_pages, read_shapes
+from isthmus.data.formats.image_file import quiet_readers, read_pages, read_shapes
 from isthmus.errors import DataError
+from tests.image_files import read_image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -233,7 +234,6 @@ def test_every_page_is_read(file, kind, options):
     for page, image in zip(read, pages, strict=True):
         np.testing.assert_array_equal(page.pixels, first(np.asarray(image.convert("RGB" if kind == "WEBP" else "L"))))
     assert read_shapes(path) == [page.pixels.shape for page in read]
-    assert "has 3 pages" in fault(path)
 
 
 @pytest.mark.parametrize(("side", "word"), [(65535, "limit"), (12000, "decompression bomb")])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus.data.formats.image_file import read_image
 from isthmus.data.formats.png import START, plain_pixels
 from isthmus.errors import DataError
+from tests.image_files import read_image
 
 
 def picture(height=13, width=17, channels=1):

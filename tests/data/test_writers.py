@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from isthmus.data.formats.image_file import read_image
 from isthmus.data.formats.writers import write_like
 from isthmus.errors import DataError, RequestError
+from tests.image_files import read_image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (9, 7), dtype=np.uint8)

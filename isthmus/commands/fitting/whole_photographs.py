@@ -16,7 +16,7 @@ from isthmus.commands.images.pictures import Picture, Pictures
 from isthmus.data.collections.collection import open_images
 from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.reader_pool import read_all
-from isthmus.data.formats.image_file import SUFFIXES
+from isthmus.data.formats.image_file import is_image
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
 from isthmus.data.sources import registry
@@ -129,7 +129,7 @@ class Uncut:
 
 def _page(region: Region) -> tuple[str, int]:
     """The file of a region, and which of its pages it is on: what `page_name` put together."""
-    if region.name.lower().endswith(SUFFIXES):
+    if is_image(region.name):
         return region.name, 0
     file, _, page = region.name.rpartition("#")
     return file, int(page) - 1

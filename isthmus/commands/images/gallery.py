@@ -13,7 +13,7 @@ from isthmus.commands.images.inputs import existing, is_named, load_images
 from isthmus.commands.images.leakage import Status, collection_of, memory_of, photographs_of
 from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.collections.pieces import file_of
-from isthmus.data.formats.image_file import SUFFIXES
+from isthmus.data.formats.image_file import is_image
 from isthmus.data.framing import Framing, framing_from
 from isthmus.data.images import Images
 from isthmus.errors import IsthmusError, counted
@@ -102,7 +102,7 @@ def _files(path: Path) -> tuple[Path, ...]:
     """The pictures of a folder, or one picture; none of an array."""
     if path.is_dir():
         return tuple(Path(file) for file in list_images(path / "test" if is_mvtec(path) else path).paths())
-    return (path,) if path.suffix.lower() in SUFFIXES else ()
+    return (path,) if is_image(path) else ()
 
 
 def _name(file: Path, data: str) -> str:

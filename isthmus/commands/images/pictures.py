@@ -23,7 +23,7 @@ from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import left_out, listed, way_out
 from isthmus.data.collections.pieces import page_name
 from isthmus.data.collections.reader_pool import all_shapes, read_all
-from isthmus.data.formats.image_file import SUFFIXES, read_shapes
+from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import NOTES
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
@@ -117,7 +117,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
     """
     if not is_named(options.data):
         path = existing(options.data)
-        if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        if path.is_dir() or is_image(path):
             path = part_of(options.data, options.split)
             listing = list_images(path) if path.is_dir() else Listing(path.parent, (path.name,), None, (), ())
             for note in listing.notes:

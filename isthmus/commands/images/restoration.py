@@ -18,7 +18,7 @@ from isthmus.commands.shared.output_folder import result_folder
 from isthmus.commands.shared.previews import middle, side_by_side, white_of, write_preview
 from isthmus.commands.shared.tables import error_table, worse_than_nothing
 from isthmus.data.collections.listing import ACCOUNT
-from isthmus.data.formats.image_file import KINDS, SUFFIXES
+from isthmus.data.formats.image_file import KINDS, is_image
 from isthmus.data.formats.page import ValueRange
 from isthmus.data.formats.writers import write_like
 from isthmus.errors import RequestError, counted
@@ -52,7 +52,7 @@ def restore(
     results = through(model, opened.shape, pictures, corruption=corruption, task=name)
     if target.suffix.lower() in ARRAYS:
         form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
-    elif target.suffix.lower() in SUFFIXES:
+    elif is_image(target):
         if pictures.n != 1:
             raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
         _check_format(target, Path(options.data))
@@ -110,7 +110,7 @@ def _some_of(pages: list[Result], n: int) -> list[Result]:
 
 def _check_format(target: Path, source: Path) -> None:
     """An image keeps its format, so a name that says another would lie."""
-    wanted = source.suffix.lower() if source.suffix.lower() in SUFFIXES else ".png"
+    wanted = source.suffix.lower() if is_image(source) else ".png"
     if KINDS[target.suffix.lower()] != KINDS[wanted]:
         raise RequestError(f"{target}: an image keeps its format; give -o a name that ends in {wanted}")
 

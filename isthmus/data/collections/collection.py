@@ -21,7 +21,7 @@ from isthmus.data.collections.arrays import as_pixels, channels_first, from_any,
 from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import gather, places_of, range_of_files, said_dark
 from isthmus.data.collections.stack import Stack
-from isthmus.data.formats.image_file import SUFFIXES, refuse_others
+from isthmus.data.formats.image_file import is_image, known_endings, refuse_others
 from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stretched
 from isthmus.data.framing import Framing
 from isthmus.data.identity import identities_of
@@ -123,7 +123,7 @@ def listing_of(path: Path) -> Listing | None:
         return list_images(path)
     if not os.path.lexists(path):
         raise RequestError(_missing(path))
-    return Listing(path.parent, (path.name,), None, (), ()) if path.suffix.lower() in SUFFIXES else None
+    return Listing(path.parent, (path.name,), None, (), ()) if is_image(path) else None
 
 
 def _missing(path: Path) -> str:
@@ -153,7 +153,7 @@ def read_array_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if start[:2] not in (b"\0\0", b"\x1f\x8b"):
         held = start[:6].hex(" ") or "nothing"
         raise DataError(
-            f"{path} is neither an image nor an array; give a folder of images, one image ({', '.join(SUFFIXES)}), or "
+            f"{path} is neither an image nor an array; give a folder of images, one image ({known_endings()}), or "
             f"an .npy, .npz or IDX file, also IDX in gzip (this file starts with {held})"
         )
     return read_idx(path).array, _idx_labels(path)

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.data.formats.image_file import SUFFIXES, other_kind
+from isthmus.data.formats.image_file import KINDS, known_endings, other_kind
 from isthmus.errors import DataError, counted
 from isthmus.files import open_regular
 
@@ -115,7 +115,7 @@ def list_images(folder: Path) -> Listing:
                 pictures.append(inside + name)
                 continue
             ending = os.path.splitext(name)[1].lower()
-            if ending in SUFFIXES:
+            if ending in KINDS:
                 names.append(inside + name)
             else:
                 others[ending or "no ending"] += 1
@@ -124,7 +124,7 @@ def list_images(folder: Path) -> Listing:
     if not names:
         contents = f"other files ({listed})" if others else "no files"
         known = _not_read(folder, [other_files[ending] for ending, _ in others.most_common(5)])
-        raise DataError(f"{folder} holds {contents} and no images; {known or 'known: ' + ', '.join(SUFFIXES)}")
+        raise DataError(f"{folder} holds {contents} and no images; {known or 'known: ' + known_endings()}")
     if any("/" in name for name in names):
         names.sort(key=lambda name: [natural(part) for part in name.split("/")])
     else:  # the same order in two thirds of the time

@@ -15,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from isthmus.data.formats.image_file import quiet_readers, read_pages
+from isthmus.data.formats.image_file import quiet_readers, read_pages, register_all, registered
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.identity import identity_of
 from isthmus.errors import DataError
@@ -91,7 +91,7 @@ def _block(path: str, index: int, framing: Framing) -> Block:
 
 def ask(requests: IO[bytes], piece: Piece, framing: Framing) -> None:
     """Send a piece to a process that serves. Raises OSError if it has ended."""
-    request = [dataclasses.asdict(framing), piece.number, piece.first, piece.paths]
+    request = [registered(), dataclasses.asdict(framing), piece.number, piece.first, piece.paths]
     requests.write(json.dumps(request).encode() + b"\n")
     requests.flush()
 
@@ -123,7 +123,8 @@ def serve() -> None:
     """Read the pieces that stdin asks for and answer on stdout, in order, until either is closed."""
     with contextlib.suppress(BrokenPipeError), quiet_readers():
         for line in sys.stdin.buffer:
-            framing, number, first, paths = json.loads(line)
+            formats, framing, number, first, paths = json.loads(line)
+            register_all(formats)
             heads: list[object] = []
             pixels = []
             for block in read_piece(Piece(number, first, paths), Framing(**framing)):

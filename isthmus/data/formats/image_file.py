@@ -1,50 +1,58 @@
-"""One image file of any kind, read to its pages: checked, turned upright, never silently made smaller.
+"""Read an image file of any format: its pages, checked and turned upright.
 
-What a file is, its first bytes say, not its name, so that no other format's reader is run on a stranger's file.
+The format is told by the first bytes, not by the name, so that a file from a stranger meets one reader alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
 
 from isthmus.data.formats import jpeg2000, netpbm, pillow, png, tiff
-from isthmus.data.formats.page import MAX_PIXELS, NOTES, STUMBLES, Page, Refused, reason_of
-from isthmus.errors import DataError
+from isthmus.data.formats.page import MAX_PIXELS, STUMBLES, Page, Refused, reason_of
+from isthmus.errors import DataError, RequestError
 from isthmus.files import open_regular
 
-__all__ = [
-    "MAX_PIXELS",
-    "NOTES",
-    "STUMBLES",
-    "SUFFIXES",
-    "Page",
-    "quiet_readers",
-    "read_image",
-    "read_pages",
-    "read_shapes",
-]
+__all__ = ["KINDS", "Format", "Page", "Shape", "quiet_readers", "read_pages", "read_shapes", "register"]
 
 Shape = tuple[int, int, int]
-# ending -> what the files are called
-KINDS = {
-    ".bmp": "BMP", ".gif": "GIF", ".j2c": "JPEG 2000", ".j2k": "JPEG 2000", ".jfif": "JPEG", ".jp2": "JPEG 2000",
-    ".jpe": "JPEG", ".jpeg": "JPEG", ".jpg": "JPEG", ".pbm": "PBM", ".pgm": "PGM", ".png": "PNG", ".pnm": "PNM",
-    ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP",
-}  # fmt: skip
-SUFFIXES = tuple(KINDS)
-KNOWN = "PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PBM, PGM or PPM"
-_FORMATS: tuple[tuple[tuple[bytes, ...], ModuleType], ...] = (
-    ((png.START,), png),
-    (pillow.STARTS, pillow),
-    (tiff.STARTS, tiff),
-    (jpeg2000.STARTS, jpeg2000),
-    (netpbm.STARTS, netpbm),
-)
-# Others that people have, by their first bytes
+
+
+class Format(Protocol):
+    """A format of image files: a module, or any object that has these.
+
+    KINDS: what the files are called, by their endings (".png": "PNG"). STARTS: their first bytes.
+    """
+
+    @property
+    def __name__(self) -> str: ...
+
+    @property
+    def KINDS(self) -> Mapping[str, str]: ...  # noqa: N802
+
+    @property
+    def STARTS(self) -> tuple[bytes, ...]: ...  # noqa: N802
+
+    def pages(self, data: bytes, /) -> Iterator[Page]:
+        """Each picture of a file's bytes. Raises `page.Refused`, or any of `page.STUMBLES` on damage."""
+
+    def shapes(self, data: bytes, /) -> list[Shape]:
+        """(channels, height, width) of each picture, from the header alone where that has it."""
+
+    def write(self, file: Any, data: bytes, pictures: Sequence[np.ndarray], /) -> list[str]:
+        """Write pictures (c, h, w), of the types of the pages of `data`, in their place; sentences on what is lost."""
+
+
+_FORMATS: list[Format] = [png, pillow, tiff, jpeg2000, netpbm]
+_OUTSIDE: list[str] = []  # modules that were registered
+KINDS = {ending: kind for module in _FORMATS for ending, kind in module.KINDS.items()}
+# Formats that are common and not read, by their first bytes
 _OTHERS = (
     (4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"), "a HEIC image"),
     (4, (b"ftypavif", b"ftypavis"), "an AVIF image"),
@@ -58,40 +66,62 @@ _OTHERS = (
 )
 
 
-def read_pages(path: Path | str) -> list[Page]:
-    """The pictures of an image file as they are stored: one, or each page of a TIFF, each frame of an animation.
+def register(module: Format) -> None:
+    """Read and write files of one more format, from here on and in this process and the workers that it starts.
 
-    Raises DataError, with the path, for what is empty, no image, of a kind that is not read, damaged, cut short, too
-    large or unreadable.
+    Raises RequestError for endings or first bytes that another format has.
+    """
+    if taken := [ending for ending in module.KINDS if ending in KINDS]:
+        raise RequestError(f"{taken[0]} files are read already, as {KINDS[taken[0]]}")
+    if taken_starts := [start for start in module.STARTS for known in _FORMATS if start.startswith(known.STARTS)]:
+        raise RequestError(f"files that start with {taken_starts[0]!r} are read already")
+    _FORMATS.append(module)
+    _OUTSIDE.append(module.__name__)
+    KINDS.update(module.KINDS)
+
+
+def registered() -> list[str]:
+    """The names of the modules that were registered: what a worker needs to read the same files."""
+    return list(_OUTSIDE)
+
+
+def register_all(names: Sequence[str]) -> None:
+    """In a worker: what `registered` listed in the process that started it."""
+    for name in names:
+        if name not in _OUTSIDE:
+            register(importlib.import_module(name))
+
+
+def is_image(path: Path | str) -> bool:
+    """Whether a file's name ends as one of an image that is read."""
+    return Path(path).suffix.lower() in KINDS
+
+
+def known_endings() -> str:
+    """The endings of image files, in words."""
+    return ", ".join(sorted(KINDS))
+
+
+def read_pages(path: Path | str) -> list[Page]:
+    """The pictures of an image file as they are stored: one, or each page of a TIFF, or each frame of an animation.
+
+    Raises DataError, with the path, for a file that is empty, damaged, too large, unreadable, or of no known format.
     """
     data = bytes_of(path)
     with faults_named(path):
         return list(format_of(path, data).pages(data))
 
 
-def read_image(path: Path | str) -> Page:
-    """The picture of a file with one, its numbers brought to uint8 or float32 in [0, 1].
-
-    Raises what `read_pages` raises, and DataError for several pages and for numbers that do not say what is white.
-    """
-    pages = read_pages(path)
-    if len(pages) > 1:
-        raise DataError(f"{path} has {len(pages)} pages; give one of them in a file of its own")
-    with faults_named(path):
-        return Page(pages[0].scaled(), pages[0].bits, pages[0].notes)
-
-
 def read_shapes(path: Path | str) -> list[Shape]:
-    """(channels, height, width) of each page that `read_pages` gives, from the header alone. Raises what it raises."""
+    """(channels, height, width) of each page, from the header alone. Raises as `read_pages`."""
     data = bytes_of(path)
     with faults_named(path):
-        shapes: list[Shape] = format_of(path, data).shapes(data)
-        return shapes
+        return format_of(path, data).shapes(data)
 
 
 @contextlib.contextmanager
 def faults_named(path: Path | str) -> Iterator[None]:
-    """Within it, what a format's reader raises becomes a DataError that starts with the path."""
+    """Turn what a format's reader raises into a DataError that starts with the path."""
     try:
         yield
     except DataError:
@@ -101,13 +131,13 @@ def faults_named(path: Path | str) -> Iterator[None]:
     except STUMBLES as error:
         raise DataError(f"{path} is a damaged image ({reason_of(error)}); replace it, or leave it out") from None
     except Exception as error:
-        if type(error).__name__ != "DecompressionBombError":  # Pillow's, and none of the STUMBLES; a later frame's
+        if type(error).__name__ != "DecompressionBombError":  # Pillow's, for a later frame
             raise
         raise DataError(f"{path} promises more pixels than the limit of {MAX_PIXELS:,}; leave it out") from None
 
 
 class quiet_readers(warnings.catch_warnings):  # noqa: N801
-    """Within it, warnings of Pillow and tifffile are not shown: what matters in them is an error or a note here."""
+    """Hide the warnings of Pillow and tifffile: what matters in them is an error or a note here."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -116,7 +146,7 @@ class quiet_readers(warnings.catch_warnings):  # noqa: N801
 
 def bytes_of(path: Path | str) -> bytes:
     """A file's bytes. Raises DataError, with the path, if it cannot be read or is empty."""
-    # whole and at once: half the time of Pillow's many small reads, and sums can be held against it
+    # whole and at once: half the time of Pillow's many small reads, and checksums can be verified
     try:
         with open_regular(path) as file:
             data = file.read()
@@ -127,22 +157,23 @@ def bytes_of(path: Path | str) -> bytes:
     return data
 
 
-def format_of(path: Path | str, data: bytes) -> ModuleType:
-    """The module of `formats` for these bytes. Raises DataError for what is no image, and names what it is."""
-    for starts, module in _FORMATS:
-        if data.startswith(starts) and not (data.startswith(pillow.WEBP) and data[8:12] != b"WEBP"):
+def format_of(path: Path | str, data: bytes) -> Format:
+    """The format of these bytes. Raises DataError for anything that is not an image, naming it where it is known."""
+    for module in _FORMATS:
+        if data.startswith(module.STARTS) and not (data.startswith(pillow.WEBP) and data[8:12] != b"WEBP"):
             return module
     refuse_others(path, data)
+    *kinds, last = dict.fromkeys(KINDS.values())
     start = data[:8].hex(" ")
-    raise DataError(f"{path} is not a {KNOWN} image; leave it out (it starts with {start})")
+    raise DataError(f"{path} is not a {', '.join(kinds)} or {last} image; leave it out (it starts with {start})")
 
 
 def refuse_others(path: Path | str, data: bytes) -> None:
-    """Raise DataError, with its name, for a kind of file that people have and that is not read. data: its start."""
+    """Raise DataError for a common format that is not read. data: the start of the file."""
     if name := other_kind(data):
         raise DataError(f"{path} is {name}, which is not read; convert it to PNG or TIFF, or leave it out")
 
 
 def other_kind(start: bytes) -> str:
-    """The kind of a file that is not read, in words, by its first bytes; "" if they are no known one's."""
+    """The name of a common format that is not read, by its first bytes; "" for any other."""
     return next((name for at, starts, name in _OTHERS if start.startswith(starts, at)), "")

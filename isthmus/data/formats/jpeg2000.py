@@ -16,6 +16,8 @@ from isthmus.data.formats.page import Page, check_size, from_cmyk, unread
 Shape = tuple[int, int, int]
 _BOXES, _BARE = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 STARTS = (_BOXES, _BARE)
+KINDS = dict.fromkeys((".jp2", ".j2k", ".j2c"), "JPEG 2000")
+KEEPS_BITS = True  # 12 bits are written as 12
 _COLOURS = {12: "CMYK", 16: "RGB", 17: "grey", 18: "sYCC"}  # EnumCS of the box colr
 _COMMENT, _TILE = b"\xff\x64", b"\xff\x90"
 _BY_ITSELF = (b"Created by OpenJPEG", b"Kakadu")  # what encoders call themselves

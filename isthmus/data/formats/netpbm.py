@@ -14,6 +14,8 @@ import numpy as np
 from isthmus.data.formats.page import Page, check_size
 
 Shape = tuple[int, int, int]
+KINDS = {".pbm": "PBM", ".pgm": "PGM", ".ppm": "PPM", ".pnm": "PNM"}
+KEEPS_BITS = True  # 12 bits are written as 12
 STARTS = tuple(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#")
 _SPACE = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])"
 _BITS = re.compile(rb"P[14]%b+(\d{1,9})%b+(\d{1,9})[ \t\r\n\v\f]" % (_SPACE, _SPACE))

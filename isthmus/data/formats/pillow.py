@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 JPEG, BMP, WEBP, GIF, PNG = b"\xff\xd8\xff", b"BM", b"RIFF", b"GIF8", b"\x89PNG\r\n\x1a\n"
 STARTS = (JPEG, BMP, WEBP, GIF)
+KINDS = dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG") | {".bmp": "BMP", ".webp": "WebP", ".gif": "GIF"}
 _ORIENTATION = 274
 _QUALITY = 95  # of JPEG and lossy WebP: above it files grow and nothing is seen
 _WITHOUT_ALPHA = {"LA": "L", "La": "LA", "PA": "RGBA", "RGBA": "RGB", "RGBa": "RGBA", "RGBX": "RGB"}

@@ -20,6 +20,8 @@ from isthmus.data.formats.metadata import profile_fits, written_exif, written_xm
 from isthmus.data.formats.page import Page, check_size, unread, upright
 
 START = b"\x89PNG\r\n\x1a\n"
+STARTS = (START,)
+KINDS = {".png": "PNG"}
 MAX_PLAIN = 64 << 20  # bytes of pixels; what is larger is the careful reader's, who knows a decompression bomb
 _MODES = {0: ("L", 1), 2: ("RGB", 3)}  # colour type -> Pillow's mode, channels
 # They speak of the screen, the paper and the time, and Pillow does not touch the pixels because of them

@@ -42,6 +42,7 @@ from isthmus.data.formats.tiff_header import (
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffTag
 
+KINDS = {".tif": "TIFF", ".tiff": "TIFF"}
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, deflate twice, packbits, LZMA, zstd
 _PREDICTED = {5, 8, 32946, 34925, 50000}

@@ -8,14 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isthmus.data.formats import jpeg2000, netpbm, png, tiff
 from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import LUMA, Page, ValueRange
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
-
-_DEEP = (jpeg2000, netpbm, png, tiff)  # formats with more than 8 bits
-_ANY_BITS = (jpeg2000, netpbm)  # formats in which 12 bits stay 12
 
 
 def write_like(
@@ -64,9 +60,8 @@ def write_like(
                 channels = _channels(image, len(page.pixels), keep_grey=grey)
                 if len(channels) < len(page.pixels):
                     notes.append("colours are not kept: written as grey, as --grey made them")
-                dtype, white = _stored_type(page, module in _ANY_BITS, notes)
+                dtype, white = _stored_type(page, getattr(module, "KEEPS_BITS", False), notes)
                 stored.append(_numbers(channels, dtype, white, value_range))
-            assert module in _DEEP or stored[0].dtype == np.uint8
             notes += module.write(buffer, data, stored)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as file:

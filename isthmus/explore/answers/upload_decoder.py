@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from isthmus.data.formats.image_file import register_all, registered
 from isthmus.data.framing import Framing
 from isthmus.errors import DataError
 from isthmus.explore.answers.drawings import Manner
@@ -41,6 +42,7 @@ def decode(
     check(data, name)
     prepared = dataclasses.asdict(framing or Framing())
     head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole, "framing": prepared, "name": name}
+    head["formats"] = registered()
     sent, out = json.dumps(head).encode() + b"\n" + data, [b""]
     until = time.monotonic() + SECONDS
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space
@@ -75,6 +77,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of damaged files: whoever sent one is told
     head = json.loads(sys.stdin.buffer.readline())
     try:
+        register_all(head["formats"])
         data, shape, name = sys.stdin.buffer.read(), tuple(head["shape"]), head["name"]
         manner, framing = Manner(**head["manner"]), Framing(**head["framing"])
         x, words = read_upload(data, shape, manner, whole=head["whole"], framing=framing, name=name)
