@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from isthmus.data.images import Images
-from isthmus.fingerprints import array_fingerprint
+from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.rng import generator
 
 
@@ -45,6 +45,28 @@ class Samples(Protocol):
 
     def order(self, epoch: int) -> torch.Tensor | None:
         """Which sample an epoch (from 1) takes when: a permutation on `device`, or None for 0, 1, 2, ..."""
+
+
+def is_samples(x: Any) -> bool:
+    """Whether x follows `Samples`, as arrays and `Images` do not."""
+    return callable(getattr(x, "batch", None)) and callable(getattr(x, "order", None))
+
+
+def samples_on(x: Any, device: torch.device, *, shuffle: bool | str = False, seed: int = 0) -> Samples:
+    """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`."""
+    return x if is_samples(x) else Pixels(x, device, shuffle=shuffle, seed=seed)
+
+
+def floats(x: Any, which: slice) -> torch.Tensor:
+    """These samples of an array of floats, of `Images` or of `Samples`, as floats (n, n_features)."""
+    if is_samples(x):
+        return x.batch(which)
+    return as_tensor(x.floats(which) if isinstance(x, Images) else x[which])
+
+
+def fingerprint_of(x: Any) -> str:
+    """sha256 of samples: of their type, shape and numbers, or what `Samples` say themselves."""
+    return x.fingerprint if is_samples(x) else array_fingerprint(x.pixels if isinstance(x, Images) else x)
 
 
 class Pixels:
@@ -104,6 +126,35 @@ def epoch_order(n: int, shuffle: bool | str, seed: int, epoch: int, device: torc
         return None
     stream = generator(seed, "order", 0 if shuffle == "once" else epoch)
     return torch.randperm(n, generator=stream).to(device)
+
+
+class Subset:
+    """Some of other samples, by their positions there, in the order that those have."""
+
+    def __init__(self, samples: Samples, which: np.ndarray) -> None:
+        self.samples, self.device, self.n_features = samples, samples.device, samples.n_features
+        self.which = torch.from_numpy(which).to(samples.device)
+        self.places = torch.full((len(samples),), -1, device=samples.device)  # of each among these
+        self.places[self.which] = torch.arange(len(which), device=samples.device)
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of those samples' fingerprint, and of which these are."""
+        return table_fingerprint([self.samples.fingerprint, self.which.tolist()])
+
+    def order(self, epoch: int) -> torch.Tensor | None:
+        """That of the other samples, without those that are not among these."""
+        if (order := self.samples.order(epoch)) is None:
+            return None
+        places = self.places[order]
+        return places[places >= 0]
+
+    def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
+        """A new float32 tensor of these samples, (len(which), n_features)."""
+        return self.samples.batch(self.which[which])
 
 
 def evenly(samples: Samples, most: int) -> torch.Tensor:

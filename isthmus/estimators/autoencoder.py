@@ -11,7 +11,6 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from isthmus.data.images import Images
 from isthmus.errors import require
 from isthmus.estimators.borrowed import feature_names
 from isthmus.estimators.inference import infer
@@ -78,10 +77,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
     fitted_ : the network and what is known of its training in one value, which another estimator can `adopt`.
 
-    Samples are `Images`, or arrays: rows (n, n_features), or images (n, channels, height, width). Images with 1 or 3
-    channels last, and grey ones (n, height, width), are recognised, and refused where they may be either; images come
-    back with channels first, whatever they came as. Arrays are numbers in any range (uint8 too is not rescaled); only
-    `Images` are scaled to [0, 1]. Training is in float32, inference in the input's float32 or float64.
+    Samples are `Images`, arrays, or what follows the protocol `isthmus.data.batches.Samples`, such as a memory map; in
+    what order they are taken is then for it to say. Arrays are rows (n, n_features), or images (n, channels, height,
+    width). Images with 1 or 3 channels last, and grey ones (n, height, width), are recognised, and refused where they
+    may be either; images come back with channels first, whatever they came as. Arrays are numbers in any range (uint8
+    too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's float32
+    or float64.
 
     >>> import numpy as np
     >>> from isthmus import Autoencoder, Dense
@@ -213,10 +214,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
 
     def _describe(self, X: Any, threads: int) -> None:
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
-        some = X.take(slice(_DESCRIBED)) if isinstance(X, Images) else X[:_DESCRIBED]
-        self.input_ = {"image_shape": self.image_shape_, **samples_described(X)}
+        self.input_ = {"image_shape": self.image_shape_, **samples_described(X, self.n_features_in_)}
         with using_threads(threads):
-            self.code_ = code_described(infer(self, some, lambda network, x: network.encode(x)))
+            self.code_ = code_described(infer(self, X, lambda network, x: network.encode(x), _DESCRIBED))
 
     def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""

@@ -14,8 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from isthmus.data.batches import as_tensor
-from isthmus.data.images import Images
+from isthmus.data.batches import floats
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import for_inference
@@ -190,9 +189,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         chunk = max(1, min(_CHUNK, _NUMBERS // (network.code_size * self.autoencoder_.n_features_in_)))
         with torch.no_grad():
             for begin in range(0, len(Y), chunk):
-                which = slice(begin, begin + chunk)
-                y = as_tensor(Y.floats(which) if isinstance(Y, Images) else Y[which])
-                found = self._search(network, decoder, y.to(device, dtype), on_step)
+                which = slice(begin, min(begin + chunk, len(Y)))
+                found = self._search(network, decoder, floats(Y, which).to(device, dtype), on_step)
                 parts.append(found)
                 images.append(decoder.decode(found.code))
                 self._tell(min(begin + chunk, len(Y)), len(Y), on_progress)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.batches import Pixels, Samples
+from isthmus.data.batches import Samples, fingerprint_of, is_samples, samples_on
 from isthmus.decimals import error_text
-from isthmus.errors import DoubtWarning, RequestError
+from isthmus.errors import DoubtWarning, RequestError, require
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
-from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt, pixels_of
+from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt
 from isthmus.estimators.warm_start import WarmStart
-from isthmus.fingerprints import array_fingerprint, facts_of_fit
+from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network, build
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
@@ -48,7 +48,7 @@ _TRAINED_ON = (
 
 def _is_fitted_on(model: Composed, X: Any) -> bool:
     """Whether a fitted model was fitted on these very samples."""
-    return getattr(model, "input_", {}).get("sha256") == array_fingerprint(pixels_of(X))
+    return getattr(model, "input_", {}).get("sha256") == fingerprint_of(X)
 
 
 class OneFit:
@@ -76,7 +76,7 @@ class OneFit:
         self.augmentation = model.part("augmentation")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
         self.warm_start, self.history = warm_start, History()
-        self.n_features = int(np.prod(pixels_of(X).shape[1:]))
+        self.n_features = model.n_features_in_
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
@@ -95,8 +95,8 @@ class OneFit:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
             say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
+        self.device = self._device()
         self._check()
-        self.device = resolve_device(self.training.device)
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
@@ -129,6 +129,14 @@ class OneFit:
         if not standardized and (told := offset_doubt(self.X)):
             warnings.warn(told, DoubtWarning, stacklevel=5)
 
+    def _device(self) -> torch.device:
+        """Where samples that are kept elsewhere lie already; "auto" follows them."""
+        own = [samples.device for samples in (self.X, self.held_out) if is_samples(samples)]
+        device = own[0] if own and self.training.device == "auto" else resolve_device(self.training.device)
+        for other in own:
+            require(other.type == device.type, "the samples' device", f"{device}, where the network is", str(other))
+        return device
+
     @property
     def n_bytes(self) -> int:
         """What the weights take."""
@@ -146,8 +154,8 @@ class OneFit:
         if self.fraction is not None:
             X, held_out, ids = hold_out(X, self.fraction, self.seed)
         with memory_told(self.training.batch_size):
-            samples = Pixels(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
-            validation = None if held_out is None else Pixels(held_out, self.device)
+            samples = samples_on(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
+            validation = None if held_out is None else samples_on(held_out, self.device)
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
         setup = self.begin(samples, ids, is_new=former is None)
@@ -161,7 +169,7 @@ class OneFit:
         if self.history.kept_start and self.from_pca:
             self.pca_of_all = True
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
-                pca_start(self.network, Pixels(self.X, self.device), setup)
+                pca_start(self.network, samples_on(self.X, self.device), setup)
         return self.trained()
 
     def begin(self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True) -> Setup:
@@ -213,12 +221,11 @@ class OneFit:
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
-        cpu = torch.device("cpu")
         return facts_of_fit(
             {**self.parameters, "image_shape": self.image_shape},
             seed=self.seed if self.is_seeded else None,
-            samples=Pixels(self.X, cpu).fingerprint,
-            validation=None if self.held_out is None else Pixels(self.held_out, cpu).fingerprint,
+            samples=fingerprint_of(self.X),
+            validation=None if self.held_out is None else fingerprint_of(self.held_out),
             device=processor_of(self.device),
             precision=self.precision,
             threads=self.threads,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data.batches import Pixels
+from isthmus.data.batches import samples_on
 from isthmus.decimals import error_text
 from isthmus.estimators.one_fit import OneFit
 from isthmus.estimators.warm_start import WarmStart
@@ -56,7 +56,7 @@ class OnePass(OneFit):
     def run(self) -> Trained:
         """Train, and note the pass."""
         with memory_told(self.training.batch_size):
-            samples = Pixels(self.X, self.device, shuffle=self.training.shuffle, seed=self.stream)
+            samples = samples_on(self.X, self.device, shuffle=self.training.shuffle, seed=self.stream)
         setup = self.begin(samples)
         # counted on, so that a penalty's warm-up goes on too
         counted = dataclasses.replace(self.training, epochs=self.position.epoch + 1)

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.validation import check_array, validate_data
 
+from isthmus.data.batches import Subset, batches, evenly, fingerprint_of, is_samples
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.splits import is_cut, split
 from isthmus.errors import DataError, RequestError, require
-from isthmus.fingerprints import array_fingerprint
 from isthmus.metrics import active, l0, mean_activation
 from isthmus.rng import numpy_generator
 
@@ -23,7 +24,7 @@ _DOUBTED = 4096  # samples whose offset is looked at
 
 
 def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, int, int] | None]:
-    """`Images` as they are, arrays as (n, n_features) floats; and the image shape, channels first, if X has one.
+    """`Images` and `Samples` as they are, arrays as (n, n_features) floats; and the image shape, if X has one.
 
     Arrays of images are (n, c, h, w), (n, h, w, c) or (n, h, w), as `layouts` tells them apart. reset: they are to be
     fitted, and `estimator` notes their features as scikit-learn does; else they are held against those that it was
@@ -33,8 +34,11 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
     # of a convolutional network that was fitted on flat samples, the network knows the shape
     holder = None if reset else getattr(estimator, "network_", None)
     expected = None if reset else getattr(estimator, "image_shape_", None) or getattr(holder, "shape", None)
+    shape: tuple[int, int, int] | None
     if isinstance(X, Images):
         shape, n_features = X.shape, X.n_features
+    elif is_samples(X):
+        shape, n_features = expected, X.n_features
     elif getattr(X, "ndim", 2) in (3, 4):
         with checked(X):
             X = check_array(X, dtype=FLOATS, allow_nd=True, ensure_min_samples=least, estimator=estimator)
@@ -47,33 +51,36 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
         with checked(X):
             return validate_data(estimator, X, reset=reset, dtype=FLOATS, ensure_min_samples=least), None
     if reset:
-        require(len(X) >= least, "the number of images to fit", "at least 2", len(X))
+        require(len(X) >= least, "the number of samples to fit", "at least 2", len(X))
         estimator.n_features_in_ = n_features
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     if not reset and (n_features != estimator.n_features_in_ or expected not in (None, shape)):
         name = type(estimator).__name__
         wanted = expected or f"{estimator.n_features_in_} features"
-        raise ValueError(f"X has images of shape {shape}, but {name} is expecting {wanted}")
+        has = f"{n_features} features" if shape is None or is_samples(X) else f"images of shape {shape}"
+        raise ValueError(f"X has {has}, but {name} is expecting {wanted}")
     return X, shape
 
 
-def pixels_of(samples: Images | np.ndarray) -> np.ndarray:
-    """The numbers of samples, as they are kept."""
-    return samples.pixels if isinstance(samples, Images) else samples
+def _scale(samples: Any) -> int:
+    return 255 if isinstance(samples, Images) and samples.pixels.dtype == np.uint8 else 1
 
 
-def samples_described(samples: Images | np.ndarray) -> dict[str, Any]:
+def extremes(samples: Any) -> tuple[float, float]:
+    """The least and the largest number of samples, as a network sees them."""
+    if is_samples(samples):
+        ends = [torch.stack(torch.aminmax(x)) for x in batches(samples, _DOUBTED, None)]
+        return float(torch.stack(ends)[:, 0].min()), float(torch.stack(ends)[:, 1].max())
+    pixels, scale = samples.pixels if isinstance(samples, Images) else samples, _scale(samples)
+    return float(pixels.min()) / scale, float(pixels.max()) / scale
+
+
+def samples_described(samples: Any, n_features: int) -> dict[str, Any]:
     """What a saved model tells of its training samples: how many, how large, their range as the network saw it."""
-    pixels = pixels_of(samples)
-    scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
-    return {
-        "n_samples": len(pixels),
-        "n_features": pixels[0].size,
-        "minimum": float(pixels.min()) / scale,
-        "maximum": float(pixels.max()) / scale,
-        "sha256": array_fingerprint(pixels),
-    }
+    low, high = extremes(samples)
+    size = {"n_samples": len(samples), "n_features": n_features}
+    return {**size, "minimum": low, "maximum": high, "sha256": fingerprint_of(samples)}
 
 
 def code_described(code: np.ndarray) -> dict[str, Any]:
@@ -106,14 +113,16 @@ def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
     )
     order = numpy_generator(seed, "split").permutation(len(X))
     held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+    if is_samples(X):
+        return Subset(X, kept), Subset(X, held), kept
     return (X.take(kept), X.take(held), kept) if isinstance(X, Images) else (X[kept], X[held], kept)
 
 
 def in_range(samples: Any, network: Any) -> None:
     """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction."""
-    if network.output != "sigmoid" or not isinstance(samples, np.ndarray):
+    if network.output != "sigmoid" or samples is None or isinstance(samples, Images):
         return
-    low, high = samples.min(), samples.max()
+    low, high = extremes(samples)
     if low < 0 or high > 1:
         extreme = f"a maximum of {high:g}" if high > 1 else f"a minimum of {low:g}"
         raise RequestError(
@@ -125,18 +134,20 @@ def in_range(samples: Any, network: Any) -> None:
 _FAR = 3.0
 
 
-def offset_doubt(samples: Images | np.ndarray) -> str | None:
+def offset_doubt(samples: Any) -> str | None:
     """The sentence for samples that all lie on one side of 0, far from it as seen from their spread; None for others.
 
     What they have in common then outweighs in every unit what tells them apart.
     """
-    pixels = pixels_of(samples)
-    some = pixels[:: max(1, len(pixels) // _DOUBTED)]
+    if is_samples(samples):
+        some = evenly(samples, _DOUBTED).cpu().numpy()
+    else:
+        some = (samples.pixels if isinstance(samples, Images) else samples)[:: max(1, len(samples) // _DOUBTED)]
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large for training is told there
         mean, deviation = float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
     if not abs(mean) > _FAR * deviation:  # nor where it is not a number
         return None
-    scale = 255 if isinstance(samples, Images) and pixels.dtype == np.uint8 else 1
+    scale = _scale(samples)
     return (
         f"the samples' mean is {mean / scale:.3g} and their standard deviation {deviation / scale:.3g}: what they have "
         'in common outweighs what tells them apart; fit with standardize=True, or recipe="fast"'
@@ -146,16 +157,14 @@ def offset_doubt(samples: Images | np.ndarray) -> str | None:
 _BEYOND = 1.0  # how far outside of [0, 1] samples are images in other units, and not such as a little noise has moved
 
 
-def clip_doubt(corruption: Any, samples: Images | np.ndarray) -> str | None:
+def clip_doubt(corruption: Any, samples: Any) -> str | None:
     """The sentence for noise that is cut to [0, 1] on samples that lie far outside; None otherwise.
 
     What is cut off there is the image itself.
     """
-    if not isinstance(samples, np.ndarray) or not any(
-        getattr(one, "clip", False) for one in getattr(corruption, "steps", ())
-    ):
+    if corruption is None or isinstance(samples, Images) or not any(step.clips for step in corruption.steps):
         return None
-    low, high = float(samples.min()), float(samples.max())
+    low, high = extremes(samples)
     if low >= -_BEYOND and high <= 1 + _BEYOND:
         return None
     return (

@@ -37,6 +37,11 @@ class Corruption(Part, abc.ABC):
         return (self,)
 
     @property
+    def clips(self) -> bool:
+        """Whether what comes out of it is cut to [0, 1]."""
+        return False
+
+    @property
     def share(self) -> float | None:
         """Its level, where that is a share of the way from black to white."""
         return None
@@ -101,6 +106,10 @@ class GaussianNoise(Levelled):
         checks.not_negative("sigma", self.sigma)
         checks.flag("clip", self.clip)
         checks.flag("relative", self.relative)
+
+    @property
+    def clips(self) -> bool:
+        return self.clip
 
     @property
     def share(self) -> float | None:
