@@ -55,22 +55,64 @@ class TrainingPass(Protocol):
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
     ) -> tuple[Output, Any]:
-        """As `Network.record`."""
+        """As `Trainable.record`."""
 
     def backward(self, tapes: Any, at: Gradients) -> None:
-        """As `Network.backward`."""
+        """As `Trainable.backward`."""
 
 
-class Network(nn.Module, abc.ABC):
+class Trainable(nn.Module):
+    """A module that the training loop trains: its `forward` gives an `Output`, and autograd the rest.
+
+    It may have buffers and frozen parameters: they are saved and resumed like weights, and no step moves them. Where
+    the written-out passes in `networks.accelerators` have one for its type, it takes the place of `record` and
+    `backward`.
+    """
+
+    def after_step(self) -> None:
+        """Change what has to change after each step, such as weights that must stay where they may be."""
+
+    def record(
+        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[Output, Any]:
+        """The output of a step, and what `backward` needs. All of it is in x's dtype, which is that of the weights.
+
+        Products are in `dtype`, except, where an accelerator can help it, for those of the last layer: a loss sees no
+        more digits than x_hat has. With `logits`, x_hat is what goes into the sigmoid output, and so is what `backward`
+        is given the gradient of.
+        """
+        with torch.enable_grad():
+            with torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype):
+                x_hat, code, terms = self(x, logits=logits, generator=generator)
+            terms = {name: term._replace(values=term.values.to(x.dtype)) for name, term in terms.items()}
+            tapes = Output(x_hat.to(x.dtype), code.to(x.dtype), terms)
+        detached = {name: term._replace(values=term.values.detach()) for name, term in terms.items()}
+        return Output(tapes.x_hat.detach(), tapes.code.detach(), detached), tapes
+
+    def backward(self, tapes: Any, at: Gradients) -> None:
+        """Write the gradient of every weight, from those at what came out."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
+        terms = [(tapes.terms[name].values, number) for name, number in at.terms.items()]
+        pairs += [(values, torch.full_like(values, number)) for values, number in terms]
+        pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
+        outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
+        found = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            assert parameter.grad is not None
+            if gradient is None:  # nothing that came out depends on it
+                parameter.grad.zero_()
+            else:
+                parameter.grad.copy_(gradient)
+
+
+class Network(Trainable, abc.ABC):
     """encode (n, n_features) → (n, code_size), decode back.
 
     part: the one that it was built from. n_switches: numbers that the decoder sees beside the code. shape: (channels,
     height, width) for a network of images alone; code_shape: the same of a code that is maps.
     standardization: what is done to samples at the two ends; each network applies it by `inward` and `outward`, so that
     the caller has samples in the data's units alone. None for nothing.
-    A network may have buffers and frozen parameters: they are saved and resumed like weights, and no step moves them.
-    Where the written-out passes in `networks.accelerators` have one for a type of network, it takes the place of
-    `record` and `backward`.
     """
 
     part: Any
@@ -166,39 +208,3 @@ class Network(nn.Module, abc.ABC):
         code = self.encode(x)
         x_hat = self.decode(code)
         return Output(x_hat.logit(_LEAST) if logits else x_hat, code)
-
-    def after_step(self) -> None:
-        """Change what has to change after each step, such as weights that must stay where they may be."""
-
-    def record(
-        self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
-    ) -> tuple[Output, Any]:
-        """The output of a step, and what `backward` needs. All of it is in x's dtype, which is that of the weights.
-
-        Products are in `dtype`, except, where an accelerator can help it, for those of the last layer: a loss sees no
-        more digits than x_hat has. With `logits`, x_hat is what goes into the sigmoid output, and so is what `backward`
-        is given the gradient of.
-        """
-        with torch.enable_grad():
-            with torch.autocast(x.device.type, dtype, enabled=dtype != x.dtype):
-                x_hat, code, terms = self(x, logits=logits, generator=generator)
-            terms = {name: term._replace(values=term.values.to(x.dtype)) for name, term in terms.items()}
-            tapes = Output(x_hat.to(x.dtype), code.to(x.dtype), terms)
-        detached = {name: term._replace(values=term.values.detach()) for name, term in terms.items()}
-        return Output(tapes.x_hat.detach(), tapes.code.detach(), detached), tapes
-
-    def backward(self, tapes: Any, at: Gradients) -> None:
-        """Write the gradient of every weight, from those at what came out."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
-        terms = [(tapes.terms[name].values, number) for name, number in at.terms.items()]
-        pairs += [(values, torch.full_like(values, number)) for values, number in terms]
-        pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
-        outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
-        found = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
-        for parameter, gradient in zip(parameters, found, strict=True):
-            assert parameter.grad is not None
-            if gradient is None:  # nothing that came out depends on it
-                parameter.grad.zero_()
-            else:
-                parameter.grad.copy_(gradient)

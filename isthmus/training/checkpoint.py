@@ -23,11 +23,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
+from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
 from isthmus.fingerprints import differing
-from isthmus.networks import Network
 from isthmus.training.history import History
 from isthmus.training.loop import Position
 from isthmus.training.validation import EarlyStopping
@@ -56,13 +56,13 @@ class Snapshot:
     best_weights: Arrays | None
 
     @classmethod
-    def of(cls, network: Network, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
+    def of(cls, network: Module, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
         """What a training is now. On a CPU it shares the tensors' memory: write it before training goes on."""
         best = None if stopping.weights is None else _arrays(stopping.weights)
         weights, optimizer = _arrays(network.state_dict()), _arrays(position.optimizer)
         return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
 
-    def restore(self, network: Network, stopping: EarlyStopping) -> Position:
+    def restore(self, network: Module, stopping: EarlyStopping) -> Position:
         """Bring a network and its early stopping to where they were; the position to go on from."""
         network.load_state_dict(_tensors(self.weights))
         stopping.best, stopping.waited = self.best, self.waited

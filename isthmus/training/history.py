@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
-from isthmus.networks import Network
 from isthmus.parts import Training
 
 Moments = tuple[str, dict[str, torch.Tensor]]
@@ -94,7 +94,7 @@ class Trained:
     all samples, those too that were held out while it was trained.
     """
 
-    network: Network
+    network: Any
     training: Training
     history: History
     image_shape: tuple[int, int, int] | None

@@ -19,8 +19,8 @@ import torch
 
 from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
-from isthmus.networks import Network
 from isthmus.networks.accelerators import training_pass
+from isthmus.networks.network import Trainable
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
@@ -65,7 +65,7 @@ class Position:
 
 
 def train(
-    network: Network, samples: Samples, setup: Setup, position: Position | None = None
+    network: Trainable, samples: Samples, setup: Setup, position: Position | None = None
 ) -> Generator[Epoch, None, None]:
     """Train `network` in place on samples that live on its device, and yield a row after each epoch.
 
@@ -106,7 +106,7 @@ def n_steps(n_samples: int, training: Training) -> int:
 class _Step:
     """One update of the weights, and what it carries from step to step: the optimizer and the schedule."""
 
-    def __init__(self, network: Network, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
+    def __init__(self, network: Trainable, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
         self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
         self.trained = training_pass(network)
         training = setup.training
@@ -165,10 +165,10 @@ class _Step:
 
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> Losses:
         x = self.setup.augmented(x, self.change)
-        x_in, logits = self.setup.corrupted(x, self.noise), self.objective.takes_logits
+        (x_in, target), logits = self.setup.pair(x, self.noise), self.objective.takes_logits
         output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=self.latent)
         self.warmup = max((self.warmup, *(term.warmup for term in output.terms.values())))
-        value, at = self.objective.with_gradients(output.x_hat, output.code, x, self.ramp, output.terms)
+        value, at = self.objective.with_gradients(output.x_hat, output.code, target, self.ramp, output.terms)
         self.trained.backward(tapes, at)
         self.optimizer.step(learning_rate)
         self.network.after_step()

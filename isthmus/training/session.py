@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 from isthmus.data.batches import Samples
 from isthmus.errors import DivergedError
-from isthmus.networks import Network
+from isthmus.networks.network import Trainable
 from isthmus.training.checkpoint import Checkpoints, Snapshot
 from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
@@ -19,7 +19,7 @@ from isthmus.training.validation import EarlyStopping, is_better, mean_loss, wei
 
 
 def session(
-    network: Network,
+    network: Trainable,
     samples: Samples,
     held_out: Samples | None,
     setup: Setup,
@@ -63,7 +63,7 @@ def session(
             network.load_state_dict(start)
 
 
-def _validation_loss(network: Network, held_out: Samples, setup: Setup) -> float:
+def _validation_loss(network: Trainable, held_out: Samples, setup: Setup) -> float:
     with memory_told(setup.training.batch_size), using_threads(setup.threads):
         return mean_loss(network, held_out, setup)
 

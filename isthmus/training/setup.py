@@ -43,6 +43,10 @@ class Setup:
         """The input that a network is given for x, (n, n_features)."""
         return x if self.corruption is None else corrupt(self.corruption, x, stream, self.image_shape)
 
+    def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a network is given for samples (n, n_features), and what it is to make of them."""
+        return self.corrupted(x, stream), x
+
     def still_noise(self, device: torch.device) -> torch.Generator:
         """The stream of epoch 0, which no training epoch uses: the same noise whenever it is asked for."""
         return generator(self.seed, "noise", 0, device)

@@ -11,7 +11,7 @@ import torch
 
 from isthmus.data.batches import Samples, batches
 from isthmus.metrics import mean_of
-from isthmus.networks import Network
+from isthmus.networks.network import Trainable
 from isthmus.objective import Objective
 from isthmus.training.setup import Setup
 
@@ -19,7 +19,7 @@ Weights = dict[str, torch.Tensor]
 _CHUNK = 1000  # samples at a time
 
 
-def weights_of(network: Network) -> Weights:
+def weights_of(network: Trainable) -> Weights:
     """A copy of all weights."""
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -36,7 +36,7 @@ class EarlyStopping:
     waited: int = 0
     weights: Weights | None = None
 
-    def over(self, loss: float | None, network: Network) -> bool:
+    def over(self, loss: float | None, network: Trainable) -> bool:
         """Take an epoch's validation loss and the weights that have it; whether this was the last epoch."""
         if self.patience is None or loss is None:
             return False
@@ -48,7 +48,7 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(network: Network, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
+def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
     loss = Objective(setup.objective.loss)  # in the data's units
     total = 0.0
@@ -58,7 +58,7 @@ def mean_loss(network: Network, samples: Samples, setup: Setup, chunk: int = _CH
 
 
 @torch.no_grad()
-def is_better(network: Network, start: Weights, samples: Samples, setup: Setup) -> bool:
+def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup) -> bool:
     """Whether a network has less loss than with the weights that it started with, by more than chance.
 
     Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell.
@@ -70,18 +70,19 @@ def is_better(network: Network, start: Weights, samples: Samples, setup: Setup) 
     return difference.ci95 is not None and difference.ci95[1] < 0
 
 
-def _sample_losses(network: Network, samples: Samples, setup: Setup) -> np.ndarray:
+def _sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)
     return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x in outputs]).double().cpu().numpy()
 
 
 def _outputs(
-    network: Network, samples: Samples, setup: Setup, chunk: int
+    network: Trainable, samples: Samples, setup: Setup, chunk: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """(x_hat, code, x) of each chunk of samples, corrupted with the same noise each time."""
+    """(x_hat, code, target) of each chunk of samples, corrupted with the same noise each time."""
     network.eval()
     noise = setup.still_noise(samples.device)
     for x in batches(samples, chunk, None):
-        output = network(setup.corrupted(x, noise), logits=setup.objective.takes_logits)
-        yield output.x_hat, output.code, x
+        x_in, target = setup.pair(x, noise)
+        output = network(x_in, logits=setup.objective.takes_logits)
+        yield output.x_hat, output.code, target

@@ -17,10 +17,10 @@ from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
-from isthmus.networks.network import Network, TrainingPass
+from isthmus.networks.network import Network, Trainable, TrainingPass
 
 # By the very type: a subclass may compute something else.
-PASSES: dict[type[Network], Any] = {
+PASSES: dict[type[Trainable], Any] = {
     ConvNetwork: ConvPass,
     DenseNetwork: DensePass,
     DictionaryNetwork: DictionaryPass,
@@ -28,7 +28,7 @@ PASSES: dict[type[Network], Any] = {
 DECODERS: dict[type[Network], Any] = {DenseNetwork: DenseDecoder}
 
 
-def training_pass(network: Network) -> TrainingPass:
+def training_pass(network: Trainable) -> TrainingPass:
     """What computes the steps of a network; it may keep buffers from step to step."""
     accelerator = PASSES.get(type(network))
     return network if accelerator is None else accelerator(network)
