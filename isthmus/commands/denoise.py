@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data, add_out, check_target
-from isthmus.commands.shared.part_syntax import read_words, said_units
+from isthmus.commands.shared.part_syntax import read_words, unit_note
 from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.restoration import restore
 
     opened = open_model(options)
-    if part is not None and (units := said_units(part, opened.framing.value_range)):
+    if part is not None and (units := unit_note(part, opened.framing.value_range)):
         console.say(units)
     model = _searched(opened) if options.prior else opened.model
     if not options.prior:

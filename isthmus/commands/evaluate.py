@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data
-from isthmus.commands.shared.part_syntax import read_words, said_units
+from isthmus.commands.shared.part_syntax import read_words, unit_note
 from isthmus.errors import counted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
 
     opened = open_model(options)
     for part in parts:
-        if units := said_units(part, opened.framing.value_range):
+        if units := unit_note(part, opened.framing.value_range):
             console.say(units)
     whole = opened.framing.patches is not None and opened.shape is not None
     result = (_of_photographs if whole else _of_images)(opened, options, parts)

@@ -9,21 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
-from isthmus.commands.shared.part_syntax import (
-    add_network_options,
-    network_words,
-    read_words,
-    said_units,
-    words_of,
-)
+from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note, words_of
 from isthmus.errors import RequestError, require
-from isthmus.parts import (
-    DEVICES,
-    OPTIMIZERS,
-    PRECISIONS,
-    SCHEDULES,
-    Training,
-)
+from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
 
 if TYPE_CHECKING:
     from isthmus.commands.fitting.training_run import Fitted
@@ -143,15 +131,12 @@ def _left(options: argparse.Namespace) -> str:
 def run(options: argparse.Namespace) -> None:
     """Check everything that can be checked without the images, then read them, train, measure, save and print."""
     kind, fields = network_words(options)
-    parts = {
-        "corruption": read_words("corruption", options.corruption, "--corruption") if options.corruption else None,
-        "penalty": read_words("penalty", options.penalty, "--penalty") if options.penalty else None,
-        "loss": read_words("loss", options.loss or "mse", "--loss"),
+    words = {role: getattr(options, role) for role in ("corruption", "penalty", "loss", "augmentation")}
+    words["loss"] = words["loss"] or "mse"
+    parts: dict[str, Any] = {
+        role: read_words(role, text, f"--{role}") if text else None for role, text in words.items()
     }
-    training = {name: getattr(options, name) for name, *_ in _TRAINING}
-    training = {name: value for name, value in training.items() if value is not None}
-    words = options.augmentation
-    parts["augmentation"] = read_words("augmentation", words, "--augmentation") if words else None
+    training = {name: value for name, *_ in _TRAINING if (value := getattr(options, name)) is not None}
     Training(**training)
     validation, test = options.validation, options.test
     require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)
@@ -163,7 +148,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose, missing_as_the_ground
+    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -180,30 +165,31 @@ def run(options: argparse.Namespace) -> None:
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
-    if parts["corruption"] is not None and (units := said_units(parts["corruption"], framing.value_range)):
+    if parts["corruption"] is not None and (units := unit_note(parts["corruption"], framing.value_range)):
         console.say(units)
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
     images = _only(whole, options.classes)
     if noisy := noise_in(images.pixels):
         console.say(noisy)
     if source is None:
-        parted = hold_out(images, options.seed, validation, test)
+        split = hold_out(images, options.seed, validation, test)
     else:
         source.check(images.shape, images.source, framing)
-        parted = continuation.hold_out_again(source, images, options)
-    console.say(parted.summary)
-    if framing.patches and framing.patches_per_image is None and len(parted.train) > _MANY:
+        split = continuation.hold_out_again(source, images, options)
+    console.say(split.summary)
+    if framing.patches and framing.patches_per_image is None and len(split.train) > _MANY:
         console.say("so many patches take minutes an epoch: --patches-per-image N takes N of each image at random")
-    if copied := leakage.copies(parted):
+    if copied := leakage.copies(split):
         console.say(copied)
-    if options.corruption:
-        options.corruption = missing_as_the_ground(options.corruption, parted.train)
-        parts["corruption"] = read_words("corruption", options.corruption, "--corruption")
+    if words["corruption"]:
+        parts["corruption"] = read_words(
+            "corruption", fill_with_the_mean(words["corruption"], split.train), "--corruption"
+        )
     fixed_training = {} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)
     wanted = Wanted(
         images.shape,
-        len(parted.train),
-        n_photographs=len(set(parted.train.photographs.tolist())),
+        len(split.train),
+        n_photographs=len(set(split.train.photographs.tolist())),
         kind=kind,
         fields=fields,
         given=None if base is None else base.model.network_.part,
@@ -224,22 +210,13 @@ def run(options: argparse.Namespace) -> None:
     before = None if source is None else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
-        "seen": leakage.table_of(options.data, "train", whole, parted, before),
+        "seen": leakage.table_of(options.data, "train", whole, split, before),
         "fit": {"epochs": former_epochs + epochs, "facts": facts},
     }
-    photographs = None
+    uncut = None
     if framing.patches:
-        photographs = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, parted.regions)
-    fitted = training_run.fit(
-        model,
-        parted,
-        options.out,
-        threads=threads,
-        facts=noted,
-        force=options.force,
-        uncut=photographs,
-        base=base,
-    )
+        uncut = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, split.regions)
+    fitted = training_run.fit(training_run.Job(model, split, options.out, threads, noted, options.force, uncut, base))
     print(fitted.table())
     _say_what_next(fitted, options)
 
@@ -273,8 +250,7 @@ def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
     console.say(f"model: {options.out.resolve()}  (look at {options.out / 'preview.png'})")
     model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
     if fitted.model.corruption is not None:
-        noise = options.corruption or words_of(fitted.model.corruption)  # a fit that goes on has the one of before
-        command = f"isthmus denoise {model} {data} -o denoised --corruption {noise}"
+        command = f"isthmus denoise {model} {data} -o denoised --corruption {words_of(fitted.model.corruption)}"
     else:
         command = f"isthmus evaluate {model} {data}"
     if options.skip_bad:

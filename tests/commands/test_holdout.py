@@ -158,7 +158,7 @@ def test_the_printed_error_is_not_too_good(tmp_path, monkeypatch):
         parts = hold_out(isthmus.Images(pixels[order[:60]]), seed)
         fresh = isthmus.Images(pixels[order[60:]])
         model = isthmus.Autoencoder(Dense((32,), 8, output="sigmoid"), **training, random_state=seed)
-        fitted = training_run.fit(model, parts, tmp_path / str(seed), threads=1, facts={})
+        fitted = training_run.fit(training_run.Job(model, parts, tmp_path / str(seed), 1, {}))
         extra = json.loads((tmp_path / str(seed) / "config.json").read_text())["extra"]
         expected = -fitted.model.score(fresh)
         assert fitted.head == "on 10 held-out images"
@@ -192,7 +192,7 @@ def test_the_printed_error_of_a_stack_is_not_too_good(tmp_path, monkeypatch):
         for found, one in ((reported, images), (singly, isthmus.Images(images.pixels))):
             parts = hold_out(one, seed)
             model = isthmus.Autoencoder(part, **training, random_state=seed)
-            fitted = training_run.fit(model, parts, tmp_path / "m", threads=1, facts={}, force=True)
+            fitted = training_run.fit(training_run.Job(model, parts, tmp_path / "m", 1, {}, force=True))
             printed = next(iter(fitted.errors.values()))["mse"].value
             found.append(math.log(printed / -fitted.model.score(fresh)))
     assert hold_out(images, 0).summary.endswith(": runs of neighbouring pages; 18 next to them are left out")

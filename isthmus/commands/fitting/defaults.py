@@ -167,7 +167,7 @@ def _registered(wanted: Wanted) -> tuple[NetworkPart, str]:
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
 
 
-def missing_as_the_ground(text: str, images: Images) -> str:
+def fill_with_the_mean(text: str, images: Images) -> str:
     """The words of a corruption, in which missing pixels of light images are their image's mean where nothing is said.
 
     Black squares on white pages would be the strongest strokes of all, and what is learned is to find them.

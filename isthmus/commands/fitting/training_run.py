@@ -1,4 +1,4 @@
-"""One model trained, measured against what costs nothing, saved and drawn: what `isthmus fit` does with images."""
+"""Train one model, measure it against baselines, save and plot it: what `isthmus fit` does with images."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ _SHOWN = 12  # images in the preview
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, and what was measured on images: of it, and of the yardsticks beside it.
+    """A trained model, with the errors measured for it and for the baselines.
 
-    head: of which images, in words, and whether they are held out or selected on. errors: MSE and PSNR, the model's
-    first, then, of a denoiser, those of the corrupted images as they are.
-    warnings: sentences on what went wrong: a collapse, a model that learned no more than costs nothing.
+    head: on which images, in words, and whether they are held out or selected on. errors: MSE and PSNR, the model's
+    first, then, for a denoiser, those of the corrupted images as they are. warnings: sentences on what went wrong.
     """
 
     model: Autoencoder
@@ -54,7 +53,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Held:
-    """Images to measure on, the same way whatever model it is: their photographs, if they are patches of some."""
+    """Images to measure on, the same way for every model: their photographs, if they are patches of some."""
 
     images: Images
     photographs: HeldOut | None
@@ -62,63 +61,71 @@ class _Held:
 
     def errors(self, model: Any, name: str) -> Errors:
         """MSE and PSNR. name: the model's, for the progress."""
-        wanted = ("mse", "psnr")
+        metrics = ("mse", "psnr")
         if self.photographs is None:
-            return measure(model, self.images, wanted, corruption=self.corruption).estimates
+            return measure(model, self.images, metrics, corruption=self.corruption).estimates
         pictures = self.photographs.pictures
-        return measure_photographs(model, self.images.shape, pictures, wanted, self.corruption, name=name).estimates()
+        return measure_photographs(model, self.images.shape, pictures, metrics, self.corruption, name=name).estimates()
 
 
-def fit(
-    model: Autoencoder,
-    parts: Parts,
-    folder: Path,
-    *,
-    threads: int,
-    facts: dict[str, Any],
-    force: bool = False,
-    uncut: Uncut | None = None,
-    base: Base | None = None,
-) -> Fitted:
-    """Train an estimator, measure it and save it into `folder`, whole or not at all.
+@dataclass(frozen=True)
+class Job:
+    """A fit with everything chosen.
 
-    facts: kept in config.json under "extra". uncut: of patches, the photographs, which errors are measured on. base:
-    the fit to go on from. Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
+    facts: kept in config.json under "extra". force: replace a stopped fit of another kind. uncut: of patches, the
+    photographs, on which errors are measured. base: the fit to go on from.
     """
+
+    model: Autoencoder
+    parts: Parts
+    folder: Path
+    threads: int
+    facts: dict[str, Any]
+    force: bool = False
+    uncut: Uncut | None = None
+    base: Base | None = None
+
+    def held(self, images: Images) -> _Held:
+        """How these images are measured."""
+        return _Held(images, None if self.uncut is None else self.uncut.of(images), self.model.corruption)
+
+
+def fit(job: Job) -> Fitted:
+    """Train an estimator, measure it and save it into its folder, whole or not at all.
+
+    Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
+    """
+    model, parts, folder, base = job.model, job.parts, job.folder, job.base
     train, validation = parts.train, parts.validation
     if note := doubt(model.part("network"), model.penalty):
         console.say(f"note: {note}")
-
-    def held(images: Images) -> _Held:
-        return _Held(images, None if uncut is None else uncut.of(images), model.corruption)
-
-    with using_threads_everywhere(threads):
+    with using_threads_everywhere(job.threads):
         if base is not None:
             base.hand_to(model)
-        _train(model, train, validation, folder, force=force)
-        model.set_params(warm_start=False)  # whoever loads it and calls `fit` begins anew unless that is said
-        size, measured = code_size(model, train.n_features), held(parts.measured)
-        others = yardsticks(train, validation, size, model.corruption)
-        models = {f"{folder.name}, {size:,} numbers": model, **others}
+        _train(job)
+        model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
+        size, measured = code_size(model, train.n_features), job.held(parts.measured)
+        models = {f"{folder.name}, {size:,} numbers": model} | yardsticks(train, validation, size, model.corruption)
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
         errors = {name: measured.errors(estimator, name) for name, estimator in models.items()}
         model_errors = next(iter(errors.values()))
+        if parts.test is None:
+            on_validation, on_test = model_errors, None
+        else:
+            on_validation, on_test = job.held(validation).errors(model, f"{folder.name}, validation"), model_errors
         codes = measure(model, parts.measured, ("mse", "dead_units"), corruption=model.corruption)
-        judgement = Judgement(model, train, folder, codes, errors, uncut is None, base)
+        judgement = Judgement(model, train, folder, codes, errors, job.uncut is None, base)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
             "data_sha256": train.fingerprint,
-            # of the images that chose the best epoch; and of those that chose nothing
-            "validation": _summary(
-                model_errors if parts.test is None else held(validation).errors(model, f"{folder.name}, validation")
-            ),
-            "test": None if parts.test is None else _summary(model_errors),
+            "validation": _summary(on_validation),
+            "test": None if on_test is None else _summary(on_test),
             "faults": judgement.faults,
             "cycles": [*([] if base is None else base.cycles), len(model.history_)],
         }
-        persistence.save(model, folder, extra={**facts, **known})
+        persistence.save(model, folder, extra={**job.facts, **known})
         remove(checkpoints_of(folder))
         preview(model, parts.measured, folder)
     head = parts.head(None if measured.photographs is None else measured.photographs.where)
@@ -129,13 +136,14 @@ def _summary(errors: Errors) -> dict[str, Any]:
     return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
 
 
-def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, *, force: bool) -> None:
-    assert model.epochs is not None  # it was chosen before the training, and said
+def _train(job: Job) -> None:
+    model, folder = job.model, job.folder
+    assert model.epochs is not None, "chosen before the training"
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
-        checkpoints = checkpoints_of(folder)
+        images = job.parts.train, job.parts.validation
         try:
-            train_with_checkpoints(model, train, validation, checkpoints, folder.name, listener, replace=force)
+            train_with_checkpoints(model, *images, checkpoints_of(folder), folder.name, listener, replace=job.force)
         except OtherTrainingError as error:
             raise RequestError(
                 f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
@@ -150,7 +158,7 @@ def _train(model: Autoencoder, train: Images, validation: Images, folder: Path, 
 
 
 def preview(model: Autoencoder, images: Images, folder: Path) -> None:
-    """Draw a few images and what the model makes of them into `folder`/preview.png."""
+    """Plot a few images and their reconstructions into `folder`/preview.png."""
     n = min(_SHOWN, len(images))
     positions = tuple(np.linspace(0, len(images) - 1, n).round().astype(int).tolist())
     shown = images.take(np.array(positions))

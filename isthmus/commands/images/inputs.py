@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import warnings
 from dataclasses import replace
@@ -20,17 +21,25 @@ from isthmus.data.images import Images
 from isthmus.data.sources import registry
 from isthmus.errors import RequestError, SkippedWarning, unknown
 
+SIZES = ("resize", "crop", "patches")  # options, and fields of `Framing`
 
-def framing_of(options: argparse.Namespace) -> Framing:
-    """What the command line says is to be done to each image, but for --range auto, which takes the images."""
+
+def framing_of(options: argparse.Namespace, default: Framing | None = None) -> Framing:
+    """How the command line prepares images, except for --range auto, which needs the images.
+
+    default: where it gives no size, no --grey or no --range.
+    """
+    default = default or Framing()
+    sizes = options if any(getattr(options, name) for name in SIZES) else default
+    value_range = default.value_range if options.range is None else options.range
     return Framing(
-        options.resize,
-        options.crop,
-        options.patches,
+        sizes.resize,
+        sizes.crop,
+        sizes.patches,
         getattr(options, "patches_per_image", None),
         getattr(options, "seed", 0),
-        options.grey,
-        None if options.range == AUTO else options.range,
+        options.grey or default.grey,
+        None if options.range == AUTO else value_range,
     )
 
 
@@ -72,15 +81,7 @@ def load_images(
 
     Raises RequestError for a DATA that is neither there nor known, DataError for images that cannot be used.
     """
-    sizes: dict[str, Any] = {
-        "resize": framing.resize,
-        "crop": framing.crop,
-        "patches": framing.patches,
-        "patches_per_image": framing.patches_per_image,
-        "seed": framing.seed,
-        "grey": framing.grey,
-        "value_range": framing.value_range,
-    }
+    preparation = dataclasses.asdict(framing)
     if is_named(data):
         images = _named(data, split, data_dir, notes=True)
         if Path(data).exists():
@@ -88,14 +89,14 @@ def load_images(
         if not table_of(framing):
             return images
         framing.count(images.shape[1:], data)  # which raises, with the name, if they are too small
-        prepared = open_images(images.pixels, **sizes)
+        prepared = open_images(images.pixels, **preparation)
         for note in prepared.notes:
             console.say(note)
         labels = None if images.labels is None else images.labels.repeat(len(prepared) // len(images))
         return replace(prepared, labels=labels, source=images.source, label_names=images.label_names)
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
-        images = open_images(part_of(data, split), **sizes, skip_bad=skip_bad, on_progress=on_progress)
+        images = open_images(part_of(data, split), **preparation, skip_bad=skip_bad, on_progress=on_progress)
     for note in images.notes:
         console.say(note)
     return images

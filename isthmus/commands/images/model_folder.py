@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isthmus import console, persistence
-from isthmus.commands.images.inputs import framing_of, load_images, with_range
+from isthmus.commands.images.inputs import SIZES, framing_of, load_images, with_range
 from isthmus.commands.images.leakage import Memory, memory_of
 from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.framing import Framing, TooSmallError, framing_from
@@ -19,7 +19,6 @@ from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 
 Shape = tuple[int, int, int]
-_SIZES = ("resize", "crop", "patches")
 
 
 @dataclass(frozen=True)
@@ -111,18 +110,14 @@ def open_model(options: argparse.Namespace) -> Opened:
 
 
 def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], folder: Path) -> Framing:
-    """How a model's folder says that images are prepared, where the command does not; it is said."""
+    """The preparation of a command's images: what its options say, and for the rest the model's, which is printed."""
     known = framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
-    if not (options.resize or options.crop or options.patches):
-        options.resize, options.crop, options.patches = known.resize, known.crop, known.patches
-    elif lost := [name for name in _SIZES if getattr(known, name) and not getattr(options, name)]:
+    framing = framing_of(options, known)
+    given = [name for name in SIZES if getattr(options, name)]
+    if lost := [name for name in SIZES if given and getattr(known, name) and name not in given]:
         former = " ".join("--{} {}x{}".format(name, *getattr(known, name)) for name in lost)
-        given = " ".join(f"--{name}" for name in _SIZES if getattr(options, name))
-        console.say(f"{given} is in place of the sizes of the training: without its {former}, unless you say that too")
-    options.grey = options.grey or known.grey
-    framing = framing_of(options)
-    if options.range is None:
-        framing = replace(framing, value_range=known.value_range)
+        sizes = " ".join(f"--{name}" for name in given)
+        console.say(f"{sizes} replaces the sizes of the training: without its {former}, unless you give that too")
     if framing.words() and framing.words() == known.words():
         console.say(f"images are prepared as for the training: {known.words()}")
     return framing

@@ -75,7 +75,7 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def said_units(part: Any, value_range: tuple[float, float] | None) -> str:
+def unit_note(part: Any, value_range: tuple[float, float] | None) -> str:
     """The sentence for noise as wide as black to white, which is a number of other units; "" for others."""
     from isthmus.data.formats.page import range_option
 

@@ -34,66 +34,51 @@ class Source:
     sample: str = ""  # a smaller folder that stands in where the whole is not found
 
 
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            "mnist",
-            "MNIST: 70,000 handwritten digits, 28×28",
-            ("https://ossci-datasets.s3.amazonaws.com/mnist/",),
-            sha256=dict(
-                zip(
-                    _ROLES,
-                    (
-                        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-                    ),
-                    strict=True,
-                )
-            ),
-        ),
-        Source(
-            "fashion-mnist",
-            "Fashion-MNIST: 70,000 pictures of clothing, 28×28",
-            ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-            md5=dict(
-                zip(
-                    _ROLES,
-                    (
-                        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                        "25c81989df183df01b3e8a0aad5dffbe",
-                        "bef4ecab320f06d8554ea6380940ec79",
-                        "bb300cfdad3c16e7a12a480ee83cd310",
-                    ),
-                    strict=True,
-                )
-            ),
-            label_names=(
-                "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
-            ),
-            sample="fashion-mnist-sample",
-        ),
-        Source(
-            "kmnist",
-            "Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28×28",
-            ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
-            md5=dict(
-                zip(
-                    _ROLES,
-                    (
-                        "bdb82020997e1d708af4cf47b453dcf7",
-                        "e144d726b3acfaa3e44228e80efcd344",
-                        "5c965bf0a639b31b8f53240b1b52f4d7",
-                        "7320c461ea6c1c855c0b718fb2a4b134",
-                    ),
-                    strict=True,
-                )
-            ),
-        ),
-    )
-}  # fmt: skip
+def _sums(*sums: str) -> dict[str, str]:
+    """Checksums of the four files, in the order of `_ROLES`."""
+    return dict(zip(_ROLES, sums, strict=True))
+
+
+_MNIST = Source(
+    "mnist",
+    "MNIST: 70,000 handwritten digits, 28×28",
+    ("https://ossci-datasets.s3.amazonaws.com/mnist/",),
+    sha256=_sums(
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+# fmt: off
+_FASHION = Source(
+    "fashion-mnist",
+    "Fashion-MNIST: 70,000 pictures of clothing, 28×28",
+    ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    md5=_sums(
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    label_names=(
+        "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ),
+    sample="fashion-mnist-sample",
+)
+# fmt: on
+_KMNIST = Source(
+    "kmnist",
+    "Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28×28",
+    ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    md5=_sums(
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
+    ),
+)
+SOURCES = {source.name: source for source in (_MNIST, _FASHION, _KMNIST)}
 
 
 def names() -> list[str]:

@@ -19,42 +19,20 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     symbol: the level's name and unit. note: what else is done to the image. stops: the levels it can stand at, from
     clean (0) to ruined. marks: those at which models are compared.
     """
-    percent = [round(i / 100, 2) for i in range(101)]
+    percent, tenths = [i / 100 for i in range(101)], [i / 10 for i in range(11)]
     side = min(shape[1:])
-    peaks = [200, 150, 100, 80, 60, 50, 40, 30, 25, 20, 16, 13, 10, 8, 7, 6, 5, 4, 3, 2.5, 2, 1.5, 1]
-    tenths = [round(i / 10, 1) for i in range(11)]
     sizes = list(range(side + 1))
+    peaks = [200, 150, 100, 80, 60, 50, 40, 30, 25, 20, 16, 13, 10, 8, 7, 6, 5, 4, 3, 2.5, 2, 1.5, 1]
+
+    def slider(title: str, symbol: str, unit: str, stops: list[Any], marks: list[Any], **more: str) -> dict[str, Any]:
+        return {"title": title, "symbol": symbol, "unit": unit, **more, "stops": stops, "marks": marks}
+
     return {
-        "gaussian": {
-            "title": "Gaussian noise",
-            "symbol": "σ",
-            "unit": "",
-            "note": "clipped to black and white",
-            "stops": percent,
-            "marks": tenths,
-        },
-        "masking": {"title": "Masking", "symbol": "share", "unit": "", "stops": percent, "marks": tenths[:-1]},
-        "salt-and-pepper": {
-            "title": "Salt and pepper",
-            "symbol": "share",
-            "unit": "",
-            "stops": percent,
-            "marks": tenths[:-1],
-        },
-        "occlusion": {
-            "title": "A square",
-            "symbol": "side",
-            "unit": "px",
-            "stops": sizes,
-            "marks": sizes[:: max(1, side // 8)][:8],
-        },
-        "poisson": {
-            "title": "Photon noise",
-            "symbol": "peak",
-            "unit": "photons",
-            "stops": [0, *peaks],
-            "marks": [0, 100, 50, 25, 10, 5, 3, 2, 1],
-        },
+        "gaussian": slider("Gaussian noise", "σ", "", percent, tenths, note="clipped to black and white"),
+        "masking": slider("Masking", "share", "", percent, tenths[:-1]),
+        "salt-and-pepper": slider("Salt and pepper", "share", "", percent, tenths[:-1]),
+        "occlusion": slider("A square", "side", "px", sizes, sizes[:: max(1, side // 8)][:8]),
+        "poisson": slider("Photon noise", "peak", "photons", [0, *peaks], [0, 100, 50, 25, 10, 5, 3, 2, 1]),
     }
 
 
