@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,15 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+    command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models (local)")
+    command.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="import this Python module first, which registers networks, figures or an engine of your own",
+    )
     command.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)"
     )
@@ -45,6 +57,8 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
     from isthmus.studies.spec.parser import load_study
 
+    for name in options.modules:
+        _import(name)
     studies = [load_study(name) for name in options.study]  # a wrong second one is refused before the first is run
     names = [study.name for study in studies]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -69,6 +83,7 @@ def run(options: argparse.Namespace) -> None:
         fresh=options.fresh,
         quick=options.quick,
         command=options.command,
+        engine=options.engine,
     )
     with console.listener() as listener, contextlib.closing(run_studies(studies, request, listener)) as runs:
         for results in runs:  # while a report is written, the next study may be under way
@@ -77,3 +92,12 @@ def run(options: argparse.Namespace) -> None:
             with listener.aside():
                 print(table, flush=True)
                 console.say(f"report: {report.resolve()}")
+
+
+def _import(name: str) -> None:
+    """Import a module of the user's own, also one that lies where the command is given."""
+    sys.path.append(os.getcwd())
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise RequestError(f"cannot import the module {name}: {error}; it must be installed or on PYTHONPATH") from None

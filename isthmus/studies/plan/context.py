@@ -40,6 +40,7 @@ class Request:
     fresh: bool = False
     quick: bool = False
     command: str = ""
+    engine: str = "local"
 
 
 @dataclass

@@ -6,23 +6,23 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
-from isthmus.errors import IsthmusError, RunError
+from isthmus.errors import IsthmusError
 from isthmus.studies.plan.context import Request
 from isthmus.studies.results.results_json import RESULTS, Results
+from isthmus.studies.run import engines
+from isthmus.studies.run.engines import Engine
 from isthmus.studies.run.job import Job
-from isthmus.studies.run.pool import Pool
 from isthmus.studies.run.progress import Listener
-from isthmus.studies.run.task import Task
 from isthmus.studies.spec.study import Study
 
-_OPEN = 3  # studies under way at once, each with its images in memory
+_MOST_JOBS = 3  # at once, each with its images in memory
 
 
 def run_study(study: Study, request: Request, listener: Listener) -> Results:
     """Train what is not trained yet, measure everything, and write models, figures' arrays and results.json.
 
-    Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Whoever
-    interrupts it keeps every finished model.
+    Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Every
+    finished model is kept, also when it is interrupted.
     """
     (results,) = run_studies([study], request, listener)
     return results
@@ -31,75 +31,76 @@ def run_study(study: Study, request: Request, listener: Listener) -> Results:
 def run_studies(studies: Sequence[Study], request: Request, listener: Listener) -> Generator[Results, None, None]:
     """`run_study` for one after the other: results in this order, each when its study is over.
 
-    Where a study leaves a core without work, the next one is begun. What the results of a study say does not depend on
-    those that it is run with, and an error of one study is raised when those before it are over.
+    Where a study leaves a slot of the engine without work, the next one is begun. The results of a study do not depend
+    on those that it is run with, and an error of one study is raised when those before it are over.
     """
-    coming = deque(studies)
+    engine, coming = engines.engine(request.engine), deque(studies)
     with contextlib.ExitStack() as locks:
 
-        def opened() -> Job | None:
-            return Job(coming.popleft(), request, listener, locks, named=len(studies) > 1) if coming else None
+        def next_job() -> Job | None:
+            named = len(studies) > 1
+            return Job(coming.popleft(), request, listener, locks, engine, named=named) if coming else None
 
-        run = opened()
-        while run:
-            run.begin()
-            if run.waiting:
-                with Pool(run.context) as pool:
-                    run = yield from _beside([run], pool, opened)
-                run = run or opened()
+        job = next_job()
+        while job:
+            job.begin()
+            if job.waiting:
+                with engine.open(job.slots, job.context.threads_each):
+                    job = yield from _side_by_side([job], engine, next_job)
+                job = job or next_job()
             else:
-                yield run.close()
-                run = opened()
+                yield job.close()
+                job = next_job()
 
 
-def _beside(runs: list[Job], pool: Pool, opened: Callable[[], Job | None]) -> Generator[Results, None, Job | None]:
-    """Run a study and, where processes have nothing to do, those after it; return the first that cannot be beside."""
-    alone: Job | None = None
+def _side_by_side(
+    jobs: list[Job], engine: Engine, next_job: Callable[[], Job | None]
+) -> Generator[Results, None, Job | None]:
+    """Run a study and, where slots are free, those after it; return the first that cannot be run beside it."""
+    slots, threads = jobs[0].slots, jobs[0].context.threads_each  # which all must share
+    refused: Job | None = None
     late: IsthmusError | None = None
     more = True
-    while runs:
-        _give(pool, runs, tasks=0)
-        while more and pool.can_take() and len(runs) < _OPEN:
+    while jobs:
+        _submit(engine, jobs, slots)
+        while more and _running(jobs) < slots and len(jobs) < _MOST_JOBS:
             try:
-                run = opened()
-                more = run is not None and run.can_be_beside(pool)
-                if run and more:
-                    run.begin()
-                    runs.append(run)
-                    _give(pool, runs, tasks=0)
+                job = next_job()
+                more = (
+                    job is not None and bool(job.waiting) and (job.slots, job.context.threads_each) == (slots, threads)
+                )
+                if job and more:
+                    job.begin()
+                    jobs.append(job)
+                    _submit(engine, jobs, slots)
                 else:
-                    alone = run
-            except IsthmusError as error:  # which is not to spoil those before
+                    refused = job
+            except IsthmusError as error:  # must not spoil the studies before
                 late, more = error, False
-        if pool.at_work:
-            task, answer = pool.hear()
-            next(run for run in runs if run.context is task.context).hear(task, answer)
-        elif not runs[0].over:  # nobody is left to train it
-            ended = RunError("the processes that train were ended; what is finished is kept")
-            raise next((run.failed for run in runs if run.failed), ended)
-        if runs[0].failed:
-            raise runs[0].failed
-        while runs and runs[0].over:
-            _give(pool, runs, tasks=1)  # closing takes seconds, in which nobody listens
-            yield runs.pop(0).close()
+        if _running(jobs):
+            task, message = engine.receive()
+            next(job for job in jobs if job.study.name == task.study).receive(task, message)
+        if jobs[0].failed:
+            raise jobs[0].failed
+        while jobs and jobs[0].over:
+            _submit(engine, jobs, 2 * slots)  # closing takes seconds, in which nothing is submitted
+            yield jobs.pop(0).close()
     if late:
         raise late
-    return alone
+    return refused
 
 
-def _give(pool: Pool, runs: list[Job], tasks: int) -> None:
-    """Give processes that have so many tasks one more each, as far as there are any, those of earlier studies first."""
-    while pool.can_take(tasks) and (task := _next_task(runs)):
-        pool.give(task, tasks)
+def _running(jobs: list[Job]) -> int:
+    return sum(len(job.running) for job in jobs)
 
 
-def _next_task(runs: list[Job]) -> Task | None:
-    for run in runs:
-        if run.failed:  # what comes after it will not be asked for
-            return None
-        if task := run.next_task():
-            return task
-    return None
+def _submit(engine: Engine, jobs: list[Job], most: int) -> None:
+    """Have tasks run until there are so many, those of earlier studies first."""
+    for job in jobs:
+        while _running(jobs) < most and (task := job.next_task()):
+            engine.submit(task)
+        if job.failed:  # results of those after it will not be asked for
+            return
 
 
 __all__ = ["RESULTS", "Listener", "Request", "run_studies", "run_study"]

@@ -1,0 +1,117 @@
+"""The engine of one machine: worker processes of few threads, which fit and measure models side by side.
+
+Two processes of one thread do more than one of two threads, and two processes of two threads far less than either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Iterator
+
+from isthmus.machine import worker
+from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
+
+
+class Local:
+    """As many worker processes as the plan trains models at once; none where that is one."""
+
+    def __init__(self) -> None:
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[Task, Message]] = queue.SimpleQueue()
+
+    def slots(self, tasks: int, planned: int) -> int:
+        return planned if min(tasks, planned) > 1 else 0
+
+    @contextlib.contextmanager
+    def open(self, slots: int, threads: int) -> Iterator[None]:
+        workers: list[_Worker] = []
+        feeders: list[threading.Thread] = []
+        try:
+            for _ in range(slots):
+                workers.append(_Worker(threads))
+                feeders.append(threading.Thread(target=self._feed, args=(workers[-1],), daemon=True))
+                feeders[-1].start()
+            yield
+        finally:
+            for one in workers:
+                one.stop()
+            for _ in feeders:
+                self._tasks.put(None)
+            for feeder in feeders:
+                feeder.join()
+            for one in workers:
+                one.close()
+
+    def submit(self, task: Task) -> None:
+        self._tasks.put(task)
+
+    def receive(self) -> tuple[Task, Message]:
+        return self._messages.get()
+
+    def _feed(self, worker: _Worker) -> None:
+        while task := self._tasks.get():
+            for message in worker.run(task):
+                self._messages.put((task, message))
+
+
+class _Worker:
+    """A process that runs tasks, and after it was lost another one."""
+
+    def __init__(self, threads: int) -> None:
+        # a pool of threads is as large as this from its birth, and one that waits must not keep another from its core
+        self._environment = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        self._stopped, self._lock = False, threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return worker("isthmus.studies.run.engines.worker:serve", self._environment)
+
+    def run(self, task: Task) -> Iterator[Message]:
+        """What the process says of a task, to the last message; nothing after `stop`."""
+        with self._lock:
+            if self._stopped:
+                return
+            if self._process and self._process.poll() is not None:
+                self.close()
+            self._process = self._process or self._start()
+            process = self._process
+        assert process.stdin
+        assert process.stdout
+        with contextlib.suppress(OSError):  # that it is gone is seen where its messages are read
+            process.stdin.write(json.dumps(task.table()).encode() + b"\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:  # the last line of a process that was killed
+                break
+            yield message
+            if is_last(message):
+                return
+        code = process.wait()
+        self.close()
+        yield failure(_lost(task.model, code))
+
+    def stop(self) -> None:
+        """End the process, whatever it does, and start no other."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def close(self) -> None:
+        """Close the pipes of a process that has ended."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):  # what it has not read is lost with it
+                self._process.communicate()
+            self._process = None
+
+
+def _lost(model: str, code: int) -> str:
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    why = "; the machine may be out of memory: --threads 1 trains one model at a time" if code == -9 else ""
+    return f"{model}: the process that trained it was ended {how}{why}; what is finished is kept"

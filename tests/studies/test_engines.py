@@ -1,0 +1,309 @@
+"""Engines: one contract for that of the machine and for two from outside the package, and a study run by these."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.console import Lines
+from isthmus.errors import RequestError, RunError
+from isthmus.studies.plan.context import Request
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.run import engines
+from isthmus.studies.run.engines import Task
+from isthmus.studies.run.engines.engine import failure, is_last
+from isthmus.studies.run.engines.worker import Worker
+from isthmus.studies.run.scheduler import run_study
+from isthmus.studies.spec.parser import load_study, parse_study
+
+STUDY = """
+title = "small"
+seed = 3
+[data]
+name = "digits"
+train = 60
+test = 60
+"""
+MODEL = """
+[[model]]
+name = "{name}"
+estimator = "autoencoder"
+network = {{kind = "dense", bottleneck = {width}, output = "sigmoid"}}
+epochs = {epochs}
+batch_size = 20
+"""
+OF = '[[model]]\nname = "of-a"\nestimator = "pca"\nn_components = 1\nof = "a"\n'
+WILD = """
+[[model]]
+name = "wild"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 3, activation = "linear"}
+epochs = 50
+learning_rate = 1e30
+optimizer = "sgd"
+"""
+LONG = 1_000_000  # epochs that no test waits for
+TEXT = STUDY + MODEL.format(name="a", width=2, epochs=3) + MODEL.format(name="b", width=3, epochs=3) + OF + WILD
+TEXT += MODEL.format(name="long", width=4, epochs=LONG)
+
+
+class StoppedError(Exception):
+    """Ends a training from inside its callback."""
+
+
+class Threads:
+    """Runs tasks in a thread of this process. One that is stopped ends at its next message."""
+
+    most = 1  # threads of one process share their number of threads, and their filters of warnings
+
+    def slots(self, tasks, planned):
+        return min(tasks, self.most)
+
+    @contextlib.contextmanager
+    def open(self, slots, threads):
+        self.threads, self.stopped = [], False
+        self.slot, self.messages = threading.Semaphore(min(slots, self.most)), queue.SimpleQueue()
+        try:
+            yield
+        finally:
+            self.stopped = True
+            for thread in self.threads:
+                thread.join()
+
+    def submit(self, task):
+        self.threads.append(threading.Thread(target=self.work, args=(task,)))
+        self.threads[-1].start()
+
+    def receive(self):
+        return self.messages.get()
+
+    def work(self, task):
+        with self.slot, contextlib.suppress(StoppedError):
+            self.run(task, lambda message: self.pass_on(task, message))
+
+    def pass_on(self, task, message):
+        if self.stopped:
+            raise StoppedError
+        self.messages.put((task, message))
+
+    def run(self, task, tell):
+        Worker().run(task, tell)
+
+
+class Processes(Threads):
+    """Runs each task in a process of its own, as a launcher on a cluster does."""
+
+    most = 2
+
+    def run(self, task, tell):
+        command = [sys.executable, "-m", "isthmus.studies.run.engines.worker"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            process.stdin.write(json.dumps(task.table()) + "\n")
+            process.stdin.flush()
+            try:
+                for message in map(json.loads, process.stdout):
+                    tell(message)
+                    if is_last(message):
+                        return
+            finally:
+                process.stdin.close()  # at which it ends
+        tell(failure(f"{task.model}: lost, {process.returncode}"))
+
+
+MAKES = {"local": engines.Local, "threads": Threads, "processes": Processes}
+SLOW = pytest.param("processes", marks=pytest.mark.slow)  # each has to import torch
+
+
+@pytest.fixture
+def context(tmp_path):
+    request = Request(tmp_path, threads=2, device="cpu")
+    (tmp_path / "small").mkdir()
+    made, _ = prepare(parse_study(TEXT, "small", "small.toml"), request)
+    made.plans = (1,)
+    return made
+
+
+@pytest.fixture(params=["local", "threads", SLOW])
+def engine(request):
+    """Each of them, with room for two tasks at once."""
+    return MAKES[request.param]()
+
+
+def ended(engine, n: int) -> tuple[dict, dict]:
+    """The last message of so many tasks, and what came before it, by model."""
+    last, before = {}, {}
+    while len(last) < n:
+        task, message = engine.receive()
+        assert task.model not in last, "nothing comes after the last message"
+        assert json.dumps(message, allow_nan=False)
+        if "tell" in message:
+            before.setdefault(task.model, []).append(message)
+        else:
+            last[task.model] = message
+    return last, before
+
+
+def until_an_epoch_of_long(engine) -> None:
+    while (message := engine.receive()[1]).get("tell") != "epoch" or message["with"][0] != "long":
+        pass
+
+
+def test_a_task_is_plain_data(context):
+    task = Task.of(context, ("a", 3))
+    assert Task(**json.loads(json.dumps(task.table()))) == task
+    assert (task.pair, task.threads) == (("a", 3), 1)
+
+
+def test_tasks_are_run_with_progress_and_a_failure_is_told_in_words(engine, context):
+    with engine.open(2, 1):
+        for name in ("a", "wild", "b"):  # more than there are slots
+            engine.submit(Task.of(context, (name, 3)))
+        last, before = ended(engine, 3)
+        assert last["wild"]["error"] == "RunError"
+        assert last["wild"]["message"].startswith("wild: diverged")
+        for name in ("a", "b"):
+            assert [one["tell"] for one in before[name]][:4] == ["started", "epoch", "epoch", "epoch"]
+            assert {row["model"] for row in last[name]["done"]["rows"]} == {name}
+            assert (context.folder / "models" / name / "model.safetensors").exists()
+        engine.submit(Task.of(context, ("of-a", 3)))  # whose model another task has fitted
+        last, _ = ended(engine, 1)
+        assert {row["model"] for row in last["of-a"]["done"]["rows"]} == {"of-a"}
+
+
+def test_leaving_an_engine_stops_what_it_runs_and_it_can_be_opened_again(engine, context):
+    with engine.open(2, 1):
+        for name in ("long", "a", "b"):
+            engine.submit(Task.of(context, (name, 3)))
+        until_an_epoch_of_long(engine)
+    assert not list(context.folder.glob("models/long"))
+    assert not list(context.folder.rglob("*.tmp*"))
+    with engine.open(1, 1):
+        engine.submit(Task.of(context, ("b", 3)))
+        assert "done" in ended(engine, 1)[0]["b"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("make", [engines.Local, Processes])
+def test_a_task_that_is_lost_fails_and_the_next_has_another_process(make, context):
+    engine = make()
+    with engine.open(1, 1):
+        engine.submit(Task.of(context, ("long", 3)))
+        until_an_epoch_of_long(engine)
+        own = os.getpid()
+        children = [
+            int(pid) for path in Path(f"/proc/{own}/task").iterdir() for pid in (path / "children").read_text().split()
+        ]
+        (pid,) = (pid for pid in children if b"engines.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(pid, signal.SIGKILL)
+        message = ended(engine, 1)[0]["long"]
+        assert message["error"] == "RunError"
+        assert "9" in message["message"]
+        engine.submit(Task.of(context, ("a", 3)))
+        assert "done" in ended(engine, 1)[0]["a"]
+
+
+# --- from outside the package, through the public seam ---
+
+
+@pytest.fixture(params=["threads", SLOW])
+def outside(request):
+    engines.register(request.param, MAKES[request.param])
+    yield request.param
+    del engines._ENGINES[request.param]
+
+
+def timeless(value):
+    """results.json without what differs from run to run: times, and the command."""
+    if isinstance(value, dict):
+        return {key: timeless(one) for key, one in value.items() if key not in ("seconds", "command")}
+    return [timeless(one) for one in value] if isinstance(value, list) else value
+
+
+def results_of(folder: Path):
+    return timeless(json.loads((folder / "results.json").read_text("utf-8")))
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """results.json of `digits --quick`, by the engine of the machine."""
+    out = tmp_path_factory.mktemp("local")
+    run_study(load_study("digits"), Request(out, threads=1, device="cpu", quick=True), Lines())
+    return results_of(out / "digits")
+
+
+@pytest.mark.slow
+def test_a_study_has_the_same_results_by_any_engine(outside, digits, tmp_path):
+    request = Request(tmp_path, threads=1, device="cpu", quick=True, engine=outside)
+    run_study(load_study("digits"), request, Lines())
+    assert results_of(tmp_path / "digits") == digits
+
+
+def test_a_failing_model_ends_the_run_as_here(outside, tmp_path):
+    text = TEXT.replace(str(LONG), "3")
+    for engine in ("local", outside):
+        request = Request(tmp_path / engine, threads=1, device="cpu", engine=engine)
+        with pytest.raises(RunError, match=r"^wild: diverged"):
+            run_study(parse_study(text, "small", "small.toml"), request, Lines())
+
+
+def test_ctrl_c_leaves_things_whole(outside, tmp_path):
+    class Impatient(Lines):
+        def epoch(self, name, row, epochs):
+            if name == "long":
+                raise KeyboardInterrupt
+
+    models = [text for text in TEXT.split("[[model]]") if '"wild"' not in text]
+    text = "[[model]]".join(models)
+    request = Request(tmp_path, threads=1, device="cpu", engine=outside)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(parse_study(text, "small", "small.toml"), request, Impatient())
+    assert not list(tmp_path.rglob("*.tmp*"))
+    whole = parse_study(text.replace(str(LONG), "3"), "small", "small.toml")
+    assert run_study(whole, request, Lines()).complete
+    run_study(whole, Request(tmp_path / "local", threads=1, device="cpu"), Lines())
+    assert results_of(tmp_path / "small") == results_of(tmp_path / "local" / "small")
+
+
+MODULE = """
+from isthmus.studies.run import engines
+
+class Mine(engines.Local):
+    def slots(self, tasks, planned):
+        print("tasks:", tasks)
+        return 0
+
+engines.register("mine", Mine)
+"""
+
+
+def test_the_command_imports_a_module_that_registers_an_engine(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_engine.py").write_text(MODULE, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = ["run", "digits", "--quick", "--only", "pca-*", "--threads", "1", "--engine", "mine"]
+    assert run_command(command) == 2
+    assert 'unknown engine "mine"; known: local; --import MODULE registers others' in capsys.readouterr().err
+    assert run_command([*command, "--import", "my_engines"]) == 2
+    assert "cannot import the module my_engines: No module named" in capsys.readouterr().err
+    try:
+        assert run_command([*command, "--import", "my_engine"]) == 0
+        assert "tasks: " in capsys.readouterr().out
+    finally:
+        engines._ENGINES.pop("mine", None)
+        sys.modules.pop("my_engine", None)
+
+
+def test_an_unknown_engine_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r'unknown engine "locl".*Did you mean "local"'):
+        run_study(load_study("digits"), Request(tmp_path, engine="locl"), Lines())
