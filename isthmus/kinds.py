@@ -48,8 +48,15 @@ def unregister(role: str, kind: type[Any]) -> None:
 
 
 def registered() -> list[list[str]]:
-    """What a worker needs to register the same: [role, "module:class", "module:what computes it"] of each."""
-    return [[role, _path(kind), _path(compute)] for kind, (role, compute) in _registered.items()]
+    """What a worker needs to register the same: [role, "module:class", "module:what computes it"] of each it can."""
+    entries = ((role, kind, compute) for kind, (role, compute) in _registered.items())
+    return [[role, _path(kind), _path(compute)] for role, kind, compute in entries if _importable(kind, compute)]
+
+
+def unreachable() -> dict[str, str]:
+    """The kinds that no worker can import, by their word: from a notebook or a script, or made inside a function."""
+    kinds = {word_of(role, kind): (compute, kind) for kind, (role, compute) in _registered.items()}
+    return {word: _path(one) for word, pair in kinds.items() for one in pair if not _importable(one)}
 
 
 def register_all(entries: Iterable[list[str]]) -> None:
@@ -73,6 +80,13 @@ def sources() -> Iterator[Path]:
 
 def _path(one: Any) -> str:
     return f"{one.__module__}:{getattr(one, '__qualname__', one)}"
+
+
+def _importable(*objects: Any) -> bool:
+    try:
+        return all(one.__module__ != "__main__" and _found(_path(one)) is one for one in objects)
+    except (ImportError, AttributeError):
+        return False
 
 
 def _found(path: str) -> Any:

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from isthmus import kinds
 from isthmus.cli import run_command
 from isthmus.console import Lines
 from isthmus.errors import RequestError, RunError
@@ -273,6 +275,50 @@ def test_ctrl_c_leaves_things_whole(outside, tmp_path):
     assert run_study(whole, request, Lines()).complete
     run_study(whole, Request(tmp_path / "local", threads=1, device="cpu"), Lines())
     assert results_of(tmp_path / "small") == results_of(tmp_path / "local" / "small")
+
+
+PART = """
+import torch
+from dataclasses import dataclass
+from typing import ClassVar
+from isthmus.corruption import register
+from isthmus.parts import Levelled
+
+@dataclass(frozen=True, repr=False)
+class Darker(Levelled):
+    kind: ClassVar[str] = "darker"
+    level: ClassVar[str] = "amount"
+    amount: float
+
+def darker(part, x, generator, image_shape):
+    return x * (1 - part.amount)
+"""
+DARKER = MODEL.format(name="d", width=2, epochs=2) + 'corruption = {kind = "darker", amount = 0.5}\n'
+
+
+@pytest.mark.parametrize("importable", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_workers_know_what_is_registered_or_else_it_runs_here(importable, tmp_path, monkeypatch, capsys):
+    """A module that is imported and does not register by itself, and what a script or a notebook defines."""
+    monkeypatch.setattr("isthmus.studies.plan.workload._START", -1e9)  # side by side, however small
+    if importable:
+        (tmp_path / "parts_of_mine.py").write_text(PART, "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        import_module("parts_of_mine")
+        made = vars(sys.modules["parts_of_mine"])
+    else:
+        made = {"__name__": "__main__"}
+        exec(compile(PART, "script.py", "exec", dont_inherit=True), made)
+    made["register"](made["Darker"], made["darker"])
+    try:
+        study = parse_study(STUDY + DARKER + MODEL.format(name="a", width=2, epochs=2), "small", "small.toml")
+        results = run_study(study, Request(tmp_path, threads=2, device="cpu"), Lines())
+    finally:
+        kinds.unregister("corruption", made["Darker"])
+        sys.modules.pop("parts_of_mine", None)
+    assert results.complete
+    assert {row["side_by_side"] for row in results.plan} == {2}
+    note = "all models are trained in this process: no other one can import __main__:Darker"
+    assert (note in capsys.readouterr().err) is not importable
 
 
 MODULE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from isthmus import kinds
 from isthmus.errors import IsthmusError
 from isthmus.files import lock, prepare_folder, sweep
 from isthmus.studies.plan.context import Request
@@ -73,12 +74,19 @@ class Job:
         for name, seed in pairs:  # where the model that one is of is missing, it is trained again
             if (name, seed) not in finished or (self.study.model(name).of, seed) in missing:
                 missing.append((name, seed))
-        # a study that was made in Python has no text, by which another process would know it
-        self.slots = engine.slots(len(missing), context.side_by_side) if missing and self.study.text else 0
+        self.slots = engine.slots(len(missing), context.side_by_side) if missing and self._can_be_sent() else 0
         submitted = missing if self.slots else []
         self._here = [(pair, pair in missing) for pair in pairs if pair not in submitted]
         works = [context.work(self.study.model(name), seed) for name, seed in submitted]
         self.waiting, self.running = longest_first(works, context.threads_each), set[Pair]()
+
+    def _can_be_sent(self) -> bool:
+        """Whether another process can know the study: by its text, with the kinds that are named there."""
+        for word, path in kinds.unreachable().items():
+            if word in self.study.text:
+                self.listener.note(f"all models are trained in this process: no other one can import {path}")
+                return False
+        return bool(self.study.text)  # one that was made in Python has none
 
     def begin(self) -> None:
         """Train and measure here what the engine does not: what is finished is measured, if it has to be."""
