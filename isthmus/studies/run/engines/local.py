@@ -28,6 +28,7 @@ class Local:
 
     @contextlib.contextmanager
     def open(self, slots: int, threads: int) -> Iterator[None]:
+        self._tasks, self._messages = queue.SimpleQueue(), queue.SimpleQueue()
         workers: list[_Worker] = []
         feeders: list[threading.Thread] = []
         try:
