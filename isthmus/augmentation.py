@@ -1,6 +1,6 @@
-"""What an augmentation computes: (part, x, generator, image_shape) → x_aug, which is input and target of a training.
+"""Computation of augmentations: (part, x, generator, image_shape) → x_aug, the input and the target of a training.
 
-Every draw comes from the generator that is passed in. image_shape is (channels, height, width).
+All random numbers come from the generator that is passed in. image_shape is (channels, height, width).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def affine(
     # which images: always the first would be always the same ones, where the order is always the same
     chosen = torch.rand(len(x), generator=generator, device=x.device).argsort()[:count]
     images = x.index_select(0, chosen).view(-1, *shape)
-    moved = warped(images, *drawn(part, count, generator, x), part.fill)
+    moved = warped(images, *random_maps(part, count, generator, x), part.fill)
     return x.index_copy(0, chosen, moved.view(count, x.shape[1]))
 
 
@@ -57,7 +57,9 @@ def register(kind: type[Augmentation], compute: Compute) -> None:
     kinds.register("augmentation", kind, compute)
 
 
-def drawn(part: Affine, n: int, generator: torch.Generator, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def random_maps(
+    part: Affine, n: int, generator: torch.Generator, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """n random maps for `warped`: matrices (n, 2, 2) and shifts (n, 2), in the type and on the device of `like`."""
     u = torch.rand((6, n), generator=generator, device=like.device, dtype=like.dtype).mul_(2).sub_(1)
     angle, shear = u[0] * math.radians(part.rotation), u[1] * part.shear
@@ -91,5 +93,5 @@ def warped(images: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor, fill
 
 
 def _middles(n: int, like: torch.Tensor) -> torch.Tensor:
-    """Where the middles of n pixels lie on a side from -1 to 1."""
+    """The centres of n pixels on a side from -1 to 1."""
     return torch.arange(1 - n, n, 2, device=like.device, dtype=like.dtype) / n

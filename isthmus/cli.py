@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Results go to stdout, everything else to stderr; errors are one line.
 
-Nothing slow is imported before it is known that it is needed. The parser is the standard library's: a framework that
-takes 0.1 s to import would be a third of the time in which `--help` must answer.
+Slow modules are imported when they are needed. The parser is the standard library's: `--help` must answer in 0.3 s, and
+a framework takes 0.1 s to import.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from isthmus.errors import IsthmusError, RequestError, one_line, unknown
 def main() -> NoReturn:
     """The `isthmus` command."""
     signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for what a script starts with &
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for jobs that a script starts with &
         signal.signal(signal.SIGINT, _stop)
     try:
         try:
             code = run_command(sys.argv[1:])
-        finally:  # while Python exits there is nobody to catch what a signal raises
+        finally:  # while Python exits, nothing catches what a signal raises
             _stop_at_once()
-    except (KeyboardInterrupt, _Terminated) as stop:  # the moment between the command's end and here
+    except (KeyboardInterrupt, _Terminated) as stop:  # between the command's end and here
         code = 143 if isinstance(stop, _Terminated) else 130
     sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong request, 130 and 143 on signals."""
-    repeated = shlex.join(argument for argument in arguments if argument != "--fresh")  # which would train it all again
+    repeated = shlex.join(argument for argument in arguments if argument != "--fresh")  # it would train all again
     options = argparse.Namespace()
 
     def again() -> str:
-        left = getattr(options, "interrupted", "what was finished is kept, and the same command goes on from there")
+        left = getattr(options, "interrupted", "finished models are kept, and the same command resumes from there")
         left = left(options) if callable(left) else left
         return f"; {left}: isthmus {repeated}" if left else ""
 
@@ -57,10 +57,10 @@ def run_command(arguments: list[str]) -> int:
         return _fail(f"interrupted{again()}", 130)
     except _Terminated:
         return _fail(f"terminated{again()}", 143)
-    except BrokenPipeError:  # whoever read our output has left: nobody is there to tell
+    except BrokenPipeError:  # the reader of our output is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except RuntimeError as error:  # torch's allocator has no exception of its own on a CPU
+    except RuntimeError as error:  # torch's CPU allocator has no exception class of its own
         if "memory" not in str(error).lower():
             raise
         return _fail(f"out of memory; choose a smaller network or batch_size{again()}", 1)
@@ -79,33 +79,33 @@ class _Terminated(BaseException):
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """Unwind, so that locks and temporary files are let go; a second signal ends the process where it stands."""
+    """Unwind, so that locks and temporary files are released; a second signal ends the process at once."""
     _stop_at_once()
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
 def _stop_at_once() -> None:
-    """From here on a signal ends the process at once, by the system's own hand."""
+    """Restore the default handlers: the next signal ends the process at once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are isthmus' own: one line, exit code 2."""
+    """A parser that raises RequestError: one line, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Refuse what is not known here, and not in the parser above: then the error names this command's help."""
+        """Refuse unknown arguments here, not in the parent parser, so that the error names this command's help."""
         known, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return known, rest
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """Name the nearest word where a command, or a word of a closed vocabulary, is not known."""
+        """Suggest the nearest known word for an unknown command or choice."""
         if action.choices is not None and value not in action.choices:
             kind = "command" if action.metavar == "COMMAND" else "/".join(action.option_strings) or str(action.metavar)
             raise RequestError(f"{unknown(kind, value, map(str, action.choices))}; see `{self.prog} --help`")

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live bar on a terminal, a line per epoch elsewhere. All of it on stderr."""
+"""Progress on stderr: live bars on a terminal, a line per epoch elsewhere; and the summary of a run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from isthmus.studies.results.results_json import Results
     from isthmus.training.history import Epoch
 
-_SILENCE = 10  # seconds after which a long task says how far it is
+_SILENCE = 10  # seconds between two lines of progress
 
 
 def say(line: str) -> None:
-    """A message, on stderr."""
+    """Print a message on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a person's words.
+    """Seconds in words.
 
     >>> duration(95)
     '1 min 35 s'
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield `on_progress(done, total)`: a bar on a terminal; elsewhere a line now and then, for what takes long."""
+    """Yield `on_progress(done, total)`: a bar on a terminal, elsewhere a line every ten seconds."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
@@ -60,7 +60,7 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class Lines:
-    """The listener for files, pipes and notebooks: a line per epoch."""
+    """Progress for files, pipes and notebooks: a line per epoch."""
 
     def planned(self, results: Results, finished: set[tuple[str, int]]) -> None:
         todo = results.plan
@@ -92,7 +92,7 @@ class Lines:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Inside, something else is printed."""
+        """Allow other output inside the block."""
         yield
 
     def __enter__(self) -> Lines:
@@ -103,7 +103,7 @@ class Lines:
 
 
 class Bars(Lines):
-    """The listener for a terminal: a live bar for each model that trains, one line for each that is done."""
+    """Progress for a terminal: a live bar for each model in training, a line for each that is finished."""
 
     def __init__(self) -> None:
         from rich import progress
@@ -157,12 +157,12 @@ class Bars(Lines):
 
 
 def listener() -> Lines:
-    """The one for where stderr goes."""
+    """Bars if stderr is a terminal, else lines."""
     return Bars() if sys.stderr.isatty() else Lines()
 
 
 def summary(results: Results) -> str:
-    """What a person wants to read when a run is over: the table of models, and which published numbers agree."""
+    """The summary of a run: a table of its models, and which published numbers agree."""
     lines = []
     rows = {(r.model, r.metric, r.split, r.corruption): r for r in results.rows if r.seed == results.seed}
     lines.append(f"{'model':<28}{'test MSE':>10}  {'95 % interval':<22}{'PSNR':>7}{'code':>7}{'parameters':>12}")
@@ -190,7 +190,7 @@ def summary(results: Results) -> str:
 
 
 def _verdicts(results: Results) -> list[str]:
-    """Which published numbers agree: of those within their tolerance those that differ, of those over seeds all."""
+    """Which published numbers agree: lists those that differ, and all that are judged over seeds."""
     judged = [reference for reference in results.references if reference["agrees"] is not None]
     if not judged:
         return []

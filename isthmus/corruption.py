@@ -1,8 +1,7 @@
-"""What a corruption computes: (part, x, generator, image_shape) → x_noisy; and the one noisy version of an image.
+"""Computation of corruptions, (part, x, generator, image_shape) → x_noisy, and the noisy version of an image.
 
-Every draw comes from the generator that is passed in: training's, or for images that are measured or shown, the
-image's own (`noisy_version`). image_shape is (channels, height, width), or None where nobody
-knows one: then samples are rows of numbers.
+All random numbers come from the generator that is passed in: that of the training, or, for images that are measured or
+shown, the image's own (`noisy_version`). image_shape is (channels, height, width), or None for rows of numbers.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def poisson(part: Poisson, x: torch.Tensor, generator: torch.Generator, image_sh
 def sequence(
     part: Sequence, x: torch.Tensor, generator: torch.Generator, image_shape: ImageShape | None
 ) -> torch.Tensor:
-    """One after the other, with the one generator."""
+    """One after the other, with the same generator."""
     for step in part.parts:
         x = _COMPUTES[type(step)](step, x, generator, image_shape)
     return x

@@ -1,4 +1,4 @@
-"""Decimals of mean squared errors and losses, as tables and progress print them."""
+"""Mean squared errors and losses as text, for tables and progress."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _SMALL = 1e-4  # below it six decimals show fewer than three digits
 def error_text(value: float | None, scale: float | None = None, *, sign: str = "") -> str:
     """Six decimals, or three significant digits where six decimals would show fewer; a dash for None.
 
-    Dim images have errors that are small beside 1, and are not zero. scale: the number that chooses, for the ends of an
-    interval to look as its mean does. sign: "+" to write the sign of positive numbers too.
+    scale: the number that decides, so that the ends of an interval look like its mean. sign: "+" to write the sign of
+    positive numbers too.
 
     >>> error_text(0.0025), error_text(4.1e-7), error_text(0.0), error_text(0.0, 4.1e-7)
     ('0.002500', '4.10e-07', '0.000000', '0')
@@ -23,7 +23,7 @@ def error_text(value: float | None, scale: float | None = None, *, sign: str = "
 
 
 def interval_text(ends: tuple[float, float] | list[float] | None, mean: float | None) -> str:
-    """From where to where; "" for no interval. mean: the number that it is of.
+    """An interval as text; "" for none. mean: its centre, which decides the format.
 
     >>> interval_text((0.0, 3e-6), 1e-6), interval_text((0.001, 0.003), 0.002), interval_text(None, 1.0)
     ('0 to 3.00e-06', '0.001000 to 0.003000', '')

@@ -1,4 +1,4 @@
-"""The errors that users meet: one line each, with the thing, the rule, the value and the way out."""
+"""Errors for users: one line each, with the thing, the rule, the value and the way out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 class IsthmusError(Exception):
-    """Base of every error that isthmus raises on purpose; the command line prints it as one line."""
+    """Base of all errors that isthmus raises on purpose; the command line prints them as one line."""
 
     exit_code = 1
 
 
 class RequestError(IsthmusError, ValueError):
-    """What was asked for cannot be done as asked: a value, a name, a study, a file. Exit code 2."""
+    """A request that cannot be met: a wrong value, name, study or file. Exit code 2."""
 
     exit_code = 2
 
@@ -24,19 +24,19 @@ class DataError(RequestError):
 
 
 class DoubtWarning(UserWarning):
-    """What was asked for can be done, and may well not do what is hoped for."""
+    """A request that can be met, but may not do what is hoped for."""
 
 
 class SkippedWarning(UserWarning):
-    """Some of what was to be read is damaged, and was left out as asked."""
+    """Damaged files were left out, as requested."""
 
 
 class RunError(IsthmusError):
-    """The request was sound, and the run failed all the same: training diverged, a disk filled. Exit code 1."""
+    """A sound request that failed: training diverged, a disk was full. Exit code 1."""
 
 
 class DivergedError(RunError):
-    """A training's loss stopped being finite. step: counted from 1 over all epochs. samples: of that step's batch."""
+    """The loss of a training is not finite. step: from 1, over all epochs. samples: of that step's batch."""
 
     def __init__(
         self, message: str, step: int = 0, epoch: int = 0, learning_rate: float = 0.0, samples: tuple[int, ...] = ()
@@ -67,7 +67,7 @@ def unknown(kind: str, word: object, known: Iterable[str]) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""What a library, a file or a stranger's server said, as a part of an error: one line, no control characters.
+    r"""A message of a library, a file or a server as a part of an error: one line, no control characters.
 
     >>> one_line("not\n  an image\x00")
     'not an image?'
@@ -76,7 +76,7 @@ def one_line(text: object) -> str:
 
 
 def counted(n: int, singular: str, plural: str = "") -> str:
-    """A count in words: `several`, or `one` with an s, for any number but 1.
+    """A count with its noun: `plural`, or `singular` with an s, for any number except 1.
 
     >>> counted(1, "image"), counted(2000, "image"), counted(0, "class", "classes")
     ('1 image', '2,000 images', '0 classes')

@@ -1,7 +1,7 @@
-"""Files that are files, atomic files, atomic folders and a lock: the only code that renames.
+"""Regular files, atomic files and folders, and a lock: the only code that renames.
 
 A file is written under a temporary name in its own folder, flushed, fsynced and renamed, and the folder is
-fsynced; a folder is built beside its place and renamed whole. Whoever is killed leaves either the old or the new.
+fsynced; a folder is built beside its place and renamed. A killed process leaves either the old or the new one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _fsync(path: Path) -> None:
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """Open a file for reading. A pipe or a device, which could be waited for or read for ever, is an OSError."""
+    """Open a regular file for reading. A pipe or a device, which might block or never end, is an OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -61,7 +61,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     A symbolic link stays one: what it points to is replaced.
     """
     path = path.resolve()
-    _sweep_the_dead(path)
+    _sweep_dead_processes(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
@@ -92,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
-    _sweep_the_dead(path)
+    _sweep_dead_processes(path)
     building.mkdir(parents=True)
     try:
         yield building
@@ -114,7 +114,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchanged(first: Path, second: Path) -> bool:
-    """Let two paths change places in one step, so that neither is ever missing; False where the system has none.
+    """Exchange two paths in one step, so that neither is ever missing; False where the system cannot.
 
     Linux: renameat2 with RENAME_EXCHANGE; macOS: renamex_np with RENAME_SWAP. Some file systems have neither.
     """
@@ -125,8 +125,8 @@ def _exchanged(first: Path, second: Path) -> bool:
     return hasattr(libc, "renamex_np") and libc.renamex_np(*paths, ctypes.c_uint(swap)) == 0
 
 
-def _sweep_the_dead(path: Path) -> None:
-    """Remove what processes that are no more left of `path` under temporary names."""
+def _sweep_dead_processes(path: Path) -> None:
+    """Remove temporary files of `path` whose process no longer runs."""
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{TEMPORARY}"):
         pid = leftover.name[len(path.name) + 1 : -len(TEMPORARY)]
         if not pid.isdecimal():
@@ -136,11 +136,11 @@ def _sweep_the_dead(path: Path) -> None:
         except ProcessLookupError:
             remove(leftover)
         except (OSError, OverflowError):
-            continue  # it lives, and is another user's; or it is a date, say, and no process
+            continue  # it runs as another user; or the number is no process, but a date, say
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether it is called as what is being written here, or was when a process was killed."""
+    """Whether a path has one of our temporary names."""
     return _OURS.search(path.name) is not None
 
 
@@ -153,9 +153,9 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left behind under our temporary names. Call it with the folder's lock held.
+    """Remove temporary files that a killed process left. The caller must hold the folder's lock.
 
-    Whoever was killed between the two renames of `atomic_folder` left only the old folder: it gets its name back.
+    A process that was killed between the two renames of `atomic_folder` left the old folder, which gets its name back.
     """
     for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
         if not is_temporary(leftover):
@@ -168,7 +168,7 @@ def sweep(folder: Path) -> None:
 
 
 def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
-    """Make `folder`, and make sure before any work that `needed` bytes can be written there.
+    """Make `folder`, and check before any work that `needed` bytes can be written there.
 
     Raises RequestError with the system's reason: a read-only place, a file in the way, a full disk.
     """
@@ -197,7 +197,7 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
     A kernel lock (flock): it is gone with the process, however that ends.
     """
     path = folder / LOCK
-    with open(path, "a+", encoding="utf-8", errors="replace") as file:  # an argument need not be valid UTF-8
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:  # arguments need not be valid UTF-8
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -209,7 +209,7 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
         file.seek(0)
         file.truncate()
         holder = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
-        os.write(file.fileno(), holder.encode("utf-8", "replace"))  # at once: nothing is left for the file's end
+        os.write(file.fileno(), holder.encode("utf-8", "replace"))  # unbuffered
         try:
             yield
         finally:

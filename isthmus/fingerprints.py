@@ -1,6 +1,6 @@
-"""What a number depends on: the facts of a fit, in one list for checkpoints and studies, and hashes of what is large.
+"""The facts that decide a fit, in one list for checkpoints and studies, and hashes of large things.
 
-Where one of these facts differs, a checkpoint is another training's and a study's model is trained again.
+If one of the facts differs, a checkpoint belongs to another training, and a study's model is trained again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PACKAGE = Path(__file__).parent
-# The modules that only parse, print or show. All others compute, or decide what is computed: one that is new counts
-# until it is named here, and tests hold that no module that counts imports one of these.
+# Modules that only parse, print or show. All others compute, or decide what is computed; a new module counts as one of
+# them until it is named here. A test checks that no module that computes imports one of these.
 SHOWING = ("__main__.py", "cli.py", "commands", "console.py", "explore", "report")
 CODE = "isthmus' own code"
 
@@ -36,11 +36,11 @@ def facts_of_fit(
     threads: int,
     warm_start: str | None = None,
 ) -> dict[str, Any]:
-    """All that decides the bits of a fit, by name, as JSON has it.
+    """Everything that decides the bits of a fit, by name, as JSON values.
 
-    parameters: every one of the estimator's, defaults filled in (`estimators.parameters`). seed: None for one that
-    nobody chose. samples, validation: fingerprints. threads: those that compute, not those that were asked for.
-    warm_start: the fingerprint of the weights that it starts from, if they were fitted before.
+    parameters: the estimator's, with defaults filled in (`estimators.parameters`). seed: None if it was not chosen.
+    samples, validation: fingerprints. threads: those that compute, not those that were requested. warm_start: the
+    fingerprint of the fitted weights that the fit starts from, if any.
     """
     facts: dict[str, Any] = {
         **parameters,
@@ -59,12 +59,12 @@ def facts_of_fit(
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The names of the facts that are not the same, in alphabetical order."""
+    """The names of the facts that differ, sorted."""
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def versions() -> dict[str, str]:
-    """The versions of what computes. Python's too, whose `sum` of floats rounds otherwise since 3.12."""
+    """Versions of the packages that compute, and of Python, whose `sum` of floats rounds differently since 3.12."""
     import numpy
     import scipy
     import sklearn

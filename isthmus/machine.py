@@ -1,4 +1,4 @@
-"""What the machine gives to this process: cores, and other processes that work for it."""
+"""Cores of the machine, and worker processes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Mapping
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker(call: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Another Python with this one's path, which does `call`, "package.module:function"; its stdin, stdout are pipes.
+    """Start another Python that calls `call`, "package.module:function"; its stdin and stdout are pipes.
 
-    environment: variables beside this process' own. It never gets a Ctrl-C, which is the caller's: it is to end when
-    its stdin does. multiprocessing would talk in pickles, and would import the caller's script a second time.
+    environment: additional variables. The worker does not receive Ctrl-C; it should end when its stdin is closed.
+    multiprocessing would send pickles, and import the caller's script a second time.
     """
     module, function = call.split(":")
     code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import {function}; {function}()"
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the child inherits, from its first moment
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the child inherits
     try:
         return subprocess.Popen(
             [sys.executable, "-c", code, *sys.path],

@@ -1,11 +1,11 @@
-"""What the numbers mean: each metric is computed per sample, then averaged, with a 95 % interval.
+"""Metrics: each is computed per sample, then averaged, with a 95 % interval.
 
-Images are arrays of (n, channels, height, width) in [0, 1]. A reconstruction may leave that range, and is measured as
-the model gives it: nothing here clips. Per-sample values are float64.
+Images are arrays of (n, channels, height, width) in [0, 1]. Reconstructions may leave that range and are not clipped.
+Per-sample values are float64.
 
-The unit of a mean and of its interval is what is independent. `groups`, one label per sample, says what belongs
-together: the overlapping patches of a photograph are averaged first, and each photograph counts once. The interval is
-Student's t: mean ± t · standard error, with n - 1 degrees of freedom for n independent units.
+Means and intervals are over independent units. `groups`, one label per sample, says which samples belong together: the
+overlapping patches of a photograph are averaged first, and each photograph counts once. The interval is Student's t:
+mean ± t · standard error, with n - 1 degrees of freedom for n independent units.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n independent units: images, or groups of them, like the photographs that patches are of.
+    """A mean over n independent units: images, or groups of them, such as the photographs of patches.
 
-    ci95 is None where no spread can be had; value is None where it is not defined.
+    ci95 is None where there is no spread; value is None where it is not defined.
     """
 
     value: float | None
@@ -29,7 +29,7 @@ class Estimate:
     n: int
 
 
-# What a mean of these cannot leave, and so no interval has to hold
+# Ranges that a mean cannot leave
 _BOUNDS = {
     "mse": (0.0, math.inf),
     "mse_code_only": (0.0, math.inf),
@@ -41,10 +41,9 @@ _BOUNDS = {
 
 
 def possible(ci95: tuple[float, float] | None, metric: str = "mse") -> tuple[float, float] | None:
-    """An interval as it is shown: without what the metric cannot be, as an MSE below 0 of two or three images.
+    """An interval as it is shown: without values that the metric cannot have, such as an MSE below 0.
 
-    It covers the truth exactly as often as the whole one, for the truth is never in what is left out. Files keep the
-    whole interval: its half width is the t standard errors.
+    Its coverage is that of the whole interval. Files keep the whole one: its half width is t standard errors.
 
     >>> possible((-0.0145, 0.0329))
     (0.0, 0.0329)
@@ -58,7 +57,7 @@ def possible(ci95: tuple[float, float] | None, metric: str = "mse") -> tuple[flo
 @functools.cache
 def student_t(n: int) -> float:
     """The 97.5 % quantile of Student's t for the mean of n values, n ≥ 2: 12.7 of two, 1.96 of many."""
-    from scipy.special import stdtrit  # here: what only prints an estimate need not wait for it
+    from scipy.special import stdtrit  # a slow import, which only printing does not need
 
     return float(stdtrit(n - 1, 0.975))
 
@@ -86,7 +85,7 @@ def _by_group(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 def _margin(values: np.ndarray) -> float:
     """Half the 95 % interval of the mean of independent values, at least two."""
-    with np.errstate(invalid="ignore"):  # of what is not finite the spread is NaN, and so is the interval
+    with np.errstate(invalid="ignore"):  # of values that are not finite the interval is NaN
         return student_t(len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
@@ -103,10 +102,10 @@ def psnr(error: np.ndarray) -> np.ndarray:
 
 
 def mean_psnr(error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean over the images that are not perfect; `n` counts them. Of a perfect image PSNR is not defined.
+    """The mean over imperfect images; `n` counts them. PSNR is not defined for a perfect image.
 
-    An error that is not finite makes the mean so too: a model that draws such images is not good on the others alone.
-    groups: as for `mean_of`; a group of perfect images alone is not counted.
+    An error that is not finite makes the mean not finite. groups: as for `mean_of`; a group of perfect images is left
+    out.
     """
     known = error != 0
     return mean_of(psnr(error)[known], None if groups is None else groups[known])
@@ -118,8 +117,8 @@ SSIM_WINDOW = 7
 def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
     """Per-sample structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004): (n, c, h, w) twice → (n,).
 
-    A uniform 7×7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariances, the mean over windows that lie
-    wholly inside the image, then over channels: scikit-image's defaults. None if a side is shorter than the window.
+    A uniform 7×7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariances, the mean over windows inside the
+    image, then over channels: scikit-image's defaults. None if a side is shorter than the window.
     """
     if min(x.shape[-2:]) < SSIM_WINDOW:
         return None
@@ -134,7 +133,7 @@ def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
     return similarity.mean(axis=(1, 2, 3))
 
 
-_ROWS = 250  # of a photograph at a time, or its windows' means in float64 would take gigabytes
+_ROWS = 250  # of a photograph at a time: the window means of all, in float64, would take gigabytes
 
 
 def ssim_of_one(x: np.ndarray, x_hat: np.ndarray) -> float | None:
@@ -161,8 +160,7 @@ def _window_means(x: np.ndarray) -> np.ndarray:
     return windows / SSIM_WINDOW**2
 
 
-# A unit is on for an image if its number is further from zero than this: rounding never reaches it, a ReLU that is off
-# is exactly zero, and a code that is merely small is on.
+# A unit is on for an image if its value is further from zero than this, which is above any rounding error
 L0_THRESHOLD = 1e-6
 
 
@@ -177,12 +175,12 @@ def l0(code: np.ndarray) -> np.ndarray:
 
 
 def mean_activation(code: np.ndarray) -> np.ndarray:
-    """Per-sample mean of the code's numbers: (n, code_size) → (n,)."""
+    """Per-sample mean of the code: (n, code_size) → (n,)."""
     return code.mean(axis=1, dtype=np.float64)
 
 
 class Variation:
-    """How much images vary from one to the next: each pixel's variance, summed over pixels. Fed chunk by chunk."""
+    """The variance of images: of each pixel, and summed over pixels. Fed chunk by chunk."""
 
     def __init__(self) -> None:
         self.n, self.sum, self.squares = 0, np.zeros(1), np.zeros(1)
@@ -194,7 +192,7 @@ class Variation:
 
     @property
     def value(self) -> float:
-        """The sum over pixels of the (population) variance; 0 for images that are all the same."""
+        """The sum over pixels of the population variance; 0 for identical images."""
         return float(self.of_pixels.sum()) if self.n else 0.0
 
     @property
@@ -202,19 +200,19 @@ class Variation:
         """(n_features,): each pixel's variance."""
         return np.asarray(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0))
 
-    def frozen(self, drawn: Variation) -> float:
-        """The share of this variation in pixels that never change in what is drawn of these images; 0 of none."""
-        # a dead pixel's variance is a rounding error; the least that any other pixel's was, is far above this
-        still = drawn.of_pixels <= 1e-6 * self.of_pixels
+    def frozen(self, reconstructed: Variation) -> float:
+        """The share of this variation in pixels that are constant in the reconstructions; 0 for identical images."""
+        # the variance of a dead pixel is a rounding error; that of any other is far above this
+        still = reconstructed.of_pixels <= 1e-6 * self.of_pixels
         return float(self.of_pixels[still].sum() / self.value) if self.value else 0.0
 
 
 def explained_variance(error: np.ndarray, baseline_error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """1 - Σ error / Σ baseline_error: the share of the squared deviation from a baseline that is explained.
+    """1 - Σ error / Σ baseline_error: the explained share of the squared deviation from a baseline.
 
-    Both are per-sample squared errors, (n,); the baseline's are those of the training mean of each pixel. The mean
-    predictor has 0, a perfect model 1. A ratio of sums, so its interval is the delta method's. None for a baseline
-    without error. groups: as for `mean_of`; the sums are over the groups' means.
+    Both are per-sample squared errors, (n,); the baseline predicts the training mean of each pixel. That predictor has
+    0, a perfect model 1. The interval is the delta method's, for a ratio of sums. None for a baseline without error.
+    groups: as for `mean_of`; the sums are over the means of the groups.
     """
     error, baseline_error = _by_group(error, groups), _by_group(baseline_error, groups)
     n, total = len(error), float(baseline_error.sum())

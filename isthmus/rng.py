@@ -1,7 +1,7 @@
-"""One seed, many independent streams: every random draw names its purpose.
+"""One seed, many independent random streams, each named by its purpose.
 
-A stream is a function of (seed, purpose, epoch), or of (seed, purpose, content), and of nothing else, so a new
-measurement never shifts what training draws, and a resumed run draws what an uninterrupted one would. No global
+A stream is a function of (seed, purpose, epoch), or of (seed, purpose, content), and of nothing else: a new measurement
+does not change the random numbers of training, and a resumed run uses those of an uninterrupted one. No global
 generator is read or set.
 """
 
@@ -31,7 +31,7 @@ def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:
 
 
 def content_seeds(seed: int, purpose: str, rows: np.ndarray) -> Iterator[int]:
-    """A 63-bit seed for each row, of its bytes: the same wherever the row stands. rows: C-contiguous, (n, ...)."""
+    """A 63-bit seed for each row, from its bytes alone. rows: C-contiguous, (n, ...)."""
     assert purpose in PURPOSES, purpose
     key = hashlib.blake2b(f"isthmus/{seed}/{purpose}/content".encode(), digest_size=32).digest()
     for row in rows:

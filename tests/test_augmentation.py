@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from isthmus import Affine, Autoencoder, Conv, Dense, GaussianNoise, Masking
-from isthmus.augmentation import augment, drawn, warped
+from isthmus.augmentation import augment, random_maps, warped
 from isthmus.corruption import corrupt
 from isthmus.errors import RequestError
 from isthmus.parts import AUGMENTATIONS
@@ -134,7 +134,7 @@ def test_half_a_shift_is_the_mean_of_neighbours():
 def test_every_pixel_is_a_weighted_sum_of_four():
     """Against the definition, pixel by pixel, for maps as wild as they come."""
     image = images(6, 2, 4, 7).double()
-    matrix, shift = drawn(Affine(rotation=180, scale=0.5, shear=1, shift=3), 6, seeded(2), image)
+    matrix, shift = random_maps(Affine(rotation=180, scale=0.5, shear=1, shift=3), 6, seeded(2), image)
     moved = warped(image, matrix, shift)
     for n, row, column in itertools.product(range(6), range(4), range(7)):
         p = torch.tensor([column - 3, row - 1.5]).double()
@@ -160,7 +160,7 @@ def test_every_pixel_is_a_weighted_sum_of_four():
     ],
 )
 def test_each_change_is_drawn_evenly_up_to_its_bound(part, bound):
-    found = bound(*drawn(part, 4000, seeded(0), torch.zeros(1, dtype=torch.float64)))
+    found = bound(*random_maps(part, 4000, seeded(0), torch.zeros(1, dtype=torch.float64)))
     assert found.abs().max() <= 1 + 1e-9
     assert found.abs().max() > 0.99
     assert abs(found.mean()) < 0.05

@@ -160,7 +160,7 @@ def test_data_list_and_info(capsys, tmp_path, monkeypatch):
     where = dict(zip((line.split()[0] for line in out.splitlines()[::2]), out.splitlines()[1::2], strict=True))
     assert {"digits", "mnist", "fashion-mnist"} <= set(where)
     assert where["digits"].strip() == "built in"
-    assert where["mnist"].strip() == "not here; `isthmus data get mnist` fetches it"
+    assert where["mnist"].strip() == "not on this machine; `isthmus data get mnist` fetches it"
 
     assert run_command(["data", "info", "digits"]) == 0
     out, err = capsys.readouterr()

@@ -1,1 +1,1 @@
-"""One module for each command, named like it: each parses its options, calls the library, and prints."""
+"""One module per command: each parses options, calls the library, and prints."""

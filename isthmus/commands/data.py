@@ -1,4 +1,4 @@
-"""`isthmus data`: which data sets there are, where they are on this machine, and what is in them."""
+"""`isthmus data`: list, fetch and describe data sets."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parsers of `isthmus data list`, `info` and `get`."""
-    data = commands.add_parser(
-        "data", help="data sets: where they are, fetch them, describe them", **examples_of(_EXAMPLES)
-    )
+    data = commands.add_parser("data", help="list, fetch and describe data sets", **examples_of(_EXAMPLES))
     data.set_defaults(call=lambda options: data.print_help())
     inner = data.add_subparsers(title="commands", metavar="COMMAND", parser_class=type(data))
-    listing = "list the data sets, and where each is on this machine"
+    listing = "list the data sets and where each is on this machine"
     add_data_dir(add_short(inner, "list", _list, listing, "isthmus data list"))
     info = add_short(
         inner,
         "info",
         _info,
-        "describe any images: how many, sizes, numbers, labels, checksums, and what a fit would refuse",
+        "describe any images: count, sizes, values, labels, checksums, and what a fit would refuse",
         "isthmus data info photographs/\nisthmus data info photographs/ --patches 16x16",
     )
     info.add_argument("data", metavar="DATA", help="a data set, or a path: a folder, an image, .npy, .npz, IDX")
     add_sizes(info)
-    fetching = "fetch a data set, verified, into --data-dir or the user's cache folder"
+    fetching = "fetch and verify a data set, into --data-dir or the user's cache folder"
     get = add_short(inner, "get", _get, fetching, "isthmus data get mnist")
     get.add_argument("name", metavar="NAME", help="a data set")
     get.add_argument(
-        "--mirror", action="append", metavar="URL", help="fetch from here instead; several are tried in turn"
+        "--mirror", action="append", metavar="URL", help="fetch from this address instead; may be given several times"
     )
     add_data_dir(get)
 
@@ -48,9 +46,9 @@ def _list(options: argparse.Namespace) -> None:
     for name, source in registry.SOURCES.items():
         location = registry.find(name, options.data_dir)
         sample = None if location else registry.find_sample(source, options.data_dir)
-        where = str(location[0]) if location else f"not here; `isthmus data get {name}` fetches it"
+        where = str(location[0]) if location else f"not on this machine; `isthmus data get {name}` fetches it"
         if sample:
-            where = f"a sample in {next(iter(sample.values())).parent}; `isthmus data get {name}` fetches the whole"
+            where = f"a sample in {next(iter(sample.values())).parent}; `isthmus data get {name}` fetches all of it"
         print(f"{name:<16}{source.title}\n{'':<16}{where}")
 
 

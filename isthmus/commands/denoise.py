@@ -1,4 +1,4 @@
-"""`isthmus denoise`: noisy pictures in, clean ones out, in one pass or by a search of the code."""
+"""`isthmus denoise`: denoise images in one pass, or by searching the code of a decoder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from isthmus.parts import Corruption
 
 _TEXT = """
-    Writes what a denoiser (`isthmus fit ... --corruption ...`) makes of noisy images, in one pass. With --prior, the
-    code is searched whose decoded image is nearest to the noisy one instead: that needs a model with a code much
-    smaller than its images, which need not have been trained on noise, and takes longer.
+    Denoises images in one pass, with a model that was trained to (`isthmus fit ... --corruption ...`). With --prior, it
+    searches instead for the code whose decoded image is nearest to the noisy one: this takes longer, and needs a model
+    with a code much smaller than its images, which need not have been trained on noise.
 
-    An image keeps its name, format, size and bit depth. To try a denoiser out on clean images, let --corruption add the
-    noise first: then the errors before and after are printed.
+    An image keeps its name, format, size and bit depth. To test a denoiser on clean images, add noise with
+    --corruption: then the errors before and after are printed.
 """
 _EXAMPLES = """
     isthmus denoise denoiser noisy-photographs/ -o clean/
@@ -31,16 +31,16 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus denoise`."""
-    summary = "take the noise out of images"
+    summary = "remove noise from images"
     command = add_command(commands, "denoise", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
     add_out(command)
-    command.add_argument("--prior", action="store_true", help="search the code, with the decoder as a prior")
-    command.add_argument("--corruption", metavar="WORDS", help="add this to clean images first, like gaussian:0.1")
+    command.add_argument("--prior", action="store_true", help="search for the code, with the decoder as a prior")
+    command.add_argument("--corruption", metavar="WORDS", help="add this noise to clean images, like gaussian:0.1")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Denoise everything; with a corruption, say how much of it is left."""
+    """Denoise all images; with a corruption, print how much of it is left."""
     part = read_words("corruption", options.corruption, "--corruption") if options.corruption else None
     from isthmus.commands.shared.output_folder import check_free
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
         console.say(units)
     model = _searched(opened) if options.prior else opened.model
     if not options.prior:
-        _say_what_it_was_trained_for(opened, part)
+        _note_its_training(opened, part)
     table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
     if part is not None:
         print(table)
@@ -77,14 +77,14 @@ def _searched(opened: Opened) -> Any:
     if 2 * size > n_features:
         shape = "×".join(map(str, opened.shape or (n_features,)))
         raise RequestError(
-            f"--prior needs a code much smaller than the images, or it draws the noise as well: {opened.folder} has "
+            f"--prior needs a code much smaller than the images, or it keeps the noise: {opened.folder} has "
             f"{size:,} numbers for {shape}; fit one with --bottleneck {max(2, round(math.sqrt(n_features)))}"
         )
     return DecoderPrior(FrozenEstimator(autoencoder), clip=True).of(autoencoder)
 
 
-def _say_what_it_was_trained_for(opened: Opened, part: Corruption | None) -> None:
-    """A denoiser of another noise does what it can, and a model that never saw noise hardly anything."""
+def _note_its_training(opened: Opened, part: Corruption | None) -> None:
+    """Print a note about a model that was trained on other noise, or on none."""
     from isthmus import console
 
     autoencoder = opened.autoencoder

@@ -1,4 +1,4 @@
-"""`isthmus encode`: the codes of images, with their names and labels, as npz or CSV."""
+"""`isthmus encode`: write the codes of images, with their names and labels, as npz or CSV."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 _TEXT = """
-    Writes the code of every image: what the encoder keeps of it. An .npz holds "code", (images, numbers), with "name",
-    "label" and "label_names" where they are known; a .csv has a line for each image: name, label, then the code. Of
-    patches, "image" says of which image each is, counted from 0, and "position" where it was cut, its upper row and
-    left column, after --resize and --crop; a .csv has the columns row and column.
+    Writes the encoder's output for every image. An .npz holds "code", (images, numbers), with "name", "label" and
+    "label_names" where they are known; a .csv has a line for each image: name, label, then the code. For patches,
+    "image" is the number of the image, from 0, and "position" the top row and left column of the patch, after --resize
+    and --crop; a .csv has the columns row and column.
 """
 _EXAMPLES = """
     isthmus encode my-model digits -o codes.csv
@@ -35,11 +35,11 @@ def add(commands: Any) -> None:
     command = add_command(commands, "encode", run, "MODEL DATA -o FILE", "write the codes of images", _TEXT, _EXAMPLES)
     add_model_and_data(command)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="codes.npz or codes.csv")
-    command.add_argument("--force", action="store_true", help="replace a file that is there")
+    command.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Encode everything, then write one file."""
+    """Encode all images, then write one file."""
     kind = options.out.suffix.lower()
     require(kind in (".npz", ".csv"), "-o", "a file that ends in .npz or .csv", str(options.out))
     check_target(options.out, options.data)
@@ -53,13 +53,13 @@ def run(options: argparse.Namespace) -> None:
 
     opened = open_model(options)
     model = opened.model
-    require(has_code(model), "MODEL", "one that has an encoder", type(model).__name__)
+    require(has_code(model), "MODEL", "a model with an encoder", type(model).__name__)
     images = images_for(opened, options)
     code = encode(model, images)
     if kind == ".csv" and (size := _CSV_BYTES * code.size) > _LARGE:
         console.say(
-            f"the CSV will have about {size / 1e6:,.0f} MB; an .npz of the same codes has {code.nbytes / 1e6:,.0f} MB, "
-            "and is read at once"
+            f"the CSV will have about {size / 1e6:,.0f} MB; an .npz of the same codes has {code.nbytes / 1e6:,.0f} MB "
+            "and loads faster"
         )
     with atomic_file(options.out) as file:
         file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))

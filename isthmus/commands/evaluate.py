@@ -1,4 +1,4 @@
-"""`isthmus evaluate`: how near a model's reconstructions come, clean and under corruptions, with intervals."""
+"""`isthmus evaluate`: measure a model's reconstructions, of clean and of corrupted images, with intervals."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from isthmus.parts import Corruption
 
 _TEXT = """
-    Measures MSE, PSNR and SSIM between images and what the model makes of them, and statistics of the codes: how many
-    units are on (l0), their mean, and how many are on for no image (dead_units). Each is a mean over images with its
-    95 % interval. A --corruption is applied to the input, and the output compared with the clean image. What a model
-    makes is measured as it is, not clipped to 0..1.
+    Measures MSE, PSNR and SSIM between images and their reconstructions, and statistics of the codes: how many units
+    are on (l0), their mean, and how many are never on (dead_units). Each is a mean over images with its 95 % interval.
+    A --corruption is applied to the input, and the output compared with the clean image. Reconstructions are not
+    clipped to 0..1.
 
-    With a model of patches, whole photographs are measured, as `isthmus denoise` puts them together; statistics of the
-    codes are over patches. A mean is over photographs, and so is its interval.
+    With a model of patches, whole photographs are measured, assembled as by `isthmus denoise`; statistics of the codes
+    are over patches. Means and intervals are over photographs.
 """
 _EXAMPLES = """
     isthmus evaluate my-model digits
     isthmus evaluate denoiser photographs/ --corruption gaussian:0.1 --corruption gaussian:0.2
     isthmus evaluate my-model digits --json > results.json
 """
-_LOOKED_AT = 20  # photographs of which it is said whether they look noisy
+_SAMPLED = 20  # photographs that are checked for noise
 METRICS = ("mse", "psnr", "ssim", "mse_code_only", "mean_activation", "l0", "dead_units")
 
 
@@ -45,17 +45,17 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         action="append",
         default=[],
-        help="measure under this too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times",
+        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times",
     )
     command.add_argument("--json", action="store_true", help="print the table as one line of JSON")
 
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """What was measured of one collection, by corruption. before: the MSE of what the model was given.
+    """The measurements of one collection, by corruption. before: the MSE of the model's input.
 
-    n_patches: of all photographs, or None where images are whole. seen: what the model's folder knows of the images.
-    noise: said of images that look noisy themselves.
+    n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
+    note on images that look noisy.
     """
 
     source: str
@@ -69,7 +69,7 @@ class _Evaluated:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure clean images, and under each corruption."""
+    """Measure clean images, then each corruption."""
     parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
 
     from isthmus import console
@@ -86,14 +86,14 @@ def run(options: argparse.Namespace) -> None:
         console.say(result.noise)
     if result.seen.sentence:
         console.say(result.seen.sentence)
-    for part in parts:  # a denoiser that adds more error than it takes away had better be left out
+    for part in parts:
         if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {warning}")
     print(_json(opened, result) if options.json else _table(result))
 
 
 def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
-    """Images of the model's own size, in memory."""
+    """Measure images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
     from isthmus.commands.images.model_folder import images_for
@@ -118,7 +118,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
-    """Photographs of any size, read one after the other, once for each corruption."""
+    """Measure photographs of any size, read one after the other, once for each corruption."""
     from isthmus.commands.images.photographs import measure_photographs
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.data.noise_estimate import noise_in
@@ -132,7 +132,7 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
-    noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _LOOKED_AT)])
+    noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _SAMPLED)])
     n = len(clean.values["mse"])
     seen = pictures.seen(opened.memory(options))
     return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, seen, noise)

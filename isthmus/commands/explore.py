@@ -1,4 +1,4 @@
-"""`isthmus explore`: open a page in the browser that shows what models do."""
+"""`isthmus explore`: look inside models, in the browser."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def add(commands: Any) -> None:
         commands,
         "explore",
         run,
-        "open a page in the browser that shows what models do, and why",
+        "look inside models, in the browser",
         _EXAMPLES,
     )
     command.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
     command.add_argument(
-        "data", nargs="?", metavar="DATA", help="for a model: its images, where it does not find those it was fitted on"
+        "data", nargs="?", metavar="DATA", help="images for a model, if those that it was fitted on are not found"
     )
-    command.add_argument("--port", type=int, default=8765, metavar="N", help="if it is taken, the next free one (8765)")
+    command.add_argument("--port", type=int, default=8765, metavar="N", help="port, or the next free one (8765)")
     command.add_argument(
-        "--host", default="127.0.0.1", metavar="H", help="listen here; other machines need a token (127.0.0.1)"
+        "--host", default="127.0.0.1", metavar="H", help="address to listen on; other machines need a token (127.0.0.1)"
     )
     command.add_argument(
         "--allow-origin",
         action="append",
         default=[],
         metavar="URL",
-        help="a proxy's address at which the page is opened too, like https://hub.example/user/me/proxy/8765/; "
-        "then it needs a token. May be given several times",
+        help="the address of a proxy, like https://hub.example/user/me/proxy/8765/; the page then needs a token; "
+        "may be given several times",
     )
-    command.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    command.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     add_data_dir(command)
-    command.set_defaults(interrupted="")  # it leaves nothing to go on from
+    command.set_defaults(interrupted="")  # there is nothing to resume
 
 
 def run(options: argparse.Namespace) -> None:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.inputs import existing, is_named
 
     if options.data is not None and not is_named(options.data):
-        existing(options.data)  # refused before there is a page
+        existing(options.data)  # refused before the page opens
 
     def gallery(model: Path) -> Gallery:
         from isthmus.commands.images.gallery import gallery_of  # which takes seconds to import

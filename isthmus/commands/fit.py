@@ -1,4 +1,4 @@
-"""`isthmus fit`: one model, from images to a folder, and whether it has learned more than costs nothing."""
+"""`isthmus fit`: train a model on images, and compare it with a mean image and a PCA."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 _TEXT = """
-    Learns a code for your images and a way back, and says at the end how much better the model is than a mean image and
-    a PCA. Some images are held out to choose the best epoch by, and others, which chose nothing, to measure the errors
-    on. What you do not say is chosen by the number and the size of the images, and printed. A --corruption makes a
-    denoiser: it is shown noisy images and learns the clean ones.
+    Trains an autoencoder on your images, and compares it with a mean image and a PCA. Some images are held out to
+    choose the best epoch, and others, which choose nothing, to measure the errors. What you do not set is chosen by the
+    number and size of the images, and printed. --corruption trains a denoiser.
 
-    MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. A fit that is
-    stopped goes on from where it was when the same command is given again.
+    MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. To resume a fit
+    that was stopped, give the same command again.
 
-    A finished model goes on when the same command is given with more --epochs, or from another folder and on other
-    images with --from: its network, its weights and what else you do not say are then MODEL's. Either is a new cycle of
-    training, not the bits of one long fit, and no image that the model was trained on is called held out.
+    To train a finished model further, give the same command with more --epochs, or use --from to start another model,
+    on these or other images, from its weights; its network and other settings are kept unless set. Either is a
+    new cycle of training, not the same bits as one long fit, and no image that the model was trained on counts as held
+    out.
 """
 _EXAMPLES = """
     isthmus fit digits -o my-model
@@ -37,8 +37,8 @@ _EXAMPLES = """
     isthmus fit more/ -o tuned --from denoiser --epochs 10
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
-_MANY = 300_000  # patches, of which one epoch takes minutes on two cores
-# Options of the training: the field of `Training`, its type, what --help says.
+_MANY = 300_000  # patches: an epoch takes minutes on two cores
+# Options of the training: the field of `Training`, its type, its metavar, its help.
 _TRAINING = (
     ("epochs", int, "N", "passes over the images, at most"),
     ("batch_size", int, "N", "images in a step"),
@@ -62,39 +62,39 @@ def add(commands: Any) -> None:
         type=Path,
         metavar="MODEL",
         dest="source",
-        help="begin with this model's weights; network, sizes, corruption, penalty and loss are its own unless you say",
+        help="start from this model's weights; network, sizes, corruption, penalty and loss are kept unless set",
     )
     command.add_argument(
-        "--force", action="store_true", help="replace a model, or a stopped fit of another kind, that is there"
+        "--force", action="store_true", help="replace an existing model, or a stopped fit with other settings"
     )
     group = command.add_argument_group("images")
     add_sizes(group)
-    group.add_argument("--patches-per-image", type=int, metavar="N", help="take N patches of each image at random")
+    group.add_argument("--patches-per-image", type=int, metavar="N", help="take N random patches of each image")
     group.add_argument("--classes", metavar="A,B", help="only images with these labels")
     group.add_argument(
         "--validation",
         type=float,
         metavar="SHARE",
-        help="held out to choose the best epoch by (0.1, at most 2,000 images); without --test the errors are of these",
+        help="held out to choose the best epoch (0.1, at most 2,000 images); without --test the errors are of these",
     )
     group.add_argument(
         "--test",
         type=float,
         metavar="SHARE",
-        help="held out to measure the errors on (0.1, at least 10 images up to a fifth, at most 2,000); 0 for none",
+        help="held out to measure the errors (0.1, at least 10 images up to a fifth, at most 2,000); 0 for none",
     )
     add_network_options(command)
-    group = command.add_argument_group("what is learned")
+    group = command.add_argument_group("objective")
     group.add_argument(
         "--corruption",
         metavar="WORDS",
-        help="makes a denoiser: gaussian:0.3 (of black to white), salt-and-pepper:0.1, masking:0.3, occlusion:6, "
-        "poisson:30 (photons that white counts); a + composes",
+        help="trains a denoiser: gaussian:0.3 (of black to white), salt-and-pepper:0.1, masking:0.3, occlusion:6, "
+        "poisson:30 (photons at white); combine with +",
     )
     group.add_argument(
         "--augmentation",
         metavar="WORDS",
-        help="trains on images a little turned, scaled, sheared and shifted too: affine, or affine:8:shift=2",
+        help="also trains on slightly rotated, scaled, sheared and shifted images: affine, or affine:8:shift=2",
     )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")
@@ -103,33 +103,31 @@ def add(commands: Any) -> None:
         "--recipe",
         choices=("fast", "plain"),
         default="fast",
-        help="chooses what you do not say here. fast: one cycle of a high learning rate over few epochs, from weights "
-        "scaled to your images; plain: a constant rate, until the held-out images get no better (fast). Both "
-        "standardize: each channel minus its median, in units of its spread",
+        help="chooses what you do not set here. fast: one cycle of a high learning rate over few epochs, from weights "
+        "scaled to your images; plain: a constant rate, until the validation loss stops falling (fast). Both "
+        "standardize: each channel minus its median, divided by its spread",
     )
     for name, kind, metavar, text in _TRAINING:
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=text)
     group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="for the start, the order, the noise and what is held out (0)"
+        "--seed", type=int, default=0, metavar="N", help="of the weights, the order, the noise and the split (0)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
 
 
 def _left(options: argparse.Namespace) -> str:
-    """What a fit that was stopped has left."""
+    """What a stopped fit has left, in words."""
     places = sorted(checkpoints_of(options.out).glob("[0-9]*/history.jsonl"))
     if not places:
-        return (
-            "there is no checkpoint yet (they come after ten seconds of training, in large networks later); begin again"
-        )
+        return "there is no checkpoint yet (the first is written after ten seconds or more of training); start again"
     with contextlib.suppress(OSError):
         epochs = places[-1].read_bytes().count(b"\n")
-        return f"a checkpoint after epoch {epochs} is kept, and the same command goes on from there"
-    return "a checkpoint is kept, and the same command goes on from there"
+        return f"a checkpoint after epoch {epochs} is kept, and the same command resumes from there"
+    return "a checkpoint is kept, and the same command resumes from there"
 
 
 def run(options: argparse.Namespace) -> None:
-    """Check everything that can be checked without the images, then read them, train, measure, save and print."""
+    """Check the options, read the images, train, measure, save and print."""
     kind, fields = network_words(options)
     words = {role: getattr(options, role) for role in ("corruption", "penalty", "loss", "augmentation")}
     words["loss"] = words["loss"] or "mse"
@@ -178,7 +176,7 @@ def run(options: argparse.Namespace) -> None:
         split = continuation.hold_out_again(source, images, options)
     console.say(split.summary)
     if framing.patches and framing.patches_per_image is None and len(split.train) > _MANY:
-        console.say("so many patches take minutes an epoch: --patches-per-image N takes N of each image at random")
+        console.say("so many patches take minutes per epoch: --patches-per-image N takes N random ones of each image")
     if copied := leakage.copies(split):
         console.say(copied)
     if words["corruption"]:
@@ -218,13 +216,13 @@ def run(options: argparse.Namespace) -> None:
         uncut = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, split.regions)
     fitted = training_run.fit(training_run.Job(model, split, options.out, threads, noted, options.force, uncut, base))
     print(fitted.table())
-    _say_what_next(fitted, options)
+    _print_next_steps(fitted, options)
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether a model lies at -o. Raises RequestError for anything else, which is never replaced."""
+    """Whether there is a model at -o. Raises RequestError for anything else, which is never replaced."""
     if folder.name in ("", ".."):  # its checkpoints lie beside it, under its name
-        raise RequestError(f"-o {folder} does not name the model's folder; give its path with a name of its own")
+        raise RequestError(f"-o {folder} is not a name for the model's folder; give a path that ends in one")
     if not folder.exists() and not folder.is_symlink():
         return False
     if not (folder / "config.json").is_file():
@@ -242,7 +240,7 @@ def _only(images: Images, classes: str | None) -> Images:
     return images.only(tuple(label_of(images, word) for word in classes.split(",")))
 
 
-def _say_what_next(fitted: Fitted, options: argparse.Namespace) -> None:
+def _print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
     from isthmus import console
 
     for line in fitted.warnings:

@@ -1,4 +1,4 @@
-"""`isthmus reconstruct`: pictures through a model's code and back."""
+"""`isthmus reconstruct`: encode and decode images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from isthmus.commands.shared.options import add_command, add_model_and_data, add_out, check_target
 
 _TEXT = """
-    Writes what a model makes of each image: through its code and back. An image keeps its name, format, size and bit
-    depth. Where -o is a folder, it appears whole when all is done, with isthmus.json (what made it) and preview.png.
-    Photographs are cut into patches and put together again for a model of patches. Arrays come back as an .npy or .npz.
+    Encodes and decodes each image. An image keeps its name, format, size and bit depth. A folder at -o appears when it
+    is complete, with isthmus.json (how it was made) and preview.png. For a model of patches, photographs are cut into
+    patches and assembled again. Arrays are written as .npy or .npz.
 """
 _EXAMPLES = """
     isthmus reconstruct my-model photographs/ -o reconstructed/
@@ -21,14 +21,14 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus reconstruct`."""
-    summary = "write what a model makes of images"
+    summary = "encode and decode images"
     command = add_command(commands, "reconstruct", run, "MODEL DATA -o OUT", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
     add_out(command)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Reconstruct everything, and say how near it comes."""
+    """Reconstruct all images, and print the errors."""
     from isthmus.commands.shared.output_folder import check_free
 
     check_target(options.out, options.data)

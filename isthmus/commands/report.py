@@ -13,7 +13,7 @@ from isthmus.errors import RequestError
 def add(commands: Any) -> None:
     """The parser of `isthmus report`."""
     command = add_short(
-        commands, "report", run, "write a run's report again, from what it measured", "isthmus report runs/digits"
+        commands, "report", run, "write a run's report again, from its results", "isthmus report runs/digits"
     )
     command.add_argument("run", type=Path, metavar="RUN", help="a run's folder, like runs/digits")
 

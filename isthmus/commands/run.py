@@ -1,4 +1,4 @@
-"""`isthmus run`: train and measure everything in studies, and write their reports."""
+"""`isthmus run`: train and measure the models of studies, and write their reports."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _EXAMPLES = """
 
 def add(commands: Any) -> None:
     """The parser of `isthmus run`."""
-    command = add_short(commands, "run", run, "train and measure everything in a study, and write a report", _EXAMPLES)
+    command = add_short(commands, "run", run, "train and measure the models of a study, and write a report", _EXAMPLES)
     command.add_argument(
-        "study", nargs="+", metavar="STUDY", help="a shipped name, or a path: has a slash or ends in .toml"
+        "study", nargs="+", metavar="STUDY", help="a study that ships with isthmus, or the path of a TOML file"
     )
     add_data_dir(command)
     command.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="results go to DIR/<study>/ (runs)"
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="write results to DIR/<study>/ (runs)"
     )
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
         "--only", action="append", default=[], metavar="GLOB", help="only models whose names match, like 'deep-*'"
     )
     command.add_argument("--fresh", action="store_true", help="train finished models again")
-    command.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to see whether it runs")
+    command.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to test a study")
     command.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
 
 
@@ -59,10 +59,10 @@ def run(options: argparse.Namespace) -> None:
 
     for name in options.modules:
         _import(name)
-    studies = [load_study(name) for name in options.study]  # a wrong second one is refused before the first is run
+    studies = [load_study(name) for name in options.study]  # all are checked before the first runs
     names = [study.name for study in studies]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RequestError(f'two studies are named "{twice}", and each needs a folder of its own; run one at a time')
+        raise RequestError(f'two studies are named "{twice}" and would share a folder; run them one at a time')
     for study in studies:
         study.only(options.only)
     one_of("device", options.device, DEVICES)
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
         engine=options.engine,
     )
     with console.listener() as listener, contextlib.closing(run_studies(studies, request, listener)) as runs:
-        for results in runs:  # while a report is written, the next study may be under way
+        for results in runs:  # while a report is written, the next study may train
             report = write_report(options.out / results.study)
             table = json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results)
             with listener.aside():

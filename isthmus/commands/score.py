@@ -1,4 +1,4 @@
-"""`isthmus score`: how unusual each image is for a model, and where: for screening."""
+"""`isthmus score`: rank images by how unusual they are for a model, for screening."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from isthmus.commands.images.pictures import Picture, Pictures, Result
 
 _TEXT = """
-    A model draws well what it was trained on, so an image that it draws badly is unusual. Fit a model on normal images
-    alone; then this prints the images with the largest reconstruction errors first. -o writes a folder: scores.csv with
-    every image, most unusual first, and where that is known, whether the model was trained on it ("seen") or its best
-    epoch chosen by it ("selected"); maps/ with a picture of the error of the most unusual, all in one scale, white is
-    most; and most-unusual.png. With --normal, where sub-folders or labels say what each image is, AUROC says how well
-    the error tells the normal class from the others: 0.5 is chance, 1 perfect.
+    A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
+    images only; this command then prints the images with the largest reconstruction errors first. -o writes a folder:
+    scores.csv with every image, the most unusual first, and, if known, whether the model was trained on it ("seen") or
+    its best epoch chosen by it ("selected"); maps/ with the errors of the most unusual as pictures, all on one scale
+    (white is largest); and most-unusual.png. With --normal, if images have labels or sub-folders, AUROC measures how
+    well the error separates the normal class from the others: 0.5 is chance, 1 perfect.
 """
 _EXAMPLES = """
     isthmus fit parts/good -o good-parts
@@ -46,21 +46,21 @@ def add(commands: Any) -> None:
     summary = "find the images that are unusual for a model"
     command = add_command(commands, "score", run, "MODEL DATA", summary, _TEXT, _EXAMPLES)
     add_model_and_data(command)
-    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="a folder for the table and the maps")
-    command.add_argument("--force", action="store_true", help="replace results that are there")
-    command.add_argument("--normal", metavar="CLASS", help="the class that is normal: a label, or a sub-folder's name")
+    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="folder for the table and the maps")
+    command.add_argument("--force", action="store_true", help="replace existing results")
+    command.add_argument("--normal", metavar="CLASS", help="the normal class: a label, or the name of a sub-folder")
     command.add_argument("--top", type=int, default=20, metavar="N", help="print the N most unusual (20)")
     command.add_argument(
-        "--maps", type=int, default=100, metavar="N", help="draw the errors of the N most unusual into -o (100)"
+        "--maps", type=int, default=100, metavar="N", help="write error maps of the N most unusual into -o (100)"
     )
     command.add_argument("--json", action="store_true", help="print all as one line of JSON")
 
 
 @dataclass(frozen=True)
 class Score:
-    """mse: the squared error, averaged over pixels. largest: the largest error of a pixel. bright: of its map, what
-    all but a thousandth of the pixels are below. seen: whether the model was trained on it; selected: whether it chose
-    the model's best epoch instead; None if nobody knows.
+    """The errors of an image. mse: averaged over pixels. largest: of any pixel. bright: the 99.9 % quantile of its map.
+
+    seen: whether the model was trained on it; selected: whether it chose the best epoch instead; None if unknown.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Score:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Score every image; write the table and maps if a folder is given."""
+    """Score every image; write the table and the maps if a folder is given."""
     from isthmus.commands.shared.output_folder import check_free
 
     require(options.top >= 1, "--top", "at least 1", options.top)
@@ -94,14 +94,14 @@ def run(options: argparse.Namespace) -> None:
     if warning := pictures.seen(memory).sentence:
         console.say(warning)
     area = None if options.normal is None else _auroc(scores, options.normal)
-    # before the pictures, which may take longer than the numbers
+    # before the maps, which may take longer than the numbers
     print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
     if options.out is not None:
         _write(options, opened, pictures, scores, area)
         console.say(f"written: scores.csv, maps/ and most-unusual.png in {options.out.resolve()}")
         if len(scores) > options.maps:
             most = f"the {options.maps:,} most unusual of {len(scores):,} images" if options.maps else "none"
-            console.say(f"maps drawn: {most}; --maps N draws more")
+            console.say(f"maps written: {most}; --maps N writes more")
 
 
 def _score(result: Result, memory: Memory) -> Score:
@@ -126,7 +126,7 @@ def _auroc(scores: list[Score], normal: str) -> float:
 
     labels = {score.label for score in scores}
     if labels == {""}:
-        raise RequestError("--normal needs labels; put the images of each class into a folder of its own")
+        raise RequestError("--normal needs labels; put the images of each class into a sub-folder")
     if normal not in labels:
         raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
     return auroc(np.array([score.mse for score in scores]), np.array([score.label != normal for score in scores]))
@@ -171,7 +171,7 @@ def _json(scores: list[Score], area: float | None) -> str:
 def _write(
     options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: float | None
 ) -> None:
-    """Go through the most unusual images once more, now that it is known which error is white."""
+    """Write the maps and tables, in a second pass over the most unusual images: now the scale is known."""
     import numpy as np
 
     from isthmus.analysis.screening import error_map
@@ -188,7 +188,7 @@ def _write(
     drawn = mapped | set(ranks)
     unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
-        for result in through(opened.model, opened.shape, unusual, task="drawing"):
+        for result in through(opened.model, opened.shape, unusual, task="writing maps"):
             errors = np.clip(error_map(result.picture.x, result.x_hat) / scale, 0, 1)[None]
             if printable(result.picture.name) in mapped:
                 write_like(None, errors, building / "maps" / map_name(result.picture.name, names))
@@ -196,7 +196,7 @@ def _write(
                 caption = f"{rank}: {_short(result.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
                 rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
         (building / "scores.csv").write_bytes(_csv(scores))
-        _draw_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], scale)
+        _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], scale)
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
@@ -211,7 +211,7 @@ def _only(pictures: Pictures, names: Collection[str]) -> Iterator[Picture]:
 
 
 def map_name(name: str, names: Collection[str]) -> str:
-    """The name of an image's map, a PNG: the image's own, with .png after another ending.
+    """The name of an image's map: the image's own, with .png after any other ending.
 
     >>> [map_name(name, ["a.png", "b.jpg"]) for name in ("a.png", "b.jpg")]
     ['a.png', 'b.jpg.png']
@@ -221,8 +221,8 @@ def map_name(name: str, names: Collection[str]) -> str:
     return f"{name}.map.png" if f"{name}.png" in names else f"{name}.png"
 
 
-def _draw_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
-    """A line for each image, with its name: the image, what the model made of it, and the error."""
+def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
+    """Plot a row for each image: the original, its reconstruction, and the error."""
     from isthmus.commands.shared.previews import captioned, side_by_side, smaller, stretched, white_of, write_preview
 
     white = white_of(smaller(x) for _, (x, _, _) in rows)

@@ -1,4 +1,4 @@
-"""`isthmus studies`: list the studies that ship with isthmus, and show one."""
+"""`isthmus studies`: list the studies that ship with isthmus, or print one."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
 def test_a_model_needs_a_name_beside_which_its_checkpoints_can_lie(out, digits, tmp_path, monkeypatch, refused):
     (tmp_path / "empty" / "sub").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "empty")
-    assert f"-o {out} does not name the model's folder" in refused("fit", digits, "-o", out, *QUICK)
+    assert f"-o {out} is not a name for the model's folder" in refused("fit", digits, "-o", out, *QUICK)
 
 
 def test_too_few_images_are_told_as_they_were_given(tmp_path, refused):
@@ -267,7 +267,7 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
     err = child.communicate(timeout=100)[1]
     assert child.returncode == 130
     epoch = int(
-        re.search(r"a checkpoint after epoch (\d+) is kept, and the same command goes on", err.splitlines()[-1])[1]
+        re.search(r"a checkpoint after epoch (\d+) is kept, and the same command resumes", err.splitlines()[-1])[1]
     )
     assert epoch == max(len(path.read_text().splitlines()) for path in kept.glob("0*/history.jsonl"))
     assert not (tmp_path / "m").exists()

@@ -182,14 +182,14 @@ def test_the_numbers_come_before_the_maps_and_there_are_not_too_many_maps(ones, 
     monkeypatch.setattr(score, "_table", lambda *given: (events.append("numbers"), table(*given))[1])
     _, err = done("score", ones, digits, "-o", tmp_path / "scores", "--maps", 5)
     assert events == ["numbers", "maps"]
-    assert "the 5 most unusual of 90 images; --maps N draws more" in err
+    assert "the 5 most unusual of 90 images; --maps N writes more" in err
     with (tmp_path / "scores/scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 90
     drawn = {str(path.relative_to(tmp_path / "scores/maps")) for path in (tmp_path / "scores/maps").rglob("*.png")}
     assert drawn == {row["name"] for row in rows[:5]}
     _, err = done("score", ones, digits, "-o", tmp_path / "all")
-    assert "draws more" not in err
+    assert "writes more" not in err
     assert len(list((tmp_path / "all/maps").rglob("*.png"))) == 90
     parts = tmp_path / "all/maps" / rows[3]["name"], tmp_path / "scores/maps" / rows[3]["name"]
     np.testing.assert_array_equal(*(read_image(path).pixels for path in parts))  # in the same scale

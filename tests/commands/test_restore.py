@@ -193,7 +193,7 @@ def test_a_stop_half_way_leaves_nothing(error, denoiser, photographs, tmp_path, 
     monkeypatch.setattr(restoration, "write_like", stopped)
     code = {KeyboardInterrupt: 130, cli._Terminated: 143}.get(error, 1)
     line = refused("denoise", denoiser, photographs, "-o", tmp_path / "clean", code=code)
-    assert "nothing was written; give the same command again" in line
+    assert "nothing was written; run the same command again" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -60,7 +60,7 @@ def test_a_page_for_other_machines_says_so_and_has_a_token(run):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 143
         assert "not encrypted" in said
-        assert "goes on from there" not in said  # there is nothing to go on with
+        assert "resumes from there" not in said  # there is nothing to go on with
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_one_signal_tidies_up_and_tells_how_to_go_on(sent, code, word):
     assert ended == code
     assert out == ["tidying"]
     (line,) = err
-    assert line.startswith(f"isthmus: {word}; what was finished is kept, and the same command goes on")
+    assert line.startswith(f"isthmus: {word}; finished models are kept, and the same command resumes from there")
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

@@ -1,1 +1,1 @@
-"""What the commands share: options, models and folders of results, previews and tables."""
+"""Shared by the commands: options, folders of results, previews and tables."""

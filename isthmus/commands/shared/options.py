@@ -1,4 +1,4 @@
-"""What the commands share: sizes, the options that say which images, where results may go."""
+"""Options that several commands have, and checks of their values."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from isthmus.files import prepare_folder
 from isthmus.machine import cores
 
 Call = Callable[[argparse.Namespace], None]
-_NOTHING_WRITTEN = "nothing was written; give the same command again"
+_NOTHING_WRITTEN = "nothing was written; run the same command again"
 
 
 def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, text: str, examples: str) -> Any:
-    """A sub-command whose --help is a page: what it does, its options, examples.
+    """Add a sub-command whose --help has a text and examples.
 
-    An `interrupted` default says what a run that was stopped half-way has left; it may be a function of the options.
+    The parser's default `interrupted` describes what a stopped run leaves; it may be a function of the options.
     """
     command = commands.add_parser(
         name,
@@ -36,18 +36,18 @@ def add_command(commands: Any, name: str, call: Call, usage: str, summary: str, 
 
 
 def checkpoints_of(model: Path) -> Path:
-    """Where an unfinished training of this model is kept."""
+    """The folder of this model's checkpoints while it is trained."""
     return model.with_name(model.name + ".checkpoint")
 
 
 def examples_of(examples: str, more: str = "") -> dict[str, Any]:
-    """Arguments of a parser whose --help ends in examples, and a sentence more."""
+    """Arguments for a parser whose --help ends with examples and `more`."""
     shown = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
     return {"epilog": f"{shown}\n\n{more}".strip(), "formatter_class": _Page}
 
 
 def add_short(commands: Any, name: str, call: Call, summary: str, examples: str) -> argparse.ArgumentParser:
-    """A sub-command whose summary says it all."""
+    """Add a sub-command that needs no text beyond its summary."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", **examples_of(examples)
     )
@@ -56,8 +56,8 @@ def add_short(commands: Any, name: str, call: Call, summary: str, examples: str)
 
 
 def add_data_dir(command: Any) -> None:
-    """--data-dir."""
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="look for named data sets here first")
+    """Add --data-dir."""
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="look here first for named data sets")
 
 
 class _Page(argparse.RawDescriptionHelpFormatter):
@@ -74,47 +74,52 @@ DATA_HELP = "a folder of images, one image, an .npy, .npz or IDX file, or the na
 
 
 def add_model_and_data(command: argparse.ArgumentParser) -> None:
-    """MODEL, DATA, and how DATA is read."""
-    command.add_argument("model", type=Path, metavar="MODEL", help="a model's folder, as `isthmus fit` writes it")
+    """Add MODEL, DATA, and the options for reading DATA."""
+    command.add_argument("model", type=Path, metavar="MODEL", help="a model's folder, written by `isthmus fit`")
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
-    group = command.add_argument_group("images (prepared as they were for the training, unless you say otherwise)")
+    group = command.add_argument_group("images (prepared as for the training unless you set it)")
     group.add_argument(
         "--split",
         choices=("train", "test"),
         default="test",
-        help="of a named data set, or a folder in MVTec's layout (test)",
+        help="of a named data set, or of a folder in MVTec's layout (test)",
     )
     add_sizes(group)
 
 
 def add_out(command: argparse.ArgumentParser) -> None:
-    """-o and --force."""
+    """Add -o and --force."""
     command.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="OUT", help="a folder, an .npy or .npz, or one image for one"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="a folder, an .npy or .npz, or a file for one image",
     )
-    command.add_argument("--force", action="store_true", help="replace results that are there")
+    command.add_argument("--force", action="store_true", help="replace existing results")
 
 
 def add_sizes(group: Any) -> None:
-    """--resize, --crop, --patches, --grey, --range, --skip-bad, --data-dir."""
-    group.add_argument("--resize", type=size, metavar="HxW", help="bring every image to this height and width")
-    group.add_argument("--crop", type=size, metavar="HxW", help="keep the middle of every image")
+    """Add --resize, --crop, --patches, --grey, --range, --skip-bad, --data-dir."""
+    group.add_argument("--resize", type=size, metavar="HxW", help="resize every image to this height and width")
+    group.add_argument("--crop", type=size, metavar="HxW", help="crop every image to its centre")
     group.add_argument(
         "--patches",
         type=size,
         metavar="HxW",
-        help="cut images of any size into overlapping patches of this size; 16 is 16x16, as for the other sizes",
+        help="cut images of any size into overlapping patches; 16 means 16x16, here and for the other sizes",
     )
-    group.add_argument("--grey", action="store_true", help="make colour images grey")
+    group.add_argument("--grey", action="store_true", help="convert colour images to grey")
     group.add_argument(
         "--range",
         type=value_range,
         metavar="LOW:HIGH",
-        help="the numbers that are black and white, for 12 bits in 16, signed numbers, or floats beyond [0, 1]; "
-        "auto: the smallest and the largest of all images",
+        help="the values of black and white, for 12 bits in 16, signed numbers, or floats outside [0, 1]; "
+        "auto: the smallest and the largest value of all images",
     )
     group.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that cannot be read or are too small, and say which"
+        "--skip-bad", action="store_true", help="leave out files that cannot be read or are too small, and list them"
     )
     add_data_dir(group)
 
@@ -151,26 +156,24 @@ def value_range(text: str) -> tuple[float, float] | str:
 
 
 def threads_of(options: argparse.Namespace) -> int:
-    """--threads, held against the cores of this machine."""
+    """--threads, at most the cores of this machine."""
     threads: int = cores() if options.threads is None else options.threads
     require(1 <= threads <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", threads)
     return threads
 
 
 def check_target(target: Path, data: str, needed: int = 0) -> None:
-    """Refuse a place for results before any work: inside the images it would be read as one of them the next time.
+    """Raise RequestError, before any work, if `target` lies inside DATA or holds it; make the folder it will be in."""
 
-    Raises RequestError with the way out. The folder that will hold `target` is made.
-    """
     source = Path(data)
     place = target.resolve()
     if source.is_dir() and (place == source.resolve() or source.resolve() in place.parents):
-        raise RequestError(f"{target} lies inside {source}, whose images would then include it; choose another -o")
+        raise RequestError(f"{target} lies inside {source} and would be read as one of its images; choose another -o")
     if place in source.resolve().parents or place == source.resolve():
         raise RequestError(f"{target} holds the images themselves; choose another -o")
     prepare_folder(place.parent, needed, option="-o")
 
 
 def printable(name: str) -> str:
-    """A file's name that any output takes: bytes that are no UTF-8 as \\xff."""
+    """A file's name as valid UTF-8: other bytes as \\xff."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

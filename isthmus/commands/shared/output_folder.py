@@ -1,4 +1,4 @@
-"""Folders of results: whole or not there, and never in the place of something else."""
+"""Folders of results: complete or absent, and never in place of anything else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from isthmus.files import atomic_folder
 
 
 def check_free(target: Path, *, force: bool) -> None:
-    """Refuse to replace results unless that was asked for, and a folder of anything else always."""
+    """Raise RequestError for existing results unless `force`, and for a folder of anything else always."""
     if not target.exists() and not target.is_symlink():
         return
     if target.is_dir():
@@ -26,7 +26,7 @@ def check_free(target: Path, *, force: bool) -> None:
 
 @contextlib.contextmanager
 def result_folder(target: Path, *, force: bool) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `target` when it is whole."""
+    """Yield an empty folder, which replaces `target` when it is complete."""
     check_free(target, force=force)
     with atomic_folder(target) as building:
         yield building

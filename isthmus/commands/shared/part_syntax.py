@@ -1,7 +1,7 @@
-"""Parts in the words of a command line: `gaussian:0.3`, `kl:0.1:target=0.05`, `--hidden 512,256`.
+"""Parts on the command line: `gaussian:0.3`, `kl:0.1:target=0.05`, `--hidden 512,256`.
 
-There is no second schema: the kinds are those of `parts.ROLES`, the words after a kind are its dataclass' fields in
-their order, or `field=value`, and the options of a network are the fields of the network parts.
+There is no second schema: kinds are those of `parts.ROLES`, the values after a kind are the fields of its dataclass in
+order, or `field=value`, and the options of a network are the fields of the network parts.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from isthmus.errors import RequestError, unknown
 from isthmus.parts import NETWORKS, ROLES, Corruption, Part, Sequence
 from isthmus.studies.spec.schema import read_table
 
-_FROM_THE_DATA = "image_shape"  # a field that nobody has to give: the images have it
+_FROM_THE_DATA = "image_shape"  # a field that is known from the images
 _OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option
 PLUS = re.compile(r"\+(?=[a-z])")  # but not the + of 1e+3
 
-# What --help says of each field of a network.
+# Help for each field of a network.
 _NETWORK_HELP = {
     "hidden": "widths of the encoder's hidden layers, like 512,256",
     "bottleneck": "numbers in the code",
     "decoder_hidden": "widths of the decoder's hidden layers (the encoder's, mirrored)",
     "activation": "between layers: relu, leakyrelu, gelu, silu, tanh, sigmoid or linear",
-    "code_activation": "of the code: the same words; relu codes can be exactly zero, linear ones have signs",
+    "code_activation": "of the code: the same choices; relu codes can be exactly zero, linear ones have signs",
     "output": "of the pixels: sigmoid keeps them in 0..1, linear does not",
     "channels": "maps of each convolution, like 8,16; each layer halves the image",
-    "kernel": "side of a convolution's window, in pixels",
-    "padding": "pixels of zero around a map before each convolution",
-    "decoder": "deconv, unpool or deconv-unpool; the unpooling ones see more than the code",
-    "n_atoms": "images in the dictionary, the numbers in its code",
-    "unit_norm": "true keeps every atom at length 1",
+    "kernel": "side of a convolution's kernel, in pixels",
+    "padding": "zero padding around a map before each convolution, in pixels",
+    "decoder": "deconv, unpool or deconv-unpool; those that unpool see more than the code",
+    "n_atoms": "atoms in the dictionary, and numbers in the code",
+    "unit_norm": "true keeps every atom at norm 1",
 }
 
 

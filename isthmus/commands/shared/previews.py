@@ -1,4 +1,4 @@
-"""Small pictures that the commands write, for people would rather look."""
+"""Small pictures of results."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from isthmus.data.sizes import cropped
 from isthmus.files import atomic_file
 from isthmus.report.figures import draw
 
-_SIDE = 160  # pixels to which a larger image is made smaller
+_SIDE = 160  # pixels: larger images are scaled down
 _DIM = 0.5  # images without a brighter pixel are stretched: 12 bits in a range of 16 are nearly black
 
 
 def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str] = (), *, white: float = 1.0) -> None:
-    """Rows of images by name, each (n, c, h, w) in [0, 1], one below the other in a PNG. labels: above the columns.
+    """Write a PNG of rows of images by name, each (n, c, h, w) in [0, 1]. labels: above the columns.
 
-    white: what is drawn white in all rows, and said beside them.
+    white: the value that is shown as white, which the captions then state.
     """
     rows = {captioned(name, white): stretched(row, white) for name, row in rows.items()}
     arrays = {**rows, "labels": np.array(labels)} if labels else rows
@@ -28,23 +28,23 @@ def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str]
 
 
 def white_of(originals: Iterable[np.ndarray]) -> float:
-    """What to draw white, beside what a model makes of these images: 1, or of dim ones their brightest pixel."""
+    """The value to show as white: 1, or for dim images their brightest pixel."""
     brightest = max(float(image.max()) for image in originals)
     return brightest if 0 < brightest < _DIM else 1.0
 
 
 def captioned(name: str, white: float) -> str:
-    """The name of images that are stretched, with what is white."""
+    """A caption that states the value of white, if it is not 1."""
     return name if white == 1 else f"{name}\n(white: {white:.2g})"
 
 
 def stretched(images: np.ndarray, white: float) -> np.ndarray:
-    """Images with `white` at 1, and what is brighter too; others as they are."""
+    """Images divided by `white` and clipped at 1."""
     return images if white == 1 else np.minimum(images / white, 1)
 
 
 def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images (c, h, w) of any size as one array (n, c, h, w): large ones made smaller, small ones centred on white."""
+    """Images (c, h, w) of any size as one array (n, c, h, w): large ones scaled down, small ones centred on white."""
     channels = max(len(image) for image in images)
     small = [smaller(np.broadcast_to(image, (channels, *image.shape[1:]))) for image in images]
     h, w = (max(image.shape[axis] for image in small) for axis in (1, 2))
@@ -61,7 +61,7 @@ def middle(image: np.ndarray) -> np.ndarray:
 
 
 def smaller(image: np.ndarray) -> np.ndarray:
-    """An image (c, h, w), made smaller if it is large."""
+    """An image (c, h, w), scaled down if it is large."""
     h, w = image.shape[1:]
     share = _SIDE / max(h, w)
     if share >= 1:

@@ -1,4 +1,4 @@
-"""Tables of errors, as the commands print them, and the sentence for errors that grew."""
+"""Tables of errors, and the warning for errors that grew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from isthmus.metrics import Estimate, possible
 
 
 def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str:
-    """A line for each name with its MSE, the interval of it, and its PSNR.
+    """A line per name with its MSE, the interval, and its PSNR.
 
     >>> print(error_table("2 images", {"denoised": (Estimate(0.01, None, 2), Estimate(20.0, None, 2))}))
     2 images         MSE  95 % interval            PSNR
@@ -26,8 +26,8 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
 
 
 def worse_than_nothing(before: float | None, after: float | None) -> str:
-    """The sentence for images that come out with a larger MSE than they went in with; "" for others."""
+    """The warning for images whose MSE is larger after than before; "" for others."""
     if before is None or after is None or after < before:
         return ""
     errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    return f"the images come out worse than they went in ({errors}): leave them as they are"
+    return f"the model makes these images worse ({errors}): leave them as they are"

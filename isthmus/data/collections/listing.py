@@ -70,7 +70,7 @@ def is_mvtec(folder: Path) -> bool:
     return all((folder / part).is_dir() for part in ("train/good", "test", MASKS))
 
 
-def drawn(folder: Path | str) -> set[str]:
+def plotted(folder: Path | str) -> set[str]:
     """The pictures in a folder of results, or folders of them, that are about these, and not one of them: a preview.
 
     Empty for every other folder, and where the account of it cannot be read.
@@ -105,7 +105,7 @@ def list_images(folder: Path) -> Listing:
             masks.append(where)
         inside = Path(where).relative_to(folder).as_posix()
         inside = "" if inside == "." else f"{inside}/"
-        about = drawn(where) if ACCOUNT in files else {_PREVIEW} if set(files) >= _MODEL else set[str]()
+        about = plotted(where) if ACCOUNT in files else {_PREVIEW} if set(files) >= _MODEL else set[str]()
         pictures += [inside + name for name in folders if name in about]
         folders[:] = [name for name in folders if name not in about]
         for name in files:
