@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ import torch
 from sklearn.base import clone
 
 from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
+from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.borrowed import BORROWED, name_features, rebuilt
+from isthmus.estimators.borrowed import name_features
 from isthmus.estimators.decoder_prior import DecoderPrior
-from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, save
+from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, write
 from isthmus.files import open_regular
+from isthmus.kinds import COMPUTES, KINDS
 from isthmus.networks import build, dry_run
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
@@ -47,6 +50,19 @@ _DTYPES = {
 _CONFIG_BYTES = 16 << 20  # no config.json is nearly as long
 
 
+def save(model: Any, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
+    """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
+
+    Known: Autoencoder, DecoderPrior, scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
+    FunctionTransformer without functions), and registered kinds. extra: facts to keep in config.json under "extra".
+    Raises RequestError for another class, and for a place where something lies that is no model.
+    """
+    asked = adapter_of(model)
+    # what inherits from a kind is asked like it, and would be loaded as that
+    own = asked.saved() if type(model) in COMPUTES["estimator"] else Adapter.saved(asked)
+    write(model, own, folder, extra=extra)
+
+
 def load(folder: str | Path, *, device: str | None = None) -> Any:
     """The fitted model that `save` wrote. Raises DataError, with the path, for anything that is not whole.
 
@@ -65,17 +81,15 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
         raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
     try:
         parameters = {name: _part(name, value) for name, value in config["parameters"].items()}
-        match config["class"]:
-            case "Autoencoder":
-                model: Any = _autoencoder(parameters, config["fitted"], folder, device)
-                _describe(model, config)
-            case "DecoderPrior":
-                model = _decoder_prior(parameters, config["fitted"], folder, device)
-                _describe(model.autoencoder_, config)
-            case name if name in BORROWED:
-                model = rebuilt(name, parameters, safetensors.numpy.load_file(path), config["fitted"])
-            case other:
-                raise DataError(f'unknown class "{other}" in {CONFIG}')
+        kind = KINDS["estimator"].get(config["class"])
+        if kind is None:
+            raise DataError(f'unknown class "{config["class"]}" in {CONFIG}')
+        if kind in _REBUILDS:
+            model: Any = _REBUILDS[kind](parameters, config["fitted"], folder, device)
+            _describe(model, config)
+        else:
+            adapter = COMPUTES["estimator"][kind]
+            model = adapter.rebuilt(parameters, safetensors.numpy.load_file(path), config["fitted"])
     except RequestError as error:
         if device is not None and str(error).startswith("device "):
             raise
@@ -126,11 +140,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _describe(model: Autoencoder, config: dict[str, Any]) -> None:
+def _describe(model: Any, config: dict[str, Any]) -> None:
     """Give a model what is noted of its samples and codes, so that it is there when it is saved again."""
     for name in ("input", "code"):
         if isinstance(config.get(name), dict):
-            setattr(model, f"{name}_", config[name])
+            setattr(adapter_of(model).trained, f"{name}_", config[name])
 
 
 def _part(role: str, value: Any) -> Any:
@@ -230,5 +244,8 @@ def _decoder_prior(
     model.seed_ = _whole_number(fitted, "seed_")
     return model
 
+
+# How isthmus' own estimators are built again, whose weights go to a device; the adapters of others do it themselves
+_REBUILDS: dict[type, Callable[..., Any]] = {Autoencoder: _autoencoder, DecoderPrior: _decoder_prior}
 
 __all__ = ["CONFIG", "PREVIEW", "check_place", "load", "read_config", "save"]

@@ -21,14 +21,9 @@ KINDS = {
 } - BASES
 # What is left, by module. Fewer is progress; more is a part that does not answer for itself.
 LEFT = {
-    "commands/fitting/continuation.py": 1,  # what `isthmus fit` may go on from
-    "estimators/borrowed.py": 2,  # what of scikit-learn's can be saved
-    "estimators/decoder_prior.py": 2,  # takes autoencoders alone
-    "estimators/parameters.py": 1,  # an estimator that is composed of parts
-    "explore/shelf_loader.py": 1,  # a pipeline that was put together already
-    "studies/plan/fitted.py": 1,  # what has codes of its own
-    "studies/run/fitting.py": 3,  # how each is fitted in a study
-    "studies/spec/figure.py": 1,  # a theory of Gaussian noise
+    "estimators/decoder_prior.py": 1,  # what a user gives it to search must be an autoencoder, and is refused otherwise
+    "estimators/parameters.py": 1,  # of an estimator that is not composed of parts, scikit-learn knows the parameters
+    "studies/spec/figure.py": 1,  # the theory that a figure can draw is that of Gaussian noise
 }
 
 

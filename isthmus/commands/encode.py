@@ -48,12 +48,12 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.commands.images.model_folder import images_for, open_model
-    from isthmus.estimators.adapters import encode, has_code
+    from isthmus.estimators.adapters import adapter_of, encode
     from isthmus.files import atomic_file
 
     opened = open_model(options)
     model = opened.model
-    require(has_code(model), "MODEL", "a model with an encoder", type(model).__name__)
+    require(adapter_of(model).has_code, "MODEL", "a model with an encoder", type(model).__name__)
     images = images_for(opened, options)
     code = encode(model, images)
     if kind == ".csv" and (size := _CSV_BYTES * code.size) > _LARGE:

@@ -7,19 +7,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import kinds
 from isthmus.data.images import Images
-from isthmus.errors import require
+from isthmus.errors import DataError, RequestError, require
+from isthmus.estimators import borrowed
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.inference import infer
+from isthmus.estimators.saving import Saved
 from isthmus.networks import Network
 
 CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
@@ -28,18 +30,21 @@ CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk sta
 class Adapter:
     """A fitted estimator of which nothing is known but `transform` and `inverse_transform`, such as the identity.
 
-    searches: whether it looks for a code in a search.
+    name: what kind of model it is, for people. has_code: whether it makes a code at once: the identity has none, a
+    `DecoderPrior` searches for it. searches: whether it does.
     """
 
-    searches = False
+    name: str = "identity"
+    has_code: bool = False
+    searches: bool = False
 
     def __init__(self, model: Any) -> None:
         self.model = model
 
     @property
     def word(self) -> str:
-        """What kind of model it is, for people."""
-        return "identity"
+        """What kind of model it is, with what it is made of."""
+        return self.name
 
     @property
     def first(self) -> Adapter:
@@ -50,11 +55,6 @@ class Adapter:
     def last(self) -> Adapter:
         """The adapter of what makes the code: of a pipeline's last step."""
         return self
-
-    @property
-    def has_code(self) -> bool:
-        """Whether it makes a code at once."""
-        return False
 
     @property
     def trained(self) -> Autoencoder | None:
@@ -93,13 +93,31 @@ class Adapter:
         """Numbers that are kept of a sample: its code, and the switches that an unpooling decoder sees beside it."""
         return n_features
 
+    def saved(self) -> Saved:
+        """What of the fitted model is written. Raises RequestError for one that cannot be."""
+        savable = [kind.__name__ for kind, adapter in _ADAPTERS.items() if adapter.saved is not Adapter.saved]
+        known = ", ".join(savable).replace("FunctionTransformer", "the identity")
+        raise RequestError(f"cannot save a {type(self.model).__name__}; known: {known}")
+
+    @staticmethod
+    def rebuilt(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> Any:
+        """The fitted model, of its constructor's arguments and what was `saved`. Raises DataError for anything else."""
+        raise DataError("models of this class are not saved")
+
+
+class IdentityAdapter(Adapter):
+    """The identity, a FunctionTransformer without functions."""
+
+    rebuilt = staticmethod(borrowed.identity_rebuilt)
+
+    def saved(self) -> Saved:
+        return Saved({}, {}) if self.model.func is None and self.model.inverse_func is None else super().saved()
+
 
 class AutoencoderAdapter(Adapter):
     """An `Autoencoder`."""
 
-    @property
-    def has_code(self) -> bool:
-        return True
+    has_code = True
 
     @property
     def word(self) -> str:
@@ -132,15 +150,14 @@ class AutoencoderAdapter(Adapter):
     def code_size(self, n_features: int) -> int:
         return self.model.network_.code_size + self.n_switches
 
+    def saved(self) -> Saved:
+        return self.model.saved()
+
 
 class DecoderPriorAdapter(Adapter):
     """A `DecoderPrior`, whose weights are those of an autoencoder's decoder."""
 
-    searches = True
-
-    @property
-    def word(self) -> str:
-        return "decoder search"
+    name, searches = "decoder search", True
 
     @property
     def trained(self) -> Autoencoder:
@@ -156,13 +173,14 @@ class DecoderPriorAdapter(Adapter):
     def code_size(self, n_features: int) -> int:
         return self.trained.network_.code_size
 
+    def saved(self) -> Saved:
+        return self.model.saved()
+
 
 class ComponentsAdapter(Adapter):
     """An estimator that adds up its `components_` by a code of as many numbers."""
 
-    @property
-    def has_code(self) -> bool:
-        return True
+    has_code = True
 
     @property
     def components(self) -> np.ndarray:
@@ -179,9 +197,10 @@ class ComponentsAdapter(Adapter):
 class PCAAdapter(ComponentsAdapter):
     """scikit-learn's PCA: components and their mean are what it learned."""
 
-    @property
-    def word(self) -> str:
-        return "PCA"
+    name, rebuilt = "PCA", staticmethod(borrowed.pca_rebuilt)
+
+    def saved(self) -> Saved:
+        return borrowed.pca_saved(self.model)
 
     @property
     def n_parameters(self) -> int:
@@ -191,9 +210,10 @@ class PCAAdapter(ComponentsAdapter):
 class DictionaryAdapter(ComponentsAdapter):
     """scikit-learn's dictionary learning."""
 
-    @property
-    def word(self) -> str:
-        return "dictionary"
+    name, rebuilt = "dictionary", staticmethod(borrowed.dictionary_rebuilt)
+
+    def saved(self) -> Saved:
+        return borrowed.dictionary_saved(self.model)
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         return self.model.transform(x) @ self.components.astype(x.dtype)
@@ -202,9 +222,10 @@ class DictionaryAdapter(ComponentsAdapter):
 class PipelineAdapter(Adapter):
     """Models one after the other, as a model of another's codes is one. All have learned, and the last has the code."""
 
-    @cached_property
-    def steps(self) -> list[Adapter]:
-        return [adapter_of(step) for _, step in self.model.steps]
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.steps = [adapter_of(step) for _, step in model.steps]
+        self.has_code = self.last.has_code
 
     @property
     def first(self) -> Adapter:
@@ -213,10 +234,6 @@ class PipelineAdapter(Adapter):
     @property
     def last(self) -> Adapter:
         return self.steps[-1].last
-
-    @property
-    def has_code(self) -> bool:
-        return self.last.has_code
 
     @property
     def n_parameters(self) -> int:
@@ -232,8 +249,10 @@ _ADAPTERS |= {
     DecoderPrior: DecoderPriorAdapter,
     PCA: PCAAdapter,
     MiniBatchDictionaryLearning: DictionaryAdapter,
+    FunctionTransformer: IdentityAdapter,
     Pipeline: PipelineAdapter,
 }
+kinds.KINDS["estimator"] |= {kind.__name__: kind for kind in _ADAPTERS}
 
 
 def register(kind: type, adapter: type[Adapter]) -> None:
@@ -275,26 +294,6 @@ def reconstruct_code_only(model: Any, x: np.ndarray) -> np.ndarray | None:
     return model.inverse_transform(model.transform(x)).reshape(len(x), -1)
 
 
-def last_step(model: Any) -> Any:
-    """The model itself; of a pipeline, as a model of another's codes is one, its last step."""
-    return adapter_of(model).last.model
-
-
-def has_code(model: Any) -> bool:
-    """Whether a model has a code that it makes at once: the identity has none, a `DecoderPrior` searches for it."""
-    return adapter_of(model).has_code
-
-
 def encode(model: Any, images: Images) -> np.ndarray:
     """The codes of all images, (n, code_size)."""
     return np.concatenate([model.transform(images.floats(which)) for which in chunks(len(images))])
-
-
-def n_parameters(model: Any) -> int:
-    """Numbers that were learned: weights and biases; a PCA's components and mean; of a pipeline, all its steps'."""
-    return adapter_of(model).n_parameters
-
-
-def code_size(model: Any, n_features: int) -> int:
-    """Numbers that are kept of one sample: its code, and the switches that an unpooling decoder sees beside it."""
-    return adapter_of(model).code_size(n_features)

@@ -9,41 +9,18 @@ from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.errors import DataError
+from isthmus.estimators.saving import Saved
 
-BORROWED = ("FunctionTransformer", "MiniBatchDictionaryLearning", "PCA")
 _DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
 _PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
 _PCA_NUMBERS = ("n_components_", "n_samples_", "n_features_in_")
 
 
-def parts_of(model: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays of a fitted PCA, MiniBatchDictionaryLearning or identity, and the rest as JSON has it; else None."""
-    if isinstance(model, MiniBatchDictionaryLearning):
-        counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
-        return {"components_": np.ascontiguousarray(model.components_)}, {**counts, **feature_names(model)}
-    if isinstance(model, PCA):
-        tensors = {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS}
-        return tensors, {
-            **{name: int(getattr(model, name)) for name in _PCA_NUMBERS},
-            "noise_variance_": float(model.noise_variance_),
-            # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
-            "by_columns": not model.components_.flags.c_contiguous,
-            **feature_names(model),
-        }
-    if isinstance(model, FunctionTransformer) and model.func is None and model.inverse_func is None:
-        return {}, {}
-    return None
-
-
-def rebuilt(name: str, parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> Any:
-    """The fitted estimator of which `parts_of` gave the arrays and numbers. Raises DataError if they do not fit."""
-    match name:
-        case "MiniBatchDictionaryLearning":
-            return _dictionary_learning(parameters, tensors, fitted)
-        case "PCA":
-            return _pca(parameters, tensors, fitted)
-        case _:
-            return FunctionTransformer(check_inverse=False)
+def identity_rebuilt(
+    parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
+) -> FunctionTransformer:
+    """The identity, of which nothing is written but that it is one."""
+    return FunctionTransformer(check_inverse=False)
 
 
 def feature_names(model: Any) -> dict[str, list[str]]:
@@ -62,9 +39,16 @@ def name_features(model: Any, fitted: dict[str, Any]) -> None:
     model.feature_names_in_ = np.array(names, dtype=object)
 
 
-def _dictionary_learning(
+def dictionary_saved(model: MiniBatchDictionaryLearning) -> Saved:
+    """What of fitted dictionary learning is written."""
+    counts = {name: int(getattr(model, name)) for name in _DICTIONARY_NUMBERS}
+    return Saved({"components_": np.ascontiguousarray(model.components_)}, {**counts, **feature_names(model)})
+
+
+def dictionary_rebuilt(
     parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]
 ) -> MiniBatchDictionaryLearning:
+    """What `dictionary_saved` wrote. Raises DataError for anything else."""
     model = MiniBatchDictionaryLearning(**parameters)
     if set(tensors) != {"components_"} or tensors["components_"].shape[1:] != (fitted["n_features_in_"],):
         raise DataError(f"tensors {sorted(tensors)}, expected components_ of {fitted['n_features_in_']} columns")
@@ -75,7 +59,20 @@ def _dictionary_learning(
     return model
 
 
-def _pca(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> PCA:
+def pca_saved(model: PCA) -> Saved:
+    """What of a fitted PCA is written."""
+    numbers = {name: int(getattr(model, name)) for name in _PCA_NUMBERS}
+    # safetensors keeps rows; products with the transposed layout, which some solvers leave, have other bits
+    by_columns = not model.components_.flags.c_contiguous
+    noise = float(model.noise_variance_)
+    return Saved(
+        {name: np.ascontiguousarray(getattr(model, name)) for name in _PCA_ARRAYS},
+        {**numbers, "noise_variance_": noise, "by_columns": by_columns, **feature_names(model)},
+    )
+
+
+def pca_rebuilt(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> PCA:
+    """What `pca_saved` wrote. Raises DataError for anything else."""
     model = PCA(**parameters)
     if set(tensors) != set(_PCA_ARRAYS):
         raise DataError(f"tensors {sorted(tensors)}, expected {sorted(_PCA_ARRAYS)}")

@@ -125,15 +125,12 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         given = clone(Autoencoder() if self.autoencoder is None else self.autoencoder)
         if isinstance(given, FrozenEstimator):
             return self.of(given.estimator)
-        return self.of(given.fit(X, **fit_params) if isinstance(given, Autoencoder) else given)
+        return self.of(_with_decoder(given).fit(X, **fit_params))
 
     def of(self, autoencoder: Any) -> DecoderPrior:
         """Take a fitted autoencoder as it is; `self`, fitted. Raises RequestError for what has no decoder."""
         self._check()
-        if not isinstance(autoencoder, Autoencoder):
-            name = type(autoencoder).__name__
-            raise RequestError(f"autoencoder must be an Autoencoder, whose decoder can be searched, got a {name}")
-        check_is_fitted(autoencoder)
+        check_is_fitted(_with_decoder(autoencoder))
         self.autoencoder_: Autoencoder = autoencoder
         self.n_features_in_ = autoencoder.n_features_in_
         self.seed_ = seed_from(self.random_state)
@@ -283,6 +280,13 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _with_decoder(model: Any) -> Autoencoder:
+    if not isinstance(model, Autoencoder):
+        name = type(model).__name__
+        raise RequestError(f"autoencoder must be an Autoencoder, whose decoder can be searched, got a {name}")
+    return model
 
 
 __all__ = ["DecoderPrior", "SearchResult"]

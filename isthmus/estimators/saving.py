@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus import __version__
 from isthmus.errors import RequestError
-from isthmus.estimators.borrowed import parts_of
 from isthmus.estimators.parameters import parameters_kept
 from isthmus.files import atomic_folder
 from isthmus.training.history import History
@@ -58,17 +57,15 @@ class Savable(BaseEstimator, abc.ABC):
         A model that lies there is replaced, whole or not at all; a folder that holds anything else is refused.
         """
         check_is_fitted(self)
-        save(self, folder)
+        write(self, self.saved(), folder)
 
 
-def save(model: BaseEstimator, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
+def write(model: BaseEstimator, own: Saved, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
     """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
 
-    Known: Autoencoder, DecoderPrior, and scikit-learn's PCA, MiniBatchDictionaryLearning and the identity (a
-    FunctionTransformer without functions). extra: facts to keep in config.json under "extra". Raises RequestError for
-    another class, and for a place where something lies that is no model.
+    extra: facts to keep in config.json under "extra". Raises RequestError for a place where something lies that is no
+    model.
     """
-    own = model.saved() if isinstance(model, Savable) else _borrowed(model)
     weights = safetensors.numpy.save(own.tensors)
     config = {
         "format": FORMAT,
@@ -116,10 +113,3 @@ def digest(config: dict[str, Any]) -> str | None:
     except (ValueError, RecursionError):
         return None
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _borrowed(model: Any) -> Saved:
-    if (parts := parts_of(model)) is None:
-        known = "Autoencoder, DecoderPrior, PCA, MiniBatchDictionaryLearning, identity"
-        raise RequestError(f"cannot save a {type(model).__name__}; known: {known}")
-    return Saved(*parts)

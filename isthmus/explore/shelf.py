@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, unknown
-from isthmus.estimators.adapters import adapter_of, has_code
+from isthmus.estimators.adapters import adapter_of
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
@@ -92,7 +92,7 @@ class Shelf:
     def with_code(self, name: str) -> Any:
         """The fitted model, if it has a code that it makes at once. Raises RequestError for one that has none."""
         model = self.model(name)
-        if not has_code(model):
+        if not adapter_of(model).has_code:
             reason = "searches for its code" if adapter_of(model).searches else "has no code"
             raise RequestError(f"{name} {reason}; choose an autoencoder, a PCA or a dictionary")
         return model

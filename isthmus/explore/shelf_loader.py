@@ -120,7 +120,10 @@ def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry
 def _put_together(name: str, entry: Entry, entries: dict[str, Entry]) -> None:
     """A model of another model's codes becomes a pipeline of both."""
     of = entry.facts.get("of")
-    if entry.model is None or not of or adapter_of(entry.model).searches or isinstance(entry.model, Pipeline):
+    if entry.model is None or not of:
+        return
+    asked = adapter_of(entry.model)
+    if asked.searches or asked.first is not asked.last:  # of images itself, or put together already
         return
     seed = _SEED.search(name)
     upstream = entries.get(of + (seed.group() if seed else ""))

@@ -9,9 +9,11 @@ from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from isthmus import Autoencoder, DecoderPrior, Dense, kinds
+from isthmus import Autoencoder, DecoderPrior, Dense, kinds, load, save
 from isthmus.data.images import Images
+from isthmus.errors import DataError, RequestError
 from isthmus.estimators.adapters import Adapter, adapter_of, reconstruct, register
+from isthmus.estimators.saving import Saved
 from isthmus.studies.results.measure import measure
 
 
@@ -30,13 +32,7 @@ class Halves(TransformerMixin, BaseEstimator):
 
 
 class HalvesAdapter(Adapter):
-    @property
-    def word(self):
-        return "halves"
-
-    @property
-    def has_code(self):
-        return True
+    name, has_code = "halves", True
 
     @property
     def n_parameters(self):
@@ -44,6 +40,15 @@ class HalvesAdapter(Adapter):
 
     def code_size(self, n_features):
         return n_features // 2
+
+    def saved(self):
+        return Saved({"mean_": self.model.mean_}, {})
+
+    @staticmethod
+    def rebuilt(parameters, tensors, fitted):
+        model = Halves(**parameters)
+        model.mean_ = tensors["mean_"]
+        return model
 
 
 @pytest.fixture
@@ -68,6 +73,28 @@ def test_an_estimator_from_outside_is_measured_like_any_other(known, x):
     assert found.estimates["l0"].value > 0
     asked = adapter_of(model)
     assert (asked.word, asked.n_parameters, asked.code_size(width)) == ("halves", width, width // 2)
+
+
+def test_an_estimator_from_outside_is_saved_and_loaded(known, x, tmp_path):
+    fitted = Halves().fit(x)
+    save(fitted, tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert isinstance(again, Halves)
+    np.testing.assert_array_equal(reconstruct(again, x), reconstruct(fitted, x))
+    kinds.unregister("estimator", Halves)
+    with pytest.raises(DataError, match='unknown class "Halves"'):
+        load(tmp_path / "m")
+    with pytest.raises(RequestError, match=r"cannot save a Halves; known: Autoencoder, DecoderPrior, PCA, .*, the id"):
+        save(fitted, tmp_path / "n")
+    register(Halves, HalvesAdapter)
+
+
+def test_what_cannot_be_loaded_is_not_saved(x, tmp_path):
+    class OwnPCA(PCA):
+        pass
+
+    with pytest.raises(RequestError, match="cannot save a OwnPCA; known: "):
+        save(OwnPCA(2).fit(x), tmp_path / "m")
 
 
 def test_what_inherits_is_asked_as_its_base_is(known, x):

@@ -12,7 +12,7 @@ from torch import nn
 
 from isthmus import L1, Autoencoder, DecoderPrior, Dense, GaussianNoise, Images, kinds, load, probe
 from isthmus.errors import DataError, RequestError
-from isthmus.estimators.adapters import n_parameters
+from isthmus.estimators.adapters import adapter_of
 from isthmus.networks import _BUILDS, Network, Output, Term, build, register
 from isthmus.networks.accelerators import decoder_of, training_pass
 from isthmus.parts import ROLES, NetworkPart, from_table
@@ -227,7 +227,7 @@ def test_its_codes_can_be_searched(x):
     prior = DecoderPrior(model(), random_state=0).fit(x)
     error = ((prior.inverse_transform(prior.transform(x[:20])) - x[:20]) ** 2).mean()
     assert error <= ((fitted.reconstruct(x[:20]) - x[:20]) ** 2).mean()
-    assert n_parameters(prior) == 5 * 12 + 12 + 12 * 12 + 12
+    assert adapter_of(prior).n_parameters == 5 * 12 + 12 + 12 * 12 + 12
     assert type(decoder_of(fitted.network_, torch.float32)).__name__ == "Decoder"
 
 

@@ -19,6 +19,7 @@ from isthmus.commands.shared.part_syntax import option_of
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.parameters import table_of as part_table
 from isthmus.fingerprints import differing
@@ -42,11 +43,11 @@ class Base:
         if not (folder / persistence.CONFIG).is_file():
             raise RequestError(f"--from {folder} is not a model's folder; `isthmus fit DATA -o MODEL` makes one")
         config, model = persistence.read_config(folder), persistence.load(folder)
-        if not isinstance(model, Autoencoder):
+        if (trained := adapter_of(model).trained) is None or trained is not model:
             raise RequestError(
                 f"{folder} holds a {type(model).__name__}, and only an Autoencoder can be trained further"
             )
-        return cls(model, folder, _extra(config), config["weights_sha256"])
+        return cls(trained, folder, _extra(config), config["weights_sha256"])
 
     @property
     def facts(self) -> Facts:

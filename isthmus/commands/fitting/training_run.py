@@ -21,7 +21,7 @@ from isthmus.commands.shared.tables import error_table
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
-from isthmus.estimators.adapters import code_size, reconstruct
+from isthmus.estimators.adapters import adapter_of, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
 from isthmus.parts import Corruption, doubt
@@ -104,7 +104,7 @@ def fit(job: Job) -> Fitted:
             base.hand_to(model)
         _train(job)
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
-        size, measured = code_size(model, train.n_features), job.held(parts.measured)
+        size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
         models = {f"{folder.name}, {size:,} numbers": model} | yardsticks(train, validation, size, model.corruption)
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others

@@ -12,7 +12,7 @@ from isthmus import metrics
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
-from isthmus.estimators.adapters import adapter_of, has_code, reconstruct_code_only
+from isthmus.estimators.adapters import adapter_of, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Corruption
 from isthmus.studies.spec.quantities import CODE_METRICS
@@ -64,7 +64,7 @@ class Photographs:
         codes: dict[str, list[np.ndarray]] = {"mean_activation": [], "l0": []}
         for patches in patches_of(x_in, size):
             self.n_patches += len(patches)
-            if not has_code(model) or set(CODE_METRICS).isdisjoint(self.wanted):
+            if not adapter_of(model).has_code or set(CODE_METRICS).isdisjoint(self.wanted):
                 continue
             code = np.asarray(model.transform(patches)).reshape(len(patches), -1)
             codes["mean_activation"].append(metrics.mean_activation(code))

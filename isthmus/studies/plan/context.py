@@ -187,7 +187,7 @@ class Context:
 
     def work(self, model: Model, seed: int) -> Work:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
-        n, training = self._n_fitted(model), self.training(model)
+        n, training = self.n_fitted(model), self.training(model)
         if training:
             operations = 6 * self._multiplications(model) * training.epochs * n
             return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
@@ -197,7 +197,7 @@ class Context:
         other = _SECONDS_TO_FIT.get(kind, 0.0) * n + to_code
         return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
 
-    def _n_fitted(self, model: Model) -> int:
+    def n_fitted(self, model: Model) -> int:
         """The images that a model is fitted on."""
         n = self.n_images(self.fit_split(model))
         return min(n, DictionaryLearning(**model.arguments).n_images) if model.estimator == "dictionary-learning" else n
@@ -216,7 +216,7 @@ class Context:
         return {
             "model": model.name,
             "seed": seed,
-            "samples": self._n_fitted(model),
+            "samples": self.n_fitted(model),
             "epochs": training.epochs if training else None,
             "steps": work.steps,
             "gflop": round(work.gflop, 1),

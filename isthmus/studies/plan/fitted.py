@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from isthmus import persistence
 from isthmus.errors import DataError
-from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.adapters import adapter_of
 from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.facts import finished
 from isthmus.studies.spec.study import Model
@@ -16,7 +16,7 @@ from isthmus.studies.spec.study import Model
 
 def take(context: Context, model: Model, seed: int, own: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
-    own_codes = model.of is not None and not isinstance(own, DecoderPrior)
+    own_codes = model.of is not None and not adapter_of(own).searches
     upstream = context.fitted[str(model.of), seed] if own_codes else None
     context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
 

@@ -11,7 +11,7 @@ import numpy as np
 from isthmus.analysis import probe
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.adapters import adapter_of, chunks, last_step
+from isthmus.estimators.adapters import adapter_of, chunks
 from isthmus.files import atomic_file, remove
 from isthmus.metrics import possible
 from isthmus.parts import Levelled
@@ -76,7 +76,7 @@ def _curves(figure: Figure, models: dict[str, Any], context: Context, _: Results
     """The loss of each epoch or step; by epochs also the validation loss, where there is one, as "… (validation)"."""
     rows = {}
     for name, model in models.items():
-        model = last_step(model)
+        model = adapter_of(model).last.model
         if not hasattr(model, "history_"):
             continue
         if figure.per == "step":

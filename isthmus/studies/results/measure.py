@@ -11,7 +11,7 @@ import numpy as np
 from isthmus import metrics
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.estimators.adapters import adapter_of, chunks, has_code, reconstruct, reconstruct_code_only
+from isthmus.estimators.adapters import adapter_of, chunks, reconstruct, reconstruct_code_only
 from isthmus.estimators.decoder_prior import SearchResult
 from isthmus.metrics import Estimate, Variation
 from isthmus.parts import Corruption
@@ -70,7 +70,7 @@ def measure(
     and `n` counts the photographs. baseline: (n_features,), for explained_variance alone.
     """
     sums = _Sums()
-    with_code = has_code(model) and not set(wanted).isdisjoint(CODE_METRICS)
+    with_code = adapter_of(model).has_code and not set(wanted).isdisjoint(CODE_METRICS)
     for which in chunks(len(images)):
         x = images.floats(which)
         x_in = x if corruption is None else noisy_version(x, corruption, images.shape)

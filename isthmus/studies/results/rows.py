@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus import metrics
 from isthmus.analysis.collapse import Collapse, diagnose
-from isthmus.estimators.adapters import code_size, n_parameters
+from isthmus.estimators.adapters import adapter_of
 from isthmus.studies.plan.context import Context
 from isthmus.studies.results.measure import measure, per_image
 from isthmus.studies.results.results_json import Row, row_of
@@ -34,8 +34,8 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
     """Measure what is always measured, and what the study asks for."""
     fitted, name = context.fitted[model.name, seed], model.name
     counts = {
-        "n_parameters": n_parameters(fitted),
-        "code_size": code_size(fitted, context.splits["train"].n_features),
+        "n_parameters": adapter_of(fitted).n_parameters,
+        "code_size": adapter_of(fitted).code_size(context.splits["train"].n_features),
     }
     rows = [
         Row(name, seed, metric, None, None, False, value, None, None, selected=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.estimators.adapters import last_step
+from isthmus.estimators.adapters import adapter_of
 from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.fitted import available
 from isthmus.studies.results.measure import per_image
@@ -139,4 +139,4 @@ def _history(context: Context, name: str, seed: int) -> History | None:
     """The training history of a model."""
     if not available(context, name, seed):
         return None
-    return getattr(last_step(context.fitted[name, seed]), "history_", None)
+    return getattr(adapter_of(context.fitted[name, seed]).last.model, "history_", None)

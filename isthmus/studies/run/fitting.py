@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from isthmus.corruption import noisy_version
 from isthmus.errors import DoubtWarning, RunError
-from isthmus.estimators.adapters import chunks, encode
+from isthmus.estimators.adapters import adapter_of, chunks, encode
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.samples import offset_doubt
-from isthmus.parts import DictionaryLearning
 from isthmus.studies.plan.context import Context
 from isthmus.studies.run.progress import Listener
 from isthmus.studies.spec.estimator import estimator
@@ -34,8 +32,7 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
     given: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)
-    if isinstance(unfitted, Autoencoder):
-        assert training is not None
+    if training is not None:
         given = [images, context.splits.get("validation")]
         if model.of:
             given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
@@ -44,12 +41,11 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
             listener.note(f"{label}: {doubt}")
         train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
         seconds = unfitted.history_.seconds
-    elif isinstance(unfitted, DecoderPrior):
+    elif adapter_of(unfitted).searches:
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
         seconds = 0.0
     else:
-        if isinstance(unfitted, MiniBatchDictionaryLearning):
-            images = images.take(slice(0, DictionaryLearning(**model.arguments).n_images))
+        images = images.take(slice(0, context.n_fitted(model)))
         x = encode(context.fitted[model.of, seed], images) if model.of else images.floats()
         start = time.perf_counter()
         with warnings.catch_warnings():
