@@ -14,7 +14,7 @@ from typing import Any
 from isthmus.errors import one_of
 from isthmus.kinds import KINDS, word_of
 from isthmus.parts.agreement import contradiction, doubt
-from isthmus.parts.arguments import CodeSearch, DictionaryLearning, Projection
+from isthmus.parts.arguments import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
@@ -62,7 +62,9 @@ __all__ = [
     "Dense",
     "Dictionary",
     "DictionaryLearning",
+    "EstimatorPart",
     "GaussianNoise",
+    "Identity",
     "Levelled",
     "Loss",
     "Masking",

@@ -10,8 +10,53 @@ from isthmus.parts import checks
 from isthmus.parts.part import Part
 
 
+class EstimatorPart(Part):
+    """What a study says of an estimator that is not trained by the loop, and what is known of it before it is fitted.
+
+    learns: whether anything is fitted. searches: whether it searches for codes with the decoder of the model that it is
+    of; then it has the code and the weights of that one. seconds_to_fit, seconds_to_code: roughly, for an image, of
+    what is not counted in operations.
+    """
+
+    learns: ClassVar[bool] = True
+    searches: ClassVar[bool] = False
+    seconds_to_fit: ClassVar[float] = 0.0
+
+    @property
+    def seconds_to_code(self) -> float:
+        return 0.0
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it makes a code of its own at once."""
+        return self.learns and not self.searches
+
+    def n_fitted(self, n: int) -> int:
+        """Of n images, how many it is fitted to."""
+        return n
+
+    def code_width(self, n_features: int) -> int:
+        """Numbers in a code."""
+        return n_features
+
+    def n_weights(self, n_features: int) -> int:
+        """Numbers that are learned."""
+        return (self.code_width(n_features) + 1) * n_features if self.learns else 0
+
+    def check(self, n: int, n_features: int, *, validated: bool) -> None:
+        """Raise RequestError unless it can be fitted to (n, n_features) samples. validated: with validation images."""
+
+
 @dataclass(frozen=True, repr=False)
-class Projection(Part):
+class Identity(EstimatorPart):
+    """What a study says of the identity: nothing."""
+
+    kind: ClassVar[str] = "identity"
+    learns: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, repr=False)
+class Projection(EstimatorPart):
     """What a study says of a principal component analysis, which is scikit-learn's own.
 
     n_components: a number, or "best": as many as draw validation images best, under the model's corruption.
@@ -32,9 +77,19 @@ class Projection(Part):
         checks.flag("whiten", self.whiten)
         checks.flag("center", self.center)
 
+    def code_width(self, n_features: int) -> int:
+        return n_features if isinstance(self.n_components, str) else self.n_components
+
+    def check(self, n: int, n_features: int, *, validated: bool) -> None:
+        best, limit = isinstance(self.n_components, str), min(n, n_features)
+        samples = f"at most {limit} ({n:,} samples of {n_features} numbers)"
+        require(best or self.code_width(n_features) <= limit, "n_components", samples, self.n_components)
+        rule = 'more than 0 in [data] for n_components = "best"'
+        require(validated or not best, "validation", rule, 0)
+
 
 @dataclass(frozen=True, repr=False)
-class DictionaryLearning(Part):
+class DictionaryLearning(EstimatorPart):
     """What a study says of scikit-learn's `MiniBatchDictionaryLearning` (Mairal, Bach, Ponce, Sapiro 2009).
 
     n_nonzero: atoms with which an image is drawn, found by orthogonal matching pursuit. alpha: its L1 penalty when it
@@ -42,6 +97,7 @@ class DictionaryLearning(Part):
     """
 
     kind: ClassVar[str] = "dictionary-learning"
+    seconds_to_fit: ClassVar[float] = 0.003
     n_atoms: int = 256
     n_nonzero: int = 20
     alpha: float = 0.1
@@ -56,12 +112,23 @@ class DictionaryLearning(Part):
         require(self.n_nonzero <= self.n_atoms, "n_nonzero", f"at most n_atoms = {self.n_atoms}", self.n_nonzero)
         checks.positive("alpha", self.alpha)
 
+    @property
+    def seconds_to_code(self) -> float:
+        return 0.001  # by matching pursuit
+
+    def n_fitted(self, n: int) -> int:
+        return min(n, self.n_images)
+
+    def code_width(self, n_features: int) -> int:
+        return self.n_atoms
+
 
 @dataclass(frozen=True, repr=False)
-class CodeSearch(Part):
+class CodeSearch(EstimatorPart):
     """What a study says of a `DecoderPrior`, whose decoder is that of the model it is of."""
 
     kind: ClassVar[str] = "decoder-prior"
+    searches: ClassVar[bool] = True
     solver: str = "gauss-newton"
     start: str = "encoder"
     n_starts: int = 1
@@ -82,3 +149,7 @@ class CodeSearch(Part):
         checks.flag("clip", self.clip)
         bound = checks.is_finite(self.lower) or self.lower in ("auto", "none")
         require(bound, "lower", 'a number, "auto" or "none"', self.lower)
+
+    @property
+    def seconds_to_code(self) -> float:
+        return 0.005 if self.solver == "gauss-newton" else 0.04

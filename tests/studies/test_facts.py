@@ -21,6 +21,7 @@ from isthmus.parts import (
     Dense,
     DictionaryLearning,
     GaussianNoise,
+    Identity,
     Projection,
     Training,
 )
@@ -260,6 +261,7 @@ DEFAULTS = {
         **{name: (7, set()) for name in ("n_components", "alpha", "max_iter", "batch_size", "random_state", "verbose")},
         **{name: (7, set()) for name in ("fit_algorithm", "transform_algorithm", "transform_n_nonzero_coefs")},
     },
+    Identity: {},
     Projection: {"whiten": (True, {"pca"}), "center": (False, {"pca"})},
     PCA: {
         "whiten": (True, {"pca"}),
@@ -302,7 +304,7 @@ def with_default(monkeypatch, cls, name, value):
 def test_no_part_no_estimator_and_no_default_is_forgotten():
     kinds = {*NETWORKS.values(), *CORRUPTIONS.values(), *AUGMENTATIONS.values(), *PENALTIES.values(), *LOSSES.values()}
     made = {type(estimator(model, 0)) for model in parse_study(TEXT, "all", "all.toml").models}
-    assert set(DEFAULTS) == kinds | made | {part for part, _ in _ARGUMENTS.values() if part}
+    assert set(DEFAULTS) == kinds | made | {part for part, _ in _ARGUMENTS.values()}
     for cls, names in DEFAULTS.items():
         assert set(names) == set(defaults_of(cls)), cls
 

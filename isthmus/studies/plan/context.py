@@ -13,7 +13,7 @@ import torch
 
 from isthmus.data.images import Dataset, Images, split_dataset
 from isthmus.estimators.parameters import training_of
-from isthmus.parts import DictionaryLearning, Training
+from isthmus.parts import Training
 from isthmus.studies.plan.workload import Work, how_many_at_once
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model, Study, matches
@@ -21,10 +21,6 @@ from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
 
 Shape = tuple[int, int, int]  # (channels, height, width)
-# Seconds for an image, roughly, of what is not counted in operations: scikit-learn's fit, and finding an image's code
-# by matching pursuit or by a search, each time that it is measured.
-_SECONDS_TO_FIT = {"dictionary-learning": 0.003}
-_SECONDS_TO_CODE = {"dictionary-learning": 0.001, "gauss-newton": 0.005, "gradient-descent": 0.04, "adam": 0.04}
 
 
 @dataclass(frozen=True)
@@ -160,7 +156,7 @@ class Context:
 
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
-        if model.estimator != "autoencoder":
+        if model.part is not None:
             return None
         return training_of(estimator(model, 0), self.shape_of(self.fit_split(model)))
 
@@ -191,16 +187,14 @@ class Context:
         if training:
             operations = 6 * self._multiplications(model) * training.epochs * n
             return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
-        kind = model.estimator
-        solver = model.arguments.get("solver", "gauss-newton") if kind == "decoder-prior" else kind
-        to_code = _SECONDS_TO_CODE.get(solver, 0.0) * self._n_measured(model)
-        other = _SECONDS_TO_FIT.get(kind, 0.0) * n + to_code
+        assert model.part is not None
+        other = model.part.seconds_to_fit * n + model.part.seconds_to_code * self._n_measured(model)
         return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
 
     def n_fitted(self, model: Model) -> int:
         """The images that a model is fitted on."""
         n = self.n_images(self.fit_split(model))
-        return min(n, DictionaryLearning(**model.arguments).n_images) if model.estimator == "dictionary-learning" else n
+        return n if model.part is None else model.part.n_fitted(n)
 
     def _n_measured(self, model: Model) -> int:
         """The images that a model is measured on, each under each corruption."""
@@ -233,15 +227,9 @@ class Context:
 
     def _n_weights(self, model: Model) -> int:
         n, shape = inputs(self.study, model, self.shape)
-        match model.estimator:
-            case "pca" | "dictionary-learning":
-                return (code_width(self.study, model, self.shape) + 1) * n
-            case "identity":
-                return 0
-            case "decoder-prior":
-                return self._n_weights(self.study.model(str(model.of)))
-            case _:
-                return model.network.n_weights(n, shape)
+        if model.part is None:
+            return model.network.n_weights(n, shape)
+        return self._n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
 
 
 def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Images]:
@@ -275,15 +263,8 @@ def inputs(study: Study, model: Model, shape: Shape) -> tuple[int, Shape | None]
 
 def code_width(study: Study, model: Model, shape: Shape) -> int:
     """Numbers in the code of a model that is not fitted yet."""
-    match model.estimator:
-        case "pca":
-            asked = model.arguments["n_components"]
-            return inputs(study, model, shape)[0] if asked == "best" else asked
-        case "dictionary-learning":
-            return DictionaryLearning(**model.arguments).n_atoms
-        case "decoder-prior":
-            return code_width(study, study.model(str(model.of)), shape)
-        case "identity":
-            return inputs(study, model, shape)[0]
-        case _:
-            return model.network.code_width(*inputs(study, model, shape))
+    if model.part is None:
+        return model.network.code_width(*inputs(study, model, shape))
+    if model.part.searches:
+        return code_width(study, study.model(str(model.of)), shape)
+    return model.part.code_width(inputs(study, model, shape)[0])

@@ -11,19 +11,12 @@ from isthmus import persistence
 from isthmus.errors import DataError
 from isthmus.estimators.parameters import parameters_of, table_of
 from isthmus.fingerprints import CODE, differing, facts_of_fit, table_fingerprint
-from isthmus.parts import CodeSearch, DictionaryLearning, Part, Projection
 from isthmus.studies.plan.context import Context
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import processor_of
 
 Facts = dict[str, Any]
-# What a study says of an estimator, where the estimator's own parameters are not all of it.
-_ARGUMENTS: dict[str, type[Part]] = {
-    "decoder-prior": CodeSearch,
-    "dictionary-learning": DictionaryLearning,
-    "pca": Projection,
-}
 
 
 def facts_of(context: Context, model: Model, seed: int, threads_each: int | None = None) -> Facts:
@@ -52,12 +45,10 @@ def facts_of(context: Context, model: Model, seed: int, threads_each: int | None
 
 def _arguments(model: Model) -> Facts | None:
     """What a study says, with defaults, of an estimator that is not composed of parts."""
-    kind = _ARGUMENTS.get(model.estimator)
-    if kind is None:
+    if model.part is None or not model.part.learns:
         return None
-    names = {f.name for f in dataclasses.fields(kind)}
-    said = kind(**{name: value for name, value in model.arguments.items() if name in names})
-    return said.table() | {name: table_of(value) for name, value in model.arguments.items() if name not in names}
+    names = {f.name for f in dataclasses.fields(model.part)}
+    return model.part.table() | {name: table_of(value) for name, value in model.arguments.items() if name not in names}
 
 
 def _of(context: Context, model: Model, seed: int, threads_each: int | None) -> str | None:

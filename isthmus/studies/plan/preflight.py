@@ -67,13 +67,8 @@ def _inside(where: str) -> Iterator[None]:
 def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: Shape) -> None:
     images = splits["all" if study.pools(model) else "train"]
     n_features, image_shape = inputs(study, model, shape)
-    if model.estimator == "pca":
-        limit, asked = min(len(images), n_features), model.arguments["n_components"]
-        samples = f"at most {limit} ({len(images):,} samples of {n_features} numbers)"
-        require(asked == "best" or asked <= limit, "n_components", samples, asked)
-        rule = 'more than 0 in [data] for n_components = "best"'
-        require(asked != "best" or "validation" in splits, "validation", rule, 0)
-    if model.training is None:
+    if model.part is not None:
+        model.part.check(len(images), n_features, validated="validation" in splits)
         return
     model.network.multiplications(n_features, image_shape)  # which raises if the network does not fit
     for role in ("corruption", "augmentation"):

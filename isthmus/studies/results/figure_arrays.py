@@ -170,7 +170,7 @@ def _axis(
         return lambda level, _: level
     if figure.axis == "square":
         return lambda level, _: level**2
-    identity = next(model.name for model in context.study.models if model.estimator == "identity")
+    identity = next(model.name for model in context.study.models if model.part and not model.part.learns)
 
     def noise(_: float, part: Any) -> float:
         row = measured.get((identity, part.label if part else None))

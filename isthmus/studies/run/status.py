@@ -93,6 +93,6 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
         "corruption": corruption.label if corruption else None,
         "doubt": doubt(model.network, model.arguments.get("penalty")) if model.training else None,
-        "units": None if model.estimator == "identity" else code_width(context.study, model, context.shape),
+        "units": code_width(context.study, model, context.shape) if model.part is None or model.part.learns else None,
         "collapsed": None,
     }

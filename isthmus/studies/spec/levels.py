@@ -17,7 +17,8 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
         return [None]
     if isinstance(table, list | tuple):
         table = {"kind": Sequence.kind, "parts": table}
-    several = table.get("kind") == Sequence.kind and isinstance(table.get("parts"), list | tuple)
+    members = CORRUPTIONS[table["kind"]].members if table.get("kind") in list(CORRUPTIONS) else ()
+    several = "parts" in members and isinstance(table.get("parts"), list | tuple)
     tables = [{"kind": one} if isinstance(one, str) else one for one in table["parts"]] if several else [table]
     names = [_level_of(one) for one in tables]
     without = [i for i, name in enumerate(names) if name and name not in tables[i]]

@@ -17,8 +17,6 @@ from isthmus.files import open_regular
 from isthmus.parts import (
     CORRUPTIONS,
     ROLES,
-    CodeSearch,
-    DictionaryLearning,
     Part,
     Projection,
     Training,
@@ -28,7 +26,7 @@ from isthmus.studies.spec.figure import ONE_MODEL, Figure, Section
 from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
 from isthmus.studies.spec.reference import Reference
 from isthmus.studies.spec.schema import read_part, read_table
-from isthmus.studies.spec.study import Compare, Data, Measure, Model, Study, Trap, matches
+from isthmus.studies.spec.study import ARGUMENTS, Compare, Data, Measure, Model, Study, Trap, matches
 
 _MOST_BYTES = 1 << 20  # in a study's file
 
@@ -108,11 +106,9 @@ def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
 
 
 # What the estimators' arguments are checked against: a part of plain values, and the arguments that take parts.
-_ARGUMENTS: dict[str, tuple[type[Part] | None, Mapping[str, Mapping[str, type[Part]]]]] = {
+_ARGUMENTS: dict[str, tuple[type[Part], Mapping[str, Mapping[str, type[Part]]]]] = {
+    **{word: (part, {}) for word, part in ARGUMENTS.items()},
     "autoencoder": (Training, ROLES),
-    "decoder-prior": (CodeSearch, {}),
-    "dictionary-learning": (DictionaryLearning, {}),
-    "identity": (None, {}),
     "pca": (Projection, {"corruption": CORRUPTIONS}),
 }
 
@@ -126,14 +122,13 @@ def _read_model(table: Any, where: str) -> Model:
     rest = {key: value for key, value in table.items() if key not in own}
     values, roles = _ARGUMENTS[model.estimator]
     # no "device": `isthmus run --device` says where all models are trained
-    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")] if values else []
+    known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")]
     for key in rest:
         if key not in known:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")
     parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
-    if values:
-        read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
-    if values is Training:  # "auto" depends on the processor, and what a study finds must not
+    read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
+    if "precision" in known:  # "auto" depends on the processor, and what a study finds must not
         rest = {"precision": "float32", **rest}
     return dataclasses.replace(model, arguments={**parts, **rest})
 
@@ -158,11 +153,11 @@ def _check(study: Study, file: str) -> None:
             hint = "; a model comes after the one it is of" if model.of in known else ""
             raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
         upstream = study.model(model.of) if model.of else None
-        if model.estimator == "decoder-prior":
-            searched = upstream is not None and upstream.estimator == "autoencoder" and upstream.of is None
+        if model.part and model.part.searches:
+            searched = upstream is not None and upstream.part is None and upstream.of is None
             rule = "an autoencoder of images, whose decoder is to be searched"
             require(searched, f'{file}, model "{model.name}": of', rule, model.of)
-        elif upstream is not None and upstream.estimator == "decoder-prior":
+        elif upstream and upstream.part and upstream.part.searches:
             require(False, f'{file}, model "{model.name}": of', "a model that has codes of its own", model.of)
         if model.of and model.arguments.get("n_components") == "best":
             hint = "it is by images that the best number is found; say a number"
@@ -264,12 +259,12 @@ def _check_models(figure: Figure, models: list[Model], where: str) -> None:
     if figure.kind == "curves":
         require(any(m.training for m in models), f"{where}: models", "autoencoders, which have curves", names)
     if figure.kind in ("activations", "interpolation", "latent-noise", "nearest", "usage", *_WITH_WEIGHTS):
-        without = [model.name for model in models if model.estimator in ("decoder-prior", "identity")]
+        without = [model.name for model in models if not model.has_code]
         require(not without, f"{where}: models", "models with filters and codes of their own", without)
     if figure.kind in ("atoms", "top-atoms"):
         for model in models:
             rule = "one with a decoder of one linear layer, whose rows are atoms"
             require(model.training is None or model.network.adds_atoms, f"{where}: the model", rule, model.name)
     if figure.axis == "noise":
-        there = any(model.estimator == "identity" for model in models)
+        there = any(model.part and not model.part.learns for model in models)
         require(there, f"{where}: models", "with the identity, whose error is the noise", names)

@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
-from isthmus.parts import Training
+from isthmus.parts import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection, Training
 from isthmus.studies.spec.figure import DATA, SPLITS, Figure, Section
 from isthmus.studies.spec.levels import at_levels
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.spec.reference import Reference
 from isthmus.training.recipe import network_of
 
-ESTIMATORS = ("autoencoder", "decoder-prior", "dictionary-learning", "identity", "pca")
+# What a study says of each estimator but autoencoders, which are composed of parts
+ARGUMENTS: dict[str, type[EstimatorPart]] = {
+    part.kind: part for part in (CodeSearch, DictionaryLearning, Identity, Projection)
+}
+ESTIMATORS = ("autoencoder", *ARGUMENTS)
 QUICK_IMAGES = 2000
 _SEEDS = 2**31  # NumPy's seeds end at 2**32, and those of further trainings are added to the study's
 # What takes the place of the arguments that decide how long an estimator takes.
@@ -81,7 +85,21 @@ class Model:
     @property
     def training(self) -> Training | None:
         """How it is trained, if it is trained by the loop; what a recipe chooses is known when the images are."""
-        return Training(**self.said) if self.estimator == "autoencoder" else None
+        return Training(**self.said) if self.part is None else None
+
+    @property
+    def part(self) -> EstimatorPart | None:
+        """What is said of an estimator other than an autoencoder."""
+        kind = ARGUMENTS.get(self.estimator)
+        if kind is None:
+            return None
+        names = {f.name for f in dataclasses.fields(kind)}
+        return kind(**{name: value for name, value in self.arguments.items() if name in names})
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it has filters, and codes that another model may be of."""
+        return self.part is None or self.part.has_code
 
     @property
     def network(self) -> Any:
