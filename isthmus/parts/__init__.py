@@ -85,7 +85,7 @@ __all__ = [
 # The arguments of an `Autoencoder` that take a part, with the kinds that each takes: these, and registered ones.
 ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role != "estimator"}
 for _role, _own in {
-    "network": (Conv, Dense, Dictionary),
+    "network": (Dense, Conv, Dictionary),
     "augmentation": (Affine,),
     "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),
     "penalty": (L1, KL),

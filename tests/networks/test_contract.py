@@ -75,6 +75,11 @@ def test_every_kind_of_network_is_held_against_the_default():
 
 
 @every_part
+def test_the_part_knows_whether_its_decoder_adds_atoms(name):
+    assert PARTS[name].adds_atoms is built(name)[0].is_one_layer("decoder")
+
+
+@every_part
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("penalized", [False, True])

@@ -1,5 +1,6 @@
 """A network from outside the package, by the public seam: a torch module with `encode` and `decode`, and a part."""
 
+import argparse
 from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 from isthmus import L1, Autoencoder, DecoderPrior, Dense, GaussianNoise, Images, kinds, load, probe
+from isthmus.cli import run_command
+from isthmus.commands.shared.part_syntax import add_network_options, network_words
 from isthmus.errors import DataError, RequestError
 from isthmus.estimators.adapters import adapter_of
 from isthmus.networks import _BUILDS, Network, Output, Term, build, register
@@ -275,3 +278,19 @@ def test_a_class_that_is_defined_again_takes_the_place_of_the_former(x):
         assert Autoencoder(again(), epochs=1).fit_transform(x).shape == (200, 3)
     finally:
         register(OwnPart, Own)
+
+
+def test_a_command_has_its_options_and_its_own_defaults(tmp_path):
+    folder = tmp_path / "m"
+    assert run_command(["fit", "digits", "-o", str(folder), "--network", "own", "--width", "3", "--epochs", "1"]) == 0
+    assert load(folder).network == OwnPart(width=3)
+    with pytest.raises(RequestError, match="--bottleneck belongs to dense; --network own takes --width"):
+        parse(["--network", "own", "--bottleneck", "3"])
+    assert parse(["--width", "3"]) == ("own", {"width": 3})
+    assert parse(["--activation", "relu"])[0] is None
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser()
+    add_network_options(parser)
+    return network_words(parser.parse_args(arguments))

@@ -16,6 +16,7 @@ from isthmus.parts import NETWORKS, ROLES, Corruption, Part, Sequence
 from isthmus.studies.spec.schema import read_table
 
 _FROM_THE_DATA = "image_shape"  # a field that is known from the images
+_UNTOLD = {"conv", "dense", "dictionary"}  # a field that all of these have does not tell which is meant
 _OPTION_OF = {"n_atoms": "atoms"}  # where a field's name would be an odd name for an option
 PLUS = re.compile(r"\+(?=[a-z])")  # but not the + of 1e+3
 
@@ -144,7 +145,7 @@ def option_of(field: str) -> str:
 def _network_fields() -> dict[str, list[str]]:
     """Every field of any network, with the kinds that have it."""
     kinds_of: dict[str, list[str]] = {}
-    for kind in ("dense", "conv", "dictionary"):  # the order in which --help shows them
+    for kind in NETWORKS:
         for name in fields_of(NETWORKS[kind]):
             kinds_of.setdefault(name, []).append(kind)
     return kinds_of
@@ -158,7 +159,8 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
         of = "" if len(kinds) == len(NETWORKS) else f" [{', '.join(kinds)}]"
         metavar = "N" if name in ("bottleneck", "kernel", "padding", "n_atoms") else "WORD"
         metavar = "N,N" if name in ("hidden", "decoder_hidden", "channels") else metavar
-        group.add_argument(option_of(name), dest=f"network_{name}", metavar=metavar, help=_NETWORK_HELP[name] + of)
+        words = _NETWORK_HELP.get(name, name.replace("_", " "))
+        group.add_argument(option_of(name), dest=f"network_{name}", metavar=metavar, help=words + of)
 
 
 def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
@@ -183,14 +185,14 @@ def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, An
         known = ", ".join(option_of(name) for name in fields_of(NETWORKS[str(kind)]))
         has = " and ".join(_network_fields()[strange])
         raise RequestError(f"{option_of(strange)} belongs to {has}; --network {kind} takes {known}")
-    chosen = kind or (fitting[0] if len(fitting) < len(NETWORKS) else None)
+    chosen = kind or (None if set(fitting) >= _UNTOLD else fitting[0])
     cls = NETWORKS[fitting[0]]
     return chosen, {name: _field_value(cls, name, text) for name, text in explicit.items()}
 
 
 def _kinds_with(names: set[str]) -> list[str]:
     fields = _network_fields()
-    return [kind for kind in ("dense", "conv", "dictionary") if all(kind in fields[name] for name in names)]
+    return [kind for kind in NETWORKS if all(kind in fields[name] for name in names)]
 
 
 def _field_value(cls: type[Part], name: str, text: str) -> Any:
