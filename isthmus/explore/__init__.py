@@ -1,1 +1,1 @@
-"""A page where one sees what a model knows: a small server on the loopback address, and plain JavaScript."""
+"""The page of `isthmus explore`: a small server on the loopback address, and plain JavaScript."""

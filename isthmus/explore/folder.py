@@ -1,4 +1,4 @@
-"""What lies in the folder that is to be shown, as far as it can be read without torch: a second, not five."""
+"""Find the run or the model in a folder, without importing torch: one second, not five."""
 
 from __future__ import annotations
 

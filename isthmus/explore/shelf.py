@@ -1,4 +1,4 @@
-"""The models that the page shows, with what is known of each, and the images to show them."""
+"""The models that the page shows, and the images to show them with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, unknown
@@ -18,13 +20,13 @@ T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
 
 
-class Leaving(Exception):  # noqa: N818 - no error: there is nobody left to answer
-    """Whoever asked has left."""
+class Leaving(Exception):  # noqa: N818 - no error: nobody waits for the answer
+    """The client has left."""
 
 
 @dataclass
 class Entry:
-    """A model by its name: fitted, or the reason why it cannot be shown. facts: what its run says of it."""
+    """A model by its name: fitted, or the reason why it cannot be shown. facts: its row in the run's results."""
 
     name: str
     model: Any = None
@@ -32,47 +34,46 @@ class Entry:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
 class Shelf:
-    """Models of one image shape, and the images that they are shown.
+    """Models of one image shape, and images to show them with.
 
-    title, question: the study's words, or the model's name. shape: (channels, height, width). entries: in the study's
-    order. images: test images, or None where it is not known what the models were trained on. notes: sentences that
-    the reader should see. photographs: the images are known not to be drawings. framing: how they were prepared; where
-    it cuts patches, a model takes larger pictures patch by patch. files: such pictures. What is derived from the models
-    is computed once, by `once`.
+    title, question: the study's words, or the model's name. models: in the study's order. shape: (channels, height,
+    width). images: test images, or None if they are not known. notes: sentences for the reader. photographs: whether
+    the images are known not to be drawings. framing: how they were prepared; if it cuts patches, a model takes larger
+    pictures patch by patch. files: such pictures.
     """
 
-    def __init__(
-        self,
-        title: str,
-        entries: list[Entry],
-        shape: Shape,
-        *,
-        images: Images | None = None,
-        question: str = "",
-        data_title: str = "",
-        notes: tuple[str, ...] = (),
-        photographs: bool = False,
-        framing: Framing | None = None,
-        files: tuple[Path, ...] = (),
-    ) -> None:
-        self.title, self.question, self.data_title, self.notes = title, question, data_title, notes
-        self.shape, self.images = shape, images
-        self.photographs, self.framing, self.files = photographs, framing or Framing(), files
-        self.entries = {entry.name: entry for entry in entries}
+    title: str
+    models: list[Entry]
+    shape: Shape
+    images: Images | None = None
+    question: str = ""
+    data_title: str = ""
+    notes: tuple[str, ...] = ()
+    photographs: bool = False
+    framing: Framing = field(default_factory=Framing)
+    files: tuple[Path, ...] = ()
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.entries = {entry.name: entry for entry in self.models}
         self._cache: dict[tuple[Any, ...], Any] = {}
         self._locks: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
-        self.closing = threading.Event()
+
+    def as_images(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of numbers as images, (n, c, h, w) float32."""
+        return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *self.shape)
 
     def go_on(self) -> None:
-        """Raise Leaving once the shelf is closing; called within what takes long."""
+        """Raise Leaving if the server is closing; called during long computations."""
         if self.closing.is_set():
             raise Leaving
 
     @property
     def whole(self) -> bool:
-        """Whether larger pictures are taken too, patch by patch."""
+        """Whether models take larger pictures too, patch by patch."""
         return self.framing.patches is not None
 
     @property
@@ -81,7 +82,7 @@ class Shelf:
         return math.prod(self.shape)
 
     def model(self, name: str) -> Any:
-        """The fitted model. Raises RequestError for a name that is not here, or a model that is damaged."""
+        """The fitted model. Raises RequestError for an unknown name or a damaged model."""
         entry = self.entries.get(name)
         if entry is None:
             raise RequestError(unknown("model", name[:80], self.entries))
@@ -90,7 +91,7 @@ class Shelf:
         return entry.model
 
     def with_code(self, name: str) -> Any:
-        """The fitted model, if it has a code that it makes at once. Raises RequestError for one that has none."""
+        """The fitted model, if it has an encoder. Raises RequestError for others."""
         model = self.model(name)
         if not adapter_of(model).has_code:
             reason = "searches for its code" if adapter_of(model).searches else "has no code"
@@ -104,7 +105,7 @@ class Shelf:
         return self.images
 
     def once(self, compute: Callable[[], T], *key: Any) -> T:
-        """`compute()`, kept under the key: whoever asks meanwhile waits for it. What fails is not kept."""
+        """`compute()`, cached under the key; other callers wait meanwhile. Failures are not cached."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:

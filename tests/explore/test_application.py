@@ -18,7 +18,7 @@ from isthmus import metrics
 from isthmus.analysis import probe
 from isthmus.estimators.adapters import reconstruct
 from isthmus.explore.answers import reconstructions, routes
-from isthmus.explore.answers.noise import noisy, part_of
+from isthmus.explore.answers.noise import apply, part_of
 from isthmus.explore.serving.application import MOST_BYTES, application
 from isthmus.explore.shelf import Leaving, Shelf
 from isthmus.studies.results.measure import measure
@@ -60,7 +60,7 @@ def test_images_are_the_test_images(client, shelf):
 def test_reconstructions_are_the_librarys_of_one_noisy_image(client, shelf, image):
     names = ["nothing", "pca-4-2", "deep", "unpool"]
     found = arrays(client.post(f"/api/reconstruct?models={','.join(names)}&level=0.4&draw=3", content=body(image)))
-    x_in = noisy(part_of("gaussian", 0.4), image, shelf.shape, 3)
+    x_in = apply(part_of("gaussian", 0.4), image, shelf.shape, 3)
     np.testing.assert_array_equal(found["noisy"].ravel(), x_in[0])
     for i, name in enumerate(names):
         x_hat = reconstruct(shelf.model(name), x_in)
@@ -104,7 +104,7 @@ def test_a_search_is_told_step_by_step_and_ends_where_the_library_does(client, s
         (size,) = struct.unpack_from("<I", data)
         frames.append(safetensors.numpy.load(data[4 : 4 + size]))
         data = data[4 + size :]
-    found = shelf.model("prior").search(noisy(part_of("gaussian", 0.2), image, shelf.shape, 1))
+    found = shelf.model("prior").search(apply(part_of("gaussian", 0.2), image, shelf.shape, 1))
     np.testing.assert_array_equal(frames[-1]["x_hat"].ravel(), found.x_hat[0])
     assert frames[-1]["step"][0] == found.n_iter[0]
     assert len(frames) > 2

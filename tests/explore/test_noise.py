@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.errors import RequestError
-from isthmus.explore.answers.noise import kinds, noisy, part_of
+from isthmus.explore.answers.noise import apply, kinds, part_of
 
 SHAPE = (1, 8, 8)
 
@@ -16,7 +16,7 @@ def test_each_stop_is_a_corruption_and_the_first_is_none():
         assert set(offered["marks"]) <= set(offered["stops"])
         for level in offered["stops"]:
             part = part_of(kind, level)
-            found = noisy(part, x, SHAPE, 0)
+            found = apply(part, x, SHAPE, 0)
             assert (part is None) == (level == 0)
             assert np.array_equal(found, x) == (level == 0) or level < 0.1
 
@@ -25,13 +25,13 @@ def test_each_stop_is_a_corruption_and_the_first_is_none():
 def test_a_draw_is_the_same_each_time_and_the_next_is_another(kind):
     x = np.random.default_rng(0).random((1, 64), np.float32)
     part = part_of(kind, kinds(SHAPE)[kind]["stops"][3 if kind == "occlusion" else 15])
-    np.testing.assert_array_equal(noisy(part, x, SHAPE, 4), noisy(part, x, SHAPE, 4))
-    assert any(not np.array_equal(noisy(part, x, SHAPE, 4), noisy(part, x, SHAPE, i)) for i in range(5, 9))
+    np.testing.assert_array_equal(apply(part, x, SHAPE, 4), apply(part, x, SHAPE, 4))
+    assert any(not np.array_equal(apply(part, x, SHAPE, 4), apply(part, x, SHAPE, i)) for i in range(5, 9))
 
 
 def test_the_level_scales_one_picture_of_noise():
     x = np.full((1, 64), 0.5, np.float32)
-    little, more = (noisy(part_of("gaussian", level), x, SHAPE, 1) - x for level in (0.01, 0.05))
+    little, more = (apply(part_of("gaussian", level), x, SHAPE, 1) - x for level in (0.01, 0.05))
     np.testing.assert_allclose(5 * little, more, atol=1e-6)
 
 

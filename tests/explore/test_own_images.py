@@ -15,7 +15,7 @@ from isthmus.commands.images.gallery import gallery_of
 from isthmus.errors import RequestError
 from isthmus.estimators.adapters import reconstruct
 from isthmus.explore.answers import routes
-from isthmus.explore.answers.noise import noisy, part_of
+from isthmus.explore.answers.noise import apply, part_of
 from isthmus.explore.folder import Run, look
 from isthmus.explore.serving.application import application
 from isthmus.explore.shelf_loader import shelve
@@ -111,7 +111,7 @@ def test_a_larger_picture_goes_through_patch_by_patch(whole, photographs):
     np.testing.assert_array_equal(x, arrays(client.get("/api/picture?file=0"))["x"])
     words = "models=photos&level=0.2&rows=60&columns=90"
     found = arrays(client.post(f"/api/reconstruct?{words}", content=x.astype("<f4").tobytes()))
-    x_in = noisy(part_of("gaussian", 0.2), x.reshape(1, -1), x.shape, 0)
+    x_in = apply(part_of("gaussian", 0.2), x.reshape(1, -1), x.shape, 0)
     np.testing.assert_array_equal(found["noisy"].ravel(), x_in[0])
     model = shelf.model("photos")
     expected = patchwork(lambda rows: reconstruct(model, rows), x_in.reshape(x.shape), (8, 8))

@@ -1,1 +1,1 @@
-"""What `isthmus fit` is made of: defaults, hold-out, continuation, baselines, and the training run."""
+"""Parts of `isthmus fit`: defaults, continuation, baselines, training and judgement."""

@@ -1,4 +1,4 @@
-"""What a model has to beat: the mean image, the corrupted image as it is, and PCA with a code of the same size."""
+"""Baselines: the mean image, the corrupted image as it is, and PCA with a code of the same size."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MAX_EXACT = 1500  # numbers in an image up to which all components are found exa
 def yardsticks(
     train: Images, validation: Images, code_size: int, corruption: Corruption | None = None
 ) -> dict[str, Any]:
-    """Models that cost nothing to train, by name; under a corruption, first what hands on the images as they are.
+    """Baseline models by name; under a corruption the first is the identity.
 
     Under a corruption PCA has as many components as denoise the validation images best.
     """
     baselines: dict[str, Any] = {}
     if corruption is not None:
         baselines[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
-    if corruption is not None or code_size < train.n_features:  # else a PCA draws every image exactly: it means nothing
+    if corruption is not None or code_size < train.n_features:  # else a PCA is exact
         pca = _pca(train, validation, code_size, corruption)
         baselines[f"PCA, {pca.n_components_:,} numbers"] = pca
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
@@ -40,7 +40,7 @@ def yardsticks(
 
 
 class _Constant:
-    """The same image, whatever it is shown."""
+    """Predicts the same image for every input."""
 
     def __init__(self, image: np.ndarray) -> None:
         self.image = image.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The model that a fit goes on from: one of another folder (`--from`), or the one that more epochs are asked of."""
+"""Continue a fit: from the model of another folder (`--from`), or from the same one with more epochs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SPLITTING = ("--seed", "--validation", "--test")  # with the images, what decid
 
 @dataclass(frozen=True)
 class Base:
-    """A fitted model, its folder, and what else its config.json says."""
+    """A fitted model with its folder and the rest of its config.json."""
 
     model: Autoencoder
     folder: Path
@@ -39,7 +39,7 @@ class Base:
 
     @classmethod
     def open(cls, folder: Path) -> Base:
-        """Read a folder. Raises RequestError for what is no autoencoder, DataError for what is damaged."""
+        """Read a folder. Raises RequestError for other models, DataError for damage."""
         if not (folder / persistence.CONFIG).is_file():
             raise RequestError(f"--from {folder} is not a model's folder; `isthmus fit DATA -o MODEL` makes one")
         config, model = persistence.read_config(folder), persistence.load(folder)
@@ -51,7 +51,7 @@ class Base:
 
     @property
     def facts(self) -> Facts:
-        """What the command said that fitted it; {} for a model of an older isthmus, or of Python."""
+        """The facts of the command that fitted it; {} for models of older versions or of Python."""
         fit = self.extra.get("fit")
         facts = fit.get("facts") if isinstance(fit, dict) else None
         return facts if isinstance(facts, dict) else {}
@@ -74,11 +74,11 @@ class Base:
 
     @property
     def fixed_training(self) -> dict[str, Any]:
-        """Arguments of the training that are not to be chosen, because the weights have them."""
+        """Arguments of the training that the weights determine."""
         return {"start": "random", "standardize": self.model.network_.standardization is not None}
 
     def framing(self, options: argparse.Namespace) -> Framing:
-        """How images are prepared: as for the model, unless the command says otherwise."""
+        """How images are prepared: as for the model, unless the command sets it."""
         return as_for_the_training(options, self.extra, self.folder)
 
     def check(self, shape: Shape, source: str, framing: Framing) -> None:
@@ -88,13 +88,13 @@ class Base:
         opened.check(shape, source)
 
     def hand_to(self, model: Autoencoder) -> None:
-        """Give an estimator that is not fitted this fit to go on from."""
+        """Let an unfitted estimator continue this fit."""
         model.set_params(warm_start=True)
         model.adopt(self.model.fitted_)
 
 
 def requested_epochs(folder: Path, epochs: int | None) -> int:
-    """How many epochs the model that lies at -o was asked for. Raises RequestError unless more are asked for now."""
+    """The epochs that the model at -o was fitted for. Raises RequestError unless more are requested now."""
     fit = _extra(persistence.read_config(folder)).get("fit")
     former_epochs = fit.get("epochs") if isinstance(fit, dict) else None
     ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
@@ -113,12 +113,12 @@ def _extra(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def remaining(epochs: int | None, former_epochs: int) -> dict[str, int]:
-    """The epochs of the next cycle, where those of all are said."""
+    """The epochs of the next cycle, if --epochs is given."""
     return {} if epochs is None else {"epochs": epochs - former_epochs}
 
 
 def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
-    """Raise RequestError for options of a network that is not the model's."""
+    """Raise RequestError for network options that differ from the model's."""
     part = base.model.network_.part
     wrong = [("--network", kind, part.kind)] if kind not in (None, part.kind) else []
     wrong += [(option_of(name), value, getattr(part, name, None)) for name, value in fields.items()]
@@ -156,11 +156,11 @@ def facts_of(
 
 
 def check_same(base: Base, facts: Facts) -> None:
-    """Raise RequestError, with what differs, unless the model that lies at -o was fitted by the same command."""
+    """Raise RequestError, naming what differs, unless the model at -o was fitted by the same command."""
     if names := differing(base.facts, facts):
         raise RequestError(
-            f"{base.folder} holds a model that was fitted otherwise (different: {', '.join(names)}); say the same to "
-            f"go on, begin with it in another -o by --from {base.folder}, or add --force to replace it"
+            f"{base.folder} holds a model that was fitted otherwise (different: {', '.join(names)}); use the same to "
+            f"continue, start from it in another -o with --from {base.folder}, or add --force to replace it"
         )
 
 

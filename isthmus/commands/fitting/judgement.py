@@ -1,4 +1,4 @@
-"""What a trained model is worth: what went wrong with it, and what to try instead."""
+"""Judge a trained model: what went wrong, and what to try instead."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _KEPT_START = (
 class Judgement:
     """A model that was fitted to images and lies in a folder, judged by what was measured on others.
 
-    codes: what was measured of its codes. errors: its own first, then, of a denoiser, those of the corrupted images as
-    they are, then those of what costs nothing. whole: the images are no patches. base: the fit that it went on from.
+    codes: what was measured of its codes. errors: its own first, then, for a denoiser, those of the corrupted images as
+    they are, then those of the baselines. whole: the images are not patches. base: the fit that it continued.
     """
 
     model: Autoencoder
@@ -53,7 +53,7 @@ class Judgement:
 
     @cached_property
     def collapse(self) -> str:
-        """What became of its codes, if that is nothing."""
+        """The sentence on collapsed codes, or ""."""
         dead = self.codes.estimates.get("dead_units")
         n_dead = None if dead is None else int(dead.value or 0)
         seen = (self.codes.variation, self.codes.unexplained, self.codes.frozen)
@@ -61,7 +61,7 @@ class Judgement:
 
     @property
     def faults(self) -> list[str]:
-        """What makes it useless, to be said again whenever it is used: a collapse, images that it makes worse."""
+        """Faults to repeat whenever the model is used: a collapse, images that it makes worse."""
         if self.collapse or self.model.corruption is None:
             return [self.collapse] if self.collapse else []
         model_errors, as_it_is, *_ = self.errors.values()
@@ -98,31 +98,31 @@ class Judgement:
         yield f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
 
     def _way_on(self, base: Base) -> str:
-        """What to try where the weights of before were no worse."""
+        """What to try where the former weights were no worse."""
         ways = f"{self._more_images(pieces=False)} or --learning-rate {self.model.training_.learning_rate / 10:.2g}"
         if base.folder == self.folder:  # more epochs of the same fit, which takes no other images and no other rate
             return f"try --from {shlex.quote(str(self.folder))} -o NEW with {ways}"
         return f"try {ways}"
 
     def _more_images(self, *, pieces: bool = True) -> str:
-        """What gives the network more to learn from, and is not so yet. pieces: whether a fit may cut them anew."""
+        """Ways to more training data that are not used yet. pieces: whether patches may be suggested."""
         ways, side = ["more images"], min(self.images.shape[1:])
         denoises = self.model.corruption is not None
-        if pieces and denoises and self.whole:  # noise is local: a piece has what it takes to see it
+        if pieces and denoises and self.whole:  # noise is local
             ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
         if self.model.augmentation is None:
             ways.append("--augmentation affine")
         return " or ".join(ways)
 
     def _advice(self) -> str:
-        """What to change where a PCA is better: what knows its own images only, or went back, needs no more epochs."""
+        """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
         history = self.model.history_
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
         early = best + 1 < _EARLY * len(history)
         if early and losses[-1] > _BACK * losses[best]:
             return (
-                f"training went back after epoch {best + 1} (loss {error_text(losses[best])}, in the end "
+                f"training got worse after epoch {best + 1} (loss {error_text(losses[best])}, in the end "
                 f"{error_text(losses[-1])}): try --learning-rate {self.model.training_.learning_rate / 4:.2g}, or give "
                 f"it {self._more_images()}"
             )
@@ -138,12 +138,12 @@ class Judgement:
 
 
 def before(base: Base) -> str:
-    """The name of the model that a fit went on from, in a table."""
+    """The name, in tables, of the model that a fit continued."""
     return f"{base.folder.name}, before"
 
 
 def better_than_first(errors: dict[str, float | None], slack: float = 1.0) -> list[str]:
-    """What has less error than a share `slack` of the first's: the best of it, and what has learned nothing."""
+    """The names with less error than `slack` times the first: the best, and those that learned nothing."""
     first = next(iter(errors.values()))
     if first is None:
         return []

@@ -1,4 +1,4 @@
-"""What a fit holds out of photographs that it cuts into patches, uncut: whole photographs, or the region of each."""
+"""The uncut photographs, or regions of them, that a fit of patches measures errors on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model's code says: of one image, of each unit, and of the space in which codes lie."""
+"""Answers on codes: of one image, of each unit, and of the space of codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError
 from isthmus.estimators.adapters import encode, reconstruct
 from isthmus.explore.answers import noise, units, wire
-from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.overview import n_units
 from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
@@ -23,20 +22,20 @@ def code(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"noisy": (c, h, w), "code": (k,)} of `model`, and of a convolutional one its maps, "layer 1", ...: (n, h, w)."""
     model = shelf.with_code(query.text("model"))
     x = wire.pixels(body, 1, shelf.n_features)
-    x_in = noisy(shelf, query, x)
+    x_in = noise.of_query(shelf, query, x)
     code_of_x = np.asarray(model.transform(x_in), np.float32)
-    arrays = {"noisy": in_shape(shelf, x_in)[0], "code": code_of_x[0]}
-    layers = probe.activation_maps(model, Images(in_shape(shelf, x)), x_in)
+    arrays = {"noisy": shelf.as_images(x_in)[0], "code": code_of_x[0]}
+    layers = probe.activation_maps(model, Images(shelf.as_images(x)), x_in)
     return arrays | {name: maps[0] for name, maps in layers.items() if name}, {}
 
 
 def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"x_hat": (n, c, h, w)}: what `model` draws from `n` codes of float32."""
+    """{"x_hat": (n, c, h, w)}: `n` codes of float32, decoded by `model`."""
     model = shelf.with_code(query.text("model"))
     codes = wire.numbers(body, query.integer("n", 1, MOST_CODES, 1), n_units(model), "numbers of a code")
     if not np.isfinite(codes).all() or np.abs(codes).max() > 1e6:
         raise RequestError("a code's numbers must be finite, and at most a million")
-    return {"x_hat": in_shape(shelf, model.inverse_transform(codes))}, {}
+    return {"x_hat": shelf.as_images(model.inverse_transform(codes))}, {}
 
 
 def _units(shelf: Shelf, name: str) -> units.Units:
@@ -85,9 +84,9 @@ def code_map(shelf: Shelf, query: Query, body: bytes) -> Answer:
 def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
     name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
-    pair = Images(in_shape(shelf, wire.pixels(body, 2, shelf.n_features)))
+    pair = Images(shelf.as_images(wire.pixels(body, 2, shelf.n_features)))
     rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
-    return {"pixels": in_shape(shelf, rows["pixels"]), "x_hat": in_shape(shelf, rows["model"])}, {}
+    return {"pixels": shelf.as_images(rows["pixels"]), "x_hat": shelf.as_images(rows["model"])}, {}
 
 
 def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -98,15 +97,15 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
     name, level = query.text("model"), query.number("level", 0, 10, 0.0)
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
     model, x = shelf.with_code(name), wire.pixels(body, 1, shelf.n_features)
-    x_in = noise.noisy(noise.part_of("gaussian", level), x, shelf.shape, draw)
+    x_in = noise.apply(noise.part_of("gaussian", level), x, shelf.shape, draw)
     spread = _units(shelf, name).spread
-    rows = probe.latent_noise(model, Images(in_shape(shelf, x)), (level,), relative_to=spread, seed=draw)
+    rows = probe.latent_noise(model, Images(shelf.as_images(x)), (level,), relative_to=spread, seed=draw)
     *_, from_code = rows.values()
     from_noisy = reconstruct(model, x_in)
     error = metrics.squared_error(np.repeat(x, 2, axis=0), np.concatenate([from_noisy, from_code.reshape(1, -1)]))
     return {
-        "noisy": in_shape(shelf, x_in)[0],
-        "from_noisy": in_shape(shelf, from_noisy)[0],
-        "from_code": in_shape(shelf, from_code)[0],
+        "noisy": shelf.as_images(x_in)[0],
+        "from_noisy": shelf.as_images(from_noisy)[0],
+        "from_code": shelf.as_images(from_code)[0],
         "mse": error,
     }, {}

@@ -1,4 +1,4 @@
-"""The corruptions of the slider: which there are, at which levels, and one draw of each."""
+"""Corruptions of the slider: kinds, levels, and noisy images."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 
 from isthmus.corruption import noisy_version
 from isthmus.errors import RequestError, unknown
+from isthmus.explore.answers.wire import Query
+from isthmus.explore.shelf import Shape, Shelf
 from isthmus.parts import CORRUPTIONS, Corruption
 
 MOST_DRAWS = 2**31 - 1
 
 
 def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
-    """What the slider offers for images of this shape, by kind.
+    """Sliders for images of this shape, by kind of corruption.
 
-    symbol: the level's name and unit. note: what else is done to the image. stops: the levels it can stand at, from
-    clean (0) to ruined. marks: those at which models are compared.
+    symbol, unit: of the level. note: what else is done to the image. stops: the levels, from clean (0) to ruined.
+    marks: those at which models are compared.
     """
     percent, tenths = [i / 100 for i in range(101)], [i / 10 for i in range(11)]
     side = min(shape[1:])
@@ -37,20 +39,17 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
 
 
 def part_of(kind: str, level: float) -> Corruption | None:
-    """The corruption part, the same as `--corruption KIND:LEVEL`; None for level 0, which is no corruption.
-
-    Raises RequestError for what there is not.
-    """
+    """The corruption, as of `--corruption KIND:LEVEL`; None for level 0. Raises RequestError for unknown kinds."""
     single: dict[str, Any] = {word: cls for word, cls in CORRUPTIONS.items() if not cls.members}
     if kind not in single:
         raise RequestError(unknown("corruption", kind[:80], single))
     return None if level == 0 else single[kind](level).as_option(())
 
 
-def noisy(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
-    """The `noisy_version` of x, (n, n_features), that `draw` is the seed of: 0 is that of studies and commands.
+def apply(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
+    """The `noisy_version` of x, (n, n_features), with the seed `draw`: 0 is that of studies and commands.
 
-    The draws at two levels of Gaussian noise are the same up to the level, so a slider scales one picture of noise.
+    Gaussian noise of two levels differs only by its scale, so a slider scales one picture of noise.
     """
     if part is None:
         return x
@@ -58,3 +57,9 @@ def noisy(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], d
     if not np.isfinite(x_noisy).all():
         raise RequestError(f"{part!r} leaves no numbers; choose a level nearer to those of the slider")
     return x_noisy
+
+
+def of_query(shelf: Shelf, query: Query, x: np.ndarray, shape: Shape | None = None) -> np.ndarray:
+    """x, (n, n_features), with the noise of a request's kind, level and draw."""
+    part = part_of(query.text("kind", "gaussian"), query.number("level", 0, 1e6, 0.0))
+    return apply(part, x, shape or shelf.shape, query.integer("draw", 0, MOST_DRAWS, 0))

@@ -1,4 +1,4 @@
-"""Overview of a model: what the page shows of it before it computes anything."""
+"""Overview of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isthmus.studies.results.results_json import Row
 
 
 def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
-    """What the page shows of a model before it computes anything; all of it plain."""
+    """What the page shows of a model before it computes anything, as JSON values."""
     recorded = entry.facts
     row: Row | None = recorded.get("test")
     table: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What models make of images, and how far off they are: of one image by several models, of many by one."""
+"""Reconstructions and their errors: of one image by several models, and of many by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from isthmus.analysis.patchwork import patchwork
 from isthmus.errors import RequestError, require
 from isthmus.estimators.adapters import adapter_of, reconstruct, reconstruct_each
 from isthmus.explore.answers import noise, uploads, wire
-from isthmus.explore.answers.noisy_input import in_shape, noisy
 from isthmus.explore.answers.wire import Answer, Arrays, Query
 from isthmus.explore.shelf import Leaving, Shape, Shelf
 
@@ -31,7 +30,7 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """
     shape = _shape(shelf, query)
     x = wire.pixels(body, 1, math.prod(shape))
-    x_in, models = noisy(shelf, query, x, shape), _models(shelf, query)
+    x_in, models = noise.of_query(shelf, query, x, shape), _models(shelf, query)
     if shape == shelf.shape:
         x_hat = reconstruct_each(models, x_in)
     else:
@@ -61,7 +60,7 @@ def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
     if len(stops) * (1 + len(models)) * shelf.n_features > MOST_AHEAD:
         raise RequestError("these are too many pixels for all stops at once; ask for one level after the other")
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
-    x_in = np.concatenate([noise.noisy(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
+    x_in = np.concatenate([noise.apply(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
     x_hat = np.empty((len(models), *x_in.shape), np.float32)
     for model, rows in zip(models, x_hat, strict=True):
         query.go_on()
@@ -69,7 +68,7 @@ def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
     error = _errors(x, x_hat)
     return {
         "level": np.array(stops, np.float64),
-        "noisy": in_shape(shelf, x_in),
+        "noisy": shelf.as_images(x_in),
         "noisy_mse": metrics.squared_error(np.broadcast_to(x, x_in.shape), x_in),
         "x_hat": x_hat.reshape(len(models), len(stops), *shelf.shape),
         "mse": error,
@@ -86,7 +85,7 @@ def _models(shelf: Shelf, query: Query) -> list[Any]:
 
 
 def _errors(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-    """The errors, (n_models, l), of x_hat, (n_models, l, n_features), that were drawn of l noisy images of one x."""
+    """The errors, (n_models, l), of x_hat, (n_models, l, n_features), against one x."""
     target = np.broadcast_to(x, x_hat.shape[1:])
     return np.array([metrics.squared_error(target, rows) for rows in x_hat]).reshape(x_hat.shape[:2])
 
@@ -100,13 +99,13 @@ def searched(shelf: Shelf, query: Query, body: bytes, send: Callable[[Answer], N
     model = shelf.model(name)
     if not adapter_of(model).searches:
         raise RequestError(f"{name} does not search; choose a decoder prior")
-    x_in = noisy(shelf, query, x)
+    x_in = noise.of_query(shelf, query, x)
 
     def shown(rows: np.ndarray, objective: float, step: int) -> Arrays:
         rows = rows.reshape(1, -1)
         error = metrics.squared_error(x, rows)
         return {
-            "x_hat": in_shape(shelf, rows)[0],
+            "x_hat": shelf.as_images(rows)[0],
             "mse": error,
             "psnr": metrics.psnr(error),
             "objective": np.array([objective]),
@@ -130,8 +129,8 @@ def searched(shelf: Shelf, query: Query, body: bytes, send: Callable[[Answer], N
 
 
 def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:
-    """The noisy version of the test images x, which all models are given: drawn once, if they are not too large."""
-    draw = partial(noise.noisy, noise.part_of(kind, level), x, shelf.shape, 0)
+    """The noisy version of the test images x, for all models: computed once, if they are not too large."""
+    draw = partial(noise.apply, noise.part_of(kind, level), x, shelf.shape, 0)
     small = x.size * len(noise.kinds(shelf.shape)[kind]["marks"]) <= MOST_AHEAD
     return shelf.once(draw, "noisy", kind, level) if small else draw()
 
@@ -139,8 +138,8 @@ def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.nda
 def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"level", "mse", "low", "high"}, each (l,): the error of `model` on test images at the marked levels of `kind`.
 
-    low, high: the 95 % interval. "each", (l, n): every image's own error, for models are compared image by image. The
-    noise is the studies' own test noise.
+    low, high: the 95 % interval. "each", (l, n): every image's error, to compare models image by image. The noise is
+    the test noise of studies.
     """
     name, kind = query.text("model"), query.text("kind", "gaussian")
     model, known = shelf.model(name), shelf.test_images().take(slice(0, N_MEASURED))

@@ -1,7 +1,4 @@
-"""What the page may ask: for each question a function (shelf, query, body) → named arrays.
-
-Every function is a few library calls that a user could write; `wire` has how they travel.
-"""
+"""Routes of the page: for each question a function (shelf, query, body) → named arrays, encoded by `wire`."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ DRAWING = 256  # rows and columns of a drawing
 
 
 def about(shelf: Shelf) -> dict[str, Any]:
-    """What the page is told first, as JSON."""
+    """The page's first answer, as JSON."""
     images = shelf.images
     return {
         "title": shelf.title,
@@ -77,7 +74,7 @@ def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
 
 
 def name_of(file: Path) -> str:
-    """A file's name as text, also one that is no UTF-8."""
+    """A file's name as valid UTF-8."""
     return os.fsencode(file.name).decode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""What each number of a code does on the test images: how often it is on, how far it goes, what sets it off."""
+"""Statistics of each unit of a code over the test images, and the images that activate it most."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Units:
 
 
 def survey(model: Any, images: Images, n_top: int = N_TOP, *, go_on: Callable[[], None] = lambda: None) -> Units:
-    """Look at every unit on all images, chunk by chunk: the codes of a large set are never held at once.
+    """Statistics of every unit over all images, chunk by chunk.
 
-    go_on: called before each chunk; what it raises ends the survey.
+    go_on: called before each chunk; may raise to stop.
     """
     on = total = squares = np.zeros(1)
     low, high = np.inf, -np.inf
@@ -68,10 +68,10 @@ def survey(model: Any, images: Images, n_top: int = N_TOP, *, go_on: Callable[[]
 
 
 def pictures(model: Any, unit: int, code_size: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """What one unit looks for and what it draws, as far as weights can say it.
+    """The weights of one unit as images, if they are.
 
     {"filter": (c, h, w)} where the encoder is one linear layer, {"atom": (c, h, w)} where the decoder is; {} for a
-    deep model, whose units mean something only beside the others. Raises RequestError for a unit that there is not.
+    deep model. Raises RequestError for an unknown unit.
     """
     require(0 <= unit < code_size, "unit", f"from 0 to {code_size - 1}", unit)
     images = {}
@@ -110,7 +110,7 @@ def plane(codes: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def neighbours(codes: np.ndarray) -> dict[str, np.ndarray]:
-    """scikit-learn's t-SNE of codes, (n, k), which keeps near what is near and says nothing of distances.
+    """scikit-learn's t-SNE of codes, (n, k): neighbours stay near, distances mean nothing.
 
     {"points": (n, 2)} (van der Maaten and Hinton 2008), the same each time.
     """

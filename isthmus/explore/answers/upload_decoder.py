@@ -1,4 +1,4 @@
-"""Decode uploads in a process of their own: its memory is freed at the end, and a crash ends that process alone."""
+"""Decode uploads in a worker process, so that its memory is freed and a crash ends that process alone."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    warnings.simplefilter("ignore")  # Pillow's, of damaged files: whoever sent one is told
+    warnings.simplefilter("ignore")  # of Pillow, on damaged files
     head = json.loads(sys.stdin.buffer.readline())
     try:
         register_all(head["formats"])

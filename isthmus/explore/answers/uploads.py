@@ -1,4 +1,4 @@
-"""Uploaded files as images for the models: read as the commands read them, and brought to a size that they take."""
+"""Uploaded files as images for the models: read as by the commands, and resized."""
 
 from __future__ import annotations
 

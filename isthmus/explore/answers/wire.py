@@ -1,6 +1,6 @@
-"""What goes over the wire: a request's words and numbers, checked; named arrays back, as safetensors.
+"""Encoding of requests and answers: words and float32 numbers (little endian) in, named arrays as safetensors out.
 
-Numbers come as float32, little endian, one after the other. Every fault of a request is a RequestError.
+Every fault of a request is a RequestError.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Answer = tuple[Arrays, dict[str, str]]  # arrays, and a few words beside them
 
 
 class Query:
-    """The words of a request's address. gone: set once whoever asked has left."""
+    """The query of a request. gone: set when the client leaves."""
 
     def __init__(self, words: Mapping[str, str], gone: threading.Event | None = None) -> None:
         self.words, self.gone = words, gone
 
     def go_on(self) -> None:
-        """Raise Leaving once whoever asked has left; called before what takes long."""
+        """Raise Leaving if the client has left; called before long computations."""
         if self.gone is not None and self.gone.is_set():
             raise Leaving
 

@@ -1,6 +1,6 @@
-"""The web application: addresses, bodies that are not too long, a bounded number of threads, and errors in words.
+"""The web application: routes, limits on bodies and threads, and errors as text.
 
-It can serve the page before there are models: nothing here imports torch, and a question waits until the shelf is open.
+The page is served before the models are loaded: nothing here imports torch, and questions wait for the shelf.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Server:
         query = wire.Query(request.query_params, gone)
 
         def compute() -> tuple[bytes, float]:
-            query.go_on()  # while this waited for a thread, the page may have asked for something else
+            query.go_on()  # the client may have left while this waited for a thread
             start = time.perf_counter()
             packed = wire.pack(answer(shelf, query, body))
             return packed, 1000 * (time.perf_counter() - start)
@@ -155,7 +155,7 @@ class _Server:
         try:
             data, milliseconds = await computing
         except (Leaving, asyncio.CancelledError):  # which uvicorn cancels when it ends
-            raise HTTPException(503, "the server is ending, or nobody waits for this") from None
+            raise HTTPException(503, "the server is closing, or the client has left") from None
         except ValueError as error:  # RequestError, DataError, and scikit-learn's own checks of arrays
             raise HTTPException(400, one_line(error)) from None
         finally:
@@ -211,7 +211,7 @@ class _Server:
 
 
 async def _leaves(request: Request, gone: threading.Event) -> None:
-    """Set `gone` when whoever asked closes the connection. The body must have been read."""
+    """Set `gone` when the client closes the connection. The body must have been read."""
     while not gone.is_set():
         if (await request.receive())["type"] == "http.disconnect":
             gone.set()
@@ -244,7 +244,7 @@ async def _body(request: Request) -> bytes:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = {404: "there is nothing at this address", 405: "this address is asked in another way"}
+    known = {404: "there is nothing at this address", 405: "this address needs another method"}
     detail = known.get(error.status_code, error.detail)
     return refused(request.scope, detail, error.status_code, dict(error.headers or {}))
 

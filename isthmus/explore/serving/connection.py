@@ -1,4 +1,4 @@
-"""Connections to the page's server: whoever is too slow with a request is let go, and nothing is upgraded."""
+"""Connections to the page's server: slow requests are closed, and nothing is upgraded."""
 
 from __future__ import annotations
 

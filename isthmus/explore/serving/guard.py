@@ -1,4 +1,4 @@
-"""Who may ask: checks of Host, Origin and token before anything else, and headers that keep the page to itself.
+"""Access control: checks of Host, Origin and token, and security headers.
 
 A page of another site can send requests to the loopback address from its visitor's browser, and with a name of its own
 that resolves to 127.0.0.1 it could read the answers (DNS rebinding). Host and Origin tell such requests apart.

@@ -1,4 +1,4 @@
-"""The server's life: an address and a browser at once, the models as soon as they are read, and a clean end."""
+"""Run the server: open the address and the browser at once, then the models, and close cleanly."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def serve(
             say(f"port {port} is taken; this is on {bound_port}")
         if not is_loopback(host):
             say(
-                f"this address can be reached from other machines ({host}): whoever has its token sees the models and "
-                "the data; what is sent is not encrypted"
+                f"this address can be reached from other machines ({host}): anyone with the token sees the models and "
+                "the data; the connection is not encrypted"
             )
         ending = f"?token={token}" if token else ""
         address = f"http://{_in_address(host)}:{bound_port}/{ending}"
