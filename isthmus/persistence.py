@@ -57,10 +57,10 @@ def save(model: Any, folder: str | Path, *, extra: dict[str, Any] | None = None)
     FunctionTransformer without functions), and registered kinds. extra: facts to keep in config.json under "extra".
     Raises RequestError for another class, and for a place where something lies that is no model.
     """
-    asked = adapter_of(model)
-    # what inherits from a kind is asked like it, and would be loaded as that
-    own = asked.saved() if type(model) in COMPUTES["estimator"] else Adapter.saved(asked)
-    write(model, own, folder, extra=extra)
+    adapter = adapter_of(model)
+    # what inherits from a kind is adapter like it, and would be loaded as that
+    saved = adapter.saved() if type(model) in COMPUTES["estimator"] else Adapter.saved(adapter)
+    write(model, saved, folder, extra=extra)
 
 
 def load(folder: str | Path, *, device: str | None = None) -> Any:

@@ -122,8 +122,8 @@ def _put_together(name: str, entry: Entry, entries: dict[str, Entry]) -> None:
     of = entry.facts.get("of")
     if entry.model is None or not of:
         return
-    asked = adapter_of(entry.model)
-    if asked.searches or asked.first is not asked.last:  # of images itself, or put together already
+    adapter = adapter_of(entry.model)
+    if adapter.searches or adapter.first is not adapter.last:  # of images itself, or put together already
         return
     seed = _SEED.search(name)
     upstream = entries.get(of + (seed.group() if seed else ""))
