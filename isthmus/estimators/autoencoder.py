@@ -46,7 +46,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
     epochs, batch_size : passes over the samples, and samples in a step.
     start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
         "pca": a `Dense` with a linear code and output begins at PCA's solution. With validation samples and patience it
-        keeps that unless they say that training made it better by more than chance (`history_.kept_start`).
+        keeps that unless they say that training made it better by more than chance (`history_.kept_start`). A denoiser
+        then begins at the data's start, and is held against PCA with each component shrunk as the noise asks for.
     standardize : whether the network sees each channel minus its median and in units of its spread, both fitted to the
         training samples. Samples, reconstructions and errors stay in the data's units. One channel is all numbers of
         samples that are no images: numbers of different kinds need a scaler of their own.
@@ -181,9 +182,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         """Take one pass over X, from the present weights, at a constant learning rate. y is ignored.
 
         The first call makes the start, and fits to its X what standardizes; both stay. epochs, schedule,
-        validation_fraction and patience have no say. Each call has an order and noise of its own, and the same calls in
-        the same order give the same bits. The optimizer's moments go on from call to call, and start anew after `fit`
-        and after loading. A call that fails leaves the model as it was.
+        validation_fraction and patience have no say. Where learning_rate is None, a pass that leaves X worse is taken
+        back (`history_.kept_start`), and the next are slower. Each call has an order and noise of its own, and the same
+        calls give the same bits. The optimizer's moments go on until `fit` or loading. One that fails changes nothing.
 
         >>> import numpy as np
         >>> from isthmus import Autoencoder, Dense

@@ -39,6 +39,7 @@ from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.start import fit_start, pca_start
+from isthmus.training.validation import weights_of
 
 _TRAINED_ON = (
     "the samples that validation_fraction holds out now were trained on by the former fit, so their loss is too good; "
@@ -60,6 +61,7 @@ class OneFit:
     """
 
     network: Network
+    training_of = staticmethod(training_of)
 
     def __init__(
         self,
@@ -80,7 +82,9 @@ class OneFit:
         # of flat samples, the network may know the shape
         self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
-        self.fraction = training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
+        self.fraction = (
+            self.training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
+        )
         self.from_pca = warm_start is None and self.fraction is not None
         if warm_start is not None and self.fraction is not None and _is_fitted_on(model, X):
             # PCA of all samples knows the held-out ones: it is that of the others until it is judged
@@ -90,7 +94,7 @@ class OneFit:
         self.pca_of_all = False
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         shape = (n, self.n_features)
-        self.training, self.parameters = training_of(model, shape), parameters_of(model, shape)
+        self.training, self.parameters = self.training_of(model, shape), parameters_of(model, shape)
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
@@ -116,8 +120,8 @@ class OneFit:
         corrupted = self.corruption is not None
         if self.training.start == "pca" and not self.network_part.n_components(corrupted=corrupted):
             raise RequestError(
-                f'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
-                f"the code that are linear or rectifiers, got {self.network_part!r}"
+                'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
+                f"the code that are linear or rectifiers (as a denoiser's code may be), got {self.network_part!r}"
             )
         standardized = self.training.standardize
         if self.warm_start is not None:
@@ -158,7 +162,8 @@ class OneFit:
             validation = None if held_out is None else samples_on(held_out, self.device)
         if former is not None:
             self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
-        setup = self.begin(samples, ids, is_new=former is None)
+        is_judged = validation is not None and self.training.patience is not None
+        setup = self.begin(samples, ids, is_new=former is None, is_judged=is_judged)
         rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)
         with contextlib.closing(rows):
             for row in rows:
@@ -172,10 +177,13 @@ class OneFit:
                 pca_start(self.network, samples_on(self.X, self.device), setup)
         return self.trained()
 
-    def begin(self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True) -> Setup:
+    def begin(
+        self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True, is_judged: bool = False
+    ) -> Setup:
         """Build the network and bring it to its start; what it is to be trained with.
 
-        ids: where in X the samples are. is_new: no checkpoint's weights will take the start's place.
+        ids: where in X the samples are. is_new: no checkpoint's weights will take the start's place. is_judged:
+        validation samples will say whether what was trained is better than what there was.
         """
         with memory_told(self.training.batch_size):
             if self.warm_start is not None:
@@ -202,10 +210,16 @@ class OneFit:
                 ids,
                 self.warm_start is not None,
             )
-            if (self.warm_start is None and self.training.start == "pca") or (self.warm_start and self.from_pca):
-                pca_start(network, samples, setup)  # after a checkpoint too: it may turn out to be the best there was
-            elif self.warm_start is None and self.training.start == "data" and is_new:
+            start = self.training.start if self.warm_start is None else "pca" if self.from_pca else ""
+            best = network
+            if start == "pca":  # after a checkpoint too: it may turn out to be the best there was
+                if is_judged and self.corruption is not None and self.warm_start is None:
+                    best, start = copy.deepcopy(network), "data"  # from which a denoiser learns more
+                pca_start(best, samples, setup)
+            if start == "data" and is_new:
                 fit_start(network, samples, setup)
+        if is_judged and (self.warm_start is not None or self.training.start == "pca"):
+            setup = dataclasses.replace(setup, fallback=weights_of(best))
         return setup
 
     @cached_property

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from isthmus.data.batches import samples_on
+from isthmus.data.batches import Samples, samples_on
 from isthmus.decimals import error_text
 from isthmus.estimators.one_fit import OneFit
+from isthmus.estimators.parameters import Composed, training_of
 from isthmus.estimators.warm_start import WarmStart
+from isthmus.parts import Training
 from isthmus.rng import content_seeds
-from isthmus.training.hardware import memory_told
+from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import History, Trained
 from isthmus.training.loop import Position, train
+from isthmus.training.setup import Setup
+from isthmus.training.validation import mean_objective, weights_of
+
+# A pass that is taken back halves the rate, and each one after it that is kept raises it a little again (Battiti 1989),
+# which a thousandth of it is not too small for.
+_SLOWER, _FASTER, _SLOWEST = 0.5, 1.2, 1e-3
 
 
 class OnePass(OneFit):
-    """A fit of one epoch at a constant rate, which goes on where the one before it ended."""
+    """A fit of one epoch at a constant rate, which goes on where the one before it ended.
+
+    A rate that was not said may be too high for what is there: at PCA's solution of few wide samples, or at the end of
+    a cycle, any step of Adam's usual size is a step back. So such a pass is taken back if it leaves its own samples
+    worse than they were, and the next ones are slower.
+    """
 
     def __init__(
         self,
@@ -35,12 +48,19 @@ class OnePass(OneFit):
         # no clone: of one of a RandomState the model's own would never move on
         asked = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
         super().__init__(asked, X, None, image_shape, say, warm_start)
-        # a recipe may have chosen these two
-        self.training = dataclasses.replace(self.training, validation_fraction=None, patience=None)
-        former = None if warm_start is None else warm_start.fitted
+        former, self.is_said = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
+        if former and former.moments and not self.is_said:
+            rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)
+            most = self.training.learning_rate
+            self.training = replace(self.training, learning_rate=min(most, max(_SLOWEST * most, rate)))
         self.history = History() if former is None else History(former.history)
         optimizer, tensors = (former and former.moments) or ("", {})
         self.position = Position(len(self.history), tensors if optimizer == self.training.optimizer else {})
+
+    @staticmethod
+    def training_of(model: Composed, shape: tuple[int, int]) -> Training:
+        """As a recipe chooses, but for what belongs to whole fits."""
+        return replace(training_of(model, shape), validation_fraction=None, patience=None)
 
     @cached_property
     def stream(self) -> int:
@@ -59,11 +79,23 @@ class OnePass(OneFit):
             samples = samples_on(self.X, self.device, shuffle=self.training.shuffle, seed=self.stream)
         setup = self.begin(samples)
         # counted on, so that a penalty's warm-up goes on too
-        counted = dataclasses.replace(self.training, epochs=self.position.epoch + 1)
-        passes = train(self.network, samples, dataclasses.replace(setup, training=counted), self.position)
+        counted = replace(self.training, epochs=self.position.epoch + 1)
+        setup = replace(setup, training=counted)
+        before = None if self.is_said else (weights_of(self.network), self._objective(samples, setup))
+        passes = train(self.network, samples, setup, self.position)
         with contextlib.closing(passes):
             row = next(passes)
             moments = counted.optimizer, self.position.optimizer  # of a training that takes no further step
         self.history.epochs.append(row)
-        self.say(f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)")
+        told = f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)"
+        if before is not None and not self._objective(samples, setup) <= before[1]:
+            self.network.load_state_dict(before[0])
+            self.history.kept_start = True
+            told += ", taken back"
+        self.say(told)
         return self.trained(moments)
+
+    def _objective(self, samples: Samples, setup: Setup) -> float:
+        """What the pass lowers, with the weights of a warm-up as they are at its end."""
+        with memory_told(self.training.batch_size), using_threads(self.threads):
+            return mean_objective(self.network, samples, setup)

@@ -18,6 +18,7 @@ from isthmus.parts.part import Part
 ACTIVATIONS = ("gelu", "leakyrelu", "linear", "relu", "sigmoid", "silu", "tanh")
 # (g(z) - g(-z)) / z, of the activations for which that is a constant: two units with opposite weights are a linear one
 PAIRS = {"gelu": 1.0, "leakyrelu": 1.01, "linear": 2.0, "relu": 1.0, "silu": 1.0}
+MAX_EXACT = 1500  # numbers in a sample up to which all components of a PCA are found exactly
 FEW = 2000  # samples up to which PCA knows more of them than a network learns from a start as drawn
 _RATE = 0.01  # the peak of a cycle of Adam for two layers
 _WIDE = 784  # numbers in a sample, up to which that rate is right
@@ -126,15 +127,12 @@ class Dense(NetworkPart):
         return "data" if narrow or penalty is None or not penalty.turns_off else "random"
 
     def n_components(self, *, corrupted: bool) -> int:
-        """As many as the code has numbers; as pairs half as many.
+        """As many as the code has numbers.
 
-        So pairs are as good a start as PCA only under a corruption, where not the code's width but the noise limits
-        PCA.
+        A rectified code has them far from its kinks, where it does not learn to use these: so under a corruption only,
+        where what is learned begins elsewhere and is held against PCA.
         """
-        if self.code_output == "linear":
-            k = self.bottleneck
-        else:
-            k = self.bottleneck // 2 if corrupted and self.code_output in PAIRS else 0
+        k = self.bottleneck if self.code_output == "linear" or (corrupted and self.code_output in PAIRS) else 0
         down, up = self.widths(1)
         inner = (*down[1:-1], *up[1:-1])
         fits = not inner or (self.activation in PAIRS and min(inner) >= 2 * k)

@@ -24,7 +24,8 @@ class Training(Part):
     shuffle: True draws a new order each epoch, "once" one order for all epochs, False keeps the order of the data.
     patience: stop after so many epochs without a better validation loss, and keep the best weights.
     start: "random" weights as they were drawn, or scaled to the first "data", see `training.start`; "pca" for a dense
-        network that begins at PCA's solution, see there too, and stays there unless validation is better.
+        network that begins at PCA's solution, or is held against it, see there too, and is that unless validation is
+        better.
     standardize: the network sees each channel minus its median, in units of its spread, and draws in the data's units.
     recipe: what chooses the arguments that are not given, see `training.recipe`; None for the defaults here.
     """

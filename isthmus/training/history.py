@@ -37,7 +37,7 @@ class History:
     """The epochs of one training, in order.
 
     kept_start: whether the weights of the start were kept: no epoch was better by more than chance than PCA's solution
-        or, after a warm start, than the weights that had been fitted before.
+        or, after a warm start, than the weights that had been fitted before; or the last pass was taken back.
     """
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:

@@ -89,19 +89,19 @@ def _fast(
     if said.get("start", start) == "pca" and n >= _WORTH_SELECTING:
         passes = said.get("epochs") or epochs
         # Few samples teach a network little that is true of others, so some of them say when it is better than PCA. On
-        # all data that were tried it became so in the first epochs, or not at all.
-        chosen |= {"validation_fraction": _SELECTED, "patience": min(passes, max(_PATIENT, passes // 4))}
+        # all data that were tried it became so in the first epochs, or not at all; a denoiser, which does not begin
+        # there, when its rate has fallen.
+        patience = passes if corruption is not None else min(passes, max(_PATIENT, passes // 4))
+        chosen |= {"validation_fraction": _SELECTED, "patience": patience}
     return chosen
 
 
 def fitted_start(network: NetworkPart, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:
     """The start: at PCA's solution where samples are few, and the network can have it.
 
-    A denoiser's is the data's: PCA's has as many components as units, the least of which are nearly all noise, and at
-    the recipe's rate it does not learn from there.
+    few: so few that PCA knows more of them than a network learns from a start as drawn.
     """
-    free = penalty is None and corruption is None
-    if few and free and network.n_components(corrupted=False):
+    if few and penalty is None and network.n_components(corrupted=corruption is not None):
         return "pca"
     return network.recipe_start(penalty)
 

@@ -15,7 +15,7 @@ from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
 from isthmus.training.loop import Position, train
 from isthmus.training.setup import Setup
-from isthmus.training.validation import EarlyStopping, is_better, mean_loss, weights_of
+from isthmus.training.validation import EarlyStopping, is_better, mean_loss
 
 
 def session(
@@ -30,16 +30,14 @@ def session(
     """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
-    rows first. With patience, weights that were fitted before or that are PCA's solution are kept, unless the
-    validation samples say that an epoch is better by more than chance.
+    rows first. In the end the setup's fallback is kept, unless the validation samples say that an epoch is better by
+    more than chance.
     Raises DivergedError too if the validation loss is not finite.
     """
     training, position = setup.training, Position()
-    stopping, start = EarlyStopping(training.patience), None
-    if held_out is not None and training.patience and (setup.is_warm or training.start == "pca"):
-        start = weights_of(network)
-        if setup.is_warm:
-            stopping.over(_validation_loss(network, held_out, setup), network)
+    stopping, fallback = EarlyStopping(training.patience), setup.fallback
+    if held_out is not None and fallback is not None and setup.is_warm:
+        stopping.over(_validation_loss(network, held_out, setup), network)
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
@@ -56,11 +54,11 @@ def session(
                 break
     if stopping.weights is not None:
         network.load_state_dict(stopping.weights)
-    if start is not None and held_out is not None:
+    if fallback is not None and held_out is not None:
         with using_threads(setup.threads):
-            history.kept_start = not is_better(network, start, held_out, setup)
+            history.kept_start = not is_better(network, fallback, held_out, setup)
         if history.kept_start:
-            network.load_state_dict(start)
+            network.load_state_dict(fallback)
 
 
 def _validation_loss(network: Trainable, held_out: Samples, setup: Setup) -> float:

@@ -21,7 +21,8 @@ class Setup:
     objective: in the data's units. seed: order, augmentation and noise are functions of (seed, purpose, epoch).
     image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. threads: of
     steps and of validation, whose bits would be others with more. ids: (n,), what to call the samples in messages, if
-    not by their position. is_warm: the weights were fitted before.
+    not by their position. is_warm: the weights were fitted before. fallback: weights that are kept in the end, unless
+    the validation samples say that an epoch is better by more than chance.
     """
 
     training: Training
@@ -34,6 +35,7 @@ class Setup:
     threads: int = 1
     ids: np.ndarray | None = None
     is_warm: bool = False
+    fallback: dict[str, torch.Tensor] | None = None
 
     def augmented(self, x: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
         """Samples (n, n_features) as a step takes them, input and target alike."""

@@ -9,7 +9,8 @@ At PCA's solution a dense network reconstructs exactly as PCA does. Two units wi
 g(z) - g(-z) = z for relu, gelu and silu. So the first 2k units of each hidden layer carry the k principal components
 through, and the others, which begin without a say in what comes after them, learn what is not linear. From a start as
 drawn, few images teach a network less than PCA knows of them. Under a corruption each component is shrunk as linear
-regression has it, which is Wiener's filter where noise is white.
+regression has it, which is Wiener's filter where noise is white, and a rectified code carries it far above its kinks:
+that is no start to learn from, but what a denoiser has to be better than.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import nn
 
 from isthmus.data.batches import Samples, evenly
 from isthmus.networks import Network
-from isthmus.parts.networks import PAIRS
+from isthmus.parts.networks import MAX_EXACT, PAIRS
 from isthmus.training.setup import Setup
 
 _SAMPLES = 1024
@@ -37,7 +38,8 @@ _ABOVE = 2.0  # standard deviations by which a rectified code is above its kink:
 _CONTRAST = 0.5  # of the first drawings, as a share of the images'; less than all, for they are wrong
 
 MAX_SAMPLES = 20_000  # that PCA is fitted to: more move the first components no more
-MAX_EXACT = 1500  # numbers in a sample up to which all components are found exactly
+_FAR = 20.0  # from where on gelu and silu are straight lines, to the last digits of float32
+_FOLDS, _LITTLE = 4, 10  # samples for each of their numbers, of which components are not what they seem
 _LEAST = 1e-5  # of the largest deviation: a component that varies less has no scale of its own
 
 
@@ -130,22 +132,55 @@ def pca_start(network: Network, samples: Samples, setup: Setup) -> None:
     _set_weights(network, clean, clean if setup.corruption is None else network.inward(x).cpu().numpy())
 
 
+def _completed(components: np.ndarray, most: int) -> np.ndarray:
+    """Orthonormal rows, and others that complete them to a basis, up to `most`."""
+    k, n_features = components.shape
+    if min(most, n_features) == k or n_features > MAX_EXACT:
+        return components
+    return np.vstack([components, np.linalg.qr(components.T, mode="complete")[0].T[k:most]])
+
+
+def _wiener(x: np.ndarray, x_noisy: np.ndarray, components: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """What each component of noisy samples is to be multiplied with to be nearest to the clean one, (k,).
+
+    By linear regression. Of few samples the first components vary more and the last ones less than they do in others,
+    so it is on samples that the components were not fitted to, the first of all here, the second, and so on.
+    """
+    n, n_features = x.shape
+    parts = [(slice(None), mean, components)]
+    if _FOLDS * 2 <= n <= _LITTLE * n_features:
+        parts = []
+        for i in range(_FOLDS):
+            pca = fit_pca(np.delete(x, np.s_[i::_FOLDS], axis=0), len(components))
+            parts.append((np.s_[i::_FOLDS], pca.mean_, _completed(pca.components_, len(components))))
+    common, own = np.zeros(len(components)), np.zeros(len(components))
+    shift = (x_noisy - x).mean(axis=0)
+    for held, middle, basis in parts:
+        a, b = (x[held] - middle) @ basis.T, (x_noisy[held] - shift - middle) @ basis.T
+        common[: len(basis)] += (a * b).sum(axis=0)
+        own[: len(basis)] += np.square(b).sum(axis=0)
+    return np.divide(common, own, out=np.zeros_like(own), where=own > 0).clip(min=0)
+
+
 def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:
     layers = [*network.encoder.layers, *network.decoder.layers]
     activations = [*network.encoder.activations, *network.decoder.activations]
     code = len(network.encoder.layers) - 1
-    # the layers whose units come in pairs: all but a linear code and the output
-    paired = [i < len(layers) - 1 and not (i == code and kind == "linear") for i, kind in enumerate(activations)]
-    pca = fit_pca(x, network.code_size // 2 if paired[code] else network.code_size)
+    paired = [i not in (code, len(layers) - 1) for i in range(len(layers))]  # the layers whose units come in pairs
+    pca = fit_pca(x, network.code_size)
     components, mean = pca.components_.astype(np.float64), pca.mean_.astype(np.float64)
+    slope = np.ones(len(components))  # also of a component in which these samples do not differ, as PCA has it
     scale = np.sqrt(pca.explained_variance_.astype(np.float64).clip(min=0))
+    if x_noisy is not x:
+        components = _completed(components, network.code_size)
+        slope = _wiener(x, x_noisy, components, mean)
+        scale = ((x_noisy - mean) @ components.T).std(axis=0)
     scale[scale <= _LEAST * scale.max()] = 1.0
-    a, b = ((one - mean) @ components.T / scale for one in (x, x_noisy))  # with variance 1, as they are within
+    b = (x_noisy - mean) @ components.T / scale  # with variance 1, as they are within
     middle = b.mean(axis=0)
     b -= middle
-    slope = np.ones(len(components))  # also of a component in which these samples do not differ, as PCA has it
-    if x_noisy is not x:
-        slope = (a * b).sum(axis=0) / np.maximum(np.square(b).sum(axis=0), _LEAST)
+    # a rectified code lies so far above its kink that it is linear wherever samples may lie
+    above = np.zeros(len(components)) if activations[code] == "linear" else _FAR + 2 * abs(b).max(axis=0)
     for i, layer in enumerate(layers):
         weight, bias = np.eye(len(components)), np.zeros(len(components))
         if i == 0:
@@ -153,10 +188,14 @@ def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:
             bias = -weight @ mean - middle
         if i == len(layers) - 1:
             weight, bias = components.T * (scale * slope), mean
+        if i == code + 1:
+            bias = bias - weight @ above
         if i and paired[i - 1]:
             weight = np.hstack([weight, -weight]) / PAIRS[activations[i - 1]]
         if paired[i]:
             weight, bias = np.vstack([weight, -weight]), np.hstack([bias, -bias])
+        if i == code:
+            bias = bias + above
         rows, columns = weight.shape
         layer.weight[:rows] = 0  # nothing else has a say in what carries the components
         layer.weight[:rows, :columns] = torch.from_numpy(weight)

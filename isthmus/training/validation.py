@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 
 from isthmus.data.batches import Samples, batches
 from isthmus.metrics import mean_of
-from isthmus.networks.network import Trainable
+from isthmus.networks.network import Term, Trainable
 from isthmus.objective import Objective
+from isthmus.rng import generator
 from isthmus.training.setup import Setup
 
 Weights = dict[str, torch.Tensor]
@@ -52,8 +53,21 @@ def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
     loss = Objective(setup.objective.loss)  # in the data's units
     total = 0.0
-    for x_hat, code, x in _outputs(network, samples, setup, chunk):
+    for x_hat, code, x, _ in _outputs(network, samples, setup, chunk):
         total += float(loss(x_hat, code, x)) * len(x)
+    return total / len(samples)
+
+
+@torch.no_grad()
+def mean_objective(network: Trainable, samples: Samples, setup: Setup) -> float:
+    """What the last step lowers, averaged over batches that are augmented and corrupted in the same way each time."""
+
+    def ramp(warmup: float) -> float:
+        return min(1.0, setup.training.epochs / warmup) if warmup else 1.0
+
+    change, total = generator(setup.seed, "augment", 0, samples.device), 0.0
+    for x_hat, code, x, terms in _outputs(network, samples, setup, setup.training.batch_size, change):
+        total += float(setup.objective(x_hat, code, x, ramp, terms)) * len(x)
     return total / len(samples)
 
 
@@ -61,28 +75,34 @@ def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _
 def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup) -> bool:
     """Whether a network has less loss than with the weights that it started with, by more than chance.
 
-    Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell.
+    Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell. A denoiser that did not
+    start with these weights has no less reason to be taken than they have: then by any difference.
     """
     trained, best = _sample_losses(network, samples, setup), weights_of(network)
     network.load_state_dict(start)
     difference = mean_of(trained - _sample_losses(network, samples, setup))
     network.load_state_dict(best)
+    if setup.corruption is not None and not setup.is_warm:
+        return difference.value is not None and difference.value < 0
     return difference.ci95 is not None and difference.ci95[1] < 0
 
 
 def _sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)
-    return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x in outputs]).double().cpu().numpy()
+    return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x, _ in outputs]).double().cpu().numpy()
 
 
 def _outputs(
-    network: Trainable, samples: Samples, setup: Setup, chunk: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """(x_hat, code, target) of each chunk of samples, corrupted with the same noise each time."""
+    network: Trainable, samples: Samples, setup: Setup, chunk: int, change: torch.Generator | None = None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Mapping[str, Term]]]:
+    """(x_hat, code, target, terms) of each chunk of samples, corrupted with the same noise each time.
+
+    change: augments the samples first.
+    """
     network.eval()
     noise = setup.still_noise(samples.device)
     for x in batches(samples, chunk, None):
-        x_in, target = setup.pair(x, noise)
+        x_in, target = setup.pair(x if change is None else setup.augmented(x, change), noise)
         output = network(x_in, logits=setup.objective.takes_logits)
-        yield output.x_hat, output.code, target
+        yield output.x_hat, output.code, target, output.terms

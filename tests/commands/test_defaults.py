@@ -71,4 +71,4 @@ def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, star
     chosen = choose(Wanted((1, 28, 28), n, recipe=recipe))
     assert chosen.training["standardize"] is True
     assert (chosen.training["start"], chosen.network.output) == (start, output)
-    assert choose(Wanted((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1))).training["start"] == "data"
+    assert choose(Wanted((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1))).training["start"] == "pca"

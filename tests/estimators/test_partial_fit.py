@@ -1,9 +1,12 @@
 """`partial_fit`: samples that come in parts are learned as well as all at once, and each call goes on."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images
@@ -159,3 +162,61 @@ def test_a_random_state_that_moves_gives_each_model_a_seed_of_its_own(x):
     assert not torch.equal(weights(a), weights(b))
     seed = a.seed_
     assert a.partial_fit(x).seed_ == seed
+
+
+def few_that_are_wide(n=40, side=48):
+    """Round spots of 12 bits on an uneven ground, with noise: of so few, PCA of 32 numbers knows nearly all."""
+    rng, place = np.random.default_rng(0), np.arange(side, dtype=np.float32)
+    down, across = np.exp(-np.square((place - rng.uniform(0, side, (2, n, 6, 1))) / 4))
+    spots = down[..., :, None] * across[..., None, :]
+    clean = 300 + (rng.uniform(300, 1500, (n, 6, 1, 1)) * spots).sum(axis=1)
+    return rng.poisson(clean).astype(np.float32).reshape(n, -1)
+
+
+@pytest.mark.parametrize("network", [None, Dense((64, 32), 8, activation="gelu", code_activation="linear")])
+def test_many_passes_over_the_same_samples_never_make_them_worse(network):
+    """Steps of the usual size from PCA's solution raised the error of these to the double, and to many times that."""
+    x = few_that_are_wide()
+    model = Autoencoder(network, recipe="fast", random_state=0)
+    errors = [-model.partial_fit(x).score(x) for _ in range(12)]
+    assert model.training_.start == "pca"
+    assert all(after <= before * (1 + 1e-5) for before, after in pairwise(errors))
+    pca = PCA(model.network_.code_size).fit(x)
+    assert errors[-1] < 1.001 * np.square(pca.inverse_transform(pca.transform(x)) - x).mean()
+
+
+def test_a_pass_after_the_end_of_a_cycle_does_not_undo_it():
+    x = (load_digits().data / 16).astype(np.float32)[:500]
+    model = Autoencoder(Dense((64, 32), 8), recipe="fast", epochs=20, start="data", random_state=0).fit(x)
+    before, passes = -model.score(x), [model.partial_fit(x).history_.kept_start for _ in range(6)]
+    assert -model.score(x) <= before
+    assert any(passes)
+    assert model.training_.learning_rate < 1e-3, "what is taken back is tried again in smaller steps"
+
+
+def test_a_rate_that_was_said_is_taken_as_it_is(x):
+    said, unsaid = (small(optimizer="sgd", learning_rate=rate).partial_fit(x) for rate in (1e-3, None))
+    assert torch.equal(weights(said), weights(unsaid)), "where no pass is a step back nothing is changed"
+    said.set_params(learning_rate=30.0, standardize=True).partial_fit(x)
+    assert not said.history_.kept_start
+    assert said.training_.learning_rate == 30.0
+
+
+def test_a_pass_is_judged_by_all_that_it_lowers():
+    """A penalty that is being learned makes the reconstruction worse, and is no step back."""
+    x = (load_digits().data / 16).astype(np.float32)[:300]
+    model = Autoencoder(Dense(bottleneck=64), random_state=0, batch_size=32)
+    for _ in range(40):
+        model.partial_fit(x)
+    before, active = -model.score(x), np.abs(model.transform(x)).mean()
+    model.set_params(penalty=L1(0.03))
+    taken_back = [model.partial_fit(x).history_.kept_start for _ in range(10)]
+    assert sum(taken_back) < 3
+    assert np.abs(model.transform(x)).mean() < 0.5 * active
+    assert -model.score(x) > before
+
+
+def test_a_pass_holds_nothing_out_and_says_nothing_of_that(x):
+    model = Autoencoder(Dense(bottleneck=3, code_activation="linear"), recipe="fast", random_state=0)
+    for _ in range(3):  # warnings are errors
+        assert model.partial_fit(x).training_.validation_fraction is None

@@ -119,7 +119,8 @@ def test_large_images_that_vary_together_do_not_throw_a_training_back():
     x = down * place[:, None] + across * place + waves * np.sin(6 * place)[:, None]
     x = (x + 0.05 * rng.random(x.shape, np.float32)).reshape(80, -1) / 2
     network = Dense(bottleneck=32, code_activation="linear")
-    model = Autoencoder(network, recipe="fast", corruption=GaussianNoise(0.1), epochs=20, random_state=0).fit(x)
+    common = {"corruption": GaussianNoise(0.1), "epochs": 20, "random_state": 0}
+    model = Autoencoder(network, recipe="fast", start="data", **common).fit(x)
     losses, variance = model.history_.losses, x.var(axis=0).mean()
     assert losses.max() < 1.5 * variance
     assert losses[-1] < 0.05 * variance

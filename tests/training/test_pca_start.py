@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from isthmus import Autoencoder, Dense, GaussianNoise, load
+from isthmus import Autoencoder, Dense, GaussianNoise, Images, load
+from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
@@ -51,13 +52,50 @@ def test_of_very_few_samples_other_images_are_reconstructed_as_pca_does_too(n):
     np.testing.assert_allclose(x_hat, pca.inverse_transform(pca.transform(DIGITS[100:])), atol=2e-6)
 
 
-def test_a_denoiser_starts_at_the_linear_filter_that_is_best():
-    part = Dense((), 64, activation="gelu")
+@pytest.mark.parametrize("activation", ["gelu", "leakyrelu", "linear", "relu", "silu"])
+def test_a_denoiser_starts_at_the_linear_filter_that_is_best(activation):
+    part = Dense((), 64, activation=activation)
     network, noise = build(part, 64, torch.Generator().manual_seed(0), None), GaussianNoise(0.3)
     pca_start(network, Pixels(DIGITS, CPU), replace(SETUP, corruption=noise))
     x_noisy = DIGITS + 0.3 * np.random.default_rng(1).standard_normal(DIGITS.shape).astype(np.float32)
     error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - DIGITS).mean()
     assert error < min(np.square(of_pca(DIGITS, k, x_noisy) - DIGITS).mean() for k in (5, 10, 15, 20, 32))
+    covariance = np.cov(DIGITS.T)
+    wiener = np.linalg.solve(covariance + 0.09 * np.eye(64), covariance)
+    mean = DIGITS.mean(axis=0)
+    assert error == pytest.approx(np.square((x_noisy - mean) @ wiener + mean - DIGITS).mean(), rel=0.02)
+
+
+def test_of_few_wide_samples_the_filter_is_no_worse_than_the_noise():
+    """PCA knows fewer directions than samples, and what it leaves out of others outweighs a little noise by far."""
+    walks = np.random.default_rng(0).normal(scale=0.1, size=(1000, 64)).cumsum(axis=1).astype(np.float32)
+    x, others, noise = walks[:30], walks[30:], GaussianNoise(0.03)
+    network = build(Dense((), 64, activation="gelu"), 64, torch.Generator().manual_seed(0), None)
+    pca_start(network, Pixels(x, CPU), replace(SETUP, corruption=noise))
+    x_noisy = others + 0.03 * np.random.default_rng(1).standard_normal(others.shape).astype(np.float32)
+    error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - others).mean()
+    assert error < 1.02 * 0.03**2
+    assert np.square(of_pca(x, 29, x_noisy) - others).mean() > 5 * 0.03**2
+
+
+@pytest.mark.parametrize(("sigma", "kept"), [(0.02, True), (0.3, False)])
+def test_a_denoiser_is_the_best_linear_filter_where_it_is_no_better(sigma, kept):
+    """It had more error than PCA under little noise; under much it learns from the data's start, to the same bits."""
+    train, held_out, test = Images(DIGITS[:1000].reshape(-1, 1, 8, 8)), DIGITS[1000:1200], DIGITS[1200:]
+    choice = choose(Wanted(train.shape, len(train), corruption=GaussianNoise(sigma), training={"epochs": 30}))
+    model, trained = (
+        Autoencoder(choice.network, corruption=GaussianNoise(sigma), random_state=0, **(choice.training | start))
+        for start in ({}, {"start": "data"})
+    )
+    for one in (model, trained):
+        one.fit(train.floats(), validation=held_out)
+    assert model.history_.kept_start is kept
+    if not kept:
+        np.testing.assert_array_equal(model.transform(test), trained.transform(test))
+    x_noisy = test + sigma * np.random.default_rng(1).standard_normal(test.shape).astype(np.float32)
+    error, former = (np.square(one.reconstruct(x_noisy) - test).mean() for one in (model, trained))
+    assert error <= former
+    assert error < min(np.square(of_pca(train.floats(), k, x_noisy) - test).mean() for k in range(10, 64, 3))
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
 from isthmus.parts import Corruption
+from isthmus.parts.networks import MAX_EXACT
 from isthmus.rng import numpy_generator
 from isthmus.studies.run.fitting import keep_best_components
+from isthmus.training.start import MAX_SAMPLES
 
 AS_IT_IS = ", as it is"
 MEAN_IMAGE = "the mean image"
-MAX_FIT = 20_000  # images that a PCA is fitted to: more move the first components no more
-MAX_EXACT = 1500  # numbers in an image up to which all components are found exactly
 
 
 def yardsticks(
@@ -53,7 +53,7 @@ class _Constant:
 
 
 def _pca(train: Images, validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
-    which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_FIT])
+    which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_SAMPLES])
     x = train.floats(which)
     most = min(len(x), train.n_features)
     if train.n_features > MAX_EXACT:

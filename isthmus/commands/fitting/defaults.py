@@ -11,7 +11,7 @@ from isthmus.commands.shared.part_syntax import PLUS
 from isthmus.errors import counted
 from isthmus.parts import CORRUPTIONS, NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
 from isthmus.parts.corruptions import MEAN
-from isthmus.parts.networks import FEW
+from isthmus.parts.networks import FEW, MAX_EXACT
 from isthmus.training.recipe import code_activation, completed, fitted_start, output_for
 
 if TYPE_CHECKING:
@@ -74,20 +74,24 @@ def choose(wanted: Wanted) -> Choice:
     explicit, kind = wanted.training, wanted.kind or ("conv" if wanted.d > _LARGE else "dense")
     network, reason = _NETWORK.get(kind, _registered)(wanted)
     network = dataclasses.replace(network, **wanted.fields) if wanted.given is None else wanted.given
-    start = fitted_start(network, wanted.penalty, wanted.corruption, few=wanted.few)
+    # what a denoiser has to be better than is known at any number of images
+    few = wanted.few or (wanted.corruption is not None and wanted.d <= MAX_EXACT)
+    start = fitted_start(network, wanted.penalty, wanted.corruption, few=few)
     chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **explicit}) | explicit
     ends_low = chosen.get("schedule", Training().schedule) != "constant"
     choices = []
     if wanted.given is None and not (wanted.kind and set(wanted.fields) >= {"hidden", "bottleneck"}):
         choices.append(f"{network!r}{'' if wanted.fields else f', {reason}'}")
     patience = f"stopping {counted(int(chosen['patience']), 'epoch')} after the best"
+    filtered = "weights scaled to the images at the start, PCA's filter where no epoch is better"
+    starts = _STARTS if wanted.corruption is None else _STARTS | {"pca": filtered}
     words = {
         "batch_size": f"batches of {chosen['batch_size']}",
         "epochs": f"{'' if ends_low else 'at most '}{counted(int(chosen['epochs']), 'epoch')}",
         "patience": "keeping the best" if chosen["patience"] >= chosen["epochs"] else patience,
         "learning_rate": f"a learning rate of {chosen['learning_rate']:.2g}",
         "schedule": f"{chosen.get('schedule')}",
-        "start": _STARTS.get(chosen.get("start", ""), ""),
+        "start": starts.get(chosen.get("start", ""), ""),
     }
     if free := [words[name] for name in chosen if name in words and name not in explicit and words[name]]:
         choices.append(", ".join(free))

@@ -33,6 +33,10 @@ _KEPT_START = (
     "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
     "network learns more than PCA"
 )
+_KEPT_FILTER = (
+    "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "
+    "learns more"
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,9 @@ class Judgement:
             began = f"the weights that it began with, those of {self.base.folder}"
             yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
         elif kept_start:  # the others are then as good, or better by what a rounding makes
-            yield f"{_KEPT_START} from {self._more_images()}"
-            return
+            yield f"{_KEPT_START if model.corruption is None else _KEPT_FILTER} from {self._more_images()}"
+            if model.corruption is None:
+                return
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
         if frozen:
             yield frozen
