@@ -107,7 +107,6 @@ class Pixels:
         return epoch_order(len(self), self.shuffle, self.seed, epoch, self.device)
 
     def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
-        """A new float32 tensor of these samples, (len(which), n_features)."""
         if isinstance(which, slice):
             part = self.values[which]
         else:
@@ -153,7 +152,6 @@ class Subset:
         return places[places >= 0]
 
     def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
-        """A new float32 tensor of these samples, (len(which), n_features)."""
         return self.samples.batch(self.which[which])
 
 

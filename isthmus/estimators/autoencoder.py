@@ -231,7 +231,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         return hasattr(self, "fitted_")
 
     def saved(self) -> Saved:
-        """What of the fitted model is written."""
         network, state = self.network_, self.network_.state_dict()
         own = {name: getattr(self, name) for name in ("n_features_in_", "image_shape_", "seed_", "precision_")}
         if network.standardization is not None:

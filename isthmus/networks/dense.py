@@ -64,15 +64,12 @@ class DenseNetwork(Network):
         self.decoder = Chain(up, (*[part.activation] * (len(up) - 2), part.output), generator)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, n_features) → (n, code_size)."""
         return self.encoder(self.inward(x))
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
-        """(n, code_size) → (n, n_features): reads the code alone."""
         return self.outward(self.decoder(code))
 
     def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
-        """x → (x_hat, code): see `Network.forward`."""
         code = self.encode(x)
         return Output(self.outward(self.decoder(code, logits=logits)), code)
 

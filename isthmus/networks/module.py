@@ -40,11 +40,9 @@ class ModuleNetwork(Network):
         self.code_size = code.shape[1]
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, n_features) → (n, code_size)."""
         return self.module.encode(self.inward(x))
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
-        """(n, code_size) → (n, n_features)."""
         return self.outward(self.module.decode(code))
 
     def after_step(self) -> None:

@@ -146,7 +146,6 @@ class Conv(NetworkPart):
 
     @property
     def depth(self) -> int:
-        """The layers of encoder and decoder."""
         return 2 * len(self.channels)
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
@@ -171,7 +170,6 @@ class Conv(NetworkPart):
         return total
 
     def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Weights and biases, counted without making them."""
         shape = self.shape(image_shape)
         layers = (*self.encoder_layers(shape), *self.decoder_layers(shape))
         return sum((one.n_in * math.prod(one.kernel) + 1) * one.n_out for one in layers if one.kernel is not None)

@@ -101,7 +101,6 @@ class Dense(NetworkPart):
 
     @property
     def depth(self) -> int:
-        """The layers of encoder and decoder."""
         return sum(map(len, self.widths(1))) - 2
 
     @property
@@ -139,15 +138,12 @@ class Dense(NetworkPart):
         return k if fits and self.output == "linear" else 0
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Numbers in a code."""
         return self.bottleneck
 
     def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Products of a number and a weight in one pass of one sample."""
         return sum(a * b for chain in self.widths(n_features) for a, b in pairwise(chain))
 
     def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Weights and biases, counted without making them."""
         return sum((a + 1) * b for chain in self.widths(n_features) for a, b in pairwise(chain))
 
     def __post_init__(self) -> None:
@@ -191,14 +187,11 @@ class Dictionary(NetworkPart):
         checks.flag("unit_norm", self.unit_norm)
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Numbers in a code."""
         return self.n_atoms
 
     def multiplications(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Products of a number and a weight in one pass of one sample."""
         return sum(a * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms, n_features)))
 
     def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
-        """Weights, biases and the atoms' numbers, counted without making them."""
         encoder = sum((a + 1) * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms)))
         return encoder + self.n_atoms * n_features

@@ -50,7 +50,6 @@ class Adam(Optimizer):
     weight_decay = 0.0
 
     def start(self) -> dict[str, torch.Tensor]:
-        """The state before the first step."""
         moments = {name: torch.zeros_like(self.vector) for name in ("exp_avg", "exp_avg_sq")}
         return {**moments, "step": torch.zeros((), device=self.vector.device)}
 

@@ -279,8 +279,8 @@ def test_errors_against_noisy_images_are_said_to_be(tmp_path, done):
 def test_very_many_patches_are_said_with_the_way_to_fewer(photographs, tmp_path, done, monkeypatch):
     monkeypatch.setattr("isthmus.commands.fit._MANY", 100)
     fit = ("fit", photographs, "-o", tmp_path / "m", "--patches", 8, "--epochs", 1, "--threads", 1, "--force")
-    assert "--patches-per-image N takes N of each image at random" in done(*fit)[1]
-    assert "takes N of each" not in done(*fit, "--patches-per-image", 20)[1]
+    assert "--patches-per-image N takes N random ones of each image" in done(*fit)[1]
+    assert "takes N random" not in done(*fit, "--patches-per-image", 20)[1]
 
 
 def test_images_of_several_sizes_are_told_the_size_of_the_model(model, tmp_path, refused):

@@ -69,7 +69,6 @@ class ConvPass:
         return self.windowed[key]
 
     def backward(self, tapes: Tapes, at: Gradients) -> None:
-        """Write the gradient of every weight, from those at what came out."""
         net = self.network
         grad_x_hat = net.gradient_inward(at.x_hat)
         if isinstance(tapes, WindowedPass):

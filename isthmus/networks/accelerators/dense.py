@@ -25,14 +25,12 @@ class DensePass:
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
     ) -> tuple[Output, tuple[Tape, Tape]]:
-        """The output, and what `backward` needs: see `Network.record`."""
         net = self.network
         code, down = record_chain(net.encoder, net.inward(x), dtype)
         x_hat, up = record_chain(net.decoder, code, dtype, is_last=True, logits=logits)
         return Output(net.outward(x_hat), code.to(x.dtype)), (down, up)
 
     def backward(self, tapes: tuple[Tape, Tape], at: Gradients) -> None:
-        """Write the gradient of every weight, from those at what came out."""
         net, (down, up) = self.network, tapes
         grad = backward_chain(net.decoder, up, net.gradient_inward(at.x_hat), to_input=True)
         backward_chain(net.encoder, down, grad if at.code is None else grad + at.code, to_input=False)

@@ -18,7 +18,6 @@ class DictionaryPass:
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
     ) -> tuple[Output, tuple[Tape, torch.Tensor]]:
-        """The output, and what `backward` needs: see `Network.record`."""
         assert not logits, "a dictionary's output is linear"
         net = self.network
         code, tape = record_chain(net.encoder, net.inward(x), dtype)
@@ -26,7 +25,6 @@ class DictionaryPass:
         return Output(net.outward(code @ net.atoms), code), (tape, code)
 
     def backward(self, tapes: tuple[Tape, torch.Tensor], at: Gradients) -> None:
-        """Write the gradient of every weight, from those at what came out."""
         net, (tape, code) = self.network, tapes
         grad_x_hat = net.gradient_inward(at.x_hat)
         assert net.atoms.grad is not None
