@@ -21,6 +21,7 @@ import safetensors.numpy
 import torch
 from sklearn.base import clone
 
+from isthmus.codes import build, dry_run
 from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
@@ -29,7 +30,6 @@ from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, write
 from isthmus.files import open_regular
 from isthmus.kinds import COMPUTES, KINDS
-from isthmus.networks import build, dry_run
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
 from isthmus.training.hardware import resolve_device
@@ -160,7 +160,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if parameters.get("network") is None:  # in an older model, whatever its recipe: there it meant this one
         parameters = {**parameters, "network": Dense()}
     model = Autoencoder(**parameters)
-    network_part, _, _, training = model.parts()
+    (network_part, _, _, training), code = model.parts(), model.part("code")
     n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]
     if shape is not None:
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(length) is int for length in shape)):
@@ -172,11 +172,11 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if precision not in PRECISIONS:
         raise DataError(f"unknown precision {precision!r}")
     # a network is as large as config.json says, so before it is made it is held against what is in the file
-    in_file, described = _n_numbers(folder / WEIGHTS), network_part.n_weights(n, shape)
+    in_file, described = _n_numbers(folder / WEIGHTS), code.n_weights(network_part, n, shape)
     if in_file != described:
         raise DataError(f"{WEIGHTS} holds {in_file} numbers, and the network that {CONFIG} describes has {described}")
-    _check_tensors(folder / WEIGHTS, dry_run(network_part, n, shape).state_dict())
-    network = build(network_part, n, torch.Generator(), shape)
+    _check_tensors(folder / WEIGHTS, dry_run(code, network_part, n, shape).state_dict())
+    network = build(network_part, code, n, torch.Generator(), shape)
     tensors = safetensors.numpy.load_file(folder / WEIGHTS)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
     with open_regular(folder / HISTORY) as file:

@@ -21,6 +21,7 @@ STAGES = (
     {"data"},
     {"augmentation", "corruption"},
     {"networks"},
+    {"codes"},
     {"objective"},
     {"training"},
     {"solvers"},

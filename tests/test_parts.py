@@ -29,6 +29,7 @@ from isthmus.parts import (
     GaussianNoise,
     Masking,
     Occlusion,
+    Plain,
     Poisson,
     Projection,
     SaltAndPepper,
@@ -60,6 +61,7 @@ EXAMPLES = [
     Poisson(30),
     Sequence([Poisson(0.5)]),
     Sequence((GaussianNoise(0.3, clip=True), Occlusion(2, image_shape=[1, 8, 8]), Masking(0.2))),
+    Plain(),
     Affine(),
     Affine(12, 0, shift=2, share=1, image_shape=[1, 8, 8]),
     L1(1e-5),
@@ -102,7 +104,7 @@ def test_a_table_reads_back_as_the_same_part(part):
 
 @every_part
 def test_parts_cannot_be_changed(part):
-    name = dataclasses.fields(part)[0].name
+    name = next((f.name for f in dataclasses.fields(part)), "kind")
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(part, name, getattr(part, name))
 
@@ -112,9 +114,9 @@ def test_copies_are_the_same_object_and_replacing_a_field_checks_it(part):
     assert copy.deepcopy(part) is part
     assert copy.deepcopy({"network": [part]})["network"][0] is part
     assert hash(part) == hash(dataclasses.replace(part))
-    name = dataclasses.fields(part)[0].name
-    with pytest.raises(RequestError):
-        dataclasses.replace(part, **{name: "no such value"})
+    for name in [f.name for f in dataclasses.fields(part)][:1]:
+        with pytest.raises(RequestError):
+            dataclasses.replace(part, **{name: "no such value"})
 
 
 def test_equal_means_equal_fields():

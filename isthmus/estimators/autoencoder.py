@@ -20,7 +20,7 @@ from isthmus.estimators.parameters import Composed
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.estimators.warm_start import WarmStart, former_fit
-from isthmus.parts import Augmentation, Corruption, Part
+from isthmus.parts import Augmentation, CodePart, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import using_threads
 from isthmus.training.history import Epoch, Trained
@@ -31,17 +31,17 @@ _DESCRIBED = 2048  # training samples whose codes are described
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Composed):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
-    The variants are composed: a `network` part (`Dense`, `Conv`), a `corruption` of the input makes it denoising
-    (Vincent, Larochelle, Bengio, Manzagol 2008), a `penalty` on the code makes it sparse.
+    Variants are composed: of a `network` part; a `corruption` of the input makes it denoising (Vincent, Larochelle,
+    Bengio, Manzagol 2008), a `penalty` on the code sparse.
 
     Parameters
     ----------
     network : a network part; None means `Dense()`, but under a recipe its code is linear, or what the penalty needs.
+    code : a code part, which says what happens between encoder and decoder; None for `Plain()`.
     corruption : a corruption part applied to the training input, never to the target; None for none.
     augmentation : an augmentation part (`Affine`) applied to training images before that, input and target alike.
     penalty : a penalty part on the code; None for none.
-    loss : "mse", "bce", or the part `MSE` or `BCE` with a weight.
-    optimizer : "adam", "adamw" or "sgd".
+    loss, optimizer : "mse", "bce", or the part `MSE` or `BCE` with a weight; "adam", "adamw" or "sgd".
     learning_rate, schedule : the rate, and how it changes over the steps: "constant", "cosine" or "one-cycle".
     epochs, batch_size : passes over the samples, and samples in a step.
     start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
@@ -97,6 +97,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         self,
         network: Part | None = None,
         *,
+        code: CodePart | None = None,
         corruption: Corruption | None = None,
         augmentation: Augmentation | None = None,
         penalty: Part | None = None,
@@ -119,6 +120,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         random_state: Any = None,
     ) -> None:
         self.network = network
+        self.code = code
         self.corruption = corruption
         self.augmentation = augmentation
         self.penalty = penalty
@@ -139,8 +141,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
-
-    # --- fitting ---
 
     def fit(
         self, X: Any, y: Any = None, *, validation: Any = None, checkpoint: str | Path | Checkpoints | None = None
@@ -217,7 +217,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
         self.input_ = {"image_shape": self.image_shape_, **samples_described(X, self.n_features_in_)}
         with using_threads(threads):
-            self.code_ = code_described(infer(self, X, lambda network, x: network.encode(x), _DESCRIBED))
+            self.code_ = code_described(infer(self, X, lambda network, x: network.code_of(x), _DESCRIBED))
 
     def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""
@@ -245,13 +245,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
             self.history_,
         )
 
-    # --- using ---
-
     def transform(self, X: Any) -> np.ndarray:
         """The codes, (n, bottleneck), in X's float32 or float64 (float32 for `Images`)."""
         check_is_fitted(self)
         X, _ = samples_of(self, X, reset=False)
-        return infer(self, X, lambda network, x: network.encode(x))
+        return infer(self, X, lambda network, x: network.code_of(x))
 
     def inverse_transform(self, code: Any) -> np.ndarray:
         """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""

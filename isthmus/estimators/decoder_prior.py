@@ -214,7 +214,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         }
         if on_step is not None:
             options["on_step"] = lambda code, objective: on_step(code.cpu().numpy(), objective.cpu().numpy())
-        starts = [network.encode(y)] if self.start == "encoder" else []
+        starts = [network.code_of(y)] if self.start == "encoder" else []
         starts += self._random_starts(y, int(self.n_starts) - len(starts), network.code_size)
         best = None
         for z in starts:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.codes import build
 from isthmus.data.batches import Samples, fingerprint_of, is_samples, samples_on
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError, require
@@ -20,7 +21,7 @@ from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt
 from isthmus.estimators.warm_start import WarmStart
 from isthmus.fingerprints import facts_of_fit
-from isthmus.networks import Network, build
+from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
 from isthmus.parts import doubt
@@ -75,7 +76,7 @@ class OneFit:
         if warm_start is not None and model.network is None:  # what a recipe had in its place once, it has for good
             model = copy.copy(model).set_params(network=warm_start.network.part)
         self.network_part, self.corruption, self.objective, _ = model.parts()
-        self.augmentation = model.part("augmentation")
+        self.augmentation, self.code_part = model.part("augmentation"), model.part("code")
         self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
         self.warm_start, self.history = warm_start, History()
         self.n_features = model.n_features_in_
@@ -105,7 +106,7 @@ class OneFit:
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
             self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
-        multiplications = self.network_part.multiplications(self.n_features, image_shape)
+        multiplications = self.code_part.multiplications(self.network_part, self.n_features, image_shape)
         available = torch.get_num_threads()
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
 
@@ -118,10 +119,12 @@ class OneFit:
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
         corrupted = self.corruption is not None
-        if self.training.start == "pca" and not self.network_part.n_components(corrupted=corrupted):
+        can_begin = self.code_part.is_plain and self.network_part.n_components(corrupted=corrupted)
+        if self.training.start == "pca" and not can_begin:
             raise RequestError(
                 'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers (as a denoiser's code may be), got {self.network_part!r}"
+                + ("" if self.code_part.is_plain else f" with {self.code_part!r}")
             )
         standardized = self.training.standardize
         if self.warm_start is not None:
@@ -144,7 +147,7 @@ class OneFit:
     @property
     def n_bytes(self) -> int:
         """What the weights take."""
-        return 4 * self.network_part.n_weights(self.n_features, self.known_shape)
+        return 4 * self.code_part.n_weights(self.network_part, self.n_features, self.known_shape)
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
         """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained.
@@ -187,10 +190,10 @@ class OneFit:
         """
         with memory_told(self.training.batch_size):
             if self.warm_start is not None:
-                network = self.warm_start.copy(self.network_part, self.n_features, self.image_shape)
+                network = self.warm_start.copy(self.network_part, self.code_part, self.n_features, self.image_shape)
             else:
                 drawn = generator(self.seed, "init")
-                network = build(self.network_part, self.n_features, drawn, self.image_shape)
+                network = build(self.network_part, self.code_part, self.n_features, drawn, self.image_shape)
             self.network = network.to(self.device)
         with using_threads(self.threads):
             if self.training.standardize and self.warm_start is None:

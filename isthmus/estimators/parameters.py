@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from isthmus.errors import RequestError, unknown
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
+from isthmus.parts import LOSSES, ROLES, Part, Plain, Training, contradiction
 from isthmus.training.recipe import completed, network_of
 
 # a seed, a device and a precision are facts as they turn out to be; the rest computes nothing
@@ -56,7 +56,7 @@ class Composed(BaseEstimator):
         if role == "network":
             recipe = getattr(self, "recipe", None)
             return network_of(value, recipe, penalty=self.part("penalty"), loss=self.part("loss"))
-        return value
+        return Plain() if role == "code" and value is None else value
 
     def parts(self) -> tuple[Any, Any, Objective, Training]:
         """network, corruption, objective and training, checked; the training as it is without a recipe."""
@@ -69,7 +69,7 @@ class Composed(BaseEstimator):
                 known = ", ".join(kind.__name__ for kind in kinds.values())
                 raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
         training = Training(**self.given())
-        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"]):
+        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"], parts["code"]):
             raise RequestError(wrong)
         return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
 
@@ -81,7 +81,8 @@ class Composed(BaseEstimator):
 
 def training_of(model: Composed, shape: tuple[int, int]) -> Training:
     """How a composed estimator is trained on (n, n_features) samples: as it was told, else as its recipe chooses."""
-    return completed(model.given(), model.part("network"), model.part("penalty"), shape, model.part("corruption"))
+    parts = {role: model.part(role) for role in ("network", "penalty", "corruption", "code")}
+    return completed(model.given(), shape=shape, **parts)
 
 
 def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any]:
@@ -104,11 +105,14 @@ def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any
 def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
     """The constructor's arguments of a fitted estimator, as config.json has them; what JSON has no word for as None.
 
-    The network is the one that was trained, whatever the argument says by now.
+    The network and its code are those that were trained, whatever the arguments say by now.
     """
     kept = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
     trained: Any = getattr(model, "network_", None)
-    return kept if trained is None else {**kept, "network": table_of(trained.part)}
+    if trained is None:
+        return kept
+    code = None if trained.code_part.is_plain else trained.code_part.table()
+    return {**kept, "network": table_of(trained.part), "code": code}
 
 
 def _plain(value: Any) -> Any:

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.codes import build
 from isthmus.errors import RequestError
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
-from isthmus.networks import Network, build
+from isthmus.networks import Network
 from isthmus.networks.standardization import Standardization
-from isthmus.parts import Part
+from isthmus.parts import CodePart, NetworkPart
 from isthmus.rng import content_seeds
 from isthmus.training.history import Trained
 
@@ -62,11 +63,13 @@ class WarmStart:
                 "its own loss, or fit anew with warm_start=False"
             )
 
-    def copy(self, part: Part, n_features: int, image_shape: tuple[int, int, int] | None) -> Network:
+    def copy(
+        self, part: NetworkPart, code: CodePart, n_features: int, image_shape: tuple[int, int, int] | None
+    ) -> Network:
         """A copy of the network, as the one of `part`. Raises RequestError if that has other tensors."""
-        if part == self.network.part:
+        if (part, code) == (self.network.part, self.network.code_part):
             return copy.deepcopy(self.network)
-        network, fitted = build(part, n_features, torch.Generator(), image_shape), self.network.state_dict()
+        network, fitted = build(part, code, n_features, torch.Generator(), image_shape), self.network.state_dict()
         shapes, built = (
             {name: tuple(tensor.shape) for name, tensor in state.items()} for state in (fitted, network.state_dict())
         )

@@ -12,29 +12,36 @@ from isthmus import kinds
 from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
-from isthmus.networks.module import module_network
-from isthmus.networks.network import NONE, Gradients, Network, Output, Term
+from isthmus.networks.module import ModuleNetwork, seeded
+from isthmus.networks.network import NONE, Code, Coded, Gradients, Network, Output, Term
 from isthmus.parts import Conv, Dense, Dictionary, NetworkPart, Part
 
 # (part, n_features, generator, image_shape) → the module
-Build = Callable[[Any, int, torch.Generator, tuple[int, int, int] | None], nn.Module]
+Build = Callable[..., nn.Module]
 _OWN: dict[type[Part], Build] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
 _BUILDS: dict[type[Part], Build] = kinds.COMPUTES["network"]
 _BUILDS |= _OWN
 
 
 def build(
-    part: Part, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
+    part: Part,
+    n_features: int,
+    generator: torch.Generator,
+    image_shape: tuple[int, int, int] | None = None,
+    encoded: int = 1,
 ) -> Network:
     """The module for a network part, on the CPU, with weights drawn from `generator`.
 
-    image_shape: (channels, height, width), if the samples have one. Raises RequestError if the part needs another.
+    image_shape: (channels, height, width), if the samples have one. encoded: numbers that the encoder gives for each
+    number of the code. Raises RequestError if the part needs another shape.
     """
     make = _BUILDS[type(part)]
     if type(part) in _OWN:
-        network: Any = make(part, n_features, generator, image_shape)
+        network: Any = make(part, n_features, generator, image_shape, encoded)
     else:
-        network = module_network(lambda: make(part, n_features, generator, image_shape), n_features, generator)
+        with seeded(generator):
+            module: Any = make(part, n_features, generator, image_shape)
+        network = module if isinstance(module, Network) else ModuleNetwork(module, n_features, encoded)
     network.part = part
     return network
 
@@ -57,4 +64,4 @@ def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int
 
 NetworkPart.dry_run = dry_run
 
-__all__ = ["NONE", "Gradients", "Network", "Output", "Term", "build", "dry_run", "register"]
+__all__ = ["NONE", "Code", "Coded", "Gradients", "Network", "Output", "Term", "build", "dry_run", "register"]

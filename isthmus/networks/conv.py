@@ -7,6 +7,7 @@ is written out in `networks.accelerators.conv`.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.dense import without_last
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network, Output
+from isthmus.networks.network import Network
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -117,7 +118,12 @@ class ConvNetwork(Network):
     code_shape: tuple[int, int, int]
 
     def __init__(
-        self, part: Conv, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
+        self,
+        part: Conv,
+        n_features: int,
+        generator: torch.Generator,
+        image_shape: tuple[int, int, int] | None = None,
+        encoded: int = 1,
     ) -> None:
         super().__init__()
         self.shape = part.shape(image_shape)
@@ -129,25 +135,27 @@ class ConvNetwork(Network):
         self.multiplications = part.multiplications(n_features, self.shape)
         assert down[-1].pool is not None
         self.code_shape = (down[-1].n_out, *down[-1].pool)
+        down[-1] = replace(down[-1], n_out=encoded * down[-1].n_out)
         self.encoder = ConvChain(down, (*[part.activation] * (len(down) - 1), part.code_output), generator)
         self.decoder = ConvChain(up, (*[part.activation] * (len(up) - 1), part.output), generator)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_features) → (n, code_size), without the switches."""
-        return self._encode(x)[0].flatten(1)
+        return self.encode_both(x)[0]
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): from the code alone, unpooled to the upper left of each window."""
-        return self.outward(self.decoder(channels_last(code, self.code_shape), self._upper_left())[0].flatten(1))
+        return self.decode_both(code, self._upper_left())
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
-        """x → (x_hat, code); the decoder sees the switches, if it is one that unpools. logits: as of `Network`."""
-        code, switches = self._encode(x)
-        x_hat, _ = self.decoder(code, switches[::-1], logits=logits)
-        return Output(self.outward(x_hat.flatten(1)), code.flatten(1))
+    def encode_both(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
+        """Of an unpooling decoder, the switches are what it sees beside the code."""
+        code, switches = self.encoder(channels_last(self.inward(x), self.shape), self._upper_left())
+        return code.flatten(1), switches[::-1]
 
-    def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
-        return self.encoder(channels_last(self.inward(x), self.shape), self._upper_left())
+    def decode_both(self, code: torch.Tensor, beside: Switches, *, logits: bool = False) -> torch.Tensor:
+        """x_hat, or exact logits, unpooled by the switches."""
+        x_hat, _ = self.decoder(channels_last(code, self.code_shape), beside, logits=logits)
+        return self.outward(x_hat.flatten(1))
 
     def _upper_left(self) -> Switches:
         return [None] * len(self.encoder.plan)

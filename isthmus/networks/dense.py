@@ -11,7 +11,7 @@ from torch import nn
 
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network, Output
+from isthmus.networks.network import Network
 from isthmus.parts import Dense
 
 
@@ -54,10 +54,16 @@ class DenseNetwork(Network):
     """The module that a `Dense` part describes."""
 
     def __init__(
-        self, part: Dense, n_features: int, generator: torch.Generator, image_shape: tuple[int, int, int] | None = None
+        self,
+        part: Dense,
+        n_features: int,
+        generator: torch.Generator,
+        image_shape: tuple[int, int, int] | None = None,
+        encoded: int = 1,
     ) -> None:
         super().__init__()
         down, up = part.widths(n_features)
+        down = (*down[:-1], encoded * part.bottleneck)
         self.n_features, self.code_size = n_features, part.bottleneck
         self.multiplications = part.multiplications(n_features, None)
         self.encoder = Chain(down, (*[part.activation] * (len(down) - 2), part.code_output), generator)
@@ -69,9 +75,8 @@ class DenseNetwork(Network):
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         return self.outward(self.decoder(code))
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
-        code = self.encode(x)
-        return Output(self.outward(self.decoder(code, logits=logits)), code)
+    def decode_both(self, code: torch.Tensor, beside: Any, *, logits: bool = False) -> torch.Tensor:
+        return self.outward(self.decoder(code, logits=logits))
 
     def layers(self, side: str) -> list[tuple[Any, str]]:
         """All layers of that side."""

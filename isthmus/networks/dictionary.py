@@ -21,11 +21,12 @@ class DictionaryNetwork(Network):
         n_features: int,
         generator: torch.Generator,
         image_shape: tuple[int, int, int] | None = None,
+        encoded: int = 1,
     ) -> None:
         super().__init__()
         self.n_features, self.code_size, self.unit_norm = n_features, part.n_atoms, part.unit_norm
         self.multiplications = part.multiplications(n_features, image_shape)
-        widths = (n_features, *part.hidden, part.n_atoms)
+        widths = (n_features, *part.hidden, encoded * part.n_atoms)
         self.encoder = Chain(widths, (*[part.activation] * len(part.hidden), part.code_activation), generator)
         bound = math.sqrt(6 / (part.n_atoms + n_features))  # Glorot and Bengio 2010
         start = torch.empty(part.n_atoms, n_features).uniform_(-bound, bound, generator=generator)

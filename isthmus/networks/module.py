@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
 from isthmus.errors import RequestError
 from isthmus.networks.counting import dry_copy
@@ -19,7 +19,7 @@ class ModuleNetwork(Network):
     What else it may have: buffers, and `after_step`. Raises RequestError if it does not give back what it was given.
     """
 
-    def __init__(self, module: Any, n_features: int) -> None:
+    def __init__(self, module: Any, n_features: int, encoded: int = 1) -> None:
         super().__init__()
         self.module, self.n_features = module, n_features
         if missing := [name for name in ("encode", "decode") if not callable(getattr(module, name, None))]:
@@ -29,15 +29,16 @@ class ModuleNetwork(Network):
         dry = dry_copy(module)
         with torch.no_grad():
             dtype = next(module.parameters()).dtype
-            code = dry.encode(torch.empty(2, n_features, device="meta", dtype=dtype))
-            if code.ndim != 2 or len(code) != 2:
-                raise RequestError(f"encode must give (n, code_size) for (n, n_features), got {_shape(code)} for n = 2")
-            x_hat = dry.decode(code)
+            z = dry.encode(torch.empty(2, n_features, device="meta", dtype=dtype))
+            if z.ndim != 2 or len(z) != 2 or z.shape[1] % encoded:
+                size = "code_size" if encoded == 1 else f"{encoded} * code_size"
+                raise RequestError(f"encode must give (n, {size}) for (n, n_features), got {_shape(z)} for n = 2")
+            self.code_size = z.shape[1] // encoded
+            x_hat = dry.decode(z[:, : self.code_size])
         if x_hat.shape != (2, n_features):
             raise RequestError(
                 f"decode must give (n, {n_features}), as encode was given, got {_shape(x_hat)} for n = 2"
             )
-        self.code_size = code.shape[1]
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         return self.module.encode(self.inward(x))
@@ -51,16 +52,13 @@ class ModuleNetwork(Network):
             after_step()
 
 
-def module_network(make: Callable[[], nn.Module], n_features: int, generator: torch.Generator) -> Network:
-    """What `make` makes, as a network. torch's layers draw their start from its global generator, so that is seeded.
-
-    And put back: the start is a function of `generator` alone.
-    """
+@contextlib.contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Seed torch's global generator, from which its layers draw their start, by this one, and put it back after."""
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        module = make()
-    return module if isinstance(module, Network) else ModuleNetwork(module, n_features)
+        yield
 
 
 def _shape(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from isthmus.networks.counting import count_decoder_weights, count_multiplications
 from isthmus.networks.standardization import Standardization
+from isthmus.parts import Plain
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
@@ -37,6 +38,47 @@ class Output(NamedTuple):
     x_hat: torch.Tensor
     code: torch.Tensor
     terms: Mapping[str, Term] = NONE
+
+
+class Coded(NamedTuple):
+    """What a code makes of what the encoder gives: the code, what the decoder sees, (n, code_size) each, and terms."""
+
+    code: torch.Tensor
+    seen: torch.Tensor
+    terms: Mapping[str, Term] = NONE
+
+
+class Code(nn.Module):
+    """What lies between encoder and decoder. This one is plain: the code is what the encoder gives.
+
+    Others say what differs. Their buffers and parameters are saved and resumed, the latter trained as well.
+    """
+
+    def at_inference(self, z: torch.Tensor) -> torch.Tensor:
+        """(n, encoded * code_size) → the code, (n, code_size), which `transform` gives and the decoder sees."""
+        return z
+
+    def in_training(self, z: torch.Tensor, generator: torch.Generator) -> Coded:
+        """The same in a step, whose generator it may draw from; as at inference unless said otherwise.
+
+        State is changed in place. A penalty acts on the code, whatever the decoder sees.
+        """
+        code = self.at_inference(z)
+        return Coded(code, code)
+
+    def after_step(self) -> None:
+        """Change what has to change when the weights have."""
+
+    def collapse(self) -> tuple[str, str, str] | None:
+        """What of it has collapsed, by its state, the likely cause, and what to change; None if nothing has."""
+        return None
+
+    def forward(self, z: torch.Tensor, generator: torch.Generator | None = None) -> Coded:
+        """In training with the step's generator, at inference without one."""
+        if generator is not None:
+            return self.in_training(z, generator)
+        code = self.at_inference(z)
+        return Coded(code, code)
 
 
 class Gradients(NamedTuple):
@@ -71,6 +113,10 @@ class Trainable(nn.Module):
 
     def after_step(self) -> None:
         """Change what has to change after each step, such as weights that must stay where they may be."""
+
+    def finish_step(self) -> None:
+        """What the loop calls after each step."""
+        self.after_step()
 
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
@@ -107,15 +153,16 @@ class Trainable(nn.Module):
 
 
 class Network(Trainable, abc.ABC):
-    """encode (n, n_features) → (n, code_size), decode back.
+    """encode (n, n_features) → (n, code_size), decode back; between them a `code`, which has the last word on both.
 
-    part: the one that it was built from. n_switches: numbers that the decoder sees beside the code. shape: (channels,
-    height, width) for a network of images alone; code_shape: the same of a code that is maps.
+    part, code_part: those that it was built from. n_switches: numbers that the decoder sees beside the code. shape:
+    (channels, height, width) for a network of images alone; code_shape: the same of a code that is maps.
     standardization: what is done to samples at the two ends; each network applies it by `inward` and `outward`, so that
     the caller has samples in the data's units alone. None for nothing.
     """
 
     part: Any
+    code_part: Any = Plain()
     n_features: int
     code_size: int
     ends: torch.Tensor  # of a standardization: offset, scale, out_offset, out_scale of each number
@@ -123,6 +170,10 @@ class Network(Trainable, abc.ABC):
     shape: tuple[int, int, int] | None = None
     code_shape: tuple[int, int, int] | None = None
     standardization: Standardization | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = Code()
 
     def standardize(self, standardization: Standardization | None) -> None:
         """Apply this at both ends from now on. Raises ValueError for other samples than the network's."""
@@ -150,7 +201,7 @@ class Network(Trainable, abc.ABC):
 
     @abc.abstractmethod
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, n_features) → (n, code_size)."""
+        """(n, n_features) → (n, code_size), or what its code makes one of."""
 
     @abc.abstractmethod
     def decode(self, code: torch.Tensor) -> torch.Tensor:
@@ -198,13 +249,28 @@ class Network(Trainable, abc.ABC):
             return rows
         return rows / self.ends[1] if side == "encoder" else rows * self.ends[3]
 
-    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
-        """x → x_hat, code, and the network's own terms.
+    def encode_both(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """What `encode` gives, and what the decoder sees beside the code."""
+        return self.encode(x), None
 
-        logits: of a sigmoid output, what goes into the sigmoid instead of x_hat. By default that is had from x_hat,
-        which has few digits left near 0 and 1. generator: the step's, for a network that samples in training; None for
-        inference.
+    def decode_both(self, code: torch.Tensor, beside: Any, *, logits: bool = False) -> torch.Tensor:
+        """x_hat from both. logits: of a sigmoid output, what goes into the sigmoid instead.
+
+        By default that is had from x_hat, which has few digits left near 0 and 1.
         """
-        code = self.encode(x)
         x_hat = self.decode(code)
-        return Output(x_hat.logit(_LEAST) if logits else x_hat, code)
+        return x_hat.logit(_LEAST) if logits else x_hat
+
+    def code_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples (n, n_features) → their codes at inference, (n, code_size)."""
+        return self.code.at_inference(self.encode(x))
+
+    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
+        """x → x_hat, code, and terms. logits: see `decode_both`. generator: the step's; None for inference."""
+        z, beside = self.encode_both(x)
+        code, seen, terms = self.code(z, generator)
+        return Output(self.decode_both(seen, beside, logits=logits), code, terms)
+
+    def finish_step(self) -> None:
+        super().finish_step()
+        self.code.after_step()

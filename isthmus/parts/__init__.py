@@ -1,8 +1,8 @@
-"""Every value object: what a network, a corruption, an augmentation, a penalty, a loss and a training are made of.
+"""Every value object: what networks, codes, corruptions, augmentations, penalties, losses and trainings are made of.
 
 A part is a frozen dataclass: fields, their checks and a repr that is the code which builds it. What a part
-*computes* is elsewhere (`networks/`, `corruption.py`, `augmentation.py`, `objective.py`, `training/`), so nothing here
-imports torch or scikit-learn and a study can be checked in milliseconds. A table of a study's TOML is one of these.
+*computes* is elsewhere (`networks/`, `codes/`, `corruption.py`, `objective.py`, …), so nothing here imports torch or
+scikit-learn and a study can be checked in milliseconds. A table of a study's TOML is one of these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from isthmus.kinds import KINDS, word_of
 from isthmus.parts.agreement import contradiction, doubt
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
+from isthmus.parts.code import CodePart, Plain
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
     Corruption,
@@ -37,6 +38,7 @@ __all__ = [
     "ACTIVATIONS",
     "AUGMENTATIONS",
     "BCE",
+    "CODES",
     "CORRUPTIONS",
     "DECODERS",
     "DEVICES",
@@ -55,6 +57,7 @@ __all__ = [
     "STARTS",
     "Affine",
     "Augmentation",
+    "CodePart",
     "CodeSearch",
     "Conv",
     "ConvLayer",
@@ -72,6 +75,7 @@ __all__ = [
     "Occlusion",
     "Part",
     "Penalty",
+    "Plain",
     "Poisson",
     "Projection",
     "SaltAndPepper",
@@ -86,13 +90,14 @@ __all__ = [
 ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role != "estimator"}
 for _role, _own in {
     "network": (Dense, Conv, Dictionary),
+    "code": (Plain,),
     "augmentation": (Affine,),
     "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),
     "penalty": (L1, KL),
     "loss": (MSE, BCE),
 }.items():
     ROLES[_role] |= {word_of(_role, kind): kind for kind in _own}
-NETWORKS, AUGMENTATIONS, CORRUPTIONS, PENALTIES, LOSSES = ROLES.values()
+NETWORKS, CODES, AUGMENTATIONS, CORRUPTIONS, PENALTIES, LOSSES = ROLES.values()
 
 
 def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any:

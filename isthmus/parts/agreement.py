@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def contradiction(network: Any, penalty: Any, loss: Any) -> str | None:
+def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> str | None:
     """The sentence that says why these cannot be trained together; None if they can."""
     wrong = loss and loss.contradiction(getattr(network, "output", None))
-    wrong = wrong or (penalty and penalty.contradiction(getattr(network, "code_output", None)))
+    for part in filter(None, (penalty, code)):
+        wrong = wrong or part.contradiction(getattr(network, "code_output", None))
     return f"{wrong} in {network!r}" if wrong else None
 
 

@@ -171,7 +171,7 @@ class _Step:
         value, at = self.objective.with_gradients(output.x_hat, output.code, target, self.ramp, output.terms)
         self.trained.backward(tapes, at)
         self.optimizer.step(learning_rate)
-        self.network.after_step()
+        self.network.finish_step()
         return value, averages(output.terms)
 
 

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import Dense, NetworkPart, Part, Training
+from isthmus.parts import CodePart, Dense, NetworkPart, Part, Training
 from isthmus.parts.networks import FEW
 
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
@@ -55,14 +55,20 @@ def completed(
     penalty: Part | None,
     shape: tuple[int, int],
     corruption: Part | None = None,
+    code: CodePart | None = None,
 ) -> Training:
     """The training on samples of this shape, (n, n_features): what was said, and the rest as its recipe has it."""
-    chosen = _fast(said, network, penalty, shape, corruption) if said.get("recipe") == "fast" else {}
+    chosen = _fast(said, network, penalty, shape, corruption, code) if said.get("recipe") == "fast" else {}
     return Training(**{**chosen, **said})
 
 
 def _fast(
-    said: dict[str, Any], network: NetworkPart, penalty: Part | None, shape: tuple[int, int], corruption: Part | None
+    said: dict[str, Any],
+    network: NetworkPart,
+    penalty: Part | None,
+    shape: tuple[int, int],
+    corruption: Part | None,
+    code: CodePart | None,
 ) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
@@ -77,7 +83,7 @@ def _fast(
     adaptive = said.get("optimizer", plain.optimizer) != "sgd"
     rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
-    start = fitted_start(network, penalty, corruption, few=n < FEW)
+    start = fitted_start(network, penalty, corruption, few=n < FEW and (code is None or code.is_plain))
     chosen = {
         "batch_size": batch_size,
         "epochs": epochs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from typing import ClassVar
 
 import pytest
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
@@ -13,6 +14,7 @@ from isthmus import Autoencoder, DecoderPrior, parts
 from isthmus.fingerprints import CODE, differing, table_fingerprint, versions
 from isthmus.parts import (
     AUGMENTATIONS,
+    CODES,
     CORRUPTIONS,
     LOSSES,
     NETWORKS,
@@ -133,6 +135,15 @@ SAY_CORRUPTION = {"gaussian", "salt-and-pepper", "masking", "occlusion", "poisso
 DENSE = AUTOENCODERS - {"conv", "atomic"}
 CHOSEN = AUTOENCODERS - {"fast"}  # by nobody else than the defaults
 # For each class the arguments that have a default: another value, and the models that it makes others.
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Other(parts.CodePart):
+    """Another code than the plain one, which nothing computes."""
+
+    kind: ClassVar[str] = "other"
+
+
 DEFAULTS = {
     parts.GaussianNoise: {"clip": (True, {"gaussian", "sequence"}), "relative": (True, {"gaussian", "sequence"})},
     parts.SaltAndPepper: {},
@@ -145,6 +156,7 @@ DEFAULTS = {
         "fill": ("zeros", {"affine"}),
         "image_shape": ((1, 8, 8), {"affine"}),
     },
+    parts.Plain: {},
     parts.L1: {"per": ("batch", {"l1"}), "warmup": (2.0, {"l1"})},
     parts.KL: {"target": (0.1, {"kl"}), "per": ("element", {"kl"}), "warmup": (2.0, {"kl"})},
     parts.MSE: {"weight": (2.0, AUTOENCODERS - {"bce"})},
@@ -192,6 +204,7 @@ DEFAULTS = {
     },
     Autoencoder: {
         "network": (Dense(bottleneck=5), AUTOENCODERS - SAY_NETWORK),
+        "code": (Other(), AUTOENCODERS),
         "corruption": (GaussianNoise(0.5), AUTOENCODERS - SAY_CORRUPTION),
         "augmentation": (parts.Affine(), AUTOENCODERS - {"affine"}),
         "penalty": (parts.L1(0.5), AUTOENCODERS - {"l1", "kl"}),
@@ -302,7 +315,14 @@ def with_default(monkeypatch, cls, name, value):
 
 
 def test_no_part_no_estimator_and_no_default_is_forgotten():
-    kinds = {*NETWORKS.values(), *CORRUPTIONS.values(), *AUGMENTATIONS.values(), *PENALTIES.values(), *LOSSES.values()}
+    kinds = {
+        *NETWORKS.values(),
+        *CODES.values(),
+        *CORRUPTIONS.values(),
+        *AUGMENTATIONS.values(),
+        *PENALTIES.values(),
+        *LOSSES.values(),
+    }
     made = {type(estimator(model, 0)) for model in parse_study(TEXT, "all", "all.toml").models}
     assert set(DEFAULTS) == kinds | made | {part for part, _ in _ARGUMENTS.values()}
     for cls, names in DEFAULTS.items():

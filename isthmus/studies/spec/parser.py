@@ -164,7 +164,8 @@ def _check(study: Study, file: str) -> None:
             raise RequestError(f'{file}, model "{model.name}": n_components = "best" goes without of, for {hint}')
         if training := model.training:
             where = f'{file}, model "{model.name}"'
-            if wrong := contradiction(model.network, model.arguments.get("penalty"), model.arguments.get("loss")):
+            parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
+            if wrong := contradiction(model.network, *parts):
                 raise RequestError(f"{where}: {wrong}")
             if training.patience and not (study.data.validation or training.validation_fraction):
                 raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
