@@ -11,8 +11,8 @@ from typing import Any
 
 from isthmus.errors import RequestError
 
-# The arguments of an `Autoencoder` that take a part, and fitted estimators, which have adapters
-ROLES = ("network", "code", "augmentation", "corruption", "penalty", "loss", "estimator")
+# The arguments of an `Autoencoder` that take a part; fitted estimators, which have adapters; a study's figures
+ROLES = ("network", "code", "augmentation", "corruption", "penalty", "loss", "estimator", "figure")
 KINDS: dict[str, dict[str, type[Any]]] = {role: {} for role in ROLES}  # by the word for each
 COMPUTES: dict[str, dict[type[Any], Any]] = {role: {} for role in ROLES}
 _registered: dict[type[Any], tuple[str, Any]] = {}

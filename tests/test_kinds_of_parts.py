@@ -26,7 +26,7 @@ KINDS = {
 LEFT = {
     "estimators/decoder_prior.py": 1,  # what a user gives it to search must be an autoencoder, and is refused otherwise
     "estimators/parameters.py": 1,  # of an estimator that is not composed of parts, scikit-learn knows the parameters
-    "studies/spec/figure.py": 1,  # the theory that a figure can draw is that of Gaussian noise
+    "studies/spec/figures/graphs.py": 1,  # the theory that a figure can draw is that of Gaussian noise
 }
 
 

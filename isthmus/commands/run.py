@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from isthmus.commands.shared.options import add_data_dir, add_short, threads_of
+from isthmus.commands.shared.options import add_data_dir, add_import, add_short, import_modules, threads_of
 from isthmus.errors import RequestError, one_of, require
 
 _EXAMPLES = """
@@ -34,14 +31,7 @@ def add(commands: Any) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
     command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models (local)")
-    command.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="modules",
-        metavar="MODULE",
-        help="import this Python module first, which registers networks, figures or an engine of your own",
-    )
+    add_import(command)
     command.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)"
     )
@@ -57,8 +47,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
     from isthmus.studies.spec.parser import load_study
 
-    for name in options.modules:
-        _import(name)
+    import_modules(options)
     studies = [load_study(name) for name in options.study]  # all are checked before the first runs
     names = [study.name for study in studies]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -92,12 +81,3 @@ def run(options: argparse.Namespace) -> None:
             with listener.aside():
                 print(table, flush=True)
                 console.say(f"report: {report.resolve()}")
-
-
-def _import(name: str) -> None:
-    """Import a module of the user's own, also one that lies where the command is given."""
-    sys.path.append(os.getcwd())
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        raise RequestError(f"cannot import the module {name}: {error}; it must be installed or on PYTHONPATH") from None

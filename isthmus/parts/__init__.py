@@ -87,7 +87,7 @@ __all__ = [
 ]
 
 # The arguments of an `Autoencoder` that take a part, with the kinds that each takes: these, and registered ones.
-ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role != "estimator"}
+ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role not in ("estimator", "figure")}
 for _role, _own in {
     "network": (Dense, Conv, Dictionary),
     "code": (Plain,),

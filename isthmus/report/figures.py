@@ -13,9 +13,12 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from isthmus import kinds
+from isthmus.errors import DataError, unknown
 from isthmus.report import plots
 from isthmus.report.grids import CELL, grid, images_by_name, wrapped
 from isthmus.report.plots import INK, Arrays, Facts, new_figure
+from isthmus.studies.spec.figures import FIGURES
 
 _DPI = 160
 _LARGE = 300_000  # bytes
@@ -23,7 +26,11 @@ _LARGE = 300_000  # bytes
 
 def draw(facts: Facts, arrays: Arrays) -> bytes:
     """The PNG of a figure that `results.json` lists, from the arrays of its npz."""
-    figure = _DRAW[facts["kind"]](facts, arrays)
+    kind = FIGURES.get(facts["kind"])
+    if kind is None:
+        hint = "; --import MODULE registers kinds of your own"
+        raise DataError(f'figure "{facts.get("name")}": {unknown("figure kind", facts["kind"], FIGURES)}{hint}')
+    figure = _PLOTS[kind](facts, arrays)
     buffer = io.BytesIO()
     # no date, no version: the same arrays give the same bytes
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
@@ -217,7 +224,8 @@ def _activations(facts: Facts, arrays: Arrays) -> Figure:
     return _panels(pages, widths, matplotlib.colormaps["gray"].with_extremes(bad="#c6d7ea"), limits, bar=False)
 
 
-_DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {
+_PLOTS: dict[type[Any], Callable[[Facts, Arrays], Figure]] = kinds.COMPUTES["figure"]
+_OWN: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "activations": _activations,
     "atoms": _atoms,
     "curves": plots.curves,
@@ -233,3 +241,4 @@ _DRAW: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "top-atoms": _top_atoms,
     "usage": plots.usage,
 }
+_PLOTS |= {FIGURES[word]: plot for word, plot in _OWN.items()}

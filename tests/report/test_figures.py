@@ -11,7 +11,7 @@ from PIL import Image
 from isthmus.report import plots
 from isthmus.report.figures import _percent, draw
 from isthmus.report.grids import grid
-from isthmus.studies.spec.figure import FIGURES as KINDS
+from isthmus.studies.spec.figures import FIGURES as KINDS
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((4, 1, 8, 8))

@@ -13,9 +13,9 @@ from isthmus.corruption import noisy_version
 from isthmus.data.sources.registry import load
 from isthmus.parts import GaussianNoise, Masking, Sequence
 from isthmus.persistence import load as load_model
-from isthmus.studies.results import figure_arrays
 from isthmus.studies.results.measure import TEST_NOISE_SEED
-from isthmus.studies.spec.figure import FIGURES
+from isthmus.studies.spec.figures import FIGURES
+from isthmus.studies.spec.figures.graphs import trained_at
 from isthmus.studies.spec.levels import members, what_varies
 
 MODELS = """
@@ -404,5 +404,5 @@ def test_a_model_that_was_trained_on_no_corruption_was_trained_at_no_level():
     assert members(None) == (None,)
     assert what_varies([None]) == ""
     parts = [GaussianNoise(0.1), GaussianNoise(0.3)]
-    assert math.isnan(figure_arrays._trained_at(None, parts))
-    assert figure_arrays._trained_at(GaussianNoise(0.2), parts) == 0.2
+    assert math.isnan(trained_at(None, parts))
+    assert trained_at(GaussianNoise(0.2), parts) == 0.2

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from isthmus.cli import run_command
 from isthmus.studies.results.results_json import read_results
-from isthmus.studies.spec.figure import FIGURES
+from isthmus.studies.spec.figures import FIGURES
 from isthmus.studies.spec.parser import load_study
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))

@@ -13,7 +13,7 @@ import pytest
 from isthmus.cli import run_command
 from isthmus.errors import RequestError
 from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
-from isthmus.studies.spec.figure import DATA
+from isthmus.studies.spec.figures import DATA
 from isthmus.studies.spec.parser import catalog, load_study, parse_study
 
 

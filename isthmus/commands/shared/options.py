@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,24 @@ def add_short(commands: Any, name: str, call: Call, summary: str, examples: str)
     )
     command.set_defaults(call=call)
     return command
+
+
+def add_import(command: Any) -> None:
+    """--import."""
+    text = "import this Python module first, which registers networks, figures or an engine of your own"
+    command.add_argument("--import", action="append", default=[], dest="modules", metavar="MODULE", help=text)
+
+
+def import_modules(options: argparse.Namespace) -> None:
+    """Import what --import names, also a module that lies where the command is given. Raises RequestError."""
+    for name in options.modules:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            rule = "it must be installed, on PYTHONPATH or in this folder"
+            raise RequestError(f"cannot import the module {name}: {error}; {rule}") from None
 
 
 def add_data_dir(command: Any) -> None:

@@ -63,6 +63,10 @@ class Context:
         """Of the images: (channels, height, width)."""
         return self.splits["train"].shape
 
+    def code_width(self, model: Model) -> int:
+        """Numbers in the code of a model, fitted or not."""
+        return code_width(self.study, model, self.shape)
+
     @property
     def models(self) -> tuple[Model, ...]:
         """The models that this run is about."""

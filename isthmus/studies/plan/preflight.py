@@ -11,8 +11,7 @@ from pathlib import Path
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
-from isthmus.studies.plan.context import Shape, code_width, inputs
-from isthmus.studies.spec.figure import Figure
+from isthmus.studies.plan.context import Context, Shape, inputs
 from isthmus.studies.spec.study import Model, Study, matches
 
 
@@ -32,14 +31,14 @@ def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None
     return others
 
 
-def check_sizes(study: Study, splits: dict[str, Images], others: dict[str, Images], models: tuple[Model, ...]) -> None:
+def check_sizes(context: Context) -> None:
     """What a study alone cannot know, before anything is trained.
 
     Raises RequestError for components and positions that there are too few of, networks deeper than the images allow,
     corruptions that these images cannot have, and other data sets' images of another size.
     """
-    shape = splits["train"].shape
-    for model in models:
+    study, splits, shape = context.study, context.splits, context.splits["train"].shape
+    for model in context.models:
         with _inside(f'{study.name}, model "{model.name}"'):
             _check_model(study, model, splits, shape)
     for number, measure in enumerate(study.measures, 1):
@@ -52,7 +51,9 @@ def check_sizes(study: Study, splits: dict[str, Images], others: dict[str, Image
             _check_positions(reference.images, splits[reference.split], reference.split)
     for figure in study.figures:
         with _inside(f'{study.name}, figure "{figure.name}"'):
-            _check_figure(study, figure, splits, others)
+            figure.check_data(context, [model for model in study.models if matches(model, figure.models)])
+            for part in filter(None, figure.corruptions()):
+                part.check(math.prod(shape), shape)
 
 
 @contextlib.contextmanager
@@ -79,45 +80,3 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
 def _check_positions(positions: tuple[int, ...], images: Images, what: str) -> None:
     highest = max(positions, default=0)
     require(highest < len(images), "images", f'below {len(images)}, the size of split "{what}"', highest)
-
-
-def _check_figure(study: Study, figure: Figure, splits: dict[str, Images], others: dict[str, Images]) -> None:
-    shape = splits["train"].shape
-    models = [model for model in study.models if matches(model, figure.models)]
-    if figure.kind == "scatter":
-        width = code_width(study, models[0], shape)
-        require(width >= 2, f'a scatter of "{models[0].name}", its codes', "of at least 2 numbers", width)
-    elif figure.source in others:
-        other = others[figure.source]
-        rule = f"of {figure.source} as large as the study's, {shape}"
-        require(other.shape == shape, "images", rule, other.shape)
-        _check_positions(figure.images, other, "test")
-    elif not figure.source:
-        _check_positions(figure.images, splits[figure.split], figure.split)
-    for part in filter(None, figure.corruptions()):
-        part.check(math.prod(shape), shape)
-    if figure.kind == "filters":
-        for model in models:
-            _check_filters(study, figure, model, shape)
-    if figure.kind == "interpolation":
-        require(figure.n is None or figure.n > 1, "n, the steps of an interpolation", "at least 2", figure.n)
-
-
-def _check_filters(study: Study, figure: Figure, model: Model, shape: Shape) -> None:
-    """That the units and the channel of a figure are there: of the model that sees the image, as `probe.filters`."""
-    while model.of:
-        model = study.model(model.of)
-    units, channels = [], []  # of each layer
-    if model.training:
-        network = model.network.dry_run(math.prod(shape), shape)
-        kernels, rows = network.kernels(figure.side).values(), network.rows(figure.side)
-        units = [len(weight) for weight in (kernels if rows is None else [rows])]
-        channels = [weight.shape[1] for weight in kernels]
-        require(bool(units), f'a figure of filters of "{model.name}", its network', "one that has some", model.network)
-    elif isinstance(n_components := model.arguments.get("n_components"), int):
-        units = [n_components]
-    rule, highest = f'below {{}}, what a layer of the {figure.side} of "{model.name}" has', max(figure.units, default=0)
-    for n in units:
-        require(highest < n, "units", rule.format(n), highest)
-    for n in channels:
-        require(figure.channel < n, "channel", rule.format(n), figure.channel)

@@ -15,11 +15,10 @@ def prepare(study: Study, request: Request) -> tuple[Context, list[str]]:
     dataset = load_dataset(study.data.name, request.data_dir)
     if request.quick:
         study = study.quick(len(dataset.train))
-    models = study.only(request.only)
-    splits = split_for(study, dataset, models)
+    splits = split_for(study, dataset, study.only(request.only))
     if request.quick:
         study = study.within({name: len(images) for name, images in splits.items()})
     notes = [*dataset.notes]
-    others = other_images(study, request.data_dir, notes.append)
-    check_sizes(study, splits, others, models)
-    return Context(study, request, dataset, splits, device, others), notes
+    context = Context(study, request, dataset, splits, device, other_images(study, request.data_dir, notes.append))
+    check_sizes(context)
+    return context, notes

@@ -12,7 +12,7 @@ from isthmus.studies.plan.facts import finished as is_finished
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.plan.workload import Pair, longest_first, ready
 from isthmus.studies.results.cache import cached
-from isthmus.studies.results.figure_arrays import write_figures
+from isthmus.studies.results.figure_files import write_figures
 from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import Results, over_seeds
 from isthmus.studies.results.rows import compare

@@ -8,7 +8,7 @@ from typing import Any
 from isthmus.errors import DataError, RequestError
 from isthmus.files import remove
 from isthmus.parts import doubt
-from isthmus.studies.plan.context import Context, code_width
+from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.facts import changed, finished
 from isthmus.studies.results.results_json import Results, environment, read_results
 from isthmus.studies.run.progress import Listener
@@ -93,6 +93,6 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
         "corruption": corruption.label if corruption else None,
         "doubt": doubt(model.network, model.arguments.get("penalty")) if model.training else None,
-        "units": code_width(context.study, model, context.shape) if model.part is None or model.part.learns else None,
+        "units": context.code_width(model) if model.part is None or model.part.learns else None,
         "collapsed": None,
     }

@@ -22,11 +22,11 @@ from isthmus.parts import (
     Training,
     contradiction,
 )
-from isthmus.studies.spec.figure import ONE_MODEL, Figure, Section
+from isthmus.studies.spec.figures import FIGURES, Figure
 from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
 from isthmus.studies.spec.reference import Reference
-from isthmus.studies.spec.schema import read_part, read_table
-from isthmus.studies.spec.study import ARGUMENTS, Compare, Data, Measure, Model, Study, Trap, matches
+from isthmus.studies.spec.schema import read_kind, read_part, read_table
+from isthmus.studies.spec.study import ARGUMENTS, Compare, Data, Measure, Model, Section, Study, Trap, matches
 
 _MOST_BYTES = 1 << 20  # in a study's file
 
@@ -71,12 +71,11 @@ def parse_study(text: str, name: str, file: str) -> Study:
     classes = {
         "compare": Compare,
         "measure": Measure,
-        "figure": Figure,
         "reference": Reference,
         "section": Section,
         "trap": Trap,
     }
-    lists = {"model": _read_model} | {key: _reader(cls) for key, cls in classes.items()}
+    lists = {"model": _read_model, "figure": _read_figure} | {key: _reader(cls) for key, cls in classes.items()}
     for key in document:
         if key not in singles | set(lists):
             raise RequestError(f"{file}: {unknown('key', key, singles | set(lists))}")
@@ -99,6 +98,11 @@ def parse_study(text: str, name: str, file: str) -> Study:
     study = read_table(Study, {"name": name, **head, "data": data, **items}, file)
     _check(study, file)
     return dataclasses.replace(study, text=text)
+
+
+def _read_figure(table: Any, where: str) -> Figure:
+    kind = read_kind("figure", FIGURES, table, where)
+    return read_table(FIGURES[kind], {key: value for key, value in table.items() if key != "kind"}, where)
 
 
 def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
@@ -184,7 +188,7 @@ def _check(study: Study, file: str) -> None:
         if not any(matches(model, [glob]) for model in study.models):
             raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
     for figure in study.figures:
-        _check_models(figure, [m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
+        figure.check_models([m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
     for model in study.models:
         sums = [(m.split, part) for m in study.measures if PUBLISHED_SSE in m.metrics and matches(model, m.models)
                 for part in m.corruptions()]  # fmt: skip
@@ -195,7 +199,9 @@ def _check(study: Study, file: str) -> None:
         if labels.setdefault(part.label, part) != part:  # rows are told apart by it
             raise RequestError(f"{file}: {part!r} and {labels[part.label]!r} are both named {part.label}; keep one")
     for figure in study.figures:
-        _check_measured(study, figure, f'{file}, figure "{figure.name}"')
+        for model in (m for m in study.models if matches(m, figure.models)):
+            where = f'{file}, figure "{figure.name}"'
+            _check_parts(study, model, figure.split, figure.metric, figure.measured(), where)
     for i, one in enumerate(study.compares, 1):
         for name in one.models:
             if name not in known:
@@ -230,14 +236,6 @@ def _check_references(study: Study, file: str) -> None:
             raise RequestError(f"{where}: no [[measure]] asks for {what}")
 
 
-def _check_measured(study: Study, figure: Figure, where: str) -> None:
-    """A levels figure draws rows, so they must be measured."""
-    if figure.kind != "levels":
-        return
-    for model in (m for m in study.models if matches(m, figure.models)):
-        _check_parts(study, model, figure.split, figure.metric, figure.corruptions(), where)
-
-
 def _check_parts(study: Study, model: Model, split: str, metric: str, parts: list[Any], where: str) -> None:
     """That a model is measured under each of these corruptions; on clean test images it always is."""
     asked = [m for m in study.measures if matches(model, m.models) and (m.split, metric in m.metrics) == (split, True)]
@@ -247,25 +245,3 @@ def _check_parts(study: Study, model: Model, split: str, metric: str, parts: lis
             under = f" under {part.label}" if part else ""
             rule = f"measured{under} on {split} images by {metric}, in a [[measure]]"
             require(False, f"{where}: {model.name}", rule, "no such measure")
-
-
-_WITH_WEIGHTS = ("atoms", "filters", "top-atoms")
-
-
-def _check_models(figure: Figure, models: list[Model], where: str) -> None:
-    """That there is something to draw of the models that a figure's patterns stand for."""
-    names = [model.name for model in models]
-    if figure.kind in ONE_MODEL:
-        require(len(models) == 1, f"{where}: the models of a {figure.kind} figure", "one model", names)
-    if figure.kind == "curves":
-        require(any(m.training for m in models), f"{where}: models", "autoencoders, which have curves", names)
-    if figure.kind in ("activations", "interpolation", "latent-noise", "nearest", "usage", *_WITH_WEIGHTS):
-        without = [model.name for model in models if not model.has_code]
-        require(not without, f"{where}: models", "models with filters and codes of their own", without)
-    if figure.kind in ("atoms", "top-atoms"):
-        for model in models:
-            rule = "one with a decoder of one linear layer, whose rows are atoms"
-            require(model.training is None or model.network.adds_atoms, f"{where}: the model", rule, model.name)
-    if figure.axis == "noise":
-        there = any(model.part and not model.part.learns for model in models)
-        require(there, f"{where}: models", "with the identity, whose error is the noise", names)

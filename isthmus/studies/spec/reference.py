@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require
-from isthmus.studies.spec.figure import SPLITS
+from isthmus.studies.spec.figures import SPLITS
 from isthmus.studies.spec.levels import at_levels
 from isthmus.studies.spec.quantities import (
     CODE_METRICS,

@@ -60,19 +60,25 @@ def _read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: st
     fields = {"kind": table} if isinstance(table, str) else table
     if isinstance(table, list | tuple) and any(kind.members for kind in kinds.values()):
         fields = {"kind": Sequence.kind, "parts": table}
-    if not isinstance(fields, Mapping):
-        raise RequestError(f'{where}: {role} must be a table like {{kind = "{min(kinds)}"}}, got {table!r}')
-    if "kind" not in fields:
-        raise RequestError(f'{where}: {role} needs a "kind"; known: {", ".join(sorted(kinds))}')
-    kind = fields["kind"]
-    if not isinstance(kind, str) or kind not in kinds:
-        raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
+    kind = read_kind(role, kinds, fields, where)
     values = {k: v for k, v in fields.items() if k != "kind"}
     for name in kinds[kind].members:
         if isinstance(values.get(name), list | tuple):
             places = [(one, f"{inside}, part {i}") for i, one in enumerate(values[name], 1)]
             values[name] = [_read_part(role, kinds, one, place, place) for one, place in places]
     return read_table(kinds[kind], values, inside)
+
+
+def read_kind(role: str, kinds: Mapping[str, type[Any]], table: Any, where: str) -> str:
+    """The kind that a table names. Raises RequestError for one that is missing or not known."""
+    if not isinstance(table, Mapping):
+        raise RequestError(f'{where}: {role} must be a table like {{kind = "{min(kinds)}"}}, got {table!r}')
+    if "kind" not in table:
+        raise RequestError(f'{where}: {role} needs a "kind"; known: {", ".join(sorted(kinds))}')
+    kind = table["kind"]
+    if not isinstance(kind, str) or kind not in kinds:
+        raise RequestError(f"{where}: {unknown(f'{role} kind', kind, kinds)}")
+    return kind
 
 
 def _fits(value: Any, hint: Any) -> bool:

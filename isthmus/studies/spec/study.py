@@ -11,7 +11,7 @@ from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
 from isthmus.parts import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection, Training
-from isthmus.studies.spec.figure import DATA, SPLITS, Figure, Section
+from isthmus.studies.spec.figures import DATA, SPLITS, Figure
 from isthmus.studies.spec.levels import at_levels
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.spec.reference import Reference
@@ -169,6 +169,20 @@ class Trap:
     what: str
     instead: str
     section: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: models, figures and traps that belong together. models: patterns, for its tables."""
+
+    name: str
+    title: str
+    text: str = ""
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        good = re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.name)
+        require(bool(good), "a section's name", "small letters, digits and hyphens", self.name)
 
 
 @dataclass(frozen=True)
