@@ -72,8 +72,9 @@ def register_all(entries: Iterable[list[str]]) -> None:
 
 
 def sources() -> Iterator[Path]:
-    """The files in which registered kinds are defined: what they compute depends on them."""
-    names = {one.__module__ for kind, (_, compute) in _registered.items() for one in (kind, compute)}
+    """The files in which registered kinds are defined, except for figures: what a model is depends on them."""
+    of_models = ((kind, compute) for kind, (role, compute) in _registered.items() if role != "figure")
+    names = {one.__module__ for pair in of_models for one in pair}
     files = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
     return (Path(file) for file in files if file is not None)
 

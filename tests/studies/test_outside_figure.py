@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 from isthmus import kinds
 from isthmus.cli import run_command
 from isthmus.errors import RequestError
+from isthmus.fingerprints import code_fingerprint
 from isthmus.studies.spec.figures import FIGURES, Curves, register
 from isthmus.studies.spec.parser import parse_study
 
@@ -77,8 +78,11 @@ def test_a_report_is_written_again_where_the_kind_is_known(module, study, tools,
     assert run_command([*report, "--import", module]) == 0
 
 
-def test_its_own_keys_are_checked_like_the_package_s(module, tools):
-    __import__(module)
+def test_its_own_keys_are_checked_like_the_package_s(module, tools, tmp_path):
+    before = code_fingerprint()
+    sys.path.append(str(tmp_path))
+    import_module(module)
+    assert code_fingerprint() == before, "no model depends on a figure"
     for wrong, words in {
         'bins = "x"': "bins must be an integer, got 'x'",
         "bin = 7": 'unknown key "bin".*Did you mean "bins"',
