@@ -11,7 +11,7 @@ from isthmus.files import atomic_file, remove
 from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.fitted import available
 from isthmus.studies.results.results_json import Results
-from isthmus.studies.spec.figures import Figure
+from isthmus.studies.spec.figures import OWN, Figure
 from isthmus.studies.spec.levels import what_varies
 
 _LISTED = ("name", "kind", "title", "note", "section", "split", "first_epoch", "per", "axis", "metric")
@@ -55,5 +55,5 @@ def _facts(figure: Figure, models: list[str], context: Context, arrays: list[str
         "levels": list(figure.levels),
         "level_of": what_varies(corruptions) if figure.levels else "",
         "rows": [name for name in arrays if name not in figure.beside],
-        **({"options": options} if options else {}),
+        **({} if figure.kind in OWN else {"options": options}),
     }

@@ -19,10 +19,11 @@ from isthmus.studies.spec.figures.picture_rows import (
 )
 from isthmus.studies.spec.figures.weight_rows import Atoms, Filters, TopAtoms
 
-_OWN = (Activations, Atoms, Curves, Denoising, Pictures, Filters, Interpolation, LatentNoise, Levels, Nearest,
+_CLASSES = (Activations, Atoms, Curves, Denoising, Pictures, Filters, Interpolation, LatentNoise, Levels, Nearest,
         Reconstructions, Scatter, TopAtoms, Usage)  # fmt: skip
 FIGURES: dict[str, type[Figure]] = kinds.KINDS["figure"]
-FIGURES |= {kind.kind: kind for kind in _OWN}
+FIGURES |= {kind.kind: kind for kind in _CLASSES}
+OWN = frozenset(FIGURES)  # without those from outside the package
 
 
 def register(kind: type[Figure], plot: Callable[[Any, Any], Any]) -> None:
@@ -34,4 +35,4 @@ def register(kind: type[Figure], plot: Callable[[Any, Any], Any]) -> None:
     kinds.register("figure", kind, plot)
 
 
-__all__ = ["DATA", "FIGURES", "SPLITS", "Figure", "register"]
+__all__ = ["DATA", "FIGURES", "OWN", "SPLITS", "Figure", "register"]
