@@ -19,7 +19,7 @@ from isthmus.estimators.one_pass import OnePass
 from isthmus.estimators.parameters import Composed
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
 from isthmus.estimators.saving import Savable, Saved
-from isthmus.estimators.warm_start import WarmStart, former_fit
+from isthmus.estimators.warm_start import former_fit
 from isthmus.parts import Augmentation, CodePart, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import using_threads
@@ -167,9 +167,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         """
         self.parts()  # what contradicts itself leaves the former fit as it is
         with former_fit(self, wanted=self.warm_start) as warm_start:
-            X = self._begin(X, warm_start)
+            X, _ = samples_of(self, X, reset=warm_start is None)
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
-            fitting = OneFit(self, X, held_out, self.image_shape_, self._say, warm_start)
+            fitting = OneFit(self, X, held_out, warm_start)
             self.training_ = fitting.training
             kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
             with kept.held(fitting.n_bytes):
@@ -196,22 +196,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         """
         self.parts()
         with former_fit(self, wanted=True) as warm_start:
-            X = self._begin(X, warm_start)
-            fitting = OnePass(self, X, self.image_shape_, self._say, warm_start)
+            X, _ = samples_of(self, X, reset=warm_start is None)
+            fitting = OnePass(self, X, warm_start)
             self.adopt(fitting.run())
             self._describe(X, fitting.threads)
         return self
-
-    def _begin(self, X: Any, warm_start: WarmStart | None) -> Any:
-        """The samples to fit, checked, whose image shape a new fit notes."""
-        X, shape = samples_of(self, X, reset=warm_start is None)
-        if warm_start is None:
-            self.image_shape_ = shape
-        return X
-
-    def _say(self, line: str) -> None:
-        if self.verbose:
-            print(line)
 
     def _describe(self, X: Any, threads: int) -> None:
         """Note what a reader of the saved model may want to know of the samples and of their codes."""

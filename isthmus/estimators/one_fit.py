@@ -64,24 +64,17 @@ class OneFit:
     network: Network
     training_of = staticmethod(training_of)
 
-    def __init__(
-        self,
-        model: Composed,
-        X: Any,
-        held_out: Any,
-        image_shape: tuple[int, int, int] | None,
-        say: Callable[[str], None],
-        warm_start: WarmStart | None = None,
-    ) -> None:
+    def __init__(self, model: Composed, X: Any, held_out: Any, warm_start: WarmStart | None) -> None:
         if warm_start is not None and model.network is None:  # what a recipe had in its place once, it has for good
             model = copy.copy(model).set_params(network=warm_start.network.part)
         self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation, self.code_part = model.part("augmentation"), model.part("code")
-        self.X, self.held_out, self.image_shape, self.say = X, held_out, image_shape, say
+        self.X, self.held_out, self.image_shape = X, held_out, model.image_shape_
+        self.say: Callable[[str], None] = print if model.verbose else lambda _: None
         self.warm_start, self.history = warm_start, History()
         self.n_features = model.n_features_in_
         # of flat samples, the network may know the shape
-        self.known_shape = image_shape or getattr(self.network_part, "image_shape", None)
+        self.known_shape = self.image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
         self.fraction = (
             self.training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
@@ -99,14 +92,14 @@ class OneFit:
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
-            say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
+            self.say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
         self.device = self._device()
         self._check()
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
             self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
-        multiplications = self.code_part.multiplications(self.network_part, self.n_features, image_shape)
+        multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
         available = torch.get_num_threads()
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -37,17 +36,10 @@ class OnePass(OneFit):
     worse than they were, and the next ones are slower.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        X: Any,
-        image_shape: tuple[int, int, int] | None,
-        say: Callable[[str], None],
-        warm_start: WarmStart | None,
-    ) -> None:
+    def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
         # no clone: of one of a RandomState the model's own would never move on
         asked = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
-        super().__init__(asked, X, None, image_shape, say, warm_start)
+        super().__init__(asked, X, None, warm_start)
         former, self.is_said = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
         if former and former.moments and not self.is_said:
             rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)

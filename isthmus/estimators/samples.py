@@ -27,8 +27,8 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
     """`Images` and `Samples` as they are, arrays as (n, n_features) floats; and the image shape, if X has one.
 
     Arrays of images are (n, c, h, w), (n, h, w, c) or (n, h, w), as `layouts` tells them apart. reset: they are to be
-    fitted, and `estimator` notes their features as scikit-learn does; else they are held against those that it was
-    fitted on. Raises ValueError.
+    fitted, and `estimator` notes their shape and, as scikit-learn does, their features; else they are held against
+    those that it was fitted on. Raises ValueError.
     """
     least = 2 if reset else 1
     # of a convolutional network that was fitted on flat samples, the network knows the shape
@@ -49,10 +49,13 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
         n_features = X.shape[1]
     else:
         with checked(X):
-            return validate_data(estimator, X, reset=reset, dtype=FLOATS, ensure_min_samples=least), None
+            X = validate_data(estimator, X, reset=reset, dtype=FLOATS, ensure_min_samples=least)
+        if reset:
+            estimator.image_shape_ = None
+        return X, None
     if reset:
         require(len(X) >= least, "the number of samples to fit", "at least 2", len(X))
-        estimator.n_features_in_ = n_features
+        estimator.n_features_in_, estimator.image_shape_ = n_features, shape
         if hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
     if not reset and (n_features != estimator.n_features_in_ or expected not in (None, shape)):

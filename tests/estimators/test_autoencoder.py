@@ -460,7 +460,7 @@ def test_a_sigmoid_output_demands_numbers_between_0_and_1(low, high, message):
         ({"loss": "bce"}, 'loss "bce" needs output="sigmoid"'),
         ({"loss": BCE()}, 'loss "bce" needs output="sigmoid"'),
         ({"loss": "mae"}, "loss must be one of isthmus' parts MSE, BCE, got 'mae'"),
-        ({"network": L1(1)}, "network must be one of isthmus' parts Conv, Dense, .*got L1"),
+        ({"network": L1(1)}, "network must be one of isthmus' parts Dense, Conv, .*got L1"),
         ({"network": "dense"}, "network must be one of .*, got 'dense'"),
         ({"network": Dense}, "network must be one of"),
         ({"corruption": 0.5}, "corruption must be one of isthmus' parts GaussianNoise, .*, Sequence, got 0.5"),
