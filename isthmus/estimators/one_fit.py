@@ -56,9 +56,9 @@ def _is_fitted_on(model: Composed, X: Any) -> bool:
 class OneFit:
     """What one call of `fit` is to do with samples that have been checked; what comes of it is a `Trained`.
 
-    X, held_out: `Images` or (n, n_features) floats; held_out None for no validation samples. image_shape: that of X, if
-    it has one. warm_start: the fitted network to go on from; None for a new start. Raises RequestError for whatever can
-    be known to be wrong before anything is trained.
+    X, held_out: `Images`, (n, n_features) floats or `Samples`; held_out None for no validation samples. warm_start: the
+    fitted network to go on from; None for a new start. Raises RequestError for whatever can be known to be wrong before
+    anything is trained.
     """
 
     network: Network
