@@ -1,4 +1,4 @@
-"""The seam of codes: what lies between encoder and decoder, for every network, also where the two differ in width."""
+"""The seam of-codes: what lies between encoder and decoder, for every network, also where the two differ in width."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from isthmus import L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, Plain, collapse, kinds, load, networks
+from isthmus.cli import run_command
 from isthmus.codes import Code, Coded, Term, build, register
 from isthmus.errors import DataError, RequestError
 from isthmus.networks import Network, Output
 from isthmus.networks.accelerators import PASSES, training_pass
 from isthmus.parts import CodePart, NetworkPart
+from isthmus.studies.results.results_json import read_results
+from isthmus.training import replay
 from isthmus.training.checkpoint import Checkpoints
 
 SHAPE = (1, 8, 8)
@@ -243,11 +246,42 @@ def pair():
     kinds.unregister("network", PairPart)
 
 
-def test_a_module_and_a_code_from_outside_go_together(pair, x):
+def test_a_module_and_a_code_from_outside_go_together(pair, x, tmp_path):
     pair(lambda part, n_features, generator, image_shape: Pair(n_features, 4))
     fitted = model().set_params(network=PairPart()).fit(x)
     assert fitted.transform(x).shape == (200, 4)
     assert fitted.history_.losses[-1] < 0.8 * fitted.history_.losses[0]
+    study = tmp_path / "coded.toml"
+    study.write_text(
+        'title = "coded"\n[data]\nname = "digits"\ntrain = 60\ntest = 30\n[[model]]\nname = "a"\n'
+        'estimator = "autoencoder"\nnetwork = {kind = "pair"}\ncode = {kind = "normal"}\nepochs = 2\n'
+        '[[model]]\nname = "of-codes"\nestimator = "pca"\nof = "a"\nn_components = 2\n'
+        '[[figure]]\nname = "codes"\nkind = "scatter"\nmodels = ["a"]\n'
+    )
+    assert run_command(["run", str(study), "--out", str(tmp_path / "runs"), "--threads", "1"]) == 0
+    results = read_results(tmp_path / "runs" / "coded")
+    sizes = {row.model: row.value for row in results.rows if row.metric == "code_size"}
+    assert sizes == {"a": 4, "of-codes": 2}
+
+
+@pytest.mark.parametrize(("epochs", "made"), [(2, 0), (4, 1)])
+def test_steps_are_recorded_for_replay_once_no_weight_grows_any_more(epochs, made, x, monkeypatch):
+    recordings = []
+
+    class Rerun:
+        def __init__(self, call, generators):
+            recordings.append(call)
+
+        def replay(self):
+            recordings[0]()
+
+    as_they_come = model(epochs=epochs).fit(x)
+    monkeypatch.setitem(replay.RECORDERS, "cpu", Rerun)
+    replayed = model(epochs=epochs).fit(x)
+    assert len(recordings) == made, "the term's warm-up is two epochs"
+    np.testing.assert_allclose(replayed.history_.losses, as_they_come.history_.losses, rtol=1e-4)
+    terms = ([row.terms["kl"] for row in one.history_] for one in (replayed, as_they_come))
+    np.testing.assert_allclose(*terms, rtol=1e-3)
 
 
 def test_what_does_not_go_together_is_refused(pair, x):

@@ -27,6 +27,10 @@ class CodePart(Part):
         """Why it cannot be had of an encoder that ends in this activation; None if it can."""
         return None
 
+    def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
+        """Numbers in a code."""
+        return int(self.dry_run(network, n_features, image_shape).code_size)
+
     def multiplications(self, network: Any, n_features: int, image_shape: Shape) -> int:
         """Products of a number and a weight in one pass of one sample through a network with this code."""
         return int(self.dry_run(network, n_features, image_shape).multiplications)
@@ -43,6 +47,9 @@ class Plain(CodePart):
 
     kind: ClassVar[str] = "plain"
     is_plain: ClassVar[bool] = True
+
+    def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
+        return int(network.code_width(n_features, image_shape))
 
     def multiplications(self, network: Any, n_features: int, image_shape: Shape) -> int:
         return int(network.multiplications(n_features, image_shape))

@@ -183,7 +183,7 @@ class Context:
 
     def _multiplications(self, model: Model) -> int:
         n, shape = inputs(self.study, model, self.splits["train"].shape)
-        return model.network.multiplications(n, shape)
+        return model.code.multiplications(model.network, n, shape)
 
     def work(self, model: Model, seed: int) -> Work:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
@@ -232,7 +232,7 @@ class Context:
     def _n_weights(self, model: Model) -> int:
         n, shape = inputs(self.study, model, self.shape)
         if model.part is None:
-            return model.network.n_weights(n, shape)
+            return model.code.n_weights(model.network, n, shape)
         return self._n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
 
 
@@ -268,7 +268,7 @@ def inputs(study: Study, model: Model, shape: Shape) -> tuple[int, Shape | None]
 def code_width(study: Study, model: Model, shape: Shape) -> int:
     """Numbers in the code of a model that is not fitted yet."""
     if model.part is None:
-        return model.network.code_width(*inputs(study, model, shape))
+        return model.code.width(model.network, *inputs(study, model, shape))
     if model.part.searches:
         return code_width(study, study.model(str(model.of)), shape)
     return model.part.code_width(inputs(study, model, shape)[0])

@@ -71,7 +71,7 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
     if model.part is not None:
         model.part.check(len(images), n_features, validated="validation" in splits)
         return
-    model.network.multiplications(n_features, image_shape)  # which raises if the network does not fit
+    model.code.multiplications(model.network, n_features, image_shape)  # which raises if the network does not fit
     for role in ("corruption", "augmentation"):
         if part := model.arguments.get(role):
             part.check(n_features, image_shape)

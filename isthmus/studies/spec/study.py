@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
-from isthmus.parts import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection, Training
+from isthmus.parts import CodePart, CodeSearch, DictionaryLearning, EstimatorPart, Identity, Plain, Projection, Training
 from isthmus.studies.spec.figures import DATA, SPLITS, Figure
 from isthmus.studies.spec.levels import at_levels
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
@@ -106,6 +106,11 @@ class Model:
         """The network of an autoencoder."""
         parts = {role: self.arguments.get(role) for role in ("penalty", "loss")}
         return network_of(self.arguments.get("network"), self.arguments.get("recipe"), **parts)
+
+    @property
+    def code(self) -> CodePart:
+        """What lies between its encoder and its decoder."""
+        return self.arguments.get("code") or Plain()
 
     @property
     def said(self) -> dict[str, Any]:
