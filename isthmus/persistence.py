@@ -58,7 +58,7 @@ def save(model: Any, folder: str | Path, *, extra: dict[str, Any] | None = None)
     Raises RequestError for another class, and for a place where something lies that is no model.
     """
     adapter = adapter_of(model)
-    # what inherits from a kind is adapter like it, and would be loaded as that
+    # a subclass has the adapter of its base class, and would be loaded as that
     saved = adapter.saved() if type(model) in COMPUTES["estimator"] else Adapter.saved(adapter)
     write(model, saved, folder, extra=extra)
 

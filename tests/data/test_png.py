@@ -1,4 +1,4 @@
-"""Plain PNGs are read as Pillow reads them, and no damage to one goes unnoticed."""
+"""PNGs are read as Pillow reads them, and no damage to one goes unnoticed."""
 
 import io
 import itertools
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus.data.formats.png import START, plain_pixels
+from isthmus.data.formats.png import START, pages
 from isthmus.errors import DataError
 from tests.image_files import read_image
 
@@ -58,7 +58,8 @@ def test_a_plain_png_is_read_as_pillow_reads_it(size, channels):
         png(pixels, pieces=5),
         png(pixels, before=chunk(b"gAMA", b"\0\0\xb1\x8f")),
     ):
-        np.testing.assert_array_equal(plain_pixels(data), pixels)
+        (page,) = pages(data)
+        np.testing.assert_array_equal(page.pixels.transpose(1, 2, 0), pixels, strict=True)
         np.testing.assert_array_equal(by_pillow(data), pixels)
 
 
@@ -66,17 +67,32 @@ def test_a_plain_png_is_read_as_pillow_reads_it(size, channels):
     "data",
     [
         png(picture(), before=chunk(b"tRNS", b"\0\x7f")),
-        png(picture(), before=chunk(b"eXIf", b"")),
         png(picture(), before=chunk(b"tEXt", b"Raw profile type exif\0")),
-        png(picture(), pieces=2, between=chunk(b"tIME", b"\7\xd0\1\1\0\0\0")),
-        png(picture(), header=b"\0\0\1"),  # in seven passes
-        START + b"\0\0\0\rIHDR",
-        START,
-        b"GIF89a",
+        png(picture(channels=3), before=chunk(b"gAMA", b"\0\1\0\0") + chunk(b"sBIT", b"\5\5\5")),
+        png(picture(), before=chunk(b"prVt", b"unknown")),
     ],
 )
-def test_what_is_not_plain_is_left_to_the_careful_reader(data):
-    assert plain_pixels(data) is None
+def test_chunks_beside_the_pixels_do_not_change_them(data):
+    (page,) = pages(data)
+    np.testing.assert_array_equal(page.pixels.transpose(1, 2, 0), by_pillow(data), strict=True)
+
+
+@pytest.mark.parametrize("data", [START + b"\0\0\0\rIHDR", START, START + chunk(b"IEND", b"")])
+def test_what_has_no_header_is_damaged(data, tmp_path):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.png is a damaged image"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "1"])
+def test_other_modes_are_read_as_pillow_reads_them(mode):
+    image = Image.fromarray(picture(channels=3)).convert(mode)
+    saved = io.BytesIO()
+    image.save(saved, "png")
+    (page,) = pages(saved.getvalue())
+    expected = np.asarray(image.convert("L" if mode in ("LA", "1") else "RGB"))
+    np.testing.assert_array_equal(page.pixels.transpose(1, 2, 0).squeeze(), expected)
+    assert page.notes == (("alpha",) if mode.endswith("A") else ())
 
 
 def test_no_flipped_bit_of_a_png_goes_unnoticed(tmp_path):

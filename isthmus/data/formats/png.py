@@ -1,10 +1,4 @@
-"""PNG files: every checksum is held against its chunk; plain images are decoded without Pillow's reader of files, those
-of 16 bits by imagecodecs, which keeps them, and the rest by Pillow.
-
-Plain is an image of 8 bits, grey or RGB, in one pass, without a chunk that changes what its pixels mean. Pillow's
-decoder undoes its rows, as it does for Pillow's reader; but that reader's own work would take half of the time of an
-image of 64×64, and it looks at no checksum of the pixels.
-"""
+"""PNG files: grey and RGB by imagecodecs, palettes and animations by Pillow, and every checksum verified."""
 
 from __future__ import annotations
 
@@ -22,10 +16,6 @@ from isthmus.data.formats.page import Page, check_size, unread, upright
 START = b"\x89PNG\r\n\x1a\n"
 STARTS = (START,)
 KINDS = {".png": "PNG"}
-MAX_PLAIN = 64 << 20  # bytes of pixels; what is larger is the careful reader's, who knows a decompression bomb
-_MODES = {0: ("L", 1), 2: ("RGB", 3)}  # colour type -> Pillow's mode, channels
-# They speak of the screen, the paper and the time, and Pillow does not touch the pixels because of them
-_ASIDE = {b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"bKGD", b"sBIT"}
 # What is kept of a PNG beside its pixels: what colours mean, the resolution, EXIF, text and time
 _KEPT = {b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _KEPT |= {b"tIME"}
@@ -51,80 +41,56 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at = end + 4
 
 
-def plain_pixels(data: bytes) -> np.ndarray | None:
-    """(h, w, c) uint8 of a plain PNG; None for any other file, of which only the beginning may have been looked at.
-
-    Raises OSError or ValueError if the file is damaged.
-    """
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    mode, channels = _MODES.get(data[25], ("", 0)) if len(data) > 33 else ("", 0)
-    # a header of 13 bytes comes first; then depth 8, and the one way to pack and to filter, in one pass
-    if not mode or data[8:16] != b"\0\0\0\rIHDR" or data[24] != 8 or data[26:29] != b"\0\0\0":
-        return None
-    if not 0 < width * height * channels <= MAX_PLAIN:
-        return None
-    pieces: list[bytes] = []
-    aside = True  # whether the chunk before was none of pixels
-    for kind, start, end in chunks(data):
-        if kind == b"IDAT":
-            if pieces and aside:
-                return None
-            pieces.append(data[start:end])
-        elif kind not in _ASIDE and (kind != b"IHDR" or start != 16) and kind != b"IEND":
-            return None
-        aside = kind != b"IDAT"
-    if not pieces:
-        return None
-    from PIL import Image
-
-    packed = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    image = Image.frombytes(mode, (width, height), packed, "zip", mode)
-    # np.asarray(image) does the same, and takes longer
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, channels)
-
-
 def pages(data: bytes) -> Iterator[Page]:
-    """The picture, or each frame of an animation, upright. Raises Refused, OSError or ValueError for damage."""
-    if (plain := plain_pixels(data)) is not None:
-        yield Page(np.ascontiguousarray(plain.transpose(2, 0, 1)), 8)
-        return
+    """The picture, or each frame of an animation, upright. Raises Refused, OSError or RuntimeError for damage."""
     kinds = {kind for kind, _, _ in chunks(data)}
-    if not _is_deep(data):
+    if not _is_direct(data, kinds):
         yield from pillow.pages(data)
         return
     import imagecodecs
 
-    with pillow.opened(data) as image:
-        orientation = pillow.orientation_of(image)
     if b"acTL" in kinds:
         raise unread("PNG", "an animation of 16 bits a channel; save its frames as files of their own")
-    values = imagecodecs.png_decode(data)
+    values = imagecodecs.png_decode(data)  # faster than Pillow, of which 16 bits of colour become 8
     values = values[:, :, None] if values.ndim == 2 else values
     colours = 1 if values.shape[2] < 3 else 3
+    orientation = _orientation(data, kinds)
     notes = [*(["alpha"] if values.shape[2] > colours else []), *(["turned"] if orientation != 1 else [])]
     pixels = upright(values[:, :, :colours].transpose(2, 0, 1), orientation)
-    yield Page(np.ascontiguousarray(pixels), 16, tuple(notes))
+    yield Page(np.ascontiguousarray(pixels), data[24], tuple(notes))
 
 
 def shapes(data: bytes) -> list[Shape]:
-    """(channels, height, width) of each picture, from the header where it says. Raises what `pages` raises."""
-    for _ in chunks(data):  # which holds their checksums against them
-        pass
-    if not _is_deep(data):
+    """(channels, height, width) of each picture, from the header where it says. Raises as `pages`."""
+    kinds = {kind for kind, _, _ in chunks(data)}
+    if not _is_direct(data, kinds):
         return pillow.shapes(data)
-    with pillow.opened(data) as image:
-        width, height = image.size
-        size = (width, height) if pillow.orientation_of(image) >= 5 else (height, width)
-        return [(1 if data[25] in (0, 4) else 3, *size)]
+    width, height = _size(data)
+    size = (width, height) if _orientation(data, kinds) >= 5 else (height, width)
+    return [(1 if data[25] in (0, 4) else 3, *size)]
 
 
-def _is_deep(data: bytes) -> bool:
-    """Whether channels have 16 bits; its size is checked then, for imagecodecs believes what it is told."""
-    if len(data) < 26 or data[24] != 16:
+def _size(data: bytes) -> tuple[int, int]:
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def _is_direct(data: bytes, kinds: set[bytes]) -> bool:
+    """Whether its pixels are grey or RGB in 8 or 16 bits. Raises Refused for sizes that imagecodecs would believe."""
+    if data[12:16] != b"IHDR":
+        raise OSError("it does not start with its header")
+    bits, channels = data[24], _CHANNELS.get(data[25])
+    if channels is None or not (bits == 16 or (bits == 8 and not kinds & {b"acTL", b"tRNS"})):
         return False
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    check_size(width, height, 2 * _CHANNELS.get(data[25], 4), 1, len(data))
+    check_size(*_size(data), channels * bits // 8, 1, len(data))
     return True
+
+
+def _orientation(data: bytes, kinds: set[bytes]) -> int:
+    """The EXIF orientation, which a PNG may have in several places."""
+    if not kinds & {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}:
+        return 1
+    with pillow.opened(data) as image:
+        return pillow.orientation_of(image)
 
 
 # --- writing ---
