@@ -1,1 +1,1 @@
-"""Fitted models analysed: what they know, whether they collapsed, and how unusual an image is for them."""
+"""Analysis of fitted models: filters and codes, collapse, screening."""

@@ -1,4 +1,4 @@
-"""Collapse: a model that draws one image whatever it is shown, or much of whose code or image is dead. With a cause."""
+"""Collapse: a constant reconstruction, or a mostly dead code or image; with its likely cause."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Collapse:
 def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     """How a fitted autoencoder has collapsed, judged on samples X, (n, n_features) or `Images`; None if it has not.
 
-    Of a pipeline its last step is judged. A model that is none, like a PCA, has no code that could collapse: None.
+    Of a pipeline the last step is judged. Models other than autoencoders (such as PCA) cannot collapse: None.
 
     >>> import numpy as np
     >>> from isthmus import L1, Autoencoder, Dense

@@ -1,4 +1,4 @@
-"""What a fitted model knows, as named arrays: pictures draw these, and nothing else is computed for them.
+"""What a fitted model knows, as named arrays, which figures then plot.
 
 Images are (n, c, h, w). A model is an `Autoencoder`, a PCA, the identity, or a pipeline that ends in one of them.
 """
@@ -57,7 +57,7 @@ def filters(model: Any, shape: tuple[int, int, int], side: str = "encoder", chan
     """Weights as images, (n, c, h, w), by the name of their layer.
 
     Dense: what each unit of the encoder's first layer looks for, or what each unit before the decoder's last layer
-    draws, in the data's units; "" is the one layer there is. A PCA's components are both. Convolutional: the kernels of
+    produces, in the data's units; "" is the one layer. A PCA's components are both. Convolutional: the kernels of
     each layer that belong to one channel, (n, 1, k, k): an input channel of a convolution, an output channel of a
     transposed one.
     Raises RequestError for a model without weights, and for a channel that a layer does not have.
@@ -91,7 +91,7 @@ def usage(model: Any, images: Images) -> np.ndarray:
 
 
 def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndarray]:
-    """What the (at most) n units that are on most often draw: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
+    """The atoms of the (at most) n units that are on most often: {"atoms": (n, c, h, w), "usage": (n,), "unit": (n,)}.
 
     Ties go to the unit that is on more strongly. Raises RequestError for a decoder of several layers, which has none.
     """
@@ -100,12 +100,12 @@ def atoms_by_usage(model: Any, images: Images, n: int = 64) -> dict[str, np.ndar
     code = np.abs(encode(model, images))
     on, strength = metrics.active(code).mean(axis=0), code.mean(axis=0)
     order = np.lexsort((-strength, -on))[:n]
-    order = order[on[order] > 0] if on.any() else order[:1]  # a dead unit draws nothing
+    order = order[on[order] > 0] if on.any() else order[:1]  # a dead unit has no effect
     return {"atoms": filters(model, images.shape, "decoder")[""][order], "usage": on[order], "unit": order}
 
 
 def has_atoms(model: Any) -> bool:
-    """Whether a decoder is one linear layer, whose rows are what each unit draws."""
+    """Whether the decoder is one linear layer, whose rows are atoms."""
     adapter = adapter_of(model)
     return adapter.components is not None or (adapter.network is not None and adapter.network.is_one_layer("decoder"))
 

@@ -1,1 +1,1 @@
-"""Images: read from files, collections and named sources, framed, cut into patches, split and batched."""
+"""Images: read from files, collections and named sources, prepared, cut into patches, split and batched."""

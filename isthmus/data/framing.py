@@ -1,4 +1,4 @@
-"""How each image of a collection is prepared: its numbers brought to [0, 1], made grey, resized, cropped, cut."""
+"""Preparation of images: scaled to [0, 1], made grey, resized, cropped, cut into patches."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from isthmus.rng import numpy_generator
 
 
 class TooSmallError(DataError):
-    """An image that has fewer pixels than are to be cut out of it."""
+    """An image that is smaller than its crop or patch."""
 
 
 @dataclass(frozen=True)
 class Framing:
     """Resize, then crop, then cut into patches: each only if its size, (height, width), is given.
 
-    patches_per_image: so many random patches of each image, drawn from the stream `patch` of the seed; None for all
-    that cover it with half a patch of overlap. grey: colour images are made grey. value_range: (low, high), the numbers
-    in the files that are black and white; None for what their type says. Raises RequestError for sizes, counts and
-    ranges that are none.
+    patches_per_image: the number of random patches of each image, from the stream `patch` of the seed; None for all
+    that cover it, overlapping by half. grey: convert colour images to grey. value_range: (low, high), the values of
+    black and white in the files; None for those of their type. Raises RequestError for invalid values.
     """
 
     resize: Size | None = None
@@ -40,7 +39,7 @@ class Framing:
     def __post_init__(self) -> None:
         for name in ("resize", "crop", "patches"):
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
-        for name in ("patches_per_image", "seed"):  # as Python's integers, which JSON knows too
+        for name in ("patches_per_image", "seed"):  # as Python integers, for JSON
             object.__setattr__(self, name, checks.python(getattr(self, name)))
         n = self.patches_per_image
         if n is not None:
@@ -51,11 +50,11 @@ class Framing:
 
     @property
     def whole(self) -> Framing:
-        """The same without patches."""
+        """The same preparation without patches."""
         return replace(self, patches=None, patches_per_image=None)
 
     def words(self) -> str:
-        """As options say it: --resize 32x32 --grey."""
+        """As options: --resize 32x32 --grey."""
         sizes = {"resize": self.resize, "crop": self.crop, "patches": self.patches}
         options = [f"--{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size]
         options += ["--grey"] if self.grey else []
@@ -76,7 +75,7 @@ class Framing:
         return grey_of(image) if self.grey else image, notes
 
     def size(self, shape: Size, where: str) -> Size:
-        """The size to which an image of this one is brought, before it is cut. Raises TooSmallError."""
+        """The size of an image after --resize and --crop. Raises TooSmallError."""
         size = self.resize or shape
         for option, part in (("--crop", self.crop), ("--patches", self.patches)):
             if part and (size[0] < part[0] or size[1] < part[1]):
@@ -88,16 +87,16 @@ class Framing:
         return size
 
     def count(self, shape: Size, where: str) -> int:
-        """How many images an image of this size becomes. Raises what `size` raises."""
+        """The number of images that an image of this size becomes. Raises as `size`."""
         size = self.size(shape, where)
         if self.patches is None:
             return 1
         return self.patches_per_image or len(positions_of(size, self.patches))
 
     def corners(self, shape: Size, index: int, where: str) -> np.ndarray:
-        """Upper left corners of the patches of an image of this size, (k, 2), where it was resized and cropped before.
+        """Upper left corners, (k, 2), of the patches of an image of this size, after --resize and --crop.
 
-        index: the image's place in its collection, for the random ones. Raises what `size` raises.
+        index: the image's position in its collection, for random patches. Raises as `size`.
         """
         assert self.patches is not None
         size = self.size(shape, where)
@@ -107,7 +106,7 @@ class Framing:
         return random_positions(size, self.patches, self.patches_per_image, generator)
 
     def __call__(self, image: np.ndarray, index: int, where: str) -> np.ndarray:
-        """(c, h, w) becomes (k, c, h', w'). index: the image's place in its collection, as for `corners`."""
+        """Prepare an image (c, h, w) as (k, c, h', w'). index: as for `corners`."""
         shape = image.shape[1:]
         self.size(shape, where)
         if self.resize:
@@ -120,7 +119,7 @@ class Framing:
 
 
 def table_of(framing: Framing) -> dict[str, Any]:
-    """The preparation as config.json keeps it; `framing_from` reads it back."""
+    """The preparation as JSON values; `framing_from` reads them."""
     table = {
         "resize": framing.resize,
         "crop": framing.crop,
@@ -132,13 +131,13 @@ def table_of(framing: Framing) -> dict[str, Any]:
 
 
 def framing_from(table: Any, where: str) -> Framing:
-    """What `table_of` wrote. Raises DataError for anything else."""
+    """The inverse of `table_of`. Raises DataError for anything else."""
     try:
         fields: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
         return Framing(**fields)
     except (AttributeError, TypeError, RequestError):
-        raise DataError(f"{where}: {table!r} does not say how images are prepared") from None
+        raise DataError(f"{where}: {table!r} is not a preparation of images") from None
 
 
 def _checked_range(value: Any) -> ValueRange | None:

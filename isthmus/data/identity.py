@@ -1,9 +1,9 @@
-"""What an image is known again by: a hash of its pixels, whatever its file is called, where it lies, and of which kind.
+"""Identities of images: hashes of their pixels, independent of the name, place and format of the file.
 
-It is taken of an image as it is stored, upright, before it is made grey, resized or cut. An image has one identity in
-8 and in 16 bits, as integers and as floats between 0 and 1, in grey and as RGB of three equal channels. Any other
-change, as by a JPEG written again, makes it another image. Of large images evenly spaced rows are taken: all would be
-a third of the time in which a photograph is read.
+An image is hashed as it is stored, upright, before it is made grey, resized or cut. It has the same identity in 8 and
+16 bits, as integers and as floats in [0, 1], in grey and as RGB with equal channels. Any other change, such as JPEG
+compression, makes another image. Of large images evenly spaced rows are hashed: all would take a third of the time in
+which a photograph is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images: pixels with what is known about them, and how they are split."""
+"""Images: pixels with labels, names and other facts; and splits of data sets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Images:
     pixels: (n, channels, height, width), uint8 in 0..255 or float32 in [0, 1]; uint8 stays uint8 until a batch of it
         is used, and is then divided by 255.
     labels: (n,) integers, or None. label_names: what the integers stand for, if it is known.
-    source: in words, where the images come from.
-    names: each image's file, relative to the folder that was read, '/' between its parts; () if there were no files.
+    source: where the images come from, in words.
+    names: each image's file, relative to the folder that was read, with '/'; () if there were no files.
     notes: sentences on what was done to the images when they were read.
-    places: of patches, (n, 3) integers: the number of the photograph that each was cut from, and its upper left corner
-        there, after whatever resized or cropped it; None for images that are whole.
-    identities: (n,) uint64, what each image, or the photograph that it was cut from, is known again by
-        (`data.identity`); None for images that are as they are stored, whose pixels say it.
+    places: for patches, (n, 3) integers: the number of the photograph that each was cut from, and its upper left corner
+        there, after resizing and cropping; None for whole images.
+    identities: (n,) uint64, the identity (`data.identity`) of each image, or of the photograph that it was cut from;
+        None for images as they are stored, whose pixels have it.
 
     Raises DataError for another shape or type, for no images, and for pixels that are NaN or outside [0, 1].
     """
@@ -90,7 +90,7 @@ class Images:
         return len(self.pixels)
 
     def __repr__(self) -> str:
-        """In one line, for pixels and names would be pages."""
+        """One line, without pixels and names."""
         size = "×".join(map(str, self.shape))
         labels = "" if self.labels is None else f", {len(np.unique(self.labels))} labels"
         return f"<Images: {len(self):,} of {size}, {self.pixels.dtype}{labels}, from {self.source}>"
@@ -147,7 +147,7 @@ class Images:
         return total / len(self)
 
     def only(self, classes: tuple[int, ...]) -> Images:
-        """The images with one of these labels. Raises RequestError for labels that do not occur."""
+        """The images with these labels. Raises RequestError for labels that do not occur."""
         if self.labels is None:
             raise RequestError(f"{self.source} has no labels to choose classes {list(classes)} by")
         known = np.unique(self.labels).tolist()
@@ -180,9 +180,9 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A source that was read: its training and test images, and what a reader should know of them.
+    """A data set: its training and test images.
 
-    notes: sentences for the report ("the sample stands in for ..."). files: sha256 of what was read, by name.
+    notes: sentences for the report ("the sample replaces ..."). files: sha256 of the files, by name.
     """
 
     name: str
@@ -237,7 +237,7 @@ def split_dataset(
 
 
 def _check_classes(dataset: Dataset, name: str, images: Images, classes: tuple[int, ...]) -> None:
-    """Tell a class that a small split happens to lack from one that there is not at all, which `Images.only` tells."""
+    """Raise RequestError for a class that only this split lacks; `Images.only` reports one that does not exist."""
     if dataset.train.labels is None or images.labels is None:
         return
     for label in classes:

@@ -1,4 +1,4 @@
-"""Layouts of arrays of images: which axis holds the channels. In a model, and in what it returns, it is the first."""
+"""Layouts of arrays of images: which axis holds the channels. Models use, and return, the first."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_channels_first(X: np.ndarray, expected: Shape | None, *, fitted: bool = F
 
 
 def _of_rows(X: np.ndarray) -> np.ndarray:
-    """Images for a model that was fitted on rows of numbers, whose order only those who made them know."""
+    """Images for a model that was fitted on rows of numbers, of unknown layout."""
     if X.shape[3] in _USUAL[1:] and X.shape[1] not in _USUAL:
         raise DataError(
             f"X: the model was fitted on rows of numbers, and knows of no channels; give rows like those, not {X.shape}"

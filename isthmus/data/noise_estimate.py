@@ -7,7 +7,7 @@ import numpy as np
 from isthmus.errors import counted
 
 NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
-_LEAST_SIDE = 16  # of smaller images most of what is fine is the picture
+_LEAST_SIDE = 16  # in smaller images, most fine detail is signal
 _LOOKED_AT = 500
 
 
@@ -25,12 +25,12 @@ def estimated_sigma(image: np.ndarray) -> float:
 
 
 def noise_in(images: list[np.ndarray] | np.ndarray) -> str:
-    """The sentence for images (c, h, w), floats in [0, 1] or uint8, that look noisy; "" for others."""
+    """A note on images (c, h, w), floats in [0, 1] or uint8, that look noisy; "" for others."""
     some = [image for image in images[:: max(1, len(images) // _LOOKED_AT)] if min(image.shape[1:]) >= _LEAST_SIDE]
     sigmas = [estimated_sigma(image) / (255 if image.dtype == np.uint8 else 1) for image in some]
     if not sigmas or (sigma := float(np.median(sigmas))) < NOISY:
         return ""
     return (
         f"the images look noisy themselves (sigma about {sigma:.2f}, of {counted(len(sigmas), 'image')}): errors are "
-        f"held against them as they are, so that clean ones would have an MSE of about {sigma**2:.4f}"
+        f"measured against them as they are, so that clean ones would have an MSE of about {sigma**2:.4f}"
     )

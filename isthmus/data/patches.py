@@ -1,7 +1,7 @@
 """Patches: a large image cut into overlapping pieces, and put back together.
 
-`assemble` averages overlaps with the weights of a raised cosine, so that no seam is seen where two patches disagree;
-where they agree, the image that was cut comes back.
+`assemble` averages overlaps with raised-cosine weights, so that no seam shows where two patches disagree; where they
+agree, it is the inverse of `cut`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def cut_at(image: np.ndarray, size: Size, positions: np.ndarray) -> np.ndarray:
 
 
 def random_positions(shape: Size, size: Size, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Upper left corners, (n, 2), drawn evenly and independently from all that lie in an image of `shape`."""
+    """Random upper left corners, (n, 2), uniform over all that fit in an image of `shape`."""
     return generator.integers(0, [shape[0] - size[0] + 1, shape[1] - size[1] + 1], (n, 2))
 
 

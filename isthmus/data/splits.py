@@ -1,4 +1,4 @@
-"""Images split into parts of which no two share a pixel: whole photographs, or, of few, a region of each."""
+"""Split images into parts that share no pixel: whole photographs, or, if they are few, regions of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_cut(images: Images) -> bool:
 
 
 def by_regions(images: Images) -> bool:
-    """Whether `split` holds out regions: of patches of too few photographs for holding out whole ones."""
+    """Whether `split` holds out regions: for patches of too few photographs to hold out whole ones."""
     return is_cut(images) and len(np.unique(images.photographs)) < SEVERAL
 
 
@@ -112,7 +112,7 @@ def _runs(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
             f"{images.source}: too few pages to hold out two runs of them without their neighbours; give longer "
             f"stacks, or {SEVERAL} files"
         )
-    return _whole(images, shares, seed)  # what is known to be too good is better than nothing
+    return _whole(images, shares, seed)  # optimistic, but better than nothing
 
 
 def _run(n: int, shares: Sequence[float], chance: np.random.Generator) -> np.ndarray | None:

@@ -268,7 +268,7 @@ def test_errors_against_noisy_images_are_said_to_be(tmp_path, done):
             Image.fromarray(noisy).save(tmp_path / name / f"{i}.png")
     noise = ("--corruption", "gaussian:0.1", *FIT)
     _, err = done("fit", tmp_path / "noisy", "-o", tmp_path / "m", "--patches", 16, *noise)
-    said = "errors are held against them as they are, so that clean ones would have an MSE of about 0.0"
+    said = "errors are measured against them as they are, so that clean ones would have an MSE of about 0.0"
     assert "look noisy themselves (sigma about 0." in err
     assert said in err
     assert said in done("evaluate", tmp_path / "m", tmp_path / "noisy")[1]

@@ -44,7 +44,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     lines = out.splitlines()
     assert lines[0].startswith("on 10 held-out images")
     assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
-    assert "71 images to train on, 9 to choose the best epoch by, 10 to measure the errors on" in err
+    assert "71 images to train on, 9 to choose the best epoch, 10 to measure the errors" in err
     assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
     assert "this model is PCA: no epoch was better" in err  # of twelve
@@ -153,7 +153,7 @@ def test_named_data_and_classes(tmp_path, done):
 
 def test_classes_by_the_names_of_folders(digits, tmp_path, done, refused):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--classes", "zero,one", *QUICK)
-    assert "44 images to train on, 6 to choose the best epoch by, 10 to measure" in err
+    assert "44 images to train on, 6 to choose the best epoch, 10 to measure" in err
     assert 'Did you mean "zero"?' in refused("fit", digits, "-o", tmp_path / "n", "--classes", "zro", *QUICK)
 
 
@@ -214,7 +214,7 @@ def test_a_wrong_request_leaves_nothing(options, words, digits, tmp_path, refuse
 def test_data_that_is_not_there(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert 'Did you mean "digits"?' in refused("fit", "digts", "-o", "m")
-    assert "is not there" in refused("fit", "./digits", "-o", "m")
+    assert "does not exist" in refused("fit", "./digits", "-o", "m")
 
 
 def test_photographs_of_several_sizes_need_to_be_told_how(photographs, tmp_path, refused):

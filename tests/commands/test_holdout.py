@@ -49,13 +49,13 @@ def test_sizes_of_the_parts(n, expected):
         return
     parts = hold_out(images, 0)
     assert sizes(parts) == expected
-    assert f"{expected[0]:,} images to train on, {expected[1]:,} to choose the best epoch by" in parts.summary
+    assert f"{expected[0]:,} images to train on, {expected[1]:,} to choose the best epoch" in parts.summary
     if expected[2] is None:
         assert "selected on" in parts.summary
         assert parts.head() == f"on {expected[1]} image, selected on"
         assert parts.measured is parts.validation
     else:
-        assert parts.summary.endswith(f", {expected[2]:,} to measure the errors on")
+        assert parts.summary.endswith(f", {expected[2]:,} to measure the errors")
         assert "held-out" in parts.head()
         assert parts.measured is parts.test
 
@@ -98,7 +98,7 @@ def test_patches_of_one_photograph_are_never_in_two_parts():
 def test_patches_of_an_array_too(tmp_path, done):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (10, 24, 24), np.uint8))
     out, err = done("fit", tmp_path / "a.npy", "-o", tmp_path / "m", "--patches", "8", "--epochs", 2, *ONE)
-    said = "175 patches of 7 images to train on, 25 of 1 to choose the best epoch by, 50 of 2 to measure the errors on"
+    said = "175 patches of 7 images to train on, 25 of 1 to choose the best epoch, 50 of 2 to measure the errors"
     assert said in err
     assert out.startswith("on 2 photographs, held out")
 

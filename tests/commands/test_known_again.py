@@ -148,7 +148,7 @@ def test_copies_in_two_parts_are_said(tmp_path, done):
     n = sum(one.tobytes() in trained_on for one in parts.test.pixels)
     assert n > 1
     _, err = done("fit", folder, "-o", tmp_path / "b", *options)
-    assert f"{n} of 10 images to measure the errors on are copies of images to train on: expect larger errors" in err
+    assert f"{n} of 10 images to measure the errors are copies of images to train on: expect larger errors" in err
 
 
 def test_sixty_thousand_images_are_remembered_in_less_than_a_megabyte():

@@ -147,7 +147,7 @@ def test_a_dead_pixel_is_named(counts, tmp_path, done, refused):
 
 
 def test_what_is_no_image_says_the_way_out(counts, refused):
-    assert "no file or folder nosuch.npy is here" in refused("data", "info", "nosuch.npy")
+    assert "there is no file or folder nosuch.npy" in refused("data", "info", "nosuch.npy")
     with pytest.raises(DataError, match=r"got 100 to 4000; say what is black and white.*value_range"):
         Images(np.linspace(100, 4000, 64).reshape(1, 1, 8, 8))
     with pytest.raises(DataError, match="save each channel by itself"):

@@ -50,7 +50,7 @@ def test_the_preview_of_results_is_none_of_them(denoiser, photographs, tmp_path,
         _, err = done("reconstruct", denoiser, results, "-o", again)
         assert f"written: {n} images" in err
         out, _ = done("data", "info", results)
-        assert ("left out, for isthmus drew it of its model or results: preview.png" in out) == (n == 3)
+        assert ("left out, as a preview of a model or of results: preview.png" in out) == (n == 3)
 
 
 @pytest.mark.parametrize("account", ["[]", "{", '{"drawn": 1}', '{"drawn": [1, ["a"]]}'])
@@ -265,7 +265,7 @@ def test_models_that_are_none(digits, model, tmp_path, copy_of, refused):
     config["extra"]["preparation"] = {"resize": "large"}
     (damaged / "config.json").write_text(json.dumps(config))
     (damaged / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
-    assert "does not say how images are prepared" in refused("evaluate", damaged, digits)
+    assert "is not a preparation of images" in refused("evaluate", damaged, digits)
 
 
 def test_pixels_that_are_nan(model, tmp_path, refused):

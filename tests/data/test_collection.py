@@ -94,7 +94,7 @@ def test_what_isthmus_drew_itself_is_nobodys_image(folder, store, said):
     (folder / "other/isthmus.json").write_text("no JSON")
     images = open_images(folder)
     assert list(images.names) == ["a.png", "clean/b.png", "other/preview.png", "preview.png"]
-    assert any("left out, for isthmus drew it of its model or results: " in note for note in images.notes)
+    assert any("left out, as a preview of a model or of results: " in note for note in images.notes)
     assert "no images" in said(folder / "model")
 
 
@@ -129,7 +129,7 @@ def test_a_folder_of_a_kind_that_is_not_read_names_it_and_the_way_out(tmp_path, 
 
 def test_a_missing_path_suggests_the_nearest(tmp_path, said):
     (tmp_path / "photos").mkdir()
-    assert said(tmp_path / "fotos") == f'{tmp_path}/fotos is not there; did you mean "{tmp_path}/photos"?'
+    assert said(tmp_path / "fotos") == f'{tmp_path}/fotos does not exist; did you mean "{tmp_path}/photos"?'
     assert "is not a folder" in said(tmp_path / "none" / "photos")
     assert "got int" in said(3)
 
@@ -472,7 +472,7 @@ def test_the_commands_summary(folder, capsys, store):
     assert "the sizes differ" in out
     assert "4.png is empty" in out
     assert run_command(["data", "info", str(folder / "c")]) == 2
-    assert "is not there" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_importing_it_is_quick():

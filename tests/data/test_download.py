@@ -127,7 +127,7 @@ def test_an_address_that_is_none(tmp_path, source, address):
 def test_more_than_a_file_may_have_is_not_taken(tmp_path, source, packed, mirror, monkeypatch):
     monkeypatch.setattr(download, "MAX_FILE", 1 << 20)
     packed["train-images-idx3-ubyte.gz"] = bytes((1 << 20) + 1)
-    assert "more than 1 MiB came" in failure(tmp_path, mirror(packed))
+    assert "more than 1 MiB were sent" in failure(tmp_path, mirror(packed))
 
 
 @pytest.mark.parametrize("manner", ["truncated", "nonsense", "broken chunk"])

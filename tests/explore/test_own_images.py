@@ -79,7 +79,7 @@ def test_data_goes_with_a_model_that_takes_it(run, photographs, tmp_path, capsys
     assert run_command(["explore", str(run), str(photographs), "--no-browser"]) == 2
     assert "give DATA with one of its models" in capsys.readouterr().err
     assert run_command(["explore", str(run / "models" / "wide"), "phtos", "--no-browser"]) == 2
-    assert "no file or folder phtos is here" in capsys.readouterr().err
+    assert "there is no file or folder phtos" in capsys.readouterr().err
     model = run / "models" / "wide"
     assert isinstance(look(model), Run)
     assert look(model, alone=True) == model.resolve()

@@ -1,1 +1,1 @@
-"""The images that commands are given: read, passed through a model, and known again if it was trained on them."""
+"""Images of commands: read, passed through a model, and checked for having been trained on."""

@@ -1,4 +1,4 @@
-"""The images that `isthmus explore MODEL` shows: those of DATA, or of the collection that the model remembers."""
+"""Images for `isthmus explore MODEL`: those of DATA, or of the collection that the model was fitted on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def gallery_of(model: Path, data: str | None = None, data_dir: Path | None = Non
             console.say(f"the images of {model} are left out: {error}")
     elif "images" in extra:
         console.say(
-            f"{model} was fitted on {extra['images']}, which is not here as it was then; to see the model on images, "
+            f"{model} was fitted on {extra['images']}, which has moved or changed; to see the model on images, "
             f"give them: isthmus explore {model} DATA"
         )
     # a folder or a file is not known to be of drawings, as the named data sets are

@@ -1,4 +1,4 @@
-"""The images of a fit in three parts: to train on, to choose the best epoch by, and to measure the errors on."""
+"""Split the images of a fit: to train on, to choose the best epoch, and to measure the errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from isthmus.rng import numpy_generator
 _SHARE, _MOST = 0.1, 2000
 _MEASURED = 10  # images to measure on, where that is not more than a fifth of all
 
-_PURPOSES = ("to train on", "to choose the best epoch by", "to measure the errors on")
+_PURPOSES = ("to train on", "to choose the best epoch", "to measure the errors")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _summary(images: Images, parts: Sequence[Images], regions: bool) -> str:
         words = [f"{word} of {n}" for word, n in zip(words, of, strict=True)]
     purposes = [*_PURPOSES]
     if len(parts) == 2:
-        purposes[1] += " and to measure the errors on, which are then selected on"
+        purposes[1] += " and to measure the errors, which are then selected on"
     sentence = ", ".join(f"{word} {purpose}" for word, purpose in zip(words, purposes, strict=False))
     if have_neighbours(parts) and not regions:
         sentence += ": neighbouring pages of a file are in two parts, so expect larger errors on other files"

@@ -1,4 +1,4 @@
-"""Marks of images: their identities, by which a model knows those again that it was trained on, as text."""
+"""Identities of training images as text in config.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that a command is given, prepared as the model needs them."""
+"""Load and prepare the images of a command."""
 
 from __future__ import annotations
 
@@ -110,20 +110,17 @@ def _named(data: str, split: str, data_dir: Path | None, *, notes: bool = False)
 
 
 def existing(data: str) -> Path:
-    """The path that DATA is; what is wrong with it is for its reader to say.
-
-    Raises RequestError for a word that is neither here nor a data set.
-    """
+    """DATA as a path. Raises RequestError for a word that is neither a file, a folder nor a data set."""
     path = Path(data)
     if path.name == data and not os.path.lexists(path):
-        raise RequestError(f"no file or folder {data} is here, and {unknown('data set', data, registry.names())}")
+        raise RequestError(f"there is no file or folder {data}, and {unknown('data set', data, registry.names())}")
     return path
 
 
 def label_of(images: Images, word: str) -> int:
     """The label that a word stands for: a class' name, or its number. Raises RequestError with the known ones."""
     if images.labels is None:
-        raise RequestError(f"{images.source} has no labels; put the images of each class into a folder of its own")
+        raise RequestError(f"{images.source} has no labels; put the images of each class into a sub-folder")
     if word in images.label_names:
         return images.label_names.index(word)
     known = [str(label) for label in np.unique(images.labels).tolist()]
@@ -133,7 +130,7 @@ def label_of(images: Images, word: str) -> int:
 
 
 def label_word(images: Images, i: int) -> str:
-    """The label of an image as a person says it; "" where there is none."""
+    """The name of an image's label; "" where there is none."""
     if images.labels is None:
         return ""
     label = int(images.labels[i])

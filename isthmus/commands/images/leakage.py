@@ -1,4 +1,4 @@
-"""Which images a model was fitted on, and which chose its best epoch: errors on them say little of new ones.
+"""Leakage: which images a model was fitted on, or chose its best epoch by, so that their errors are too small.
 
 The model's folder keeps a hash of each image's pixels (`data.identity`), so that an image is known again one by one:
 renamed, moved, among others, in another kind of file. A folder of an earlier version knows a collection as a whole, by
@@ -142,7 +142,7 @@ def copies(parts: Parts) -> str:
     if not n:
         return ""
     return (
-        f"{n:,} of {counted(len(measured), 'image')} to measure the errors on "
+        f"{n:,} of {counted(len(measured), 'image')} to measure the errors "
         f"{'is a copy' if n == 1 else 'are copies'} of images to train on: expect larger errors on new ones"
     )
 

@@ -1,4 +1,4 @@
-"""A model's folder opened, with how its images were prepared, and the check that other images fit it."""
+"""Open a model's folder, and check that images fit the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Opened:
-    """A fitted model and what its folder knows.
+    """A fitted model and the facts in its folder.
 
     shape: of its images; None where it was fitted on rows of n_features numbers, which is None where any will do.
     framing: what was done to the images that it was fitted on. extra: what else `isthmus fit` noted of them.
@@ -81,13 +81,13 @@ class Opened:
 
 
 def in_words(shape: Shape) -> str:
-    """A shape as people say it: 28×28 grey, 64×64 RGB."""
+    """A shape in words: 28×28 grey, 64×64 RGB."""
     c, h, w = shape
     return f"{h}×{w} " + {1: "grey", 3: "RGB"}.get(c, f"of {c} channels")
 
 
 def open_model(options: argparse.Namespace) -> Opened:
-    """The model of a command, prepared for as it was trained unless the command says otherwise.
+    """Load the model of a command.
 
     Raises RequestError for a folder that is no model, DataError for a damaged one.
     """

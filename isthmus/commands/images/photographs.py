@@ -1,4 +1,4 @@
-"""Photographs of any size, measured through a model of patches: errors of whole photographs, codes of their patches."""
+"""Measure photographs of any size with a model of patches: errors of photographs, codes of patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole pictures, one after the other, through a model: for commands that give a picture back for each."""
+"""Stream whole pictures through a model, for commands that write one for each."""
 
 from __future__ import annotations
 

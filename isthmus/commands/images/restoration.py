@@ -1,4 +1,4 @@
-"""Pictures in, pictures out: what `isthmus reconstruct` and `isthmus denoise` share."""
+"""Write reconstructions of pictures, for `isthmus reconstruct` and `isthmus denoise`."""
 
 from __future__ import annotations
 

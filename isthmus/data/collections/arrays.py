@@ -1,7 +1,7 @@
-"""Arrays as images: .npy and .npz files, checked before they are believed, and which axis means what.
+"""Read .npy and .npz files with checks, and arrays as images.
 
-A header is held against the file's length before anything is allocated, a member of an archive against its size
-before it is unpacked, and an array of Python objects, which would be a pickle, is never loaded.
+A header is checked against the length of the file before anything is allocated, a member of an archive against its size
+before it is unpacked. Arrays of Python objects, which would be pickles, are never loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_RANK = 64  # NumPy's own limit
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 1 << 16
 _PIECE = 1 << 20
-# the header is a Python literal; only what NumPy itself writes for plain numbers is taken, and nothing is evaluated
+# the header is a Python literal; only what NumPy writes for plain numbers matches, and nothing is evaluated
 _HEADER = re.compile(
     r"\{\s*'descr':\s*(?P<descr>'[^']*'|\[.*\]),\s*'fortran_order':\s*(?P<fortran>True|False),"
     r"\s*'shape':\s*\((?P<shape>[\d, ]*)\),?\s*\}\s*",
@@ -69,7 +69,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
         raise
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    # zipfile says a bad archive in many ways: RuntimeError is an encrypted one, NotImplementedError an unknown method
+    # zipfile has many exceptions: RuntimeError for encryption, NotImplementedError for an unknown method
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, ValueError, LookupError) as error:
         reason = one_line(error) or type(error).__name__
         raise DataError(f"{path} is not a whole .npz file ({reason}); save it again with numpy.savez") from None
@@ -128,7 +128,7 @@ def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.nd
 
 
 def _fill(where: str, file: IO[bytes], expected: int) -> bytearray:
-    """`expected` bytes of the stream, in pieces, so that a lie about them costs no more than what is there."""
+    """`expected` bytes of the stream, in pieces: a wrong length allocates no more than there is."""
     data = bytearray()
     while len(data) < expected and (piece := file.read(min(_PIECE, expected - len(data)))):
         data += piece
@@ -165,7 +165,7 @@ def range_of_array(array: np.ndarray, source: str) -> tuple[float, float]:
 
 
 def range_of(array: np.ndarray) -> tuple[float, float]:
-    """The smallest and the largest number, NaN aside, which whoever takes the array refuses by its place."""
+    """The smallest and the largest number, except for NaN."""
     return float(np.fmin.reduce(array, axis=None)), float(np.fmax.reduce(array, axis=None))
 
 

@@ -1,7 +1,7 @@
-"""Any image collection as `Images`: a folder, a file, an array or a tensor.
+"""Open any image collection as `Images`: a folder, a file, an array or a tensor.
 
-What was done to the images on the way is said in their `notes`; what cannot be done without guessing is an error
-that offers the choices. Nothing is resized unless it is asked for.
+The `notes` say what was done to the images. What would need a guess is an error that offers the choices. Nothing is
+resized unless requested.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from isthmus.data.collections import pixel_cache as decoded
 from isthmus.data.collections.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
 from isthmus.data.collections.listing import Listing, list_images
-from isthmus.data.collections.loading import gather, places_of, range_of_files, said_dark
+from isthmus.data.collections.loading import dark_note, gather, places_of, range_of_files
 from isthmus.data.collections.stack import Stack
 from isthmus.data.formats.image_file import is_image, known_endings, refuse_others
 from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stretched
@@ -91,14 +91,14 @@ def open_images(
     if cache:
         options = {**dataclasses.asdict(framing), "skip_bad": skip_bad}
         if framing.patches_per_image is None:
-            del options["seed"]  # nothing is drawn, so whatever the seed, it is the same images
+            del options["seed"]  # nothing is random
         key = decoded.key(listing.folder, listing.names, options)
     if key and (cached := decoded.fetch(key, str(path))):
         if on_progress:
             on_progress(len(listing.names), len(listing.names))
         return cached
     images, whole = gather(listing, str(path), framing, skip_bad, threads, on_progress)
-    if key and whole:  # damaged files are to be said each time
+    if key and whole:  # damaged files are reported each time
         decoded.keep(key, images)
     return images
 
@@ -127,12 +127,12 @@ def listing_of(path: Path) -> Listing | None:
 
 
 def _missing(path: Path) -> str:
-    """The sentence for a path that is not there, with the nearest name that is."""
+    """The error for a missing path, with the nearest name that exists."""
     parent = path.parent
     if not parent.is_dir():
-        return f"{path} is not there: {parent} is not a folder"
+        return f"{path} does not exist: {parent} is not a folder"
     near = difflib.get_close_matches(path.name, [p.name for p in parent.iterdir()], n=1, cutoff=0.5)
-    return f"{path} is not there" + (f'; did you mean "{parent / near[0]}"?' if near else "; check its name")
+    return f"{path} does not exist" + (f'; did you mean "{parent / near[0]}"?' if near else "; check its name")
 
 
 # --- arrays ---
@@ -201,9 +201,9 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
 
 
 def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[str, ...]:
-    """What is to be known of an array's numbers and the range that they were given, or lack."""
+    """Notes on an array's numbers and their range."""
     if framing.value_range is None:
-        return (dark,) if stored.dtype == np.uint16 and (dark := said_dark(pixels)) else ()
+        return (dark,) if stored.dtype == np.uint16 and (dark := dark_note(pixels)) else ()
     white = int(np.iinfo(stored.dtype).max) if stored.dtype in (np.uint8, np.uint16) else None
     count = counted(len(stored), "image")
     return tuple(NOTES[kind].format(n=count) for kind in misfits(stored, white, framing.value_range))

@@ -1,4 +1,4 @@
-"""What lies in a folder of images: its files in natural order, and the classes that its sub-folders stand for."""
+"""List the image files of a folder in natural order, with the classes of its sub-folders."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def natural(text: str) -> tuple[list[int | str], str]:
     >>> sorted(["b1", "a10", "a2", "A3"], key=natural)
     ['a2', 'A3', 'a10', 'b1']
     """
-    # words and numbers in turn, a word first, be it empty: so a word is only ever held against a word
+    # words and numbers alternate, a word first (maybe empty), so that words are compared with words
     parts: list[int | str] = list(_NUMBERS.split(text.casefold()))
     parts[1::2] = [int(digits[:4000]) for digits in parts[1::2]]  # type: ignore[index]
-    return parts, text  # the text itself decides between names that differ only in case, or in zeros before a number
+    return parts, text  # the text decides between names that differ only in case or leading zeros
 
 
 def _and_more(names: list[str]) -> str:
@@ -71,10 +71,7 @@ def is_mvtec(folder: Path) -> bool:
 
 
 def plotted(folder: Path | str) -> set[str]:
-    """The pictures in a folder of results, or folders of them, that are about these, and not one of them: a preview.
-
-    Empty for every other folder, and where the account of it cannot be read.
-    """
+    """The previews and maps in a folder of results, by the account in it; empty for any other folder."""
     try:
         account = json.loads((Path(folder) / ACCOUNT).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -86,10 +83,9 @@ def plotted(folder: Path | str) -> set[str]:
 def list_images(folder: Path) -> Listing:
     """The image files in a folder and all folders below it.
 
-    Hidden files and folders are left out, and so are the masks of a folder in MVTec's layout, and what a command drew
-    of the model or the results that it put into a folder. Links to files are followed; links to folders are not, so
-    that none is read twice or forever. If all images lie in at least two direct sub-folders, these are their classes.
-    Raises DataError if there is none, with what was found instead.
+    Left out are hidden files and folders, the masks of a folder in MVTec's layout, and previews of models and results.
+    Links to files are followed, links to folders are not: they may form loops. If all images lie in at least two direct
+    sub-folders, these are their classes. Raises DataError if there are no images, naming what there is.
     """
     names, others, linked, masks, pictures = [], Counter[str](), 0, list[str](), list[str]()
     other_files: dict[str, str] = {}  # one of each ending
@@ -133,7 +129,7 @@ def list_images(folder: Path) -> Listing:
     if others:
         notes.append(f"{counted(sum(others.values()), 'other file')} left out ({listed})")
     if pictures:
-        notes.append(f"left out, for isthmus drew it of its model or results: {pictures[0]}" + _and_more(pictures))
+        notes.append(f"left out, as a preview of a model or of results: {pictures[0]}" + _and_more(pictures))
     if linked:
         notes.append(f"{counted(linked, 'link')} to folders not followed")
     if masks:

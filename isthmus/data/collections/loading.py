@@ -1,4 +1,4 @@
-"""Load the files of a collection into one array, with the names and labels of its pages, and notes on what was done."""
+"""Load the files of a collection into one array, with names, labels and notes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gather(
     threads: int,
     on_progress: OnProgress | None,
 ) -> tuple[Images, bool]:
-    """The images of all files, and whether none was left out. Raises DataError for files that cannot be used."""
+    """The images of all files, and whether no file was left out. Raises DataError for files that cannot be used."""
     paths, n = listing.paths(), len(listing.names)
     bad: dict[int, DataError] = {}
     corners = _corners(paths, framing, bad, skip_bad=skip_bad) if framing.patches else None
@@ -81,7 +81,7 @@ def gather(
         warnings.warn(f"{source}: {'; '.join(skipped)}", SkippedWarning, stacklevel=3)
         notes += skipped
     pixels = stack.pixels()
-    if framing.value_range is None and (dark := said_dark(pixels)):
+    if framing.value_range is None and (dark := dark_note(pixels)):
         notes.append(dark)
     labels = None if listing.labels is None else np.array(listing.labels, np.int64)[which]
     places = None if corners is None else places_of([patches for pages in corners for patches in pages])
@@ -90,15 +90,15 @@ def gather(
     return images, not bad
 
 
-def said_dark(pixels: np.ndarray) -> str:
-    """The sentence for images in floats that use the lower part of black to white alone; "" for others."""
+def dark_note(pixels: np.ndarray) -> str:
+    """A note on float images that are dark throughout; "" for others."""
     if pixels.dtype == np.uint8 or not (brightest := float(pixels.max())) <= DARK:
         return ""
     return f"the brightest pixel is {brightest:.3g} of white: --range LOW:HIGH or --range auto says what is white"
 
 
 def way_out(n: int) -> str:
-    """What is said of one file that cannot be used, among n."""
+    """The way out for one bad file among n."""
     return " (--skip-bad leaves it out)" if n > 1 else ""
 
 
@@ -152,7 +152,7 @@ def places_of(corners: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _sizes(paths: Sequence[str], source: str) -> str:
-    """What is said of images of several sizes: which, and how many of each."""
+    """The sizes of images in words, with their counts."""
     counts = Counter(shape[1:] for shapes in all_shapes(paths) if not isinstance(shapes, DataError) for shape in shapes)
     listed = ", ".join(f"{h}×{w} ({count:,})" for (h, w), count in counts.most_common(5))
     more = f", and {len(counts) - 5:,} more" if len(counts) > 5 else ""

@@ -1,7 +1,6 @@
-"""Pieces of a collection: neighbouring files that are read together, here or by another process.
+"""Pieces of a collection: neighbouring files that are read together, by this process or a worker.
 
-Between processes a piece travels as one line of JSON, and what was read of it as one more, which the pixels follow as
-bytes.
+A piece is sent to a worker as a line of JSON; the answer is a line of JSON, followed by the pixels as bytes.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def page_index(file: int, number: int) -> int:
 
 
 def read_piece(piece: Piece, framing: Framing) -> Reading:
-    """Read the files of a piece. What is wrong with them is in the reading: nothing is raised."""
+    """Read the files of a piece. Errors are part of the result."""
     return [_block(path, index, framing) for index, path in enumerate(piece.paths, piece.first)]
 
 
@@ -90,14 +89,14 @@ def _block(path: str, index: int, framing: Framing) -> Block:
 
 
 def ask(requests: IO[bytes], piece: Piece, framing: Framing) -> None:
-    """Send a piece to a process that serves. Raises OSError if it has ended."""
+    """Send a piece to a worker. Raises OSError if it has ended."""
     request = [registered(), dataclasses.asdict(framing), piece.number, piece.first, piece.paths]
     requests.write(json.dumps(request).encode() + b"\n")
     requests.flush()
 
 
 def answer(answers: IO[bytes]) -> Reading | None:
-    """The next reading of a process that serves, or None if it ended before it gave it."""
+    """The next reading of a worker, or None if it has ended."""
     line = answers.readline()
     if not line.endswith(b"\n"):
         return None
@@ -120,7 +119,7 @@ def answer(answers: IO[bytes]) -> Reading | None:
 
 
 def serve() -> None:
-    """Read the pieces that stdin asks for and answer on stdout, in order, until either is closed."""
+    """The worker: read the pieces requested on stdin and answer on stdout, until either is closed."""
     with contextlib.suppress(BrokenPipeError), quiet_readers():
         for line in sys.stdin.buffer:
             formats, framing, number, first, paths = json.loads(line)

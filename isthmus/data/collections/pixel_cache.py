@@ -1,9 +1,8 @@
 """Cache of decoded pixels in the user's cache folder, valid while nothing in the collection has changed.
 
-An entry is a folder with pixels.npy, about.json and, of patches, places.npy. Its name is the sha256 of what it depends
-on: the folder's path, each file's name, size and times, the options, and the version of this format. An entry that is
-damaged is made again; when all entries are larger than the limit, those not used for longest go first. A cache that
-cannot be written is no error.
+An entry is a folder with pixels.npy, about.json and, for patches, places.npy. Its name is the sha256 of the folder's
+path, each file's name, size and times, the options, and the version of this format. A damaged entry is made again; the
+least recently used entries are removed beyond a limit. A cache that cannot be written is not an error.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ def folder() -> Path:
 
 
 def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | None:
-    """The name of a folder's entry, or None if the folder is too small to be worth one, or a file cannot be asked.
+    """The name of a folder's entry, or None if the folder is too small to be worth one, or a file has no stat.
 
-    ctime is asked too: unpacked archives give other files the same size and mtime, but nothing can set a ctime.
+    It includes ctime: unpacked archives may give other files the same size and mtime, but nothing can set a ctime.
     """
     total = 0
     digest = hashlib.sha256(json.dumps([FORMAT, os.path.realpath(root), options]).encode())
@@ -57,7 +56,7 @@ def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | No
 
 
 def fetch(name: str, source: str) -> Images | None:
-    """The images of an entry, if there is one and it is whole. source: what they will say they come from."""
+    """The images of an entry, or None if it is missing or damaged. source: theirs."""
     entry = folder() / name
     try:
         about = json.loads((entry / _ABOUT).read_text("utf-8"))

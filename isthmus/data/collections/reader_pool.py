@@ -1,7 +1,7 @@
-"""A pool of readers: many image files read in order on all cores, while the caller takes what is ready.
+"""Read many image files in order on all cores, ahead of the caller.
 
-Large files are read by threads: Pillow lets go of the interpreter while it decodes. Small ones, of which most of the
-time is Python, were measured slower with two threads than with one; helpers, processes of their own, take part instead.
+Large files are read by threads: decoders release the interpreter lock. For small files most of the time is Python, and
+two threads were measured slower than one; worker processes read them instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PENDING = 3  # pieces that a helper owes: it has work while this process reads 
 
 
 def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[Block]:
-    """Each file's block, in order. What is wrong with a file comes as a value: nothing is raised."""
+    """Each file's block, in order. Errors are values, not raised."""
     pieces = _pieces(paths)
     readings: Generator[Reading]
     if threads == 1 or len(pieces) == 1:
@@ -55,7 +55,7 @@ def _pieces(paths: Sequence[str]) -> list[Piece]:
 
 
 def _helpers(paths: Sequence[str]) -> int:
-    """How many helpers these files are worth."""
+    """How many workers these files are worth."""
     some = paths[:: max(1, len(paths) // 50)]
     with contextlib.suppress(OSError):
         if sum(os.stat(path).st_size for path in some) <= SMALL * len(some):
@@ -78,7 +78,7 @@ def _with_threads(pieces: list[Piece], framing: Framing, threads: int) -> Genera
 
 
 def _with_helpers(pieces: list[Piece], framing: Framing, n: int) -> Generator[Reading]:
-    """This process reads a piece whenever nothing is to be heard; a helper that is up gets the next ones."""
+    """This process reads a piece whenever no worker has an answer; workers that are ready get the next ones."""
     inbox: queue.SimpleQueue[tuple[ReaderProcess, Reading | None]] = queue.SimpleQueue()
     todo, done = deque(pieces), dict[int, Reading]()
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A reader process: reads pieces of a collection for this one."""
+"""A worker process that reads pieces of a collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many images become one array, allocated once; grey beside colour and 8 beside 16 bits find a common form."""
+"""Stack images into one array; grey and colour, 8 and 16 bits are converted to a common form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SizesDifferError(Exception):
 
 
 def mixed_words(*, colours: bool, depths: bool) -> list[str]:
-    """The sentences on images that found a common form: grey beside colour, and uint8 beside floats."""
+    """Notes on images that were converted to a common form."""
     words = {
         "grey and colour images together: all became RGB": colours,
         "8 and 16 bits together: all became floats": depths,

@@ -1,4 +1,4 @@
-"""A collection in a few lines, for a person: how many images, of which sizes, numbers and labels, and what is odd."""
+"""Summary of a collection: counts, sizes, values, labels, and problems."""
 
 from __future__ import annotations
 
@@ -42,10 +42,9 @@ class _File:
 
 
 def summary(path: Path, framing: Framing | None = None, *, skip_bad: bool = False) -> list[str]:
-    """Lines that describe a collection, also one that cannot be used as it is. Raises what `open_images` raises.
+    """Lines that describe a collection, even one that cannot be used as it is. Raises as `open_images`.
 
-    framing: what a fit would do to each image, and what the images are held against. skip_bad: leave out what a fit
-    with that option leaves out.
+    framing: the preparation of a fit. skip_bad: leave out what a fit with that option leaves out.
     """
     listing = listing_of(path)
     framing = framing or Framing()

@@ -1,4 +1,4 @@
-"""What numbers a collection's images hold: their ends, percentiles, and how many of their bits are in use."""
+"""Values of a collection's pixels: range, percentiles, and bits in use."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module for each kind of image file: its pages read as they are stored, and written again."""
+"""Formats of image files, a module each: pages read as they are stored, and written."""

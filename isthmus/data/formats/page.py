@@ -1,4 +1,4 @@
-"""One picture of an image file as it is stored, and what its numbers mean between black and white."""
+"""Pages of image files as they are stored, and the scaling of their numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here wou
 # An image of more than BOMB_BYTES that was BOMB_RATIO times smaller is no photograph: deflate reaches 1,030
 BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's own conversion to grey
-# What parsers raise when they stumble over bytes that they do not expect
+# Exceptions of parsers on unexpected bytes
 STUMBLES = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
     EOFError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 
-# kind of note -> what is said of n files
+# kind of note -> the sentence for n files
 NOTES = {
     "alpha": "{n}: an alpha channel was dropped",
     "extra": "{n}: channels beyond red, green and blue were dropped",
@@ -39,11 +39,11 @@ DARK = 0.25  # of white: images of more than 8 bits that stay below it use a par
 
 
 class Refused(Exception):  # noqa: N818
-    """Why a file is not read, as the end of a sentence that starts with its path."""
+    """Why a file is not read: the end of a sentence that starts with its path."""
 
 
 def unread(kind: str, why: str) -> Refused:
-    """The refusal of a file that is sound."""
+    """The error for a valid file that is not supported."""
     return Refused(f"is a valid {kind} of a kind that is not read: {why}")
 
 

@@ -1,4 +1,4 @@
-"""Images written as the files that they came from: format, colours, bits, compression, and what is beside."""
+"""Write images in the form of their original files: format, colours, bits, compression, metadata."""
 
 from __future__ import annotations
 

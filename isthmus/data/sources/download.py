@@ -1,4 +1,4 @@
-"""Fetch a data set: each file from the first mirror that works, verified before it gets its name."""
+"""Fetch a data set: each file from the first mirror that works, verified before it is renamed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _fetch(source: Source, role: str, path: Path, mirrors: tuple[str, ...], on_b
         try:
             _download(url, candidate, path.name, on_bytes, timeout)
             if fault := _fault(source, role, candidate):
-                raise DataError(f"what came is not the published file: {fault}")
+                raise DataError(f"the download is not the published file: {fault}")
             with atomic_file(path) as file:
                 file.write(candidate.read_bytes())
             return
@@ -93,7 +93,7 @@ def _download(url: str, to: Path, name: str, on_bytes: OnBytes, timeout: float) 
         while piece := response.read(_PIECE):
             done += len(piece)
             if done > MAX_FILE:
-                raise DataError(f"more than {MAX_FILE >> 20} MiB came")
+                raise DataError(f"more than {MAX_FILE >> 20} MiB were sent")
             file.write(piece)
             on_bytes(name, done, total)
         if total and done < total:

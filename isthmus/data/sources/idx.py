@@ -1,4 +1,4 @@
-"""IDX files: checked before they are believed.
+"""Read IDX files with checks.
 
 IDX, the format of MNIST: two zero bytes, a type byte, a rank byte, `rank` big-endian uint32 sizes, then the
 elements in C order (LeCun, Cortes, Burges, "The MNIST database"). A file may be gzip-compressed.

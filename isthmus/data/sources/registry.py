@@ -1,7 +1,7 @@
-"""Named data sets: where they come from, how their files are recognised, where they are looked for.
+"""Named data sets: their sources and checksums, and where they are looked for.
 
 They are looked for in `--data-dir`, then in `$ISTHMUS_DATA`, then in the user's cache folder; each may hold a folder
-`<name>/` or the files themselves. A file whose contents have a published checksum is held against it.
+`<name>/` or the files themselves. Published checksums are verified.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Unseen:
     fingerprint: str | None
 
     def is_of(self, data: dict[str, Any]) -> bool:
-        """Whether these are the images of the run that has `data` in its results.json, as far as that can be told."""
+        """Whether these are the images of the run with `data` in its results.json, as far as is known."""
         if self.fingerprint is not None:
             return bool(self.fingerprint == data["sha256"])
         known = data.get("files") or self.files  # a run of an earlier version does not say
