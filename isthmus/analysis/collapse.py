@@ -120,8 +120,8 @@ def diagnose(
     model = _judged(model)
     if model is None:
         return None
-    if found := model.network_.code.collapse():
-        return Collapse(*found)
+    if symptoms := model.network_.code.collapse():
+        return Collapse(*symptoms)
     n_units = model.network_.code_size
     if n_units and dead_units == n_units:
         many = f"all {n_units} units of its code are" if n_units > 1 else "the one unit of its code is"
