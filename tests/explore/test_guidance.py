@@ -12,7 +12,7 @@ from isthmus.metrics import mean_of
 
 pytestmark = pytest.mark.slow
 
-OUT = '[aria-label="What the decoder draws from the code as it is now"]'
+OUT = '[aria-label="The code, decoded"]'
 
 
 def says(page, view):

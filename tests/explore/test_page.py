@@ -164,7 +164,7 @@ def test_a_unit_is_looked_into_and_moved(open_page):
     number = page.locator('#inside input[type="number"]')
     page.wait_for_function("() => document.querySelector('#inside input[type=number]').value === '28'")
     assert "test images" in page.text_content("#inside .stack > .soft")
-    out = '[aria-label="What the decoder draws from the code as it is now"]'
+    out = '[aria-label="The code, decoded"]'
     with repainting(page, out):
         slide(page, '#inside input[type="range"]', 100)
     page.wait_for_function("() => location.hash.includes('code=28')")

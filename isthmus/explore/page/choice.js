@@ -54,7 +54,7 @@ const withCode = (facts) => Boolean(facts?.units);
 export const coded = () => info.models.find((one) => one.name === state.model && withCode(one)) ?? null;
 
 /** Why one cannot look into a model that makes no code at once. */
-export const whyNot = ({ name, search }) => (search ? `${name} has no encoder: it searches for a code anew for each image, with the decoder of another model.` : `${name} has no code: it hands on what it is given.`);
+export const whyNot = ({ name, search }) => (search ? `${name} has no encoder: it searches for the code of each image, with the decoder of another model.` : `${name} has no code: it returns its input.`);
 
 /** A drop-down for one model; those without a code are named, and cannot be chosen. */
 export function modelSelect() {

@@ -10,13 +10,13 @@ import { ask, Refused } from "./server.js";
 import { on, set, state } from "./state.js";
 import { falls, judged, levelSays, list, mark, notJudged, tests, unlike } from "./words.js";
 
-const HINT = "Point at a line, or at a name below, to bring it out; a click in the chart sets the noise.";
+const HINT = "Point at a line, or at a name below, to highlight it; click in the chart to set the noise.";
 const kept = new Map();  // kind/model → {level, mse, low, high, each}, or the reason why not
 let ui, running = null;
 
 export function begin() {
   const place = $("compare");
-  if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, and it is not known on which data this model was trained.")); return; }
+  if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, and the data set of this model is not known.")); return; }
   const scale = make("select", { onchange: () => set({ axis: scale.value }) }, make("option", { value: "linear" }, "linear"), make("option", { value: "log" }, "logarithmic"));
   const canvas = chart.begin((level) => set({ level }), (name, mark) => bringOut(name, mark));
   ui = { says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }), read: make("p", { class: "soft small read" }, HINT), note: make("p", { class: "soft small" }), caption: make("p", { class: "soft small" }),
@@ -50,7 +50,7 @@ const measurable = () => chosen().filter((name) => typeof rowOf(name) !== "strin
 const fair = () => judged(measurable());
 /** Whether there is but one to be ranked: then there is nothing to be better than. */
 const isAlone = () => fair().length === 1;
-/** What the noisy images themselves have: the error of a model that hands on what it is given. */
+/** What the noisy images themselves have: the error of the identity. */
 const nothing = () => info.models.find((one) => one.kind === "identity" && !one.fault)?.name;
 
 export async function show() {
@@ -159,7 +159,7 @@ function isTied(name, best, column) {
 /** Which model is best, as far as it is measured; those that are not worse for certain are about equal to it. */
 function sentence(ordered, column) {
   const names = chosen(), { marks } = info.noise[state.kind], level = marks[column], [best, second] = ordered, { measured } = info.data;
-  if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that reconstructs: the identity hands on what it is given.");
+  if (!best) return ui.says.replaceChildren(!names.length ? "No model is chosen." : known().length < names.length ? "Measuring …" : "Choose a model that reconstructs: the identity returns its input.");
   const mse = (name) => figure(rowOf(name).mse[column]), done = names.filter((name) => rowOf(name)).length;
   const far = done < names.length ? ` so far (${done} of ${names.length} measured)` : "", apart = measurable().length - fair().length, of = ofChosen(apart), where = at(level);
   const equal = ordered.filter((name) => name === best || isTied(name, best, column));

@@ -26,7 +26,7 @@ export function begin(take) {
   on("label", () => { first = 0; strip(); });
   if (!info.data) {
     $("tab-pick").disabled = true;
-    $("tab-pick").title = "No test images are known for this model: give them to isthmus explore, after the model.";
+    $("tab-pick").title = "No test images are known for this model: give them to isthmus explore after the model.";
   } else chips();
   // what is drawn is one picture of one channel, scaled like the data
   $("tab-draw").hidden = info.whole || info.shape[0] !== 1;
@@ -258,7 +258,7 @@ const MOST = 10 * 2 ** 20;
 
 async function take(file) {
   unfold("upload");
-  if (!file) return says("There is no picture in what was pasted or dropped.");
+  if (!file) return says("No picture was pasted or dropped.");
   const name = file.name.slice(0, 100) || "the picture";
   if (file.size > MOST) return says(`${name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
   says("Reading …");

@@ -18,8 +18,8 @@ let ui;
 
 export function begin() {
   const place = $("inside");
-  if (!info.models.some((one) => one.units)) { place.append(make("p", { class: "empty" }, "None of these models has a code of its own that it makes at once.")); return; }
-  const map = codemap.begin(), input = picture("What the model is given"), out = picture("What the decoder draws from the code as it is now");
+  if (!info.models.some((one) => one.units)) { place.append(make("p", { class: "empty" }, "None of these models has an encoder.")); return; }
+  const map = codemap.begin(), input = picture("The input of the model"), out = picture("The code, decoded");
   ui = { place, model: modelSelect(), input, out, bar: scaleBar(1), says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }),
     layers: make("div", { class: "stack" }), inputFigure: figureOf(input, "given"), outFigure: figureOf(out, "drawn from the code"), caption: make("p", { class: "soft small" }),
     sentence: make("span"), hand: make("span", { class: "hand" }), undo: make("button", { type: "button", class: "link", onclick: undoAll }, "Undo"), about: make("small") };

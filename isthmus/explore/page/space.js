@@ -17,7 +17,7 @@ const FILM = 9;
 export function begin() {
   const place = $("space");
   if (!info.models.some((one) => one.units) || !info.data) {
-    place.append(make("p", { class: "empty" }, info.data ? "None of these models has a code of its own that it makes at once." : "A map needs the data set, and it is not known on which data this model was trained."));
+    place.append(make("p", { class: "empty" }, info.data ? "None of these models has an encoder." : "A map needs the data set, and that of this model is not known."));
     return;
   }
   const method = make("select", { onchange: () => set({ method: method.value }) }, make("option", { value: "pca" }, "PCA of codes"), make("option", { value: "tsne" }, "t-SNE"));

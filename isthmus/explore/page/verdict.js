@@ -57,7 +57,7 @@ function sentence([best, second, ...others], waiting, { blank, gone, helps, nois
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
   if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
-  if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity hands on what it is given.");
+  if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity returns its input.");
   const far = waiting.length ? " so far" : "", of = ofChosen(apart), more = `${why}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
   if (!helps) {
     if (alone) return say("", { name: best.facts.name, after: ` does not improve this image: the noisy image itself has less error, MSE ${figure(noise)}.`, more: `${noiseSays()}; ${best.facts.name} has ${figure(best.error)}. ${more}`, over: true });
