@@ -10,7 +10,7 @@ import torch
 from isthmus import kinds, networks
 from isthmus.codes.plain import plain
 from isthmus.errors import RequestError
-from isthmus.networks import Code, Coded, Network, Term
+from isthmus.networks import Code, Coded, Network, Shape, Term
 from isthmus.networks.module import seeded
 from isthmus.parts import CodePart, NetworkPart, Plain
 
@@ -21,11 +21,7 @@ _BUILDS[Plain] = plain
 
 
 def build(
-    network: NetworkPart,
-    code: CodePart,
-    n_features: int,
-    generator: torch.Generator,
-    image_shape: tuple[int, int, int] | None = None,
+    network: NetworkPart, code: CodePart, n_features: int, generator: torch.Generator, image_shape: Shape = None
 ) -> Network:
     """The module for a network and its code: see `networks.build`. Raises RequestError if they do not go together."""
     module = networks.build(network, n_features, generator, image_shape, code.encoded)
@@ -51,9 +47,7 @@ def register(kind: type[CodePart], make: Build) -> None:
     kinds.register("code", kind, make)
 
 
-def dry_run(
-    code: CodePart, network: NetworkPart, n_features: int, image_shape: tuple[int, int, int] | None = None
-) -> Network:
+def dry_run(code: CodePart, network: NetworkPart, n_features: int, image_shape: Shape = None) -> Network:
     """The module for a network and its code, on torch's meta device: see `networks.dry_run`."""
     with torch.device("meta"):
         return build(network, code, n_features, torch.Generator(), image_shape)

@@ -13,7 +13,7 @@ from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.module import ModuleNetwork, seeded
-from isthmus.networks.network import NONE, Code, Coded, Gradients, Network, Output, Term
+from isthmus.networks.network import NONE, Code, Coded, Gradients, Network, Output, Shape, Term
 from isthmus.parts import Conv, Dense, Dictionary, NetworkPart, Part
 
 # (part, n_features, generator, image_shape) → the module
@@ -24,11 +24,7 @@ _BUILDS |= _OWN
 
 
 def build(
-    part: Part,
-    n_features: int,
-    generator: torch.Generator,
-    image_shape: tuple[int, int, int] | None = None,
-    encoded: int = 1,
+    part: Part, n_features: int, generator: torch.Generator, image_shape: Shape = None, encoded: int = 1
 ) -> Network:
     """The module for a network part, on the CPU, with weights drawn from `generator`.
 
@@ -56,7 +52,7 @@ def register(kind: type[NetworkPart], make: Build) -> None:
     kinds.register("network", kind, make)
 
 
-def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int] | None = None) -> Network:
+def dry_run(part: NetworkPart, n_features: int, image_shape: Shape = None) -> Network:
     """The module for a network part, on torch's meta device: its tensors have types and shapes, and no numbers."""
     with torch.device("meta"):
         return build(part, n_features, torch.Generator(), image_shape)
@@ -64,4 +60,4 @@ def dry_run(part: NetworkPart, n_features: int, image_shape: tuple[int, int, int
 
 NetworkPart.dry_run = dry_run
 
-__all__ = ["NONE", "Code", "Coded", "Gradients", "Network", "Output", "Term", "build", "dry_run", "register"]
+__all__ = ["NONE", "Code", "Coded", "Gradients", "Network", "Output", "Shape", "Term", "build", "dry_run", "register"]

@@ -17,7 +17,7 @@ from isthmus.errors import RequestError
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.dense import without_last
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network
+from isthmus.networks.network import Network, Shape
 from isthmus.parts import Conv, ConvLayer
 
 aten = torch.ops.aten
@@ -118,12 +118,7 @@ class ConvNetwork(Network):
     code_shape: tuple[int, int, int]
 
     def __init__(
-        self,
-        part: Conv,
-        n_features: int,
-        generator: torch.Generator,
-        image_shape: tuple[int, int, int] | None = None,
-        encoded: int = 1,
+        self, part: Conv, n_features: int, generator: torch.Generator, image_shape: Shape = None, encoded: int = 1
     ) -> None:
         super().__init__()
         self.shape = part.shape(image_shape)

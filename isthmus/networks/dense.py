@@ -11,7 +11,7 @@ from torch import nn
 
 from isthmus.networks.activations import ACTIVATIONS, IN_PLACE
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Network
+from isthmus.networks.network import Network, Shape
 from isthmus.parts import Dense
 
 
@@ -54,12 +54,7 @@ class DenseNetwork(Network):
     """The module that a `Dense` part describes."""
 
     def __init__(
-        self,
-        part: Dense,
-        n_features: int,
-        generator: torch.Generator,
-        image_shape: tuple[int, int, int] | None = None,
-        encoded: int = 1,
+        self, part: Dense, n_features: int, generator: torch.Generator, image_shape: Shape = None, encoded: int = 1
     ) -> None:
         super().__init__()
         down, up = part.widths(n_features)

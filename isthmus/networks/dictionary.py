@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from isthmus.networks.dense import Chain
-from isthmus.networks.network import Network
+from isthmus.networks.network import Network, Shape
 from isthmus.parts import Dictionary
 
 
@@ -16,12 +16,7 @@ class DictionaryNetwork(Network):
     """The module that a `Dictionary` part describes. atoms: (n_atoms, n_features)."""
 
     def __init__(
-        self,
-        part: Dictionary,
-        n_features: int,
-        generator: torch.Generator,
-        image_shape: tuple[int, int, int] | None = None,
-        encoded: int = 1,
+        self, part: Dictionary, n_features: int, generator: torch.Generator, image_shape: Shape = None, encoded: int = 1
     ) -> None:
         super().__init__()
         self.n_features, self.code_size, self.unit_norm = n_features, part.n_atoms, part.unit_norm

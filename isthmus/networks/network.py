@@ -15,6 +15,7 @@ from isthmus.networks.counting import count_decoder_weights, count_multiplicatio
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import Plain
 
+Shape = tuple[int, int, int] | None  # (channels, height, width) of samples that are images
 NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
 
