@@ -22,6 +22,7 @@ import torch
 from sklearn.base import clone
 
 from isthmus.codes import build, dry_run
+from isthmus.data.identity import from_text
 from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
@@ -187,7 +188,16 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if (chosen := fitted.get("training_")) is not None:  # what a recipe chose; older models have no recipe
         training = from_table({Training.kind: Training}, chosen)
     model.adopt(
-        Trained(network, training, history, shape, seed, precision, pca_of_all=fitted.get("pca_of_all") is True)
+        Trained(
+            network,
+            training,
+            history,
+            shape,
+            seed,
+            precision,
+            pca_of_all=fitted.get("pca_of_all") is True,
+            pca_samples=from_text(fitted.get("pca_samples")),
+        )
     )
     name_features(model, fitted)
     return model

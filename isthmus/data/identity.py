@@ -8,14 +8,20 @@ which a photograph is read.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from isthmus.data.formats.page import Page
+from isthmus.data.images import Images
 
 _PIXELS = 1 << 18  # that are hashed, or up to twice as many
 _SAME = 1e-4  # of a step of 8 bits: what rounding to float32 does to a number of 8 bits, and less than any other step
+MOST = 100_000  # images whose marks config.json lists, in a megabyte
+_DTYPE = "<u8"
 
 
 def identity_of(page: Page) -> int:
@@ -39,6 +45,29 @@ def identities_of(pixels: np.ndarray) -> np.ndarray:
     """The identities, (n,) uint64, of images (n, c, h, w) in any numbers."""
     bits = pixels.dtype.itemsize * 8
     return np.array([identity_of(Page(image, bits)) for image in pixels], np.uint64)
+
+
+def marks_of(images: Images) -> np.ndarray | None:
+    """(n,) integers, one for each image; patches have that of their photograph. None where that is not known."""
+    if images.identities is not None:
+        return images.identities
+    return None if images.places is not None else identities_of(images.pixels)
+
+
+def to_text(marks: Iterable[int] | np.ndarray | None) -> str | None:
+    """Marks as config.json has them; None for those that are not known, or too many."""
+    if marks is None:
+        return None
+    array = np.unique(np.asarray(marks, _DTYPE))
+    return None if len(array) > MOST else base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def from_text(text: Any) -> np.ndarray | None:
+    """What `to_text` wrote; None for anything else, which is nothing known."""
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), _DTYPE)
+    except (TypeError, ValueError):
+        return None
 
 
 def _in_8_bits(pixels: np.ndarray) -> np.ndarray:

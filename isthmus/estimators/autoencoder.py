@@ -11,6 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from isthmus.data.identity import to_text
 from isthmus.errors import require
 from isthmus.estimators.borrowed import feature_names
 from isthmus.estimators.inference import infer
@@ -225,7 +226,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         if network.standardization is not None:
             own["standardization"] = network.standardization.table()
         if self.fitted_.pca_of_all:
-            own["pca_of_all"] = True
+            own |= {"pca_of_all": True, "pca_samples": to_text(self.fitted_.pca_samples)}
         return Saved(
             {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()},
             {**own, "training_": self.training_.table(), **feature_names(self)},

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from isthmus.codes import build
-from isthmus.data.batches import Samples, fingerprint_of, is_samples, samples_on
+from isthmus.data.batches import Samples, evenly, fingerprint_of, hashes_of, is_samples, samples_on
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError, require
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
@@ -39,13 +39,10 @@ from isthmus.training.history import Epoch, History, Moments, Trained
 from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
-from isthmus.training.start import fit_start, pca_start
+from isthmus.training.start import MAX_SAMPLES, fit_start, pca_start
 from isthmus.training.validation import weights_of
 
-_TRAINED_ON = (
-    "the samples that validation_fraction holds out now were trained on by the former fit, so their loss is too good; "
-    "give validation samples that it has not seen, or fit anew with warm_start=False"
-)
+_TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
 
 
 def _is_fitted_on(model: Composed, X: Any) -> bool:
@@ -79,13 +76,7 @@ class OneFit:
         self.fraction = (
             self.training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
         )
-        self.from_pca = warm_start is None and self.fraction is not None
-        if warm_start is not None and self.fraction is not None and _is_fitted_on(model, X):
-            # PCA of all samples knows the held-out ones: it is that of the others until it is judged
-            self.from_pca = warm_start.fitted.pca_of_all
-            if not self.from_pca and warm_start.fitted.training.validation_fraction != self.fraction:
-                warnings.warn(_TRAINED_ON, DoubtWarning, stacklevel=4)  # at the line that calls `fit`
-        self.pca_of_all = False
+        self.pca_samples: np.ndarray | None = None
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         shape = (n, self.n_features)
         self.training, self.parameters = self.training_of(model, shape), parameters_of(model, shape)
@@ -102,6 +93,7 @@ class OneFit:
         multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
         available = torch.get_num_threads()
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
+        self.from_pca = self.fraction is not None if warm_start is None else self._restarts_at_pca(model, warm_start)
 
     def _check(self) -> None:
         for part in filter(None, (self.corruption, self.augmentation)):
@@ -111,9 +103,7 @@ class OneFit:
             warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
-        corrupted = self.corruption is not None
-        can_begin = self.code_part.is_plain and self.network_part.n_components(corrupted=corrupted)
-        if self.training.start == "pca" and not can_begin:
+        if self.training.start == "pca" and not self._can_be_pca:
             raise RequestError(
                 'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers (as a denoiser's code may be), got {self.network_part!r}"
@@ -128,6 +118,32 @@ class OneFit:
                 in_range(samples, self.network_part)
         if not standardized and (told := offset_doubt(self.X)):
             warnings.warn(told, DoubtWarning, stacklevel=5)
+
+    @property
+    def _can_be_pca(self) -> bool:
+        corrupted = self.corruption is not None
+        return self.code_part.is_plain and self.network_part.n_components(corrupted=corrupted) > 0
+
+    def _restarts_at_pca(self, model: Composed, former: WarmStart) -> bool:
+        """Whether to begin with PCA of the samples that are not held out, in place of that of all.
+
+        Where that would forget other samples, or is no PCA, warn of validation samples that the former fit knows.
+        """
+        is_same = self.fraction is not None and _is_fitted_on(model, self.X)
+        if not former.fitted.pca_of_all:
+            if is_same and former.fitted.training.validation_fraction != self.fraction:
+                held_out = "the samples that validation_fraction holds out now were trained on by the former fit"
+                warnings.warn(f"{held_out}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+            return False
+        held_out = self.held_out
+        if self.fraction is not None:
+            if self._can_be_pca and former.is_pca_of_some(self.X, otherwise=is_same):
+                return True
+            held_out = hold_out(self.X, self.fraction, self.seed)[1]
+        if n := former.n_known(held_out):
+            known = f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples"
+            warnings.warn(f"{known}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)
+        return False
 
     def _device(self) -> torch.device:
         """Where samples that are kept elsewhere lie already; "auto" follows them."""
@@ -168,9 +184,10 @@ class OneFit:
                 self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
                 yield row
         if self.history.kept_start and self.from_pca:
-            self.pca_of_all = True
+            samples = samples_on(self.X, self.device)
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
-                pca_start(self.network, samples_on(self.X, self.device), setup)
+                pca_start(self.network, samples, setup)
+            self.pca_samples = hashes_of([evenly(samples, MAX_SAMPLES)])
         return self.trained()
 
     def begin(
@@ -227,7 +244,10 @@ class OneFit:
         """What there is when the last step is done."""
         self.network.eval()
         known = (self.training, self.history, self.image_shape, self.seed, self.precision)
-        return Trained(self.network, *known, moments, self.pca_of_all)
+        if self.warm_start is not None and self.history.kept_start and not self.from_pca:  # the former weights
+            former = self.warm_start.fitted
+            return Trained(self.network, *known, moments, former.pca_of_all, former.pca_samples)
+        return Trained(self.network, *known, moments, self.pca_samples is not None, self.pca_samples)
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""

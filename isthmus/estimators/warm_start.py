@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from isthmus.codes import build
+from isthmus.data.batches import batches, hashes_of, samples_on
 from isthmus.errors import RequestError
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.networks import Network
@@ -21,6 +22,8 @@ from isthmus.networks.standardization import Standardization
 from isthmus.parts import CodePart, NetworkPart
 from isthmus.rng import content_seeds
 from isthmus.training.history import Trained
+
+_CHUNK = 1000  # samples at a time
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class WarmStart:
         """
         key = np.frombuffer(hashlib.sha256(self.fingerprint.encode()).digest(), np.uint8)
         return next(content_seeds(seed, "cycle", key[None]))
+
+    def is_pca_of_some(self, X: Any, *, otherwise: bool) -> bool:
+        """Whether the fitted weights are PCA's solution of samples all of which are in X; `otherwise` if unknown."""
+        known = self.fitted.pca_samples
+        return otherwise if known is None else bool(np.isin(known, _hashes(X)).all())
+
+    def n_known(self, samples: Any) -> int:
+        """How many of these samples are among those that the fitted weights are PCA's solution of."""
+        known = self.fitted.pca_samples
+        return 0 if known is None or samples is None else int(np.isin(_hashes(samples), known).sum())
 
     def check(self, loss: Any) -> None:
         """Raise RequestError for a loss that cannot be had from this network."""
@@ -103,6 +116,10 @@ def former_fit(model: Any, *, wanted: bool) -> Iterator[WarmStart | None]:
         attributes.clear()
         attributes.update(before)
         raise
+
+
+def _hashes(samples: Any) -> np.ndarray:
+    return hashes_of(batches(samples_on(samples, torch.device("cpu")), _CHUNK, None))
 
 
 def _ends(table: Standardization) -> zip[tuple[float, float]]:

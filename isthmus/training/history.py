@@ -91,7 +91,8 @@ class Trained:
 
     image_shape: (channels, height, width) of samples that are images. seed: that of the fit. moments: the optimizer's
     name, and its tensors after the last step, if more steps may follow. pca_of_all: its weights are PCA's solution of
-    all samples, those too that were held out while it was trained.
+    all samples, those too that were held out while it was trained. pca_samples: the `hashes_of` those; None in a folder
+    of an earlier version.
     """
 
     network: Any
@@ -102,3 +103,4 @@ class Trained:
     precision: str
     moments: Moments | None = None
     pca_of_all: bool = False
+    pca_samples: np.ndarray | None = None

@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 import isthmus
 from isthmus.cli import run_command
 from isthmus.commands.fitting.judgement import better_than_first
-from isthmus.commands.images.image_ids import from_text, marks_of, to_text
 from isthmus.commands.shared.part_syntax import read_words
+from isthmus.data.identity import from_text, marks_of, to_text
 from isthmus.training import checkpoint, session
 
 QUICK = ("--threads", 1, "--device", "cpu", "--hidden", 16, "--bottleneck", 4)

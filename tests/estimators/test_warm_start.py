@@ -1,5 +1,6 @@
 """A warm start: another fit goes on from the weights of the one before, and never loses it."""
 
+import json
 from contextlib import closing
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise
 from isthmus.errors import DoubtWarning, RequestError, RunError
+from isthmus.estimators.samples import hold_out
 from isthmus.training.checkpoint import Checkpoints, OtherTrainingError
 
 
@@ -163,6 +166,107 @@ def test_pca_of_all_samples_is_not_judged_by_those_of_them_that_are_held_out(is_
     np.testing.assert_allclose(model.history_.validation_losses, first, rtol=0.2)
     assert model.history_.kept_start
     np.testing.assert_allclose(model.reconstruct(X), whole, atol=1e-3 * X.max())
+
+
+KEPT = {"network": Dense(bottleneck=32, code_activation="linear"), "recipe": "fast", "validation_fraction": 0.2}
+SMALL_STEPS = {"warm_start": True, "epochs": 3, "learning_rate": 1e-9}
+
+
+def kept_at_pca(X, folder):
+    """A model that is PCA's solution of all X, those too that were held out, loaded from a folder unless that is None.
+
+    All losses of a fit with these settings and steps of no size are those of its start.
+    """
+    model = Autoencoder(**KEPT, patience=99, random_state=0, device="cpu").fit(X)
+    assert model.history_.kept_start
+    if folder is not None:
+        model.save(folder / "m")
+        model = isthmus.load(folder / "m")
+    return model.set_params(**SMALL_STEPS)
+
+
+def error_of_others(X, others):
+    """What samples lose by PCA of X."""
+    pca = PCA(32).fit(X)
+    return np.square(pca.inverse_transform(pca.transform(others)) - others).mean()
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_pca_of_fewer_samples_is_not_judged_by_those_that_were_added_to(is_loaded, tmp_path):
+    """It knows most of those that are held out now; that of the samples which are not knows none of them."""
+    X = load_digits().data[:70].astype(np.float32)
+    order = np.random.default_rng(0).permutation(70)
+    model = kept_at_pca(X[:60], tmp_path if is_loaded else None).fit(X[order].astype(np.float64))
+    _, held_out, kept = hold_out(X[order], 0.2, 0)
+    assert np.isin(np.delete(order, kept), np.arange(60)).sum() > 3
+    expected = error_of_others(X[order][kept], held_out)
+    np.testing.assert_allclose(model.history_.validation_losses, expected, rtol=0.01)
+    assert model.history_.kept_start
+    np.testing.assert_allclose(np.square(model.reconstruct(X) - X).mean(), error_of_others(X, X), rtol=0.01)
+    again = model.fit(X)  # all of which it is PCA of by now
+    np.testing.assert_allclose(again.history_.validation_losses, error_of_others(*hold_out(X, 0.2, 0)[:2]), rtol=0.01)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_of_pca_of_more_samples_it_is_said_how_many_it_knows(is_loaded, tmp_path):
+    X, others = (load_digits().data[i : i + 60].astype(np.float32) for i in (0, 60))
+    model = kept_at_pca(X, tmp_path if is_loaded else None)
+    told = "the former fit was trained on 10 of the 10 validation samples, so their loss is too good; give"
+    for _ in range(2):  # the former weights are kept, and so is what they know
+        with pytest.warns(DoubtWarning, match=told) as warnings:
+            model.fit(X[:50])
+        assert [warning.filename for warning in warnings] == [__file__]
+        assert model.history_.kept_start
+    model.fit(others)
+    mixed = np.concatenate([X[:30], others[:30]])
+    n = int((np.delete(np.arange(60), hold_out(mixed, 0.2, 0)[2]) < 30).sum())
+    assert 0 < n < 12
+    model = kept_at_pca(X, tmp_path if is_loaded else None)
+    with pytest.warns(DoubtWarning, match=f"was trained on {n} of the 12 validation samples"):
+        model.fit(mixed)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_explicit_validation_samples_that_pca_knows_are_doubted(is_loaded, tmp_path):
+    X, others = (load_digits().data[i : i + 60].astype(np.float32) for i in (0, 60))
+    model = kept_at_pca(X, tmp_path if is_loaded else None)
+    with pytest.warns(DoubtWarning, match="was trained on 2 of the 12 validation samples"):
+        model.fit(X[:40], validation=np.concatenate([others[:10], X[50:52]]))
+    model.fit(X[:40], validation=others)
+
+
+def test_a_pass_that_is_taken_back_forgets_nothing():
+    X = load_digits().data[:60].astype(np.float32)
+    model = kept_at_pca(X, None).set_params(learning_rate=None)
+    assert model.partial_fit(X).history_.kept_start, "no pass makes them better than their PCA"
+    with pytest.warns(DoubtWarning, match="was trained on 10 of the 10 validation samples"):
+        model.set_params(**SMALL_STEPS).fit(X[:50])
+
+
+def test_what_pca_was_fitted_to_is_kept_where_it_is_needed_alone(x, tmp_path):
+    """Eight bytes of each sample, in a folder too; one of an earlier version knows the same samples as a whole."""
+    X = load_digits().data[:60].astype(np.float32)
+    first = kept_at_pca(X, tmp_path)
+    assert first.fitted_.pca_samples.dtype == np.uint64
+    assert len(first.fitted_.pca_samples) == 60
+    assert small().fit(x).fitted_.pca_samples is None
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    del config["sha256"], config["fitted"]["pca_samples"]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    older = isthmus.load(tmp_path / "m").set_params(**SMALL_STEPS)
+    assert older.fitted_.pca_of_all
+    assert older.fitted_.pca_samples is None
+    older.fit(X[:50])
+    older = isthmus.load(tmp_path / "m").set_params(**SMALL_STEPS).fit(X)
+    np.testing.assert_array_equal(older.history_.validation_losses, first.fit(X).history_.validation_losses)
+
+
+def test_a_network_that_cannot_be_pca_is_not_made_one(tmp_path):
+    """It may have the same weights, which know the samples all the same."""
+    X = load_digits().data[:60].astype(np.float32)
+    model = kept_at_pca(X, None).set_params(network=Dense(bottleneck=32, code_activation="tanh"))
+    with pytest.warns(DoubtWarning, match="was trained on 12 of the 12 validation samples"):
+        model.fit(X)
 
 
 def test_samples_that_were_trained_on_are_doubted_when_they_are_held_out(x):

@@ -12,11 +12,11 @@ import numpy as np
 
 from isthmus import persistence
 from isthmus.commands.images.holdout import Parts, hold_out, hold_out_unseen
-from isthmus.commands.images.image_ids import marks_of
 from isthmus.commands.images.leakage import Former, memory_of
 from isthmus.commands.images.model_folder import Opened, Shape, as_for_the_training
 from isthmus.commands.shared.part_syntax import option_of
 from isthmus.data.framing import Framing, table_of
+from isthmus.data.identity import marks_of
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of

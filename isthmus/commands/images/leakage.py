@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from isthmus.commands.images.holdout import Parts
-from isthmus.commands.images.image_ids import from_text, marks_of, to_text
 from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
+from isthmus.data.identity import from_text, marks_of, to_text
 from isthmus.data.images import Images
 from isthmus.errors import counted
 
