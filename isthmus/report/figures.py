@@ -24,7 +24,7 @@ _DPI = 160
 _LARGE = 300_000  # bytes
 
 
-def draw(facts: Facts, arrays: Arrays) -> bytes:
+def figure_png(facts: Facts, arrays: Arrays) -> bytes:
     """The PNG of a figure that `results.json` lists, from the arrays of its npz."""
     kind = FIGURES.get(facts["kind"])
     if kind is None:
@@ -162,8 +162,8 @@ def _atoms(facts: Facts, arrays: Arrays) -> Figure:
     figure = new_figure(columns * 0.62 + 2.3, max(lines * 0.62 + 0.1, 1.2))
     axes = figure.add_subplot()
     shown = axes.imshow(page, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    said = [usage[i * columns : (i + 1) * columns] for i in range(lines)]
-    names = [" to ".join(dict.fromkeys(map(_percent, (part[0], part[-1])))) for part in said]
+    shares = [usage[i * columns : (i + 1) * columns] for i in range(lines)]
+    names = [" to ".join(dict.fromkeys(map(_percent, (part[0], part[-1])))) for part in shares]
     axes.set_ylabel("on for this share of the images", fontsize=8, color=INK)
     axes.set_yticks([i * (h + gap) + h / 2 - 0.5 for i in range(lines)], names, fontsize=8, color=INK)
     axes.set_xticks([])
@@ -184,7 +184,7 @@ def _colour_bar(figure: Figure, axes: Any, shown: Any) -> None:
 
 
 def _top_atoms(facts: Facts, arrays: Arrays) -> Figure:
-    """A line for each image: clean, noisy, drawn, then its atoms times their codes, on a scale where zero is white."""
+    """A line for each image: clean, noisy, reconstructed, then its atoms times their codes; white is zero."""
     names, atoms, code = list(facts["rows"]), arrays["atoms"], arrays["code"]
     n, k = code.shape
     limit = float(np.abs(atoms).max()) or 1.0

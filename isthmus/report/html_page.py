@@ -14,8 +14,8 @@ import numpy as np
 from isthmus.errors import DataError
 from isthmus.files import atomic_file
 from isthmus.report import sentences
-from isthmus.report.figures import css_width, draw
-from isthmus.report.numbers import difference, extent, find, number, published, width
+from isthmus.report.figures import css_width, figure_png
+from isthmus.report.numbers import difference, extent, number, published, width
 from isthmus.studies.results.results_json import Results, read_results
 
 PAGE = "report.html"
@@ -29,7 +29,7 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     figures = []
     for facts in results.figures:
-        png = draw(facts, _arrays(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
+        png = figure_png(facts, _arrays(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
             file.write(png)
         figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png)})
@@ -50,7 +50,7 @@ def write_report(folder: Path) -> Path:
         models=_models_table(results, everything),
         noise=_noise_table(results, everything),
         comparisons=_comparisons(results, ""),
-        searches=[one for one in results.searches if one["seed"] == results.seed and not results.sections],
+        searches=[search for search in results.searches if search["seed"] == results.seed and not results.sections],
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
         number=number,
@@ -87,7 +87,7 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
         names = section["models"]
         references = [r for r in results.references if r["model"] in names and r["id"] not in placed]
         placed |= {reference["id"] for reference in references}
-        measured = [name for name in names if find(results, name, "mse", "test")]
+        measured = [name for name in names if results.row(name, "mse", "test")]
         sections.append(
             {
                 **section,
@@ -98,7 +98,9 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
                 "figures": [figure for figure in figures if figure["section"] == section["name"]],
                 "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
                 "comparisons": _comparisons(results, section["name"]),
-                "searches": [one for one in results.searches if one["seed"] == results.seed and one["model"] in names],
+                "searches": [
+                    search for search in results.searches if search["seed"] == results.seed and search["model"] in names
+                ],
                 "repeated": [row for row in repeated if last_place.get(row.model) == section["name"]],
             }
         )
@@ -109,13 +111,14 @@ def _comparisons(results: Results, section: str) -> list[dict[str, Any]]:
     """Those of a section, with a row of each model, which says whether these images were held out from it."""
     return [
         {
-            **one,
+            **comparison,
             "known": [
-                find(results, name, "mse", one.get("split", "test"), one["corruption"]) for name in one["models"]
+                results.row(name, "mse", comparison.get("split", "test"), comparison["corruption"])
+                for name in comparison["models"]
             ],
         }
-        for one in results.comparisons
-        if one["section"] == section
+        for comparison in results.comparisons
+        if comparison["section"] == section
     ]
 
 
@@ -126,16 +129,16 @@ def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
     """One line per measured model: what it is, its size, its test errors, its error on fitted images, its time."""
     table = []
     for facts in results.models:
-        mse = find(results, facts["name"], "mse", "test")
+        mse = results.row(facts["name"], "mse", "test")
         if mse is None or facts["name"] not in names:
             continue
         cells: dict[str, Any] = dict(facts)
-        cells |= {metric: find(results, facts["name"], metric, "test") for metric in _SHOWN}
-        cells |= {metric: find(results, facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
-        cells["validation"] = find(results, facts["name"], "mse", "validation")
+        cells |= {metric: results.row(facts["name"], metric, "test") for metric in _SHOWN}
+        cells |= {metric: results.row(facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
+        cells["validation"] = results.row(facts["name"], "mse", "validation")
         own_noise = facts["corruption"]
-        cells["validation_noisy"] = own_noise and find(results, facts["name"], "mse", "validation", own_noise)
-        fitted = [find(results, facts["name"], "mse", split) for split in ("all", "train")]
+        cells["validation_noisy"] = own_noise and results.row(facts["name"], "mse", "validation", own_noise)
+        fitted = [results.row(facts["name"], "mse", split) for split in ("all", "train")]
         cells["fitted_mse"] = next((row for row in fitted if row and row.seen), None)
         times = [t for t in results.timings if t["model"] == facts["name"] and t["seed"] == results.seed]
         cells |= {t["phase"]: t for t in times}
@@ -157,7 +160,7 @@ def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:
     for facts in results.models:
         if facts["name"] not in names:
             continue
-        cells = [find(results, facts["name"], "mse", "test", label) for label in (None, *labels)]
+        cells = [results.row(facts["name"], "mse", "test", label) for label in (None, *labels)]
         if any(cells[1:]):
             known = next(cell for cell in cells if cell)
             lines.append({**facts, "cells": cells, "known": known})

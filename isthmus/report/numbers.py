@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.decimals import error_text, interval_text
-from isthmus.studies.results.results_json import Results, Row
 
 _ERRORS = {"mse", "mse_code_only"}
 _DIGITS = {
@@ -32,7 +31,7 @@ def number(value: float | None, metric: str = "mse", scale: float | None = None)
 def published(value: Any) -> str:
     """A published number, or a list of them."""
     if isinstance(value, list):
-        return ", ".join(f"{one:.6g}" for one in value)
+        return ", ".join(f"{number:.6g}" for number in value)
     return "–" if value is None else f"{value:.6g}"
 
 
@@ -42,9 +41,9 @@ def extent(values: Sequence[float]) -> str:
     return interval_text((low, high), (low + high) / 2)
 
 
-def difference(one: Mapping[str, Any]) -> list[str]:
+def difference(comparison: Mapping[str, Any]) -> list[str]:
     """A difference of two errors and, where it has one, the ends of its interval, all written alike."""
-    values = [one["difference"], *(one["ci95"] or [])]
+    values = [comparison["difference"], *(comparison["ci95"] or [])]
     scale = 10 * max(map(abs, values))  # differences are smaller than what they are of
     return [error_text(value, scale, sign="+") for value in values]
 
@@ -54,10 +53,3 @@ def width(spread: Mapping[str, Any]) -> str:
     low, high = spread["interval"]
     mean = spread["mean"]
     return f"± {(high - low) / 2 / abs(mean):.0%} of the mean" if mean else f"± {error_text((high - low) / 2)}"
-
-
-def find(results: Results, model: str, metric: str, split: str | None, corruption: str | None = None) -> Row | None:
-    """A row of the study's own seed, or None."""
-    wanted = (model, results.seed, metric, split, corruption)
-    rows = (row for row in results.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
-    return next(rows, None)

@@ -40,7 +40,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 
 def style(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th thing that is drawn."""
+    """Colour and marker of the i-th thing in a plot."""
     return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
 
 
@@ -67,10 +67,10 @@ def curves(facts: Facts, arrays: Arrays) -> Figure:
     figure = new_figure(7.2, 4.0)
     axes = figure.add_subplot()
     if facts.get("per") == "step":
-        unit, window = "step", _draw_steps(axes, rows)
+        unit, window = "step", _plot_steps(axes, rows)
     else:
         unit, window = "epoch", 1
-        _draw_epochs(axes, rows, facts.get("first_epoch", 1))
+        _plot_epochs(axes, rows, facts.get("first_epoch", 1))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else "")
@@ -83,7 +83,7 @@ def curves(facts: Facts, arrays: Arrays) -> Figure:
     return figure
 
 
-def _draw_epochs(axes: Any, rows: Arrays, first_epoch: int) -> None:
+def _plot_epochs(axes: Any, rows: Arrays, first_epoch: int) -> None:
     models = [name for name in rows if not name.endswith("(validation)")]
     for name, losses in rows.items():
         validation = name.endswith("(validation)")
@@ -95,7 +95,7 @@ def _draw_epochs(axes: Any, rows: Arrays, first_epoch: int) -> None:
                   linewidth=1.6, label=name)  # fmt: skip
 
 
-def _draw_steps(axes: Any, rows: Arrays) -> int:
+def _plot_steps(axes: Any, rows: Arrays) -> int:
     """Running means, for single steps are a band of ink; returns how many steps each is of."""
     window = max(1, max(len(losses) for losses in rows.values()) // 150)
     for i, (name, losses) in enumerate(rows.items()):
@@ -129,10 +129,10 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
             axes.plot(trained, np.interp(trained, level[order], value[order]), "o", markersize=13,
                       markerfacecolor="none", markeredgecolor=style(i)["color"], markeredgewidth=1.6)  # fmt: skip
             rings += 1
-    said = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
-    axes.set_ylabel(said[facts["metric"]], fontsize=9, color=INK)
-    said_level = facts.get("level_of") or "level of " + facts["corruption"].split("(")[0]
-    level_of = {"level": said_level, "square": f"{said_level}, squared", "noise": "MSE of the noisy image"}
+    metric_names = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
+    axes.set_ylabel(metric_names[facts["metric"]], fontsize=9, color=INK)
+    level_name = facts.get("level_of") or "level of " + facts["corruption"].split("(")[0]
+    level_of = {"level": level_name, "square": f"{level_name}, squared", "noise": "MSE of the noisy image"}
     axes.set_xlabel(level_of[facts.get("axis", "level")], fontsize=9, color=INK)
     if facts["metric"] == "mse":
         axes.set_ylim(bottom=0, top=top)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.report.numbers import find
 from isthmus.studies.results.results_json import Results, Row
 
 _FAR = 1.5
@@ -71,14 +70,14 @@ def groups(results: Results, corruption: str | None = None) -> list[Group]:
 
 def errors(results: Results, corruption: str | None = None, split: str = "test") -> dict[str, Row]:
     """The MSE of every model that does anything, of the study's own seed, by name."""
-    rows = {facts["name"]: find(results, facts["name"], "mse", split, corruption) for facts in results.models
+    rows = {facts["name"]: results.row(facts["name"], "mse", split, corruption) for facts in results.models
             if not does_nothing(facts)}  # fmt: skip
     return {name: row for name, row in rows.items() if row is not None and row.value is not None}
 
 
 def terms_of(results: Results, models: Models, row: Row) -> Terms | None:
     """The terms on which a row was measured; None if the size of the code is not known."""
-    size = find(results, row.model, "code_size", None)
+    size = results.row(row.model, "code_size", None)
     if size is None or size.value is None:
         return None
     fitted_on = models[row.model]["fitted_on"]
@@ -100,7 +99,7 @@ def does_nothing(facts: Mapping[str, Any]) -> bool:
 def untouched(results: Results, corruption: str) -> Row | None:
     """The error of the corrupted images themselves, if the study has a model that does nothing."""
     idle = (facts["name"] for facts in results.models if does_nothing(facts))
-    return next((row for name in idle if (row := find(results, name, "mse", "test", corruption))), None)
+    return next((row for name in idle if (row := results.row(name, "mse", "test", corruption))), None)
 
 
 def apart(a: Row, b: Row) -> bool:

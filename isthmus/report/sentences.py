@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.report.numbers import find, number
+from isthmus.report.numbers import number
 from isthmus.report.ranking import Group, Terms, apart, does_nothing, errors, groups, overfitted, trained_for, untouched
 from isthmus.studies.results.results_json import Results
 
@@ -16,32 +16,36 @@ def found(results: Results) -> list[str]:
     """What a reader should know first of the whole study."""
     if results.quick:
         return ["This was a quick run, of one epoch on few images: it shows that everything works, and no more."]
-    said = _references(results)
+    sentences = _references(results)
     collapsed = [facts["name"] for facts in results.models if facts["collapsed"]]
     if collapsed:
         verb = "has" if len(collapsed) == 1 else "have"
-        said.append(f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below.")
+        sentences.append(
+            f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below."
+        )
     names = [facts["name"] for facts in results.models]
-    told = _ranked(results, names) + _undone(results, names)
+    rankings = _ranked(results, names) + _undone(results, names)
     if not any(_trained_for(results, name) for name in names):
-        told += _under_noise(results, names, ends=(-1,))
-    said += told or [
+        rankings += _under_noise(results, names, ends=(-1,))
+    sentences += rankings or [
         "No two models are ranked here: that takes two that keep as many numbers, and were trained and scored alike."
     ]
-    return said + _overfitting(results, names)
+    return sentences + _overfitting(results, names)
 
 
 def section(results: Results, names: list[str]) -> list[str]:
     """What the models of one section show, ranked among their like in the whole study; nothing for a quick run."""
     if results.quick:
         return []
-    said = _ranked(results, names)
-    said += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
-    said += _overfitting(results, names)
-    said += [one for name in names if not _facts(results, name)["collapsed"] for one in _switches(results, name)]
-    said += _sparsity(results, names)
-    said += _undone(results, names)
-    return said + (_under_noise(results, names) if _about_noise(results, names) else [])
+    sentences = _ranked(results, names)
+    sentences += [_collapse(results, name) for name in names if _facts(results, name)["collapsed"]]
+    sentences += _overfitting(results, names)
+    sentences += [
+        sentence for name in names if not _facts(results, name)["collapsed"] for sentence in _switches(results, name)
+    ]
+    sentences += _sparsity(results, names)
+    sentences += _undone(results, names)
+    return sentences + (_under_noise(results, names) if _about_noise(results, names) else [])
 
 
 def _facts(results: Results, name: str) -> dict[str, Any]:
@@ -58,16 +62,20 @@ def _references(results: Results) -> list[str]:
     if not judged:
         return []
     over_seeds = [reference for reference in judged if "over_seeds" in reference]
-    said = f"{sum(one['agrees'] for one in judged)} of {len(judged)} published results are reproduced"
+    summary = f"{sum(reference['agrees'] for reference in judged)} of {len(judged)} published results are reproduced"
     if not over_seeds:
-        return [f"{said} within their tolerance."]
-    own = [one for one in judged if one not in over_seeds]
+        return [f"{summary} within their tolerance."]
+    by_tolerance = [reference for reference in judged if reference not in over_seeds]
     rules = {
-        "within their tolerance": own,
+        "within their tolerance": by_tolerance,
         "where one more seed would fall with 95 %, which their table prints": over_seeds,
     }
-    how = [f"{sum(one['agrees'] for one in some)} of {len(some)} {rule}" for rule, some in rules.items() if some]
-    return [f"{said}: {', and '.join(how)}."]
+    how = [
+        f"{sum(reference['agrees'] for reference in references)} of {len(references)} {rule}"
+        for rule, references in rules.items()
+        if references
+    ]
+    return [f"{summary}: {', and '.join(how)}."]
 
 
 # --- who is best, of those that can be compared ---
@@ -91,21 +99,21 @@ def _best(group: Group, on: str = "") -> str:
     best, second, worst = group.rows[0], group.rows[1], group.rows[-1]
     low, high, n = best.value or 0.0, worst.value or 0.0, len(group.rows)
     if number(low) == number(high):
-        said = f"{_listed([row.model for row in group.rows])} are level{on}: MSE {number(low)}."
+        sentence = f"{_listed([row.model for row in group.rows])} are level{on}: MSE {number(low)}."
     else:
         place = f"the best of {n}" if n > 2 else "the better of two"
         place += " that have not collapsed" if group.collapsed else ""
         last = f"the worst, {worst.model}," if n > 2 else worst.model
         times = f", {high / low:.1f} times as much" if low and high >= 1.05 * low else ""
-        said = f"{best.model} is {place}{on}: MSE {number(low)}; {last} has {number(high)}{times}."
+        sentence = f"{best.model} is {place}{on}: MSE {number(low)}; {last} has {number(high)}{times}."
         if not apart(best, second):
-            said += (
+            sentence += (
                 f" The intervals of {best.model} and {second.model} overlap: they alone do not tell which is better."
             )
     dead = group.collapsed[0] if group.collapsed else None
     if dead and (dead.value or 0.0) < low:
-        said += f" {dead.model}, which has collapsed, has less: {number(dead.value)}."
-    return said
+        sentence += f" {dead.model}, which has collapsed, has less: {number(dead.value)}."
+    return sentence
 
 
 def _numbers(size: float) -> str:
@@ -127,24 +135,24 @@ def _images(terms: Terms) -> str:
 
 def _undone(results: Results, names: list[str]) -> list[str]:
     """Of each corruption that some of these models were trained to undo, how far they do, judged under it alone."""
-    said = []
+    sentences = []
     for label in dict.fromkeys(filter(None, (_trained_for(results, name) for name in names))):
-        there = errors(results, label)
-        trained = [row for name, row in there.items() if name in names and _trained_for(results, name) == label]
+        rows = errors(results, label)
+        trained = [row for name, row in rows.items() if name in names and _trained_for(results, name) == label]
         if not trained:
             continue
         each = [f"{number(row.value)} of {row.model}{_sized(results, row.model)}" for row in trained]
-        whom = "it was" if len(trained) == 1 else "they were"
-        told = f"Under {label}, which {whom} trained for, the MSE to the clean image is {_listed(each)}"
+        subject = "it was" if len(trained) == 1 else "they were"
+        sentence = f"Under {label}, which {subject} trained for, the MSE to the clean image is {_listed(each)}"
         nothing = untouched(results, label)
-        said.append(told + (f"; doing nothing leaves {number(nothing.value)}." if nothing else "."))
+        sentences.append(sentence + (f"; doing nothing leaves {number(nothing.value)}." if nothing else "."))
         ranked = [group for group in _of(groups(results, label), names) if group.terms.trained_for]
-        said += [f"Of these, with {_for_pixels(results, group.terms)}, {_best(group)}" for group in ranked]
-    return said
+        sentences += [f"Of these, with {_for_pixels(results, group.terms)}, {_best(group)}" for group in ranked]
+    return sentences
 
 
 def _sized(results: Results, name: str) -> str:
-    row = find(results, name, "code_size", None)
+    row = results.row(name, "code_size", None)
     return "" if row is None or row.value is None else f" ({_numbers(row.value)})"
 
 
@@ -165,19 +173,19 @@ def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0,
     kinds: dict[str, list[str]] = {}
     for label in labels:
         kinds.setdefault(re.sub(r"\([^,)]*", "(", label), []).append(label)  # without the levels
-    said = []
-    for label in [one for there in kinds.values() for one in dict.fromkeys(there[i] for i in ends)]:
+    sentences = []
+    for label in [label for same_kind in kinds.values() for label in dict.fromkeys(same_kind[i] for i in ends)]:
         nothing = untouched(results, label)
         for group in _of(groups(results, label), names):
             if group.terms.trained_for:
                 continue
-            told = f"Under {label}, with {_for_pixels(results, group.terms)} and trained on clean images, "
-            told += _best(group)
+            sentence = f"Under {label}, with {_for_pixels(results, group.terms)} and trained on clean images, "
+            sentence += _best(group)
             if nothing and nothing.value is not None:
                 less = ", less than any of them" if nothing.value < (group.rows[0].value or 0.0) else ""
-                told += f" Doing nothing leaves {number(nothing.value)}{less}."
-            said.append(told)
-    return said
+                sentence += f" Doing nothing leaves {number(nothing.value)}{less}."
+            sentences.append(sentence)
+    return sentences
 
 
 # --- what is wrong with a model ---
@@ -188,20 +196,24 @@ def _overfitting(results: Results, names: list[str]) -> list[str]:
     pairs = [(fitted, test) for fitted, test in overfitted(results) if fitted.model in names]
     if not pairs:
         return []
-    told = [f"{fitted.model} ({number(fitted.value)} fitted, {number(test.value)} unseen)" for fitted, test in pairs]
+    errors_of = [
+        f"{fitted.model} ({number(fitted.value)} fitted, {number(test.value)} unseen)" for fitted, test in pairs
+    ]
     verb = "reconstructs" if len(pairs) == 1 else "reconstruct"
     its = "it was" if len(pairs) == 1 else "they were"
-    return [f"{_listed(told)} {verb} images that {its} fitted on far better than unseen test images: overfitting."]
+    return [f"{_listed(errors_of)} {verb} images that {its} fitted on far better than unseen test images: overfitting."]
 
 
 def _collapse(results: Results, name: str) -> str:
     """Why a model is as it is. Its sentences were made when it was measured."""
-    told = _facts(results, name)["collapsed"]
-    return f"{name} has collapsed: {told['what']}. Likely, {told['cause']}. To change: {told['instead']}."
+    diagnosis = _facts(results, name)["collapsed"]
+    return (
+        f"{name} has collapsed: {diagnosis['what']}. Likely, {diagnosis['cause']}. To change: {diagnosis['instead']}."
+    )
 
 
 def _switches(results: Results, name: str) -> list[str]:
-    with_switches, alone = find(results, name, "mse", "test"), find(results, name, "mse_code_only", "test")
+    with_switches, alone = results.row(name, "mse", "test"), results.row(name, "mse_code_only", "test")
     if with_switches is None or alone is None:
         return []
     return [
@@ -212,19 +224,19 @@ def _switches(results: Results, name: str) -> list[str]:
 
 def _sparsity(results: Results, names: list[str]) -> list[str]:
     """How many units are on, of the models that were to be sparse: where not all are."""
-    said = []
+    sentences = []
     for name in names:
-        on, dead = find(results, name, "l0", "test"), find(results, name, "dead_units", "test")
+        on, dead = results.row(name, "l0", "test"), results.row(name, "dead_units", "test")
         if on is None or dead is None or on.value is None or dead.value is None or _facts(results, name)["collapsed"]:
             continue
         n_units = _facts(results, name)["units"]
         if n_units and n_units > 100 and on.value < 0.5 * n_units:
             share = on.value / n_units
-            said.append(
+            sentences.append(
                 f"{name} has {on.value:.1f} of its {n_units:,.0f} units on for an image, {share:.1%}, on average; "
                 f"{dead.value:,.0f} are off for all test images."
             )
-    return said
+    return sentences
 
 
 def _listed(names: list[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.figures import _percent, draw
+from isthmus.report.figures import _percent, figure_png
 from isthmus.report.grids import grid
 from isthmus.studies.spec.figures import FIGURES as KINDS
 
@@ -134,14 +134,14 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_arrays_give_the_same_bytes_and_others_do_not(name):
     facts, arrays = FIGURES[name]
-    png = draw(facts, arrays)
-    assert draw(facts, arrays) == png
+    png = figure_png(facts, arrays)
+    assert figure_png(facts, arrays) == png
     pixels = picture(png)
     assert pixels.std() > 0
     assert min(pixels.shape[:2]) > 50
     if "dead" not in name and name != "curves of nothing":
         first = "code" if name == "scatter" else next(iter(arrays))
-        assert draw(facts, {**arrays, first: arrays[first][::-1] ** 2}) != png
+        assert figure_png(facts, {**arrays, first: arrays[first][::-1] ** 2}) != png
 
 
 def test_every_kind_of_figure_is_drawn_here():
@@ -150,7 +150,7 @@ def test_every_kind_of_figure_is_drawn_here():
 
 def test_a_thousand_filters_are_small_and_readable():
     """One pixel of the picture for each weight at least, and less than three megabytes."""
-    png = draw(*FIGURES["many filters"])
+    png = figure_png(*FIGURES["many filters"])
     assert len(png) < 3e6
     assert min(picture(png).shape[:2]) > 32 * 28
 
@@ -158,8 +158,8 @@ def test_a_thousand_filters_are_small_and_readable():
 def test_all_images_have_one_grey_scale():
     """A half-grey image is half grey, whatever stands beside it: no picture is scaled by itself."""
     grey = np.full((1, 1, 8, 8), 0.5)
-    alone = picture(draw({"kind": "images", "rows": ["original"]}, {"original": grey}))
-    beside = picture(draw({"kind": "images", "rows": ["original", "b"]}, {"original": grey, "b": grey * 2 - 0.9}))
+    alone = picture(figure_png({"kind": "images", "rows": ["original"]}, {"original": grey}))
+    beside = picture(figure_png({"kind": "images", "rows": ["original", "b"]}, {"original": grey, "b": grey * 2 - 0.9}))
     for pixels in (alone, beside):
         # the share of pixels of just this grey is that of an image, not of some letters' edges
         assert (np.abs(pixels.astype(int) - 128).max(axis=-1) <= 1).mean() > 0.1
@@ -168,15 +168,15 @@ def test_all_images_have_one_grey_scale():
 def test_pixels_outside_the_scale_are_cut():
     facts = {"kind": "images", "rows": ["original"]}
     wide, cut = IMAGES * 3 - 1, np.clip(IMAGES * 3 - 1, 0, 1)
-    assert draw(facts, {"original": wide}) == draw(facts, {"original": cut})
+    assert figure_png(facts, {"original": wide}) == figure_png(facts, {"original": cut})
 
 
 def test_zero_is_white_among_filters():
     filters = np.zeros((4, 1, 8, 8))
     filters[0, 0, 0, 0] = 1
-    pixels = picture(draw({"kind": "filters", "rows": ["a"]}, {"a": filters}))
+    pixels = picture(figure_png({"kind": "filters", "rows": ["a"]}, {"a": filters}))
     assert (pixels >= 245).all(axis=-1).mean() > 0.8
-    flipped = picture(draw({"kind": "filters", "rows": ["a"]}, {"a": -filters}))
+    flipped = picture(figure_png({"kind": "filters", "rows": ["a"]}, {"a": -filters}))
     red, blue = ((p[..., 0].astype(int) - p[..., 2]).ravel() for p in (pixels, flipped))
     assert red.sum() > blue.sum()
 
@@ -214,7 +214,7 @@ def test_a_unit_of_the_highest_activation_can_be_seen_and_is_no_place_without_a_
 
     def seen(code):
         facts = {"kind": "activations", "rows": ["original", "a"]}
-        return picture(draw(facts, {"original": IMAGES, "a": np.array(code).reshape(4, 1, 2, 2)}))
+        return picture(figure_png(facts, {"original": IMAGES, "a": np.array(code).reshape(4, 1, 2, 2)}))
 
     page = seen([[0, 0, 0, np.nan], [0, 0, 0, np.nan], [0, 0, 0, np.nan], [0, 0, 9, np.nan]])
     rows, columns = np.nonzero((page == none).all(axis=-1))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from isthmus.data.sizes import cropped
 from isthmus.files import atomic_file
-from isthmus.report.figures import draw
+from isthmus.report.figures import figure_png
 
 _SIDE = 160  # pixels: larger images are scaled down
 _DIM = 0.5  # images without a brighter pixel are stretched: 12 bits in a range of 16 are nearly black
@@ -24,7 +24,7 @@ def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str]
     rows = {captioned(name, white): stretched(row, white) for name, row in rows.items()}
     arrays = {**rows, "labels": np.array(labels)} if labels else rows
     with atomic_file(path) as file:
-        file.write(draw({"kind": "reconstructions", "rows": list(rows)}, arrays))
+        file.write(figure_png({"kind": "reconstructions", "rows": list(rows)}, arrays))
 
 
 def white_of(originals: Iterable[np.ndarray]) -> float:

@@ -203,9 +203,9 @@ class Context:
     def _n_measured(self, model: Model) -> int:
         """The images that a model is measured on, each under each corruption."""
         sets: set[tuple[str, Any]] = {("test", None)}
-        for one in self.study.measures:
-            if matches(model, one.models) and not one.images:
-                sets |= {(one.split, part) for part in one.corruptions()}
+        for measure in self.study.measures:
+            if matches(model, measure.models) and not measure.images:
+                sets |= {(measure.split, part) for part in measure.corruptions()}
         return sum(self.n_images(split) for split, _ in sets)
 
     def plan_row(self, model: Model, seed: int) -> dict[str, Any]:

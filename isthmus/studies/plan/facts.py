@@ -79,6 +79,6 @@ def noted(context: Context, model: Model, seed: int) -> Facts:
     """What a model's folder says that it depends on; {} if there is none, or one that an older isthmus wrote."""
     with contextlib.suppress(DataError):
         extra = persistence.read_config(context.model_folder(model, seed)).get("extra")
-        found = extra.get("facts") if isinstance(extra, dict) else None
-        return found if isinstance(found, dict) else {}
+        facts = extra.get("facts") if isinstance(extra, dict) else None
+        return facts if isinstance(facts, dict) else {}
     return {}

@@ -14,15 +14,17 @@ from isthmus.studies.plan.facts import finished
 from isthmus.studies.spec.study import Model
 
 
-def take(context: Context, model: Model, seed: int, own: Any) -> None:
+def take(context: Context, model: Model, seed: int, fitted: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
-    own_codes = model.of is not None and not adapter_of(own).searches
-    upstream = context.fitted[str(model.of), seed] if own_codes else None
-    context.fitted[model.name, seed] = Pipeline([(str(model.of), upstream), (model.name, own)]) if upstream else own
+    of_codes = model.of is not None and not adapter_of(fitted).searches
+    upstream = context.fitted[str(model.of), seed] if of_codes else None
+    context.fitted[model.name, seed] = (
+        Pipeline([(str(model.of), upstream), (model.name, fitted)]) if upstream else fitted
+    )
 
 
 def available(context: Context, name: str, seed: int | None = None) -> bool:
-    """Have a model in memory, of the study's own seed unless told, if this run or an earlier one finished it."""
+    """Load a model that this run or an earlier one finished, if it is not in memory; say whether there is one."""
     seed, model = context.study.seed if seed is None else seed, context.study.model(name)
     if (name, seed) in context.fitted:
         return True

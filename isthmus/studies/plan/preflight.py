@@ -16,7 +16,7 @@ from isthmus.studies.spec.study import Model, Study, matches
 
 
 def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Images]:
-    """The test images of the data sets that figures show, by name; those that cannot be had are told, and left out.
+    """The test images of the data sets that figures show, by name; `tell` says which are left out.
 
     Raises RequestError for images of another size than the study's.
     """

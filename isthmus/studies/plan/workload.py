@@ -71,7 +71,7 @@ def how_many_at_once(works: list[Work], threads: int, pixel_bytes: int, each: in
 
 
 def makespan(works: Iterable[Work], at_once: int, threads: int) -> float:
-    """Seconds until all is done, if whoever is free takes the first that is ready in the order of `longest_first`."""
+    """Seconds until all is done, if a free worker takes the first that is ready in the order of `longest_first`."""
     waiting = longest_first(works, threads)
     now, busy = 0.0, dict[Work, float]()  # until when
     while waiting or busy:

@@ -33,12 +33,12 @@ def cached(context: Context, model: Model, seed: int) -> Outcome | None:
         return None
 
 
-def store(context: Context, model: Model, found: Outcome) -> None:
+def store(context: Context, model: Model, outcome: Outcome) -> None:
     """Write an outcome down for the next run."""
-    path = _path(context, model, found.seed)
+    path = _path(context, model, outcome.seed)
     path.parent.mkdir(exist_ok=True)
-    key = _key(context, model, found.seed, context.threads_each)
-    write_json(path, {"key": key, "outcome": found.table()})
+    key = _key(context, model, outcome.seed, context.threads_each)
+    write_json(path, {"key": key, "outcome": outcome.table()})
 
 
 def _path(context: Context, model: Model, seed: int) -> Path:
@@ -46,15 +46,17 @@ def _path(context: Context, model: Model, seed: int) -> Path:
 
 
 def _key(context: Context, model: Model, seed: int, threads: int) -> str:
-    """What the numbers depend on: the model as it lies there, what is asked of it, resolved, and who measures."""
+    """What the numbers depend on: the model's facts, what is measured of it, resolved, and the threads that measure."""
     study = context.study
-    asked = [_resolved(one) for one in study.measures if matches(model, one.models)]
-    compared = [_resolved(one) for one in study.compares if model.name in one.models]
-    own = seed == study.seed
-    return table_fingerprint([noted(context, model, seed), asked, compared, own, context.request.quick, threads])
+    measures = [_resolved(item) for item in study.measures if matches(model, item.models)]
+    compared = [_resolved(item) for item in study.compares if model.name in item.models]
+    is_first_seed = seed == study.seed
+    return table_fingerprint(
+        [noted(context, model, seed), measures, compared, is_first_seed, context.request.quick, threads]
+    )
 
 
-def _resolved(one: Measure | Compare) -> dict[str, Any]:
+def _resolved(item: Measure | Compare) -> dict[str, Any]:
     """What is asked, with the defaults of its corruptions."""
-    parts = [part.table() if part else None for part in one.corruptions()]
-    return dataclasses.asdict(one) | {"corruption": parts}
+    parts = [part.table() if part else None for part in item.corruptions()]
+    return dataclasses.asdict(item) | {"corruption": parts}

@@ -48,7 +48,7 @@ class _Sums:
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)
     units_on: list[np.ndarray] = field(default_factory=list)  # of each chunk, which units were on for an image
     images: Variation = field(default_factory=Variation)
-    own: Variation = field(default_factory=Variation)
+    reconstructions: Variation = field(default_factory=Variation)
     seconds: float = 0.0
     searches: list[SearchResult] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ def measure(
             x_hat = reconstruct(model, x_in)
         sums.seconds += time.perf_counter() - start
         sums.images.add(x)
-        sums.own.add(x_hat)
+        sums.reconstructions.add(x_hat)
         sums.add("mse", metrics.squared_error(x, x_hat))
         if "explained_variance" in wanted and baseline is not None:
             sums.add("baseline", metrics.squared_error(x, np.broadcast_to(baseline, x.shape)))
@@ -100,16 +100,18 @@ def measure(
     found, errors = _estimates(sums, images.photographs), np.concatenate(sums.values["mse"])
     estimates = {name: found[name] for name in wanted if name in found}
     share, unexplained = (
-        (sums.own.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
+        (sums.reconstructions.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
     )
     ended = _ended(sums.searches) if sums.searches else None
-    return Measured(estimates, errors, share, unexplained, sums.seconds, ended, sums.images.frozen(sums.own))
+    return Measured(
+        estimates, errors, share, unexplained, sums.seconds, ended, sums.images.frozen(sums.reconstructions)
+    )
 
 
 def _ended(searches: list[SearchResult]) -> dict[str, Any]:
     """{"n", "mean_steps", "reasons": {reason: how many}}."""
-    steps = np.concatenate([found.n_iter for found in searches])
-    reasons, counts = np.unique(np.concatenate([found.reason for found in searches]), return_counts=True)
+    steps = np.concatenate([search.n_iter for search in searches])
+    reasons, counts = np.unique(np.concatenate([search.reason for search in searches]), return_counts=True)
     return {
         "n": len(steps),
         "mean_steps": float(steps.mean()),

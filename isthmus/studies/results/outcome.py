@@ -32,7 +32,7 @@ class Outcome:
     def table(self) -> dict[str, Any]:
         """As plain values, numbers to the last bit; errors that are not finite are null."""
         errors = [
-            [*key, [one if math.isfinite(one) else None for one in values.tolist()], str(values.dtype)]
+            [*key, [error if math.isfinite(error) else None for error in values.tolist()], str(values.dtype)]
             for key, values in self.errors.items()
         ]
         return {**vars(self), "rows": [asdict(row) for row in self.rows], "errors": errors}

@@ -16,7 +16,7 @@ from isthmus.files import write_json
 from isthmus.metrics import L0_THRESHOLD, Estimate
 
 SCHEMA = 1
-# What whoever reads results.json back relies on.
+# The keys that readers of results.json rely on.
 _TABLES = {
     "models": {"name", "label", "note", "fitted_on", "code", "corruption", "doubt", "collapsed", "units"},
     "timings": {"model", "seed", "phase", "seconds", "samples"},
@@ -89,12 +89,18 @@ class Results:
     figures: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
-    def value(self, model: str, metric: str, split: str | None, seed: int | None = None) -> float | None:
-        """The value of one row on clean images, of the study's own seed unless told; None if there is no such row."""
-        seed = self.seed if seed is None else seed
-        wanted = (model, seed, metric, split, None)
+    def row(
+        self, model: str, metric: str, split: str | None, corruption: str | None = None, seed: int | None = None
+    ) -> Row | None:
+        """One row, of the study's own seed by default; None if there is no such row."""
+        wanted = (model, self.seed if seed is None else seed, metric, split, corruption)
         rows = (row for row in self.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
-        return next((row.value for row in rows), None)
+        return next(rows, None)
+
+    def value(self, model: str, metric: str, split: str | None, seed: int | None = None) -> float | None:
+        """The value of one row on clean images, of the study's own seed by default; None if there is no such row."""
+        row = self.row(model, metric, split, seed=seed)
+        return row.value if row else None
 
     def table(self) -> dict[str, Any]:
         """Everything, as results.json has it, the schema's version first."""

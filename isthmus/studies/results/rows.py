@@ -73,27 +73,27 @@ def _known(context: Context, model: Model, split: str) -> dict[str, bool]:
     return {"seen": context.seen(model, split), "selected": context.selected(model, split)}
 
 
-def compare(one: Compare, context: Context) -> list[dict[str, Any]]:
-    """The differences of two models' errors on the same images, a - b, at each level; empty if one was not measured."""
-    found = []
-    for part in one.corruptions():
+def compare(pair: Compare, context: Context) -> list[dict[str, Any]]:
+    """The differences of two models' errors on the same images, a - b, at each level; none without both."""
+    differences = []
+    for part in pair.corruptions():
         label = part.label if part else None
-        errors = [context.errors.get((name, one.split, label)) for name in one.models]
+        errors = [context.errors.get((name, pair.split, label)) for name in pair.models]
         if errors[0] is None or errors[1] is None:
             continue
-        estimate = metrics.mean_of(errors[0] - errors[1], context.splits[one.split].photographs)
+        estimate = metrics.mean_of(errors[0] - errors[1], context.splits[pair.split].photographs)
         if estimate.value is None or not math.isfinite(estimate.value):  # JSON has no such number
             continue
-        found.append(
+        differences.append(
             {
-                "models": list(one.models),
+                "models": list(pair.models),
                 "metric": "mse",
-                "split": one.split,
+                "split": pair.split,
                 "corruption": label,
-                "section": one.section,
+                "section": pair.section,
                 "difference": estimate.value,
                 "ci95": list(estimate.ci95) if estimate.ci95 else None,
                 "n": estimate.n,
             }
         )
-    return found
+    return differences

@@ -1,6 +1,6 @@
 """Published numbers beside what was measured, and whether the two agree.
 
-A training is one draw: another seed gives another number. Where a reference carries what at least ten seeds measured,
+A training is one sample: another seed gives another number. Where a reference carries what at least ten seeds measured,
 it agrees if the published number lies where one more of them would, with a probability of 95 %: mean ± t·s·√(1 + 1/n),
 with Student's t of n - 1 degrees of freedom (Hahn and Meeker, Statistical Intervals, 1991). Others agree within their
 tolerance.
@@ -52,7 +52,7 @@ def judge(reference: Reference, context: Context, results: Results) -> dict[str,
 
 
 def spread_of(values: tuple[float, ...]) -> dict[str, Any]:
-    """{"n", "mean", "sd", "low", "high", "interval"}: the last is the 95 % prediction interval of one new draw."""
+    """{"n", "mean", "sd", "low", "high", "interval"}: the last is the 95 % prediction interval of one new seed."""
     from scipy.stats import t as student
 
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
@@ -62,9 +62,9 @@ def spread_of(values: tuple[float, ...]) -> dict[str, Any]:
 
 
 def _within(spread: dict[str, Any], measured: float, published: float) -> bool:
-    """Whether one more of the draws could be what was published.
+    """Whether one more seed could measure what was published.
 
-    So could be what this run measured, or be one of them, or else the draws tell of other code and nothing of this.
+    What this run measured must lie there too, or be one of them: else the seeds were those of other code.
     """
     low, high = spread["interval"]
     ours = float(format(measured, DIGITS))
@@ -109,18 +109,17 @@ def _measured(reference: Reference, context: Context, results: Results, seed: in
                 for places, part in zip(_places(reference), reference.parts(), strict=True)
             ]
         )
-        found = values.tolist() if isinstance(reference.value, tuple) else float(values.mean())
-        return found if np.all(np.isfinite(values)) else None
+        numbers = values.tolist() if isinstance(reference.value, tuple) else float(values.mean())
+        return numbers if np.all(np.isfinite(values)) else None
     part = reference.part()
     split_name = None if reference.metric in COUNTS else reference.split
-    wanted = (reference.model, seed, reference.metric, split_name, part.label if part else None)
-    rows = (row for row in results.rows if (row.model, row.seed, row.metric, row.split, row.corruption) == wanted)
-    return next((row.value for row in rows), None)
+    row = results.row(reference.model, reference.metric, split_name, part.label if part else None, seed)
+    return row.value if row else None
 
 
 def _places(reference: Reference) -> list[tuple[int, ...]]:
     """The images of a reference, by the corruption that they have."""
-    return [(one,) for one in reference.images] if reference.levels else [reference.images]
+    return [(position,) for position in reference.images] if reference.levels else [reference.images]
 
 
 def _of_training(reference: Reference, history: History | None) -> Any:

@@ -29,14 +29,14 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
     unfitted, training = estimator(model, seed + model.seed_offset, context.device.type), context.training(model)
-    given: list[Any]
+    samples: list[Any]
     label = context.label(model.name, seed)
     listener.started(label, training.epochs if training else 0)
     if training is not None:
-        given = [images, context.splits.get("validation")]
+        samples = [images, context.splits.get("validation")]
         if model.of:
-            given = [encode(context.fitted[model.of, seed], one) if one else None for one in given]
-        x, held_out = given
+            samples = [encode(context.fitted[model.of, seed], one) if one else None for one in samples]
+        x, held_out = samples
         if not training.standardize and (doubt := offset_doubt(x)):
             listener.note(f"{label}: {doubt}")
         train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
@@ -96,7 +96,7 @@ def train_with_checkpoints(
 
 
 def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
-    """Leave a PCA of all components those that draw validation images best, under the model's corruption."""
+    """Leave a PCA of all components those that reconstruct validation images best, under the model's corruption."""
     images = context.splits["validation"]
     part = model.arguments.get("corruption")
 
@@ -109,7 +109,7 @@ def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
 
 
 def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Leave a PCA of all components those first ones that draw images best, given (clean, corrupted) chunks of them.
+    """Leave a PCA as many first components as reconstruct images best, given (clean, corrupted) chunks of them.
 
     With coordinates a of a clean image and b of its corrupted version, k components leave an error of
     Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.

@@ -19,7 +19,7 @@ from isthmus.studies.results.rows import compare
 from isthmus.studies.results.verdict import judge
 from isthmus.studies.run.engines.engine import Engine, Message, Task, error_of
 from isthmus.studies.run.model_run import run_model
-from isthmus.studies.run.progress import Listener, Prefixed, replay
+from isthmus.studies.run.progress import Listener, prefixed, replay
 from isthmus.studies.run.status import forget, results_so_far
 from isthmus.studies.spec.study import Study
 from isthmus.training.hardware import using_threads_everywhere
@@ -51,7 +51,7 @@ class Job:
         """
         context, notes = prepare(study, request)
         self.context, self.study = context, context.study
-        self.listener = Prefixed(listener, f"{study.name}/") if named else listener
+        self.listener = prefixed(listener, f"{study.name}/") if named else listener
         self.failed: IsthmusError | None = None
         prepare_folder(context.folder, _ROOM + context.room())
         self._lock = locks.enter_context(contextlib.ExitStack())

@@ -1,4 +1,4 @@
-"""Progress of a run: listeners are told of it, in the run's process or from another one."""
+"""Progress of a run, for listeners in its own process or across processes."""
 
 from __future__ import annotations
 
@@ -20,30 +20,8 @@ class Listener(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-class Prefixed:
-    """A listener that passes everything on to another, with a prefix before each model's name."""
-
-    def __init__(self, listener: Listener, prefix: str) -> None:
-        self.listener, self.prefix = listener, prefix
-
-    def planned(self, results: Results, finished: set[tuple[str, int]]) -> None:
-        self.listener.planned(results, finished)
-
-    def started(self, name: str, epochs: int) -> None:
-        self.listener.started(self.prefix + name, epochs)
-
-    def epoch(self, name: str, row: Epoch, epochs: int) -> None:
-        self.listener.epoch(self.prefix + name, row, epochs)
-
-    def finished(self, name: str, sentence: str) -> None:
-        self.listener.finished(self.prefix + name, sentence)
-
-    def note(self, sentence: str) -> None:
-        self.listener.note(self.prefix + sentence)  # it begins with a model's name
-
-
 class Sender:
-    """A listener that sends what it is told, in plain values, to the process of the run, which calls `replay`."""
+    """A listener that sends its calls as plain values to the process of the run, which replays them."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self.send = send
@@ -65,6 +43,16 @@ class Sender:
 
 
 def replay(listener: Listener, message: dict[str, Any]) -> None:
-    """Tell a listener what a `Sender` was told."""
+    """Repeat a `Sender`'s call on a listener."""
     arguments = [Epoch(**one) if isinstance(one, dict) else one for one in message["with"]]
     getattr(listener, message["tell"])(*arguments)
+
+
+def prefixed(listener: Listener, prefix: str) -> Listener:
+    """A listener that passes everything on to another, with a prefix before each model's name."""
+
+    def send(message: dict[str, Any]) -> None:
+        name, *rest = message["with"]  # a sentence begins with a model's name
+        replay(listener, {**message, "with": [prefix + name, *rest]})
+
+    return Sender(send)

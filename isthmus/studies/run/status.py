@@ -40,7 +40,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
         plan=[context.plan_row(model, seed) for seed in context.seeds for model in context.models],
         models=[_facts(context, model) for model in study.models],
         traps=[dataclasses.asdict(trap) for trap in study.traps],
-        sections=[{**dataclasses.asdict(one), "models": study.named(one.models)} for one in study.sections],
+        sections=[{**dataclasses.asdict(section), "models": study.named(section.models)} for section in study.sections],
     )
     try:
         before = read_results(context.folder)
@@ -58,7 +58,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
         listener.note(f"left out, because the study or its options have changed since: {', '.join(lost)}")
     results.rows = [row for row in before.rows if (row.model, row.seed) in same]
     results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
-    results.searches = [found for found in before.searches if (found["model"], found["seed"]) in same]
+    results.searches = [search for search in before.searches if (search["model"], search["seed"]) in same]
     collapsed = {facts["name"]: facts["collapsed"] for facts in before.models}
     for facts in results.models:
         if (facts["name"], study.seed) in same:

@@ -29,15 +29,15 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
     if several and all(names) and len(without) != 1:
         rule = "levels need a sequence in which one part leaves its level out"
         raise RequestError(f"{rule}, got {len(without)} such parts of {len(tables)}")
-    found = []
+    corruptions = []
     for level in levels:
         filled = [
             {**one, name: level} if name and (i in without or not several) else one
             for i, (one, name) in enumerate(zip(tables, names, strict=True))
         ]
         whole = {**table, "parts": filled} if several else filled[0]
-        found.append(read_part("corruption", CORRUPTIONS, whole, "at one level"))
-    return found
+        corruptions.append(read_part("corruption", CORRUPTIONS, whole, "at one level"))
+    return corruptions
 
 
 def members(part: Any) -> tuple[Any, ...]:
@@ -53,8 +53,8 @@ def varied(parts: list[Any]) -> int:
 
 def what_varies(parts: list[Any]) -> str:
     """The level of a corruption at its levels, as an axis names it: `sigma of gaussian`; "" without a corruption."""
-    one = members(parts[0])[varied(parts)]
-    return "" if one is None else f"{one.level} of {one.kind}"
+    part = members(parts[0])[varied(parts)]
+    return "" if part is None else f"{part.level} of {part.kind}"
 
 
 def _level_of(table: Any) -> str | None:

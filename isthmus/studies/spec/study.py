@@ -1,4 +1,4 @@
-"""A study as it is asked for: what to train, on what, what to measure and to draw. `parser` makes it from TOML."""
+"""A study as it is asked for: what to train, on what, what to measure and to plot. `parser` makes it from TOML."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ class Local:
                 feeders[-1].start()
             yield
         finally:
-            for one in workers:
-                one.stop()
+            for worker in workers:
+                worker.stop()
             for _ in feeders:
                 self._tasks.put(None)
             for feeder in feeders:
                 feeder.join()
-            for one in workers:
-                one.close()
+            for worker in workers:
+                worker.close()
 
     def submit(self, task: Task) -> None:
         self._tasks.put(task)
