@@ -179,6 +179,9 @@ def mean_activation(code: np.ndarray) -> np.ndarray:
     return code.mean(axis=1, dtype=np.float64)
 
 
+_ROUNDING = 1e-13  # of a pixel's mean square: less is no variance, but what the difference of two sums leaves
+
+
 class Variation:
     """The variance of images: of each pixel, and summed over pixels. Fed chunk by chunk."""
 
@@ -198,7 +201,9 @@ class Variation:
     @property
     def of_pixels(self) -> np.ndarray:
         """(n_features,): each pixel's variance."""
-        return np.asarray(np.maximum(self.squares / self.n - (self.sum / self.n) ** 2, 0))
+        squares = self.squares / self.n
+        variance = squares - (self.sum / self.n) ** 2
+        return np.where(variance > _ROUNDING * squares, variance, 0.0)
 
     def frozen(self, reconstructed: Variation) -> float:
         """The share of this variation in pixels that are constant in the reconstructions; 0 for identical images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +36,9 @@ FROZEN_OF_THE_ERROR, LEAST_FROZEN = 0.25, 0.01
 # living unit of 32 left 0.47 of their variance, and all codes that were half dead 0.2 or more, where as many components
 # leave 0.06. On digits those that left less had units to spare: with 31 of 128 alive, 0.06.
 MOST_DEAD, MOST_UNEXPLAINED, UNEXPLAINED_WITHOUT_PENALTY, WIDE = 0.5, 0.5, 0.2, 32
+# The mean of k images is off by 1/k of their variance on average, and where they differ in one way alone, by more than
+# four times as much once in 20 draws.
+OFF_THE_MEAN = 4
 _DEAD_RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
 
 
@@ -73,10 +77,8 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         return None  # nothing was seen of it
     variation, varied, squares = Variation(), Variation(), 0.0
     on = np.zeros(judged.network_.code_size, bool)
-    rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
-    for which in chunks(len(X)):
-        x = X.floats(which) if isinstance(X, Images) else rows[which]
-        flat, x_hat = _flat(x, judged), reconstruct(model, x)
+    for x, flat in _samples(X, judged):
+        x_hat = reconstruct(model, x)
         variation.add(flat)
         varied.add(x_hat)
         squares += float(metrics.squared_error(flat, x_hat).sum()) * flat.shape[1]
@@ -88,16 +90,55 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     return diagnose(model, n_dead, varied.value / variation.value, unexplained, variation.frozen(varied))
 
 
+def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
+    """A sentence if a fitted model reconstructs X worse than X's mean image, by more than chance; None if not.
+
+    It need not have collapsed. X: clean samples, as for `collapse`, of any model that reconstructs. The mean image is
+    allowed what the mean of other images costs: of as many as the model was fitted on, or as there are, if fewer.
+    """
+    judged, total = _judged(model), Variation()
+    for _, flat in _samples(X, judged):
+        total.add(flat)
+    if not total.value:
+        return None
+    groups = X.photographs if isinstance(X, Images) else np.arange(total.n)
+    n, n_fitted = len(np.unique(groups)), getattr(judged, "input_", {}).get("n_samples", total.n)
+    if n < 2:
+        return None
+    errors = [
+        (metrics.squared_error(flat, reconstruct(model, x)), metrics.squared_error(flat, total.sum / total.n))
+        for x, flat in _samples(X, judged)
+    ]
+    own, of_mean = (np.concatenate(parts) for parts in zip(*errors, strict=True))
+    allowed = n / (n - 1) * (1 + OFF_THE_MEAN / min(n - 1, n_fitted))
+    excess = metrics.mean_of(own - allowed * of_mean, groups)
+    if excess.ci95 is None or not excess.ci95[0] > 0:
+        return None
+    return (
+        f"worse than the mean image: its error is {own.mean() / of_mean.mean():.2f} times that of the mean of these "
+        "images; train longer or with another learning rate, and look whether they are in the range of those that it "
+        "was fitted on"
+    )
+
+
+def _samples(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:
+    """Chunks of samples: as a model takes them, and as rows."""
+    rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
+    for which in chunks(len(X)):
+        x = X.floats(which) if isinstance(X, Images) else rows[which]
+        yield x, _flat(x, model)
+
+
 def _judged(model: Any) -> Autoencoder | None:
     """The autoencoder that makes a model's code, if one does."""
     last = adapter_of(model).last
     return last.trained if last.has_code else None
 
 
-def _flat(x: Any, model: Autoencoder) -> np.ndarray:
+def _flat(x: Any, model: Autoencoder | None) -> np.ndarray:
     """Samples as rows, in the order of the model's reconstructions."""
     array = np.asarray(x)
-    images = as_channels_first(array, model.image_shape_) if array.ndim in (3, 4) else array
+    images = as_channels_first(array, getattr(model, "image_shape_", None)) if array.ndim in (3, 4) else array
     return images.reshape(len(array), -1)
 
 

@@ -1,5 +1,7 @@
 """Collapse: named where a model draws one image or has no code left, with the cause; and never where it has not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images
-from isthmus.analysis.collapse import LEAST_VARIATION, Collapse, collapse, diagnose, frozen_pixels
+from isthmus.analysis.collapse import LEAST_VARIATION, Collapse, collapse, diagnose, frozen_pixels, worse_than_mean
 from isthmus.metrics import Variation
 
 RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
@@ -304,3 +306,79 @@ def test_it_is_one_sentence_and_a_table():
     found = Collapse("it is dark", "no light", "switch it on")
     assert str(found) == "collapsed: it is dark; no light; switch it on"
     assert found.table() == {"what": "it is dark", "cause": "no light", "instead": "switch it on"}
+
+
+# --- worse than the mean image ---
+
+
+@torch.no_grad()
+def drawing(model, image):
+    """The same model, which draws this image whatever it is shown."""
+    with_weak_decoder(model, 0).network_.decoder.layers[-1].bias.copy_(torch.from_numpy(image))
+    return model
+
+
+@torch.no_grad()
+def drawing_lighter(model, by):
+    """The same model, whose reconstructions are lighter."""
+    model.network_.decoder.layers[-1].bias += by
+    return model
+
+
+def test_a_model_that_is_worse_than_the_mean_image_is_said_to_be_though_it_has_not_collapsed(images):
+    x = images.floats()
+    model = fitted(images, epochs=20)
+    assert worse_than_mean(model, images) is None
+    drawing_lighter(model, 0.5)
+    times = np.square(model.reconstruct(x) - x).mean() / x.var(axis=0).mean()
+    assert times > 1.5
+    assert collapse(model, images) is None
+    said = f"worse than the mean image: its error is {times:.2f} times that of the mean of these images; train longer"
+    for same in (images, x, x.tolist(), x.reshape(-1, 8, 8)):
+        assert worse_than_mean(model, same).startswith(said)
+    steps = [("same", FunctionTransformer(check_inverse=False)), ("auto", model)]
+    assert worse_than_mean(Pipeline(steps), x).startswith(said)
+    frame = pd.DataFrame(x, columns=[f"pixel {i}" for i in range(x.shape[1])])
+    assert "worse than the mean image" in worse_than_mean(drawing_lighter(fitted(frame), 0.5), frame)
+
+
+def test_of_other_images_than_it_was_fitted_on_too():
+    """In other units, for example: there a PCA is one of them."""
+    train, test = digits()
+    for model in (PCA(10).fit(train), fitted(train, epochs=20)):
+        assert worse_than_mean(model, test) is None
+        assert "worse than the mean image: its error is " in worse_than_mean(model, test / 255)
+
+
+@pytest.mark.parametrize(("n_train", "n_test"), [(1000, 6), (1000, 100), (20, 20), (20, 2000), (200, 5000)])
+def test_the_mean_of_the_training_images_is_rarely_worse_than_that_of_others(n_train, n_test):
+    """It is not theirs, and of few images it is none of many: no fault of a model's."""
+    rng, n_worse = np.random.default_rng(0), 0
+    spread = np.linspace(3, 0.1, 16)
+    model = fitted(spread * rng.normal(size=(n_train, 16)).astype(np.float32), Dense(bottleneck=2), epochs=1)
+    for _ in range(60):
+        train, test = ((spread * rng.normal(size=(n, 16))).astype(np.float32) for n in (n_train, n_test))
+        n_worse += worse_than_mean(drawing(model, train.mean(axis=0)), test) is not None
+    assert n_worse <= 4
+    assert worse_than_mean(drawing(model, 3 * spread.astype(np.float32)), test) is not None
+
+
+@pytest.mark.filterwarnings("ignore:the samples' mean is:isthmus.errors.DoubtWarning")
+def test_of_one_image_or_of_equal_ones_the_mean_says_nothing(images):
+    model = drawing_lighter(fitted(images), 10)
+    assert worse_than_mean(model, images) is not None
+    for n in (0, 1):
+        assert worse_than_mean(model, images.floats()[:n]) is None
+    same = np.full((1001, 64), 0.1, np.float32)  # whose sums are rounded
+    assert worse_than_mean(model, same) is None
+    assert collapse(model, same) is None
+
+
+def test_patches_of_one_photograph_are_one_witness(images):
+    """The same few pixels again and again are no more reason than once."""
+    model = drawing_lighter(fitted(images), 0.25)
+    x = images.pixels[:3]
+    many = Images(np.repeat(x, 40, axis=0))
+    assert worse_than_mean(model, many) is not None
+    of_three = replace(many, places=np.array([(i, 0, 0) for i in np.repeat(np.arange(3), 40)]))
+    assert worse_than_mean(model, of_three) is None
