@@ -56,7 +56,7 @@ class Images:
             if np.isnan(low):
                 raise DataError(f"{self.source}: pixels must lie in [0, 1], got NaN in {self._where_nan()}")
             if not (low >= 0 and high <= 1):
-                divide = "divide by 255, or " if low >= 0 and 2 < high <= 255 else ""
+                divide = "divide by 255, or " if is_8_bit(low, high) else ""
                 raise DataError(
                     f"{self.source}: float pixels must lie in [0, 1], got {low:g} to {high:g}; {divide}say what is "
                     "black and white with --range LOW:HIGH, in Python with open_images(x, value_range=(low, high))"
@@ -176,6 +176,11 @@ class Images:
             places=places,
             identities=identities,
         )
+
+
+def is_8_bit(low: float, high: float) -> bool:
+    """Whether numbers in this range look like those of 8 bits, and not like fractions of white that overshoot."""
+    return low >= 0 and 2 < high <= 255
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,8 @@ class OneFit:
             standardized = self.warm_start.network.standardization is not None
         if self.objective.loss.bounded or not standardized:
             for samples in (self.X, self.held_out):
-                in_range(samples, self.network_part)
-        if not standardized and (told := offset_doubt(self.X)):
+                in_range(samples, self.network_part, bounded=self.objective.loss.bounded)
+        if told := offset_doubt(self.X, standardized=standardized):
             warnings.warn(told, DoubtWarning, stacklevel=5)
 
     @property

@@ -12,7 +12,8 @@ import torch
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.batches import Subset, batches, evenly, fingerprint_of, is_samples
-from isthmus.data.images import Images
+from isthmus.data.collections.arrays import stacked
+from isthmus.data.images import Images, is_8_bit
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.splits import is_cut, split
 from isthmus.errors import DataError, RequestError, require
@@ -30,7 +31,7 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
     fitted, and `estimator` notes their shape and, as scikit-learn does, their features; else they are held against
     those that it was fitted on. Raises ValueError.
     """
-    least = 2 if reset else 1
+    least, X = 2 if reset else 1, stacked(X, "X")
     # of a convolutional network that was fitted on flat samples, the network knows the shape
     holder = None if reset else getattr(estimator, "network_", None)
     expected = None if reset else getattr(estimator, "image_shape_", None) or getattr(holder, "shape", None)
@@ -121,24 +122,28 @@ def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
     return (X.take(kept), X.take(held), kept) if isinstance(X, Images) else (X[kept], X[held], kept)
 
 
-def in_range(samples: Any, network: Any) -> None:
-    """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction."""
+def in_range(samples: Any, network: Any, *, bounded: bool) -> None:
+    """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction.
+
+    bounded: the loss needs a sigmoid.
+    """
     if network.output != "sigmoid" or samples is None or isinstance(samples, Images):
         return
     low, high = extremes(samples)
     if low < 0 or high > 1:
         extreme = f"a maximum of {high:g}" if high > 1 else f"a minimum of {low:g}"
-        raise RequestError(
-            f'pixels must lie in [0, 1] for a sigmoid output, got {extreme}; divide by 255 or use output="linear"'
-        )
+        scale = "divide by 255" if is_8_bit(low, high) else "scale them to [0, 1]"
+        linear = "" if bounded else ' or use output="linear"'
+        raise RequestError(f"pixels must lie in [0, 1] for a sigmoid output, got {extreme}; {scale}{linear}")
 
 
 # Standard deviations: uniform numbers in [0, 1] are 1.7 from 0, photographs about 2, light pages 4 and more.
 _FAR = 3.0
 
 
-def offset_doubt(samples: Any) -> str | None:
-    """The sentence for samples that all lie on one side of 0, far from it as seen from their spread; None for others.
+def offset_doubt(samples: Any, *, standardized: bool) -> str | None:
+    """The sentence for samples that are all the same, or that all lie on one side of 0, far from it as seen from their
+    spread, and are not standardized; None for others.
 
     What they have in common then outweighs in every unit what tells them apart.
     """
@@ -146,6 +151,10 @@ def offset_doubt(samples: Any) -> str | None:
         some = evenly(samples, _DOUBTED).cpu().numpy()
     else:
         some = (samples.pixels if isinstance(samples, Images) else samples)[:: max(1, len(samples) // _DOUBTED)]
+    if (some == some[:1]).all():
+        return f"the samples are all the same ({len(some):,} were looked at), so there is nothing to learn from them"
+    if standardized:
+        return None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large for training is told there
         mean, deviation = float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
     if not abs(mean) > _FAR * deviation:  # nor where it is not a number

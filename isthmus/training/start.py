@@ -120,7 +120,8 @@ def _drawing(layer: Any, z: torch.Tensor, activation: str, target: torch.Tensor)
 def fit_pca(x: np.ndarray, k: int) -> PCA:
     """Fit PCA of k components, or of as many as there are, to samples x, (n, n_features)."""
     solver = "covariance_eigh" if x.shape[1] <= MAX_EXACT else "randomized"
-    return PCA(min(k, *x.shape), svd_solver=solver, random_state=0).fit(x)
+    with np.errstate(invalid="ignore"):  # samples that are all the same have no variance to take shares of
+        return PCA(min(k, *x.shape), svd_solver=solver, random_state=0).fit(x)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from isthmus import open_images
+from isthmus.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -136,3 +137,10 @@ def test_idx_finds_its_labels(tmp_path, idx, said):
     np.testing.assert_array_equal(images.pixels[:, 0], pixels)
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(3, dtype=np.uint8))))
     assert "4 images and labels of shape (3,)" in said(tmp_path / "train-images-idx3-ubyte")
+
+
+def test_a_list_of_images_is_opened_as_their_array():
+    array = np.random.default_rng(0).integers(0, 256, (3, 8, 9), np.uint8)
+    assert open_images([*array]).fingerprint == open_images(array).fingerprint
+    with pytest.raises(DataError, match=r"the list: images of one shape are needed, got \(8, 9\) and, in position 2"):
+        open_images([array[0], array[1], array[2].T])

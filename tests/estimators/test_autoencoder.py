@@ -251,6 +251,18 @@ def test_images_are_the_same_as_their_floats(images):
     assert from_images.history_.losses.tolist() == from_floats.history_.losses.tolist()
 
 
+def test_a_list_of_images_is_their_array(images):
+    floats = images.floats().reshape(-1, 8, 8)
+    from_array, from_list = small().fit(floats, validation=floats[:9]), small().fit([*floats], validation=[*floats[:9]])
+    same(from_list.reconstruct([*floats]), from_array.reconstruct(floats))
+    same(small().fit(floats.tolist()).reconstruct(floats), from_array.reconstruct(floats))
+    assert from_list.image_shape_ == (1, 8, 8)
+    with pytest.raises(
+        ValueError, match=r"of one shape are needed, got \(8, 8\) and, in position 1, \(8, 7\).*resize="
+    ):
+        small().fit([floats[0], floats[1][:, :7]])
+
+
 def test_an_array_of_uint8_is_numbers_and_not_rescaled(images):
     numbers = images.pixels.reshape(60, 64)
     model = small(network=Dense(bottleneck=3, activation="linear")).fit(numbers)
@@ -439,16 +451,21 @@ def test_samples_that_are_not_finite_are_refused_everywhere(bad, shape, x):
 @pytest.mark.filterwarnings("ignore:the samples' mean is 0.9")
 @pytest.mark.parametrize(
     ("low", "high", "message"),
-    [(0, 255, "a maximum of 255"), (-1, 1, "a minimum of -1")],
+    [
+        (0, 255, "a maximum of 255; divide by 255"),
+        (0, 1.5, r"a maximum of 1.5; scale them to \[0, 1\]"),
+        (0, 4095, r"a maximum of 4095; scale them to \[0, 1\]"),
+        (-1, 1, r"a minimum of -1; scale them to \[0, 1\]"),
+    ],
 )
 def test_a_sigmoid_output_demands_numbers_between_0_and_1(low, high, message):
     wrong = np.linspace(low, high, 40, dtype=np.float32).reshape(10, 4)
     right = np.clip(wrong, 0, 1)
     model = small(network=Dense(output="sigmoid"))
-    with pytest.raises(
-        RequestError, match=rf'pixels must lie in \[0, 1\].*got {message}; divide by 255 or use output="'
-    ):
+    with pytest.raises(RequestError, match=rf'pixels must lie in \[0, 1\].*got {message} or use output="linear"$'):
         model.fit(wrong)
+    with pytest.raises(RequestError, match=f"got {message}$"):  # whose loss has no other output
+        small(network=Dense(output="sigmoid"), loss="bce").fit(wrong)
     with pytest.raises(RequestError, match=message):
         model.fit(right, validation=wrong)
     model.fit(right)

@@ -278,3 +278,12 @@ def test_noise_that_would_cut_most_of_the_samples_off_is_doubted(x):
         warnings.simplefilter("error")
         model.set_params(corruption__clip=False).fit(images)
         model.set_params(corruption=GaussianNoise(0.1, clip=True)).fit((images - 200) / np.ptp(images))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"recipe": "fast"}, {"recipe": "fast", "corruption": GaussianNoise(0.1)}])
+def test_samples_that_are_all_the_same_are_told_in_one_sentence(arguments):
+    model = Autoencoder(Dense(bottleneck=4, code_activation="linear"), epochs=2, random_state=0, **arguments)
+    with pytest.warns() as warned:
+        model.fit(np.full((60, 16), 0.5, np.float32))
+    assert [warning.category for warning in warned] == [DoubtWarning]
+    assert str(warned[0].message).startswith("the samples are all the same (60 were looked at)")

@@ -52,6 +52,7 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
+@np.errstate(invalid="ignore")  # images that are all the same have no variance to take shares of
 def _pca(train: Images, validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
     which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_SAMPLES])
     x = train.floats(which)

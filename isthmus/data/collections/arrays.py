@@ -209,10 +209,29 @@ def channels_first(array: np.ndarray, source: str) -> np.ndarray:
 
 
 def from_any(source: Any) -> np.ndarray | None:
-    """The NumPy array of an array or a torch tensor, without a copy where there need be none; None for others."""
+    """The NumPy array of an array, a torch tensor or a list of images, without a copy where there need be none.
+
+    None for others. Raises DataError as `stacked`.
+    """
+    source = stacked(source, "the list")
     if isinstance(source, np.ndarray):
         return source
     if type(source).__module__.partition(".")[0] == "torch" and hasattr(source, "detach"):
         tensor = source.detach().cpu()
         return tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
     return None
+
+
+def stacked(source: Any, name: str) -> Any:
+    """The array of a list of images; anything else as it is. Raises DataError for images of several shapes."""
+    if not isinstance(source, list | tuple):
+        return source
+    shapes = [np.shape(image) for image in source]
+    if len(min(shapes, key=len, default=())) < 2:
+        return source
+    if other := next((i for i, shape in enumerate(shapes) if shape != shapes[0]), 0):
+        raise DataError(
+            f"{name}: images of one shape are needed, got {shapes[0]} and, in position {other}, {shapes[other]}; bring "
+            "them to one size, as open_images(folder, resize=(height, width)) does with files"
+        )
+    return np.stack([np.asarray(image) for image in source])

@@ -55,8 +55,9 @@ def open_images(
 
     source: a folder with PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PGM or PPM files in it and below it, whose direct
         sub-folders, if all images lie in at least two of them, are the labels; one such file; a .npy, .npz or IDX file;
-        a NumPy array or a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), uint8, uint16, bool or float
-        in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of an animation is an image.
+        a NumPy array or a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), or a list of n such images,
+        uint8, uint16, bool or float in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of
+        an animation is an image.
     resize, crop, patches: (height, width). Each image is brought to a size, anti-aliased, its proportions not kept;
         then its centre is taken; then it is cut into overlapping patches that cover it, or `patches_per_image` random
         ones, drawn from `seed`.

@@ -37,7 +37,7 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         if model.of:
             samples = [encode(context.fitted[model.of, seed], one) if one else None for one in samples]
         x, held_out = samples
-        if not training.standardize and (doubt := offset_doubt(x)):
+        if doubt := offset_doubt(x, standardized=training.standardize):
             listener.note(f"{label}: {doubt}")
         train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
         seconds = unfitted.history_.seconds
