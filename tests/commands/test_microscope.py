@@ -97,6 +97,26 @@ def test_files_of_fewer_bits_than_a_range_are_said(counts, tmp_path, done):
     assert "40 images: of too few bits for --range" in err
 
 
+def test_numbers_far_below_a_range_are_said(counts, tmp_path, done):
+    (tmp_path / "files").mkdir()
+    fractions, said = (counts / 4095).astype(np.float32), "no pixel reaches a hundredth of what --range says is white"
+    for i in range(12):
+        tifffile.imwrite(tmp_path / f"files/{i}.tif", fractions[i])
+    np.save(tmp_path / "x.npy", fractions)
+    np.save(tmp_path / "right.npy", counts)
+    done("fit", tmp_path / "right.npy", "-o", tmp_path / "m", "--range", "0:4095", *FIT)
+    for name, n in (("x.npy", "40 images"), ("files", "12 files")):
+        path = tmp_path / name
+        for command in (
+            ("data", "info", path, "--range", "0:4095"),
+            ("fit", path, "-o", tmp_path / f"of_{name}", "--range", "0:4095", *FIT),
+            ("evaluate", tmp_path / "m", path),
+            ("score", tmp_path / "m", path),
+        ):
+            assert f"{n}: {said}" in "".join(done(*command)), command
+    assert not open_images(counts, value_range=(0, 65535)).notes, "though the brightest is 0.025 of white"
+
+
 def test_images_of_several_sizes_are_refused_before_the_work(counts, tmp_path, done, refused, monkeypatch):
     def through(*_args, **_options):
         raise AssertionError("the work has begun")
@@ -168,8 +188,8 @@ def inside(path):
 
 
 def test_pictures_of_dim_images_are_stretched_alike_and_say_by_how_much(dim, counts, tmp_path, done, monkeypatch):
-    drawn, draw = [], previews.draw
-    monkeypatch.setattr(previews, "draw", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
+    drawn, draw = [], previews.figure_png
+    monkeypatch.setattr(previews, "figure_png", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
     model, source, white = dim / "m", dim / "x.npy", f"(white: {counts.max() / 65535:.2g})"
     done("fit", source, "-o", tmp_path / "m", *FIT)
     done("reconstruct", model, source, "-o", tmp_path / "r")
@@ -200,7 +220,7 @@ def test_what_is_bright_enough_or_black_is_drawn_as_it_is(brightest, white, tmp_
 
 def test_the_ground_around_small_dim_images_stays_white(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(previews, "draw", lambda facts, arrays: (drawn.append(arrays), b"")[1])
+    monkeypatch.setattr(previews, "figure_png", lambda facts, arrays: (drawn.append(arrays), b"")[1])
     page = previews.side_by_side([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
     previews.write_preview(tmp_path / "a.png", {"original": page}, white=0.1)
     assert drawn[0]["original\n(white: 0.1)"][0, 0, 0, 0] == 1

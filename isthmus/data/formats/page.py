@@ -31,10 +31,12 @@ NOTES = {
     "clipped": "{n}: values outside --range became black or white",
     "cut": "{n}: values outside --range became black or white, more than a tenth of all",
     "dim": "{n}: of too few bits for --range, so that nothing is bright; leave them out, or say another --range",
+    "faint": "{n}: no pixel reaches a hundredth of what --range says is white; say another, or --range auto",
 }
 
 
 _MUCH = 0.1  # of the values, outside a range: more than a few hot pixels
+_FAINT = 0.01  # of a range: images of its numbers are hardly ever that dim, and fractions of white always
 DARK = 0.25  # of white: images of more than 8 bits that stay below it use a part of their numbers
 
 
@@ -113,7 +115,7 @@ def stretched(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
 
 
 def misfits(pixels: np.ndarray, white: int | None, value_range: ValueRange) -> tuple[str, ...]:
-    """The kinds of `NOTES` on numbers that a range does not fit: they are clipped, or end far below its white.
+    """The kinds of `NOTES` on numbers that a range does not fit: they are clipped, or far below its white.
 
     white: the largest number of their bits; None for floats and signed numbers.
     """
@@ -124,6 +126,8 @@ def misfits(pixels: np.ndarray, white: int | None, value_range: ValueRange) -> t
         notes.append("cut" if outside > _MUCH * pixels.size else "clipped")
     if white is not None and white - low <= DARK * (high - low):
         notes.append("dim")
+    elif low < pixels.max() <= low + _FAINT * (high - low):
+        notes.append("faint")
     return tuple(notes)
 
 
