@@ -16,6 +16,7 @@ _HOME = {
     "BCE": "isthmus.parts",
     "Conv": "isthmus.parts",
     "DecoderPrior": "isthmus.estimators.decoder_prior",
+    "Denoiser": "isthmus.estimators.denoising.denoiser",
     "Dense": "isthmus.parts",
     "Dictionary": "isthmus.parts",
     "GaussianNoise": "isthmus.parts",
@@ -28,8 +29,10 @@ _HOME = {
     "Occlusion": "isthmus.parts",
     "Plain": "isthmus.parts",
     "Poisson": "isthmus.parts",
+    "Residual": "isthmus.parts",
     "SaltAndPepper": "isthmus.parts",
     "Sequence": "isthmus.parts",
+    "UNet": "isthmus.parts",
     "denoising_scorer": "isthmus.estimators.scoring",
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources.registry",
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior
+    from isthmus.estimators.denoising.denoiser import Denoiser
     from isthmus.estimators.scoring import denoising_scorer
     from isthmus.parts import (
         BCE,
@@ -59,8 +63,10 @@ if TYPE_CHECKING:
         Occlusion,
         Plain,
         Poisson,
+        Residual,
         SaltAndPepper,
         Sequence,
+        UNet,
     )
     from isthmus.persistence import load, save
 
@@ -73,6 +79,7 @@ __all__ = [
     "Autoencoder",
     "Conv",
     "DecoderPrior",
+    "Denoiser",
     "Dense",
     "Dictionary",
     "GaussianNoise",
@@ -82,8 +89,10 @@ __all__ = [
     "Occlusion",
     "Plain",
     "Poisson",
+    "Residual",
     "SaltAndPepper",
     "Sequence",
+    "UNet",
     "denoising_scorer",
     "load",
     "load_dataset",

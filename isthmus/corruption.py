@@ -32,7 +32,7 @@ def gaussian_noise(
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     if part.relative:
         noise *= x.norm(dim=1, keepdim=True) / x.shape[1] ** 0.5
-    x_noisy = noise.mul_(part.sigma).add_(x)
+    x_noisy = noise.mul_(part.single_level).add_(x)
     return x_noisy.clamp_(0, 1) if part.clip else x_noisy
 
 

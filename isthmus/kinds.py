@@ -11,8 +11,9 @@ from typing import Any
 
 from isthmus.errors import RequestError
 
-# The arguments of an `Autoencoder` that take a part; fitted estimators, which have adapters; a study's figures
-ROLES = ("network", "code", "augmentation", "corruption", "penalty", "loss", "estimator", "figure")
+# The arguments of an `Autoencoder` that take a part; a `Denoiser`'s network; fitted estimators, with their adapters;
+# a study's figures
+ROLES = ("network", "code", "augmentation", "corruption", "penalty", "loss", "image-network", "estimator", "figure")
 KINDS: dict[str, dict[str, type[Any]]] = {role: {} for role in ROLES}  # by the word for each
 COMPUTES: dict[str, dict[type[Any], Any]] = {role: {} for role in ROLES}
 _registered: dict[type[Any], tuple[str, Any]] = {}

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import name_features
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, write
 from isthmus.files import open_regular
 from isthmus.kinds import COMPUTES, KINDS
+from isthmus.networks.denoisers import build as build_denoiser
 from isthmus.networks.standardization import Standardization
-from isthmus.parts import PRECISIONS, ROLES, Dense, Training, from_table
+from isthmus.parts import PRECISIONS, ROLES, Dense, Part, Training, checks, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History, Trained
 
@@ -81,8 +83,9 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
     if sha256 != config["weights_sha256"]:
         raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
     try:
-        parameters = {name: _part(name, value) for name, value in config["parameters"].items()}
         kind = KINDS["estimator"].get(config["class"])
+        roles = getattr(kind, "ROLES", ROLES)
+        parameters = {name: _part(name, value, roles) for name, value in config["parameters"].items()}
         if kind is None:
             raise DataError(f'unknown class "{config["class"]}" in {CONFIG}')
         if kind in _REBUILDS:
@@ -148,11 +151,11 @@ def _describe(model: Any, config: dict[str, Any]) -> None:
             setattr(adapter_of(model).trained, f"{name}_", config[name])
 
 
-def _part(role: str, value: Any) -> Any:
+def _part(role: str, value: Any, roles: Mapping[str, Mapping[str, type[Part]]] = ROLES) -> Any:
     """The part that a table in config.json stands for; other values as they are."""
-    if not isinstance(value, dict) or role not in ROLES:
+    if not isinstance(value, dict) or role not in roles:
         return value
-    return from_table(ROLES[role], value)
+    return from_table(roles[role], value)
 
 
 def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None) -> Autoencoder:
@@ -200,6 +203,32 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
         )
     )
     name_features(model, fitted)
+    return model
+
+
+def _denoiser(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, device: str | None) -> Denoiser:
+    for name in parameters:
+        one_of("parameter of a Denoiser", name, Denoiser._get_param_names())
+    model = Denoiser(**parameters)
+    channels, seed = _whole_number(fitted, "n_channels_", 1), _whole_number(fitted, "seed_")
+    scale, precision, training = fitted["scale_"], fitted["precision_"], fitted["training_"]
+    if not (checks.is_finite(scale) and scale > 0):
+        raise DataError(f"scale_ must be a positive number, got {scale!r}")
+    if precision not in PRECISIONS:
+        raise DataError(f"unknown precision {precision!r}")
+    part = model.part("network")
+    with torch.device("meta"):
+        declared = build_denoiser(part, channels, torch.Generator()).state_dict()
+    _check_tensors(folder / WEIGHTS, declared)
+    network = build_denoiser(part, channels, torch.Generator())
+    tensors = safetensors.numpy.load_file(folder / WEIGHTS)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    with open_regular(folder / HISTORY) as file:
+        history = History.from_jsonl(file.read().decode("utf-8"))
+    training = from_table({Training.kind: Training}, training)
+    network.to(_device(device, training.device)).eval()
+    shape = (channels, model.crop, model.crop)
+    model.adopt(Trained(network, training, history, shape, seed, precision), scale)
     return model
 
 
@@ -256,6 +285,10 @@ def _decoder_prior(
 
 
 # How isthmus' own estimators are built again, whose weights go to a device; the adapters of others do it themselves
-_REBUILDS: dict[type, Callable[..., Any]] = {Autoencoder: _autoencoder, DecoderPrior: _decoder_prior}
+_REBUILDS: dict[type, Callable[..., Any]] = {
+    Autoencoder: _autoencoder,
+    DecoderPrior: _decoder_prior,
+    Denoiser: _denoiser,
+}
 
 __all__ = ["CONFIG", "PREVIEW", "check_place", "load", "read_config", "save"]

@@ -6,7 +6,7 @@ import torch
 
 from isthmus.corruption import corrupt, noisy_version
 from isthmus.errors import RequestError
-from isthmus.parts import CORRUPTIONS, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence
+from isthmus.parts import CORRUPTIONS, GaussianNoise, Masking, Occlusion, Poisson, SaltAndPepper, Sequence, from_table
 from isthmus.rng import generator
 
 EXAMPLES = {
@@ -394,3 +394,14 @@ def test_a_value_is_a_number_or_a_word_that_is_known():
     Sequence((Masking(0.3, "mean"), Poisson(3)))
     with pytest.raises(RequestError, match="put it first"):
         Sequence((Masking(0.3, -1.0), Poisson(3)))
+
+
+def test_a_range_of_levels_is_for_a_denoiser_alone():
+    noise = GaussianNoise((0, 0.2))
+    assert noise.label == "gaussian(0..0.2,clip=false)"
+    assert from_table(CORRUPTIONS, noise.table()) == noise
+    with pytest.raises(RequestError, match="a range is for the noise of a Denoiser"):
+        corrupt(noise, torch.zeros(2, 4), torch.Generator())
+    for wrong in ((0.2, 0.1), (0,), (-1, 1), (0, "a"), (0, np.nan)):
+        with pytest.raises(RequestError, match="range"):
+            GaussianNoise(wrong)

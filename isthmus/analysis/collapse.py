@@ -109,14 +109,15 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
         (metrics.squared_error(flat, reconstruct(model, x)), metrics.squared_error(flat, total.sum / total.n))
         for x, flat in _samples(X, judged)
     ]
-    own, of_mean = (np.concatenate(parts) for parts in zip(*errors, strict=True))
+    of_model, of_mean = (np.concatenate(parts) for parts in zip(*errors, strict=True))
     allowed = n / (n - 1) * (1 + OFF_THE_MEAN / min(n - 1, n_fitted))
-    excess = metrics.mean_of(own - allowed * of_mean, groups)
+    excess = metrics.mean_of(of_model - allowed * of_mean, groups)
     if excess.ci95 is None or not excess.ci95[0] > 0:
         return None
+    times = of_model.mean() / of_mean.mean()
     return (
-        f"worse than the mean image: its error is {own.mean() / of_mean.mean():.2f} times that of the mean of these "
-        "images; train longer or with another learning rate, and look whether they are in the range of those that it "
+        f"worse than the mean image: its error is {times:.2f} times that of the mean of these images; "
+        "train longer or with another learning rate, and look whether they are in the range of those that it "
         "was fitted on"
     )
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data, add_out, check_target
 from isthmus.commands.shared.part_syntax import read_words, unit_note
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, counted
 
 if TYPE_CHECKING:
     from isthmus.commands.images.model_folder import Opened
+    from isthmus.estimators.denoising.denoiser_adapter import AtLevel
     from isthmus.parts import Corruption
 
 _TEXT = """
@@ -29,6 +30,9 @@ _EXAMPLES = """
 """
 
 
+_CLEAN = 0.008  # two of 255 levels
+
+
 def add(commands: Any) -> None:
     """The parser of `isthmus denoise`."""
     summary = "remove noise from images"
@@ -36,6 +40,9 @@ def add(commands: Any) -> None:
     add_model_and_data(command)
     add_out(command)
     command.add_argument("--prior", action="store_true", help="search for the code, with the decoder as a prior")
+    command.add_argument(
+        "--sigma", type=float, metavar="S", help="of photographs: of the noise, of black to white (estimated)"
+    )
     command.add_argument("--corruption", metavar="WORDS", help="add this noise to clean images, like gaussian:0.1")
 
 
@@ -51,16 +58,56 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.commands.images.restoration import restore
+    from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
     if part is not None and (units := unit_note(part, opened.framing.value_range)):
         console.say(units)
-    model = _searched(opened) if options.prior else opened.model
-    if not options.prior:
+    if is_denoiser := adapter_of(opened.model).takes_any_size:
+        part = part and (part.for_denoiser() or part)
+    elif options.sigma is not None:
+        raise RequestError(f"--sigma is for a denoiser of photographs; {options.model} is told nothing of the noise")
+    model = _at_level(opened, options.sigma, part) if is_denoiser else opened.model
+    if options.prior:
+        model = _searched(opened)
+    elif not is_denoiser:
         _note_its_training(opened, part)
     table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
+    if is_denoiser and part is None and options.sigma is None:
+        _note_the_level(opened, model.sigmas)
     if part is not None:
         print(table)
+
+
+def _at_level(opened: Opened, sigma: float | None, part: Corruption | None) -> AtLevel:
+    """The denoiser, told the level that is given, or that of the noise that is added."""
+    from isthmus.estimators.denoising.denoiser_adapter import AtLevel
+    from isthmus.parts import checks
+
+    if sigma is not None:
+        checks.not_negative("--sigma", sigma)
+        if sigma >= 1:
+            raise RequestError(f"--sigma is a share of black to white, got {sigma:g}; of 255 that is {sigma / 255:.3g}")
+    elif part is not None and part.for_denoiser() is not None:
+        sigma = part.share
+    return AtLevel(opened.model, sigma)
+
+
+def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
+    """What noise was estimated, and whether the model knows such noise."""
+    from isthmus import console
+
+    low, high = min(sigmas), max(sigmas)
+    known = opened.model.noise.level_range
+    of_all = f"{low:.3f}" if len(sigmas) == 1 else f"{low:.3f} to {high:.3f}"
+    console.say(f"noise estimated: sigma {of_all} of black to white (--sigma S says otherwise)")
+    if beyond := sum(not known[0] <= sigma <= 1.1 * known[1] for sigma in sigmas):
+        console.say(
+            f"{counted(beyond, 'image')} beyond the noise that {opened.folder} was trained on: "
+            f"sigma {known[0]:g} to {known[1]:g}"
+        )
+    if clean := sum(sigma < _CLEAN for sigma in sigmas):
+        console.say(f"{counted(clean, 'image')} with hardly any noise, and hardly changed")
 
 
 def _searched(opened: Opened) -> Any:

@@ -75,12 +75,16 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.shared.tables import worse_than_nothing
+    from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
     for part in parts:
         if units := unit_note(part, opened.framing.value_range):
             console.say(units)
-    whole = opened.framing.patches is not None and opened.shape is not None
+    any_size = adapter_of(opened.model).takes_any_size
+    if any_size:  # noise as its own is, not clipped
+        parts = [part.for_denoiser() or part for part in parts]
+    whole = any_size or (opened.framing.patches is not None and opened.shape is not None)
     result = (_of_photographs if whole else _of_images)(opened, options, parts)
     if result.noise:
         console.say(result.noise)
@@ -122,6 +126,7 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     from isthmus.commands.images.photographs import measure_photographs
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.data.noise_estimate import noise_in
+    from isthmus.estimators.denoising.denoiser_adapter import with_level_of
 
     pictures = pictures_of(options, opened)
     clean = measure_photographs(opened.model, opened.shape, pictures, METRICS, name=str(opened.folder))
@@ -129,13 +134,14 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     before: dict[str | None, float | None] = {}
     for part in parts:
         name = f"{opened.folder}, {part.label}"
-        noisy = measure_photographs(opened.model, opened.shape, pictures, METRICS, part, name=name)
+        model = with_level_of(opened.model, part)
+        noisy = measure_photographs(model, opened.shape, pictures, METRICS, part, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
     noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _SAMPLED)])
-    n = len(clean.values["mse"])
+    n, n_patches = len(clean.values["mse"]), None if opened.shape is None else clean.n_patches
     seen = pictures.seen(opened.memory(options))
-    return _Evaluated(options.data, clean.sha256, n, clean.n_patches, measured, before, seen, noise)
+    return _Evaluated(options.data, clean.sha256, n, n_patches, measured, before, seen, noise)
 
 
 def _table(result: _Evaluated) -> str:

@@ -83,6 +83,9 @@ def add(commands: Any) -> None:
         metavar="SHARE",
         help="held out to measure the errors (0.1, at least 10 images up to a fifth, at most 2,000); 0 for none",
     )
+    group.add_argument(
+        "--training-crop", type=int, metavar="PIXELS", help="of photographs: the side of the crops to train on (64)"
+    )
     add_network_options(command)
     group = command.add_argument_group("objective")
     group.add_argument(
@@ -145,7 +148,7 @@ def run(options: argparse.Namespace) -> None:
     is_there = _is_there(options.out)
 
     from isthmus import console, persistence
-    from isthmus.commands.fitting import continuation, training_run, whole_photographs
+    from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
     from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
@@ -155,6 +158,9 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.estimators.autoencoder import Autoencoder
 
     persistence.check_place(options.out)
+    if photograph_fit.is_wanted(options, fields, parts["corruption"]):
+        photograph_fit.run(options, parts["corruption"], training, threads)
+        return
     former_epochs = continuation.requested_epochs(options.out, options.epochs) if is_there and not options.force else 0
     source = None if options.source is None else continuation.Base.open(options.source)
     base = continuation.Base.open(options.out) if former_epochs else source

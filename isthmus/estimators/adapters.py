@@ -31,12 +31,13 @@ class Adapter:
     """A fitted estimator of which nothing is known but `transform` and `inverse_transform`, such as the identity.
 
     name: what kind of model it is, for people. has_code: whether it makes a code at once: the identity has none, a
-    `DecoderPrior` searches for it. searches: whether it does.
+    `DecoderPrior` searches for it. searches: whether it does. takes_any_size: whether it has `reconstruct_image`.
     """
 
     name: str = "identity"
     has_code: bool = False
     searches: bool = False
+    takes_any_size: bool = False
 
     def __init__(self, model: Any) -> None:
         self.model = model

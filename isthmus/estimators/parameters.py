@@ -18,8 +18,8 @@ _NO_PARAMETERS = ("autoencoder", "random_state", "verbose")
 _RESOLVED = ("device", "precision")
 
 
-class Composed(BaseEstimator):
-    """The parameters of an autoencoder: read, replaced, and checked together when they are used.
+class OfParts(BaseEstimator):
+    """The parameters of an estimator that is made of parts: read and replaced, down to the fields of each part.
 
     Parts are never changed in place, so two estimators never share a change.
     """
@@ -47,6 +47,14 @@ class Composed(BaseEstimator):
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
             setattr(self, role, dataclasses.replace(part, **fields))
         return self
+
+    def part(self, role: str) -> Any:
+        """The part in a role of the constructor's."""
+        return getattr(self, role, None)
+
+
+class Composed(OfParts):
+    """The parameters of an autoencoder, checked together when they are used."""
 
     def part(self, role: str) -> Any:
         """The part in a role of the constructor's: for a name the part that it stands for, for None the default."""
@@ -111,8 +119,10 @@ def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
     trained: Any = getattr(model, "network_", None)
     if trained is None:
         return kept
-    code = None if trained.code_part.is_plain else trained.code_part.table()
-    return {**kept, "network": table_of(trained.part), "code": code}
+    kept["network"] = table_of(trained.part)
+    if "code" in kept:
+        kept["code"] = None if trained.code_part.is_plain else trained.code_part.table()
+    return kept
 
 
 def _plain(value: Any) -> Any:

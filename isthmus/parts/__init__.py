@@ -13,7 +13,6 @@ from typing import Any
 
 from isthmus.errors import one_of
 from isthmus.kinds import KINDS, word_of
-from isthmus.parts.agreement import contradiction, doubt
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
 from isthmus.parts.code import CodePart, Plain
@@ -28,10 +27,11 @@ from isthmus.parts.corruptions import (
     SaltAndPepper,
     Sequence,
 )
+from isthmus.parts.image_networks import ImageNetworkPart, Residual, UNet
 from isthmus.parts.losses import BCE, MSE, Loss
 from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, NetworkPart
 from isthmus.parts.part import Part
-from isthmus.parts.penalties import KL, L1, PER, Penalty
+from isthmus.parts.penalties import KL, L1, PER, Penalty, contradiction, doubt
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "CORRUPTIONS",
     "DECODERS",
     "DEVICES",
+    "IMAGE_NETWORKS",
     "KL",
     "L1",
     "LOSSES",
@@ -68,6 +69,7 @@ __all__ = [
     "EstimatorPart",
     "GaussianNoise",
     "Identity",
+    "ImageNetworkPart",
     "Levelled",
     "Loss",
     "Masking",
@@ -78,16 +80,20 @@ __all__ = [
     "Plain",
     "Poisson",
     "Projection",
+    "Residual",
     "SaltAndPepper",
     "Sequence",
     "Training",
+    "UNet",
     "contradiction",
     "doubt",
     "from_table",
 ]
 
 # The arguments of an `Autoencoder` that take a part, with the kinds that each takes: these, and registered ones.
-ROLES: dict[str, dict[str, type[Any]]] = {role: KINDS[role] for role in KINDS if role not in ("estimator", "figure")}
+ROLES: dict[str, dict[str, type[Any]]] = {
+    role: KINDS[role] for role in KINDS if role not in ("estimator", "figure", "image-network")
+}
 for _role, _own in {
     "network": (Dense, Conv, Dictionary),
     "code": (Plain,),
@@ -98,6 +104,8 @@ for _role, _own in {
 }.items():
     ROLES[_role] |= {word_of(_role, kind): kind for kind in _own}
 NETWORKS, CODES, AUGMENTATIONS, CORRUPTIONS, PENALTIES, LOSSES = ROLES.values()
+IMAGE_NETWORKS = KINDS["image-network"]  # of a `Denoiser`
+IMAGE_NETWORKS |= {kind.kind: kind for kind in (Residual, UNet)}
 
 
 def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any:

@@ -67,3 +67,11 @@ def not_negative(name: str, value: Any) -> None:
 
 def share(name: str, value: Any) -> None:
     require(is_number(value) and 0 <= value <= 1, name, "a number from 0 to 1", value)
+
+
+def level_range(part: Any, name: str) -> None:
+    """Check a range of levels, (low, high), and keep it as a tuple."""
+    value = getattr(part, name)
+    two = len(value) == 2 and all(is_finite(python(level)) and python(level) >= 0 for level in value)
+    require(two and value[0] <= value[1], name, "a number of at least 0, or a range (low, high) of them", value)
+    object.__setattr__(part, name, tuple(python(level) for level in value))

@@ -50,6 +50,10 @@ class Corruption(Part, abc.ABC):
         """Whether numbers below zero may come out of it. before: whether they may go in."""
         return before
 
+    def for_denoiser(self) -> Levelled | None:
+        """The same as the noise of a `Denoiser`, not clipped; None if none can be trained on it."""
+        return None
+
     def check(self, n_features: int, image_shape: ImageShape | None) -> None:
         """Raise RequestError unless it can be applied to samples of this shape: before a training, say."""
         checks.images(image_shape, n_features)
@@ -63,6 +67,19 @@ class Levelled(Corruption):
 
     level: ClassVar[str]
     clean_level: ClassVar[float | None] = 0.0
+
+    @property
+    def single_level(self) -> float:
+        """Its level. Raises RequestError for a range of them, which a `Denoiser` alone is trained on."""
+        value = getattr(self, self.level)
+        require(checks.is_number(value), self.level, "one number here; a range is for the noise of a Denoiser", value)
+        return float(value)
+
+    @property
+    def level_range(self) -> tuple[float, float]:
+        """The least and the greatest level: the same, unless it is a range of them."""
+        value = getattr(self, self.level)
+        return value if isinstance(value, tuple) else (value, value)
 
     @property
     def label(self) -> str:
@@ -92,18 +109,22 @@ def _is_negative(value: Any) -> bool:
 class GaussianNoise(Levelled):
     """x + sigma * e, e ~ N(0, I); clipped to [0, 1] if `clip`.
 
-    sigma: standard deviation, in the units of x; if `relative`, in units of ‖x‖/√features, image by image.
+    sigma: standard deviation, in the units of x; if `relative`, in units of ‖x‖/√features, image by image. A `Denoiser`
+        is trained on a range of them, (low, high).
     """
 
     kind: ClassVar[str] = "gaussian"
     level: ClassVar[str] = "sigma"
-    sigma: float
+    sigma: float | tuple[float, float]
     clip: bool = False
     relative: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.not_negative("sigma", self.sigma)
+        if isinstance(self.sigma, tuple | list):
+            checks.level_range(self, "sigma")
+        else:
+            checks.not_negative("sigma", self.sigma)
         checks.flag("clip", self.clip)
         checks.flag("relative", self.relative)
 
@@ -113,20 +134,30 @@ class GaussianNoise(Levelled):
 
     @property
     def share(self) -> float | None:
-        return None if self.relative else self.sigma
+        return None if self.relative else self.level_range[1]
 
     def leaves_negative(self, before: bool) -> bool:
         return not self.clip
 
+    def for_denoiser(self) -> GaussianNoise | None:
+        return None if self.relative else dataclasses.replace(self, clip=False)
+
+    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
+        super().check(n_features, image_shape)
+        _ = self.single_level
+
     def as_option(self, given: Collection[str]) -> GaussianNoise:
         """Clipped unless `clip` is given: images lie in [0, 1], also noisy ones in a file."""
-        return self if "clip" in given or self.relative else dataclasses.replace(self, clip=True)
+        if "clip" in given or self.relative or isinstance(self.sigma, tuple):
+            return self
+        return dataclasses.replace(self, clip=True)
 
     @property
     def label(self) -> str:
         """The name in results: `gaussian(0.3)` is clipped, `gaussian(0.5,relative=true)` not; what differs is said."""
         clip = "" if self.clip is not self.relative else f",clip={str(self.clip).lower()}"
-        return f"gaussian({self.sigma:g}{clip}{',relative=true' if self.relative else ''})"
+        level = "..".join(f"{sigma:g}" for sigma in dict.fromkeys(self.level_range))
+        return f"gaussian({level}{clip}{',relative=true' if self.relative else ''})"
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,9 +1,9 @@
-"""Penalties: what makes the code small in some sense, beside the loss."""
+"""Penalties: what makes the code small in some sense, beside the loss; and which of these parts go together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from isthmus.errors import one_of, require
 from isthmus.parts import checks
@@ -89,3 +89,16 @@ class KL(Penalty):
         if code_activation == self.code_activation:
             return None
         return f'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "{code_activation}"'
+
+
+def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> str | None:
+    """The sentence that says why these cannot be trained together; None if they can."""
+    wrong = loss and loss.contradiction(getattr(network, "output", None))
+    for part in filter(None, (penalty, code)):
+        wrong = wrong or part.contradiction(getattr(network, "code_output", None))
+    return f"{wrong} in {network!r}" if wrong else None
+
+
+def doubt(network: Any, penalty: Any) -> str | None:
+    """The sentence that says why these may not do what is hoped for; None if nothing speaks against them."""
+    return penalty.doubt(getattr(network, "code_output", None)) if penalty else None

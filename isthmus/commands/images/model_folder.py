@@ -42,6 +42,11 @@ class Opened:
         """The autoencoder that it is, or whose decoder is searched; None for a PCA and its like."""
         return adapter_of(self.model).trained
 
+    @property
+    def channels(self) -> int | None:
+        """How many channels its images have; None where nobody knows."""
+        return getattr(self.model, "n_channels_", None) if self.shape is None else self.shape[0]
+
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
         return {"folder": str(self.folder), "weights_sha256": self.weights_sha256}

@@ -51,8 +51,8 @@ class Photographs:
         """The mean MSE of what the model was given."""
         return metrics.mean_of(np.array(self.values["before"])).value
 
-    def add(self, model: Any, result: Result, size: tuple[int, int]) -> None:
-        """Measure one photograph, and the codes of the patches that were put together. size: of a patch."""
+    def add(self, model: Any, result: Result, size: tuple[int, int] | None) -> None:
+        """Measure one photograph, and the codes of the patches that were put together. size: of a patch, if of some."""
         x, x_in, x_hat = result.picture.x, result.x_in, result.x_hat
         self.digest.update(f"{x.shape}".encode() + np.ascontiguousarray(x).data)
         measured = {
@@ -62,7 +62,7 @@ class Photographs:
         if "ssim" in self.wanted and (similarity := metrics.ssim_of_one(x, x_hat)) is not None:
             measured["ssim"] = similarity
         codes: dict[str, list[np.ndarray]] = {"mean_activation": [], "l0": []}
-        for patches in patches_of(x_in, size):
+        for patches in () if size is None else patches_of(x_in, size):
             self.n_patches += len(patches)
             if not adapter_of(model).has_code or set(CODE_METRICS).isdisjoint(self.wanted):
                 continue
@@ -72,7 +72,7 @@ class Photographs:
             on = np.any(metrics.active(code), axis=0, keepdims=False)
             self.units_on = on if self.units_on is None else np.logical_or(self.units_on, on)
         measured |= {name: np.concatenate(values).mean() for name, values in codes.items() if values}
-        if "mse_code_only" in self.wanted and adapter_of(model).n_switches:
+        if "mse_code_only" in self.wanted and size is not None and adapter_of(model).n_switches:
             from_code = patchwork(lambda part: _code_only(model, part), x_in, size)
             measured["mse_code_only"] = metrics.squared_error(x[None], from_code[None])[0]
         for name, value in measured.items():
@@ -96,11 +96,10 @@ def measure_photographs(
 ) -> Photographs:
     """Whole photographs, corrupted whole, each put together of what the model makes of its patches: as `denoise` does.
 
-    shape: of a patch. Patches of one photograph are not independent, so statistics of codes are means over its patches
-    first. name: what is measured, for the progress.
+    shape: of a patch; None for a model of images of any size. Patches of one photograph are not independent, so
+    statistics of codes are means over its patches first. name: what is measured, for the progress.
     """
-    assert shape is not None
     measured = Photographs(wanted)
     for result in through(model, shape, pictures, corruption=corruption, task=f"measuring {name}"):
-        measured.add(model, result, shape[1:])
+        measured.add(model, result, None if shape is None else shape[1:])
     return measured

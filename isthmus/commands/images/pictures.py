@@ -29,7 +29,7 @@ from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
-from isthmus.estimators.adapters import CHUNK, reconstruct
+from isthmus.estimators.adapters import CHUNK, adapter_of, reconstruct
 from isthmus.machine import cores
 from isthmus.parts import Corruption
 
@@ -163,7 +163,7 @@ def _from_files(
             for page, pixels in enumerate(several):
                 page_of = page_name(name, page, len(several))
                 x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
-                grey = len(x) == 1 and opened.shape is not None and opened.shape[0] == 3
+                grey = len(x) == 1 and opened.channels == 3
                 x = np.repeat(x, 3, axis=0) if grey else x
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
                 size = shapes[page][1:] if shapes else None
@@ -197,7 +197,7 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
         try:
             for page, (channels, *size) in enumerate(shapes):
                 c, given = 1 if framing.grey else channels, framing.size((size[0], size[1]), name)
-                made_rgb = c == 1 and opened.shape is not None and opened.shape[0] == 3
+                made_rgb = c == 1 and opened.channels == 3
                 h, w = framing.crop or given
                 opened.check((3 if made_rgb else c, h, w), name, patches=True, grey=made_rgb)
                 h, w = framing.crop or size  # one that was only resized gets its own size again
@@ -219,11 +219,19 @@ def through(
     corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is, in files; of one
     file in its pages, or in the rows of pixels that are put together.
     """
+    adapter: Any = adapter_of(model)
     done = set[int]()
     with console.progress(task) as on_progress:
-        for group in _groups(pictures, shape):
+        for group in ([picture] for picture in pictures) if adapter.takes_any_size else _groups(pictures, shape):
             given = [_corrupted(picture.x, corruption) for picture in group]
-            if shape in (None, group[0].x.shape):
+            if adapter.takes_any_size:
+
+                def on_tiles(tiles: int, of: int, page: int = group[0].page, pages: int = group[0].pages) -> None:
+                    if pictures.n == 1:
+                        on_progress(page * of + tiles, pages * of)
+
+                made = [adapter.reconstruct_image(x, on_tiles) for x in given]
+            elif shape in (None, group[0].x.shape):
                 flat = np.stack(given).reshape(len(group), -1)
                 made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
             else:
@@ -238,7 +246,7 @@ def through(
             done |= {picture.number for picture in group}
             if pictures.n > 1:
                 on_progress(len(done), pictures.n)  # without those that are left out
-            elif shape in (None, group[0].x.shape):
+            elif shape in (None, group[0].x.shape) and not adapter.takes_any_size:
                 on_progress(group[-1].page + 1, group[-1].pages)
             yield from (Result(*picture) for picture in zip(group, given, made, strict=True))
 

@@ -73,6 +73,8 @@ def words_of(corruption: Corruption) -> str:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "..".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -123,9 +125,12 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _plain(text: str) -> Any:
-    """A word as the number or truth that it reads as; else as it is."""
+    """A word as the number, the range like 0..0.2, or the truth that it reads as; else as it is."""
     if text in ("true", "false"):
         return text == "true"
+    low, dots, high = text.partition("..")
+    if dots:
+        return [_plain(low), _plain(high)]
     for kind in (int, float):
         try:
             return kind(text)

@@ -1,0 +1,133 @@
+"""Images of different sizes, as one list of (channels, height, width)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.collections.collection import listing_of
+from isthmus.data.formats.image_file import read_pages
+from isthmus.data.images import Images
+from isthmus.data.layouts import as_channels_first
+from isthmus.errors import DataError
+from isthmus.fingerprints import array_fingerprint, table_fingerprint
+
+_LOOKED_AT = 1 << 20  # numbers of which the range is found
+
+
+@dataclass(frozen=True, eq=False)
+class ImageList:
+    """Images (c, h, w), all of as many channels. unit: what their numbers are multiplied by for the data's units."""
+
+    arrays: tuple[np.ndarray, ...]
+    unit: float = 1.0
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def channels(self) -> int:
+        return int(self.arrays[0].shape[0])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the images."""
+        return table_fingerprint([array_fingerprint(array) for array in self.arrays])
+
+    def take(self, which: np.ndarray) -> ImageList:
+        """The images at these positions."""
+        names = tuple(self.names[i] for i in which) if self.names else ()
+        return ImageList(tuple(self.arrays[i] for i in which), self.unit, names)
+
+    def beside(self, other: ImageList) -> ImageList:
+        """Each image and the other list's, the channels of the one after those of the other. Raises DataError."""
+        if len(self) != len(other):
+            raise DataError(f"X has {len(self)} images and Y {len(other)}; give a pair of each scene")
+        for i, (x, y) in enumerate(zip(self.arrays, other.arrays, strict=True)):
+            if x.shape != y.shape:
+                raise DataError(f"X[{i}] is {x.shape} and Y[{i}] {y.shape}; the two of a pair must have the same shape")
+        pairs = zip(self.arrays, other.arrays, strict=True)
+        if self.unit == other.unit and self.arrays[0].dtype == other.arrays[0].dtype:
+            return ImageList(tuple(np.concatenate(pair) for pair in pairs), self.unit, self.names)
+        each = range(len(self))
+        return ImageList(tuple(np.concatenate([self.floats(i), other.floats(i)]) for i in each), 1.0, self.names)
+
+    def floats(self, i: int) -> np.ndarray:
+        """The i-th image in float32, in the data's units: a new array."""
+        return np.multiply(self.arrays[i], np.float32(self.unit), dtype=np.float32)
+
+    def span(self) -> float:
+        """How far the numbers go, in the data's units: from their 0.1 % to their 99.9 % quantile, some of each image.
+
+        1 where all are equal.
+        """
+        share = max(1, _LOOKED_AT // len(self))
+        some = np.concatenate([array.ravel()[:: -(-array.size // share)] for array in self.arrays])
+        low, high = np.quantile(some.astype(np.float64), [0.001, 0.999]) * self.unit
+        return float(high - low) or 1.0
+
+
+def image_list(X: Any, *, name: str = "X") -> ImageList:
+    """The images that X stands for. Raises DataError for what holds no images, or images that cannot go together.
+
+    X: `Images`; an array (n, c, h, w), (n, h, w) or (n, h, w, c); a list of arrays (c, h, w), (h, w) or (h, w, c) of
+    different sizes; or a folder of image files. Arrays are numbers in any range, and stay so; files and `Images` are in
+    [0, 1].
+    """
+    if isinstance(X, ImageList):
+        return X
+    if isinstance(X, Images):
+        return _checked(tuple(X.pixels), 1 / 255 if X.pixels.dtype == np.uint8 else 1.0, X.names, name)
+    if isinstance(X, str | os.PathLike):
+        return _of_folder(X)
+    if isinstance(X, np.ndarray):
+        if X.ndim not in (3, 4):
+            raise DataError(f"{name}: images must be (n, c, h, w) or (n, h, w), or a list of arrays, got {X.shape}")
+        return _checked(tuple(as_channels_first(X, None)), 1.0, (), name)
+    if not isinstance(X, list | tuple) or not len(X):
+        raise DataError(f"{name} must be images, arrays or a folder, got {type(X).__name__ if len(X) else 'no images'}")
+    return _checked(tuple(_image(np.asarray(x), f"{name}[{i}]") for i, x in enumerate(X)), 1.0, (), name)
+
+
+def _image(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim != 3:
+        raise DataError(f"{name} must be (c, h, w), (h, w) or (h, w, c), got {array.shape}")
+    return as_channels_first(array[None], None)[0]
+
+
+def _of_folder(path: str | os.PathLike[str]) -> ImageList:
+    listing = listing_of(Path(path))
+    if listing is None:
+        raise DataError(f"{path} is no folder of image files")
+    files = zip(listing.names, listing.paths(), strict=True)
+    named = [(name, page) for name, file in files for page in read_pages(file)]
+    pages, names = [page.scaled() for _, page in named], tuple(name for name, _ in named)
+    same = len({page.dtype for page in pages}) == 1
+    whole = pages[0].dtype == np.uint8 and same
+    arrays = pages if same else [page / np.float32(255) if page.dtype == np.uint8 else page for page in pages]
+    return _checked(tuple(arrays), 1 / 255 if whole else 1.0, names, str(path))
+
+
+def _checked(arrays: tuple[np.ndarray, ...], unit: float, names: tuple[str, ...], source: str) -> ImageList:
+    for i, array in enumerate(arrays):
+        called = names[i] if names else f"{source}[{i}]"
+        if array.size == 0:
+            raise DataError(f"{called} has no pixels: its shape is {array.shape}")
+        if array.dtype.kind not in "buif":
+            raise DataError(f"{called} must be numbers, got {array.dtype}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"{called} contains NaN or infinity; remove or repair it")
+        if array.shape[0] != arrays[0].shape[0]:
+            first = names[0] if names else f"{source}[0]"
+            raise DataError(
+                f"{first} has {arrays[0].shape[0]} channels and {called} {array.shape[0]}; make all grey or all colour"
+            )
+    return ImageList(arrays, unit, names)

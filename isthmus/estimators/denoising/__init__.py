@@ -1,0 +1,5 @@
+"""The denoiser of images of any size."""
+
+from isthmus.estimators.denoising import denoiser_adapter
+
+__all__ = ["denoiser_adapter"]

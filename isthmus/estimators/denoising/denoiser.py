@@ -1,0 +1,232 @@
+"""The denoiser as a scikit-learn estimator: a network that takes the noise out of images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.corruption import noisy_version
+from isthmus.data.image_list import image_list
+from isthmus.data.images import Images
+from isthmus.data.noise_estimate import estimated_sigma
+from isthmus.errors import RequestError
+from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
+from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
+from isthmus.estimators.parameters import OfParts
+from isthmus.estimators.saving import Savable, Saved
+from isthmus.metrics import psnr, squared_error
+from isthmus.parts import CORRUPTIONS, IMAGE_NETWORKS, GaussianNoise, Part, Residual, checks
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.history import Epoch, Trained
+
+
+class Denoiser(TransformerMixin, Savable, OfParts):
+    """Learn to take the noise out of images of any size: noisy image, level of its noise → clean image.
+
+    The network predicts the noise, which is subtracted. It is told the level as a plane beside the pixels, so one
+    network serves a whole range (Zhang, Zuo, Zhang 2018). It learns from crops of clean images, to which noise is
+    added; of pairs of images, one noisy, one clean or noisy too (Lehtinen et al. 2018); or of noisy images alone, by
+    neighbouring pixels (Huang, Li, Jia, Lu, Liu 2021), for noise that is not correlated between pixels.
+
+    Parameters
+    ----------
+    network : `Residual` or `UNet`; None for `Residual()`.
+    noise : a `GaussianNoise`; its sigma may be a range, (low, high), from which each crop's is sampled. Not clipped.
+    target : "clean", what the images of `fit` are, or "noisy": they have noise themselves, and no more is added.
+    crop : the side of the crops that it is trained on, in pixels.
+    crops_per_epoch : how many crops an epoch has, however many images there are.
+    epochs, batch_size, learning_rate, schedule, optimizer : as of `Autoencoder`; None for 20, 16, 1e-3, "constant", or
+        what the recipe chooses.
+    recipe : "fast": what is best after about a quarter of an hour on two cores.
+    validation_fraction : the share of the images to hold out for the validation loss. patience : stop after so many
+        epochs without a better one, and keep the best weights.
+    precision, device, verbose, random_state : as of `Autoencoder`. "bfloat16" holds for `denoise` too.
+
+    Attributes
+    ----------
+    network_ : the trained torch module. history_ : a `History`. training_ : the `Training` that was run. scale_ : how
+    far the training images' numbers go; the network sees numbers in this unit, less the mean of each image's channels.
+    n_channels_ : of an image. seed_, device_, precision_, n_parameters_ : as of `Autoencoder`.
+
+    Images are `Images`, an array (n, c, h, w), a list of arrays (c, h, w) of different sizes, or a folder. Arrays are
+    numbers in any range, in which sigma is too; folders and `Images` are in [0, 1].
+
+    >>> import numpy as np
+    >>> from isthmus import Denoiser, GaussianNoise, Residual
+    >>> photos = [np.random.default_rng(i).random((1, 40 + i, 50)) for i in range(4)]
+    >>> model = Denoiser(Residual(width=8, depth=4), noise=GaussianNoise((0, 0.1)), crop=16, crops_per_epoch=32,
+    ...                  epochs=1, random_state=0).fit(photos)
+    >>> [x.shape for x in model.denoise(photos[:2], sigma=0.1)]
+    [(1, 40, 50), (1, 41, 50)]
+    """
+
+    ROLES: ClassVar = {"network": IMAGE_NETWORKS, "noise": CORRUPTIONS}
+
+    def __init__(
+        self,
+        network: Part | None = None,
+        *,
+        noise: GaussianNoise = GaussianNoise((0.0, 0.2)),  # noqa: B008  # frozen
+        target: str = "clean",
+        crop: int = 64,
+        crops_per_epoch: int = 8192,
+        optimizer: str | None = None,
+        learning_rate: float | None = None,
+        schedule: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        recipe: str | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.network = network
+        self.noise = noise
+        self.target = target
+        self.crop = crop
+        self.crops_per_epoch = crops_per_epoch
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.precision = precision
+        self.device = device
+        self.recipe = recipe
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def part(self, role: str) -> Any:
+        """The part in a role of the constructor's; for no network the default."""
+        value = super().part(role)
+        return Residual() if role == "network" and value is None else value
+
+    def fit(self, X: Any, Y: Any = None, *, checkpoint: str | Path | Checkpoints | None = None) -> Denoiser:
+        """Train on images, clean or noisy, as `target` says. checkpoint: as of `Autoencoder.fit`.
+
+        Y: for each image of X, which are noisy then, another of the same scene and shape, clean or noisy itself; no
+        noise is added.
+
+        Raises ValueError for parameters or images that do not fit; RunError if memory runs out; DivergedError, which is
+        one, if the loss stops being finite.
+        """
+        for _ in self.fit_epochs(X, Y, checkpoint=checkpoint):
+            pass
+        return self
+
+    def fit_epochs(
+        self, X: Any, Y: Any = None, *, checkpoint: str | Path | Checkpoints | None = None
+    ) -> Generator[Epoch, None, None]:
+        """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
+        fitting = DenoiserFit(self, image_list(X), None if Y is None else image_list(Y, name="Y"), self._say)
+        self.training_ = fitting.training
+        checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
+        with checkpoints.held(fitting.n_bytes):
+            self.adopt((yield from fitting.epochs(checkpoints)), fitting.scale)
+            if checkpoints is not checkpoint:
+                checkpoints.remove()
+
+    def _say(self, line: str) -> None:
+        if self.verbose:
+            print(line)
+
+    def adopt(self, fitted: Trained, scale: float) -> None:
+        """Be fitted: with a network that was trained or read, and what is known of its training."""
+        self.fitted_, network = fitted, fitted.network
+        self.network_, self.training_, self.history_, self.scale_ = network, fitted.training, fitted.history, scale
+        self.seed_, self.precision_, self.device_ = (
+            fitted.seed,
+            fitted.precision,
+            next(network.parameters()).device.type,
+        )
+        self.n_parameters_ = sum(p.numel() for p in network.parameters())
+        self.n_channels_ = network.channels
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fitted_")
+
+    def saved(self) -> Saved:
+        """What of the fitted model is written."""
+        tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.network_.state_dict().items()}
+        fitted = {name: getattr(self, name) for name in ("n_channels_", "scale_", "seed_", "precision_")}
+        return Saved(tensors, {**fitted, "training_": self.training_.table()}, history=self.history_)
+
+    def denoise(
+        self, Y: Any, sigma: float | None = None, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Any:
+        """The images without their noise, in Y's own form, float32: an array for an array, else a list.
+
+        sigma: the standard deviation of the noise, in the images' unit; None estimates that of each image, and
+        `sigma_` has them. on_progress: called with the tiles of an image that are done, and all of them.
+        """
+        check_is_fitted(self)
+        images = image_list(Y, name="Y")
+        if images.channels != self.n_channels_:
+            way_out = "denoise each channel as a grey image" if self.n_channels_ == 1 else "repeat a grey image"
+            raise RequestError(
+                f"Y has {images.channels} channels, and the model was fitted on {self.n_channels_}: {way_out}"
+            )
+        if sigma is not None:
+            sigma = checks.python(sigma)
+            checks.not_negative("sigma", sigma)
+        sigmas, denoised = [], []
+        for i in range(len(images)):
+            y = images.floats(i)
+            sigmas.append(self._estimated(y) if sigma is None else float(sigma))
+            denoised.append(self._denoised(y, sigmas[-1], on_progress))
+        self.sigma_ = np.array(sigmas)
+        if isinstance(Y, np.ndarray | Images):
+            return np.stack(denoised)
+        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
+
+    def _denoised(
+        self, y: np.ndarray, sigma: float, on_progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
+        dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
+        return denoise_tiles(self.network_, y, sigma, scale=self.scale_, dtype=dtype, on_progress=on_progress)
+
+    def _estimated(self, y: np.ndarray) -> float:
+        """The level of the noise in the middle of an image: of what the network takes out of it.
+
+        Of the image itself fine texture is counted as noise: on photographs 1.5 of 255 too much where it is 15, and
+        0.4 too little of what is taken out.
+        """
+        top, left = (max(0, (side - TILE) // 2) for side in y.shape[1:])
+        middle = y[:, top : top + TILE, left : left + TILE]
+        return estimated_sigma(middle - self._denoised(middle, estimated_sigma(middle)))
+
+    def transform(self, X: Any) -> Any:
+        """The images without their noise, whose level is estimated: `denoise(X)`."""
+        return self.denoise(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean PSNR, in dB, of clean images that were given noise and denoised, the level told.
+
+        The noise is that of the middle of the range, drawn by a stream of its own from each image's bytes. A peak is
+        `scale_`; results are clipped to the range of the image.
+        """
+        check_is_fitted(self)
+        images = image_list(X)
+        low, high = self.noise.level_range
+        sigma, values = (low + high) / 2, []
+        for i in range(len(images)):
+            x = images.floats(i)
+            noisy = noisy_version(x.reshape(1, -1), GaussianNoise(sigma), None).reshape(x.shape)
+            x_hat = np.clip(self.denoise([noisy], sigma)[0], x.min(), x.max())
+            values.append(psnr(squared_error(x[None] / self.scale_, x_hat[None] / self.scale_))[0])
+        return float(np.nanmean(values))
+
+
+def _is_list(Y: Any) -> bool:
+    return isinstance(Y, list | tuple)

@@ -1,0 +1,76 @@
+"""A denoiser as every fitted estimator is asked, and one that is told the level of the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from isthmus import kinds
+from isthmus.estimators.adapters import Adapter, adapter_of
+from isthmus.estimators.denoising.denoiser import Denoiser
+from isthmus.estimators.saving import Saved
+from isthmus.parts import Corruption
+
+OnProgress = Callable[[int, int], None]
+
+
+class AtLevel:
+    """A fitted denoiser that is told the standard deviation of all noise; None has it estimate that of each image.
+
+    sigmas: what each image was denoised with.
+    """
+
+    def __init__(self, model: Denoiser, sigma: float | None) -> None:
+        self.model, self.sigma = model, sigma
+        self.sigmas: list[float] = []
+
+
+def with_level_of(model: Any, noise: Corruption) -> Any:
+    """A denoiser that is told the level of this noise; any other model, and a denoiser of other noise, as it is."""
+    if not adapter_of(model).takes_any_size or (known := noise.for_denoiser()) is None:
+        return model
+    return AtLevel(model, known.single_level)
+
+
+class DenoiserAdapter(Adapter):
+    """A `Denoiser`, which takes images of any size, and has no code."""
+
+    name, takes_any_size = "denoiser", True
+    model: Denoiser
+
+    def saved(self) -> Saved:
+        return self.model.saved()
+
+    @property
+    def n_parameters(self) -> int:
+        return self.model.n_parameters_
+
+    def reconstruct_image(self, x: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        return self._denoised(x, None, on_progress)
+
+    def _denoised(
+        self, x: np.ndarray, sigma: float | None, on_progress: Callable[[int, int], None] | None
+    ) -> np.ndarray:
+        if self.model.n_channels_ == 1 < len(x):  # as so many grey images
+            planes = [self.model.denoise([plane[None]], sigma, on_progress=on_progress)[0] for plane in x]
+            return np.concatenate(planes)
+        return np.asarray(self.model.denoise([x], sigma, on_progress=on_progress)[0])
+
+
+class AtLevelAdapter(DenoiserAdapter):
+    """A denoiser that is told the level."""
+
+    def __init__(self, at_level: AtLevel) -> None:
+        super().__init__(at_level.model)
+        self.at_level = at_level
+
+    def reconstruct_image(self, x: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        x_hat = self._denoised(x, self.at_level.sigma, on_progress)
+        self.at_level.sigmas += self.model.sigma_.tolist()
+        return x_hat
+
+
+kinds.COMPUTES["estimator"] |= {Denoiser: DenoiserAdapter, AtLevel: AtLevelAdapter}
+kinds.KINDS["estimator"]["Denoiser"] = Denoiser

@@ -1,0 +1,159 @@
+"""One fit of a denoiser: what it was asked is checked first, then it trains, and in the end there is a network."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import torch
+
+from isthmus.data.crops import Crops
+from isthmus.data.image_list import ImageList
+from isthmus.decimals import error_text
+from isthmus.errors import DoubtWarning, RequestError, one_of, require
+from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
+from isthmus.estimators.parameters import table_of
+from isthmus.fingerprints import facts_of_fit
+from isthmus.networks.denoisers import build
+from isthmus.objective import Objective
+from isthmus.parts import IMAGE_NETWORKS, MSE, Corruption, Training, checks
+from isthmus.rng import generator, numpy_generator, seed_from
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.hardware import memory_told, processor_of, resolve_device, resolve_precision
+from isthmus.training.history import Epoch, History, Trained
+from isthmus.training.session import session
+
+_PLAIN = Training(batch_size=16)
+# What fits train400 best on its held-out tenth in a quarter of an hour on two cores: steps are what counts, and
+# products in bfloat16 allow three times as many
+_FAST = {"schedule": "one-cycle", "learning_rate": 2e-3, "batch_size": 16}
+_FAST_EPOCHS = {"bfloat16": 50, "float32": 14}
+_CHECKED_CROPS = 64  # of the validation photographs
+_BELONGS = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "validation_fraction", "patience")
+
+
+TARGETS = ("clean", "noisy")
+
+
+class DenoiserFit:
+    """What one call of `fit` is to do; what comes of it is a `Trained`."""
+
+    def __init__(self, model: Any, images: ImageList, others: ImageList | None, say: Callable[[str], None]) -> None:
+        one_of("target", model.target, TARGETS)
+        self.channels, self.is_paired, self.target = images.channels, others is not None, model.target
+        self.images, self.say = images if others is None else images.beside(others), say
+        self.part, self.crop = model.part("network"), model.crop
+        self.noise: Any = model.noise
+        if not isinstance(self.part, tuple(IMAGE_NETWORKS.values())):
+            known = ", ".join(kind.__name__ for kind in IMAGE_NETWORKS.values())
+            raise RequestError(f"network must be one of isthmus' parts {known}, got {self.part!r}")
+        wanted = self.noise.for_denoiser() if isinstance(self.noise, Corruption) else None
+        if wanted is None or wanted != self.noise:
+            raise RequestError(
+                f"noise must be a GaussianNoise that is neither clipped nor relative, got {self.noise!r}"
+            )
+        checks.count("crop", model.crop, 8)
+        checks.count("crops_per_epoch", model.crops_per_epoch)
+        self.n_crops = model.crops_per_epoch
+        self.device = resolve_device(model.device)
+        self.precision = resolve_precision(model.precision, self.device)
+        self.training = self._training(model)
+        self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
+        self.threads = torch.get_num_threads()
+        self.scale = images.span()
+        self.history = History()
+        adds_noise = model.target == "clean" and not self.is_paired
+        if adds_noise and (high := wanted.level_range[1]) < self.scale / 1000:
+            warnings.warn(
+                f"the noise is at most {high:g}, and the images' numbers span {self.scale:g}: sigma is in their unit",
+                DoubtWarning,
+                stacklevel=5,
+            )
+        network = build(model.part("network"), self.channels, generator(self.seed, "init"))
+        self.network = network.to(self.device)
+        self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
+
+    def _training(self, model: Any) -> Training:
+        given = {name: getattr(model, name) for name in _BELONGS if getattr(model, name) is not None}
+        chosen: dict[str, Any] = {"batch_size": _PLAIN.batch_size}
+        if model.recipe is not None:
+            chosen = {**_FAST, "epochs": _FAST_EPOCHS[self.precision]}
+        return Training(**{**chosen, **given}, precision=model.precision, device=model.device, recipe=model.recipe)
+
+    def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
+        """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained."""
+        former = checkpoints.begin(self._facts)
+        if former is not None:
+            self.seed = former.seed
+            self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
+        train, held_out = self._split()
+        setup = self._setup()
+        rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)
+        with contextlib.closing(rows), memory_told(self.training.batch_size):
+            for row in rows:
+                validation = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
+                epoch = f"epoch {row.epoch}/{self.training.epochs}"
+                self.say(f"{epoch}: loss {error_text(row.loss)}{validation} ({row.seconds:.1f} s)")
+                yield row
+        self.network.eval()
+        shape = (self.channels, self.crop, self.crop)
+        return Trained(self.network, self.training, self.history, shape, self.seed, self.precision)
+
+    def _setup(self) -> DenoiserSetup:
+        unit = self.scale**2
+        arguments: dict[str, Any] = {
+            "training": self.training,
+            "objective": Objective(MSE(unit), None, unit),  # crops are in the network's unit, losses in the data's
+            "seed": self.seed,
+            "image_shape": (self.images.channels, self.crop, self.crop),
+            "precision": self.precision,
+            "threads": self.threads,
+            "scale": self.scale,
+        }
+        if self.is_paired:
+            return PairSetup(**arguments)
+        if self.target == "noisy":
+            return NeighborSetup(**arguments, network=self.network)
+        return DenoiserSetup(**arguments, corruption=self.noise)
+
+    def _split(self) -> tuple[Crops, Crops | None]:
+        images, held_out, fraction = self.images, None, self.training.validation_fraction
+        if fraction is not None:
+            n_held = max(1, round(len(images) * fraction))
+            require(
+                n_held < len(images),
+                "validation_fraction",
+                f"small enough to leave one of {len(images)} images to train on",
+                fraction,
+            )
+            order = numpy_generator(self.seed, "split").permutation(len(images))
+            held = images.take(np.sort(order[:n_held]))
+            held_out = Crops(
+                held, self.crop, max(n_held, _CHECKED_CROPS), self.device, scale=self.scale, seed=self.seed
+            )
+            images = images.take(np.sort(order[n_held:]))
+        return Crops(images, self.crop, self.n_crops, self.device, scale=self.scale, seed=self.seed), held_out
+
+    def _facts(self) -> dict[str, Any]:
+        named = {f.name: getattr(self.training, f.name) for f in dataclasses.fields(self.training)}
+        named = {name: value for name, value in named.items() if name not in ("device", "precision")}
+        parts = {
+            "network": table_of(self.part),
+            "target": "pairs" if self.is_paired else self.target,
+            "noise": table_of(self.noise),
+            "crop": self.crop,
+            "crops_per_epoch": self.n_crops,
+        }
+        return facts_of_fit(
+            {"estimator": "Denoiser", **parts, **named},
+            seed=self.seed if self.is_seeded else None,
+            samples=self.images.fingerprint,
+            validation=None,
+            device=processor_of(self.device),
+            precision=self.precision,
+            threads=self.threads,
+        )

@@ -1,0 +1,127 @@
+"""What a denoiser is given in training, and what to make of it: clean images, pairs, or noisy images alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from isthmus.networks.denoisers import ImageNetwork
+from isthmus.training.setup import Setup
+
+_CONSTANT, _CLEAN = 1 / 64, 1 / 32  # of the crops: one grey without noise; without noise, whatever is told
+_CONSISTENCY = 2.0  # γ of Neighbor2Neighbor
+_NORMAL_MAD = 0.6745
+
+
+@dataclass(frozen=True, eq=False)
+class DenoiserSetup(Setup):
+    """How a denoiser is trained on crops of clean images.
+
+    image_shape: of a crop. scale: the crops' unit in that of the data, in which the noise is.
+    """
+
+    scale: float = 1.0
+
+    def images(self, x: torch.Tensor) -> torch.Tensor:
+        """Crops (n, c, h, w)."""
+        assert self.image_shape is not None
+        return x.view(len(x), *self.image_shape)
+
+    def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy crops with the plane of their level, (n, (c + 1) · h · w), and clean ones, (n, c · h · w).
+
+        Some have no noise, whatever is told of it: what is clean is to stay so.
+        """
+        images = self.images(x)
+        chance = torch.rand(len(x), 1, 1, 1, generator=stream, device=x.device)
+        images = torch.where(chance < _CONSTANT, images.mean(dim=(2, 3), keepdim=True), images)
+        noisy, sigma = with_noise(self.corruption, images, stream, self.scale)
+        noisy = torch.where(chance < _CONSTANT + _CLEAN, images, noisy)
+        return with_plane(noisy, sigma), images.flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class PairSetup(DenoiserSetup):
+    """How a denoiser is trained on pairs: noisy images, and clean ones or other noisy ones of the same scenes.
+
+    The mean of the noise in the target is what counts, and that is 0 (Lehtinen et al. 2018). image_shape: of a pair,
+    the channels of the one after those of the other.
+    """
+
+    def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The one of each pair with its plane, and the other."""
+        noisy, target = self.images(x).chunk(2, dim=1)
+        return with_plane(noisy, estimated(noisy)), target.flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborSetup(DenoiserSetup):
+    """How a denoiser is trained on noisy images alone: Neighbor2Neighbor (Huang, Li, Jia, Lu, Liu 2021).
+
+    Two images of half the size, of two neighbours in each square of 2×2 pixels, are two noisy takes of nearly the same
+    scene. What they differ by without noise is taken from what the network makes of the whole image: its loss
+    |f(a) - b|² + γ |f(a) - b - d|², d the difference of f(y) at these pixels, is (1 + γ) |f(a) - (b + γ/(1 + γ) d)|²
+    and a constant. network: the one that is trained.
+    """
+
+    network: ImageNetwork | None = None
+
+    def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """One neighbour of each square with its plane, and the other, corrected."""
+        noisy = self.images(x)
+        sigma = estimated(noisy)
+        first, second = neighbours(noisy.shape, stream, noisy.device)
+        assert self.network is not None
+        with torch.no_grad():
+            x_hat = self.network.denoise(noisy, plane_of(noisy, sigma))
+        difference = taken(x_hat, second) - taken(x_hat, first)
+        target = taken(noisy, second) - _CONSISTENCY / (1 + _CONSISTENCY) * difference
+        return with_plane(taken(noisy, first), sigma), target.flatten(1)
+
+
+def with_noise(
+    noise: Any, images: torch.Tensor, stream: torch.Generator, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy images (n, c, h, w), and the standard deviation of each, (n, 1, 1, 1), sampled from the noise's range."""
+    low, high = noise.level_range
+    sigma = torch.rand(len(images), 1, 1, 1, generator=stream, device=images.device).mul_(high - low).add_(low)
+    sigma = sigma / scale
+    return torch.randn(images.shape, generator=stream, device=images.device).mul_(sigma).add_(images), sigma
+
+
+def plane_of(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """The plane (n, 1, h, w) of a level (n, 1, 1, 1)."""
+    return sigma.expand(-1, 1, *images.shape[2:])
+
+
+def with_plane(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Images with the plane of their level, as rows."""
+    return torch.cat([images, plane_of(images, sigma)], 1).flatten(1)
+
+
+def estimated(images: torch.Tensor) -> torch.Tensor:
+    """The standard deviation of the noise in each image, (n, 1, 1, 1), as `data.noise_estimate` has it."""
+    h, w = (side // 2 * 2 for side in images.shape[2:])
+    cells = images[:, :, :h, :w]
+    a, b, c, d = cells[..., ::2, ::2], cells[..., ::2, 1::2], cells[..., 1::2, ::2], cells[..., 1::2, 1::2]
+    return (a - b - c + d).abs().flatten(1).median(dim=1).values.div_(2 * _NORMAL_MAD).view(-1, 1, 1, 1)
+
+
+# The four pixels of a square are 0 1 / 2 3; the pairs of neighbours among them, in both orders
+_PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
+
+
+def neighbours(shape: torch.Size, stream: torch.Generator, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which pixel of each square the first and which the second image has: (n, h/2, w/2) of 0 to 3, twice."""
+    n, _, h, w = shape
+    which = torch.randint(len(_PAIRS), (n, h // 2, w // 2), generator=stream, device=device)
+    pairs = torch.tensor(_PAIRS, device=device)[which]
+    return pairs[..., 0], pairs[..., 1]
+
+
+def taken(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """One pixel of each square of 2×2: (n, c, h, w) → (n, c, h/2, w/2)."""
+    squares = torch.stack([images[..., i // 2 :: 2, i % 2 :: 2] for i in range(4)], dim=-1)
+    return squares.gather(-1, which[:, None, ..., None].expand(*squares.shape[:-1], 1))[..., 0]

@@ -1,0 +1,59 @@
+"""Images of any size through a network, in tiles of bounded memory. The pixels are those of one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from isthmus.networks.denoisers import ImageNetwork
+
+TILE = 512  # pixels to a side, without what overlaps: some 100 MB of activations
+
+
+def denoise_tiles(
+    network: ImageNetwork,
+    image: np.ndarray,
+    level: float,
+    *,
+    scale: float,
+    dtype: torch.dtype,
+    tile: int = TILE,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """An image (c, h, w) without its noise, float32. level: its standard deviation. scale: the network's unit.
+
+    Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
+    the network would take from an image that is constant is given back: where there is nothing, nothing changes.
+    dtype: of the products. on_progress: called with the tiles done so far, and all of them.
+    """
+    device, factor = next(network.parameters()).device, network.factor
+    result, (h, w) = np.empty(image.shape, np.float32), image.shape[1:]
+    reach, side = -(-network.reach // factor) * factor, max(factor, tile // factor * factor)
+    tiles = [(top, left) for top in range(0, h, side) for left in range(0, w, side)]
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        mean = torch.tensor(image.mean(axis=(1, 2), dtype=np.float64) / scale, dtype=torch.float32, device=device)
+        mean = mean[None, :, None, None]
+        nothing = mean.expand(1, -1, 2 * reach + factor, 2 * reach + factor)
+        change = network.denoise(nothing, torch.full_like(nothing[:, :1], level / scale), mean).float() - nothing
+        change = change[0, :, reach : reach + factor, reach : reach + factor]  # in each square of pixels the same
+        for done, (top, left) in enumerate(tiles, 1):
+            rows, columns = min(side, h - top), min(side, w - left)
+            above = _mirrored(np.arange(top - reach, top + rows + -rows % factor + reach), h)
+            beside = _mirrored(np.arange(left - reach, left + columns + -columns % factor + reach), w)
+            part = image[:, above[:, None], beside]
+            y = torch.from_numpy(np.divide(part, np.float32(scale), dtype=np.float32))[None].to(device)
+            x_hat = network.denoise(y, torch.full_like(y[:, :1], level / scale), mean)[0].float()
+            x_hat = x_hat[:, reach : x_hat.shape[1] - reach, reach : x_hat.shape[2] - reach]
+            x_hat = x_hat - change.repeat(1, x_hat.shape[1] // factor, x_hat.shape[2] // factor)
+            result[:, top : top + rows, left : left + columns] = (x_hat[:, :rows, :columns] * scale).cpu().numpy()
+            if on_progress:
+                on_progress(done, len(tiles))
+    return result
+
+
+def _mirrored(positions: np.ndarray, length: int) -> np.ndarray:
+    """Positions beyond 0 to length - 1 as those of the mirror image: -1 is 0, and length is length - 1."""
+    positions = positions % (2 * length)
+    return np.minimum(positions, 2 * length - 1 - positions)

@@ -1,0 +1,78 @@
+"""The contract of a network that takes the noise out of images of any size."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from isthmus.networks.empty import empty
+from isthmus.networks.network import Output, Trainable
+
+
+class ImageNetwork(Trainable, abc.ABC):
+    """Noisy images (n, channels, h, w), and a plane (n, 1, h, w) with the noise's standard deviation → the noise.
+
+    part: the one that it was built from. factor: sides must be multiples of it. reach: the pixels to each side that a
+    pixel of the result depends on.
+    """
+
+    part: Any
+    channels: int
+    factor: int
+    reach: int
+
+    @abc.abstractmethod
+    def noise(self, y: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """The noise in images less their mean; sides are multiples of `factor`."""
+
+    def denoise(self, y: torch.Tensor, level: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+        """Images of any height and width without their noise. mean: (n, channels, 1, 1), if that of y is not meant.
+
+        The network sees each channel less its mean, so that all greys are alike to it.
+        """
+        h, w = y.shape[2:]
+        if mean is None:
+            mean = y.mean(dim=(2, 3), keepdim=True)
+        x, below, beside = y - mean, -h % self.factor, -w % self.factor
+        if below or beside:
+            x, level = (functional.pad(t, (0, beside, 0, below), mode="replicate") for t in (x, level))
+        return y - self.noise(x, level)[:, :, :h, :w]
+
+    def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
+        """Square crops with their plane, as rows (n, (channels + 1) · side²) → the denoised ones, and no code."""
+        side = math.isqrt(x.shape[1] // (self.channels + 1))
+        images = x.view(len(x), self.channels + 1, side, side)
+        x_hat = self.denoise(images[:, :-1], images[:, -1:])
+        return Output(x_hat.flatten(1), x.new_empty(len(x), 0))
+
+
+def convolution(n_in: int, n_out: int, generator: torch.Generator, *, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution, weights ~ N(0, 2 / fan) (He et al. 2015), no bias at the start."""
+    layer = empty(nn.Conv2d, n_in, n_out, kernel_size=size, padding=size // 2 if stride == 1 else 0, stride=stride)
+    with torch.no_grad():
+        layer.weight.normal_(0, math.sqrt(2 / (n_in * size * size)), generator=generator)
+        assert layer.bias is not None
+        layer.bias.zero_()
+    return layer
+
+
+class Block(nn.Module):
+    """x + half of two convolutions of it."""
+
+    def __init__(self, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first, self.second = convolution(width, width, generator), convolution(width, width, generator)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.5 * self.second(functional.relu_(self.first(x)))
+
+
+def unshuffled(y: torch.Tensor, level: torch.Tensor, factor: int) -> torch.Tensor:
+    """Squares of pixels as channels, with one plane of the level, in channels-last order."""
+    x = functional.pixel_unshuffle(y, factor)
+    return torch.cat([x, level[:, :, ::factor, ::factor]], 1).contiguous(memory_format=torch.channels_last)

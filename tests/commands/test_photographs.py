@@ -1,0 +1,122 @@
+"""`isthmus fit` and `isthmus denoise` of photographs: a denoiser of any size, the level told or estimated."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isthmus
+from isthmus import cli
+from isthmus.estimators.denoising.denoiser import Denoiser
+from tests.image_files import read_image
+
+FIT = (
+    "--corruption",
+    "gaussian:0..0.2",
+    "--epochs",
+    1,
+    "--threads",
+    1,
+    "--training-crop",
+    16,
+    "--learning-rate",
+    0.004,
+)
+
+
+@pytest.fixture(scope="module")
+def fitted(photographs, tmp_path_factory):
+    """A denoiser of the three photographs, one of them held out, and what its fit printed."""
+    from tests.commands.conftest import run_command
+
+    folder = tmp_path_factory.mktemp("models") / "photographs"
+    import contextlib
+    import io
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert run_command(["fit", str(photographs), "-o", str(folder), *map(str, FIT), "--threads", "1"]) == 0
+    return folder, out.getvalue(), err.getvalue()
+
+
+def test_a_fit_of_photographs_is_measured_beside_what_needs_no_training(fitted):
+    folder, out, err = fitted
+    assert isinstance(isthmus.load(folder), Denoiser)
+    assert "Gaussian noise of 0 to 0.2 of black to white, not clipped" in err
+    assert "1 photograph is grey among colour ones" in err
+    head, *rows = out.splitlines()
+    assert head.startswith("on 1 photograph, held out, sigma 0.1 told")
+    assert [row.split("  ")[0] for row in rows] == [
+        "photographs", "non-local means", "wavelets", "the noisy photographs",
+    ]  # fmt: skip
+    errors = {row.split("  ")[0]: float(row.split()[-2]) for row in rows}
+    assert errors["photographs"] < errors["the noisy photographs"] / 2
+    assert (folder / "preview.png").is_file()
+    extra = json.loads((folder / "config.json").read_text())["extra"]
+    assert (extra["seen"]["n"], extra["seen"]["n_trained_on"], len(extra["seen"]["left_out"])) == (3, 2, 1)
+
+
+def test_photographs_keep_name_format_size_and_depth(fitted, photographs, tmp_path, done):
+    _, err = done("denoise", fitted[0], photographs, "-o", tmp_path / "clean")
+    assert "noise estimated: sigma" in err
+    for name, (form, mode, size) in {
+        "china.jpg": ("JPEG", "RGB", (120, 90)),
+        "flower.png": ("PNG", "RGB", (80, 80)),
+        "deep/grey.tif": ("TIFF", "I;16", (71, 60)),
+    }.items():
+        with Image.open(tmp_path / "clean" / name) as image:
+            assert (image.format, image.mode, image.size) == (form, mode, size)
+        before, after = read_image(photographs / name).pixels, read_image(tmp_path / "clean" / name).pixels
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
+    assert (tmp_path / "clean" / "preview.png").is_file()
+
+
+def test_a_level_that_is_told_is_what_the_model_is_given(fitted, photographs, tmp_path, done):
+    for sigma in ("0", "0.2"):
+        done("denoise", fitted[0], photographs / "flower.png", "-o", tmp_path / f"{sigma}.png", "--sigma", sigma)
+    little, much = (read_image(tmp_path / f"{sigma}.png").pixels.astype(float) for sigma in ("0", "0.2"))
+    before = read_image(photographs / "flower.png").pixels
+    assert np.abs(little - before).mean() < 0.8 * np.abs(much - before).mean()
+
+
+def test_noise_is_added_and_taken_out_again(fitted, photographs, tmp_path, done):
+    out, _ = done("denoise", fitted[0], photographs, "-o", tmp_path / "tried", "--corruption", "gaussian:0.1")
+    assert "gaussian(0.1,clip=false), as it is" in out
+    before, after = (row["mse"] for row in json.loads((tmp_path / "tried" / "isthmus.json").read_text())["errors"])
+    assert after < before / 2
+    assert before == pytest.approx(0.01, rel=0.1)  # not clipped
+
+
+def test_evaluate_measures_it_and_encode_refuses(fitted, photographs, done, capsys):
+    out, _ = done("evaluate", fitted[0], photographs / "flower.png", "--corruption", "gaussian:0.1")
+    assert "mse" in out
+    assert cli.run_command(["encode", str(fitted[0]), str(photographs / "flower.png"), "-o", "codes.npz"]) == 2
+    assert "an encoder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--corruption", "gaussian:0..0.2", "--patches", "16x16"), "from whole photographs without --patches"),
+        (("--corruption", "gaussian:0.2..0.1"), "range"),
+    ],
+)
+def test_what_a_range_cannot_be_had_of(arguments, words, photographs, tmp_path, capsys):
+    assert cli.run_command(["fit", str(photographs), "-o", str(tmp_path / "m"), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_small_images_go_through_a_code(digits, tmp_path, capsys):
+    assert cli.run_command(["fit", str(digits), "-o", str(tmp_path / "m"), "--corruption", "gaussian:0..0.2"]) == 2
+    assert "of at least 49 pixels a side" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sigma", ["-0.1", "25", "nan"])
+def test_a_level_in_another_unit_is_refused(sigma, fitted, photographs, tmp_path, capsys):
+    command = ["denoise", str(fitted[0]), str(photographs), "-o", str(tmp_path / "out"), f"--sigma={sigma}"]
+    assert cli.run_command(command) == 2
+    assert "--sigma" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,202 @@
+"""The denoiser: what it learns, in any unit; tiles, resuming, wrong input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from isthmus import Denoiser, GaussianNoise, Residual, UNet
+from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.estimators.denoising.tiles import denoise_tiles
+
+SMALL = {"crop": 16, "crops_per_epoch": 64, "epochs": 2, "precision": "float32", "random_state": 0}
+
+
+def photos(n=6, channels=1, seed=0):
+    """Images of several sizes with edges and flat areas, in [0, 1]."""
+    stream, found = np.random.default_rng(seed), []
+    for i in range(n):
+        h, w = 40 + 3 * i, 50 - 2 * i
+        image = np.full((channels, h, w), 0.5, np.float32)
+        for _ in range(12):
+            top, left, grey = stream.integers(h), stream.integers(w), stream.random((channels, 1, 1))
+            image[:, top : top + stream.integers(4, 20), left : left + stream.integers(4, 20)] = grey
+        found.append(image)
+    return found
+
+
+def noisy(images, sigma, seed=1):
+    stream = np.random.default_rng(seed)
+    return [image + stream.normal(0, sigma, image.shape).astype(np.float32) for image in images]
+
+
+def mse(a, b):
+    return float(np.mean([np.square(x - y).mean() for x, y in zip(a, b, strict=True)]))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Denoiser(
+        Residual(width=16, depth=4), noise=GaussianNoise((0, 0.2)), crop=24, crops_per_epoch=1600, epochs=6,
+        learning_rate=8e-3, schedule="one-cycle", precision="float32", random_state=0,
+    ).fit(photos(20))  # fmt: skip
+
+
+def test_it_takes_noise_out_of_images_it_has_not_seen(model):
+    clean = photos(4, seed=9)
+    for sigma, times in ((0.05, 3), (0.1, 5), (0.2, 8)):
+        y = noisy(clean, sigma)
+        assert mse(model.denoise(y, sigma), clean) < mse(y, clean) / times
+
+
+def test_the_level_that_is_told_matters(model):
+    clean = photos(4, seed=9)
+    y = noisy(clean, 0.1)
+    assert mse(model.denoise(y, 0.1), clean) < min(mse(model.denoise(y, s), clean) for s in (0.02, 0.2))
+
+
+def test_without_a_level_that_of_each_image_is_estimated(model):
+    clean = photos(4, seed=9)
+    y = [*noisy(clean[:2], 0.05), *noisy(clean[2:], 0.15)]
+    blind = model.denoise(y)
+    assert model.sigma_ == pytest.approx([0.05, 0.05, 0.15, 0.15], rel=0.2)
+    told = [*model.denoise(y[:2], 0.05), *model.denoise(y[2:], 0.15)]
+    assert mse(blind, clean) < 1.1 * mse(told, clean)
+    assert all(np.array_equal(a, b) for a, b in zip(model.transform(y), blind, strict=True))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(255, 0), (1e-3, 0), (-1, 1), (1, 100)])
+def test_results_do_not_depend_on_unit_and_offset(model, scale, offset):
+    other = clone(model).set_params(noise=GaussianNoise((0, 0.2 * abs(scale))))
+    other.fit([scale * x.astype(np.float64) + offset for x in photos(20)])
+    clean = photos(4, seed=9)
+    y = noisy(clean, 0.1)
+    x_hat = other.denoise([scale * image.astype(np.float64) + offset for image in y], 0.1 * abs(scale))
+    assert mse([(x - offset) / scale for x in x_hat], clean) == pytest.approx(
+        mse(model.denoise(y, 0.1), clean), rel=0.3
+    )
+
+
+LEARNS = {
+    "crop": 24, "crops_per_epoch": 1600, "epochs": 6, "learning_rate": 8e-3, "schedule": "one-cycle",
+    "precision": "float32", "random_state": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["clean", "noisy", "none"])
+def test_without_clean_images_it_learns_from_noisy_ones(other, model):
+    clean = photos(20)
+    X, Y = noisy(clean, 0.1), {"clean": clean, "noisy": noisy(clean, 0.1, seed=2), "none": None}[other]
+    target = "clean" if other == "clean" else "noisy"
+    blind = Denoiser(Residual(16, 4), target=target, **LEARNS).fit(X, Y)
+    unseen = photos(4, seed=9)
+    y = noisy(unseen, 0.1)
+    assert mse(blind.denoise(y), unseen) < mse(y, unseen) / 3.5
+    assert mse(blind.denoise(y), unseen) < 3 * mse(model.denoise(y), unseen)
+
+
+def test_pairs_must_fit():
+    X = photos()
+    with pytest.raises(DataError, match="X has 6 images and Y 5"):
+        Denoiser(Residual(4, 4), **SMALL).fit(X, X[:5])
+    with pytest.raises(DataError, match="same shape"):
+        Denoiser(Residual(4, 4), **SMALL).fit(X, X[::-1])
+
+
+def test_constant_images_stay_as_they_are(model):
+    for grey in (0.0, 0.5, 1.0):
+        image = np.full((1, 30, 40), grey, np.float32)
+        for sigma in (0, 0.1, 0.2):
+            assert np.abs(model.denoise([image], np.float32(sigma))[0] - grey).max() < 1e-6
+
+
+def test_score_is_the_psnr_under_noise_of_its_own(model):
+    clean = photos(4, seed=9)
+    assert model.score(clean) == model.score(clean)
+    assert model.score(clean) > 25
+
+
+@pytest.mark.parametrize("part", [Residual(8, 4), UNet(4)], ids=repr)
+@pytest.mark.parametrize("size", [(64, 96), (75, 61)], ids=str)
+def test_tiles_give_the_pixels_of_one_piece(part, size):
+    from tests.networks.test_denoisers import trained
+
+    network, image = trained(part, 3), np.random.default_rng(0).random((3, *size), np.float32)
+    done = []
+    arguments = {"scale": 0.7, "dtype": torch.float32}
+    whole = denoise_tiles(network, image, 0.1, **arguments)
+    tiled = denoise_tiles(network, image, 0.1, tile=24, on_progress=lambda *n: done.append(n), **arguments)
+    assert np.abs(tiled - whole).max() < 1e-5
+    assert np.abs(whole - image).max() > 0.01
+    assert done == [(i + 1, len(done)) for i in range(len(done))]
+    assert len(done) > 4
+
+
+def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path):
+    from isthmus.training.checkpoint import Checkpoints
+
+    asked = Denoiser(Residual(4, 4), **{**SMALL, "epochs": 4})
+    whole = clone(asked).fit(photos())
+    stopped = clone(asked).fit_epochs(photos(), checkpoint=Checkpoints(tmp_path / "c", every=0))
+    for _ in range(2):
+        next(stopped)
+    stopped.close()
+    rest = clone(asked)
+    rows = list(rest.fit_epochs(photos(), checkpoint=tmp_path / "c"))
+    assert [row.epoch for row in rows] == [3, 4]
+    for a, b in zip(whole.network_.parameters(), rest.network_.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_forms_of_images_come_back_as_they_came():
+    model = Denoiser(Residual(4, 4), **SMALL).fit(photos())
+    assert model.denoise(np.zeros((2, 1, 9, 8)), 0.1).shape == (2, 1, 9, 8)
+    assert [x.shape for x in model.denoise([np.zeros((9, 8)), np.zeros((1, 5, 6))], 0.1)] == [(9, 8), (1, 5, 6)]
+    assert model.denoise([np.zeros((1, 9, 8))], 0.1)[0].dtype == np.float32
+
+
+def test_validation_photographs_are_held_out_whole():
+    model = Denoiser(Residual(4, 4), validation_fraction=0.5, patience=1, **SMALL).fit(photos())
+    assert np.isfinite(model.history_.validation_losses).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": GaussianNoise(0.1)}, "Residual, UNet"),
+        ({"noise": GaussianNoise(0.1, clip=True)}, "neither clipped"),
+        ({"crop": 2}, "crop"),
+        ({"crops_per_epoch": 0}, "crops_per_epoch"),
+        ({"validation_fraction": 0.99}, "leave one of 6 images"),
+        ({"epochs": 0}, "epochs"),
+        ({"target": "clear"}, "target"),
+    ],
+)
+def test_wrong_parameters(changes, words):
+    with pytest.raises(RequestError, match=words):
+        Denoiser(**{**SMALL, **changes}).fit(photos())
+
+
+def test_wrong_input(model):
+    for sigma in (-1, np.nan, np.inf):
+        with pytest.raises(RequestError, match="sigma"):
+            model.denoise(photos(1), sigma)
+    with pytest.raises(RequestError, match="3 channels"):
+        model.denoise(photos(1, channels=3), 0.1)
+    with pytest.raises(DataError, match="NaN"):
+        model.denoise([np.full((9, 9), np.nan)], 0.1)
+    with pytest.warns(DoubtWarning, match="sigma is in their unit"):
+        Denoiser(Residual(4, 4), **SMALL).fit([255 * x for x in photos()])
+
+
+def test_saved_and_loaded_it_gives_the_same_bits(tmp_path, model):
+    import isthmus
+
+    model.save(tmp_path / "den")
+    again = isthmus.load(tmp_path / "den")
+    y = noisy(photos(2, seed=9), 0.1)
+    assert all(np.array_equal(a, b) for a, b in zip(again.denoise(y), model.denoise(y), strict=True))
+    assert repr(again) == repr(clone(model).set_params(random_state=0))
+    assert again.history_.losses.tolist() == model.history_.losses.tolist()
