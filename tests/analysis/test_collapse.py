@@ -266,7 +266,7 @@ def test_many_images_are_looked_at_chunk_by_chunk(images):
         assert "all 2 units" not in str(collapse(model, some))
 
 
-@pytest.mark.filterwarnings("ignore:the samples' mean is:isthmus.errors.DoubtWarning")
+@pytest.mark.filterwarnings("ignore:the samples are all the same:isthmus.errors.DoubtWarning")
 @pytest.mark.parametrize("network", [Dense(bottleneck=3, activation="tanh"), Dense(bottleneck=3)])
 def test_images_that_do_not_vary_say_nothing_of_the_model(network):
     x = np.full((40, 6), 0.5, np.float32)
@@ -363,7 +363,7 @@ def test_the_mean_of_the_training_images_is_rarely_worse_than_that_of_others(n_t
     assert worse_than_mean(drawing(model, 3 * spread.astype(np.float32)), test) is not None
 
 
-@pytest.mark.filterwarnings("ignore:the samples' mean is:isthmus.errors.DoubtWarning")
+@pytest.mark.filterwarnings("ignore:the samples are all the same:isthmus.errors.DoubtWarning")
 def test_of_one_image_or_of_equal_ones_the_mean_says_nothing(images):
     model = drawing_lighter(fitted(images), 10)
     assert worse_than_mean(model, images) is not None
