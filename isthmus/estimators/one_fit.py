@@ -24,7 +24,7 @@ from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
-from isthmus.parts import doubt
+from isthmus.parts import MSE, doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -40,7 +40,7 @@ from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.start import MAX_SAMPLES, fit_start, pca_start
-from isthmus.training.validation import weights_of
+from isthmus.training.validation import weights_of, worse_than_noise
 
 _TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
 
@@ -183,12 +183,30 @@ class OneFit:
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
                 self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
                 yield row
+        if validation is not None:
+            self._doubt_denoiser(validation, setup)
         if self.history.kept_start and self.from_pca:
             samples = samples_on(self.X, self.device)
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, samples, setup)
             self.pca_samples = hashes_of([evenly(samples, MAX_SAMPLES)])
         return self.trained()
+
+    def _doubt_denoiser(self, validation: Samples, setup: Setup) -> None:
+        """Warn of a denoiser of a recipe that leaves more error than there was; without one it is trained as told."""
+        chosen = self.training.recipe is not None and self.corruption is not None
+        if not chosen or not isinstance(self.objective.loss, MSE):
+            return
+        with memory_told(self.training.batch_size), using_threads(self.threads):
+            errors = worse_than_noise(self.network, validation, setup)
+        if errors is None:
+            return
+        left, noise = map(error_text, errors)
+        code_size, way_out = self.network.code_size, "more epochs or another learning rate"
+        if (wide := min(self.n_features, 8 * code_size)) > code_size:
+            way_out = f'a wider code, such as Dense(bottleneck={wide}, code_activation="linear"), {way_out}'
+        sentence = f"the denoiser leaves an error of {left} on the validation samples, and the noise itself is {noise}"
+        warnings.warn(f"{sentence}; the way out is {way_out}", DoubtWarning, stacklevel=5)
 
     def begin(
         self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True, is_judged: bool = False

@@ -62,8 +62,8 @@ class Composed(OfParts):
         if role == "loss" and isinstance(value, str) and value in LOSSES:
             return LOSSES[value]()
         if role == "network":
-            recipe = getattr(self, "recipe", None)
-            return network_of(value, recipe, penalty=self.part("penalty"), loss=self.part("loss"))
+            others = {name: self.part(name) for name in ("penalty", "loss", "corruption")}
+            return network_of(value, getattr(self, "recipe", None), **others)
         return Plain() if role == "code" and value is None else value
 
     def parts(self) -> tuple[Any, Any, Objective, Training]:

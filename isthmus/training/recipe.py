@@ -12,6 +12,7 @@ from isthmus.errors import counted
 from isthmus.parts import CodePart, Dense, NetworkPart, Part, Training
 from isthmus.parts.networks import FEW
 
+_WIDE = 256  # numbers in a denoiser's code, whatever its samples turn out to be
 _STEPS = 850  # of 256 samples: after these a deep network is where 12,000 steps at a constant rate bring it
 _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more steps
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
@@ -24,19 +25,34 @@ _PATIENT = 10  # epochs, at least, without progress beyond PCA
 
 
 def network_of(
-    network: Part | None, recipe: str | None, *, penalty: Part | None = None, loss: Part | None = None
+    network: Part | None,
+    recipe: str | None,
+    *,
+    penalty: Part | None = None,
+    loss: Part | None = None,
+    corruption: Part | None = None,
 ) -> Any:
     """The network that is meant: the one that is said, and for None `Dense()`, or what a recipe has in its place.
 
-    That is a `Dense()` which the penalty and the loss can be had from, and whose code is linear otherwise, so that the
-    training can start at PCA's solution.
+    That is a `denoiser` under a corruption, and else a `Dense()` which the penalty and the loss can be had from, and
+    whose code is linear otherwise, so that the training can start at PCA's solution.
 
     >>> network_of(None, "fast"), network_of(None, "fast", penalty=L1(1e-3)), network_of(None, None)
     (Dense(code_activation='linear'), Dense(code_activation='relu'), Dense())
     """
     if network is not None or recipe is None:
         return Dense() if network is None else network
+    if corruption is not None and penalty is None:
+        return denoiser(loss)
     return Dense(code_activation=code_activation(penalty), output=output_for(loss))
+
+
+def denoiser(loss: Part | None, width: int = _WIDE) -> Dense:
+    """One wide layer: the noise is what is hard, and what a narrow code leaves out of an image may be more than it.
+
+    On patches of photographs one wide layer had half the error of two narrower ones, and less than a PCA's.
+    """
+    return Dense((), width, activation="gelu", output=output_for(loss))
 
 
 def code_activation(penalty: Any) -> str:

@@ -87,6 +87,17 @@ def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup
     return difference.ci95 is not None and difference.ci95[1] < 0
 
 
+@torch.no_grad()
+def worse_than_noise(network: Trainable, samples: Samples, setup: Setup) -> tuple[float, float] | None:
+    """The mean losses of a denoiser's output and of its noisy input, if the former is larger by more than chance."""
+    loss, noise = Objective(setup.objective.loss), setup.still_noise(samples.device)
+    pairs = (setup.pair(x, noise) for x in batches(samples, _CHUNK, None))
+    of_noise = torch.cat([loss.of_samples(x_in, target) for x_in, target in pairs]).double().cpu().numpy()
+    left = _sample_losses(network, samples, setup)
+    excess = mean_of(left - of_noise)
+    return (left.mean(), of_noise.mean()) if excess.ci95 is not None and excess.ci95[0] > 0 else None
+
+
 def _sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)

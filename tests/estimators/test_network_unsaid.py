@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import isthmus
-from isthmus import KL, L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary
+from isthmus import KL, L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, GaussianNoise
 from isthmus.analysis.collapse import collapse
 from isthmus.commands.fitting.defaults import Wanted, choose
-from isthmus.errors import RequestError
+from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.parameters import parameters_of
 from isthmus.persistence import CONFIG
 from isthmus.studies.spec.parser import parse_study
@@ -28,6 +29,8 @@ WANTED = {
     "l1": ({"penalty": L1(1e-3)}, Dense(code_activation="relu")),
     "kl": ({"penalty": KL(1e-3)}, Dense(code_activation="sigmoid")),
     "cross-entropy": ({"loss": "bce"}, Dense(code_activation="linear", output="sigmoid")),
+    "noise": ({"corruption": GaussianNoise(0.5)}, Dense((), 256, activation="gelu")),
+    "noise and l1": ({"corruption": GaussianNoise(0.5), "penalty": L1(1e-3)}, Dense(code_activation="relu")),
 }
 
 
@@ -193,3 +196,44 @@ def test_a_checkpoint_is_of_the_network_that_was_meant(x, tmp_path):
     resumed = lazy(epochs=3, network=LINEAR).fit(x, checkpoint=tmp_path / "kept")
     assert len(resumed.history_) == len(whole.history_)
     np.testing.assert_array_equal(resumed.transform(x), whole.transform(x), strict=True)
+
+
+@pytest.fixture(scope="module")
+def textures():
+    """Images of 144 independent numbers: as many of them as a code leaves out are lost."""
+    return np.random.default_rng(0).normal(0.5, 0.2, (200, 12, 12)).astype(np.float32)
+
+
+def left(model, x, sigma):
+    """The error that a denoiser leaves, as a share of the noise's."""
+    noisy = x + sigma * np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    return np.square(model.reconstruct(noisy).reshape(x.shape) - x).mean() / sigma**2
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.1])
+def test_a_denoiser_of_a_recipe_is_wide_enough_to_denoise(sigma, textures):
+    model = Autoencoder(corruption=GaussianNoise(sigma), recipe="fast", epochs=3, random_state=0).fit(textures[:150])
+    assert left(model, textures[150:], sigma) < 1
+    assert model.network_.code_size > 144
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (30, 1), (12, 300)])
+def test_a_denoiser_of_a_recipe_takes_few_samples_and_few_numbers(shape):
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    model = Autoencoder(corruption=GaussianNoise(0.1), recipe="fast", epochs=2, random_state=0).fit(x)
+    assert np.isfinite(model.reconstruct(x)).all()
+
+
+def test_a_denoiser_worse_than_the_noise_is_told_so_with_the_way_out(textures):
+    network, wide = (Dense(bottleneck=k, code_activation="linear") for k in (18, 144))
+    corruption = GaussianNoise(0.05)
+    arguments = {"recipe": "fast", "epochs": 3, "random_state": 0}
+    with pytest.warns(DoubtWarning, match="on the validation samples, and the noise itself is") as warned:
+        Autoencoder(network, corruption=corruption, **arguments).fit(textures)
+    (warning,) = warned
+    assert warning.filename == __file__
+    numbers = re.search(r"an error of (\S+) .* noise itself is ([\d.]+)", str(warning.message))
+    assert float(numbers[1]) == pytest.approx(0.04, rel=0.2), "nearly all of the variance"
+    assert float(numbers[2]) == pytest.approx(0.05**2, rel=0.1)
+    assert f"a wider code, such as {wide!r}" == re.search(r"a wider.*\)", str(warning.message))[0].replace('"', "'")
+    Autoencoder(wide, corruption=corruption, **arguments).fit(textures)  # without a warning, which would be an error

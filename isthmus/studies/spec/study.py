@@ -104,7 +104,7 @@ class Model:
     @property
     def network(self) -> Any:
         """The network of an autoencoder."""
-        parts = {role: self.arguments.get(role) for role in ("penalty", "loss")}
+        parts = {role: self.arguments.get(role) for role in ("penalty", "loss", "corruption")}
         return network_of(self.arguments.get("network"), self.arguments.get("recipe"), **parts)
 
     @property
