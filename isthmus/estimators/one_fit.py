@@ -24,7 +24,7 @@ from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
-from isthmus.parts import MSE, doubt
+from isthmus.parts import doubt
 from isthmus.rng import generator, seed_from
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import (
@@ -195,7 +195,7 @@ class OneFit:
     def _doubt_denoiser(self, validation: Samples, setup: Setup) -> None:
         """Warn of a denoiser of a recipe that leaves more error than there was; without one it is trained as told."""
         chosen = self.training.recipe is not None and self.corruption is not None
-        if not chosen or not isinstance(self.objective.loss, MSE):
+        if not chosen or not self.objective.loss.is_squared:
             return
         with memory_told(self.training.batch_size), using_threads(self.threads):
             errors = worse_than_noise(self.network, validation, setup)

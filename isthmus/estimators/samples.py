@@ -151,7 +151,7 @@ def offset_doubt(samples: Any, *, standardized: bool) -> str | None:
         some = evenly(samples, _DOUBTED).cpu().numpy()
     else:
         some = (samples.pixels if isinstance(samples, Images) else samples)[:: max(1, len(samples) // _DOUBTED)]
-    if (some == some[:1]).all():
+    if len(some) > 1 and (some == some[:1]).all():
         return f"the samples are all the same ({len(some):,} were looked at), so there is nothing to learn from them"
     if standardized:
         return None

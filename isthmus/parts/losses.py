@@ -14,9 +14,11 @@ class Loss(Part):
     """A part that says how far x_hat is from x, averaged over features and samples.
 
     bounded: whether it is a loss of numbers in [0, 1], which a sigmoid gives; it is computed from the sigmoid's input.
+    is_squared: whether it is the mean squared error, so that it compares with the noise of what the network was given.
     """
 
     bounded: ClassVar[bool] = False
+    is_squared: ClassVar[bool] = False
     per: ClassVar[str] = "element"
     warmup: ClassVar[float] = 0.0
     weight: float = 1.0
@@ -37,6 +39,7 @@ class MSE(Loss):
     """weight * squared error, averaged over features and samples."""
 
     kind: ClassVar[str] = "mse"
+    is_squared: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, repr=False)

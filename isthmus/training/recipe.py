@@ -37,6 +37,7 @@ def network_of(
     That is a `denoiser` under a corruption, and else a `Dense()` which the penalty and the loss can be had from, and
     whose code is linear otherwise, so that the training can start at PCA's solution.
 
+    >>> from isthmus.parts import L1
     >>> network_of(None, "fast"), network_of(None, "fast", penalty=L1(1e-3)), network_of(None, None)
     (Dense(code_activation='linear'), Dense(code_activation='relu'), Dense())
     """

@@ -71,7 +71,7 @@ WRONG = {
     "gausian:0.3": 'unknown corruption "gausian"; known: gaussian, masking',
     "masking:0.2+poison:3": 'Did you mean "poisson"?',
     "gaussian": "sigma is missing; write it as gaussian:SIGMA",
-    "gaussian:": "sigma must be a number, got ''",
+    "gaussian:": "sigma must be a number or a list, each a number, got ''",
     "gaussian:-1": "--corruption gaussian:-1: sigma must be at least 0, got -1",
     "gaussian:nan": "sigma must be a finite number of at least 0, got nan",
     "gaussian:0.3:sigma=0.2": "sigma is given twice",

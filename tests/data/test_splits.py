@@ -92,7 +92,7 @@ def test_photographs_too_small_to_be_divided_are_trained_on_or_refused():
 
 
 def test_patches_whose_places_nobody_knows_are_refused():
-    images = Images(np.zeros((6, 1, 2, 2), np.uint8), names=tuple("aaabbb"))
+    images = Images(np.arange(24, dtype=np.uint8).reshape(6, 1, 2, 2), names=tuple("aaabbb"))
     with pytest.raises(RequestError, match="it is not known where these patches were cut"):
         split(images, (0.2,), 0)
     with pytest.raises(RequestError, match="not known"):

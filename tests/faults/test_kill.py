@@ -95,7 +95,7 @@ def test_kill_9_while_one_model_replaces_another(crash, same, whole, tmp_path):
     from isthmus import Autoencoder, Dense, load
     from isthmus.files import sweep
 
-    x = [[0.1, 0.2, 0.3, 0.4]] * 8
+    x = [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]] * 4
     for name, seed in (("old", 0), ("new", 1)):
         Autoencoder(Dense(bottleneck=2), epochs=1, random_state=seed).fit(x).save(tmp_path / name)
     old, new = (same.model_bytes(tmp_path / name) for name in ("old", "new"))
