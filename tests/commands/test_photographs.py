@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 import isthmus
 from isthmus import cli
+from isthmus.commands.fitting.photograph_fit import _non_local_means, _wavelets
 from isthmus.estimators.denoising.denoiser import Denoiser
 from tests.image_files import read_image
 
@@ -120,3 +122,14 @@ def test_a_level_in_another_unit_is_refused(sigma, fitted, photographs, tmp_path
     assert cli.run_command(command) == 2
     assert "--sigma" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("method", [_non_local_means, _wavelets])
+def test_what_a_denoiser_is_held_against_denoises(method, grey):
+    china = load_sample_images().images[0][100:196, 200:320].transpose(2, 0, 1).astype(np.float32) / 255
+    x = china[:1] if grey else china
+    y = x + np.random.default_rng(0).normal(0, 0.1, x.shape).astype(np.float32)
+    x_hat = method(y, 0.1)
+    assert x_hat.shape == x.shape
+    assert np.square(x_hat - x).mean() < 0.85 * np.square(y - x).mean()
