@@ -80,7 +80,7 @@ def test_a_search_that_breaks_off_is_waited_for_no_longer(open_page, faults):
 def test_what_has_no_code_says_so_instead_of_showing_another_model(open_page):
     page = open_page("view=inside&model=wide")
     page.wait_for_selector(f"{OUT}:visible")
-    for name, reason in (("prior", "searches for a code"), ("nothing", "has no code")):
+    for name, reason in (("prior", "searches for the code"), ("nothing", "has no code")):
         for view in ("inside", "space"):
             page.evaluate(f"location.hash = 'view={view}&model={name}'")
             wait_for_saying(page, view, f"{name} cannot be looked into")
@@ -226,7 +226,7 @@ def test_a_line_is_brought_out_from_its_name_and_from_the_chart(open_page):
     assert re.search(r"wide at σ 0.3: MSE [\d.]+, 95 % interval", page.text_content(".read"))
     assert page.eval_on_selector("#compare canvas.plot", "one => one.toDataURL()") != plain
     page.focus("#kind")
-    assert "a click in the chart sets the noise" in page.text_content(".read")
+    assert "click in the chart to set the noise" in page.text_content(".read")
     box = page.locator("#compare canvas.plot").bounding_box()
     for share in range(20):  # down the chart, until a line is met
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * share / 20)
