@@ -159,6 +159,8 @@ def run(options: argparse.Namespace) -> None:
 
     persistence.check_place(options.out)
     if photograph_fit.is_wanted(options, fields, parts["corruption"]):
+        if is_there and not options.force:
+            raise RequestError(f"{options.out} already holds a model; choose another -o, or add --force to replace it")
         photograph_fit.run(options, parts["corruption"], training, threads)
         return
     former_epochs = continuation.requested_epochs(options.out, options.epochs) if is_there and not options.force else 0

@@ -141,6 +141,8 @@ def _shape_of(model: Any) -> Shape:
     shape = getattr(last, "image_shape_", None) or getattr(network, "shape", None)
     if shape is not None:
         return shape
+    if adapter_of(model).takes_any_size:
+        raise RequestError("a denoiser of images of any size is not shown here; `isthmus denoise` writes what it makes")
     n = getattr(last, "n_features_in_", None)
     if n is None:
         raise RequestError("the identity alone shows nothing; give a run's folder")

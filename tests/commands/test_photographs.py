@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
 from isthmus import cli
-from isthmus.commands.fitting.photograph_fit import _non_local_means, _wavelets
+from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.estimators.denoising.denoiser import Denoiser
 from tests.image_files import read_image
 
@@ -46,16 +47,18 @@ def fitted(photographs, tmp_path_factory):
 
 def test_a_fit_of_photographs_is_measured_beside_what_needs_no_training(fitted):
     folder, out, err = fitted
-    assert isinstance(isthmus.load(folder), Denoiser)
+    denoiser = isthmus.load(folder)
+    assert isinstance(denoiser, Denoiser)
+    model = f"photographs, {denoiser.n_parameters_:,} weights"
     assert "Gaussian noise of 0 to 0.2 of black to white, not clipped" in err
     assert "1 photograph is grey among colour ones" in err
     head, *rows = out.splitlines()
     assert head.startswith("on 1 photograph, held out, sigma 0.1 told")
     assert [row.split("  ")[0] for row in rows] == [
-        "photographs", "non-local means", "wavelets", "the noisy photographs",
+        model, "non-local means", "wavelets", "the noisy photographs",
     ]  # fmt: skip
     errors = {row.split("  ")[0]: float(row.split()[-2]) for row in rows}
-    assert errors["photographs"] < errors["the noisy photographs"] / 2
+    assert errors[model] < errors["the noisy photographs"] / 2
     assert (folder / "preview.png").is_file()
     extra = json.loads((folder / "config.json").read_text())["extra"]
     assert (extra["seen"]["n"], extra["seen"]["n_trained_on"], len(extra["seen"]["left_out"])) == (3, 2, 1)
@@ -125,7 +128,7 @@ def test_a_level_in_another_unit_is_refused(sigma, fitted, photographs, tmp_path
 
 
 @pytest.mark.parametrize("grey", [False, True])
-@pytest.mark.parametrize("method", [_non_local_means, _wavelets])
+@pytest.mark.parametrize("method", [non_local_means, wavelets])
 def test_what_a_denoiser_is_held_against_denoises(method, grey):
     china = load_sample_images().images[0][100:196, 200:320].transpose(2, 0, 1).astype(np.float32) / 255
     x = china[:1] if grey else china
@@ -133,3 +136,79 @@ def test_what_a_denoiser_is_held_against_denoises(method, grey):
     x_hat = method(y, 0.1)
     assert x_hat.shape == x.shape
     assert np.square(x_hat - x).mean() < 0.85 * np.square(y - x).mean()
+
+
+QUICK = ("--epochs", 1, "--training-crop", 8, "--batch-size", 256, "--threads", 1)
+
+
+def test_a_model_that_is_there_is_not_replaced(fitted, photographs, capsys):
+    folder = fitted[0]
+    before = (folder / "model.safetensors").read_bytes()
+    for noise in ("gaussian:0..0.2", "gaussian:0.1"):
+        assert cli.run_command(["fit", str(photographs), "-o", str(folder), "--corruption", noise]) == 2
+        assert "already holds a model" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [("--patience", "3"), ("--validation", "0.2")])
+def test_what_would_choose_an_epoch_is_refused(option, photographs, tmp_path, capsys):
+    command = ["fit", str(photographs), "-o", str(tmp_path / "m"), "--corruption", "gaussian:0.1", *option]
+    assert cli.run_command(command) == 2
+    assert "trains all its epochs" in capsys.readouterr().err
+
+
+def test_the_last_pages_of_a_stack_are_held_out_and_12_bits_have_a_range(tmp_path, done):
+    stack = np.random.default_rng(0).integers(200, 4095, (12, 50, 60)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack)
+    np.save(tmp_path / "stack.npy", stack)
+    for source, left_out in (("stack.tif", ["stack.tif#11", "stack.tif#12"]), ("stack.npy", [])):
+        model = tmp_path / source.replace(".", "-")
+        arguments = ("--corruption", "gaussian:0.1", "--range", "0:4095", *QUICK)
+        out, _ = done("fit", tmp_path / source, "-o", model, *arguments)
+        assert "on 1 photograph, held out, sigma 0.1 told" in out
+        extra = json.loads((model / "config.json").read_text())["extra"]
+        assert extra["seen"]["left_out"] == left_out  # of a stack the page before the last one is in neither part
+        assert isthmus.load(model).scale_ == pytest.approx(3895 / 4095, abs=0.01)
+        done("denoise", model, tmp_path / source, "-o", tmp_path / f"clean-{source}")
+    assert tifffile.imread(tmp_path / "clean-stack.tif").dtype == np.uint16
+    clean = np.load(tmp_path / "clean-stack.npy")
+    assert clean.shape == (12, 1, 50, 60)
+    assert 100 < clean.mean() < 4095  # in the numbers that came in
+
+
+def test_one_photograph_and_none_held_out(photographs, tmp_path, done):
+    source = photographs / "china.jpg"
+    out, err = done("fit", source, "-o", tmp_path / "one", "--corruption", "gaussian:0.1", *QUICK)
+    assert "on the right quarter of one photograph, held out" in out
+    out, err = done("fit", photographs, "-o", tmp_path / "all", "--corruption", "gaussian:0.1", "--test", 0, *QUICK)
+    assert out == ""
+    assert "3 photographs to train on, none held out" in err
+
+
+def test_copies_of_what_is_trained_on_are_not_measured(photographs, tmp_path, done):
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        (tmp_path / "photos" / f"{i}.png").write_bytes((photographs / "flower.png").read_bytes())
+    Image.new("RGB", (60, 60), "grey").save(tmp_path / "photos" / "other.png")
+    arguments = ("--corruption", "gaussian:0.1", "--test", 0.9, *QUICK)
+    out, err = done("fit", tmp_path / "photos", "-o", tmp_path / "m", *arguments)
+    assert "copies of what is trained on: " in err
+    assert "on 1 photograph, held out" in out
+
+
+def test_files_that_cannot_be_read(tmp_path, photographs, capsys):
+    (tmp_path / "bad").mkdir()
+    content = (photographs / "flower.png").read_bytes()
+    (tmp_path / "bad" / "a.png").write_bytes(content[:2000])
+    command = ["fit", str(tmp_path / "bad"), "-o", str(tmp_path / "m"), "--corruption", "gaussian:0.1", "--skip-bad"]
+    assert cli.run_command(command) == 2
+    err = capsys.readouterr().err
+    assert "a.png" in err
+    assert "Traceback" not in err
+
+
+def test_the_page_says_that_it_does_not_show_it(fitted, photographs, capsys):
+    assert (
+        cli.run_command(["explore", str(fitted[0]), str(photographs / "china.jpg"), "--no-browser", "--port", "0"]) == 2
+    )
+    assert "of any size is not shown here" in capsys.readouterr().err

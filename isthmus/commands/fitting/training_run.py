@@ -136,19 +136,23 @@ def _summary(errors: Errors) -> dict[str, Any]:
     return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
 
 
+def train(model: Any, x: Any, held_out: Any, folder: Path, listener: Any, *, force: bool) -> None:
+    """Train an estimator beside its folder-to-be. Raises RequestError for a stopped fit of another kind there."""
+    try:
+        train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, listener, replace=force)
+    except OtherTrainingError as error:
+        raise RequestError(
+            f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
+            "or add --force to begin anew"
+        ) from None
+
+
 def _train(job: Job) -> None:
     model, folder = job.model, job.folder
     assert model.epochs is not None, "chosen before the training"
     with console.listener() as listener:
         listener.started(folder.name, model.epochs)
-        images = job.parts.train, job.parts.validation
-        try:
-            train_with_checkpoints(model, *images, checkpoints_of(folder), folder.name, listener, replace=job.force)
-        except OtherTrainingError as error:
-            raise RequestError(
-                f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
-                "or add --force to begin anew"
-            ) from None
+        train(model, job.parts.train, job.parts.validation, folder, listener, force=job.force)
         history = model.history_
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:

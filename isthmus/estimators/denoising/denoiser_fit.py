@@ -27,16 +27,25 @@ from isthmus.training.hardware import memory_told, processor_of, resolve_device,
 from isthmus.training.history import Epoch, History, Trained
 from isthmus.training.session import session
 
-_PLAIN = Training(batch_size=16)
+_BATCH = 16
 # Twice the rate diverged in bfloat16 after 4,000 steps, on photographs of 180×180. Steps are what counts, and products
 # in bfloat16 allow three times as many in a quarter of an hour on two cores.
-_FAST = {"schedule": "one-cycle", "learning_rate": 1e-3, "batch_size": 16}
+_FAST = {"schedule": "one-cycle", "learning_rate": 1e-3, "batch_size": _BATCH}
 _FAST_EPOCHS = {"bfloat16": 40, "float32": 12}
 _CHECKED_CROPS = 64  # of the validation photographs
 _BELONGS = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "validation_fraction", "patience")
 
 
 TARGETS = ("clean", "noisy")
+
+
+def training_of(model: Any) -> Training:
+    """How a `Denoiser` is trained: as it was told, else as its recipe chooses."""
+    given = {name: getattr(model, name) for name in _BELONGS if getattr(model, name) is not None}
+    chosen: dict[str, Any] = {"batch_size": _BATCH}
+    if model.recipe is not None:
+        chosen = {**_FAST, "epochs": _FAST_EPOCHS[resolve_precision(model.precision, resolve_device(model.device))]}
+    return Training(**{**chosen, **given}, precision=model.precision, device=model.device, recipe=model.recipe)
 
 
 class DenoiserFit:
@@ -58,10 +67,14 @@ class DenoiserFit:
             )
         checks.count("crop", model.crop, 8)
         checks.count("crops_per_epoch", model.crops_per_epoch)
+        if model.target == "noisy" and not self.is_paired:  # of which every second row and column is taken
+            require(model.crop % 2 == 0, "crop", "even, to learn from noisy images alone", model.crop)
+        if model.patience is not None and model.validation_fraction is None:
+            raise RequestError("patience needs validation images: set validation_fraction")
         self.n_crops = model.crops_per_epoch
         self.device = resolve_device(model.device)
         self.precision = resolve_precision(model.precision, self.device)
-        self.training = self._training(model)
+        self.training = training_of(model)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         self.threads = torch.get_num_threads()
         self.scale = images.span()
@@ -76,13 +89,6 @@ class DenoiserFit:
         network = build(model.part("network"), self.channels, generator(self.seed, "init"))
         self.network = network.to(self.device)
         self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
-
-    def _training(self, model: Any) -> Training:
-        given = {name: getattr(model, name) for name in _BELONGS if getattr(model, name) is not None}
-        chosen: dict[str, Any] = {"batch_size": _PLAIN.batch_size}
-        if model.recipe is not None:
-            chosen = {**_FAST, "epochs": _FAST_EPOCHS[self.precision]}
-        return Training(**{**chosen, **given}, precision=model.precision, device=model.device, recipe=model.recipe)
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
         """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained."""

@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from isthmus.corruption import noisy_version
 from isthmus.errors import DoubtWarning, RunError
 from isthmus.estimators.adapters import adapter_of, chunks, encode
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.samples import offset_doubt
 from isthmus.studies.plan.context import Context
 from isthmus.studies.run.progress import Listener
@@ -70,9 +69,11 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
 
 
 def train_with_checkpoints(
-    unfitted: Autoencoder, x: Any, held_out: Any, folder: Path, label: str, listener: Listener, *, replace: bool = True
+    unfitted: Any, x: Any, held_out: Any, folder: Path, label: str, listener: Listener, *, replace: bool = True
 ) -> None:
-    """Train an autoencoder, from where an earlier run was stopped if it was; `folder` is the caller's to remove.
+    """Train an estimator that has `fit_epochs`, from where an earlier run was stopped if it was.
+
+    The caller must remove `folder`.
 
     replace: whether another training's checkpoints there are written over, as in a study; else that is a RequestError.
     """
@@ -81,7 +82,8 @@ def train_with_checkpoints(
         listener.note(f"{label}: {sentence}")
 
     checkpoints = Checkpoints(folder, say=say, replace=replace)  # which the run removes when the model is written
-    rows = unfitted.fit_epochs(x, validation=held_out, checkpoint=checkpoints)
+    validation = {} if held_out is None else {"validation": held_out}
+    rows = unfitted.fit_epochs(x, **validation, checkpoint=checkpoints)
     first = True
     try:
         with warnings.catch_warnings(), contextlib.closing(rows):

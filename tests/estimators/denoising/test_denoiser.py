@@ -172,6 +172,8 @@ def test_validation_photographs_are_held_out_whole():
         ({"validation_fraction": 0.99}, "leave one of 6 images"),
         ({"epochs": 0}, "epochs"),
         ({"target": "clear"}, "target"),
+        ({"target": "noisy", "crop": 9}, "even"),
+        ({"patience": 2}, "patience needs validation"),
     ],
 )
 def test_wrong_parameters(changes, words):
