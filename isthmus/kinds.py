@@ -57,15 +57,15 @@ def registered() -> list[list[str]]:
 def unreachable() -> dict[str, str]:
     """The kinds that no worker can import, by their word: from a notebook or a script, or made inside a function."""
     kinds = {word_of(role, kind): (compute, kind) for kind, (role, compute) in _registered.items()}
-    return {word: _path(one) for word, pair in kinds.items() for one in pair if not _importable(one)}
+    return {word: _path(made) for word, pair in kinds.items() for made in pair if not _importable(made)}
 
 
 def register_all(entries: Iterable[list[str]]) -> None:
     """Import and register in a worker what `registered` named in the process that started it."""
     for role, kind, compute in entries:
         try:
-            if (made := _found(kind)) not in _registered:  # which importing it may have done
-                register(role, made, _found(compute))
+            if (made := _imported(kind)) not in _registered:  # which importing it may have done
+                register(role, made, _imported(compute))
         except (ImportError, AttributeError) as error:
             raise RequestError(
                 f"a worker cannot import {kind} and {compute} ({error}); define them in a module of their own"
@@ -75,22 +75,22 @@ def register_all(entries: Iterable[list[str]]) -> None:
 def sources() -> Iterator[Path]:
     """The files in which registered kinds are defined, except for figures: what a model is depends on them."""
     of_models = ((kind, compute) for kind, (role, compute) in _registered.items() if role != "figure")
-    names = {one.__module__ for pair in of_models for one in pair}
+    names = {made.__module__ for pair in of_models for made in pair}
     files = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
     return (Path(file) for file in files if file is not None)
 
 
-def _path(one: Any) -> str:
-    return f"{one.__module__}:{getattr(one, '__qualname__', one)}"
+def _path(made: Any) -> str:
+    return f"{made.__module__}:{getattr(made, '__qualname__', made)}"
 
 
 def _importable(*objects: Any) -> bool:
     try:
-        return all(one.__module__ != "__main__" and _found(_path(one)) is one for one in objects)
+        return all(made.__module__ != "__main__" and _imported(_path(made)) is made for made in objects)
     except (ImportError, AttributeError):
         return False
 
 
-def _found(path: str) -> Any:
+def _imported(path: str) -> Any:
     module, _, names = path.partition(":")
     return reduce(getattr, names.split("."), importlib.import_module(module))

@@ -16,11 +16,10 @@ CONDEMNED = {
     "asked", "found", "heard", "kept", "mine", "one", "own", "said", "tell", "theirs", "them", "told", "took", "what",
     "whoever",
 }  # fmt: skip
+# Public names of fields that files hold: a trap in a study's TOML, and a collapse in results.json
+PUBLIC = {("analysis/collapse.py", "what"), ("studies/spec/study.py", "what")}
 # Folders in which some are left, and how many at most
-LEFT = {
-    "analysis": 1, "estimators": 20, "kinds.py": 6, "networks": 14, "parts": 6, "report": 24, "solvers": 3,
-    "studies": 70, "training": 9,
-}  # fmt: skip
+LEFT = {"estimators": 20, "studies": 50, "training": 9}
 
 
 def condemned(source: str) -> Iterator[str]:
@@ -59,7 +58,7 @@ def test_no_variable_is_named_by_a_condemned_word():
     counts, examples = Counter[str](), {}
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
-        names = list(condemned(path.read_text("utf-8")))
+        names = [name for name in condemned(path.read_text("utf-8")) if (relative.as_posix(), name) not in PUBLIC]
         counts[relative.parts[0]] += len(names)
         if names:
             examples.setdefault(relative.parts[0], []).append((relative.as_posix(), names))

@@ -59,7 +59,7 @@ class ConvChain(nn.Module):
 
     def forward(self, x: torch.Tensor, switches: Switches, *, logits: bool = False) -> tuple[torch.Tensor, Switches]:
         """The output, and the switches of each pooling. switches: of each unpooling; None for the upper left."""
-        found: Switches = []
+        pooled: Switches = []
         activations = without_last(self.activations, logits)
         for layer, activation, module, given in zip(self.plan, activations, self.layers, switches, strict=True):
             if layer.unpool is not None:
@@ -73,10 +73,10 @@ class ConvChain(nn.Module):
                 x = function(x)
             if layer.pool is not None:
                 x, places = nn.functional.max_pool2d(x, 2, return_indices=True)
-            found.append(places)
+            pooled.append(places)
             if not first:
                 x = function(x)
-        return x, found
+        return x, pooled
 
     def up_to(self, number: int) -> ConvChain:
         """The first `number` layers, the same weights."""

@@ -144,8 +144,8 @@ class Trainable(nn.Module):
         pairs += [(values, torch.full_like(values, number)) for values, number in terms]
         pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
         outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
-        found = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
-        for parameter, gradient in zip(parameters, found, strict=True):
+        gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             assert parameter.grad is not None
             if gradient is None:  # nothing that came out depends on it
                 parameter.grad.zero_()

@@ -76,26 +76,26 @@ class Range:
     high: float
 
 
-def _centred(found: Range, scale: float) -> tuple[float, float]:
+def _centred(channel: Range, scale: float) -> tuple[float, float]:
     """An output without bounds: as the input."""
-    return found.median, scale
+    return channel.median, scale
 
 
 def _between(bounds: float) -> Callable[[Range, float], tuple[float, float]]:
     """An output between 0 and 1, or with `bounds` = 2 between -1 and 1: these are the least and the largest number."""
 
-    def ends(found: Range, _scale: float) -> tuple[float, float]:
-        width = found.high - found.low or 1.0
-        middle = (found.high + found.low) / 2
+    def ends(channel: Range, _scale: float) -> tuple[float, float]:
+        width = channel.high - channel.low or 1.0
+        middle = (channel.high + channel.low) / 2
         return (middle - width / 2, width) if bounds == 1 else (middle, width / 2)
 
     return ends
 
 
-def _from_background(found: Range, scale: float) -> tuple[float, float]:
+def _from_background(channel: Range, scale: float) -> tuple[float, float]:
     """An output with a lower bound: the end of the range that most pixels are near to, with the other one above it."""
-    dark = found.median - found.low <= found.high - found.median
-    return (found.low, scale) if dark else (found.high, -scale)
+    dark = channel.median - channel.low <= channel.high - channel.median
+    return (channel.low, scale) if dark else (channel.high, -scale)
 
 
 # By the activation of the output: (offset, scale) of what comes out.
@@ -117,12 +117,12 @@ def standardization_of(samples: Samples, channels: int, output: str, *, bounded:
     it. output: the activation of the network's output. bounded: the loss takes numbers in [0, 1] as they are ("bce").
     """
     ranges = _ranges(samples, channels)
-    varying = [one.deviation for one in ranges if one.deviation > 0]
+    varying = [channel.deviation for channel in ranges if channel.deviation > 0]
     # a channel that is the same everywhere has no scale of its own
     usual = math.sqrt(sum(d * d for d in varying) / len(varying)) if varying else _SPREAD
-    scales = [(one.deviation or usual) / _SPREAD for one in ranges]
+    scales = [(channel.deviation or usual) / _SPREAD for channel in ranges]
     outs = [(0.0, 1.0) if bounded else _OUTPUTS[output](*pair) for pair in zip(ranges, scales, strict=True)]
-    offsets = tuple(one.median for one in ranges)
+    offsets = tuple(channel.median for channel in ranges)
     return Standardization(offsets, tuple(scales), tuple(o for o, _ in outs), tuple(s for _, s in outs))
 
 
@@ -143,7 +143,7 @@ def _ranges(samples: Samples, channels: int) -> list[Range]:
     deviation[deviation <= 1e-6 * np.maximum(abs(low), abs(high))] = 0  # rounding
     some = evenly(samples, max(64, _SAMPLED // n_features))
     medians = np.median(_channels(some, channels), axis=(0, 2))
-    return [Range(*map(float, one)) for one in zip(medians, deviation, low, high, strict=True)]
+    return [Range(*map(float, values)) for values in zip(medians, deviation, low, high, strict=True)]
 
 
 def _channels(x: torch.Tensor, channels: int) -> np.ndarray:

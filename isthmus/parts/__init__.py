@@ -94,7 +94,7 @@ __all__ = [
 ROLES: dict[str, dict[str, type[Any]]] = {
     role: KINDS[role] for role in KINDS if role not in ("estimator", "figure", "image-network")
 }
-for _role, _own in {
+for _role, _kinds in {
     "network": (Dense, Conv, Dictionary),
     "code": (Plain,),
     "augmentation": (Affine,),
@@ -102,7 +102,7 @@ for _role, _own in {
     "penalty": (L1, KL),
     "loss": (MSE, BCE),
 }.items():
-    ROLES[_role] |= {word_of(_role, kind): kind for kind in _own}
+    ROLES[_role] |= {word_of(_role, kind): kind for kind in _kinds}
 NETWORKS, CODES, AUGMENTATIONS, CORRUPTIONS, PENALTIES, LOSSES = ROLES.values()
 IMAGE_NETWORKS = KINDS["image-network"]  # of a `Denoiser`
 IMAGE_NETWORKS |= {kind.kind: kind for kind in (Residual, UNet)}
@@ -123,5 +123,5 @@ def from_table(kinds: Mapping[str, type[Part]], table: Mapping[str, Any]) -> Any
     for name in fields:
         one_of(f"field of {kind.kind}", name, [field.name for field in dataclasses.fields(kind)])
     for name in kind.members:
-        fields[name] = [from_table(kinds, one) for one in fields[name]]
+        fields[name] = [from_table(kinds, member) for member in fields[name]]
     return kind(**fields)

@@ -30,10 +30,10 @@ def widths(part: Any, name: str) -> None:
     """Check a list of layer widths, and keep it as a tuple: parts are hashable and never change."""
     value = getattr(part, name)
     require(isinstance(value, list | tuple), name, "a list of layer widths", value)
-    found = tuple(python(width) for width in value)
-    for width in found:
+    numbers = tuple(python(width) for width in value)
+    for width in numbers:
         count(f"each width in {name}", width)
-    object.__setattr__(part, name, found)
+    object.__setattr__(part, name, numbers)
 
 
 def image_shape(part: Any) -> None:

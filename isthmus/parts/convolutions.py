@@ -172,4 +172,5 @@ class Conv(NetworkPart):
     def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         shape = self.shape(image_shape)
         layers = (*self.encoder_layers(shape), *self.decoder_layers(shape))
-        return sum((one.n_in * math.prod(one.kernel) + 1) * one.n_out for one in layers if one.kernel is not None)
+        sizes = [(layer.kernel, layer.n_in, layer.n_out) for layer in layers]
+        return sum((n_in * math.prod(kernel) + 1) * n_out for kernel, n_in, n_out in sizes if kernel is not None)

@@ -85,8 +85,8 @@ class Levelled(Corruption):
     def label(self) -> str:
         """The name in results: kind, level as %g prints it, then what differs from its default: `masking(0.2)`."""
         others = [f for f in dataclasses.fields(self) if f.name != self.level]
-        said = [f",{f.name}={_word(getattr(self, f.name))}" for f in others if getattr(self, f.name) != f.default]
-        return f"{self.kind}({getattr(self, self.level):g}{''.join(said)})"
+        changed = [f",{f.name}={_word(getattr(self, f.name))}" for f in others if getattr(self, f.name) != f.default]
+        return f"{self.kind}({getattr(self, self.level):g}{''.join(changed)})"
 
 
 def _word(value: Any) -> str:

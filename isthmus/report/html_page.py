@@ -43,7 +43,7 @@ def write_report(folder: Path) -> Path:
         r=results,
         style=(here / "page.css").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
-        sentences=sentences.found(results),
+        sentences=sentences.findings(results),
         sections=_sections(results, figures),
         figures=[figure for figure in figures if not figure["section"]],
         traps=[trap for trap in results.traps if not trap["section"]],

@@ -12,8 +12,8 @@ from isthmus.report.ranking import Group, Terms, apart, does_nothing, errors, gr
 from isthmus.studies.results.results_json import Results
 
 
-def found(results: Results) -> list[str]:
-    """What a reader should know first of the whole study."""
+def findings(results: Results) -> list[str]:
+    """The main findings of the whole study, a sentence each."""
     if results.quick:
         return ["This was a quick run, of one epoch on few images: it shows that everything works, and no more."]
     sentences = _references(results)

@@ -45,12 +45,12 @@ class Search:
 
     def better_of(self, other: Search) -> Search:
         """Of two searches for the same images, the one with the smaller objective, image by image; steps add up."""
-        mine = self.objective.nan_to_num(torch.inf) <= other.objective.nan_to_num(torch.inf)
+        better = self.objective.nan_to_num(torch.inf) <= other.objective.nan_to_num(torch.inf)
         return Search(
-            torch.where(mine[:, None], self.code, other.code),
-            torch.where(mine, self.objective, other.objective),
+            torch.where(better[:, None], self.code, other.code),
+            torch.where(better, self.objective, other.objective),
             self.n_iter + other.n_iter,
-            torch.where(mine, self.reason, other.reason),
+            torch.where(better, self.reason, other.reason),
         )
 
 
@@ -81,8 +81,8 @@ class _Batch:
     def __len__(self) -> int:
         return len(self.which)
 
-    def tell(self) -> None:
-        """Show whoever looks on where all images are now."""
+    def report(self) -> None:
+        """Call `on_step` with the code and the objective of every image."""
         if self.on_step is not None:
             code, objective = self.result.code.clone(), self.result.objective.clone()
             code[self.which], objective[self.which] = self.code, self.objective
@@ -161,7 +161,7 @@ def _gauss_newton(batch: _Batch, max_iter: int, tol: float) -> None:
         small = promised <= tol * batch.objective
         batch.code = torch.where(better[:, None], tried, batch.code)
         batch.objective = torch.where(better, objective, batch.objective)
-        batch.tell()
+        batch.report()
         batch.damping = torch.where(better, batch.damping * 0.2, batch.damping * 8).clamp_(min=_LEAST_DAMPING)
         stalled = ~better & (batch.damping > _MOST_DAMPING)
         # only where the code moved is the system another one
@@ -245,7 +245,7 @@ def _first_order(batch: _Batch, max_iter: int, tol: float, learning_rate: float,
         before = batch.objective
         batch.objective = (batch.decoder.decode(batch.code) - batch.y).square().mean(dim=1)
         batch.keep()  # a step may be too long, and the next ones too
-        batch.tell()
+        batch.report()
         over = (before - batch.objective).abs() < tol
         lost = ~batch.objective.isfinite()
         batch.end(lost, DIVERGED, i)

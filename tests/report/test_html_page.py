@@ -16,7 +16,7 @@ from isthmus.cli import run_command
 from isthmus.errors import DataError
 from isthmus.report.html_page import write_report
 from isthmus.report.numbers import number
-from isthmus.report.sentences import found, section
+from isthmus.report.sentences import findings, section
 from isthmus.studies.results.results_json import read_results
 
 STUDY = """
@@ -168,7 +168,7 @@ def test_doing_nothing_is_called_so_whatever_its_name(finished):
     for row in results.rows:
         if (row.model, row.metric) == ("nothing", "mse"):
             object.__setattr__(row, "value", 1e-4)
-    assert "Doing nothing leaves 0.000100, less than any of them." in " ".join(found(results))
+    assert "Doing nothing leaves 0.000100, less than any of them." in " ".join(findings(results))
 
 
 def test_the_page_needs_no_network(html):
@@ -301,7 +301,7 @@ def test_an_incomplete_run_says_so(finished, copied):
 
 def test_the_sentences_are_made_from_the_numbers(finished):
     results = grown(finished)
-    said = " ".join(found(results))
+    said = " ".join(findings(results))
     errors = {name: results.value(name, "mse", "test") for name in ("pca-4", "dense-4")}
     best, worst = sorted(errors, key=errors.get)
     assert f"With 4 numbers for 64 pixels, {best} is the better of two on unseen test images" in said
@@ -309,7 +309,7 @@ def test_the_sentences_are_made_from_the_numbers(finished):
     for row in results.rows:  # the other way round, and the sentence turns round
         if row.metric == "mse" and row.model == best:
             object.__setattr__(row, "value", 1.0)
-    assert f"{worst} is the better of two on unseen test images" in " ".join(found(results))
+    assert f"{worst} is the better of two on unseen test images" in " ".join(findings(results))
 
 
 SECTIONS = """
@@ -427,10 +427,10 @@ def test_collapse_is_named_with_its_cause_wherever_the_model_stands(sectioned):
     assert "a weight of 10 at a batch size of 128 is 1280 for each sample" in text
     assert text.count("dead collapsed") >= 2, "the tag stands in every table of models"
     results = read_results(sectioned)
-    assert "dead has collapsed" in " ".join(found(results))
+    assert "dead has collapsed" in " ".join(findings(results))
     for facts in results.models:
         facts["collapsed"] = None
-    assert "collapsed" not in " ".join(found(results) + section(results, ["pca-4", "dense-4", "dead"]))
+    assert "collapsed" not in " ".join(findings(results) + section(results, ["pca-4", "dense-4", "dead"]))
 
 
 def test_a_denoiser_and_the_search_of_its_decoder_are_told_at_the_noise_of_its_training(sectioned):
@@ -440,9 +440,9 @@ def test_a_denoiser_and_the_search_of_its_decoder_are_told_at_the_noise_of_its_t
         f"Under gaussian(0.3), which they were trained for, the MSE to the clean image is {errors['dense-4']} of "
         f"dense-4 (4 numbers) and {errors['searched']} of searched (4 numbers)."
     )
-    assert told in found(results)
+    assert told in findings(results)
     assert told in Page((sectioned / "report.html").read_text("utf-8")).text
-    assert not any("gaussian(0.5)" in one for one in found(results)), "nobody was trained for it"
+    assert not any("gaussian(0.5)" in one for one in findings(results)), "nobody was trained for it"
 
 
 def test_a_column_without_a_number_is_left_out(sectioned, html):

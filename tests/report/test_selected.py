@@ -178,7 +178,8 @@ def test_what_was_not_held_out_is_not_ranked(name, rewritten):
                 row.update(value=1e-6, ci95=None)
 
     text, results = rewritten(change)
-    said = " ".join(sentences.found(results) + sentences.section(results, [facts["name"] for facts in results.models]))
+    names = [facts["name"] for facts in results.models]
+    said = " ".join(sentences.findings(results) + sentences.section(results, names))
     assert ("plain is the " in said) == (name is None)
     mark = {"seen": "test images seen", "selected": "selected on", None: ""}[name]
     assert f"plain {mark}" in text

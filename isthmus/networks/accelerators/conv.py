@@ -172,8 +172,8 @@ def _at_switches(grad: torch.Tensor, switches: torch.Tensor | None) -> torch.Ten
     assert switches is not None
     (n, c), (h, w) = grad.shape[:2], switches.shape[2:]
     places = switches.permute(0, 2, 3, 1).reshape(n, h * w, c)
-    found = grad.permute(0, 2, 3, 1).reshape(n, -1, c).gather(1, places)
-    return found.view(n, h, w, c).permute(0, 3, 1, 2)
+    at_places = grad.permute(0, 2, 3, 1).reshape(n, -1, c).gather(1, places)
+    return at_places.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 def _parts(chain: ConvChain) -> Parts:

@@ -23,31 +23,31 @@ class DenseDecoder(Decoder):
 
     def _forward(self, code: torch.Tensor) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
         """The images, and z and y of each layer."""
-        x, kept = code, []
+        x, outputs = code, []
         for (weight, bias), activation in zip(self.layers, self.activations, strict=True):
             z = torch.addmm(bias, x, weight.t())
             x = ACTIVATIONS[activation](z)
-            kept.append((z, x))
-        return self.network.outward(x), kept
+            outputs.append((z, x))
+        return self.network.outward(x), outputs
 
     def gradient(self, code: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        x_hat, kept = self._forward(code)
+        x_hat, outputs = self._forward(code)
         grad = self.network.gradient_inward((x_hat - y) * (2 / y.shape[1]))
         for (weight, _), activation, (z, x) in zip(
-            reversed(self.layers), reversed(self.activations), reversed(kept), strict=True
+            reversed(self.layers), reversed(self.activations), reversed(outputs), strict=True
         ):
             grad = BACKWARD[activation](grad, x, z) @ weight
         return grad
 
     def normal_equations(self, code: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n, k = code.shape
-        x_hat, kept = self._forward(code)
+        x_hat, outputs = self._forward(code)
         residual = x_hat - y
         # the Jacobian from the code up, (n, k + 1, width): all images' in one product with each weight. A row more is
         # kept for the residual, so that one batched product gives JᵀJ and Jᵀr: by itself Jᵀr takes five times as long
         jacobian = torch.zeros(n, k + 1, self.layers[0][0].shape[0], dtype=code.dtype, device=code.device)
         jacobian[:, :k] = self.layers[0][0].t()
-        for i, ((weight, _), activation, (z, x)) in enumerate(zip(self.layers, self.activations, kept, strict=True)):
+        for i, ((weight, _), activation, (z, x)) in enumerate(zip(self.layers, self.activations, outputs, strict=True)):
             slope = BACKWARD[activation](torch.ones_like(x), x, z)
             last = i + 1 == len(self.layers)
             if last:

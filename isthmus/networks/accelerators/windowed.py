@@ -151,12 +151,12 @@ class WindowedPass:
     def __init__(self, like: torch.Tensor, shape: tuple[int, int, int], encoder: Parts, decoder: Parts) -> None:
         (shares, m), self.like = like.shape, like
         self.down = [Down(like, *part) for part in encoder]
-        found = [down.switches for down in reversed(self.down)]
+        switches = [down.switches for down in reversed(self.down)]
         self.up = [
-            Up(like, *part, switches if part[0].unpool is not None else None)
-            for part, switches in zip(decoder, found, strict=True)
+            Up(like, *part, places if part[0].unpool is not None else None)
+            for part, places in zip(decoder, switches, strict=True)
         ]
-        code = like.new_empty(shares, self.down[-1].four.shape[1] // 4, *found[0].grid, m)
+        code = like.new_empty(shares, self.down[-1].four.shape[1] // 4, *switches[0].grid, m)
         self.outs = [*(down.windows.seen for down in self.down[1:]), code]
         self.grad, self.grad_code = like.new_empty(shares, *shape, m), torch.empty_like(code)
 
