@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from isthmus.report.sentences import found, section
+from isthmus.report.sentences import findings, section
 from isthmus.studies.results.results_json import Results, Row
 
 WIDTH = 1e-5  # of the intervals: narrow, so that what is told apart is
@@ -87,12 +87,12 @@ NONE = "No two models are ranked here: that takes two that keep as many numbers,
 def everything(results):
     """All that is said in a report."""
     names = [part["models"] for part in results.sections] or [[facts["name"] for facts in results.models]]
-    return [*found(results), *(one for part in names for one in section(results, part))]
+    return [*findings(results), *(one for part in names for one in section(results, part))]
 
 
 def test_a_search_competes_with_the_autoencoder_of_as_many_numbers_wherever_it_stands():
     results = study(DIGITS, SECTIONS)
-    assert RANKED in found(results)
+    assert RANKED in findings(results)
     assert RANKED in section(results, SECTIONS["narrow"]), "though prior-8 is in another section"
     assert not any("deep-8 is" in one for one in everything(results))
 
@@ -101,7 +101,7 @@ def test_switches_count_so_a_decoder_that_sees_192_numbers_is_no_narrow_code():
     for one in everything(study(DIGITS, SECTIONS)):
         assert "conv-unpool-8" not in one
     wide = {**DIGITS, "conv-192": model(192, mse=0.003)}
-    assert found(study(wide))[1] == (
+    assert findings(study(wide))[1] == (
         "With 192 numbers for 64 pixels, conv-unpool-8 is the better of two on unseen test images: MSE 0.002000; "
         "conv-192 has 0.003000, 1.5 times as much."
     )
@@ -118,7 +118,7 @@ def test_a_denoiser_is_judged_at_the_noise_that_it_was_trained_for_alone():
     more = {**DIGITS, "dae-64": model(64, mse=0.005, corruption="gaussian(0.3)", under={"gaussian(0.3)": 0.015}),
             "dae-32": model(32, mse=0.005, corruption="gaussian(0.3)", under={"gaussian(0.3)": 0.007}),
             "late-64": model(64, mse=0.005, corruption="gaussian(0.5)", under={"gaussian(0.3)": 0.001})}  # fmt: skip
-    said = found(study(more))
+    said = findings(study(more))
     assert (
         "Of these, with 64 numbers for 64 pixels, denoising-64 is the better of two: MSE 0.010000; dae-64 has "
         "0.015000, 1.5 times as much."
@@ -154,7 +154,7 @@ def test_overfitting_is_said_with_both_numbers():
         other = {**DIGITS, "deep-8": {**DIGITS["deep-8"], **changes}}
         assert not any("overfitting" in one for one in everything(study(other)))
     two = {**DIGITS, "kl-64": model(64, mse=0.006, trained=0.001)}
-    assert found(study(two))[-1].startswith("kl-64 (0.001000 fitted, 0.006000 unseen) and deep-8 (0.005000 fitted")
+    assert findings(study(two))[-1].startswith("kl-64 (0.001000 fitted, 0.006000 unseen) and deep-8 (0.005000 fitted")
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,12 @@ def test_models_on_other_terms_are_not_ranked(other, terms):
 
 def test_what_all_were_fitted_on_is_called_so():
     models = {name: model(mse=mse, seen=True, fitted_on="all") for name, mse in (("a", 0.01), ("b", 0.02))}
-    assert "a is the better of two on test images that they were fitted on: MSE" in found(study(models))[0]
+    assert "a is the better of two on test images that they were fitted on: MSE" in findings(study(models))[0]
 
 
 def test_a_model_alone_is_not_ranked():
     for models in ({"a": model(mse=0.01)}, {"a": model(mse=0.01), "identity": IDENTITY}, {"identity": IDENTITY}):
-        assert found(study(models)) == [NONE]
+        assert findings(study(models)) == [NONE]
         assert section(study(models), list(models)) == []
 
 
@@ -194,25 +194,25 @@ def test_equal_models_are_level_and_none_is_best():
 
 def test_intervals_that_overlap_do_not_tell_which_is_better():
     models = {"a": model(mse=0.01), "b": model(mse=0.01 + WIDTH), "c": model(mse=0.02)}
-    (said,) = found(study(models))
+    (said,) = findings(study(models))
     assert said.endswith("2.0 times as much. The intervals of a and b overlap: they alone do not tell which is better.")
-    (said,) = found(study({**models, "b": model(mse=0.01 + 3 * WIDTH)}))
+    (said,) = findings(study({**models, "b": model(mse=0.01 + 3 * WIDTH)}))
     assert "overlap" not in said
 
 
 def test_collapsed_models_are_named_and_never_the_worst():
     models = {"a": model(mse=0.01), "b": model(mse=0.02), "dead": model(mse=0.07, collapsed=True)}
-    said = found(study(models))
+    said = findings(study(models))
     assert said[0].startswith("dead has collapsed")
     assert said[1].endswith(
         "a is the better of two that have not collapsed on unseen test images: MSE 0.010000; b has 0.020000, 2.0 times "
         "as much."
     )
-    said = found(study({**models, "dead": model(mse=0.001, collapsed=True)}))
+    said = findings(study({**models, "dead": model(mse=0.001, collapsed=True)}))
     assert said[1].endswith("as much. dead, which has collapsed, has less: 0.001000."), "as the table has it"
     every = {name: {**facts, "collapsed": True} for name, facts in models.items()}
     assert not any("best" in one or "better" in one for one in everything(study(every)))
-    assert found(study(every))[0].startswith("a, b and dead have collapsed")
+    assert findings(study(every))[0].startswith("a, b and dead have collapsed")
 
 
 def test_denoisers_alone_are_ranked_where_they_were_trained_and_not_on_clean_images():
@@ -228,7 +228,7 @@ def test_denoisers_alone_are_ranked_where_they_were_trained_and_not_on_clean_ima
     ]
     assert said == 2 * said[:2]
     levels = {**models, "b": {**models["b"], "corruption": "gaussian(0.5)"}}
-    assert [one.split(",")[0] for one in found(study(levels))] == ["Under gaussian(0.3)", "Under gaussian(0.5)"]
+    assert [one.split(",")[0] for one in findings(study(levels))] == ["Under gaussian(0.3)", "Under gaussian(0.5)"]
 
 
 def test_each_kind_of_noise_has_the_ends_of_its_levels():
@@ -241,4 +241,4 @@ def test_each_kind_of_noise_has_the_ends_of_its_levels():
         for n in (1, 3)
     ]
     assert [one.split(",")[0] for one in section(study(models), ["a", "b"]) if one.startswith("Under")] == ends
-    assert [one.split(",")[0] for one in found(study(models)) if one.startswith("Under")] == ends[1::2]
+    assert [one.split(",")[0] for one in findings(study(models)) if one.startswith("Under")] == ends[1::2]
