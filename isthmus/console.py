@@ -156,7 +156,7 @@ class Bars(Lines):
         self.progress.stop()
 
 
-def listener() -> Lines:
+def training_progress() -> Lines:
     """Bars if stderr is a terminal, else lines."""
     return Bars() if sys.stderr.isatty() else Lines()
 

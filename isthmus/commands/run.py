@@ -74,10 +74,10 @@ def run(options: argparse.Namespace) -> None:
         command=options.command,
         engine=options.engine,
     )
-    with console.listener() as listener, contextlib.closing(run_studies(studies, request, listener)) as runs:
+    with console.training_progress() as progress, contextlib.closing(run_studies(studies, request, progress)) as runs:
         for results in runs:  # while a report is written, the next study may train
             report = write_report(options.out / results.study)
             table = json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results)
-            with listener.aside():
+            with progress.aside():
                 print(table, flush=True)
                 console.say(f"report: {report.resolve()}")

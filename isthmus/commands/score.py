@@ -223,11 +223,11 @@ def map_name(name: str, names: Collection[str]) -> str:
 
 def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
     """Plot a row for each image: the original, its reconstruction, and the error."""
-    from isthmus.commands.shared.previews import captioned, side_by_side, smaller, stretched, white_of, write_preview
+    from isthmus.commands.shared.previews import captioned, smaller, stacked, stretched, white_of, write_preview
 
     white = white_of(smaller(x) for _, (x, _, _) in rows)
     shown = [[*(stretched(smaller(image), white) for image in (x, x_hat)), error] for _, (x, x_hat, error) in rows]
-    cells = side_by_side([image for images in shown for image in images])
+    cells = stacked([image for images in shown for image in images])
     lines = {caption: cells[3 * i : 3 * i + 3] for i, (caption, _) in enumerate(rows)}
     model = "model" if white == 1 else "model\n(same)"  # three numbers side by side would run into each other
     write_preview(path, lines, [captioned("original", white), model, f"error\n(white: {scale:.2g})"])

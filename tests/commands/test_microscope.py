@@ -221,7 +221,7 @@ def test_what_is_bright_enough_or_black_is_drawn_as_it_is(brightest, white, tmp_
 def test_the_ground_around_small_dim_images_stays_white(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(previews, "figure_png", lambda facts, arrays: (drawn.append(arrays), b"")[1])
-    page = previews.side_by_side([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
+    page = previews.stacked([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
     previews.write_preview(tmp_path / "a.png", {"original": page}, white=0.1)
     assert drawn[0]["original\n(white: 0.1)"][0, 0, 0, 0] == 1
     assert drawn[0]["original\n(white: 0.1)"][0, 0, 4, 4] == pytest.approx(0.5)

@@ -402,7 +402,7 @@ def test_no_more_large_files_are_read_ahead_than_fit_into_memory(folder, monkeyp
         "import os; os.kill(os.getpid(), 9)",
         # it answers once, and dies when it is asked for files
         "import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.stdin.buffer.readline())); "
-        "from isthmus.data.collections.pieces import serve; serve()",
+        "from isthmus.data.collections.pieces import main; main()",
     ],
 )
 def test_a_second_process_that_is_killed_costs_nothing(folder, monkeypatch, start, fill):

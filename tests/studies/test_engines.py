@@ -99,8 +99,8 @@ class Threads:
             raise StoppedError
         self.messages.put((task, message))
 
-    def run(self, task, tell):
-        Worker().run(task, tell)
+    def run(self, task, send):
+        Worker().run(task, send)
 
 
 class Processes(Threads):
@@ -108,19 +108,19 @@ class Processes(Threads):
 
     most = 2
 
-    def run(self, task, tell):
+    def run(self, task, send):
         command = [sys.executable, "-m", "isthmus.studies.run.engines.worker"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             process.stdin.write(json.dumps(task.table()) + "\n")
             process.stdin.flush()
             try:
                 for message in map(json.loads, process.stdout):
-                    tell(message)
+                    send(message)
                     if is_last(message):
                         return
             finally:
                 process.stdin.close()  # at which it ends
-        tell(failure(f"{task.model}: lost, {process.returncode}"))
+        send(failure(f"{task.model}: lost, {process.returncode}"))
 
 
 MAKES = {"local": engines.Local, "threads": Threads, "processes": Processes}
@@ -149,7 +149,7 @@ def ended(engine, n: int) -> tuple[dict, dict]:
         task, message = engine.receive()
         assert task.model not in last, "nothing comes after the last message"
         assert json.dumps(message, allow_nan=False)
-        if "tell" in message:
+        if "call" in message:
             before.setdefault(task.model, []).append(message)
         else:
             last[task.model] = message
@@ -157,7 +157,7 @@ def ended(engine, n: int) -> tuple[dict, dict]:
 
 
 def until_an_epoch_of_long(engine) -> None:
-    while (message := engine.receive()[1]).get("tell") != "epoch" or message["with"][0] != "long":
+    while (message := engine.receive()[1]).get("call") != "epoch" or message["with"][0] != "long":
         pass
 
 
@@ -175,7 +175,7 @@ def test_tasks_are_run_with_progress_and_a_failure_is_told_in_words(engine, cont
         assert last["wild"]["error"] == "RunError"
         assert last["wild"]["message"].startswith("wild: diverged")
         for name in ("a", "b"):
-            assert [one["tell"] for one in before[name]][:4] == ["started", "epoch", "epoch", "epoch"]
+            assert [one["call"] for one in before[name]][:4] == ["started", "epoch", "epoch", "epoch"]
             assert {row["model"] for row in last[name]["done"]["rows"]} == {name}
             assert (context.folder / "models" / name / "model.safetensors").exists()
         engine.submit(Task.of(context, ("of-a", 3)))  # whose model another task has fitted

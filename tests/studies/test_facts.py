@@ -530,7 +530,7 @@ def test_the_whole_studys_plan_counts_and_with_only_ones_own_too(run, tmp_path, 
 
     whole, alone, seeds = context(), context(only=("a",)), context(seeds=5)
     assert (whole.plans, alone.plans, seeds.plans) == ((1,), (2, 1), (1,))
-    assert (whole.side_by_side, alone.side_by_side, seeds.side_by_side) == (2, 1, 2)
+    assert (whole.n_parallel, alone.n_parallel, seeds.n_parallel) == (2, 1, 2)
     model = whole.study.model("a")
     run(text, threads=2, only=("a",))
     assert facts.finished(alone, model, 3)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
-from isthmus.commands.shared.previews import middle, side_by_side
+from isthmus.commands.shared.previews import middle, stacked
 from isthmus.corruption import noisy_version
 from isthmus.data.image_list import ImageList
 from isthmus.data.sizes import cropped
@@ -71,7 +71,7 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float) 
     errors = {method: (mean_of(np.array(e)), mean_psnr(np.array(e))) for method, e in squared.items()}
     where = where if n == len(images) else f"{n} of {counted(len(images), 'photograph')}"
     where += " (of large ones the middle)" if any_large else ""
-    return PhotographErrors(errors, where, sigma, {row: side_by_side(some) for row, some in shown.items()})
+    return PhotographErrors(errors, where, sigma, {row: stacked(some) for row, some in shown.items()})
 
 
 def non_local_means(y: np.ndarray, sigma: float) -> np.ndarray:

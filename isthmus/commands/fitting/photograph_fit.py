@@ -47,7 +47,7 @@ class Photographs:
     marks: np.ndarray
     framing: Framing
 
-    def take(self, which: np.ndarray) -> Photographs:
+    def subset(self, which: np.ndarray) -> Photographs:
         """The photographs at these positions."""
         return replace(self, images=self.images.take(which), marks=self.marks[which])
 
@@ -111,11 +111,11 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
     with using_threads_everywhere(threads):
-        with console.listener() as listener:
-            listener.started(folder.name, training_of(model).epochs)
-            train(model, train_on.images, None, folder, listener, force=options.force)
+        with console.training_progress() as progress:
+            progress.started(folder.name, training_of(model).epochs)
+            train(model, train_on.images, None, folder, progress, force=options.force)
             epochs, seconds = len(model.history_), model.history_.seconds
-            listener.finished(folder.name, f"{counted(epochs, 'epoch')} in {console.duration(seconds)}")
+            progress.finished(folder.name, f"{counted(epochs, 'epoch')} in {console.duration(seconds)}")
         result = None
         if test is not None:
             name, sigma = f"{folder.name}, {model.n_parameters_:,} weights", high if low == high else (low + high) / 2
@@ -198,7 +198,7 @@ def _hold_out(photographs: Photographs, seed: int, share: float | None) -> tuple
     if copies.any() and not copies.all():
         console.say(f"left out of the measure, as copies of what is trained on: {copies.sum()} of {len(test)}")
         test = test[~copies]
-    return photographs.take(train_on), photographs.take(test), counted(len(test), "photograph")
+    return photographs.subset(train_on), photographs.subset(test), counted(len(test), "photograph")
 
 
 def _seen(data: str, photographs: Photographs, train_on: Photographs) -> dict[str, Any]:

@@ -136,10 +136,10 @@ def _summary(errors: Errors) -> dict[str, Any]:
     return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
 
 
-def train(model: Any, x: Any, held_out: Any, folder: Path, listener: Any, *, force: bool) -> None:
+def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, force: bool) -> None:
     """Train an estimator beside its folder-to-be. Raises RequestError for a stopped fit of another kind there."""
     try:
-        train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, listener, replace=force)
+        train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
     except OtherTrainingError as error:
         raise RequestError(
             f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
@@ -150,15 +150,15 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, listener: Any, *, for
 def _train(job: Job) -> None:
     model, folder = job.model, job.folder
     assert model.epochs is not None, "chosen before the training"
-    with console.listener() as listener:
-        listener.started(folder.name, model.epochs)
-        train(model, job.parts.train, job.parts.validation, folder, listener, force=job.force)
+    with console.training_progress() as progress:
+        progress.started(folder.name, model.epochs)
+        train(model, job.parts.train, job.parts.validation, folder, progress, force=job.force)
         history = model.history_
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:
             best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
         summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
-        listener.finished(folder.name, summary)
+        progress.finished(folder.name, summary)
 
 
 def preview(model: Autoencoder, images: Images, folder: Path) -> None:

@@ -15,7 +15,7 @@ from isthmus.commands.images.model_folder import Opened, Shape, in_words
 from isthmus.commands.images.pictures import Pictures, Result, through
 from isthmus.commands.shared.options import printable
 from isthmus.commands.shared.output_folder import result_folder
-from isthmus.commands.shared.previews import middle, side_by_side, white_of, write_preview
+from isthmus.commands.shared.previews import middle, stacked, white_of, write_preview
 from isthmus.commands.shared.tables import error_table, worse_than_nothing
 from isthmus.data.collections.listing import ACCOUNT
 from isthmus.data.formats.image_file import KINDS, is_image
@@ -212,5 +212,5 @@ def _account(
         images[errors.names[0]] = [np.clip(result.x_in, 0, 1) for result in shown]
     images[errors.names[-1]] = [result.x_hat for result in shown]
     # the middle, for a photograph made smaller has lost its noise
-    rows = {name: side_by_side([middle(image) for image in row]) for name, row in images.items()}
+    rows = {name: stacked([middle(image) for image in row]) for name, row in images.items()}
     write_preview(building / PREVIEW, rows, white=white_of(map(middle, images["original"])))

@@ -43,7 +43,7 @@ def stretched(images: np.ndarray, white: float) -> np.ndarray:
     return images if white == 1 else np.minimum(images / white, 1)
 
 
-def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
+def stacked(images: Sequence[np.ndarray]) -> np.ndarray:
     """Images (c, h, w) of any size as one array (n, c, h, w): large ones scaled down, small ones centred on white."""
     channels = max(len(image) for image in images)
     small = [smaller(np.broadcast_to(image, (channels, *image.shape[1:]))) for image in images]

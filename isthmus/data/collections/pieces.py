@@ -118,7 +118,7 @@ def answer(answers: IO[bytes]) -> Reading | None:
     return blocks
 
 
-def serve() -> None:
+def main() -> None:
     """The worker: read the pieces requested on stdin and answer on stdout, until either is closed."""
     with contextlib.suppress(BrokenPipeError), quiet_readers():
         for line in sys.stdin.buffer:

@@ -23,11 +23,11 @@ class ReaderProcess:
     def __init__(self, framing: Framing, inbox: queue.SimpleQueue[tuple[ReaderProcess, Reading | None]]) -> None:
         self._framing, self._inbox = framing, inbox
         self.pending: deque[Piece] = deque()
-        self._process = worker("isthmus.data.collections.pieces:serve")
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._process = worker("isthmus.data.collections.pieces:main")
+        self._thread = threading.Thread(target=self._receive, daemon=True)
 
     def __enter__(self) -> ReaderProcess:
-        self._listener.start()
+        self._thread.start()
         self.ask(Piece(-1, 0, ()))
         return self
 
@@ -35,7 +35,7 @@ class ReaderProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()  # it has nothing to tidy up, and this ends a stopped one too
-        self._listener.join()
+        self._thread.join()
         with contextlib.suppress(OSError), self._process:  # a pipe that is broken cannot be flushed when it is closed
             pass
 
@@ -43,10 +43,10 @@ class ReaderProcess:
         """Have a piece read."""
         assert self._process.stdin
         self.pending.append(piece)
-        with contextlib.suppress(OSError):  # it has ended, and the listener says so
+        with contextlib.suppress(OSError):  # it has ended, which `_receive` reports
             ask(self._process.stdin, piece, self._framing)
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         assert self._process.stdout
         while (reading := answer(self._process.stdout)) is not None:
             self._inbox.put((self, reading))

@@ -64,12 +64,12 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> IdxFile:
 def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, max_bytes: int) -> IdxFile:
     digest = hashlib.sha256()
 
-    def take(n: int) -> bytes:
+    def read(n: int) -> bytes:
         data = stream.read(n)
         digest.update(data)
         return data
 
-    magic = take(4)
+    magic = read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or magic[3] == 0:
         start = magic.hex(" ") or "nothing"
         raise DataError(
@@ -78,7 +78,7 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
     rank, dtype = magic[3], np.dtype(IDX_TYPES[magic[2]])
     if rank > MAX_RANK:
         raise DataError(f"{path} promises {rank} dimensions; the limit is {MAX_RANK}, so fetch it again")
-    sizes = take(4 * rank)
+    sizes = read(4 * rank)
     if len(sizes) < 4 * rank:
         raise DataError(f"{path} ends within its header; fetch it again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * rank, 4))
@@ -97,7 +97,7 @@ def _read(path: Path, stream: IO[bytes], size_on_disk: int, compressed: bool, ma
             "a decompression bomb, not images; fetch it again"
         )
     data = bytearray()
-    while len(data) < expected and (piece := take(min(_PIECE, expected - len(data)))):
+    while len(data) < expected and (piece := read(min(_PIECE, expected - len(data)))):
         data += piece
     if len(data) < expected:
         raise DataError(f"{path} promises {dims} = {expected:,} bytes and ends after {len(data):,}; fetch it again")

@@ -139,7 +139,7 @@ class Context:
         return tuple(dict.fromkeys(plans))
 
     @cached_property
-    def side_by_side(self) -> int:
+    def n_parallel(self) -> int:
         """How many models train at once."""
         works = [self.work(model, seed) for seed in self.seeds for model in self.models]
         each, threads = self.threads_each, self.request.threads
@@ -219,7 +219,7 @@ class Context:
             "steps": work.steps,
             "gflop": round(work.gflop, 1),
             "threads": self.threads(model),
-            "side_by_side": self.side_by_side,
+            "side_by_side": self.n_parallel,
         }
 
     def room(self) -> int:

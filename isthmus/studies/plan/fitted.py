@@ -14,7 +14,7 @@ from isthmus.studies.plan.facts import finished
 from isthmus.studies.spec.study import Model
 
 
-def take(context: Context, model: Model, seed: int, fitted: Any) -> None:
+def add_fitted(context: Context, model: Model, seed: int, fitted: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
     of_codes = model.of is not None and not adapter_of(fitted).searches
     upstream = context.fitted[str(model.of), seed] if of_codes else None
@@ -31,7 +31,7 @@ def available(context: Context, name: str, seed: int | None = None) -> bool:
     if not finished(context, model, seed) or (model.of and not available(context, model.of, seed)):
         return False
     try:
-        take(context, model, seed, persistence.load(context.model_folder(model, seed)))
+        add_fitted(context, model, seed, persistence.load(context.model_folder(model, seed)))
     except DataError:
         return False
     return True

@@ -15,8 +15,8 @@ from isthmus.studies.plan.context import Context, Shape, inputs
 from isthmus.studies.spec.study import Model, Study, matches
 
 
-def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Images]:
-    """The test images of the data sets that figures show, by name; `tell` says which are left out.
+def other_images(study: Study, data_dir: Path | None, note: Callable[[str], None]) -> dict[str, Images]:
+    """The test images of the data sets that figures show, by name; `note` says which are left out.
 
     Raises RequestError for images of another size than the study's.
     """
@@ -25,7 +25,7 @@ def other_images(study: Study, data_dir: Path | None, tell: Callable[[str], None
         try:
             dataset = load_dataset(name, data_dir)
         except RequestError as error:
-            tell(f"figures of {name} are left out: {error}")
+            note(f"figures of {name} are left out: {error}")
             continue
         others[name] = dataclasses.replace(dataset.test, source=". ".join((dataset.title, *dataset.notes)))
     return others
@@ -77,6 +77,6 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
             part.check(n_features, image_shape)
 
 
-def _check_positions(positions: tuple[int, ...], images: Images, what: str) -> None:
+def _check_positions(positions: tuple[int, ...], images: Images, split: str) -> None:
     highest = max(positions, default=0)
-    require(highest < len(images), "images", f'below {len(images)}, the size of split "{what}"', highest)
+    require(highest < len(images), "images", f'below {len(images)}, the size of split "{split}"', highest)

@@ -75,7 +75,7 @@ def makespan(works: Iterable[Work], at_once: int, threads: int) -> float:
     waiting = longest_first(works, threads)
     now, busy = 0.0, dict[Work, float]()  # until when
     while waiting or busy:
-        while len(busy) < at_once and (work := ready(waiting, {one.pair for one in busy})):
+        while len(busy) < at_once and (work := ready(waiting, {work.pair for work in busy})):
             waiting.remove(work)
             busy[work] = now + work.seconds(threads)
         done = min(busy, key=lambda work: busy[work])
@@ -96,7 +96,7 @@ def longest_first(works: Iterable[Work], threads: int) -> list[Work]:
     works = list(works)
     ways: dict[Pair, float] = {}
     for work in reversed(works):  # a study names a model before those that are of it
-        after = max((ways[one.pair] for one in works if (one.of, one.seed) == work.pair), default=0.0)
+        after = max((ways[later.pair] for later in works if (later.of, later.seed) == work.pair), default=0.0)
         ways[work.pair] = work.seconds(threads) + after
     return sorted(works, key=lambda work: -ways[work.pair])
 

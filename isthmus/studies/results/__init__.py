@@ -1,1 +1,1 @@
-"""What a run measures, keeps and tells: rows, their cache, verdicts, figures' arrays and results.json."""
+"""Results of a run: rows, their cache, verdicts, figures' arrays and results.json."""

@@ -97,8 +97,8 @@ def measure(
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
     vary = sums.images.value
-    found, errors = _estimates(sums, images.photographs), np.concatenate(sums.values["mse"])
-    estimates = {name: found[name] for name in wanted if name in found}
+    computed, errors = _estimates(sums, images.photographs), np.concatenate(sums.values["mse"])
+    estimates = {name: computed[name] for name in wanted if name in computed}
     share, unexplained = (
         (sums.reconstructions.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
     )
@@ -122,7 +122,7 @@ def _ended(searches: list[SearchResult]) -> dict[str, Any]:
 def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
     values = {metric: np.concatenate(parts) for metric, parts in sums.values.items()}
     baseline = values.pop("baseline", None)
-    estimates = {metric: metrics.mean_of(one, groups) for metric, one in values.items()}
+    estimates = {metric: metrics.mean_of(numbers, groups) for metric, numbers in values.items()}
     estimates["psnr"] = metrics.mean_psnr(values["mse"], groups)
     if baseline is not None:
         estimates["explained_variance"] = metrics.explained_variance(values["mse"], baseline, groups)

@@ -51,8 +51,8 @@ class Outcome:
         pair, places = (self.model, self.seed), {facts["name"]: i for i, facts in enumerate(results.models)}
         rows = [row for row in results.rows if (row.model, row.seed) != pair] + self.rows
         results.rows = sorted(rows, key=lambda row: (row.seed, places[row.model]))
-        for name, own in (("timings", self.timings), ("searches", self.searches)):
-            others = [one for one in getattr(results, name) if (one["model"], one["seed"]) != pair]
-            setattr(results, name, sorted(others + own, key=lambda one: (one["seed"], places[one["model"]])))
+        for name, entries in (("timings", self.timings), ("searches", self.searches)):
+            others = [entry for entry in getattr(results, name) if (entry["model"], entry["seed"]) != pair]
+            setattr(results, name, sorted(others + entries, key=lambda entry: (entry["seed"], places[entry["model"]])))
         if self.seed == results.seed:
             results.models[places[self.model]]["collapsed"] = self.collapsed

@@ -120,7 +120,7 @@ def read_results(folder: Path) -> Results:
         if table["schema"] != SCHEMA:
             raise DataError(f"{path} has schema {table['schema']!r}; this isthmus reads {SCHEMA}")
         for name, needed in _TABLES.items():
-            if not all(needed <= set(one) for one in table[name]):
+            if not all(needed <= set(entry) for entry in table[name]):
                 raise DataError(f"{path} has {name} without {', '.join(sorted(needed))}; run the study again")
         rows = [Row(**{**row, "ci95": tuple(row["ci95"]) if row["ci95"] else None}) for row in table["rows"]]
         return Results(**{**table, "rows": rows})

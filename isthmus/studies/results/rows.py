@@ -19,9 +19,9 @@ _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the 
 
 
 @dataclass
-class Found:
-    """What was measured of one model: its rows, each once; whether it has collapsed; the seconds that it took to
-    reconstruct the clean test images; and of a search, why it ended, by corruption.
+class Measurements:
+    """All result of one model: its rows, each once; its collapse, if any; the seconds that it took to reconstruct
+    the clean test images; and for a search, why it ended, by corruption.
     """
 
     rows: list[Row]
@@ -30,7 +30,7 @@ class Found:
     searches: list[dict[str, Any]] = field(default_factory=list)
 
 
-def measure_model(context: Context, model: Model, seed: int) -> Found:
+def measure_model(context: Context, model: Model, seed: int) -> Measurements:
     """Measure what is always measured, and what the study asks for."""
     fitted, name = context.fitted[model.name, seed], model.name
     counts = {
@@ -42,16 +42,16 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
         for metric, value in counts.items()
     ]
     wanted: dict[tuple[str, Any], list[str]] = {}
-    for one in [_ALWAYS, *(m for m in context.study.measures if matches(model, m.models))]:
-        for corruption in one.corruptions():
-            label, known = corruption.label if corruption else None, _known(context, model, one.split)
-            if PUBLISHED_SSE in one.metrics:
-                values = per_image(fitted, context.splits[one.split], PUBLISHED_SSE, one.images, corruption)
-                rows.append(row_of(metrics.mean_of(values), name, seed, PUBLISHED_SSE, one.split, label, **known))
+    for requested in [_ALWAYS, *(m for m in context.study.measures if matches(model, m.models))]:
+        for corruption in requested.corruptions():
+            label, known = corruption.label if corruption else None, _known(context, model, requested.split)
+            if PUBLISHED_SSE in requested.metrics:
+                values = per_image(fitted, context.splits[requested.split], PUBLISHED_SSE, requested.images, corruption)
+                rows.append(row_of(metrics.mean_of(values), name, seed, PUBLISHED_SSE, requested.split, label, **known))
                 continue
-            listed = wanted.setdefault((one.split, corruption), [])
-            listed += [metric for metric in one.metrics if metric not in listed]
-    found = Found(rows)
+            listed = wanted.setdefault((requested.split, corruption), [])
+            listed += [metric for metric in requested.metrics if metric not in listed]
+    result = Measurements(rows)
     for (split, corruption), listed in wanted.items():
         measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
         label, known = corruption.label if corruption else None, _known(context, model, split)
@@ -59,13 +59,14 @@ def measure_model(context: Context, model: Model, seed: int) -> Found:
         if seed == context.study.seed:
             context.errors[name, split, label] = measured.errors
         if measured.search:
-            found.searches.append({"model": name, "seed": seed, "split": split, "corruption": label, **measured.search})
+            which = {"model": name, "seed": seed, "split": split, "corruption": label}
+            result.searches.append({**which, **measured.search})
         if (split, corruption) == ("test", None):
-            found.seconds = measured.seconds
+            result.seconds = measured.seconds
             dead = measured.estimates.get("dead_units")
             n_dead = None if dead is None else int(dead.value or 0)
-            found.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained, measured.frozen)
-    return found
+            result.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained, measured.frozen)
+    return result
 
 
 def _known(context: Context, model: Model, split: str) -> dict[str, bool]:

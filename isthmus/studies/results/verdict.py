@@ -73,9 +73,9 @@ def _within(spread: dict[str, Any], measured: float, published: float) -> bool:
 
 def _near(reference: Reference, measured: Any, published: Any) -> bool:
     """Whether every number lies within the tolerance."""
-    ours, theirs = np.atleast_1d(measured), np.atleast_1d(published)
-    margin = reference.atol if reference.rtol is None else reference.rtol * np.abs(theirs)
-    return bool(np.all(np.abs(ours - theirs) <= margin))
+    measured, published = np.atleast_1d(measured), np.atleast_1d(published)
+    margin = reference.atol if reference.rtol is None else reference.rtol * np.abs(published)
+    return bool(np.all(np.abs(measured - published) <= margin))
 
 
 def _by_seed(reference: Reference, context: Context, results: Results) -> list[float]:

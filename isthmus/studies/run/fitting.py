@@ -18,27 +18,27 @@ from isthmus.errors import DoubtWarning, RunError
 from isthmus.estimators.adapters import adapter_of, chunks, encode
 from isthmus.estimators.samples import offset_doubt
 from isthmus.studies.plan.context import Context
-from isthmus.studies.run.progress import Listener
+from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 from isthmus.training.checkpoint import Checkpoints
 
 
-def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[Any, dict[str, Any]]:
+def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[Any, dict[str, Any]]:
     """Fit a model, and time it: training steps only."""
     images = context.splits[context.fit_split(model)]
     unfitted, training = estimator(model, seed + model.seed_offset, context.device.type), context.training(model)
     samples: list[Any]
     label = context.label(model.name, seed)
-    listener.started(label, training.epochs if training else 0)
+    progress.started(label, training.epochs if training else 0)
     if training is not None:
         samples = [images, context.splits.get("validation")]
         if model.of:
-            samples = [encode(context.fitted[model.of, seed], one) if one else None for one in samples]
+            samples = [encode(context.fitted[model.of, seed], given) if given else None for given in samples]
         x, held_out = samples
         if doubt := offset_doubt(x, standardized=training.standardize):
-            listener.note(f"{label}: {doubt}")
-        train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, listener)
+            progress.note(f"{label}: {doubt}")
+        train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, progress)
         seconds = unfitted.history_.seconds
     elif adapter_of(unfitted).searches:
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
@@ -64,12 +64,12 @@ def fit(context: Context, model: Model, seed: int, listener: Listener) -> tuple[
         "epochs": len(unfitted.history_) if training else None,
         "threads": context.threads(model),
         "precision": context.precision(model),
-        "side_by_side": context.side_by_side,
+        "side_by_side": context.n_parallel,
     }
 
 
 def train_with_checkpoints(
-    unfitted: Any, x: Any, held_out: Any, folder: Path, label: str, listener: Listener, *, replace: bool = True
+    unfitted: Any, x: Any, held_out: Any, folder: Path, label: str, progress: Progress, *, replace: bool = True
 ) -> None:
     """Train an estimator that has `fit_epochs`, from where an earlier run was stopped if it was.
 
@@ -79,7 +79,7 @@ def train_with_checkpoints(
     """
 
     def say(sentence: str) -> None:
-        listener.note(f"{label}: {sentence}")
+        progress.note(f"{label}: {sentence}")
 
     checkpoints = Checkpoints(folder, say=say, replace=replace)  # which the run removes when the model is written
     validation = {} if held_out is None else {"validation": held_out}
@@ -92,7 +92,7 @@ def train_with_checkpoints(
                 if first and row.epoch > 1:
                     say(f"goes on after epoch {row.epoch - 1}, where it was stopped")
                 first = False
-                listener.epoch(label, row, unfitted.training_.epochs)
+                progress.epoch(label, row, unfitted.training_.epochs)
     except RunError as error:
         raise RunError(f"{label}: {error}") from error
 
@@ -119,9 +119,9 @@ def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]
     errors = np.zeros(pca.n_components_ + 1)
     for x, x_noisy in pairs:
         a, b = pca.transform(x), pca.transform(x_noisy)
-        kept, dropped = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
-        errors[1:] += kept.sum(axis=0)
-        errors[:-1] += dropped.sum(axis=0)
+        inside, outside = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
+        errors[1:] += inside.sum(axis=0)
+        errors[:-1] += outside.sum(axis=0)
     best = max(1, int(errors.argmin()))
     pca.n_components, pca.n_components_ = best, best
     for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"):

@@ -19,8 +19,8 @@ from isthmus.studies.results.rows import compare
 from isthmus.studies.results.verdict import judge
 from isthmus.studies.run.engines.engine import Engine, Message, Task, error_of
 from isthmus.studies.run.model_run import run_model
-from isthmus.studies.run.progress import Listener, prefixed, replay
-from isthmus.studies.run.status import forget, results_so_far
+from isthmus.studies.run.progress import Progress, prefixed, replay
+from isthmus.studies.run.status import forget, known_results
 from isthmus.studies.spec.study import Study
 from isthmus.training.hardware import using_threads_everywhere
 
@@ -39,7 +39,7 @@ class Job:
         self,
         study: Study,
         request: Request,
-        listener: Listener,
+        progress: Progress,
         locks: contextlib.ExitStack,
         engine: Engine,
         *,
@@ -51,30 +51,30 @@ class Job:
         """
         context, notes = prepare(study, request)
         self.context, self.study = context, context.study
-        self.listener = prefixed(listener, f"{study.name}/") if named else listener
+        self.progress = prefixed(progress, f"{study.name}/") if named else progress
         self.failed: IsthmusError | None = None
         prepare_folder(context.folder, _ROOM + context.room())
         self._lock = locks.enter_context(contextlib.ExitStack())
         self._lock.enter_context(lock(context.folder))
         sweep(context.folder)
-        self.results = results_so_far(context, listener)
+        self.results = known_results(context, progress)
         pairs = [(model.name, seed) for seed in context.seeds for model in context.models]
         finished = {
             (name, seed)
             for name, seed in pairs
             if not request.fresh and is_finished(context, context.study.model(name), seed)
         }
-        listener.planned(self.results, finished)
-        forget(context, listener)
+        progress.planned(self.results, finished)
+        forget(context, progress)
         doubts = [f"{facts['name']}: {facts['doubt']}" for facts in self.results.models if facts["doubt"]]
         for note in (*notes, *doubts):
-            listener.note(note)
+            progress.note(note)
         self.results.write(context.folder)
         missing: list[Pair] = []
         for name, seed in pairs:  # where the model that one is of is missing, it is trained again
             if (name, seed) not in finished or (self.study.model(name).of, seed) in missing:
                 missing.append((name, seed))
-        self.slots = engine.slots(len(missing), context.side_by_side) if missing and self._can_be_sent() else 0
+        self.slots = engine.slots(len(missing), context.n_parallel) if missing and self._can_be_sent() else 0
         submitted = missing if self.slots else []
         self._here = [(pair, pair in missing) for pair in pairs if pair not in submitted]
         works = [context.work(self.study.model(name), seed) for name, seed in submitted]
@@ -84,7 +84,7 @@ class Job:
         """Whether another process can know the study: by its text, with the kinds that are named there."""
         for word, path in kinds.unreachable().items():
             if word in self.study.text:
-                self.listener.note(f"all models are trained in this process: no other one can import {path}")
+                self.progress.note(f"all models are trained in this process: no other one can import {path}")
                 return False
         return bool(self.study.text)  # one that was made in Python has none
 
@@ -92,7 +92,7 @@ class Job:
         """Train and measure here what the engine does not: what is finished is measured, if it has to be."""
         with using_threads_everywhere(self.context.threads_each):
             for (name, seed), again in self._here:
-                self._record(run_model(self.context, self.study.model(name), seed, self.listener, again=again))
+                self._record(run_model(self.context, self.study.model(name), seed, self.progress, again=again))
 
     def next_task(self) -> Task | None:
         """The next task for the engine; None if none is ready."""
@@ -104,8 +104,8 @@ class Job:
 
     def receive(self, task: Task, message: Message) -> None:
         """Take a message of the engine about a task of this study."""
-        if "tell" in message:
-            replay(self.listener, message)
+        if "call" in message:
+            replay(self.progress, message)
             return
         self.running.discard(task.pair)
         if "done" in message:
@@ -145,4 +145,4 @@ class Job:
         outcome.put_into(self.results)
         self.results.write(self.context.folder)  # a run that is stopped leaves what it has measured so far
         self.context.errors |= outcome.errors
-        self.listener.finished(self.context.label(outcome.model, outcome.seed), outcome.how)
+        self.progress.finished(self.context.label(outcome.model, outcome.seed), outcome.how)

@@ -14,18 +14,18 @@ from isthmus.errors import DataError
 from isthmus.files import remove
 from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.facts import facts_of
-from isthmus.studies.plan.fitted import available, take
+from isthmus.studies.plan.fitted import add_fitted, available
 from isthmus.studies.results.cache import cached, store
 from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import Row
 from isthmus.studies.results.rows import measure_model
 from isthmus.studies.run.fitting import fit
-from isthmus.studies.run.progress import Listener
+from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import using_threads
 
 
-def run_model(context: Context, model: Model, seed: int, listener: Listener, *, again: bool) -> Outcome:
+def run_model(context: Context, model: Model, seed: int, progress: Progress, *, again: bool) -> Outcome:
     """Load a finished model or, with `again`, fit it, and measure it; rows that still hold are taken from the cache.
 
     Raises RunError if training fails.
@@ -39,26 +39,26 @@ def run_model(context: Context, model: Model, seed: int, listener: Listener, *, 
             fitted = persistence.load(folder)
             timing = persistence.read_config(folder)["extra"]["timing"]
         except DataError as error:
-            listener.note(f"{label}: {error}; training it again")
+            progress.note(f"{label}: {error}; training it again")
             again = True
     how = "finished before"
     if fitted is None:
         with using_threads(context.threads_each):
-            fitted, timing = fit(context, model, seed, listener)
+            fitted, timing = fit(context, model, seed, progress)
         persistence.save(fitted, folder, extra={"facts": facts_of(context, model, seed), "timing": timing})
         how = f"fitted in {timing['seconds']:.1f} s"
     remove(context.checkpoint_folder(model, seed))  # the model is safe
     with contextlib.suppress(OSError):
         (context.folder / "checkpoints").rmdir()  # unless others are in it
-    take(context, model, seed, fitted)
+    add_fitted(context, model, seed, fitted)
     if (before := None if again else cached(context, model, seed)) is not None:
         if before.collapsed:
-            listener.note(f"{label} {Collapse(**before.collapsed)}")
+            progress.note(f"{label} {Collapse(**before.collapsed)}")
         return dataclasses.replace(before, how=how + _test_error(before.rows))
     measured = measure_model(context, model, seed)
     collapsed = None
     if measured.collapse and not context.request.quick:  # one epoch leaves many a network at the mean image
-        listener.note(f"{label} {measured.collapse}")
+        progress.note(f"{label} {measured.collapse}")
         collapsed = measured.collapse.table()
     reconstruct = {
         "phase": "reconstruct",

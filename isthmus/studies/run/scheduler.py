@@ -12,23 +12,23 @@ from isthmus.studies.results.results_json import RESULTS, Results
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import Engine
 from isthmus.studies.run.job import Job
-from isthmus.studies.run.progress import Listener
+from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.study import Study
 
 _MOST_JOBS = 3  # at once, each with its images in memory
 
 
-def run_study(study: Study, request: Request, listener: Listener) -> Results:
+def run_study(study: Study, request: Request, progress: Progress) -> Results:
     """Train what is not trained yet, measure everything, and write models, figures' arrays and results.json.
 
     Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Every
     finished model is kept, also when it is interrupted.
     """
-    (results,) = run_studies([study], request, listener)
+    (results,) = run_studies([study], request, progress)
     return results
 
 
-def run_studies(studies: Sequence[Study], request: Request, listener: Listener) -> Generator[Results, None, None]:
+def run_studies(studies: Sequence[Study], request: Request, progress: Progress) -> Generator[Results, None, None]:
     """`run_study` for one after the other: results in this order, each when its study is over.
 
     Where a study leaves a slot of the engine without work, the next one is begun. The results of a study do not depend
@@ -39,21 +39,21 @@ def run_studies(studies: Sequence[Study], request: Request, listener: Listener) 
 
         def next_job() -> Job | None:
             named = len(studies) > 1
-            return Job(coming.popleft(), request, listener, locks, engine, named=named) if coming else None
+            return Job(coming.popleft(), request, progress, locks, engine, named=named) if coming else None
 
         job = next_job()
         while job:
             job.begin()
             if job.waiting:
                 with engine.open(job.slots, job.context.threads_each):
-                    job = yield from _side_by_side([job], engine, next_job)
+                    job = yield from _run_together([job], engine, next_job)
                 job = job or next_job()
             else:
                 yield job.close()
                 job = next_job()
 
 
-def _side_by_side(
+def _run_together(
     jobs: list[Job], engine: Engine, next_job: Callable[[], Job | None]
 ) -> Generator[Results, None, Job | None]:
     """Run a study and, where slots are free, those after it; return the first that cannot be run beside it."""
@@ -103,4 +103,4 @@ def _submit(engine: Engine, jobs: list[Job], most: int) -> None:
             return
 
 
-__all__ = ["RESULTS", "Listener", "Request", "run_studies", "run_study"]
+__all__ = ["RESULTS", "Progress", "Request", "run_studies", "run_study"]

@@ -11,12 +11,12 @@ from isthmus.parts import doubt
 from isthmus.studies.plan.context import Context
 from isthmus.studies.plan.facts import changed, finished
 from isthmus.studies.results.results_json import Results, environment, read_results
-from isthmus.studies.run.progress import Listener
+from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 
 
-def results_so_far(context: Context, listener: Listener) -> Results:
+def known_results(context: Context, progress: Progress) -> Results:
     """What is known before this run: the plan, and what earlier runs measured on models that are still the same."""
     study, request, dataset = context.study, context.request, context.dataset
     results = Results(
@@ -55,7 +55,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
     same = {(name, seed) for name, seed in pairs if finished(context, known[name], seed)}
     running = {(model.name, seed) for model in context.models for seed in context.seeds}
     if lost := sorted({name for name, _ in pairs - same - running}):
-        listener.note(f"left out, because the study or its options have changed since: {', '.join(lost)}")
+        progress.note(f"left out, because the study or its options have changed since: {', '.join(lost)}")
     results.rows = [row for row in before.rows if (row.model, row.seed) in same]
     results.timings = [timing for timing in before.timings if (timing["model"], timing["seed"]) in same]
     results.searches = [search for search in before.searches if (search["model"], search["seed"]) in same]
@@ -66,7 +66,7 @@ def results_so_far(context: Context, listener: Listener) -> Results:
     return results
 
 
-def forget(context: Context, listener: Listener) -> None:
+def forget(context: Context, progress: Progress) -> None:
     """Say which finished models are trained again and what has changed of them, and with --fresh drop checkpoints."""
     every = [(model, seed) for seed in context.seeds for model in context.models]
     if context.request.fresh:
@@ -78,7 +78,7 @@ def forget(context: Context, listener: Listener) -> None:
         if differing := ", ".join(changed(context, model, seed)):
             others.setdefault(differing, []).append(context.label(model.name, seed))
     for differing, labels in others.items():
-        listener.note(f"trained again: {', '.join(labels)} (different: {differing})")
+        progress.note(f"trained again: {', '.join(labels)} (different: {differing})")
 
 
 def _facts(context: Context, model: Model) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from isthmus.studies.spec.study import Model
 def estimator(model: Model, seed: int, device: str = "cpu") -> Any:
     """Make the estimator with this random_state. device: the kind on which an autoencoder is trained."""
     if model.part is None:
-        return Autoencoder(**{**model.arguments, **model.said, "device": device, "random_state": seed})
+        return Autoencoder(**{**model.arguments, **model.training_arguments, "device": device, "random_state": seed})
     return _MAKES[model.estimator](dict(model.arguments), seed)
 
 

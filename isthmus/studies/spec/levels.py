@@ -19,8 +19,8 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
         table = {"kind": Sequence.kind, "parts": table}
     members = CORRUPTIONS[table["kind"]].members if table.get("kind") in list(CORRUPTIONS) else ()
     several = "parts" in members and isinstance(table.get("parts"), list | tuple)
-    tables = [{"kind": one} if isinstance(one, str) else one for one in table["parts"]] if several else [table]
-    names = [_level_of(one) for one in tables]
+    tables = [{"kind": part} if isinstance(part, str) else part for part in table["parts"]] if several else [table]
+    names = [_level_of(part) for part in tables]
     without = [i for i, name in enumerate(names) if name and name not in tables[i]]
     if not levels:
         for i in without:
@@ -32,8 +32,8 @@ def at_levels(table: Any, levels: tuple[float, ...]) -> list[Any]:
     corruptions = []
     for level in levels:
         filled = [
-            {**one, name: level} if name and (i in without or not several) else one
-            for i, (one, name) in enumerate(zip(tables, names, strict=True))
+            {**part, name: level} if name and (i in without or not several) else part
+            for i, (part, name) in enumerate(zip(tables, names, strict=True))
         ]
         whole = {**table, "parts": filled} if several else filled[0]
         corruptions.append(read_part("corruption", CORRUPTIONS, whole, "at one level"))

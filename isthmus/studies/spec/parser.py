@@ -121,15 +121,15 @@ def _read_model(table: Any, where: str) -> Model:
     """A model: its own keys, and its estimator's constructor arguments."""
     if not isinstance(table, dict):
         raise RequestError(f"{where}: must be a table, got {table!r}")
-    own = {f.name for f in dataclasses.fields(Model)} - {"arguments"}
-    model = read_table(Model, {key: value for key, value in table.items() if key in own}, where)
-    rest = {key: value for key, value in table.items() if key not in own}
+    keys = {f.name for f in dataclasses.fields(Model)} - {"arguments"}
+    model = read_table(Model, {key: value for key, value in table.items() if key in keys}, where)
+    rest = {key: value for key, value in table.items() if key not in keys}
     values, roles = _ARGUMENTS[model.estimator]
     # no "device": `isthmus run --device` says where all models are trained
     known = [*roles, *(f.name for f in dataclasses.fields(values) if f.name != "device")]
     for key in rest:
         if key not in known:
-            raise RequestError(f"{where}: {unknown('key', key, [*known, *own])}")
+            raise RequestError(f"{where}: {unknown('key', key, [*known, *keys])}")
     parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
     read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
     if "precision" in known:  # "auto" depends on the processor, and what a study finds must not
@@ -148,9 +148,9 @@ def _check(study: Study, file: str) -> None:
         "reference": [r.id for r in study.references],
         "section": sections,
     }
-    for what, given in {"model": names, **others}.items():
+    for kind, given in {"model": names, **others}.items():
         if twice := next((name for name in given if given.count(name) > 1), None):
-            raise RequestError(f'{file}: two {what}s are named "{twice}"')
+            raise RequestError(f'{file}: two {kind}s are named "{twice}"')
     known = set(names)
     for index, model in enumerate(study.models):
         if model.of is not None and model.of not in names[:index]:
@@ -174,19 +174,19 @@ def _check(study: Study, file: str) -> None:
             if training.patience and not (study.data.validation or training.validation_fraction):
                 raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
     _check_references(study, file)
-    for what, section in [
+    for where, section in [
         *((f'figure "{f.name}"', f.section) for f in study.figures),
         *((f"trap {i}", trap.section) for i, trap in enumerate(study.traps, 1)),
-        *((f"compare {i}", one.section) for i, one in enumerate(study.compares, 1)),
+        *((f"compare {i}", compare.section) for i, compare in enumerate(study.compares, 1)),
     ]:
         if section and section not in sections:
-            raise RequestError(f"{file}, {what}: {unknown('section', section, sections)}")
+            raise RequestError(f"{file}, {where}: {unknown('section', section, sections)}")
     uses = [(f'figure "{f.name}"', glob) for f in study.figures for glob in f.models]
     uses += [(f'section "{s.name}"', glob) for s in study.sections for glob in s.models]
     uses += [(f"measure {i}", glob) for i, m in enumerate(study.measures, 1) for glob in m.models]
-    for what, glob in uses:
+    for where, glob in uses:
         if not any(matches(model, [glob]) for model in study.models):
-            raise RequestError(f"{file}, {what}: {unknown('model', glob, known)}")
+            raise RequestError(f"{file}, {where}: {unknown('model', glob, known)}")
     for figure in study.figures:
         figure.check_models([m for m in study.models if matches(m, figure.models)], f'{file}, figure "{figure.name}"')
     for model in study.models:
@@ -202,11 +202,11 @@ def _check(study: Study, file: str) -> None:
         for model in (m for m in study.models if matches(m, figure.models)):
             where = f'{file}, figure "{figure.name}"'
             _check_parts(study, model, figure.split, figure.metric, figure.measured(), where)
-    for i, one in enumerate(study.compares, 1):
-        for name in one.models:
+    for i, compare in enumerate(study.compares, 1):
+        for name in compare.models:
             if name not in known:
                 raise RequestError(f"{file}, compare {i}: {unknown('model', name, known)}")
-            _check_parts(study, study.model(name), one.split, "mse", one.corruptions(), f"{file}, compare {i}")
+            _check_parts(study, study.model(name), compare.split, "mse", compare.corruptions(), f"{file}, compare {i}")
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:
         raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")
@@ -232,14 +232,15 @@ def _check_references(study: Study, file: str) -> None:
             for m in study.measures
         ):
             under = f" under {reference.part().label}" if reference.corruption else ""
-            what = f"{reference.metric} of {model.name} on {reference.split} images{under}"
-            raise RequestError(f"{where}: no [[measure]] asks for {what}")
+            quantity = f"{reference.metric} of {model.name} on {reference.split} images{under}"
+            raise RequestError(f"{where}: no [[measure]] asks for {quantity}")
 
 
 def _check_parts(study: Study, model: Model, split: str, metric: str, parts: list[Any], where: str) -> None:
     """That a model is measured under each of these corruptions; on clean test images it always is."""
-    asked = [m for m in study.measures if matches(model, m.models) and (m.split, metric in m.metrics) == (split, True)]
-    measured = [part for m in asked for part in m.corruptions()] + ([None] if split == "test" else [])
+    wanted = (split, True)
+    measures = [m for m in study.measures if matches(model, m.models) and (m.split, metric in m.metrics) == wanted]
+    measured = [part for m in measures for part in m.corruptions()] + ([None] if split == "test" else [])
     for part in parts:
         if part not in measured:
             under = f" under {part.label}" if part else ""

@@ -64,8 +64,8 @@ def _read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: st
     values = {k: v for k, v in fields.items() if k != "kind"}
     for name in kinds[kind].members:
         if isinstance(values.get(name), list | tuple):
-            places = [(one, f"{inside}, part {i}") for i, one in enumerate(values[name], 1)]
-            values[name] = [_read_part(role, kinds, one, place, place) for one, place in places]
+            places = [(part, f"{inside}, part {i}") for i, part in enumerate(values[name], 1)]
+            values[name] = [_read_part(role, kinds, part, place, place) for part, place in places]
     return read_table(kinds[kind], values, inside)
 
 
@@ -86,9 +86,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is Any:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in arguments)
+        return any(_fits(value, argument) for argument in arguments)
     if origin is tuple:
-        return isinstance(value, list | tuple) and all(_fits(one, arguments[0]) for one in value)
+        return isinstance(value, list | tuple) and all(_fits(item, arguments[0]) for item in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -99,7 +99,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def _describe(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(one) for one in arguments if one is not types.NoneType)
+        return " or ".join(_describe(argument) for argument in arguments if argument is not types.NoneType)
     if origin is tuple:
         return f"a list, each {_describe(arguments[0])}"
     if isinstance(hint, type) and issubclass(hint, Part):

@@ -85,7 +85,7 @@ class Model:
     @property
     def training(self) -> Training | None:
         """How it is trained, if it is trained by the loop; what a recipe chooses is known when the images are."""
-        return Training(**self.said) if self.part is None else None
+        return Training(**self.training_arguments) if self.part is None else None
 
     @property
     def part(self) -> EstimatorPart | None:
@@ -113,8 +113,8 @@ class Model:
         return self.arguments.get("code") or Plain()
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What is said of its training. Numbers in studies are of images as they are, unless it says otherwise."""
+    def training_arguments(self) -> dict[str, Any]:
+        """The arguments of its training. Numbers in studies are of images as they are, unless it says otherwise."""
         names = {f.name for f in dataclasses.fields(Training)}
         return {"standardize": False, **{k: v for k, v in self.arguments.items() if k in names}}
 
@@ -259,10 +259,10 @@ class Study:
         """The same study with other images wherever a split of these sizes has none at a position."""
         few: dict[str, Any] = {
             name: tuple(
-                one
-                if getattr(one, "source", "")
-                else dataclasses.replace(one, images=tuple(i % sizes[one.split] for i in one.images))
-                for one in getattr(self, name)
+                entry
+                if getattr(entry, "source", "")
+                else dataclasses.replace(entry, images=tuple(i % sizes[entry.split] for i in entry.images))
+                for entry in getattr(self, name)
             )
             for name in ("measures", "figures", "references")
         }

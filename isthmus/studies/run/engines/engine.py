@@ -53,7 +53,7 @@ class Task:
         study, request = context.study, asdict(context.request)
         paths = {name: str(request[name]) for name in ("out", "data_dir") if request[name] is not None}
         request |= {**paths, "only": list(request["only"])}
-        plan = [context.side_by_side, *context.plans]
+        plan = [context.n_parallel, *context.plans]
         return cls(study.name, study.text, request, plan, kinds.registered(), *pair)
 
     @property
@@ -74,9 +74,9 @@ class Task:
 class Engine(Protocol):
     """Runs tasks, wherever the folder of the run and the data are within reach.
 
-    A process that is to run tasks has isthmus, and calls `Worker().run(task, tell)` in `engines.worker`, or is
+    A process that is to run tasks has isthmus, and calls `Worker().run(task, send)` in `engines.worker`, or is
     `python -m isthmus.studies.run.engines.worker`, with a task as a line of JSON on stdin and messages as lines on
-    stdout. Messages are passed on as they come: any number of {"tell": ..., "with": [...]}, the progress; at last
+    stdout. Messages are passed on as they come: any number of {"call": ..., "with": [...]}, the progress; at last
     {"done": ...} or {"error": ..., "message": ...}, the failure in words.
     """
 

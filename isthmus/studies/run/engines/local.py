@@ -69,7 +69,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return worker("isthmus.studies.run.engines.worker:serve", self._environment)
+        return worker("isthmus.studies.run.engines.worker:main", self._environment)
 
     def run(self, task: Task) -> Iterator[Message]:
         """What the process says of a task, to the last message; nothing after `stop`."""

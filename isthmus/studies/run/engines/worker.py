@@ -31,15 +31,15 @@ class Worker:
         self._head: Message = {}
         self._context: Context | None = None
 
-    def run(self, task: Task, tell: Callable[[Message], None]) -> None:
-        """Fit and measure a model; tell what happens, and at last what was measured, or why it failed."""
+    def run(self, task: Task, send: Callable[[Message], None]) -> None:
+        """Fit and measure a model; send its progress, and at the end what was measured, or the error."""
         try:
             context = self._context_of(task)
             with using_threads_everywhere(task.threads):
-                outcome = run_model(context, context.study.model(task.model), task.seed, Sender(tell), again=True)
-            tell({"done": outcome.table()})
+                outcome = run_model(context, context.study.model(task.model), task.seed, Sender(send), again=True)
+            send({"done": outcome.table()})
         except ERRORS as error:
-            tell(failure(str(error), error))
+            send(failure(str(error), error))
         finally:
             if self._context:
                 self._context.fitted.clear()  # bounded memory, however many models there are
@@ -58,19 +58,19 @@ def _prepared(task: Task) -> Context:
     paths = {name: Path(task.request[name]) if task.request[name] else None for name in ("out", "data_dir")}
     request = Request(**{**task.request, **paths, "only": tuple(task.request["only"])})
     context, _ = prepare(parse_study(task.text, task.study, f"{task.study}.toml"), request)
-    context.side_by_side, *plans = task.plan
+    context.n_parallel, *plans = task.plan
     context.plans = tuple(plans)
     return context
 
 
-def serve() -> None:
+def main() -> None:
     """Run the tasks that come on stdin, and end when it does."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what prints must not come between the lines
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
 
-    def tell(message: Message) -> None:
+    def send(message: Message) -> None:
         try:
             out.write(json.dumps(message).encode() + b"\n")
             out.flush()
@@ -79,7 +79,7 @@ def serve() -> None:
 
     worker = Worker()
     while True:
-        worker.run(tasks.get(), tell)
+        worker.run(tasks.get(), send)
 
 
 def _read_tasks(tasks: queue.SimpleQueue[Task]) -> None:
@@ -89,4 +89,4 @@ def _read_tasks(tasks: queue.SimpleQueue[Task]) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    main()

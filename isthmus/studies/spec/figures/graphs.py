@@ -142,7 +142,7 @@ def _noise_power(images: Images, part: Any) -> float:
 def trained_at(corruption: Any, parts: list[Any]) -> float:
     """The level at which a model was trained on this corruption; NaN if it was trained on another, or on none."""
     trained, shown, i = members(corruption), members(parts[0]), varied(parts)
-    if [type(one) for one in trained] != [type(one) for one in shown] or not isinstance(shown[i], Levelled):
+    if [type(part) for part in trained] != [type(part) for part in shown] or not isinstance(shown[i], Levelled):
         return math.nan
     level = {shown[i].level: getattr(trained[i], shown[i].level)}
     same = (*shown[:i], dataclasses.replace(shown[i], **level), *shown[i + 1 :]) == trained

@@ -29,8 +29,8 @@ class Filters(Figure):
                 kernels, weights = network.kernels(self.side).values(), network.rows(self.side)
                 units = [len(weight) for weight in (kernels if weights is None else [weights])]
                 channels = [weight.shape[1] for weight in kernels]
-                what = f'a figure of filters of "{model.name}", its network'
-                require(bool(units), what, "one that has some", model.network)
+                name = f'a figure of filters of "{model.name}", its network'
+                require(bool(units), name, "one that has some", model.network)
             elif isinstance(n_components := model.arguments.get("n_components"), int):
                 units = [n_components]
             rule, highest = (
