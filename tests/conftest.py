@@ -2,12 +2,17 @@
 
 import random
 import signal
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from isthmus import Images
+from isthmus import Images, kinds
+
+EXTENDING = Path(__file__).parent.parent / "examples" / "extending"
 
 
 def pytest_configure():
@@ -38,6 +43,26 @@ def images():
 def global_generators():
     """Call it for the state of torch's and NumPy's global generators, as comparable bytes."""
     return lambda: (torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes())  # noqa: NPY002
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    """`extension(name)`: a module of examples/extending, imported. What it registers is gone after the test."""
+    from isthmus.data.formats import image_file
+    from isthmus.studies.run import engines
+
+    before, endings = list(kinds._registered), dict(image_file.KINDS)
+    monkeypatch.setattr(engines, "_ENGINES", {**engines._ENGINES})
+    monkeypatch.setattr(image_file, "_FORMATS", [*image_file._FORMATS])
+    monkeypatch.setattr(image_file, "_OUTSIDE", [])
+    monkeypatch.syspath_prepend(EXTENDING)
+    yield import_module
+    for kind in [kind for kind in kinds._registered if kind not in before]:
+        kinds.unregister(kinds._registered[kind][0], kind)
+    image_file.KINDS.clear()
+    image_file.KINDS.update(endings)
+    for path in EXTENDING.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 # what means much in a header, in numbers or in JSON

@@ -1,61 +1,29 @@
-"""A corruption and an augmentation from outside the package, by the public seam: the module that CONTRIBUTING shows."""
+"""A corruption and an augmentation from outside the package, by the public seam: the modules of examples/extending."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
-import re
-import sys
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Dense, Images, Sequence, augmentation, kinds, load
+from isthmus import Autoencoder, Dense, Images, Sequence, kinds, load
 from isthmus.cli import run_command
 from isthmus.commands.shared.part_syntax import read_words, words_of
 from isthmus.corruption import corrupt, noisy_version
 from isthmus.errors import RequestError
 from isthmus.fingerprints import code_fingerprint
-from isthmus.parts import CORRUPTIONS, Augmentation, Levelled
+from isthmus.parts import CORRUPTIONS, Levelled
 from isthmus.studies.results.results_json import read_results
 
-RECIPE = Path(__file__).parent.parent / "CONTRIBUTING.md"
-
 
 @pytest.fixture
-def speckle(tmp_path, monkeypatch):
-    """The module of CONTRIBUTING's recipe for a corruption, imported."""
-    code = re.findall(r"\*\*a corruption\.\*\*.*?```python\n(.*?)```", RECIPE.read_text("utf-8"), re.S)[0]
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "speckle.py").write_text(code, "utf-8")
-    monkeypatch.syspath_prepend(tmp_path / "lib")
-    module = importlib.import_module("speckle")
-    yield module
-    del sys.modules["speckle"]
-    kinds.unregister("corruption", module.Speckle)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Flip(Augmentation):
-    """Rows of numbers backwards, a share of them."""
-
-    kind: ClassVar[str] = "flip"
-    share: float = 0.5
-
-
-@pytest.fixture
-def flip():
-    def compute(part, x, generator, image_shape):
-        u = torch.rand((len(x), 1), generator=generator, device=x.device)
-        return torch.where(u < part.share, x.flip(1), x)
-
-    augmentation.register(Flip, compute)
-    yield Flip
-    kinds.unregister("augmentation", Flip)
+def speckle(extension):
+    """The module of the example of a corruption, imported."""
+    return extension("speckle")
 
 
 @pytest.fixture
@@ -168,7 +136,8 @@ def test_a_word_that_another_kind_has_is_refused(speckle):
 
 
 @pytest.mark.parametrize("as_images", [False, True])
-def test_an_augmentation_is_trained_with_saved_and_loaded(as_images, flip, x, tmp_path):
+def test_an_augmentation_is_trained_with_saved_and_loaded(as_images, extension, x, tmp_path):
+    flip = extension("flip").Flip
     given = Images(x.reshape(-1, 1, 4, 4)) if as_images else x
     fitted = model(augmentation=flip()).fit(given)
     assert not same(fitted, model().fit(given))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import queue
-import sys
 
 import numpy as np
 import pytest
@@ -18,51 +16,15 @@ from isthmus.data.formats import image_file
 from isthmus.data.framing import Framing
 from isthmus.errors import RequestError
 
-FORMAT = """
-import numpy as np
-
-from isthmus.data.formats.page import Page
-
-KINDS = {".toy": "Toy"}
-STARTS = (b"TOY!",)
-
-
-def shapes(data):
-    return [(1, data[4], data[5])]
-
-
-def pages(data):
-    height, width = data[4:6]
-    if len(data) != 6 + height * width:
-        raise OSError("cut short")
-    yield Page(np.frombuffer(data, np.uint8, offset=6).reshape(1, height, width), 8)
-
-
-def write(file, data, pictures):
-    (picture,) = pictures
-    file.write(data[:6] + picture.tobytes())
-    return []
-"""
-
 
 def toy(pixels):
     return b"TOY!" + bytes(pixels.shape) + pixels.tobytes()
 
 
 @pytest.fixture
-def module(tmp_path, monkeypatch):
-    """The registered module, and as if it had never been when the test ends."""
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "toy_format.py").write_text(FORMAT)
-    monkeypatch.syspath_prepend(tmp_path / "code")
-    monkeypatch.setattr(image_file, "_FORMATS", [*image_file._FORMATS])
-    monkeypatch.setattr(image_file, "_OUTSIDE", [])
-    known = dict(image_file.KINDS)
-    module = importlib.import_module("toy_format")
-    yield module
-    del sys.modules["toy_format"]
-    image_file.KINDS.clear()
-    image_file.KINDS.update(known)
+def module(extension):
+    """The module of the example, which registers itself."""
+    return extension("toy_format")
 
 
 @pytest.fixture
@@ -85,13 +47,11 @@ def test_until_it_is_registered_it_is_no_image(folder):
 
 
 def test_a_folder_of_it_is_read(module, folder):
-    image_file.register(module)
     path, pixels = folder
     np.testing.assert_array_equal(open_images(path).pixels[:, 0], pixels)
 
 
 def test_a_reader_process_reads_it_too(module, folder):
-    image_file.register(module)
     path, pixels = folder
     inbox = queue.SimpleQueue()
     with ReaderProcess(Framing(), inbox) as reader:
@@ -104,7 +64,6 @@ def test_a_reader_process_reads_it_too(module, folder):
 
 
 def test_damage_is_an_error_that_names_the_file(module, folder):
-    image_file.register(module)
     path, _ = folder
     (path / "2.toy").write_bytes(b"TOY!\x08\x08short")
     with pytest.raises(RequestError, match=r"2\.toy is a damaged image \(cut short\); replace it, or leave it out"):
@@ -112,7 +71,6 @@ def test_damage_is_an_error_that_names_the_file(module, folder):
 
 
 def test_commands_read_and_write_it(module, folder, tmp_path, capsys):
-    image_file.register(module)
     path, _ = folder
     fit = ["fit", str(path), "-o", str(tmp_path / "m"), "--epochs", "1", "--bottleneck", "2"]
     assert run_command([*fit, "--validation", "0.3"]) == 0
@@ -131,14 +89,12 @@ def test_an_uploaded_file_of_it_is_decoded_in_its_own_process(module, folder):
     from isthmus.explore.answers.drawings import Manner
     from isthmus.explore.answers.upload_decoder import decode
 
-    image_file.register(module)
     path, pixels = folder
     x, _ = decode((path / "3.toy").read_bytes(), (1, 8, 8), Manner(False, 0.7, (0.5, 0.5)))
     np.testing.assert_allclose(x[0] * 255, pixels[3], atol=1e-4)
 
 
 def test_a_format_that_is_there_is_refused(module):
-    image_file.register(module)
     with pytest.raises(RequestError, match=r"\.toy files are read already, as Toy"):
         image_file.register(module)
     module.KINDS, module.STARTS = {".new": "New"}, (b"\x89PNG\r\n\x1a\n2",)

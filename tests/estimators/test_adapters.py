@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -12,60 +11,24 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus import Autoencoder, DecoderPrior, Dense, kinds, load, save
 from isthmus.data.images import Images
 from isthmus.errors import DataError, RequestError
-from isthmus.estimators.adapters import Adapter, adapter_of, reconstruct, register
-from isthmus.estimators.saving import Saved
+from isthmus.estimators.adapters import adapter_of, reconstruct
 from isthmus.studies.results.measure import measure
 
 
-class Halves(TransformerMixin, BaseEstimator):
-    """Keeps the first half of each sample, and draws the other as its mean."""
-
-    def fit(self, X, y=None):
-        self.mean_ = X.mean(axis=0)
-        return self
-
-    def transform(self, X):
-        return X[:, : X.shape[1] // 2]
-
-    def inverse_transform(self, code):
-        return np.hstack([code, np.tile(self.mean_[code.shape[1] :], (len(code), 1))])
-
-
-class HalvesAdapter(Adapter):
-    name, has_code = "halves", True
-
-    @property
-    def n_parameters(self):
-        return self.model.mean_.size
-
-    def code_size(self, n_features):
-        return n_features // 2
-
-    def saved(self):
-        return Saved({"mean_": self.model.mean_}, {})
-
-    @staticmethod
-    def rebuilt(parameters, tensors, fitted):
-        model = Halves(**parameters)
-        model.mean_ = tensors["mean_"]
-        return model
-
-
 @pytest.fixture
-def known():
-    register(Halves, HalvesAdapter)
-    yield
-    kinds.unregister("estimator", Halves)
+def halves(extension):
+    """The class of the example, registered."""
+    return extension("halves").Halves
 
 
 def small():
     return Autoencoder(Dense(bottleneck=3), epochs=1, random_state=0)
 
 
-def test_an_estimator_from_outside_is_measured_like_any_other(known, x):
+def test_an_estimator_from_outside_is_measured_like_any_other(halves, x):
     pixels = np.round(255 * (x - x.min()) / np.ptp(x)).astype(np.uint8)
     images = Images(pixels.reshape(len(x), 1, 1, -1))
-    model = Halves().fit(images.floats())
+    model = halves().fit(images.floats())
     found = measure(model, images, ("mse", "l0"))
     width = x.shape[1]
     variance = images.floats().var(axis=0)[width // 2 :].sum() / width
@@ -75,18 +38,22 @@ def test_an_estimator_from_outside_is_measured_like_any_other(known, x):
     assert (asked.word, asked.n_parameters, asked.code_size(width)) == ("halves", width, width // 2)
 
 
-def test_an_estimator_from_outside_is_saved_and_loaded(known, x, tmp_path):
-    fitted = Halves().fit(x)
+def test_an_estimator_from_outside_is_saved_and_loaded(halves, x, tmp_path):
+    fitted = halves().fit(x)
     save(fitted, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert isinstance(again, Halves)
+    assert isinstance(again, halves)
     np.testing.assert_array_equal(reconstruct(again, x), reconstruct(fitted, x))
-    kinds.unregister("estimator", Halves)
+    kinds.unregister("estimator", halves)
     with pytest.raises(DataError, match='unknown class "Halves"'):
         load(tmp_path / "m")
     with pytest.raises(RequestError, match=r"cannot save a Halves; known: Autoencoder, DecoderPrior, PCA, .*, the id"):
         save(fitted, tmp_path / "n")
-    register(Halves, HalvesAdapter)
+
+
+def test_until_it_is_registered_it_is_measured_by_its_reconstruction_alone(halves, x):
+    kinds.unregister("estimator", halves)
+    assert (adapter_of(halves().fit(x)).word, adapter_of(halves().fit(x)).has_code) == ("identity", False)
 
 
 def test_what_cannot_be_loaded_is_not_saved(x, tmp_path):
@@ -97,8 +64,8 @@ def test_what_cannot_be_loaded_is_not_saved(x, tmp_path):
         save(OwnPCA(2).fit(x), tmp_path / "m")
 
 
-def test_what_inherits_is_asked_as_its_base_is(known, x):
-    class Own(Halves):
+def test_what_inherits_is_asked_as_its_base_is(halves, x):
+    class Own(halves):
         pass
 
     assert adapter_of(Own().fit(x)).word == "halves"
@@ -111,7 +78,6 @@ def test_what_inherits_is_asked_as_its_base_is(known, x):
         (lambda: PCA(3), "PCA", True, False),
         (lambda: MiniBatchDictionaryLearning(3, max_iter=1), "dictionary", True, False),
         (FunctionTransformer, "identity", False, False),
-        (Halves, "identity", False, False),  # which nobody has registered
     ],
 )
 def test_each_kind(make, word, has_code, searches, x):

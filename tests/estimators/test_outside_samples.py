@@ -10,35 +10,7 @@ import torch
 
 from isthmus import Autoencoder, Conv, DecoderPrior, Dense, GaussianNoise, Images, load
 from isthmus.errors import DoubtWarning, RequestError
-from isthmus.rng import generator
 from isthmus.training.checkpoint import Checkpoints
-
-
-class Mapped:
-    """A file of float32 rows, of which a batch is read when it is asked for."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, path, seed=0):
-        self.rows, self.seed, self.asked = np.load(path, mmap_mode="r"), seed, 0
-
-    def __len__(self):
-        return len(self.rows)
-
-    @property
-    def n_features(self):
-        return self.rows.shape[1]
-
-    @property
-    def fingerprint(self):
-        return f"map of {float(np.float64(self.rows).sum())!r}"
-
-    def batch(self, which):
-        self.asked = max(self.asked, len(range(len(self))[which]) if isinstance(which, slice) else len(which))
-        return torch.from_numpy(np.array(self.rows[which if isinstance(which, slice) else which.numpy()]))
-
-    def order(self, epoch):
-        return torch.randperm(len(self), generator=generator(self.seed, "order", epoch))
 
 
 class Waves:
@@ -64,9 +36,24 @@ def rows():
 
 
 @pytest.fixture
-def mapped(rows, tmp_path):
+def memory_map(extension):
+    """The class of the example, which also notes how many samples a batch had at most."""
+
+    class Noting(extension("memory_map").MemoryMap):
+        most = 0
+
+        def batch(self, which):
+            samples = super().batch(which)
+            self.most = max(self.most, len(samples))
+            return samples
+
+    return Noting
+
+
+@pytest.fixture
+def mapped(memory_map, rows, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
-    return Mapped(tmp_path / "rows.npy")
+    return memory_map(tmp_path / "rows.npy")
 
 
 def model(**changes):
@@ -140,11 +127,11 @@ def test_a_training_is_resumed_and_goes_on_with_them(mapped, tmp_path, capsys):
     assert same(one, again)
 
 
-def test_no_more_than_some_thousand_are_asked_for_at_a_time(tmp_path):
+def test_no_more_than_some_thousand_are_asked_for_at_a_time(memory_map, tmp_path):
     np.save(tmp_path / "many.npy", np.random.default_rng(0).random((9000, 4), np.float32))
-    many = Mapped(tmp_path / "many.npy")
+    many = memory_map(tmp_path / "many.npy")
     Autoencoder(Dense(bottleneck=2), epochs=1, start="data", random_state=0).fit(many, validation=many)
-    assert 0 < many.asked < 5000
+    assert 0 < many.most < 5000
 
 
 def test_what_cannot_be_is_refused(mapped, rows):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import isthmus
-from isthmus import Denoiser, kinds
+from isthmus import Denoiser
 from isthmus.errors import RequestError
-from isthmus.networks.denoisers import ImageNetwork, build, register
-from isthmus.parts import ImageNetworkPart, Residual, UNet
+from isthmus.networks.denoisers import build, register
+from isthmus.parts import Residual, UNet
 
 PARTS = [
     Residual(width=8, depth=4),
@@ -71,33 +67,9 @@ def test_the_offset_of_an_image_passes_through():
     assert torch.allclose(network.denoise(y + offset, level), network.denoise(y, level) + offset, atol=1e-5)
 
 
-@dataclass(frozen=True, repr=False)
-class Smoother(ImageNetworkPart):
-    """What a blur of this size takes away, times a number that is learned."""
-
-    kind: ClassVar[str] = "smoother"
-    size: int = 3
-
-
-class SmootherNetwork(ImageNetwork):
-    def __init__(self, part, channels, generator):
-        super().__init__()
-        self.channels, self.factor, self.reach, self.size = channels, 1, part.size // 2, part.size
-        self.share = nn.Parameter(torch.zeros(()))
-
-    def noise(self, y, level):
-        return self.share * (y - nn.functional.avg_pool2d(y, self.size, 1, self.size // 2))
-
-
-@pytest.fixture
-def registered():
-    register(Smoother, SmootherNetwork)
-    yield
-    kinds.unregister("image-network", Smoother)
-
-
-@pytest.mark.usefixtures("registered")
-def test_a_network_from_outside_the_package_is_trained_saved_and_loaded(tmp_path):
+def test_a_network_from_outside_the_package_is_trained_saved_and_loaded(extension, tmp_path):
+    smoother = extension("smoother")
+    Smoother = smoother.Smoother
     photos = [np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(1, 40, 40) for _ in range(3)]
     model = Denoiser(Smoother(5), crop=16, crops_per_epoch=64, epochs=4, learning_rate=0.1, random_state=0).fit(photos)
     assert float(model.network_.share.detach()) > 0.3  # smooth images: a blur takes away noise alone
@@ -106,4 +78,4 @@ def test_a_network_from_outside_the_package_is_trained_saved_and_loaded(tmp_path
     assert again.network == Smoother(5)
     assert np.array_equal(again.denoise(photos, 0.1), model.denoise(photos, 0.1))
     with pytest.raises(RequestError, match="already stands for"):
-        register(type("Other", (Smoother,), {"kind": "residual"}), SmootherNetwork)
+        register(type("Other", (Smoother,), {"kind": "residual"}), smoother.SmootherNetwork)

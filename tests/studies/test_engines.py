@@ -1,15 +1,11 @@
-"""Engines: one contract for that of the machine and for two from outside the package, and a study run by these."""
+"""Engines: one contract for that of the machine and for two of examples/extending, and a study run by these."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -24,8 +20,6 @@ from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import Task
-from isthmus.studies.run.engines.engine import failure, is_last
-from isthmus.studies.run.engines.worker import Worker
 from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study, parse_study
 
@@ -60,70 +54,6 @@ TEXT = STUDY + MODEL.format(name="a", width=2, epochs=3) + MODEL.format(name="b"
 TEXT += MODEL.format(name="long", width=4, epochs=LONG)
 
 
-class StoppedError(Exception):
-    """Ends a training from inside its callback."""
-
-
-class Threads:
-    """Runs tasks in a thread of this process. One that is stopped ends at its next message."""
-
-    most = 1  # threads of one process share their number of threads, and their filters of warnings
-
-    def slots(self, tasks, planned):
-        return min(tasks, self.most)
-
-    @contextlib.contextmanager
-    def open(self, slots, threads):
-        self.threads, self.stopped = [], False
-        self.slot, self.messages = threading.Semaphore(min(slots, self.most)), queue.SimpleQueue()
-        try:
-            yield
-        finally:
-            self.stopped = True
-            for thread in self.threads:
-                thread.join()
-
-    def submit(self, task):
-        self.threads.append(threading.Thread(target=self.work, args=(task,)))
-        self.threads[-1].start()
-
-    def receive(self):
-        return self.messages.get()
-
-    def work(self, task):
-        with self.slot, contextlib.suppress(StoppedError):
-            self.run(task, lambda message: self.pass_on(task, message))
-
-    def pass_on(self, task, message):
-        if self.stopped:
-            raise StoppedError
-        self.messages.put((task, message))
-
-    def run(self, task, send):
-        Worker().run(task, send)
-
-
-class Processes(Threads):
-    """Runs each task in a process of its own, as a launcher on a cluster does."""
-
-    most = 2
-
-    def run(self, task, send):
-        command = [sys.executable, "-m", "isthmus.studies.run.engines.worker"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            process.stdin.write(json.dumps(task.table()) + "\n")
-            process.stdin.flush()
-            try:
-                for message in map(json.loads, process.stdout):
-                    send(message)
-                    if is_last(message):
-                        return
-            finally:
-                process.stdin.close()  # at which it ends
-        send(failure(f"{task.model}: lost, {process.returncode}"))
-
-
-MAKES = {"local": engines.Local, "threads": Threads, "processes": Processes}
 SLOW = pytest.param("processes", marks=pytest.mark.slow)  # each has to import torch
 
 
@@ -137,9 +67,10 @@ def context(tmp_path):
 
 
 @pytest.fixture(params=["local", "threads", SLOW])
-def engine(request):
+def engine(request, extension):
     """Each of them, with room for two tasks at once."""
-    return MAKES[request.param]()
+    extension("more_engines")
+    return engines.engine(request.param)
 
 
 def ended(engine, n: int) -> tuple[dict, dict]:
@@ -198,9 +129,8 @@ def test_leaving_an_engine_stops_what_it_runs_and_it_can_be_opened_again(engine,
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("make", [engines.Local, Processes])
-def test_a_task_that_is_lost_fails_and_the_next_has_another_process(make, context):
-    engine = make()
+@pytest.mark.parametrize("engine", ["local", "processes"], indirect=True)
+def test_a_task_that_is_lost_fails_and_the_next_has_another_process(engine, context):
     with engine.open(1, 1):
         engine.submit(Task.of(context, ("long", 3)))
         until_an_epoch_of_long(engine)
@@ -221,10 +151,9 @@ def test_a_task_that_is_lost_fails_and_the_next_has_another_process(make, contex
 
 
 @pytest.fixture(params=["threads", SLOW])
-def outside(request):
-    engines.register(request.param, MAKES[request.param])
-    yield request.param
-    del engines._ENGINES[request.param]
+def outside(request, extension):
+    extension("more_engines")
+    return request.param
 
 
 def timeless(value):

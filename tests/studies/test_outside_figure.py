@@ -1,10 +1,10 @@
-"""A kind of figure from outside the package, by the public seam: the module that CONTRIBUTING shows."""
+"""A kind of figure from outside the package, by the public seam: a module of examples/extending."""
 
 from __future__ import annotations
 
 import io
 import json
-import re
+import shutil
 import sys
 from importlib import import_module, resources
 from pathlib import Path
@@ -21,7 +21,7 @@ from isthmus.fingerprints import code_fingerprint
 from isthmus.studies.spec.figures import FIGURES, Curves, register
 from isthmus.studies.spec.parser import parse_study
 
-RECIPE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "extending" / "figure_of_errors.py"
 FIGURE = """
 [[figure]]
 name = "how-wrong"
@@ -34,11 +34,8 @@ title = "How many images have which error"
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """The name of the recipe's module, which lies where commands are given."""
-    (code,) = re.findall(
-        r"\*\*a kind of figure\.\*\*(?:(?!\n\*\*).)*?```python\n(.*?)```", RECIPE.read_text("utf-8"), re.S
-    )
-    (tmp_path / "figure_of_errors.py").write_text(code, "utf-8")
+    """The name of the example's module, which lies where commands are given."""
+    shutil.copy(EXAMPLE, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield "figure_of_errors"

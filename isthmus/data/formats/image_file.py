@@ -88,8 +88,9 @@ def registered() -> list[str]:
 def register_all(names: Sequence[str]) -> None:
     """In a worker: what `registered` listed in the process that started it."""
     for name in names:
+        module = importlib.import_module(name)  # which may register itself
         if name not in _OUTSIDE:
-            register(importlib.import_module(name))
+            register(module)
 
 
 def is_image(path: Path | str) -> bool:
