@@ -15,20 +15,20 @@ from isthmus.studies.results.results_json import Results
 def findings(results: Results) -> list[str]:
     """The main findings of the whole study, a sentence each."""
     if results.quick:
-        return ["This was a quick run, of one epoch on few images: it shows that everything works, and no more."]
+        return ["This was a quick run, of one epoch on few images: it only shows that everything works."]
     sentences = _references(results)
     collapsed = [facts["name"] for facts in results.models if facts["collapsed"]]
     if collapsed:
         verb = "has" if len(collapsed) == 1 else "have"
         sentences.append(
-            f"{_listed(collapsed)} {verb} collapsed: what that means, why, and what to change stands below."
+            f"{_listed(collapsed)} {verb} collapsed: see below for what that means, why, and what to change."
         )
     names = [facts["name"] for facts in results.models]
     rankings = _ranked(results, names) + _undone(results, names)
     if not any(_trained_for(results, name) for name in names):
         rankings += _under_noise(results, names, ends=(-1,))
     sentences += rankings or [
-        "No two models are ranked here: that takes two that keep as many numbers, and were trained and scored alike."
+        "No two models are ranked here: that takes two with codes of the same size that were trained and scored alike."
     ]
     return sentences + _overfitting(results, names)
 
@@ -68,7 +68,7 @@ def _references(results: Results) -> list[str]:
     by_tolerance = [reference for reference in judged if reference not in over_seeds]
     rules = {
         "within their tolerance": by_tolerance,
-        "where one more seed would fall with 95 %, which their table prints": over_seeds,
+        "within the 95 % interval of one more seed, which their table has": over_seeds,
     }
     how = [
         f"{sum(reference['agrees'] for reference in references)} of {len(references)} {rule}"
@@ -108,7 +108,7 @@ def _best(group: Group, on: str = "") -> str:
         sentence = f"{best.model} is {place}{on}: MSE {number(low)}; {last} has {number(high)}{times}."
         if not apart(best, second):
             sentence += (
-                f" The intervals of {best.model} and {second.model} overlap: they alone do not tell which is better."
+                f" The intervals of {best.model} and {second.model} overlap: they alone do not show which is better."
             )
     dead = group.collapsed[0] if group.collapsed else None
     if dead and (dead.value or 0.0) < low:
@@ -206,10 +206,8 @@ def _overfitting(results: Results, names: list[str]) -> list[str]:
 
 def _collapse(results: Results, name: str) -> str:
     """Why a model is as it is. Its sentences were made when it was measured."""
-    diagnosis = _facts(results, name)["collapsed"]
-    return (
-        f"{name} has collapsed: {diagnosis['what']}. Likely, {diagnosis['cause']}. To change: {diagnosis['instead']}."
-    )
+    seen = _facts(results, name)["collapsed"]
+    return f"{name} has collapsed: {seen['what']}. Likely cause: {seen['cause']}. What to change: {seen['instead']}."
 
 
 def _switches(results: Results, name: str) -> list[str]:
@@ -233,7 +231,7 @@ def _sparsity(results: Results, names: list[str]) -> list[str]:
         if n_units and n_units > 100 and on.value < 0.5 * n_units:
             share = on.value / n_units
             sentences.append(
-                f"{name} has {on.value:.1f} of its {n_units:,.0f} units on for an image, {share:.1%}, on average; "
+                f"On average, {on.value:.1f} of the {n_units:,.0f} units of {name} ({share:.1%}) are on for an image; "
                 f"{dead.value:,.0f} are off for all test images."
             )
     return sentences

@@ -45,7 +45,7 @@ def test_a_model_of_patches_opens_on_a_whole_photograph(open_page, serve, photog
         page.wait_for_selector("#models .says b:visible")
         assert "digit" not in page.text_content("body")
         size = "one => [one.width, one.height]"
-        out = '[aria-label="What photos makes of it"]'
+        out = '[aria-label="Reconstruction by photos"]'
         assert page.eval_on_selector(out, size) == [90, 60]
         page.select_option("#photo", label="flower.png")
         page.wait_for_selector("#clean-says:has-text('flower.png')")
@@ -57,7 +57,7 @@ def test_a_model_of_patches_opens_on_a_whole_photograph(open_page, serve, photog
         page.wait_for_function("one => document.querySelector(one).width === 100", arg=out)
         assert page.eval_on_selector("#noisy", size) == [100, 70]
         page.keyboard.press("2")
-        page.wait_for_selector("text=given: its middle")
+        page.wait_for_selector("text=input: its middle")
         page.keyboard.press("3")
         page.wait_for_selector("text=/test patches by their codes/")
         page.keyboard.press("4")

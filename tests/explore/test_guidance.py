@@ -70,7 +70,7 @@ def test_a_search_that_breaks_off_is_waited_for_no_longer(open_page, faults):
     page = open_page("level=0.7&models=deep,prior")
     page.route("**/api/search**", lambda route: route.fulfill(status=200, body=b""))
     slide(page, 55)
-    page.wait_for_selector("text=the search was cut short")
+    page.wait_for_selector("text=the search was interrupted")
     assert "so far" not in says(page, "models")
     slide(page, 60)  # and the next one is waited for again
     assert "so far" in says(page, "models")
@@ -83,7 +83,7 @@ def test_what_has_no_code_says_so_instead_of_showing_another_model(open_page):
     for name, reason in (("prior", "searches for the code"), ("nothing", "has no code")):
         for view in ("inside", "space"):
             page.evaluate(f"location.hash = 'view={view}&model={name}'")
-            wait_for_saying(page, view, f"{name} cannot be looked into")
+            wait_for_saying(page, view, f"{name} cannot be inspected")
             assert reason in says(page, view)
             assert page.locator(f"#{view} canvas:visible").count() == 0
             assert page.eval_on_selector(f"#{view} select", "one => one.value") == name
@@ -98,7 +98,7 @@ def test_what_has_no_code_says_so_instead_of_showing_another_model(open_page):
 def test_a_choice_of_models_is_named_wherever_it_counts(open_page):
     page = open_page("level=0.7&models=deep,wide")
     assert "of the 2 chosen models" in says(page, "models")
-    page.click("text=/Which is best over \\d+ test images/")
+    page.click("text=/Which is best on \\d+ test images/")
     wait_for_saying(page, "compare", "of the 2 chosen models")
     page.evaluate("location.hash = 'level=0.7'")
     page.wait_for_function("() => !document.querySelector('#models .says').textContent.includes('chosen')")
@@ -107,9 +107,9 @@ def test_a_choice_of_models_is_named_wherever_it_counts(open_page):
 @pytest.mark.parametrize("view", ["models", "compare"])
 def test_a_best_model_is_told_by_what_others_have_not(open_page, view):
     page = open_page(f"view={view}&level=0.3&models=pca-4,wide,deep")
-    wait_for_saying(page, view, "Not all are like pca-4, which keeps 4 numbers and was trained on clean images.")
+    wait_for_saying(page, view, "Not like for like: pca-4 keeps 4 numbers and was trained on clean images.")
     page.evaluate(f"location.hash = 'view={view}&level=0.3&models=deep,pca-4'")
-    wait_for_saying(page, view, "Not all are like pca-4, which keeps 4 numbers. ")
+    wait_for_saying(page, view, "Not like for like: pca-4 keeps 4 numbers. ")
     page.evaluate(f"location.hash = 'view={view}&level=0&models=deep,prior'")
     wait_for_saying(page, view, {"models": "prior reconstructs this image best", "compare": "prior is best"}[view])
     assert "Not all" not in says(page, view), "as many numbers, and both of clean images"
@@ -195,7 +195,7 @@ def test_a_comparison_says_what_is_measured_and_what_is_equal(open_page):
     page.evaluate("location.hash = 'view=compare&level=0.7&models=conv,wide'")
     wait_for_saying(page, "compare", "About equal at σ 0.7")
     assert page.locator("#compare .says b").all_text_contents() == ["wide", "conv"]
-    assert "360 test images; compared image by image, the difference may be chance" in says(page, "compare")
+    assert "360 test images; compared image by image, the difference may be due to chance" in says(page, "compare")
 
 
 def test_models_are_compared_image_by_image(open_page, shelf):
@@ -239,7 +239,7 @@ def test_a_line_is_brought_out_from_its_name_and_from_the_chart(open_page):
 
 def test_photons_fall_from_none_to_few(open_page):
     page = open_page("view=compare&kind=poisson&level=10&models=wide,nothing")
-    page.wait_for_selector("#compare p:has-text('Fewer photons are more noise; the left end is no noise')")
+    page.wait_for_selector("#compare p:has-text('Fewer photons mean more noise; the left end is no noise')")
     assert page.text_content("#level-says") == "10 photons"
     assert page.locator("#falls").is_visible()
     out, panel = page.locator("#level-says").bounding_box(), page.locator(".noise").bounding_box()
@@ -407,5 +407,5 @@ def test_words_fit_what_they_name(open_page, stroke):
     page.wait_for_selector("#models .says b:visible")
     with page.expect_download():
         page.click("#models button:has-text('CSV')")
-    assert page.text_content("#toast") == "isthmus-models.csv is in your downloads."
+    assert page.text_content("#toast") == "Saved isthmus-models.csv to your downloads."
     assert page.get_attribute(".card abbr", "title").startswith("Peak signal-to-noise ratio")

@@ -188,7 +188,7 @@ def test_codes_are_bars_or_planes_too(open_page):
 def test_the_map_is_pointed_at_clicked_and_dragged_over(open_page):
     page = open_page("view=space&model=deep")
     page.wait_for_selector("text=/360 test images by their codes/")
-    under = '[aria-label="What the decoder draws under the pointer"]'
+    under = '[aria-label="The decoded image under the pointer"]'
     box = page.locator("#space canvas.plot").bounding_box()
     at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in ((0.3, 0.4), (0.7, 0.6))]
     for point in at:
@@ -229,7 +229,7 @@ def test_an_exported_panel_has_the_pixels_that_are_shown(open_page):
     own = page.locator("#models .cards").bounding_box()
     head = exported.shape[0] / 2 - own["height"]  # the title above the panel, at two pixels for one
     assert head > 20
-    for label in ("What deep makes of it", "Where deep is wrong", "What wide makes of it", "Where wide is wrong"):
+    for label in ("Reconstruction by deep", "Residual of deep", "Reconstruction by wide", "Residual of wide"):
         picture = f'[aria-label="{label}"]'
         shown, box = pixels(page, picture), page.locator(picture).bounding_box()
         height, width = shown.shape[:2]
@@ -269,7 +269,7 @@ def test_a_page_that_came_before_the_models_waits_and_says_so(open_page, serve, 
     opening = Future()
     with serve(opening) as address:
         page = open_page(at=address, ready=False)
-        page.wait_for_selector("text=Reading the models")
+        page.wait_for_selector("text=Loading the models")
         opening.set_result(shelf)
         page.wait_for_selector("html[data-ready]")
         page.wait_for_selector("#models .says b")
@@ -303,7 +303,7 @@ def test_the_address_restores_the_exact_view(open_page, stroke):
     again.wait_for_selector("text=/\\d+ steps/")
     page.wait_for_selector("text=/\\d+ steps/")
     assert errors(again) == errors(page)
-    for selector in ("#clean", "#noisy", '[aria-label="Where deep is wrong"]'):
+    for selector in ("#clean", "#noisy", '[aria-label="Residual of deep"]'):
         np.testing.assert_array_equal(pixels(again, selector), pixels(page, selector))
 
 

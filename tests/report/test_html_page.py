@@ -209,7 +209,7 @@ def test_every_trap_model_and_reference_is_there(finished, html):
     differs = text.index("small.differs")
     assert "✓ agrees" in text[agrees:differs]
     assert "✗ differs" in text[differs:]
-    assert "1 of 2 within their tolerance, and 1 of 1 where one more seed would fall with 95 %" in text
+    assert "1 of 2 within their tolerance, and 1 of 1 within the 95 % interval of one more seed" in text
     results = read_results(finished)
     assert number(results.value("dense-4", "mse", "test")) in text
     assert results.data["sha256"] in text

@@ -81,7 +81,7 @@ RANKED = (
     "With 8 numbers for 64 pixels, prior-8 is the best of 3 on unseen test images: MSE 0.009081; the worst, pca-8, has "
     "0.021000, 2.3 times as much."
 )
-NONE = "No two models are ranked here: that takes two that keep as many numbers, and were trained and scored alike."
+NONE = "No two models are ranked here: that takes two with codes of the same size that were trained and scored alike."
 
 
 def everything(results):
@@ -195,7 +195,7 @@ def test_equal_models_are_level_and_none_is_best():
 def test_intervals_that_overlap_do_not_tell_which_is_better():
     models = {"a": model(mse=0.01), "b": model(mse=0.01 + WIDTH), "c": model(mse=0.02)}
     (said,) = findings(study(models))
-    assert said.endswith("2.0 times as much. The intervals of a and b overlap: they alone do not tell which is better.")
+    assert said.endswith("2.0 times as much. The intervals of a and b overlap: they alone do not show which is better.")
     (said,) = findings(study({**models, "b": model(mse=0.01 + 3 * WIDTH)}))
     assert "overlap" not in said
 

@@ -86,10 +86,10 @@ function draw(context, width, height) {
   context.textAlign = "right"; context.textBaseline = "middle";
   for (const value of ticks(least, most)) { context.beginPath(); context.moveTo(left, y(value)); context.lineTo(width - right, y(value)); context.stroke(); context.fillText(String(Number(value.toPrecision(3))), left - 8, y(value)); }
   context.textAlign = "left"; context.textBaseline = "top";
-  context.fillText(`MSE${shown.log ? ", logarithmic" : ""}: less is better`, 2, 2);
+  context.fillText(`MSE${shown.log ? ", logarithmic" : ""}: lower is better`, 2, 2);
   context.textAlign = "center";
   marks.forEach((level, i) => { if (width > 420 || i % 2 === 0) context.fillText(falls(marks) && level === 0 ? "none" : String(level), x(i), height - bottom + 8); });
-  context.fillText(`${title}, ${symbol}${unit ? ` in ${unit}` : ""}${falls(marks) ? ": fewer are more noise →" : ""}`, (left + width - right) / 2, height - font - 6);
+  context.fillText(`${title}, ${symbol}${unit ? ` in ${unit}` : ""}${falls(marks) ? ": fewer mean more noise →" : ""}`, (left + width - right) / 2, height - font - 6);
   const here = x(placeOf(state.level));
   context.setLineDash([3, 3]); context.strokeStyle = ink("edge"); context.beginPath(); context.moveTo(here, top); context.lineTo(here, height - bottom); context.stroke(); context.setLineDash([]);
   // the one that stands out lies on top

@@ -66,5 +66,5 @@ export function modelSelect() {
 /** What stands where a model without a code was asked for, by an address. */
 export function noCode() {
   const facts = info.models.find((one) => one.name === state.model);
-  return facts ? [make("b", {}, facts.name), " cannot be looked into.", make("small", {}, `${whyNot(facts)} Choose another model below.`)] : ["No model is chosen."];
+  return facts ? [make("b", {}, facts.name), " cannot be inspected.", make("small", {}, `${whyNot(facts)} Choose another model below.`)] : ["No model is chosen."];
 }

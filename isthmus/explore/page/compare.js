@@ -16,7 +16,7 @@ let ui, running = null;
 
 export function begin() {
   const place = $("compare");
-  if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, and the data set of this model is not known.")); return; }
+  if (!info.data) { place.append(make("p", { class: "empty" }, "A comparison needs test images, but this model’s data set is not known.")); return; }
   const scale = make("select", { onchange: () => set({ axis: scale.value }) }, make("option", { value: "linear" }, "linear"), make("option", { value: "log" }, "logarithmic"));
   const canvas = chart.begin((level) => set({ level }), (name, mark) => bringOut(name, mark));
   ui = { says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }), read: make("p", { class: "soft small read" }, HINT), note: make("p", { class: "soft small" }), caption: make("p", { class: "soft small" }),
@@ -96,7 +96,7 @@ function render() {
 
 function rows(ordered, marks, least, column) {
   const { symbol, title, note } = info.noise[state.kind], here = (i) => (i === column ? "here" : null);
-  write(ui.note, `Each model is given the same noise${note ? `, ${note}` : ""}. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons are more noise; the left end is no noise." : ""}`);
+  write(ui.note, `Each model is given the same noise${note ? `, ${note}` : ""}. A band is the 95 % interval of its line; a ring: trained at this level.${falls(marks) ? " Fewer photons mean more noise; the left end is no noise." : ""}`);
   const head = make("tr", {}, make("th", { scope: "col" }, `MSE at ${symbol}`), ...marks.map((level, i) => make("th", { scope: "col", class: here(i) }, falls(marks) && level === 0 ? "none" : String(level))));
   const body = ordered.map((name) => make("tr", {}, make("th", { scope: "row" }, name, mark(facts(name))), ...Array.from(rowOf(name).mse, (value, i) => {
     const trained = facts(name).trained.some((one) => one.kind === state.kind && one.level === marks[i] && !one.relative);
@@ -168,14 +168,14 @@ function sentence(ordered, column) {
   let told;
   const beaten = itself && itself < rowOf(best).mse[column];
   if (isAlone()) told = [`${best}${where}: MSE ${mse(best)}, 95 % interval ${figure(rowOf(best).low[column])} to ${figure(rowOf(best).high[column])}.${itself ? ` The noisy images themselves have ${figure(itself)}.` : ""}`];
-  else if (beaten) told = [`${noneChosen(apart)} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and nearest is `, bold(best), ` with ${mse(best)}.`];
+  else if (beaten) told = [`${noneChosen(apart)} beats the noisy image itself${where}${far}: it has MSE ${figure(itself)}, and closest is `, bold(best), ` with ${mse(best)}.`];
   else if (equal.length > 1) {
     const others = equal.length - 2;
     told = [`About equal${where}${of}${far}: `, bold(best), others ? ", " : " and ", bold(equal[1]), others ? ` and ${others} more` : "", `, MSE ${mse(best)} to ${mse(equal.at(-1))}.`];
   } else told = [bold(best), ` is best${of}${where}${far}: MSE ${mse(best)}.${second ? ` Next is ${second} with ${mse(second)}.` : ""}`];
   const near = state.level === level ? "" : `The measured level nearest to ${levelSays(state.level)} is ${level}. `;
   const refused = names.filter((name) => typeof rowOf(name) === "string");
-  const tied = beaten || isAlone() || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be chance`;
+  const tied = beaten || isAlone() || equal.length < 2 ? "" : `; compared image by image, the difference${equal.length === 2 ? "" : "s"} may be due to chance`;
   ui.says.replaceChildren(...told, make("small", {}, `${near}${notJudged(measurable())}${beaten || isAlone() ? "" : alike}Means over ${tests(measured)}${info.whole ? ` of ${info.data.photographs} photograph${info.data.photographs === 1 ? "" : "s"}, each of which counts once in the interval` : ""}${tied}.${refused.length ? ` Not measured: ${list(refused)}.` : ""}`));
 }
 

@@ -5,7 +5,7 @@ import { make, toast } from "./dom.js";
 function download(name, blob) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
-  toast(`${name} is in your downloads.`);
+  toast(`Saved ${name} to your downloads.`);
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
@@ -67,7 +67,7 @@ function paint(panels, name, title) {
     context.restore();
     top += boxes[i].height;
   });
-  out.toBlob((blob) => (blob ? download(name, blob) : toast("This is too large for one picture: choose fewer models, or a narrower window.")));
+  out.toBlob((blob) => (blob ? download(name, blob) : toast("Too large for one picture: choose fewer models, or narrow the window.")));
 }
 
 /** Write what is written on a panel, and the numbers in its boxes, where they stand in the window. */

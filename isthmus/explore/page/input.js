@@ -11,7 +11,7 @@ const COUNT = 24;
 const LONGEST = 60000;  // letters of an image in an address
 let given, shown = [], first = 0, held = null;
 const made = new Map();  // what was drawn or uploaded here, as addresses have it → {name, says}; what is not in it a link brought
-const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It goes to this machine's server only.";
+const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It is sent only to this machine's server.";
 
 /** Set the input up; `take(pixels, name, shape)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
@@ -26,7 +26,7 @@ export function begin(take) {
   on("label", () => { first = 0; strip(); });
   if (!info.data) {
     $("tab-pick").disabled = true;
-    $("tab-pick").title = "No test images are known for this model: give them to isthmus explore after the model.";
+    $("tab-pick").title = "No test images are known for this model: name them after the model when you start isthmus explore.";
   } else chips();
   // what is drawn is one picture of one channel, scaled like the data
   $("tab-draw").hidden = info.whole || info.shape[0] !== 1;
@@ -260,7 +260,7 @@ async function take(file) {
   unfold("upload");
   if (!file) return says("No picture was pasted or dropped.");
   const name = file.name.slice(0, 100) || "the picture";
-  if (file.size > MOST) return says(`${name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
+  if (file.size > MOST) return says(`${name} is ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
   says("Reading …");
   try {
     const { x, words } = await ask("picture", { name }, file);

@@ -21,12 +21,12 @@ export function begin() {
   if (!info.models.some((one) => one.units)) { place.append(make("p", { class: "empty" }, "None of these models has an encoder.")); return; }
   const map = codemap.begin(), input = picture("The input of the model"), out = picture("The code, decoded");
   ui = { place, model: modelSelect(), input, out, bar: scaleBar(1), says: make("p", { class: "says", role: "status" }), busy: make("p", { class: "busy", role: "status" }),
-    layers: make("div", { class: "stack" }), inputFigure: figureOf(input, "given"), outFigure: figureOf(out, "drawn from the code"), caption: make("p", { class: "soft small" }),
+    layers: make("div", { class: "stack" }), inputFigure: figureOf(input, "input"), outFigure: figureOf(out, "decoded from the code"), caption: make("p", { class: "soft small" }),
     sentence: make("span"), hand: make("span", { class: "hand" }), undo: make("button", { type: "button", class: "link", onclick: undoAll }, "Undo"), about: make("small") };
   ui.told = [make("b"), ui.sentence, ui.hand, ui.undo, ui.about];
   ui.bar.title = "The colours of the code: from minus to plus the largest value that a unit takes on the test images.";
   const panels = make("div", { class: "stack" }, make("div", { class: "columns lens" },
-    make("section", { class: "panel inout", "aria-label": "In and out" }, ui.inputFigure, ui.outFigure),
+    make("section", { class: "panel inout", "aria-label": "Input and output" }, ui.inputFigure, ui.outFigure),
     make("section", { class: "panel code", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, ui.caption, ui.busy),
     unit.begin((text) => { ui.busy.textContent = text; })), ui.layers);
   ui.panels = panels;
@@ -54,14 +54,14 @@ export const show = latest(async (x) => {
     if (held.facts !== facts) return;  // another model was chosen meanwhile
     held.code = found.code.data;
     grey(ui.input, found.noisy.data, info.shape);
-    ui.inputFigure.names(info.whole && state.source !== "pick" ? "given: its middle" : "given");
+    ui.inputFigure.names(info.whole && state.source !== "pick" ? "input: its middle" : "input");
     layers(found);
     if (!held.stats) ui.bar.says(scale());
     codemap.arrange();
     // where none was chosen, the one that does most for this image
     if (!(state.unit >= 0 && state.unit < facts.units)) set({ unit: held.code.reduce((most, value, i) => (Math.abs(value) > Math.abs(held.code[most]) ? i : most), 0) });
     write(ui.told[0], facts.name);
-    write(ui.about, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder has the code alone, without the encoder’s switches" : ""}`);
+    write(ui.about, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder sees the code alone, without the encoder’s switches" : ""}`);
     if (ui.says.firstChild !== ui.told[0]) ui.says.replaceChildren(...ui.told);
     sentence();
     codemap.redraw(); unit.sliders();
@@ -81,7 +81,7 @@ function open(facts) {
   const behind = codemap.inBars(facts) ? "Grey behind a bar: its range over the test images. " : "";
   write(ui.caption, `Click a unit, or drag it up and down to change its value. ${info.data ? `${behind}A unit that no test image switches on has a dot. ` : ""}${HAND}`);
   if (!info.data) return;
-  ui.busy.textContent = `Looking at every unit on ${info.data.n.toLocaleString("en")} test images …`;
+  ui.busy.textContent = `Measuring every unit on ${info.data.n.toLocaleString("en")} test images …`;
   ask("units", { model: facts.name }).then((found) => {
     if (held.facts !== facts) return;
     held.stats = { usage: found.usage.data, low: found.low.data, high: found.high.data, spread: found.spread.data, n: Number(found.words.n) };

@@ -185,7 +185,7 @@ function keys() {
   $("show-keys").addEventListener("click", () => $("keys").showModal());
   $("copy-link").addEventListener("click", async () => {
     tell();
-    try { await navigator.clipboard.writeText(location.href); toast(`The link to this view is copied.${opens()}`); }
+    try { await navigator.clipboard.writeText(location.href); toast(`Copied the link to this view.${opens()}`); }
     catch { toast(`The address bar has the link to this view.${opens()}`); }
   });
 }
@@ -194,7 +194,7 @@ function keys() {
 function opens() {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   const lost = state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x) ? " Your picture itself is not in it." : "";
-  return `${local ? " It opens on this machine, while isthmus explore runs. Where it runs elsewhere, add what begins with # to the address there." : ""}${lost}`;
+  return `${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
 }
 
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }
@@ -203,7 +203,7 @@ let lost = false;
 server.onReach((answers) => {
   if (answers || lost) return;
   lost = true;
-  banner("The server does not answer. Start `isthmus explore` again: this page goes on by itself when it is back.");
+  banner("The server does not answer. Start `isthmus explore` again: this page continues by itself when it is back.");
   setTimeout(look, 2000);
 });
 

@@ -11,14 +11,14 @@ import { choices, isBlank, on, set, state } from "./state.js";
 import * as verdict from "./verdict.js";
 import { had, mark, noiseSays, trainedAt } from "./words.js";
 
-const PSNR = "Peak signal-to-noise ratio, −10 log₁₀ of the MSE: more is better, and 3 dB more is half the error.";
+const PSNR = "Peak signal-to-noise ratio, −10 log₁₀ of the MSE: higher is better, and 3 dB more halves the error.";
 const cards = new Map();
 const phone = matchMedia("(max-width: 46rem)");
 let grid, bar, now = null, settle, search;
 
 export function begin() {
   const place = $("models");
-  const sort = make("select", { onchange: () => set({ sort: sort.value }) }, ...[["study", "the study's order"], ["error", "least error first"], ["name", "name"], ["code", "size of the code"]].map(([value, text]) => make("option", { value }, text)));
+  const sort = make("select", { onchange: () => set({ sort: sort.value }) }, ...[["study", "the study's order"], ["error", "lowest error first"], ["name", "name"], ["code", "size of the code"]].map(([value, text]) => make("option", { value }, text)));
   const range = make("select", { onchange: () => set({ range: Number(range.value) }) }, ...choices.range.map((value) => make("option", { value }, `±${value}`)));
   bar = scaleBar(state.range);
   grid = make("div", { class: "cards" });
@@ -26,7 +26,7 @@ export function begin() {
     make("label", { hidden: info.models.length < 2 }, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng([document.querySelector(".now"), grid], "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "Of each model: what it draws, and its residual, where that differs from the clean image: blue is too dark, red too bright. MSE is the mean squared error: less is better. A click on a name looks inside."), grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "For each model: its reconstruction, and the residual, its difference from the clean image: blue is too dark, red too bright. MSE is the mean squared error: lower is better. Click a name to look inside the model."), grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
@@ -42,7 +42,7 @@ function card(facts) {
     : make("span", { class: long, title: whyNot(facts) }, facts.name));
   if (facts.fault) return { facts, element: make("article", { class: "card fault" }, name, make("p", {}, facts.fault)) };
   const rank = make("span", { class: "rank" }), mse = make("dd", { class: "mse" }, "–"), psnr = make("dd", {}, "–"), tags = make("div", { class: "tags" }), worse = make("div", { class: "worse" }, "worse than the noisy image");
-  const x_hat = picture(`What ${facts.name} makes of it`), residual = picture(`Where ${facts.name} is wrong`);
+  const x_hat = picture(`Reconstruction by ${facts.name}`), residual = picture(`Residual of ${facts.name}`);
   // on a phone, beside what is drawn or chosen; the cards have the words
   const small = picture(`${facts.name}`), error = make("small", {}, "–"), glance = make("figure", {}, small, make("figcaption", {}, facts.name, error));
   name.append(make("span", { class: "place" }, rank));
@@ -174,14 +174,14 @@ async function searches(x) {
         const ended = step.words.reason, n = step.step.data[0];
         one.waits = !ended;
         fill(one, step.x_hat.data, step.mse.data[0], step.psnr.data[0]);
-        one.tags.replaceChildren(make("span", {}, ended ? `${n} steps, ${{ iterations: "out of steps" }[ended] ?? ended}` : `step ${n} …`)); one.tags.text = "";
+        one.tags.replaceChildren(make("span", {}, ended ? `${n} steps, ${{ iterations: "hit the step limit" }[ended] ?? ended}` : `step ${n} …`)); one.tags.text = "";
         if (!ended) await frame();
       });
       if (one.waits) throw new Error("the search did not say that it ended");
     } catch (error) {
       if (signal.aborted) return;
       one.waits = false;
-      one.tags.replaceChildren(make("span", { class: "warn" }, error instanceof Refused ? error.message : "the search was cut short")); one.tags.text = "";
+      one.tags.replaceChildren(make("span", { class: "warn" }, error instanceof Refused ? error.message : "the search was interrupted")); one.tags.text = "";
     }
     judge(); order();
   }

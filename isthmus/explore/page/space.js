@@ -17,24 +17,24 @@ const FILM = 9;
 export function begin() {
   const place = $("space");
   if (!info.models.some((one) => one.units) || !info.data) {
-    place.append(make("p", { class: "empty" }, info.data ? "None of these models has an encoder." : "A map needs the data set, and that of this model is not known."));
+    place.append(make("p", { class: "empty" }, info.data ? "None of these models has an encoder." : "A map needs test images, but this model’s data set is not known."));
     return;
   }
   const method = make("select", { onchange: () => set({ method: method.value }) }, make("option", { value: "pca" }, "PCA of codes"), make("option", { value: "tsne" }, "t-SNE"));
-  const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer; Enter takes the nearest image." });
-  const under = picture("What the decoder draws under the pointer"), nearest = picture("The test image that is nearest on this map");
+  const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer; Enter chooses the nearest image." });
+  const under = picture("The decoded image under the pointer"), nearest = picture("The test image that is nearest on this map");
   const from = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ from: bounded(from.value) }) });
   const to = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ to: bounded(to.value) }) });
   const film = (label) => Array.from({ length: FILM }, (_, i) => picture(`${label}, step ${i + 1} of ${FILM}`));
   ui = { model: modelSelect(), method, canvas, under, nearest, from, to, underFigure: figureOf(under, "under the pointer"), nearestFigure: figureOf(nearest, "nearest on this map"),
     says: make("p", { class: "says", role: "status" }), legend: make("div", { class: "swatches" }), ring: make("span", { class: "ring" }, "this image"), rows: { x_hat: film("Between the codes"), pixels: film("Between the pixels") },
-    walk: make("button", { type: "button", class: "grow", onclick: () => (walk ? stop() : start()) }, "Random walk"), clear: make("button", { type: "button", title: "Take the walk and the line off the map", onclick: clear }, "Clear"),
-    noisy: picture("Noise on the image"), fromNoisy: picture("What the model makes of the noisy image"), fromCode: picture("What the decoder draws from the noisy code"), noiseSays: make("p", { class: "soft small" }) };
-  ui.noiseFigures = [figureOf(ui.noisy, "noise on the image"), figureOf(ui.fromNoisy, "… and what comes out"), figureOf(ui.fromCode, "noise on the code")];
+    walk: make("button", { type: "button", class: "grow", onclick: () => (walk ? stop() : start()) }, "Random walk"), clear: make("button", { type: "button", title: "Remove the walk and the line from the map", onclick: clear }, "Clear"),
+    noisy: picture("Noise on the image"), fromNoisy: picture("The reconstruction of the noisy image"), fromCode: picture("The decoded noisy code"), noiseSays: make("p", { class: "soft small" }) };
+  ui.noiseFigures = [figureOf(ui.noisy, "noise on the image"), figureOf(ui.fromNoisy, "… and its reconstruction"), figureOf(ui.fromCode, "noise on the code")];
   const films = [["codes", "codes that are blended, and decoded", ui.rows.x_hat], ["pixels", "pixels that are blended", ui.rows.pixels]].map(([name, title, row]) => make("div", { class: "row" }, make("abbr", { title, class: "soft small" }, name), make("div", { class: "film" }, ...row)));
   // right under the map: what a drag shows is seen without scrolling
   const strips = make("div", { class: "films", role: "group", "aria-label": "Between two images" }, make("div", { class: "ends small" }, make("label", {}, "from no.", from), make("label", {}, "to no.", to)), make("div", { class: "grow" }, ...films));
-  const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Point to see what the decoder draws there. Click an image to take it. Drag from one to another to see, under the map, what lies between."));
+  const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Move over the map to see the codes there decoded. Click an image to choose it. Drag from one image to another to see, under the map, what lies between."));
   ui.side = make("section", { class: "panel stack side", "aria-label": "Under the pointer" }, ui.underFigure, ui.nearestFigure, make("div", { class: "row" }, ui.walk, ui.clear));
   const noisePanel = ui.noisePanel = make("section", { class: "panel", "aria-label": "Noise on the code" }, make("h2", {}, "Noise on the image, noise on the code"), make("div", { class: "pictures" }, ...ui.noiseFigures), ui.noiseSays);
   const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), noisePanel);
@@ -67,7 +67,7 @@ export const show = latest(async (x) => {
 });
 
 async function load() {
-  const { model, method } = state, slow = setTimeout(() => { ui.says.textContent = method === "tsne" ? "t-SNE puts 1,000 images on a map; that takes some seconds …" : "Encoding the test images …"; }, 150);
+  const { model, method } = state, slow = setTimeout(() => { ui.says.textContent = method === "tsne" ? "t-SNE puts 1,000 images on a map; that takes a few seconds …" : "Encoding the test images …"; }, 150);
   ui.canvas.setAttribute("aria-busy", "true");
   let found;
   try { found = await ask("map", { model, method }); } finally { clearTimeout(slow); ui.canvas.removeAttribute("aria-busy"); }
@@ -77,7 +77,7 @@ async function load() {
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();
   ui.about = make("small");
   ui.says.replaceChildren(make("b", {}, model), `: ${tests(n)} by their codes of ${units} numbers.`, ui.about);
-  ui.what = method === "tsne" ? "t-SNE: what is near was near; distances between groups say little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of how the codes vary. In what is drawn, the rest stays at its average.`;
+  ui.what = method === "tsne" ? "t-SNE: neighbours here are neighbours in the code; distances between groups mean little." : units === 2 ? "The map is the code itself." : `The plane shows ${(100 * share).toFixed(0)} % of the variance of the codes. In decoded images, the rest stays at its average.`;
   legend(n); line(); between();
   return true;
 }
@@ -199,7 +199,7 @@ function gauss() { return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos
 
 async function start() {
   const { found } = held, { here } = marks;
-  if (!found?.centre || !here) return toast("A walk needs a map with a way back: choose PCA of codes.");
+  if (!found?.centre || !here) return toast("A walk needs a map that can be decoded: choose PCA of codes.");
   let z = here.code.slice(), step = 0;
   const mine = (walk = {});
   tools();
@@ -256,7 +256,7 @@ async function noise() {
   const found = await ask("code-noise", { model: state.model, level, draw: state.draw }, image.slice().buffer);
   grey(ui.noisy, found.noisy.data, info.shape); grey(ui.fromNoisy, found.from_noisy.data, info.shape); grey(ui.fromCode, found.from_code.data, info.shape);
   ui.noiseFigures[0].says(`σ ${level}`); ui.noiseFigures[1].says(`MSE ${figure(found.mse.data[0])}`); ui.noiseFigures[2].says(`σ ${level} × its spread, MSE ${figure(found.mse.data[1])}`);
-  ui.noiseSays.textContent = state.kind === "gaussian" ? "The noise slider sets both. On the code it is in units of how far each number varies over the test images." : "Shown at σ 0.3: choose Gaussian noise to set it by the slider.";
+  ui.noiseSays.textContent = state.kind === "gaussian" ? "The noise slider sets both. On the code it is in units of each number’s standard deviation over the test images." : "Shown at σ 0.3: choose Gaussian noise to set it by the slider.";
 }
 
 function table() {

@@ -11,9 +11,9 @@ import { named } from "./words.js";
 
 const PICTURES = {
   filter: ["looks for", "Its weights from the image, in colours from minus to plus the number below: a bright image where they are red, and a dark one where they are blue, switch the unit on."],
-  atom: ["draws", "Its atom: what the decoder adds to the image for each 1 of its value. Where the decoder is no sum of atoms: the image with more of it, less the image with less."],
-  without: ["image without it", "What the decoder draws when this unit is 0."],
-  effect: ["what it adds here", "The image with the unit as it is, less the image without it."],
+  atom: ["adds", "Its atom: what the decoder adds to the image per unit of its value. Where the decoder is not a sum of atoms: the image with more of it minus the image with less."],
+  without: ["image without it", "The decoded image when this unit is 0."],
+  effect: ["what it adds here", "The image with the unit as it is minus the image without it."],
 };
 let ui, sliding = false, fail, atomic = false;
 
@@ -44,7 +44,7 @@ function change(share) {
 export function clear() {
   ui.number.max = held.facts.units - 1;
   ui.thumbs.replaceChildren(); ui.thumbs.held = null; ui.thumbsTitle.hidden = true;
-  ui.about.textContent = info.data ? "" : "No data set is known here, so it is not known when the unit is on.";
+  ui.about.textContent = info.data ? "" : "The data set is not known, so neither is when the unit is on.";
 }
 
 /** The number and the value of the chosen unit. */

@@ -15,7 +15,7 @@ export function begin() {
   const show = () => first && bring(first.element);
   const [before, after, more] = [make("span"), make("span"), make("span")];
   const name = make("button", { type: "button", title: "Show its card", onclick: show }), b = make("b", {}, name);
-  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How well" : "Which is best"} over ${info.data && tests(info.data.measured)}?`);
+  const over = make("button", { type: "button", class: "link", onclick: () => set({ view: "compare" }) }, `${info.models.length === 1 ? "How good is it on" : "Which is best on"} ${info.data && tests(info.data.measured)}?`);
   parts = { before, b, name, after, more, over };
   element = make("p", { class: "says", role: "status" }, over, before, b, after, make("small", {}, more));
   room = steady(element);
@@ -55,17 +55,17 @@ export function judge(cards, now) {
 function sentence([best, second, ...others], waiting, { blank, gone, helps, noisy, noise, alone, apart, why }) {
   if (!chosen().length) return say("No model is chosen.");
   if (blank) return say("The image is empty.", { more: (state.tab || state.source) === "draw" ? `Draw ${digits() ? "a digit" : "something"} on the pad.` : "Choose a picture." });
-  if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: what a model draws now it would draw for any image, so none is called best.`, over: true });
+  if (gone) return say("Nothing of the image is left.", { more: `${noiseSays()}: a model’s output would be the same for any image, so none is called best.`, over: true });
   const searches = waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "are" : "is"} still searching. ` : "";
   if (!best) return say(waiting.length ? `${list(waiting)} ${waiting.length > 1 ? "search" : "searches"} …` : "Choose a model that reconstructs: the identity returns its input.");
-  const far = waiting.length ? " so far" : "", of = ofChosen(apart), more = `${why}${searches}One image${noisy ? ", one draw of the noise" : ""}.`;
+  const far = waiting.length ? " so far" : "", of = ofChosen(apart), more = `${why}${searches}One image${noisy ? ", one sample of the noise" : ""}.`;
   if (!helps) {
     if (alone) return say("", { name: best.facts.name, after: ` does not improve this image: the noisy image itself has less error, MSE ${figure(noise)}.`, more: `${noiseSays()}; ${best.facts.name} has ${figure(best.error)}. ${more}`, over: true });
     return say(`${noneChosen(apart)} improves this image${far}: the noisy image itself has less error, MSE ${figure(noise)}.`,
-      { more: `${noiseSays()}; nearest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
+      { more: `${noiseSays()}; closest is ${best.facts.name} with ${figure(best.error)}. ${more}`, over: true });
   }
   const next = second ? `next is ${second.facts.name} with ${figure(second.error)}` : "";
   const facts = noisy ? `${noiseSays()}: the noisy image had ${figure(noise)}${next && `; ${next}`}.`
-    : `No noise yet: turn it up, and see ${alone ? "how the model removes it" : "which model removes it best"}${next && `; ${next}`}.`;
+    : `No noise yet: turn it up to see ${alone ? "how the model removes it" : "which model removes it best"}${next && `; ${next}`}.`;
   say("", { name: best.facts.name, after: ` ${noisy ? "denoises" : "reconstructs"} this image${alone ? "" : ` best${far}${of}`}: MSE ${figure(best.error)}.`, more: `${facts} ${second ? unlike(best.facts, [second, ...others].map((one) => one.facts)) : ""}${more}`, over: true });
 }

@@ -28,7 +28,7 @@ export function trainedAt({ kind, level, relative }) {
 export function unlike(best, others) {
   const terms = ({ code, trained }) => [`keeps ${code} number${code === 1 ? "" : "s"}`, `was ${trained.map(trainedAt).join(" and ") || "trained on clean images"}`];
   const apart = terms(best).filter((one, i) => others.some((other) => terms(other)[i] !== one));
-  return apart.length ? `Not all are like ${best.name}, which ${apart.join(" and ")}. ` : "";
+  return apart.length ? `Not like for like: ${best.name} ${apart.join(" and ")}. ` : "";
 }
 
 /** "360 test images"; of models of patches these are patches, each by itself. */
