@@ -61,7 +61,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     A symbolic link stays one: what it points to is replaced.
     """
     path = path.resolve()
-    _sweep_dead_processes(path)
+    sweep_dead_processes(path.parent, path.name)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
@@ -92,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
-    _sweep_dead_processes(path)
+    sweep_dead_processes(path.parent, path.name)
     building.mkdir(parents=True)
     try:
         yield building
@@ -125,10 +125,10 @@ def _exchanged(first: Path, second: Path) -> bool:
     return hasattr(libc, "renamex_np") and libc.renamex_np(*paths, ctypes.c_uint(swap)) == 0
 
 
-def _sweep_dead_processes(path: Path) -> None:
-    """Remove temporary files of `path` whose process no longer runs."""
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{TEMPORARY}"):
-        pid = leftover.name[len(path.name) + 1 : -len(TEMPORARY)]
+def sweep_dead_processes(folder: Path, name: str | None = None) -> None:
+    """Remove temporary files in `folder` whose process no longer runs: those of `name`, or all."""
+    for leftover in folder.glob(f"{'*' if name is None else glob.escape(name)}.*{TEMPORARY}"):
+        pid = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
         if not pid.isdecimal():
             continue
         try:

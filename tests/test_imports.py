@@ -44,6 +44,10 @@ WITHIN = {
         *("data.formats", "data.sources"),
         *("data.framing", "data.identity", "data.images", "data.sizes"),
     },
+    "data.photographs": {
+        *("data.formats", "data.collections"),
+        *("data.framing", "data.identity", "data.images", "data.layouts"),
+    },
     "studies.spec": set(),
     "studies.plan": {"studies.spec"},
     "studies.results": {"studies.spec", "studies.plan"},

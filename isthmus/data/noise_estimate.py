@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from isthmus.data.sizes import cropped
 from isthmus.errors import counted
 
 NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
 _LEAST_SIDE = 16  # in smaller images, most fine detail is signal
-_LOOKED_AT = 500
+_LOOKED_AT, _MIDDLE = 500, 512
 
 
 def estimated_sigma(image: np.ndarray) -> float:
@@ -24,13 +28,20 @@ def estimated_sigma(image: np.ndarray) -> float:
     return float(np.median(np.abs(a - b - c + d))) / 2 / 0.6745
 
 
-def noise_in(images: list[np.ndarray] | np.ndarray) -> str:
+def noise_in(images: Sequence[Any] | np.ndarray) -> str:
     """A note on images (c, h, w), floats in [0, 1] or uint8, that look noisy; "" for others."""
-    some = [image for image in images[:: max(1, len(images) // _LOOKED_AT)] if min(image.shape[1:]) >= _LEAST_SIDE]
-    sigmas = [estimated_sigma(image) / (255 if image.dtype == np.uint8 else 1) for image in some]
+    sigmas = sigmas_of(images)
     if not sigmas or (sigma := float(np.median(sigmas))) < NOISY:
         return ""
     return (
         f"the images look noisy themselves (sigma about {sigma:.2f}, of {counted(len(sigmas), 'image')}): errors are "
         f"measured against them as they are, so that clean ones would have an MSE of about {sigma**2:.4f}"
     )
+
+
+def sigmas_of(images: Sequence[Any] | np.ndarray) -> list[float]:
+    """The noise in some images (c, h, w), of large ones in the middle; floats in [0, 1], or uint8, of which it is a
+    share of black to white."""
+    some = [image for image in images[:: max(1, len(images) // _LOOKED_AT)] if min(image.shape[1:]) >= _LEAST_SIDE]
+    middles = (cropped(image, (min(image.shape[1], _MIDDLE), min(image.shape[2], _MIDDLE))) for image in some)
+    return [estimated_sigma(image) / (255 if image.dtype == np.uint8 else 1) for image in middles]

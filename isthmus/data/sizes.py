@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from isthmus.errors import require
@@ -38,7 +40,7 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
     return done.clip(0, 1) if mode == "F" else done
 
 
-def cropped(image: np.ndarray, size: Size) -> np.ndarray:
+def cropped(image: Any, size: Size) -> np.ndarray:
     """The centre of the image, a view; of an odd margin, the smaller half lies above and to the left.
 
     `image` may have leading axes; its last two are cut, and are at least as large as `size`.

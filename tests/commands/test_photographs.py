@@ -212,3 +212,18 @@ def test_the_page_says_that_it_does_not_show_it(fitted, photographs, capsys):
         cli.run_command(["explore", str(fitted[0]), str(photographs / "china.jpg"), "--no-browser", "--port", "0"]) == 2
     )
     assert "of any size is not shown here" in capsys.readouterr().err
+
+
+def test_a_second_fit_of_a_large_folder_reads_the_cache_and_is_the_same(photographs, tmp_path, done, monkeypatch):
+    from isthmus.data.photographs import album, pixel_sources
+
+    monkeypatch.setattr(album, "WORTH_BYTES", 0)
+    fit = ("fit", photographs, "--corruption", "gaussian:0.1", *QUICK, "-o")
+    done(*fit, tmp_path / "first")
+    for module in (album, pixel_sources):
+        monkeypatch.setattr(module, "iterate_pages", None)
+    done(*fit, tmp_path / "second")
+    monkeypatch.undo()
+    done(*fit, tmp_path / "in-memory")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "in-memory")]
+    assert weights[0] == weights[1] == weights[2]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus.data.crops import Crops
-from isthmus.data.image_list import ImageList, image_list
+from isthmus.data.photographs.crops import Crops
+from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.errors import DataError
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import numpy as np
 from isthmus import console
 from isthmus.commands.shared.previews import middle, stacked
 from isthmus.corruption import noisy_version
-from isthmus.data.image_list import ImageList
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
 from isthmus.errors import counted
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
@@ -57,9 +57,10 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float) 
     n, any_large = min(len(images), _MOST), False
     with console.progress("photographs measured") as on_progress:
         for i, number in enumerate(np.linspace(0, len(images) - 1, n).round().astype(int).tolist()):
-            x = images.floats(number)
-            any_large |= max(x.shape[1:]) > _SIDE
-            x = np.ascontiguousarray(cropped(x, (min(x.shape[1], _SIDE), min(x.shape[2], _SIDE))))
+            h, w = images.arrays[number].shape[1:]
+            any_large |= max(h, w) > _SIDE
+            x = cropped(images.arrays[number], (min(h, _SIDE), min(w, _SIDE)))
+            x = np.ascontiguousarray(np.multiply(x, np.float32(images.unit), dtype=np.float32))
             y = noisy_version(x.reshape(1, -1), GaussianNoise(sigma), x.shape).reshape(x.shape)
             made = {method: np.clip(compute(y), 0, 1) for method, compute in methods.items()}
             for method, x_hat in made.items():

@@ -19,17 +19,17 @@ from isthmus.commands.shared.previews import write_preview
 from isthmus.commands.shared.tables import error_table
 from isthmus.data.collections.collection import listing_of, open_images
 from isthmus.data.collections.listing import is_mvtec
-from isthmus.data.collections.pieces import file_of, page_name
-from isthmus.data.collections.reader_pool import all_shapes, read_all
+from isthmus.data.collections.pieces import file_of
+from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of, to_text
-from isthmus.data.image_list import ImageList
 from isthmus.data.noise_estimate import noise_in
+from isthmus.data.photographs.album import open_album
+from isthmus.data.photographs.image_list import ImageList, of_album
 from isthmus.errors import DataError, RequestError, counted
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_fit import training_of
 from isthmus.files import remove
-from isthmus.machine import cores
 from isthmus.rng import numpy_generator
 from isthmus.training.hardware import using_threads_everywhere
 
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     console.say(f"a denoiser of photographs of any size: Gaussian noise of {levels} of black to white, not clipped")
     photographs = _read(options)
-    if noisy := noise_in(list(photographs.images.arrays)):
+    if noisy := noise_in(photographs.images.arrays):
         console.say(noisy)
     train_on, test, where = _hold_out(photographs, options.seed, options.test)
     measured_on = f"{where} to measure the errors on" if where else "none held out, so nothing is measured"
@@ -141,30 +141,11 @@ def _read(options: argparse.Namespace) -> Photographs:
         whole = load_images(options.data, framing, split="train")
         unit = 1 / 255 if whole.pixels.dtype == np.uint8 else 1.0
         return Photographs(ImageList(tuple(whole.pixels), unit), identities_of(whole.pixels), framing)
-    arrays, names, marks, n = list[np.ndarray](), list[str](), list[int](), len(listing.names)
     with console.progress("photographs read") as on_progress:
-        for i, (name, block) in enumerate(zip(listing.names, read_all(listing.paths(), framing, cores()), strict=True)):
-            if isinstance(block, DataError):
-                if not options.skip_bad:
-                    raise block
-                console.say(f"left out: {block}")
-                continue
-            pages, _, identities = block
-            arrays += [page[0] for page in pages]
-            names += [page_name(name, number, len(pages)) for number in range(len(pages))]
-            marks += identities
-            on_progress(i + 1, n)
-    if not arrays:
-        raise DataError(f"{path}: none of {counted(n, 'file')} can be read")
-    channels = max(len(array) for array in arrays)
-    if grey := sum(len(array) != channels for array in arrays):
-        console.say(f"{counted(grey, 'photograph is', 'photographs are')} grey among colour ones, and made colour")
-    arrays = [array if len(array) == channels else np.repeat(array, channels, axis=0) for array in arrays]
-    all_bytes = all(array.dtype == np.uint8 for array in arrays)
-    if not all_bytes:
-        arrays = [array / np.float32(255) if array.dtype == np.uint8 else array for array in arrays]
-    images = ImageList(tuple(arrays), 1 / 255 if all_bytes else 1.0, tuple(names))
-    return Photographs(images, np.array(marks, np.uint64), framing)
+        album = open_album(listing, framing, skip_bad=options.skip_bad, on_progress=on_progress)
+    for note in [*(f"left out: {error}" for error in album.left_out), *album.notes]:
+        console.say(note)
+    return Photographs(of_album(album), album.marks, framing)
 
 
 def _hold_out(photographs: Photographs, seed: int, share: float | None) -> tuple[Photographs, Photographs | None, str]:
@@ -178,7 +159,7 @@ def _hold_out(photographs: Photographs, seed: int, share: float | None) -> tuple
     if share == 0:
         return photographs, None, ""
     if n == 1:
-        whole = images.arrays[0]
+        whole = np.asarray(images.arrays[0])
         cut = whole.shape[2] * 3 // 4
         parts = (replace(images, arrays=(part,)) for part in (whole[..., :cut], whole[..., cut:]))
         left, right = (replace(photographs, images=part) for part in parts)

@@ -38,12 +38,19 @@ def folder() -> Path:
 
 
 def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | None:
-    """The name of a folder's entry, or None if the folder is too small to be worth one, or a file has no stat.
+    """The name of a folder's entry, or None if the folder is too small to be worth one, or a file has no stat."""
+    files = stamp(root, names)
+    if files is None or (len(names) < WORTH_FILES and files[1] < WORTH_BYTES):
+        return None
+    return hashlib.sha256(json.dumps([FORMAT, os.path.realpath(root), options, files[0]]).encode()).hexdigest()
+
+
+def stamp(root: Path, names: tuple[str, ...]) -> tuple[str, int] | None:
+    """A hash of what would change with any of the files, and the bytes of all; None if one has no stat.
 
     It includes ctime: unpacked archives may give other files the same size and mtime, but nothing can set a ctime.
     """
-    total = 0
-    digest = hashlib.sha256(json.dumps([FORMAT, os.path.realpath(root), options]).encode())
+    total, digest = 0, hashlib.sha256()
     try:
         for name in names:
             facts = os.stat(os.path.join(root, name))
@@ -52,7 +59,7 @@ def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | No
             digest.update(line.encode("utf-8", "surrogateescape"))
     except OSError:
         return None
-    return digest.hexdigest() if len(names) >= WORTH_FILES or total >= WORTH_BYTES else None
+    return digest.hexdigest(), total
 
 
 def fetch(name: str, source: str) -> Images | None:
@@ -94,7 +101,7 @@ def keep(name: str, images: Images) -> None:
             np.save(building / _PIXELS, images.pixels, allow_pickle=False)
             if images.places is not None:
                 np.save(building / _PLACES, images.places, allow_pickle=False)
-        _make_room(folder(), MAX_BYTES)
+        make_room(folder(), MAX_BYTES)
 
 
 def _digest(images: Images) -> str:
@@ -105,16 +112,22 @@ def _digest(images: Images) -> str:
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 
-def _make_room(place: Path, limit: int) -> None:
+def make_room(place: Path, limit: int) -> None:
     """Remove entries, the longest unused first, until the rest fits in `limit` bytes."""
-    entries = []
-    for entry in place.iterdir():
-        if not is_temporary(entry):  # which another process is writing
-            facts = entry.stat()
-            entries.append((facts.st_mtime_ns, sum(file.stat().st_size for file in entry.iterdir()), entry))
-    total = sum(size for _, size, _ in entries)
-    for _, size, entry in sorted(entries)[:-1]:  # never the newest
+    known = entries(place)
+    total = sum(size for _, size, _ in known)
+    for _, size, entry in known[:-1]:  # never the newest
         if total <= limit:
             break
         remove(entry)
         total -= size
+
+
+def entries(place: Path) -> list[tuple[int, int, Path]]:
+    """When each entry was last used, its bytes, and where it is: the longest unused first."""
+    known = []
+    for entry in place.iterdir():
+        if not is_temporary(entry):  # which another process is writing
+            facts = entry.stat()
+            known.append((facts.st_mtime_ns, sum(file.stat().st_size for file in entry.iterdir()), entry))
+    return sorted(known)

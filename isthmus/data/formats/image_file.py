@@ -108,9 +108,14 @@ def read_pages(path: Path | str) -> list[Page]:
 
     Raises DataError, with the path, for a file that is empty, damaged, too large, unreadable, or of no known format.
     """
+    return list(iterate_pages(path))
+
+
+def iterate_pages(path: Path | str) -> Iterator[Page]:
+    """The pictures of an image file, one at a time. Raises as `read_pages`."""
     data = bytes_of(path)
     with faults_named(path):
-        return list(format_of(path, data).pages(data))
+        yield from format_of(path, data).pages(data)
 
 
 def read_shapes(path: Path | str) -> list[Shape]:

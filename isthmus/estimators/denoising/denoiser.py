@@ -12,9 +12,9 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
-from isthmus.data.image_list import image_list
 from isthmus.data.images import Images
 from isthmus.data.noise_estimate import estimated_sigma
+from isthmus.data.photographs.image_list import image_list
 from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
@@ -129,7 +129,9 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self, X: Any, Y: Any = None, *, checkpoint: str | Path | Checkpoints | None = None
     ) -> Generator[Epoch, None, None]:
         """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
-        fitting = DenoiserFit(self, image_list(X), None if Y is None else image_list(Y, name="Y"), self._say)
+        images = image_list(X, cache=True)
+        others = None if Y is None else image_list(Y, name="Y", cache=True)
+        fitting = DenoiserFit(self, images, others, self._say)
         self.training_ = fitting.training
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
         with checkpoints.held(fitting.n_bytes):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.crops import Crops
-from isthmus.data.image_list import ImageList
+from isthmus.data.photographs.crops import Crops
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import torch
 
-from isthmus.data.image_list import ImageList
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.rng import numpy_generator
 
 _TURNS = 8  # four rotations, each with its mirror image

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.collections.collection import listing_of
-from isthmus.data.formats.image_file import read_pages
+from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
-from isthmus.errors import DataError
+from isthmus.data.photographs.album import Album, open_album
+from isthmus.data.photographs.photograph import Pair, Photograph
+from isthmus.errors import DataError, DoubtWarning
+from isthmus.files import write_json
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 
 _LOOKED_AT = 1 << 20  # numbers of which the range is found
@@ -22,11 +28,15 @@ _LOOKED_AT = 1 << 20  # numbers of which the range is found
 
 @dataclass(frozen=True, eq=False)
 class ImageList:
-    """Images (c, h, w), all of as many channels. unit: what their numbers are multiplied by for the data's units."""
+    """Images (c, h, w), all of as many channels. unit: what their numbers are multiplied by for the data's units.
 
-    arrays: tuple[np.ndarray, ...]
+    album: what they were read from, if they are of files.
+    """
+
+    arrays: tuple[Any, ...]  # each an array, or a `Photograph` or `Pair`, which is read like one
     unit: float = 1.0
     names: tuple[str, ...] = ()
+    album: Album | None = None
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -38,12 +48,13 @@ class ImageList:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the images."""
-        return table_fingerprint([array_fingerprint(array) for array in self.arrays])
+        lazy = (Photograph, Pair)
+        return table_fingerprint([x.fingerprint if isinstance(x, lazy) else array_fingerprint(x) for x in self.arrays])
 
     def take(self, which: np.ndarray) -> ImageList:
         """The images at these positions."""
         names = tuple(self.names[i] for i in which) if self.names else ()
-        return ImageList(tuple(self.arrays[i] for i in which), self.unit, names)
+        return ImageList(tuple(self.arrays[i] for i in which), self.unit, names, self.album)
 
     def beside(self, other: ImageList) -> ImageList:
         """Each image and the other list's, the channels of the one after those of the other. Raises DataError."""
@@ -53,6 +64,10 @@ class ImageList:
             if x.shape != y.shape:
                 raise DataError(f"X[{i}] is {x.shape} and Y[{i}] {y.shape}; the two of a pair must have the same shape")
         pairs = zip(self.arrays, other.arrays, strict=True)
+        if self.album is not None and other.album is not None:
+            if self.unit == other.unit:
+                return ImageList(tuple(Pair(*pair) for pair in pairs), self.unit, self.names)
+            return ImageList(tuple(Pair(*pair, (self.unit, other.unit)) for pair in pairs), 1.0, self.names)
         if self.unit == other.unit and self.arrays[0].dtype == other.arrays[0].dtype:
             return ImageList(tuple(np.concatenate(pair) for pair in pairs), self.unit, self.names)
         each = range(len(self))
@@ -65,27 +80,37 @@ class ImageList:
     def span(self) -> float:
         """How far the numbers go, in the data's units: from their 0.1 % to their 99.9 % quantile, some of each image.
 
-        1 where all are equal.
+        1 where all are equal. Numbers of a file are in all its parts, so it is kept beside a cache of them.
         """
+        memo = None if self.album is None or self.album.entry is None else self.album.entry / f"{self.fingerprint}.json"
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            if memo is not None and (span := float(json.loads(memo.read_bytes()))) > 0:
+                return span
         share = max(1, _LOOKED_AT // len(self))
-        some = np.concatenate([array.ravel()[:: -(-array.size // share)] for array in self.arrays])
+        arrays = map(np.asarray, self.arrays)
+        # a copy: a view would hold all of a photograph
+        some = np.concatenate([array.ravel()[:: -(-array.size // share)].copy() for array in arrays])
         low, high = np.quantile(some.astype(np.float64), [0.001, 0.999]) * self.unit
-        return float(high - low) or 1.0
+        span = float(high - low) or 1.0
+        with contextlib.suppress(OSError):  # a cache that cannot be written, or is gone
+            if memo is not None:
+                write_json(memo, span)
+        return span
 
 
-def image_list(X: Any, *, name: str = "X") -> ImageList:
+def image_list(X: Any, *, name: str = "X", cache: bool = False) -> ImageList:
     """The images that X stands for. Raises DataError for what holds no images, or images that cannot go together.
 
     X: `Images`; an array (n, c, h, w), (n, h, w) or (n, h, w, c); a list of arrays (c, h, w), (h, w) or (h, w, c) of
     different sizes; or a folder of image files. Arrays are numbers in any range, and stay so; files and `Images` are in
-    [0, 1].
+    [0, 1]. cache: keep the pixels of a large folder on disk, decoded.
     """
     if isinstance(X, ImageList):
         return X
     if isinstance(X, Images):
         return _checked(tuple(X.pixels), 1 / 255 if X.pixels.dtype == np.uint8 else 1.0, X.names, name)
     if isinstance(X, str | os.PathLike):
-        return _of_folder(X)
+        return _of_folder(X, cache)
     if isinstance(X, np.ndarray):
         if X.ndim not in (3, 4):
             raise DataError(f"{name}: images must be (n, c, h, w) or (n, h, w), or a list of arrays, got {X.shape}")
@@ -103,17 +128,19 @@ def _image(array: np.ndarray, name: str) -> np.ndarray:
     return as_channels_first(array[None], None)[0]
 
 
-def _of_folder(path: str | os.PathLike[str]) -> ImageList:
+def _of_folder(path: str | os.PathLike[str], cache: bool) -> ImageList:
     listing = listing_of(Path(path))
     if listing is None:
         raise DataError(f"{path} is no folder of image files")
-    files = zip(listing.names, listing.paths(), strict=True)
-    named = [(name, page) for name, file in files for page in read_pages(file)]
-    pages, names = [page.scaled() for _, page in named], tuple(name for name, _ in named)
-    same = len({page.dtype for page in pages}) == 1
-    whole = pages[0].dtype == np.uint8 and same
-    arrays = pages if same else [page / np.float32(255) if page.dtype == np.uint8 else page for page in pages]
-    return _checked(tuple(arrays), 1 / 255 if whole else 1.0, names, str(path))
+    album = open_album(listing, Framing(), cache=cache)
+    for note in album.notes:
+        warnings.warn(note, DoubtWarning, stacklevel=5)
+    return of_album(album)
+
+
+def of_album(album: Album) -> ImageList:
+    """The photographs of an album."""
+    return ImageList(album.photographs, album.unit, album.names, album)
 
 
 def _checked(arrays: tuple[np.ndarray, ...], unit: float, names: tuple[str, ...], source: str) -> ImageList:

@@ -1,0 +1,1 @@
+"""Photographs of any sizes: read, cached on disk, and cut into crops to train on."""
