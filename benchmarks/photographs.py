@@ -29,7 +29,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_
 
 from benchmarks import readme
 from isthmus import Denoiser, GaussianNoise, IsthmusError, Residual, load
-from isthmus.data.image_list import image_list
+from isthmus.data.photographs.image_list import image_list
 
 HIGHEST = 55 / 255
 CHOSEN_ON = 40  # images of train400
