@@ -19,7 +19,7 @@ CONDEMNED = {
 # Public: fields of files (a trap in a study's TOML, a collapse in results.json), numpy's take, a web server's serve
 PUBLIC = {
     ("analysis/collapse.py", "what"), ("studies/spec/study.py", "what"),
-    ("data/images.py", "take"), ("data/image_list.py", "take"), ("explore/serving/server.py", "serve"),
+    ("data/images.py", "take"), ("data/photographs/image_list.py", "take"), ("explore/serving/server.py", "serve"),
 }  # fmt: skip
 # Folders in which some are left, and how many at most
 LEFT = {"estimators": 20, "training": 9}
