@@ -63,7 +63,7 @@ def test_every_path_and_function_that_it_names_is_there():
 
 
 def test_a_penalty(extension, x, tmp_path):
-    Hoyer = extension("hoyer").Hoyer
+    Hoyer = extension("penalty_and_loss").Hoyer
     network = Dense(bottleneck=24, code_activation="relu")
     penalized = Autoencoder(network, penalty=Hoyer(0.01), **GIVEN).fit(x)
     plain = Autoencoder(network, **GIVEN).fit(x)
@@ -74,7 +74,7 @@ def test_a_penalty(extension, x, tmp_path):
 
 
 def test_a_code(extension, x, tmp_path):
-    TopK = extension("top_k").TopK
+    TopK = extension("code_top_k").TopK
     network = Dense(bottleneck=9, code_activation="relu")
 
     def model(**changes):
@@ -108,7 +108,7 @@ def test_a_code(extension, x, tmp_path):
 
 
 def test_a_network(extension, x, tmp_path):
-    Tied = extension("tied").Tied
+    Tied = extension("network_tied").Tied
     fitted = Autoencoder(Tied(6), **GIVEN).fit(x)
     assert fitted.history_.losses[-1] < 0.5 * fitted.history_.losses[0]
     code, weight = fitted.transform(x), fitted.network_.module.encoder.weight.detach().numpy()

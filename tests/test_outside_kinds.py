@@ -23,7 +23,7 @@ from isthmus.studies.results.results_json import read_results
 @pytest.fixture
 def speckle(extension):
     """The module of the example of a corruption, imported."""
-    return extension("speckle")
+    return extension("corruption_speckle")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_study_trains_and_measures_with_it_in_workers(speckle, tmp_path, monke
 
 def test_what_a_worker_is_told_is_registered_from_its_module(speckle):
     entries = json.loads(json.dumps(kinds.registered()))
-    assert ["corruption", "speckle:Speckle", "speckle:speckle"] in entries
+    assert ["corruption", "corruption_speckle:Speckle", "corruption_speckle:speckle"] in entries
     kinds.register_all(entries)  # what there is already stays as it is
     assert CORRUPTIONS["speckle"] is speckle.Speckle
     kinds.unregister("corruption", speckle.Speckle)
@@ -137,7 +137,7 @@ def test_a_word_that_another_kind_has_is_refused(speckle):
 
 @pytest.mark.parametrize("as_images", [False, True])
 def test_an_augmentation_is_trained_with_saved_and_loaded(as_images, extension, x, tmp_path):
-    flip = extension("flip").Flip
+    flip = extension("augmentation_flip").Flip
     given = Images(x.reshape(-1, 1, 4, 4)) if as_images else x
     fitted = model(augmentation=flip()).fit(given)
     assert not same(fitted, model().fit(given))

@@ -24,7 +24,7 @@ def toy(pixels):
 @pytest.fixture
 def module(extension):
     """The module of the example, which registers itself."""
-    return extension("toy_format")
+    return extension("image_format")
 
 
 @pytest.fixture

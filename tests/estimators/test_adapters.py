@@ -18,7 +18,7 @@ from isthmus.studies.results.measure import measure
 @pytest.fixture
 def halves(extension):
     """The class of the example, registered."""
-    return extension("halves").Halves
+    return extension("estimator_of_halves").Halves
 
 
 def small():

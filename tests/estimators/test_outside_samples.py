@@ -39,7 +39,7 @@ def rows():
 def memory_map(extension):
     """The class of the example, which also notes how many samples a batch had at most."""
 
-    class Noting(extension("memory_map").MemoryMap):
+    class Noting(extension("samples_memory_map").MemoryMap):
         most = 0
 
         def batch(self, which):

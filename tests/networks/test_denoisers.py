@@ -68,7 +68,7 @@ def test_the_offset_of_an_image_passes_through():
 
 
 def test_a_network_from_outside_the_package_is_trained_saved_and_loaded(extension, tmp_path):
-    smoother = extension("smoother")
+    smoother = extension("denoiser_network")
     Smoother = smoother.Smoother
     photos = [np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(1, 40, 40) for _ in range(3)]
     model = Denoiser(Smoother(5), crop=16, crops_per_epoch=64, epochs=4, learning_rate=0.1, random_state=0).fit(photos)

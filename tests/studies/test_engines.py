@@ -69,7 +69,7 @@ def context(tmp_path):
 @pytest.fixture(params=["local", "threads", SLOW])
 def engine(request, extension):
     """Each of them, with room for two tasks at once."""
-    extension("more_engines")
+    extension("engines")
     return engines.engine(request.param)
 
 
@@ -152,7 +152,7 @@ def test_a_task_that_is_lost_fails_and_the_next_has_another_process(engine, cont
 
 @pytest.fixture(params=["threads", SLOW])
 def outside(request, extension):
-    extension("more_engines")
+    extension("engines")
     return request.param
 
 

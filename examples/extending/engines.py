@@ -1,6 +1,6 @@
 """Two engines from outside the package: threads of this process, and a process for each task, as a launcher starts it.
 
-isthmus run STUDY --engine processes --import more_engines
+isthmus run STUDY --engine processes --import engines
 """
 
 import contextlib
