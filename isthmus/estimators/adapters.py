@@ -169,7 +169,7 @@ class DecoderPriorAdapter(Adapter):
         return self.trained.network_.n_decoder_weights
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        return self.model.drawn(self.model.search(x))
+        return self.model.decoded(self.model.search(x))
 
     def code_size(self, n_features: int) -> int:
         return self.trained.network_.code_size

@@ -136,8 +136,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         self.seed_ = seed_from(self.random_state)
         size = autoencoder.network_.code_size
         if size > self.n_features_in_:
-            said = f"the code has {size} numbers for {self.n_features_in_} features: it can draw the noise as well"
-            warnings.warn(said, DoubtWarning, stacklevel=3)
+            warning = f"the code has {size} numbers for {self.n_features_in_} features: it can reproduce the noise too"
+            warnings.warn(warning, DoubtWarning, stacklevel=3)
         return self
 
     def _check(self) -> None:
@@ -160,9 +160,9 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
 
     def saved(self) -> Saved:
         """What of the fitted model is written: that of its autoencoder, and how it is searched."""
-        own = self.autoencoder_.saved()
-        autoencoder = {"parameters": parameters_kept(self.autoencoder_), "fitted": own.fitted}
-        return replace(own, fitted={"autoencoder": autoencoder, "seed_": self.seed_})
+        saved = self.autoencoder_.saved()
+        autoencoder = {"parameters": parameters_kept(self.autoencoder_), "fitted": saved.fitted}
+        return replace(saved, fitted={"autoencoder": autoencoder, "seed_": self.seed_})
 
     # --- using ---
 
@@ -173,7 +173,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         on_progress: Callable[[int, int], None] | None = None,
         on_step: Callable[[np.ndarray, np.ndarray], None] | None = None,
     ) -> SearchResult:
-        """Search codes whose images are near to noisy samples Y, like those that `fit` saw; tell how each search went.
+        """Search codes whose images are near noisy samples Y, like those that `fit` saw, and how each search ended.
 
         on_progress: called with (images done, images) after each part of a long batch. on_step: called after each step
         of each start with the codes, (n, k), and objectives, (n,), of the part that is being searched.
@@ -187,15 +187,15 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         with torch.no_grad():
             for begin in range(0, len(Y), chunk):
                 which = slice(begin, min(begin + chunk, len(Y)))
-                found = self._search(network, decoder, floats(Y, which).to(device, dtype), on_step)
-                parts.append(found)
-                images.append(decoder.decode(found.code))
-                self._tell(min(begin + chunk, len(Y)), len(Y), on_progress)
+                result = self._search(network, decoder, floats(Y, which).to(device, dtype), on_step)
+                parts.append(result)
+                images.append(decoder.decode(result.code))
+                self._report(min(begin + chunk, len(Y)), len(Y), on_progress)
         whole, x_hat = Search.join(parts), torch.cat(images)
-        code, drawn, objective, n_iter, reason = (
+        code, decoded, objective, n_iter, reason = (
             array.cpu().numpy() for array in (whole.code, x_hat, whole.objective, whole.n_iter, whole.reason)
         )
-        return SearchResult(code, drawn, objective, n_iter, np.array(REASONS)[reason])
+        return SearchResult(code, decoded, objective, n_iter, np.array(REASONS)[reason])
 
     def _search(
         self,
@@ -218,8 +218,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         starts += self._random_starts(y, int(self.n_starts) - len(starts), network.code_size)
         best = None
         for z in starts:
-            found = search(decoder, y, z, **options)
-            best = found if best is None else best.better_of(found)
+            result = search(decoder, y, z, **options)
+            best = result if best is None else best.better_of(result)
         assert best is not None
         return best
 
@@ -238,7 +238,7 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         part: Any = self.autoencoder_.network_.part
         return 0.0 if part.code_output == "relu" else None
 
-    def _tell(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
+    def _report(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
         if on_progress is not None:
             on_progress(done, n)
         if self.verbose and n > _CHUNK:
@@ -248,12 +248,12 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
         """The decoded images that `search` finds for noisy samples Y, cut to [0, 1] if `clip`; channels are first."""
         check_is_fitted(self)
         samples, shape = samples_of(self.autoencoder_, Y, reset=False)
-        x_hat = self.drawn(self.search(Y if shape is None else samples))
+        x_hat = self.decoded(self.search(Y if shape is None else samples))
         return x_hat if shape is None else x_hat.reshape(-1, *shape)
 
-    def drawn(self, found: SearchResult) -> np.ndarray:
+    def decoded(self, result: SearchResult) -> np.ndarray:
         """The images of a search, (n, n_features), cut to [0, 1] if `clip`."""
-        return np.clip(found.x_hat, 0, 1) if self.clip else found.x_hat
+        return np.clip(result.x_hat, 0, 1) if self.clip else result.x_hat
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes that `search` finds, (n, k)."""

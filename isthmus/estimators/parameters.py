@@ -106,8 +106,8 @@ def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any
         training = training_of(model, shape)
         chosen = {f.name: getattr(training, f.name) for f in dataclasses.fields(training) if f.name not in _RESOLVED}
         return {**kind, **{role: table_of(model.part(role)) for role in ROLES}, **chosen}
-    own = model.get_params(deep=False)
-    return {**kind, **{name: table_of(value) for name, value in own.items() if name not in _NO_PARAMETERS}}
+    arguments = model.get_params(deep=False)
+    return {**kind, **{name: table_of(value) for name, value in arguments.items() if name not in _NO_PARAMETERS}}
 
 
 def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
 
     The network and its code are those that were trained, whatever the arguments say by now.
     """
-    kept = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    arguments = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
     trained: Any = getattr(model, "network_", None)
     if trained is None:
-        return kept
-    kept["network"] = table_of(trained.part)
-    if "code" in kept:
-        kept["code"] = None if trained.code_part.is_plain else trained.code_part.table()
-    return kept
+        return arguments
+    arguments["network"] = table_of(trained.part)
+    if "code" in arguments:
+        arguments["code"] = None if trained.code_part.is_plain else trained.code_part.table()
+    return arguments
 
 
 def _plain(value: Any) -> Any:

@@ -43,8 +43,8 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
     elif getattr(X, "ndim", 2) in (3, 4):
         with checked(X):
             X = check_array(X, dtype=FLOATS, allow_nd=True, ensure_min_samples=least, estimator=estimator)
-        own = getattr(estimator.part("network"), "image_shape", None) if reset else expected
-        X = as_channels_first(X, own, fitted=not reset)
+        wanted = getattr(estimator.part("network"), "image_shape", None) if reset else expected
+        X = as_channels_first(X, wanted, fitted=not reset)
         shape = X.shape[1:]
         X = X.reshape(len(X), -1)
         n_features = X.shape[1]
@@ -109,17 +109,17 @@ def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
     Of patches, whole photographs or regions are held out, so that no pixel is on both sides; see `data.splits`.
     """
     if isinstance(X, Images) and is_cut(X):
-        kept, held = split(X, (fraction,), seed)
-        return X.take(kept), X.take(held), kept
+        train, held = split(X, (fraction,), seed)
+        return X.take(train), X.take(held), train
     n_held = n_held_out(len(X), fraction)
     require(
         n_held < len(X), "validation_fraction", f"small enough to leave one of {len(X)} samples to train on", fraction
     )
     order = numpy_generator(seed, "split").permutation(len(X))
-    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+    held, train = np.sort(order[:n_held]), np.sort(order[n_held:])
     if is_samples(X):
-        return Subset(X, kept), Subset(X, held), kept
-    return (X.take(kept), X.take(held), kept) if isinstance(X, Images) else (X[kept], X[held], kept)
+        return Subset(X, train), Subset(X, held), train
+    return (X.take(train), X.take(held), train) if isinstance(X, Images) else (X[train], X[held], train)
 
 
 def in_range(samples: Any, network: Any, *, bounded: bool) -> None:

@@ -60,20 +60,20 @@ class Savable(BaseEstimator, abc.ABC):
         write(self, self.saved(), folder)
 
 
-def write(model: BaseEstimator, own: Saved, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
+def write(model: BaseEstimator, saved: Saved, folder: str | Path, *, extra: dict[str, Any] | None = None) -> None:
     """Write a fitted model to a folder, whole or not at all; a model that was there before is replaced.
 
     extra: facts to keep in config.json under "extra". Raises RequestError for a place where something lies that is no
     model.
     """
-    weights = safetensors.numpy.save(own.tensors)
+    weights = safetensors.numpy.save(saved.tensors)
     config = {
         "format": FORMAT,
         "class": type(model).__name__,
         "parameters": parameters_kept(model),
-        "fitted": own.fitted,
-        "input": own.input,
-        "code": own.code,
+        "fitted": saved.fitted,
+        "input": saved.input,
+        "code": saved.code,
         "versions": {
             "isthmus": __version__,
             "numpy": np.__version__,
@@ -91,8 +91,8 @@ def write(model: BaseEstimator, own: Saved, folder: str | Path, *, extra: dict[s
     with atomic_folder(folder) as building:
         (building / WEIGHTS).write_bytes(weights)
         (building / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False), "utf-8")
-        if own.history is not None:
-            (building / HISTORY).write_text(own.history.to_jsonl(), "utf-8")
+        if saved.history is not None:
+            (building / HISTORY).write_text(saved.history.to_jsonl(), "utf-8")
 
 
 def check_place(folder: Path) -> None:

@@ -85,11 +85,11 @@ def _warn(sentence: str) -> None:
 
 
 class OtherTrainingError(RequestError):
-    """A folder holds checkpoints of another training. found: the sentence that says where, and what differs."""
+    """A folder holds checkpoints of another training. summary: where, and what differs."""
 
-    def __init__(self, found: str) -> None:
-        super().__init__(f"{found}; ask for the same again to go on with it, or remove the folder to begin anew")
-        self.found = found
+    def __init__(self, summary: str) -> None:
+        super().__init__(f"{summary}; ask for the same again to go on with it, or remove the folder to begin anew")
+        self.summary = summary
 
 
 class Checkpoints:
@@ -101,7 +101,7 @@ class Checkpoints:
     somebody may want. say: is called with a sentence when a checkpoint is damaged, is written over, or cannot be
     written; as it comes, that is a DoubtWarning.
 
-    Whoever makes a `Checkpoints` and hands it to `fit` removes it, when what was trained is safe elsewhere.
+    The caller who passes a `Checkpoints` to `fit` must remove it when the trained model is safe elsewhere.
     """
 
     def __init__(
@@ -154,21 +154,21 @@ class Checkpoints:
         others = []
         for place in reversed(self._places()):
             try:
-                snapshot, found = _read(place)
+                snapshot, its_facts = _read(place)
             except DataError as error:
                 self.say(f"{error}; the one before it is used, if there is one")
                 remove(place)
                 continue
-            if names := differing(found, self._all_facts()):
+            if names := differing(its_facts, self._all_facts()):
                 others.append(", ".join(names))
                 continue
             self._seconds = snapshot.history.seconds
             return snapshot
         if others:
-            what = f"{self.folder} holds another training (different: {others[0]})"
+            summary = f"{self.folder} holds another training (different: {others[0]})"
             if not self.replace:
-                raise OtherTrainingError(what)
-            self.say(f"{what}; this one begins anew and will write over it")
+                raise OtherTrainingError(summary)
+            self.say(f"{summary}; this one begins anew and will write over it")
         return None
 
     def due(self, history: History) -> bool:

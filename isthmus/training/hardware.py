@@ -131,8 +131,8 @@ def memory_told(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's allocator on a CPU has no exception of its own
-        said = str(error).lower()
-        if not (isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said):
+        message = str(error).lower()
+        if not (isinstance(error, MemoryError) or "out of memory" in message or "allocate memory" in message):
             raise
         smaller = f"a smaller batch_size than {batch_size}, such as {max(1, batch_size // 4)}"
         raise RunError(f"out of memory; use {smaller}, or a smaller network") from None

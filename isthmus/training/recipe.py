@@ -1,4 +1,4 @@
-"""What a recipe chooses of a fit that is not said: the network, and its training by the samples. No torch here.
+"""What a recipe chooses where a fit says nothing: the network, and its training by the samples. No torch here.
 
 What was measured for a kind of network is that part's to say (`parts.networks`).
 """
@@ -67,20 +67,20 @@ def output_for(loss: Any) -> str:
 
 
 def completed(
-    said: dict[str, Any],
+    explicit: dict[str, Any],
     network: NetworkPart,
     penalty: Part | None,
     shape: tuple[int, int],
     corruption: Part | None = None,
     code: CodePart | None = None,
 ) -> Training:
-    """The training on samples of this shape, (n, n_features): what was said, and the rest as its recipe has it."""
-    chosen = _fast(said, network, penalty, shape, corruption, code) if said.get("recipe") == "fast" else {}
-    return Training(**{**chosen, **said})
+    """The training on samples of this shape, (n, n_features): explicit arguments, and the rest by its recipe."""
+    chosen = _fast(explicit, network, penalty, shape, corruption, code) if explicit.get("recipe") == "fast" else {}
+    return Training(**{**chosen, **explicit})
 
 
 def _fast(
-    said: dict[str, Any],
+    explicit: dict[str, Any],
     network: NetworkPart,
     penalty: Part | None,
     shape: tuple[int, int],
@@ -93,11 +93,11 @@ def _fast(
     adds to how much one step changes x_hat, so the rate falls with the root of the depth.
     """
     plain, n = Training(), shape[0]
-    batch_size = said.get("batch_size") or _batch_size(penalty, n)
+    batch_size = explicit.get("batch_size") or _batch_size(penalty, n)
     times = max(network.recipe_steps, 1 if penalty is None else _PENALIZED)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
-    cyclic = "schedule" not in said or said["schedule"] == "one-cycle"
-    adaptive = said.get("optimizer", plain.optimizer) != "sgd"
+    cyclic = "schedule" not in explicit or explicit["schedule"] == "one-cycle"
+    adaptive = explicit.get("optimizer", plain.optimizer) != "sgd"
     rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
     epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW and (code is None or code.is_plain))
@@ -109,8 +109,8 @@ def _fast(
         "start": start,
         "standardize": True,
     }
-    if said.get("start", start) == "pca" and n >= _WORTH_SELECTING:
-        passes = said.get("epochs") or epochs
+    if explicit.get("start", start) == "pca" and n >= _WORTH_SELECTING:
+        passes = explicit.get("epochs") or epochs
         # Few samples teach a network little that is true of others, so some of them say when it is better than PCA. On
         # all data that were tried it became so in the first epochs, or not at all; a denoiser, which does not begin
         # there, when its rate has fallen.

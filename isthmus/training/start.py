@@ -70,7 +70,7 @@ def fit_start(network: Network, samples: Samples, setup: Setup) -> None:
     if network.shape is not None:
         target = target.view(-1, *network.shape)
     if drawn in _OUTPUTS:
-        fitting[output] = partial(_drawing, activation=drawn, target=target)
+        fitting[output] = partial(_mean_output, activation=drawn, target=target)
     with contextlib.ExitStack() as stack:
         for layer, fit in fitting.items():
             stack.enter_context(layer.register_forward_hook(partial(_fit, fit)))
@@ -104,8 +104,8 @@ def _scaled(layer: Any, z: torch.Tensor, mean: float = 0.0) -> None:
     layer.bias.copy_(mean - middle / deviation)
 
 
-def _drawing(layer: Any, z: torch.Tensor, activation: str, target: torch.Tensor) -> None:
-    """Let the output layer draw the mean of `target`, with weights that make little of its input."""
+def _mean_output(layer: Any, z: torch.Tensor, activation: str, target: torch.Tensor) -> None:
+    """Let the output layer give the mean of `target`, with weights that make little of its input."""
     mean = target.mean(dim=_others(target))
     if activation == "sigmoid":
         contrast, level = 1.0, mean.clamp(0.005, 0.995).logit()
@@ -154,13 +154,13 @@ def _wiener(x: np.ndarray, x_noisy: np.ndarray, components: np.ndarray, mean: np
         for i in range(_FOLDS):
             pca = fit_pca(np.delete(x, np.s_[i::_FOLDS], axis=0), len(components))
             parts.append((np.s_[i::_FOLDS], pca.mean_, _completed(pca.components_, len(components))))
-    common, own = np.zeros(len(components)), np.zeros(len(components))
+    common, power = np.zeros(len(components)), np.zeros(len(components))
     shift = (x_noisy - x).mean(axis=0)
     for held, middle, basis in parts:
         a, b = (x[held] - middle) @ basis.T, (x_noisy[held] - shift - middle) @ basis.T
         common[: len(basis)] += (a * b).sum(axis=0)
-        own[: len(basis)] += np.square(b).sum(axis=0)
-    return np.divide(common, own, out=np.zeros_like(own), where=own > 0).clip(min=0)
+        power[: len(basis)] += np.square(b).sum(axis=0)
+    return np.divide(common, power, out=np.zeros_like(power), where=power > 0).clip(min=0)
 
 
 def _set_weights(network: Any, x: np.ndarray, x_noisy: np.ndarray) -> None:

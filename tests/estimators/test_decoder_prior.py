@@ -230,7 +230,7 @@ def test_a_search_leaves_nothing_in_the_model():
 
 def test_a_code_larger_than_the_image_is_doubted():
     wide = Autoencoder(Dense(bottleneck=80), epochs=1, random_state=0)
-    with pytest.warns(DoubtWarning, match="it can draw the noise as well"):
+    with pytest.warns(DoubtWarning, match="it can reproduce the noise too"):
         DecoderPrior(wide).fit(X[:100])
 
 

@@ -142,7 +142,7 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
         train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
     except OtherTrainingError as error:
         raise RequestError(
-            f"{error.found}: a fit that was stopped; its own command goes on with it; choose another -o, "
+            f"{error.summary}: a fit that was stopped; its own command goes on with it; choose another -o, "
             "or add --force to begin anew"
         ) from None
 

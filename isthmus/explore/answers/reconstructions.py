@@ -124,7 +124,7 @@ def searched(shelf: Shelf, query: Query, body: bytes, send: Callable[[Answer], N
             send((shown(model.inverse_transform(code), float(objective[0]), steps), {}))
 
     result = model.search(x_in, on_step=on_step)
-    last = shown(model.drawn(result), float(result.objective[0]), int(result.n_iter[0]))
+    last = shown(model.decoded(result), float(result.objective[0]), int(result.n_iter[0]))
     return last, {"reason": str(result.reason[0])}
 
 

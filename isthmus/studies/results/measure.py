@@ -77,7 +77,7 @@ def measure(
         start = time.perf_counter()
         if adapter_of(model).searches:
             sums.searches.append(model.search(x_in))
-            x_hat = model.drawn(sums.searches[-1])
+            x_hat = model.decoded(sums.searches[-1])
         else:
             x_hat = reconstruct(model, x_in)
         sums.seconds += time.perf_counter() - start
