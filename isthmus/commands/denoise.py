@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
     if is_denoiser := adapter_of(opened.model).takes_any_size:
         part = part and (part.for_denoiser() or part)
     elif options.sigma is not None:
-        raise RequestError(f"--sigma is for a denoiser of photographs; {options.model} is told nothing of the noise")
+        raise RequestError(f"--sigma is for a denoiser of photographs; {options.model} takes no noise level")
     model = _at_level(opened, options.sigma, part) if is_denoiser else opened.model
     if options.prior:
         model = _searched(opened)

@@ -173,7 +173,7 @@ class OneFit:
             samples = samples_on(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
             validation = None if held_out is None else samples_on(held_out, self.device)
         if former is not None:
-            self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
+            self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         is_judged = validation is not None and self.training.patience is not None
         setup = self.begin(samples, ids, is_new=former is None, is_judged=is_judged)
         rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)

@@ -87,7 +87,7 @@ def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, m, digits, refu
     before = weights(m)
     line = refused("fit", digits, "-o", m, *epochs, *QUICK)
     assert "already holds a model of 5 epochs" in line
-    for way in ("raise --epochs above 5 to go on", f"in another -o by --from {m}", "add --force to replace it"):
+    for way in ("raise --epochs above 5 to continue", f"in another -o by --from {m}", "add --force to replace it"):
         assert way in line
     assert weights(m) == before
 
@@ -180,7 +180,7 @@ def test_a_stopped_one_goes_on_to_the_same_bytes(what, m, digits, tmp_path, done
         assert run_command(["fit", str(digits), "-o", str(folders[1]), *map(str, options)]) == 130
     assert weights(m) == before, "replaced whole or not at all"
     _, err = done("fit", digits, "-o", folders[1], *options)
-    assert "goes on after epoch 3, where it was stopped" in err
+    assert "continues after epoch 3, where it was stopped" in err
     assert weights(folders[1]) == weights(folders[0])
     assert (folders[1] / "config.json").read_text() == (folders[0] / "config.json").read_text()
 

@@ -277,9 +277,9 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
         err = refused("fit", digits, "-o", tmp_path / "m", *LONG, *more)
         assert "holds another training (different: " in err
         assert fact in err
-        assert "or add --force to begin anew" in err
+        assert "or add --force to start over" in err
     _, err = done("fit", digits, "-o", tmp_path / "m", *LONG)
-    assert "goes on after epoch" in err
+    assert "continues after epoch" in err
     assert not kept.exists()
     done("fit", digits, "-o", tmp_path / "whole", *LONG)
     resumed, whole = (contents(tmp_path / name) for name in ("m", "whole"))

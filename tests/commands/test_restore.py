@@ -285,6 +285,6 @@ def test_results_are_read_again_without_the_picture_of_them(model, digits, tmp_p
 
 def test_a_size_that_takes_the_place_of_the_models_is_said(denoiser, photographs, done):
     said = done("evaluate", denoiser, photographs / "china.jpg", "--crop", "8x8")[1]
-    assert "--crop replaces the sizes of the training: without its --patches 8x8, unless you give that too" in said
+    assert "--crop replaces the sizes of the fit: --patches 8x8 is dropped, unless you give it too" in said
     said = done("evaluate", denoiser, photographs / "china.jpg", "--crop", "40x40", "--patches", "8x8")[1]
     assert "in place of" not in said

@@ -118,7 +118,7 @@ def test_a_training_is_resumed_and_goes_on_with_them(mapped, tmp_path, capsys):
         next(epochs)
         next(epochs)
     assert same(model(verbose=1).fit(mapped, checkpoint=tmp_path / "c"), whole)
-    assert capsys.readouterr().out.startswith("goes on after epoch")
+    assert capsys.readouterr().out.startswith("continues after epoch")
     before = {name: tensor.clone() for name, tensor in state(whole).items()}
     whole.set_params(warm_start=True).fit(mapped)
     assert whole.history_.losses[0] < model().fit(mapped).history_.losses[0]

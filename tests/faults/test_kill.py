@@ -149,7 +149,7 @@ def test_a_run_that_is_killed_goes_on_inside_a_model(crash, same, tmp_path, unin
     killed_in_epoch(2, crash, tmp_path, uninterrupted)
     killed_in_epoch(3, crash, tmp_path, uninterrupted)
     lines = run_again(crash, same, tmp_path, uninterrupted)
-    assert "dense-4: goes on after epoch 3, where it was stopped" in lines
+    assert "dense-4: continues after epoch 3, where it was stopped" in lines
     assert [line.split()[2] for line in lines if line.startswith("dense-4  epoch")] == ["4/4"]
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_checkpoint_of_a_killed_run(how, crash, same, tmp_path, uninte
     (said,) = [line for line in lines if "is damaged" in line]
     assert said.startswith("dense-4: the checkpoint ")
     assert "the one before it is used" in said
-    assert "dense-4: goes on after epoch 2, where it was stopped" in lines
+    assert "dense-4: continues after epoch 2, where it was stopped" in lines
 
 
 @pytest.mark.slow
@@ -173,5 +173,5 @@ def test_a_run_is_killed_at_every_step_of_writing(crash, same, tmp_path, uninter
         out = tmp_path / str(step)
         assert crash("run", command=[*uninterrupted[0], "--out", str(out)], kill_at=step)["status"] == -9
         lines = run_again(crash, same, out, uninterrupted)
-        went_on += any("dense-4: goes on after epoch" in line for line in lines)
+        went_on += any("dense-4: continues after epoch" in line for line in lines)
     assert went_on > 10

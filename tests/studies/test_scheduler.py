@@ -133,7 +133,7 @@ def test_a_stopped_model_goes_on_and_fresh_begins_anew(run, folder, tools, capsy
         capsys.readouterr()
         results = run(text, fresh=fresh)
         lines = capsys.readouterr().err.splitlines()
-        assert ("dense-4: goes on after epoch 2, where it was stopped" in lines) is not fresh
+        assert ("dense-4: continues after epoch 2, where it was stopped" in lines) is not fresh
         assert len([line for line in lines if "  epoch " in line]) == (5 if fresh else 3)
         assert tools.weights(folder) == sums
         assert untimed(results) == untimed(whole)

@@ -63,7 +63,11 @@ WRONG = {
     "no tolerance": ("rtol = 0.1\n", "", ['reference "r"', "one of rtol and atol"]),
     "models as numbers": ("[[model]]", "[[modle]]", ["mine.toml", '"modle"', '"model"?']),
     "of itself": ('estimator = "pca"', 'estimator = "pca"\nof = "p"', ['model "p", of', '"p"']),
-    "of one that comes later": ("learning_rate = 1e-3", 'of = "p"', ['model "a", of', "comes after"]),
+    "of one that comes later": (
+        "learning_rate = 1e-3",
+        'of = "p"',
+        ['model "a", of: model "p" is not above it', "must come after"],
+    ),
     "negative learning rate": (
         "1e-3\n[[model]]",
         "-1e-3\n[[model]]",
@@ -103,7 +107,7 @@ WRONG = {
     "best number of codes": (
         "n_components = 2",
         'n_components = "best"\nof = "a"',
-        ['model "p"', 'n_components = "best" goes without of'],
+        ['model "p"', 'n_components = "best" cannot go with of'],
     ),
     "search of a decoder of codes": (
         "[[measure]]",
@@ -225,7 +229,7 @@ WRONG |= {
     "published sum twice": (
         "[[figure]]",
         '[[measure]]\nmetrics = ["published_sse"]\nimages = [1]\n' * 2 + "[[figure]]",
-        ["mine.toml", "published_sse of a is asked for twice"],
+        ["mine.toml", "published_sse of a is measured twice"],
     ),
     "two models of a comparison": (
         "[[figure]]",
@@ -368,7 +372,7 @@ WRONG_FIGURES = {
     ),
     "no images": ('kind = "images"\nimages = []', ["images must be positions of at least 0, got ()"]),
     "other images": ('kind = "images"\nsource = "noize"', ['unknown source "noize"', '"noise"?']),
-    "split": ('kind = "images"\nsplit = "validation"', ["validation images, and [data] has validation = 0"]),
+    "split": ('kind = "images"\nsplit = "validation"', ["validation images, but [data] has validation = 0"]),
     "no models": ('kind = "reconstructions"', ["models must be a list of at least one model"]),
 }
 

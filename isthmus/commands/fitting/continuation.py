@@ -102,7 +102,7 @@ def requested_epochs(folder: Path, epochs: int | None) -> int:
         raise RequestError(f"{folder} already holds a model, which does not say how it was fitted; {ways}")
     if epochs is None or epochs <= former_epochs:
         got = "" if epochs is None else f", got --epochs {epochs}"
-        more = f"raise --epochs above {former_epochs} to go on, {ways}"
+        more = f"raise --epochs above {former_epochs} to continue, {ways}"
         raise RequestError(f"{folder} already holds a model of {counted(former_epochs, 'epoch')}{got}; {more}")
     return former_epochs
 
@@ -126,7 +126,7 @@ def check_network(base: Base, kind: str | None, fields: dict[str, Any]) -> None:
         if value != expected:
             raise RequestError(
                 f"{option} {_word(value)}: {base.folder} has {_word(expected)}, and its weights fit no other network; "
-                f"leave {option} out, or fit anew in another -o"
+                f"leave {option} out, or fit a new model in another -o"
             )
 
 
@@ -159,8 +159,8 @@ def check_same(base: Base, facts: Facts) -> None:
     """Raise RequestError, naming what differs, unless the model at -o was fitted by the same command."""
     if names := differing(base.facts, facts):
         raise RequestError(
-            f"{base.folder} holds a model that was fitted otherwise (different: {', '.join(names)}); use the same to "
-            f"continue, start from it in another -o with --from {base.folder}, or add --force to replace it"
+            f"{base.folder} holds a model that was fitted differently (different: {', '.join(names)}); use the same "
+            f"to continue, start from it in another -o with --from {base.folder}, or add --force to replace it"
         )
 
 

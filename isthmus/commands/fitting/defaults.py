@@ -185,5 +185,5 @@ def fill_with_the_mean(text: str, images: Images) -> str:
     if not unsaid or np.median(images.floats(which)) <= _LIGHT:
         return text
     filled = "+".join(f"{word}:value={MEAN}" if word in unsaid else word for word in words)
-    console.say(f"the images are light, so what is missing is drawn as the mean of its image: --corruption {filled}")
+    console.say(f"the images are light, so missing pixels become the mean of their image: --corruption {filled}")
     return filled

@@ -142,8 +142,8 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
         train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
     except OtherTrainingError as error:
         raise RequestError(
-            f"{error.summary}: a fit that was stopped; its own command goes on with it; choose another -o, "
-            "or add --force to begin anew"
+            f"{error.summary}: an interrupted fit, which its own command continues; choose another -o, "
+            "or add --force to start over"
         ) from None
 
 

@@ -59,8 +59,8 @@ def hold_out(images: Images, seed: int, validation: float | None = None, test: f
     n = len(np.unique(images.photographs))
     if len(images) == 1:
         raise RequestError(
-            f"{images.source}: one image is too few to train on and hold out; give more, or cut it with --patches HxW, "
-            "like --patches 16x16"
+            f"{images.source}: one image is too few to train on and hold one out; give more, or cut it with --patches "
+            "HxW, like --patches 16x16"
         )
     if len(images) == 2 and not is_cut(images):  # no share leaves two of them
         raise RequestError(

@@ -56,7 +56,7 @@ def with_range(framing: Framing, options: argparse.Namespace, split: str | None 
         source = part_of(source, split)
     ranged = replace(framing, value_range=find_range(source, skip_bad=options.skip_bad))
     assert ranged.value_range
-    console.say(f"--range auto is {range_option(ranged.value_range)}, the smallest and the largest number there are")
+    console.say(f"--range auto is {range_option(ranged.value_range)}, the smallest and the largest value in the images")
     return ranged
 
 

@@ -122,7 +122,7 @@ def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], fold
     if lost := [name for name in SIZES if given and getattr(known, name) and name not in given]:
         former = " ".join("--{} {}x{}".format(name, *getattr(known, name)) for name in lost)
         sizes = " ".join(f"--{name}" for name in given)
-        console.say(f"{sizes} replaces the sizes of the training: without its {former}, unless you give that too")
+        console.say(f"{sizes} replaces the sizes of the fit: {former} is dropped, unless you give it too")
     if framing.words() and framing.words() == known.words():
         console.say(f"images are prepared as for the training: {known.words()}")
     return framing

@@ -54,7 +54,7 @@ def restore(
         form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif is_image(target):
         if pictures.n != 1:
-            raise RequestError(f"{target} is one image, and there are {pictures.n:,}; give a folder with -o")
+            raise RequestError(f"{target} names one image, but there are {pictures.n:,}; give a folder with -o")
         _check_format(target, Path(options.data))
         for pages in _by_file(errors.watch(results)):
             notes.update(_write(pages, opened, target))

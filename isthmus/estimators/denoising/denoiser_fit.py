@@ -96,7 +96,7 @@ class DenoiserFit:
         former = checkpoints.begin(self._facts)
         if former is not None:
             self.seed = former.seed
-            self.say(f"goes on after epoch {len(former.history)}/{self.training.epochs}")
+            self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         train, held_out = self._split()
         setup = self._setup()
         rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)

@@ -90,7 +90,7 @@ def train_with_checkpoints(
             warnings.simplefilter("ignore", DoubtWarning)  # the caller says it, in its own way
             for row in rows:
                 if first and row.epoch > 1:
-                    say(f"goes on after epoch {row.epoch - 1}, where it was stopped")
+                    say(f"continues after epoch {row.epoch - 1}, where it was stopped")
                 first = False
                 progress.epoch(label, row, unfitted.training_.epochs)
     except RunError as error:

@@ -154,18 +154,19 @@ def _check(study: Study, file: str) -> None:
     known = set(names)
     for index, model in enumerate(study.models):
         if model.of is not None and model.of not in names[:index]:
-            hint = "; a model comes after the one it is of" if model.of in known else ""
-            raise RequestError(f'{file}, model "{model.name}", of: {unknown("model", model.of, known)}{hint}')
+            late = f'model "{model.of}" is not above it; a model must come after the one that it is of'
+            fault = late if model.of in known else unknown("model", model.of, known)
+            raise RequestError(f'{file}, model "{model.name}", of: {fault}')
         upstream = study.model(model.of) if model.of else None
         if model.part and model.part.searches:
             searched = upstream is not None and upstream.part is None and upstream.of is None
             rule = "an autoencoder of images, whose decoder is to be searched"
             require(searched, f'{file}, model "{model.name}": of', rule, model.of)
         elif upstream and upstream.part and upstream.part.searches:
-            require(False, f'{file}, model "{model.name}": of', "a model that has codes of its own", model.of)
+            require(False, f'{file}, model "{model.name}": of', "a model with codes of its own", model.of)
         if model.of and model.arguments.get("n_components") == "best":
-            hint = "it is by images that the best number is found; say a number"
-            raise RequestError(f'{file}, model "{model.name}": n_components = "best" goes without of, for {hint}')
+            hint = "the best number is chosen by images; give a number"
+            raise RequestError(f'{file}, model "{model.name}": n_components = "best" cannot go with of: {hint}')
         if training := model.training:
             where = f'{file}, model "{model.name}"'
             parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
@@ -193,7 +194,7 @@ def _check(study: Study, file: str) -> None:
         sums = [(m.split, part) for m in study.measures if PUBLISHED_SSE in m.metrics and matches(model, m.models)
                 for part in m.corruptions()]  # fmt: skip
         if len(set(sums)) < len(sums):  # of one row's value there is one
-            raise RequestError(f"{file}: {PUBLISHED_SSE} of {model.name} is asked for twice; keep one [[measure]]")
+            raise RequestError(f"{file}: {PUBLISHED_SSE} of {model.name} is measured twice; keep one [[measure]]")
     labels: dict[str, Any] = {}
     for part in (part for measure in study.measures for part in measure.corruptions() if part):
         if labels.setdefault(part.label, part) != part:  # rows are told apart by it
@@ -209,7 +210,7 @@ def _check(study: Study, file: str) -> None:
             _check_parts(study, study.model(name), compare.split, "mse", compare.corruptions(), f"{file}, compare {i}")
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:
-        raise RequestError(f"{file}: something is measured on validation images, and [data] has validation = 0")
+        raise RequestError(f"{file}: something is measured on validation images, but [data] has validation = 0")
 
 
 def _check_references(study: Study, file: str) -> None:

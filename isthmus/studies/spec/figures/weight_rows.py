@@ -30,7 +30,7 @@ class Filters(Figure):
                 units = [len(weight) for weight in (kernels if weights is None else [weights])]
                 channels = [weight.shape[1] for weight in kernels]
                 name = f'a figure of filters of "{model.name}", its network'
-                require(bool(units), name, "one that has some", model.network)
+                require(bool(units), name, "one with filters", model.network)
             elif isinstance(n_components := model.arguments.get("n_components"), int):
                 units = [n_components]
             rule, highest = (
