@@ -27,6 +27,10 @@ class DoubtWarning(UserWarning):
     """A request that can be met, but may not do what is hoped for."""
 
 
+class PoorFitWarning(DoubtWarning):
+    """A training is done, and what came of it is no better than what was there, or than what needs no training."""
+
+
 class SkippedWarning(UserWarning):
     """Damaged files were left out, as requested."""
 

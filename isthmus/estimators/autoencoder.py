@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from isthmus.data.identity import to_text
 from isthmus.errors import require
 from isthmus.estimators.borrowed import feature_names
+from isthmus.estimators.fits.one_fit import OneFit
+from isthmus.estimators.fits.one_pass import OnePass
+from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.inference import infer
-from isthmus.estimators.one_fit import OneFit
-from isthmus.estimators.one_pass import OnePass
 from isthmus.estimators.parameters import Composed
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
 from isthmus.estimators.saving import Savable, Saved
-from isthmus.estimators.warm_start import former_fit
 from isthmus.parts import Augmentation, CodePart, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import using_threads

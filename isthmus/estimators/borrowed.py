@@ -1,7 +1,8 @@
-"""scikit-learn's own estimators as arrays and numbers, and back: what of a fitted one is kept in a file."""
+"""scikit-learn's own estimators: PCA as a baseline, and what of a fitted one is kept in a file, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.errors import DataError
 from isthmus.estimators.saving import Saved
+from isthmus.training.start import fit_pca
 
 _DICTIONARY_NUMBERS = ("n_features_in_", "n_iter_", "n_steps_")
 _PCA_ARRAYS = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
@@ -89,3 +91,32 @@ def pca_rebuilt(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitt
         setattr(model, name, fitted[name])
     name_features(model, fitted)
     return model
+
+
+def best_pca(x: np.ndarray, k: int, pairs: Iterable[tuple[np.ndarray, np.ndarray]] | None = None) -> PCA:
+    """Fit PCA of k components, or of as many as there are, to x, (n, n_features).
+
+    pairs: (clean, corrupted) chunks; of the components those are kept that reconstruct them best.
+    """
+    pca = fit_pca(x, k)
+    if pairs is not None:
+        keep_best_components(pca, pairs)
+    return pca
+
+
+def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Leave a PCA as many first components as reconstruct images best, given (clean, corrupted) chunks of them.
+
+    With coordinates a of a clean image and b of its corrupted version, k components leave an error of
+    Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.
+    """
+    errors = np.zeros(pca.n_components_ + 1)
+    for x, x_noisy in pairs:
+        a, b = pca.transform(x), pca.transform(x_noisy)
+        inside, outside = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
+        errors[1:] += inside.sum(axis=0)
+        errors[:-1] += outside.sum(axis=0)
+    best = max(1, int(errors.argmin()))
+    pca.n_components, pca.n_components_ = best, best
+    for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"):
+        setattr(pca, name, getattr(pca, name)[:best])

@@ -78,9 +78,9 @@ def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup
     Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell. A denoiser that did not
     start with these weights has no less reason to be taken than they have: then by any difference.
     """
-    trained, best = _sample_losses(network, samples, setup), weights_of(network)
+    trained, best = sample_losses(network, samples, setup), weights_of(network)
     network.load_state_dict(start)
-    difference = mean_of(trained - _sample_losses(network, samples, setup))
+    difference = mean_of(trained - sample_losses(network, samples, setup))
     network.load_state_dict(best)
     if setup.corruption is not None and not setup.is_warm:
         return difference.value is not None and difference.value < 0
@@ -88,17 +88,7 @@ def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup
 
 
 @torch.no_grad()
-def worse_than_noise(network: Trainable, samples: Samples, setup: Setup) -> tuple[float, float] | None:
-    """The mean losses of a denoiser's output and of its noisy input, if the former is larger by more than chance."""
-    loss, noise = Objective(setup.objective.loss), setup.still_noise(samples.device)
-    pairs = (setup.pair(x, noise) for x in batches(samples, _CHUNK, None))
-    of_noise = torch.cat([loss.of_samples(x_in, target) for x_in, target in pairs]).double().cpu().numpy()
-    left = _sample_losses(network, samples, setup)
-    excess = mean_of(left - of_noise)
-    return (left.mean(), of_noise.mean()) if excess.ci95 is not None and excess.ci95[0] > 0 else None
-
-
-def _sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
+def sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
     loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)
     return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x, _ in outputs]).double().cpu().numpy()

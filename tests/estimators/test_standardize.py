@@ -11,7 +11,7 @@ import isthmus
 from isthmus import L1, MSE, Affine, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, GaussianNoise, Images
 from isthmus.analysis import probe
 from isthmus.data.sources.registry import load
-from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.errors import DataError, DoubtWarning, PoorFitWarning, RequestError
 from isthmus.estimators.saving import CONFIG, digest
 from isthmus.training.checkpoint import Checkpoints
 
@@ -245,6 +245,7 @@ def test_without_it_an_offset_beyond_the_spread_is_told():
         model.fit(Images(np.uint8(pages * 255)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PoorFitWarning)  # of one epoch
         model.fit(DIGITS[:50])
         model.set_params(standardize=True).fit(pages)
 
@@ -276,6 +277,7 @@ def test_noise_that_would_cut_most_of_the_samples_off_is_doubted(x):
         model.fit(images)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PoorFitWarning)  # of one epoch
         model.set_params(corruption__clip=False).fit(images)
         model.set_params(corruption=GaussianNoise(0.1, clip=True)).fit((images - 200) / np.ptp(images))
 

@@ -108,7 +108,7 @@ def test_a_model_is_fine_tuned_to_other_images():
 
 
 def test_the_samples_held_out_by_a_share_stay_held_out(x, monkeypatch):
-    from isthmus.estimators import one_fit
+    from isthmus.estimators.fits import one_fit
 
     held = []
 
@@ -215,7 +215,7 @@ def test_of_pca_of_more_samples_it_is_said_how_many_it_knows(is_loaded, tmp_path
     for _ in range(2):  # the former weights are kept, and so is what they know
         with pytest.warns(DoubtWarning, match=told) as warnings:
             model.fit(X[:50])
-        assert [warning.filename for warning in warnings] == [__file__]
+        assert {warning.filename for warning in warnings} == {__file__}
         assert model.history_.kept_start
     model.fit(others)
     mixed = np.concatenate([X[:30], others[:30]])

@@ -220,7 +220,7 @@ def test_other_samples_or_threads_begin_anew(what, x, tmp_path, monkeypatch):
     stopped(small(), x, tmp_path / "c", 3, validation=x[:20])
     other, held_out = x.copy(), x[:20].copy()
     if what == "threads":
-        monkeypatch.setattr("isthmus.estimators.one_fit.step_threads", lambda *_: 7)
+        monkeypatch.setattr("isthmus.estimators.fits.one_fit.step_threads", lambda *_: 7)
     else:
         (other if what == "samples" else held_out)[3, 3] += 1e-3
     with pytest.raises(RequestError, match=rf"\(different: {what}\)"):

@@ -12,10 +12,10 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
+from isthmus.estimators.borrowed import best_pca
 from isthmus.parts import Corruption
 from isthmus.parts.networks import MAX_EXACT
 from isthmus.rng import numpy_generator
-from isthmus.studies.run.fitting import keep_best_components
 from isthmus.training.start import MAX_SAMPLES
 
 AS_IT_IS = ", as it is"
@@ -52,22 +52,16 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-@np.errstate(invalid="ignore")  # images that are all the same have no variance to take shares of
 def _pca(train: Images, validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
     which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_SAMPLES])
-    x = train.floats(which)
-    most = min(len(x), train.n_features)
-    if train.n_features > MAX_EXACT:
-        # of large images the leading components alone, and no search for the best number of them
-        return PCA(min(code_size, most), svd_solver="randomized", random_state=0, copy=False).fit(x)
     if corruption is None:
-        return PCA(min(code_size, most), svd_solver="covariance_eigh", copy=False).fit(x)
+        return best_pca(train.floats(which), code_size)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for which in chunks(len(validation)):
             x = validation.floats(which)
             yield x, noisy_version(x, corruption, validation.shape)
 
-    pca = PCA(most, svd_solver="covariance_eigh", copy=False).fit(x)
-    keep_best_components(pca, pairs())
-    return pca
+    # of large images the leading components alone
+    most = train.n_features if train.n_features <= MAX_EXACT else code_size
+    return best_pca(train.floats(which), most, pairs())

@@ -75,16 +75,16 @@ class Judgement:
     def warnings(self) -> Iterator[str]:
         """Sentences on what went wrong, each with what to try."""
         model, codes, kept_start = self.model, self.codes, self.model.history_.kept_start
+        if kept_start and self.base is not None:
+            began = f"the weights that it began with, those of {self.base.folder}"
+            yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
         if self.collapse:
             yield self.collapse
             return
         dead = codes.estimates.get("dead_units")
         if dead is not None and dead.value:
             yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
-        if kept_start and self.base is not None:
-            began = f"the weights that it began with, those of {self.base.folder}"
-            yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
-        elif kept_start:  # the others are then as good, or better by what a rounding makes
+        if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             yield f"{_KEPT_START if model.corruption is None else _KEPT_FILTER} from {self._more_images()}"
             if model.corruption is None:
                 return

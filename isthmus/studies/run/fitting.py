@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from isthmus.corruption import noisy_version
 from isthmus.errors import DoubtWarning, RunError
 from isthmus.estimators.adapters import adapter_of, chunks, encode
+from isthmus.estimators.borrowed import keep_best_components
 from isthmus.estimators.samples import offset_doubt
 from isthmus.studies.plan.context import Context
 from isthmus.studies.run.progress import Progress
@@ -108,21 +109,3 @@ def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:
             yield x, x if part is None else noisy_version(x, part, images.shape)
 
     keep_best_components(pca, pairs())
-
-
-def keep_best_components(pca: PCA, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Leave a PCA as many first components as reconstruct images best, given (clean, corrupted) chunks of them.
-
-    With coordinates a of a clean image and b of its corrupted version, k components leave an error of
-    Σ_{j≤k} (a_j - b_j)² + Σ_{j>k} a_j²: all k at once.
-    """
-    errors = np.zeros(pca.n_components_ + 1)
-    for x, x_noisy in pairs:
-        a, b = pca.transform(x), pca.transform(x_noisy)
-        inside, outside = np.cumsum((a - b) ** 2, axis=1), np.cumsum((a**2)[:, ::-1], axis=1)[:, ::-1]
-        errors[1:] += inside.sum(axis=0)
-        errors[:-1] += outside.sum(axis=0)
-    best = max(1, int(errors.argmin()))
-    pca.n_components, pca.n_components_ = best, best
-    for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"):
-        setattr(pca, name, getattr(pca, name)[:best])

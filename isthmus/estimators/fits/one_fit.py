@@ -15,11 +15,13 @@ import torch
 
 from isthmus.codes import build
 from isthmus.data.batches import Samples, evenly, fingerprint_of, hashes_of, is_samples, samples_on
+from isthmus.data.images import Images
 from isthmus.decimals import error_text
-from isthmus.errors import DoubtWarning, RequestError, require
+from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
+from isthmus.estimators.fits.doubts import Judged
+from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt
-from isthmus.estimators.warm_start import WarmStart
 from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
@@ -40,7 +42,7 @@ from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.start import MAX_SAMPLES, fit_start, pca_start
-from isthmus.training.validation import weights_of, worse_than_noise
+from isthmus.training.validation import weights_of
 
 _TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
 
@@ -183,8 +185,8 @@ class OneFit:
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
                 self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
                 yield row
-        if validation is not None:
-            self._doubt_denoiser(validation, setup)
+        for sentence in self._doubts(samples, validation, held_out, setup):
+            warnings.warn(sentence, PoorFitWarning, stacklevel=4)  # at the line that calls `fit`
         if self.history.kept_start and self.from_pca:
             samples = samples_on(self.X, self.device)
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
@@ -192,21 +194,12 @@ class OneFit:
             self.pca_samples = hashes_of([evenly(samples, MAX_SAMPLES)])
         return self.trained()
 
-    def _doubt_denoiser(self, validation: Samples, setup: Setup) -> None:
-        """Warn of a denoiser of a recipe that leaves more error than there was; without one it is trained as told."""
-        chosen = self.training.recipe is not None and self.corruption is not None
-        if not chosen or not self.objective.loss.is_squared:
-            return
+    def _doubts(self, samples: Samples, validation: Samples | None, held_out: Any, setup: Setup) -> list[str]:
+        is_pca = self.history.kept_start and self.from_pca
+        groups = held_out.photographs if isinstance(held_out, Images) else None
+        judged = Judged(self.network, setup, self.history, samples, validation, groups, is_pca)
         with memory_told(self.training.batch_size), using_threads(self.threads):
-            errors = worse_than_noise(self.network, validation, setup)
-        if errors is None:
-            return
-        left, noise = map(error_text, errors)
-        code_size, way_out = self.network.code_size, "more epochs or another learning rate"
-        if (wide := min(self.n_features, 8 * code_size)) > code_size:
-            way_out = f'a wider code, such as Dense(bottleneck={wide}, code_activation="linear"), {way_out}'
-        sentence = f"the denoiser leaves an error of {left} on the validation samples, and the noise itself is {noise}"
-        warnings.warn(f"{sentence}; the way out is {way_out}", DoubtWarning, stacklevel=5)
+            return list(judged.doubts())
 
     def begin(
         self, samples: Samples, ids: np.ndarray | None = None, *, is_new: bool = True, is_judged: bool = False

@@ -12,9 +12,9 @@ import numpy as np
 
 from isthmus.data.batches import Samples, samples_on
 from isthmus.decimals import error_text
-from isthmus.estimators.one_fit import OneFit
+from isthmus.estimators.fits.one_fit import OneFit
+from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import Composed, training_of
-from isthmus.estimators.warm_start import WarmStart
 from isthmus.parts import Training
 from isthmus.rng import content_seeds
 from isthmus.training.hardware import memory_told, using_threads

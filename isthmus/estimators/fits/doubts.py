@@ -1,0 +1,173 @@
+"""What is doubtful about a network that was trained: one line each, with both errors, the cause and the way out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from isthmus.data.batches import Samples, Subset, batches, evenly
+from isthmus.decimals import error_text
+from isthmus.errors import counted
+from isthmus.estimators.borrowed import best_pca
+from isthmus.metrics import Estimate, mean_of
+from isthmus.networks import Network
+from isthmus.objective import Objective
+from isthmus.parts import Dense
+from isthmus.parts.networks import FEW
+from isthmus.training.history import History
+from isthmus.training.setup import Setup
+from isthmus.training.start import MAX_SAMPLES
+from isthmus.training.validation import sample_losses
+
+_MOST, _CHUNK = 2048, 1000  # training samples that are judged, and samples at a time
+_NO_BETTER = 0.99  # of the mean's error on the training samples: what has learned anything leaves less
+# Of PCA's error. On held-out samples more than 1 is beyond a rounding; on its own a network that leaves 2 % more may be
+# as good on others (digits), and one that leaves 6 % more has 1.4 times PCA's error there (faces). By half of it
+# a network knows them by heart: of faces and digits such had 1.4 to 1.9 times PCA's error on others.
+_WORSE, _WORSE_ON_ITS_OWN, _BY_HEART = 1.01, 1.05, 0.5
+_OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
+_RECTIFIERS = ("gelu", "leakyrelu", "relu", "silu")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A network that was trained, and its samples.
+
+    validation: samples that were not trained on; None where there are none. groups: which of these belong together,
+    (n,), for patches. is_pca: its weights are PCA's solution.
+    """
+
+    network: Network
+    setup: Setup
+    history: History
+    samples: Samples
+    validation: Samples | None
+    groups: np.ndarray | None = None
+    is_pca: bool = False
+
+    def doubts(self) -> Iterator[str]:
+        """Sentences; a recipe, which is to choose well, is held against more than a training that was chosen."""
+        if self.setup.is_warm and self.history.kept_start and not self.is_pca:
+            lower = f"learning_rate={self.setup.training.learning_rate / 10:.2g}"
+            yield (
+                "the weights of the former fit are kept: no epoch was better on the validation samples by more than "
+                f"chance; try more samples or {lower}"
+            )
+        judgements = (self._worse_than_mean, self._worse_than_noise, self._worse_than_pca)
+        yield from itertools.islice(filter(None, (judge() for judge in judgements)), 1)  # the others are its effects
+
+    @property
+    def _recipe(self) -> str | None:
+        return self.setup.training.recipe
+
+    @cached_property
+    def _own(self) -> Samples:
+        n = len(self.samples)
+        return self.samples if n <= _MOST else Subset(self.samples, np.arange(_MOST) * n // _MOST)
+
+    @cached_property
+    def _objective(self) -> Objective:
+        return Objective(self.setup.objective.loss)  # in the data's units
+
+    def _losses(self, samples: Samples) -> np.ndarray:
+        return sample_losses(self.network, samples, self.setup)
+
+    def _judging(self) -> tuple[Samples, str]:
+        """Samples to judge by, and what they are: others than it was trained on, if there are such."""
+        if self.validation is None:
+            return self._own, "its training samples"
+        return self.validation, "the validation samples"
+
+    def _mean(self, values: np.ndarray) -> Estimate:
+        return mean_of(values, None if self.validation is None else self.groups)
+
+    def _worse_than_mean(self) -> str | None:
+        loss, objective = self.setup.objective.loss, self._objective
+        if not (loss.is_squared or loss.bounded):  # of which the mean is the best constant
+            return None
+        x = self._own.batch(slice(None))
+        if bool((x == x[:1]).all()):  # nothing is to be learned, which was said before the training
+            return None
+        constant = x.mean(dim=0)
+        drawn = constant.clamp(1e-6, 1 - 1e-6).logit() if objective.takes_logits else constant
+        of_mean = float(objective.of_samples(drawn.expand_as(x), x).mean())
+        # the last epoch's loss has all penalties in it: where it is less, no pass over the samples is needed
+        if self.history[-1].loss < of_mean or (left := self._losses(self._own).mean()) < _NO_BETTER * of_mean:
+            return None
+        ways = "more epochs or another learning rate" if self._recipe else 'recipe="fast", or more epochs'
+        return (
+            "the model is no better than the mean of its training samples, which leaves an error of "
+            f"{error_text(of_mean)}: after {counted(len(self.history), 'epoch')} it leaves {error_text(left)}; "
+            f"try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"
+        )
+
+    def _worse_than_noise(self) -> str | None:
+        if self._recipe is None or self.setup.corruption is None or not self.setup.objective.loss.is_squared:
+            return None
+        samples, which = self._judging()
+        noise = self.setup.still_noise(samples.device)
+        pairs = (self.setup.pair(x, noise) for x in batches(samples, _CHUNK, None))
+        of_noise = torch.cat([self._objective.of_samples(x_in, x) for x_in, x in pairs]).double().cpu().numpy()
+        left = self._losses(samples)
+        excess = self._mean(left - of_noise)
+        if excess.ci95 is None or excess.ci95[0] <= 0:
+            return None
+        code_size, way_out = self.network.code_size, "more epochs or another learning rate"
+        if (wide := min(self.network.n_features, 8 * code_size)) > code_size:
+            way_out = f'a wider code, such as Dense(bottleneck={wide}, code_activation="linear"), {way_out}'
+        errors = f"an error of {error_text(left.mean())} on {which}, and the noise itself is"
+        return f"the denoiser leaves {errors} {error_text(of_noise.mean())}; the way out is {way_out}"
+
+    def _worse_than_pca(self) -> str | None:
+        network, objective, setup = self.network, self.setup.objective, self.setup
+        k, n, denoises = network.code_size, len(self.samples), setup.corruption is not None
+        is_meant = self._recipe is not None and objective.loss.is_squared and network.code_part.is_plain
+        if not is_meant or objective.penalty is not None or self.is_pca or (k >= network.n_features and not denoises):
+            return None
+        if self.validation is None and (denoises or n < 2 * k):  # of few samples, PCA knows its own by heart too
+            return None
+        samples, which = self._judging()
+
+        def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            noise = setup.still_noise(samples.device)
+            for x in batches(samples, _CHUNK, None):
+                x_in, target = setup.pair(x, noise)
+                yield target.cpu().numpy(), x_in.cpu().numpy()
+
+        pca = best_pca(evenly(self.samples, MAX_SAMPLES).cpu().numpy(), k, pairs() if denoises else None)
+        projected = ((x, pca.inverse_transform(pca.transform(x_in))) for x, x_in in pairs())
+        of_pca = objective.loss.weight * np.concatenate([np.square(x_hat - x).mean(axis=1) for x, x_hat in projected])
+        left = self._losses(samples)
+        excess, ratio = self._mean(left - of_pca), left.mean() / of_pca.mean()
+        errors = f"{error_text(of_pca.mean())} on {which}, this network {error_text(left.mean())}"
+        numbers = f"PCA of {pca.n_components_:,} numbers leaves an error of {errors}"
+        if self.validation is None and n < FEW and ratio < _BY_HEART:
+            ways = "hold some out, by validation_fraction=0.2 or fit(X, validation=...)"
+            return f"{numbers}: it may know them by heart, and PCA be better on others; {ways}"
+        least = _WORSE if self.validation is not None else _WORSE_ON_ITS_OWN
+        if excess.ci95 is None or excess.ci95[0] <= 0 or ratio < least:
+            return None
+        cause, way_out = self._cause(left.mean())
+        return f"{numbers}: {cause}; {way_out}"
+
+    def _cause(self, left: float) -> tuple[str, str]:
+        """Why a network is likely behind PCA, and what to do about it."""
+        part = self.network.part
+        leave_out = "leave the network out, which begins at PCA's solution"
+        if isinstance(part, Dense) and part.code_output in _RECTIFIERS:
+            cause = f"a code of {part.code_output} units spends two of them where a linear one spends one"
+            linear = dataclasses.replace(part, code_activation="linear", output="linear")
+            return cause, f"take {linear!r}" if linear.n_components(corrupted=False) else leave_out
+        if len(self.samples) < FEW and self.setup.corruption is None:
+            cause = "so few samples teach a network little that is true of others"
+            return cause, f"{leave_out}, or give it more samples"
+        if self.history[-1].loss < _OVERFITTED * left:
+            cause = "it reconstructs its training samples better than others"
+            return cause, "give it more samples or a smaller network"
+        return "it has not learned enough", "give it more epochs or another learning rate"

@@ -1,0 +1,125 @@
+"""What a fit that is done says of itself: no better than the mean, than PCA, than the noise, than it was."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from isthmus import L1, Autoencoder, Dense, GaussianNoise
+from isthmus.errors import PoorFitWarning
+
+K = 5
+LINEAR = Dense(bottleneck=K, code_activation="linear")
+RELU, DEEP = Dense(bottleneck=K), Dense((64,), K)
+
+
+@pytest.fixture(scope="module")
+def x():
+    """Gaussian samples, of which nothing reconstructs others better than PCA; the last are for validation."""
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    return (rng.normal(size=(160, 30)) * 0.8 ** np.arange(30) @ turned).astype(np.float32)
+
+
+def fitted(X, network=None, validation=None, **arguments):
+    return Autoencoder(network, random_state=0, **arguments).fit(X, validation=validation)
+
+
+def doubts(*args, **arguments):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted(*args, **arguments)
+    assert {warning.filename for warning in caught} <= {__file__}
+    assert {warning.category for warning in caught} <= {PoorFitWarning}
+    return [str(warning.message) for warning in caught]
+
+
+def pca_error(train, others):
+    pca = PCA(K).fit(train)
+    return np.square(pca.inverse_transform(pca.transform(others)) - others).mean()
+
+
+def numbers(sentence):
+    return [float(number) for number in re.findall(r"\d+\.\d+", sentence)][:2]
+
+
+@pytest.mark.parametrize(("network", "way_out"), [(RELU, LINEAR), (DEEP, Dense((64,), K, code_activation="linear"))])
+def test_where_pca_is_better_a_recipe_says_so_and_the_way_out_is_one(network, way_out, x):
+    train, validation = x[:120], x[120:]
+    (sentence,) = doubts(train, network, validation, recipe="fast", epochs=60)
+    model = fitted(train, network, validation, recipe="fast", epochs=60)
+    assert numbers(sentence) == pytest.approx([pca_error(train, validation), -model.score(validation)], rel=1e-3)
+    assert "on the validation samples" in sentence
+    assert sentence.endswith(f"a code of relu units spends two of them where a linear one spends one; take {way_out!r}")
+    assert doubts(train, way_out, validation, recipe="fast", epochs=60) == []
+
+
+def test_where_nothing_is_held_out_it_is_judged_by_its_own_samples(x):
+    (sentence,) = doubts(x, RELU, recipe="fast", epochs=10)
+    assert numbers(sentence)[0] == pytest.approx(pca_error(x, x), rel=1e-3)
+    assert "on its training samples" in sentence
+    (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=150)
+    assert numbers(sentence)[1] < numbers(sentence)[0] / 2
+    assert "know them by heart" in sentence
+    assert "validation_fraction=0.2" in sentence
+    (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=150, validation_fraction=0.2)
+    assert "on the validation samples" in sentence
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"recipe": "fast"},
+        {"network": LINEAR, "recipe": "fast", "epochs": 60},
+        {"network": RELU, "recipe": "fast", "penalty": L1(1e-3), "epochs": 60},  # which wants something else too
+        {"network": Dense(bottleneck=30), "recipe": "fast", "epochs": 60},  # where PCA is exact
+        {"network": RELU, "epochs": 60, "learning_rate": 0.01, "standardize": True},  # chosen, not left to a recipe
+    ],
+)
+def test_what_is_as_good_as_pca_or_was_chosen_is_not_doubted(arguments, x):
+    assert doubts(x[:120], validation=x[120:], **arguments) == []
+
+
+@pytest.mark.parametrize("arguments", [{}, {"loss": "bce", "network": Dense(bottleneck=K, output="sigmoid")}])
+def test_a_model_no_better_than_the_mean_says_so(arguments, x):
+    x = (x > 0).astype(np.float32)
+    (sentence,) = doubts(x, epochs=1, learning_rate=1e-5, **arguments)
+    assert "after 1 epoch it leaves" in sentence
+    assert 'try recipe="fast", or more epochs' in sentence
+    of_mean, left = numbers(sentence)
+    assert left > of_mean
+    if not arguments:
+        assert of_mean == pytest.approx(x.var(axis=0).mean(), rel=1e-3)
+    assert doubts(x, epochs=60, learning_rate=0.01, **arguments) == []
+
+
+def test_a_model_that_has_collapsed_to_the_mean_says_so(x):
+    (sentence,) = doubts(x, penalty=L1(100), epochs=60, learning_rate=0.05)
+    of_mean, left = numbers(sentence)
+    assert left == pytest.approx(of_mean, rel=0.01)
+
+
+def test_a_denoiser_worse_than_the_noise_is_doubted_by_its_own_samples_too(x):
+    (sentence,) = doubts(x, LINEAR, corruption=GaussianNoise(0.01), recipe="fast", start="data", epochs=60)
+    assert "on its training samples, and the noise itself is" in sentence
+
+
+def test_a_denoiser_is_held_against_pca_of_the_best_number_of_components(x):
+    corruption, network = GaussianNoise(0.5), Dense((16,), K, activation="tanh")
+    (sentence,) = doubts(x[:120], network, x[120:], corruption=corruption, recipe="fast", epochs=20)
+    assert re.match(r"PCA of [1-5] numbers leaves an error of [\d.]+ on the validation samples", sentence)
+
+
+def test_a_warm_fit_that_keeps_the_former_weights_says_so(x):
+    train, validation = x[:120], x[120:]
+    model = fitted(train, LINEAR, validation, epochs=60, learning_rate=0.02, patience=20)
+    before = model.transform(x)
+    model.set_params(warm_start=True, learning_rate=1e-9, epochs=1)
+    with pytest.warns(PoorFitWarning, match="the weights of the former fit are kept: no epoch was better .*=1e-10"):
+        model.fit(train, validation=validation)
+    assert model.history_.kept_start
+    np.testing.assert_array_equal(model.transform(x), before)
