@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from isthmus.data.collections.arrays import channels_first
-from isthmus.errors import DataError
+from isthmus.data.collections.arrays import channels_first, last_axis_doubt
+from isthmus.errors import DataError, DoubtWarning
 
 Shape = tuple[int, int, int]
 _USUAL = (1, 3)  # numbers of channels by which an axis is recognised
@@ -20,7 +22,11 @@ def as_channels_first(X: np.ndarray, expected: Shape | None, *, fitted: bool = F
     Raises DataError, with the way out, where an array may be read in two ways.
     """
     if X.ndim == 3:
-        return X[:, None] if expected == (1, *X.shape[1:]) else channels_first(X, "X")
+        if expected == (1, *X.shape[1:]):
+            return X[:, None]
+        if expected is None and not fitted and (sentence := last_axis_doubt(X, "X")):
+            warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+        return channels_first(X, "X")
     first, last = tuple(X.shape[1:]), (X.shape[3], *X.shape[1:3])
     if expected is not None:
         return X if first == expected or last != expected else X.transpose(0, 3, 1, 2)

@@ -166,6 +166,28 @@ def offset_doubt(samples: Any, *, standardized: bool) -> str | None:
     )
 
 
+_LOOKED_AT, _COMPARED = 256, 64  # validation samples, and numbers of each, which are those that differ most
+
+
+def known_doubt(samples: Any, validation: Any) -> str | None:
+    """The sentence for validation samples most of which are trained on too; None for others."""
+    if isinstance(samples, Images) and isinstance(validation, Images):
+        samples, validation = samples.pixels, validation.pixels
+    if not (isinstance(samples, np.ndarray) and isinstance(validation, np.ndarray)):
+        return None
+    some = validation[:: math.ceil(len(validation) / _LOOKED_AT)].reshape(-1, math.prod(validation.shape[1:]))
+    columns = np.sort(np.argsort(some.std(axis=0, dtype=np.float64), kind="stable")[-_COMPARED:])
+    rows = samples.reshape(len(samples), -1)
+    known = {row.tobytes() for row in rows[:, columns].astype(some.dtype)}
+    n = sum(row.tobytes() in known for row in some[:, columns])
+    if 2 * n <= len(some):
+        return None
+    return (
+        f"the validation samples are trained on too ({n:,} of the {len(some):,} that were looked at), so their loss is "
+        "too good; give samples that are not in X, or set validation_fraction"
+    )
+
+
 _BEYOND = 1.0  # how far outside of [0, 1] samples are images in other units, and not such as a little noise has moved
 
 

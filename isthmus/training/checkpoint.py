@@ -171,9 +171,9 @@ class Checkpoints:
             self.say(f"{summary}; this one begins anew and will write over it")
         return None
 
-    def due(self, history: History) -> bool:
-        """Whether so much was trained since the last checkpoint that it is time for another."""
-        return self.folder is not None and history.seconds - self._seconds >= self._wait
+    def due(self, history: History, share: float = 1.0) -> bool:
+        """Whether this share of the time from one checkpoint to the next was trained since the last one."""
+        return self.folder is not None and history.seconds - self._seconds >= share * self._wait
 
     def write(self, snapshot: Snapshot) -> None:
         """Add a checkpoint, and remove those that are too old. Where that fails, training goes on, and it is said."""

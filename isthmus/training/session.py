@@ -17,6 +17,8 @@ from isthmus.training.loop import Position, train
 from isthmus.training.setup import Setup
 from isthmus.training.validation import EarlyStopping, is_better, mean_loss
 
+_AT_THE_END = 0.1  # of the time from one checkpoint to the next: what comes after the last epoch takes time too
+
 
 def session(
     network: Trainable,
@@ -42,12 +44,12 @@ def session(
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
     with contextlib.closing(train(network, samples, setup, position)) as rows:
-        for row in rows:
+        for row in () if stopping.is_over else rows:
             if held_out is not None:
                 row = _validated(row, _validation_loss(network, held_out, setup))
             history.epochs.append(row)
             over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
-            if not over and checkpoints.due(history):
+            if checkpoints.due(history, _AT_THE_END if over else 1.0):
                 checkpoints.write(Snapshot.of(network, position, stopping, history, setup.seed))
             yield row
             if over:

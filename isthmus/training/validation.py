@@ -45,7 +45,12 @@ class EarlyStopping:
             self.best, self.waited, self.weights = loss, 0, weights_of(network)
         else:
             self.waited += 1
-        return self.waited >= self.patience
+        return self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has waited for long enough."""
+        return self.patience is not None and self.waited >= self.patience
 
 
 @torch.no_grad()

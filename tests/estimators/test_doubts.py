@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from isthmus import L1, Autoencoder, Dense, GaussianNoise
-from isthmus.errors import PoorFitWarning
+from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images, open_images
+from isthmus.errors import DoubtWarning, PoorFitWarning
 
 K = 5
 LINEAR = Dense(bottleneck=K, code_activation="linear")
@@ -123,3 +123,33 @@ def test_a_warm_fit_that_keeps_the_former_weights_says_so(x):
         model.fit(train, validation=validation)
     assert model.history_.kept_start
     np.testing.assert_array_equal(model.transform(x), before)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, lambda rows: Images(np.uint8(100 * rows + 128).reshape(-1, 1, 5, 6))])
+def test_validation_samples_that_are_trained_on_too_are_doubted(kind, x):
+    model = Autoencoder(LINEAR, epochs=1, standardize=True, random_state=0)
+    for validation, n in ((x, 160), (x[30:60], 30), (x[:20].astype(np.float64), 20)):
+        match = rf"the validation samples are trained on too \({n} of the {n} that were looked at\)"
+        with pytest.warns(DoubtWarning, match=match):
+            model.fit(kind(x), validation=kind(validation))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DoubtWarning)
+        warnings.simplefilter("ignore", PoorFitWarning)
+        model.fit(kind(x[:120]), validation=kind(x[100:]))  # less than half of them are
+
+
+def test_a_stack_with_its_images_along_the_last_axis_is_doubted():
+    rows, columns = np.mgrid[:20, :30] / 10
+    rng = np.random.default_rng(0)
+    images = np.stack([np.sin(rows + a) * np.cos(columns * b) for a, b in rng.random((25, 2)) * 6])
+    images = (images / 2 + 0.5).astype(np.float32)
+    model = Autoencoder(LINEAR, epochs=1, random_state=0)
+    with pytest.warns(DoubtWarning, match=r"read as 20 images of 30×25, .* 25 images of 20×30 .*\(2, 0, 1\)"):
+        model.fit(images.transpose(1, 2, 0))
+    note = open_images(images.transpose(1, 2, 0)).notes[0]
+    assert "looks like 25 images of 20×30 along the last axis" in note
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DoubtWarning)
+        warnings.simplefilter("ignore", PoorFitWarning)
+        model.fit(images)
+    assert not open_images(images).notes

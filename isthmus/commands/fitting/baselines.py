@@ -23,11 +23,16 @@ MEAN_IMAGE = "the mean image"
 
 
 def yardsticks(
-    train: Images, validation: Images, code_size: int, corruption: Corruption | None = None
+    train: Images,
+    validation: Images,
+    code_size: int,
+    corruption: Corruption | None = None,
+    n_on: float | None = None,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
 
-    Under a corruption PCA has as many components as denoise the validation images best.
+    Under a corruption PCA has as many components as denoise the validation images best. n_on: of a sparse code, the
+    units that are on for an image, of which there is a PCA too.
     """
     baselines: dict[str, Any] = {}
     if corruption is not None:
@@ -35,6 +40,9 @@ def yardsticks(
     if corruption is not None or code_size < train.n_features:  # else a PCA is exact
         pca = _pca(train, validation, code_size, corruption)
         baselines[f"PCA, {pca.n_components_:,} numbers"] = pca
+    if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
+        pca = _pca(train, validation, round(n_on), None)
+        baselines[f"PCA, {pca.n_components_:,} numbers, as many as are on"] = pca
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
 

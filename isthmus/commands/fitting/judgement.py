@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Judgement:
             return
         dead = codes.estimates.get("dead_units")
         if dead is not None and dead.value:
-            yield f"{dead.value:,.0f} of {model.network_.code_size:,} units of the code are zero for every image"
+            yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             yield f"{_KEPT_START if model.corruption is None else _KEPT_FILTER} from {self._more_images()}"
             if model.corruption is None:
@@ -101,6 +102,20 @@ class Judgement:
         elif self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
         yield f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
+
+    def _dead_words(self, n_dead: int, n: int) -> str:
+        """How many units no image needs, and what to do about them."""
+        words = f"{n_dead:,} of {n:,} units of the code are zero for every image"
+        if self.model.penalty is not None:
+            return f"{words}: --bottleneck {n - n_dead} is as good, and a smaller weight than {self._weight} uses more"
+        if self.model.network_.part.code_output == "relu":
+            return f"{words}, for a rectified unit that is off never learns: try --code-activation linear"
+        return f"{words}: a smaller code is as good"
+
+    @property
+    def _weight(self) -> str:
+        penalty: Any = self.model.penalty
+        return f"--penalty {penalty.kind}:{penalty.weight:g}"
 
     def _way_on(self, base: Base) -> str:
         """What to try where the former weights were no worse."""
@@ -121,6 +136,8 @@ class Judgement:
 
     def _advice(self) -> str:
         """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
+        if self.model.penalty is not None:
+            return f"the penalty takes it, so try a smaller weight than {self._weight}, or more epochs"
         history = self.model.history_
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]

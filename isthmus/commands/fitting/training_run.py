@@ -105,7 +105,10 @@ def fit(job: Job) -> Fitted:
         _train(job)
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
-        models = {f"{folder.name}, {size:,} numbers": model} | yardsticks(train, validation, size, model.corruption)
+        codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
+        n_on = None if model.penalty is None else codes.estimates["l0"].value
+        baselines = yardsticks(train, validation, size, model.corruption, n_on)
+        models = {f"{folder.name}, {size:,} numbers": model} | baselines
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
         errors = {name: measured.errors(estimator, name) for name, estimator in models.items()}
@@ -114,7 +117,6 @@ def fit(job: Job) -> Fitted:
             on_validation, on_test = model_errors, None
         else:
             on_validation, on_test = job.held(validation).errors(model, f"{folder.name}, validation"), model_errors
-        codes = measure(model, parts.measured, ("mse", "dead_units"), corruption=model.corruption)
         judgement = Judgement(model, train, folder, codes, errors, job.uncut is None, base)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),

@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.collections import pixel_cache as decoded
-from isthmus.data.collections.arrays import as_pixels, channels_first, from_any, range_of_array, read_npy, read_npz
+from isthmus.data.collections.arrays import (
+    as_pixels,
+    channels_first,
+    from_any,
+    last_axis_doubt,
+    range_of_array,
+    read_npy,
+    read_npz,
+)
 from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import dark_note, gather, places_of, range_of_files
 from isthmus.data.collections.stack import Stack
@@ -180,7 +188,10 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
     stored = channels_first(array, name)
     pixels = stretched(stored, framing.value_range) if framing.value_range else as_pixels(stored, name)
     images = Images(pixels, labels, source)
-    if notes := _notes(stored, pixels, framing):
+    notes = _notes(stored, pixels, framing)
+    if sentence := last_axis_doubt(array, name):
+        notes = (sentence, *notes)
+    if notes:
         images = replace(images, notes=notes)
     if framing != Framing(seed=framing.seed):
         images = replace(images, identities=identities_of(stored))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,7 @@ def _of_array(path: Path, framing: Framing) -> list[str]:
 def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool) -> list[str]:
     bad: dict[str, DataError] = {}  # cannot be read, or are too small
     files: list[_File] = []
+    values: dict[str, Values] = {}
     refused = dict[str, DataError]()  # can be read, and are to be used with a --range alone
     for name, inspected in zip(listing.names, _inspected(listing.paths(), framing), strict=True):
         error = inspected if isinstance(inspected, DataError) else inspected.fault
@@ -89,7 +90,9 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
         elif error is not None:
             refused[name] = error
         if isinstance(inspected, _File) and not (skip_bad and error):
-            files.append(inspected)
+            for kind, numbers in inspected.values.items():
+                values[kind].merge(numbers) if kind in values else values.setdefault(kind, numbers)
+            files.append(replace(inspected, values={}))  # which are large
     if not files and bad:
         first = next(iter(bad.values()))
         raise DataError(f"{path}: none of {counted(len(listing.names), 'file')} can be used; the first: {first}")
@@ -111,10 +114,6 @@ def _of_files(path: Path, listing: Listing, framing: Framing, *, skip_bad: bool)
         notes += mixed_words(colours=len(channels) > 1, depths=len(types) > 1)
         labels = [_labels(np.array(listing.labels), listing.label_names)] if listing.labels is not None else []
         rest = [*labels, f"from  {path}", *listing.notes, *notes]
-    values: dict[str, Values] = {}
-    for file in files:
-        for kind, numbers in file.values.items():
-            values[kind].merge(numbers) if kind in values else values.setdefault(kind, numbers)
     lines += [f"         {kind}: {numbers.pages:,}, {_words(numbers, framing)}" for kind, numbers in values.items()]
     lines += rest
     usable = [shape for file in files if file.fault is None for shape in file.shapes]

@@ -9,7 +9,7 @@ import numpy as np
 from isthmus.data.formats.page import Page
 
 PERCENTILES = (1, 50, 99)
-_SAMPLES = 4096  # of a page of numbers that are not counted one by one
+_DISTINCT = 2**20  # numbers that are counted one by one; of more, the nearest are counted as one
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Values:
     pages: int = 0
     low: float = np.inf
     high: float = -np.inf
-    _counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # of whole numbers of up to 16 bits
-    _samples: list[np.ndarray] = field(default_factory=list)  # of others
+    _distinct: np.ndarray = field(default_factory=lambda: np.zeros(0))  # in order
+    _counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # of each
     _union: int = 0
 
     def add(self, page: Page) -> None:
@@ -38,27 +38,26 @@ class Values:
             return
         self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
         if self.dtype.kind == "f" or self.dtype.itemsize > 2:
-            self._samples.append(numbers[:: max(1, numbers.size // _SAMPLES)].astype(np.float64))
-        else:
-            counts = np.bincount(numbers.astype(np.int64) - self._least)
-            more, fewer = sorted([counts, self._counts], key=len, reverse=True)
-            more[: len(fewer)] += fewer
-            self._counts = more
+            self._count(*np.unique(numbers, return_counts=True))
+        else:  # faster than to sort them
+            least = int(np.iinfo(self.dtype).min)
+            counts = np.bincount(numbers.astype(np.int64) - least)
+            self._count(np.flatnonzero(counts) + least, counts[counts > 0])
         if self.dtype.kind == "u":
             self._union |= int(np.bitwise_or.reduce(numbers))
 
-    @property
-    def _least(self) -> int:
-        return int(np.iinfo(self.dtype).min)
+    def _count(self, numbers: np.ndarray, counts: np.ndarray) -> None:
+        self._distinct, places = np.unique(np.concatenate([self._distinct, numbers]), return_inverse=True)
+        self._counts = np.bincount(places, np.concatenate([self._counts, counts])).astype(np.int64)
+        if len(self._distinct) > _DISTINCT:
+            pairs = np.arange(0, len(self._distinct), 2)
+            self._distinct, self._counts = self._distinct[pairs], np.add.reduceat(self._counts, pairs)
 
     def merge(self, other: Values) -> None:
         """Take another's pages into account."""
         self.pages += other.pages
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        self._samples += other._samples
-        more, fewer = sorted([other._counts, self._counts], key=len, reverse=True)
-        self._counts = more.copy()
-        self._counts[: len(fewer)] += fewer
+        self._count(other._distinct, other._counts)
         self._union |= other._union
 
     @property
@@ -70,14 +69,12 @@ class Values:
         return self._union.bit_length() - lowest if self._union else 0
 
     def percentiles(self) -> list[float]:
-        """Those of `PERCENTILES`: exact for whole numbers of up to 16 bits, of an even sample for others."""
-        if len(self._counts):
-            ends = np.cumsum(self._counts)
-            ranks = [np.ceil(share / 100 * ends[-1]) for share in PERCENTILES]
-            return [float(np.searchsorted(ends, max(1, rank)) + self._least) for rank in ranks]
-        if not self._samples:
+        """Those of `PERCENTILES`: the least number that so many are not above."""
+        if not len(self._counts):
             return [np.nan] * len(PERCENTILES)
-        return [float(value) for value in np.percentile(np.concatenate(self._samples), PERCENTILES)]
+        ends = np.cumsum(self._counts)
+        ranks = [max(1, np.ceil(share / 100 * ends[-1])) for share in PERCENTILES]
+        return [float(self._distinct[np.searchsorted(ends, rank)]) for rank in ranks]
 
     def words(self) -> str:
         """One line: how many pages, from where to where, percentiles, bits in use."""

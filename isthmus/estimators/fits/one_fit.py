@@ -21,7 +21,7 @@ from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
 from isthmus.estimators.fits.doubts import Judged
 from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
-from isthmus.estimators.samples import clip_doubt, hold_out, in_range, n_held_out, offset_doubt
+from isthmus.estimators.samples import clip_doubt, hold_out, in_range, known_doubt, n_held_out, offset_doubt
 from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
@@ -100,7 +100,9 @@ class OneFit:
     def _check(self) -> None:
         for part in filter(None, (self.corruption, self.augmentation)):
             part.check(self.n_features, self.known_shape)
-        doubts = (doubt(self.network_part, self.objective.penalty), clip_doubt(self.corruption, self.X))
+        doubts = [doubt(self.network_part, self.objective.penalty), clip_doubt(self.corruption, self.X)]
+        if self.held_out is not None and self.warm_start is None:
+            doubts.append(known_doubt(self.X, self.held_out))
         for sentence in filter(None, doubts):
             warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:

@@ -94,6 +94,8 @@ def train_with_checkpoints(
                     say(f"continues after epoch {row.epoch - 1}, where it was stopped")
                 first = False
                 progress.epoch(label, row, unfitted.training_.epochs)
+        if first:
+            say("goes on after its last epoch, where it was stopped")
     except RunError as error:
         raise RunError(f"{label}: {error}") from error
 
