@@ -334,12 +334,12 @@ def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(
 
 
 def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, tmp_path, done):
-    out, err = done("fit", digits, "-o", tmp_path / "m", "--penalty", "l1:0.02", "--epochs", 40, *QUICK[2:])
+    out, err = done("fit", digits, "-o", tmp_path / "m", "--penalty", "l1:3e-3", "--epochs", 60, *QUICK[2:])
     on = int(re.search(r"PCA, (\d+) numbers, as many as are on", out)[1])
     code = isthmus.load(tmp_path / "m").transform(isthmus.open_images(digits))
     assert on == pytest.approx((np.abs(code) > 1e-6).sum(axis=1).mean(), abs=3)
     n_dead = int(re.search(r"(\d+) of 128 units of the code are zero for every image", err)[1])
-    assert f": --bottleneck {128 - n_dead} is as good, and a smaller weight than --penalty l1:0.02 uses more" in err
+    assert f": --bottleneck {128 - n_dead} is as good, and a smaller weight than --penalty l1:0.003 uses more" in err
 
 
 def test_a_fit_that_is_stopped_while_it_measures_is_not_trained_again(digits, tmp_path, done, monkeypatch):
