@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +20,6 @@ PUBLIC = {
     ("collapse.py", "what"), ("study.py", "what"), ("server.py", "serve"),
     ("images.py", "take"), ("image_list.py", "take"),
 }  # fmt: skip
-# Folders in which some are left, and how many at most
-LEFT = {"estimators": 8}
 
 
 def condemned(source: str) -> Iterator[str]:
@@ -58,11 +55,9 @@ def test_the_rule_sees_what_it_should(source, names):
 
 
 def test_no_variable_is_named_by_a_condemned_word():
-    counts, examples = Counter[str](), {}
+    examples = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        relative = path.relative_to(PACKAGE)
         names = [name for name in condemned(path.read_text("utf-8")) if (path.name, name) not in PUBLIC]
-        counts[relative.parts[0]] += len(names)
         if names:
-            examples.setdefault(relative.parts[0], []).append((relative.as_posix(), names))
-    assert {folder: examples[folder] for folder, n in counts.items() if n > LEFT.get(folder, 0)} == {}
+            examples[path.relative_to(PACKAGE).as_posix()] = names
+    assert examples == {}

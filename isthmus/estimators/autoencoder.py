@@ -172,12 +172,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
             fitting = OneFit(self, X, held_out, warm_start)
             self.training_ = fitting.training
-            kept = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-            with kept.held(fitting.n_bytes):
-                self.adopt((yield from fitting.epochs(kept)))
+            checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
+            with checkpoints.held(fitting.n_bytes):
+                self.adopt((yield from fitting.epochs(checkpoints)))
                 self._describe(X, fitting.threads)
-                if kept is not checkpoint:
-                    kept.remove()
+                if checkpoints is not checkpoint:
+                    checkpoints.remove()
 
     def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
         """Take one pass over X, from the present weights, at a constant learning rate. y is ignored.
@@ -222,14 +222,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
 
     def saved(self) -> Saved:
         network, state = self.network_, self.network_.state_dict()
-        own = {name: getattr(self, name) for name in ("n_features_in_", "image_shape_", "seed_", "precision_")}
+        facts = {name: getattr(self, name) for name in ("n_features_in_", "image_shape_", "seed_", "precision_")}
         if network.standardization is not None:
-            own["standardization"] = network.standardization.table()
+            facts["standardization"] = network.standardization.table()
         if self.fitted_.pca_of_all:
-            own |= {"pca_of_all": True, "pca_samples": to_text(self.fitted_.pca_samples)}
+            facts |= {"pca_of_all": True, "pca_samples": to_text(self.fitted_.pca_samples)}
         return Saved(
             {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()},
-            {**own, "training_": self.training_.table(), **feature_names(self)},
+            {**facts, "training_": self.training_.table(), **feature_names(self)},
             getattr(self, "input_", None),
             getattr(self, "code_", None),
             self.history_,

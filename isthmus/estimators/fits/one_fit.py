@@ -120,8 +120,8 @@ class OneFit:
         if self.objective.loss.bounded or not standardized:
             for samples in (self.X, self.held_out):
                 in_range(samples, self.network_part, bounded=self.objective.loss.bounded)
-        if told := offset_doubt(self.X, standardized=standardized):
-            warnings.warn(told, DoubtWarning, stacklevel=5)
+        if warning := offset_doubt(self.X, standardized=standardized):
+            warnings.warn(warning, DoubtWarning, stacklevel=5)
 
     @property
     def _can_be_pca(self) -> bool:
@@ -151,9 +151,9 @@ class OneFit:
 
     def _device(self) -> torch.device:
         """Where samples that are kept elsewhere lie already; "auto" follows them."""
-        own = [samples.device for samples in (self.X, self.held_out) if is_samples(samples)]
-        device = own[0] if own and self.training.device == "auto" else resolve_device(self.training.device)
-        for other in own:
+        devices = [samples.device for samples in (self.X, self.held_out) if is_samples(samples)]
+        device = devices[0] if devices and self.training.device == "auto" else resolve_device(self.training.device)
+        for other in devices:
             require(other.type == device.type, "the samples' device", f"{device}, where the network is", str(other))
         return device
 
@@ -183,9 +183,9 @@ class OneFit:
         rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)
         with contextlib.closing(rows):
             for row in rows:
-                heard = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
+                validated = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
-                self.say(f"{epoch}: loss {error_text(row.loss)}{heard} ({row.seconds:.1f} s)")
+                self.say(f"{epoch}: loss {error_text(row.loss)}{validated} ({row.seconds:.1f} s)")
                 yield row
         for sentence in self._doubts(samples, validation, held_out, setup):
             warnings.warn(sentence, PoorFitWarning, stacklevel=4)  # at the line that calls `fit`

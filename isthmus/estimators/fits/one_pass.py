@@ -38,10 +38,10 @@ class OnePass(OneFit):
 
     def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
         # no clone: of one of a RandomState the model's own would never move on
-        asked = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
-        super().__init__(asked, X, None, warm_start)
-        former, self.is_said = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
-        if former and former.moments and not self.is_said:
+        single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
+        super().__init__(single, X, None, warm_start)
+        former, self.has_rate = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
+        if former and former.moments and not self.has_rate:
             rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)
             most = self.training.learning_rate
             self.training = replace(self.training, learning_rate=min(most, max(_SLOWEST * most, rate)))
@@ -73,18 +73,18 @@ class OnePass(OneFit):
         # counted on, so that a penalty's warm-up goes on too
         counted = replace(self.training, epochs=self.position.epoch + 1)
         setup = replace(setup, training=counted)
-        before = None if self.is_said else (weights_of(self.network), self._objective(samples, setup))
+        before = None if self.has_rate else (weights_of(self.network), self._objective(samples, setup))
         passes = train(self.network, samples, setup, self.position)
         with contextlib.closing(passes):
             row = next(passes)
             moments = counted.optimizer, self.position.optimizer  # of a training that takes no further step
         self.history.epochs.append(row)
-        told = f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)"
+        line = f"pass {row.epoch}: loss {error_text(row.loss)} ({row.seconds:.1f} s)"
         if before is not None and not self._objective(samples, setup) <= before[1]:
             self.network.load_state_dict(before[0])
             self.history.kept_start = True
-            told += ", taken back"
-        self.say(told)
+            line += ", taken back"
+        self.say(line)
         return self.trained(moments)
 
     def _objective(self, samples: Samples, setup: Setup) -> float:
