@@ -67,7 +67,7 @@ class Judged:
         return self.setup.training.recipe
 
     @cached_property
-    def _own(self) -> Samples:
+    def _training_samples(self) -> Samples:
         n = len(self.samples)
         return self.samples if n <= _MOST else Subset(self.samples, np.arange(_MOST) * n // _MOST)
 
@@ -81,7 +81,7 @@ class Judged:
     def _judging(self) -> tuple[Samples, str]:
         """Samples to judge by, and what they are: others than it was trained on, if there are such."""
         if self.validation is None:
-            return self._own, "its training samples"
+            return self._training_samples, "its training samples"
         return self.validation, "the validation samples"
 
     def _mean(self, values: np.ndarray) -> Estimate:
@@ -91,14 +91,17 @@ class Judged:
         loss, objective = self.setup.objective.loss, self._objective
         if not (loss.is_squared or loss.bounded):  # of which the mean is the best constant
             return None
-        x = self._own.batch(slice(None))
+        x = self._training_samples.batch(slice(None))
         if bool((x == x[:1]).all()):  # nothing is to be learned, which was said before the training
             return None
         constant = x.mean(dim=0)
-        drawn = constant.clamp(1e-6, 1 - 1e-6).logit() if objective.takes_logits else constant
-        of_mean = float(objective.of_samples(drawn.expand_as(x), x).mean())
+        output = constant.clamp(1e-6, 1 - 1e-6).logit() if objective.takes_logits else constant
+        of_mean = float(objective.of_samples(output.expand_as(x), x).mean())
         # the last epoch's loss has all penalties in it: where it is less, no pass over the samples is needed
-        if self.history[-1].loss < of_mean or (left := self._losses(self._own).mean()) < _NO_BETTER * of_mean:
+        if (
+            self.history[-1].loss < of_mean
+            or (left := self._losses(self._training_samples).mean()) < _NO_BETTER * of_mean
+        ):
             return None
         ways = "more epochs or another learning rate" if self._recipe else 'recipe="fast", or more epochs'
         return (
