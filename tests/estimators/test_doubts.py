@@ -153,3 +153,9 @@ def test_a_stack_with_its_images_along_the_last_axis_is_doubted():
         warnings.simplefilter("ignore", PoorFitWarning)
         model.fit(images)
     assert not open_images(images).notes
+
+
+def test_a_denoiser_of_large_images_that_is_worse_than_the_noise_is_told_of_one_for_them():
+    images = np.random.default_rng(0).random((40, 1, 50, 50), np.float32)
+    (sentence,) = doubts(images, LINEAR, corruption=GaussianNoise(0.1), recipe="fast", epochs=2)
+    assert f"the way out is Denoiser(noise={GaussianNoise(0.1)!r}), which is for images of any size" in sentence

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 
+LEAST_SIDE = 49  # pixels of photographs, which are denoised whole; smaller images go through a code
 _LARGE = 4096  # numbers in an image from which on convolutions learn faster than dense layers, whose size is its square
 _STEPS = 10_000  # updates of the weights after which small networks have mostly learned what they will
 _LIGHT = 0.5  # of most pixels: above it what is black is no ground

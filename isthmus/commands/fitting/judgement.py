@@ -14,6 +14,7 @@ import numpy as np
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import AS_IT_IS, MEAN_IMAGE
 from isthmus.commands.fitting.continuation import Base
+from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
@@ -127,9 +128,11 @@ class Judgement:
     def _more_images(self, *, pieces: bool = True) -> str:
         """Ways to more training data that are not used yet. pieces: whether patches may be suggested."""
         ways, side = ["more images"], min(self.images.shape[1:])
-        denoises = self.model.corruption is not None
-        if pieces and denoises and self.whole:  # noise is local
+        corruption = self.model.corruption
+        if pieces and corruption is not None and self.whole:  # noise is local
             ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
+            if side >= LEAST_SIDE and corruption.for_denoiser() is not None:
+                ways.insert(0, "--corruption alone, which trains a denoiser of whole photographs,")
         if self.model.augmentation is None:
             ways.append("--augmentation affine")
         return " or ".join(ways)
@@ -156,7 +159,8 @@ class Judgement:
                 f"it reconstructs its training images {far}better than others (loss {error_text(seen)} against "
                 f"{error_text(held_out)}), so give it {self._more_images()}{smaller}"
             )
-        return "train longer (--epochs), or give it more numbers or more images"
+        images = "more images" if self.model.corruption is None else self._more_images()
+        return f"train longer (--epochs), or give it more numbers or {images}"
 
 
 def before(base: Base) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
+from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.fitting.photograph_errors import measure
 from isthmus.commands.fitting.training_run import train
 from isthmus.commands.images.inputs import existing, framing_of, is_named, load_images, part_of, with_range
@@ -33,7 +34,6 @@ from isthmus.files import remove
 from isthmus.rng import numpy_generator
 from isthmus.training.hardware import using_threads_everywhere
 
-LEAST_SIDE = 49  # pixels; smaller images go through a code
 _SHARE = 0.1  # held out
 _OF_A_CODE = ("source", "patches", "resize", "crop", "patches_per_image", "penalty", "loss", "augmentation", "classes")
 _OF_A_CHOICE = ("validation", "patience")

@@ -30,4 +30,7 @@ def worse_than_nothing(before: float | None, after: float | None) -> str:
     if before is None or after is None or after < before:
         return ""
     errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    return f"the model makes these images worse ({errors}): leave them as they are"
+    return (
+        f"the model makes these images worse ({errors}): leave them as they are, or fit another: of more images, for "
+        "this corruption, with --patches, or for photographs with --corruption alone"
+    )

@@ -31,6 +31,7 @@ _NO_BETTER = 0.99  # of the mean's error on the training samples: what has learn
 # as good on others (digits), and one that leaves 6 % more has 1.4 times PCA's error there (faces). By half of it
 # a network knows them by heart: of faces and digits such had 1.4 to 1.9 times PCA's error on others.
 _WORSE, _WORSE_ON_ITS_OWN, _BY_HEART = 1.01, 1.05, 0.5
+_PHOTOGRAPH = 49  # pixels of a side: a code holds too little of what is larger
 _OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
 _RECTIFIERS = ("gelu", "leakyrelu", "relu", "silu")
 
@@ -124,6 +125,9 @@ class Judged:
         code_size, way_out = self.network.code_size, "more epochs or another learning rate"
         if (wide := min(self.network.n_features, 8 * code_size)) > code_size:
             way_out = f'a wider code, such as Dense(bottleneck={wide}, code_activation="linear"), {way_out}'
+        shape = self.setup.image_shape
+        if shape is not None and min(shape[1:]) >= _PHOTOGRAPH and (noise_part := self.setup.corruption.for_denoiser()):
+            way_out = f"Denoiser(noise={noise_part!r}), which is for images of any size, or {way_out}"
         errors = f"an error of {error_text(left.mean())} on {which}, and the noise itself is"
         return f"the denoiser leaves {errors} {error_text(of_noise.mean())}; the way out is {way_out}"
 
