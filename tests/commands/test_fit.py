@@ -356,9 +356,15 @@ def test_a_fit_that_is_stopped_while_it_measures_is_not_trained_again(digits, tm
 
 
 def test_a_denoiser_through_a_code_that_is_worse_than_the_noise_is_told_of_the_one_for_photographs(tmp_path, done):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((40, 1, 50, 50), np.float32))
-    words = ("--corruption", "gaussian:0.1", "--bottleneck", 4, *QUICK)
+    blocks = np.random.default_rng(0).random((40, 1, 2, 2), np.float32)
+    blocks = (
+        0.4
+        + 0.2 * blocks.repeat(25, axis=2).repeat(25, axis=3)
+        + 0.2 * np.random.default_rng(1).random((40, 1, 50, 50))
+    )
+    np.save(tmp_path / "x.npy", np.float32(blocks))
+    words = ("--corruption", "gaussian:0.02", "--bottleneck", 4, "--epochs", 20, *QUICK[2:])
     _, err = done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *words)
     assert "--corruption alone, which trains a denoiser of whole photographs" in err
-    _, err = done("evaluate", tmp_path / "m", tmp_path / "x.npy", "--corruption", "gaussian:0.1")
+    _, err = done("evaluate", tmp_path / "m", tmp_path / "x.npy", "--corruption", "gaussian:0.02")
     assert "or for photographs with --corruption alone" in err
