@@ -89,8 +89,9 @@ def poisson(part: Poisson, x: torch.Tensor, generator: torch.Generator, image_sh
         raise RequestError(
             f"Poisson noise needs numbers of at least 0, like pixels in [0, 1], got a minimum of {low:g}"
         )
-    require(high * part.peak <= _MOST_EVENTS, "the largest x · peak", f"at most {_MOST_EVENTS:g}", high * part.peak)
-    return torch.poisson(x * part.peak, generator=generator).div_(part.peak)
+    peak = part.single_level
+    require(high * peak <= _MOST_EVENTS, "the largest x · peak", f"at most {_MOST_EVENTS:g}", high * peak)
+    return torch.poisson(x * peak, generator=generator).div_(peak)
 
 
 def sequence(

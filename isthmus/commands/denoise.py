@@ -30,9 +30,6 @@ _EXAMPLES = """
 """
 
 
-_CLEAN = 0.008  # two of 255 levels
-
-
 def add(commands: Any) -> None:
     """The parser of `isthmus denoise`."""
     summary = "remove noise from images"
@@ -41,7 +38,10 @@ def add(commands: Any) -> None:
     add_out(command)
     command.add_argument("--prior", action="store_true", help="search for the code, with the decoder as a prior")
     command.add_argument(
-        "--sigma", type=float, metavar="S", help="of photographs: of the noise, of black to white (estimated)"
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="of photographs: of the noise, of black to white; of Poisson noise at white, 1/√PEAK (estimated)",
     )
     command.add_argument("--corruption", metavar="WORDS", help="add this noise to clean images, like gaussian:0.1")
 
@@ -81,24 +81,25 @@ def run(options: argparse.Namespace) -> None:
 
 def _at_level(opened: Opened, sigma: float | None, part: Corruption | None) -> AtLevel:
     """The denoiser, told the level that is given, or that of the noise that is added."""
-    from isthmus.estimators.denoising.denoiser_adapter import AtLevel
+    from isthmus.estimators.denoising.denoiser_adapter import AtLevel, with_level_of
     from isthmus.parts import checks
 
     if sigma is not None:
         checks.not_negative("--sigma", sigma)
         if sigma >= 1:
             raise RequestError(f"--sigma is a share of black to white, got {sigma:g}; of 255 that is {sigma / 255:.3g}")
-    elif part is not None and part.for_denoiser() is not None:
-        sigma = part.share
+    elif part is not None:
+        return with_level_of(opened.model, part) if part.for_denoiser() else AtLevel(opened.model, None)
     return AtLevel(opened.model, sigma)
 
 
 def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
     """What noise was estimated, and whether the model knows such noise."""
     from isthmus import console
+    from isthmus.data.noise_estimate import CLEAN
 
     low, high = min(sigmas), max(sigmas)
-    known = opened.model.noise.level_range
+    known = opened.model.noise.sigma_range
     of_all = f"{low:.3f}" if len(sigmas) == 1 else f"{low:.3f} to {high:.3f}"
     console.say(f"noise estimated: sigma {of_all} of black to white (--sigma S says otherwise)")
     if beyond := sum(not known[0] <= sigma <= 1.1 * known[1] for sigma in sigmas):
@@ -106,7 +107,7 @@ def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
             f"{counted(beyond, 'image')} beyond the noise that {opened.folder} was trained on: "
             f"sigma {known[0]:g} to {known[1]:g}"
         )
-    if clean := sum(sigma < _CLEAN for sigma in sigmas):
+    if clean := sum(sigma < CLEAN for sigma in sigmas):
         console.say(f"{counted(clean, 'image')} with hardly any noise, and hardly changed")
 
 

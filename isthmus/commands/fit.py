@@ -33,6 +33,7 @@ _TEXT = """
 _EXAMPLES = """
     isthmus fit digits -o my-model
     isthmus fit photographs/ -o denoiser --patches 16x16 --corruption gaussian:0.1
+    isthmus fit noisy-scans/ -o cleaner --noisy
     isthmus fit scans/ -o small --resize 64x64 --network conv --channels 16,32 --epochs 50
     isthmus fit more/ -o tuned --from denoiser --epochs 10
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
@@ -93,6 +94,12 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         help="trains a denoiser: gaussian:0.3 (of black to white), salt-and-pepper:0.1, masking:0.3, occlusion:6, "
         "poisson:30 (photons at white); combine with +",
+    )
+    group.add_argument(
+        "--noisy",
+        action="store_true",
+        help="the photographs are noisy themselves, and a denoiser learns from them alone: their noise must be "
+        "independent from pixel to pixel, as before demosaicing and JPEG",
     )
     group.add_argument(
         "--augmentation",

@@ -10,6 +10,7 @@ import numpy as np
 from isthmus.data.sizes import cropped
 from isthmus.errors import counted
 
+CLEAN = 0.008  # two of 255 levels
 NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
 _LEAST_SIDE = 16  # in smaller images, most fine detail is signal
 _LOOKED_AT, _MIDDLE = 500, 512
@@ -22,10 +23,35 @@ def estimated_sigma(image: np.ndarray) -> float:
     >>> bool(abs(estimated_sigma(np.random.default_rng(0).normal(0.5, 0.1, (200, 200))) - 0.1) < 0.005)
     True
     """
+    return float(np.median(np.abs(_cells(image)[0]))) / 2 / 0.6745
+
+
+def estimated_shot_sigma(image: np.ndarray, brightness: np.ndarray, read: float) -> float:
+    """Standard deviation of shot noise at 1 in an image (..., h, w): s, the variance being s² · brightness + read².
+
+    The same differences, each divided by the deviation that s gives it, have that median: found by bisection.
+
+    >>> x = np.full((200, 200), 0.5)
+    >>> noisy = np.random.default_rng(0).poisson(x * 30) / 30
+    >>> bool(abs(estimated_shot_sigma(noisy, noisy, 0.0) - 30**-0.5) < 0.01)
+    True
+    """
+    differences, sums = (_cells(array) for array in (image, brightness))
+    d, x = np.abs(differences[0]) / 2, np.maximum(sums[1] / 4, 1e-6)
+    low, high = 0.0, 100.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        is_more = np.median(d / np.sqrt(middle**2 * x + read**2 + 1e-12)) > 0.6745
+        low, high = (middle, high) if is_more else (low, middle)
+    return high
+
+
+def _cells(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each 2×2 pixels the difference of the diagonals, and the sum."""
     h, w = (side // 2 * 2 for side in image.shape[-2:])
     a, b = image[..., 0:h:2, 0:w:2].astype(np.float64), image[..., 0:h:2, 1:w:2]
     c, d = image[..., 1:h:2, 0:w:2], image[..., 1:h:2, 1:w:2]
-    return float(np.median(np.abs(a - b - c + d))) / 2 / 0.6745
+    return a - b - c + d, a + b + c + d
 
 
 def noise_in(images: Sequence[Any] | np.ndarray) -> str:

@@ -18,9 +18,7 @@ from isthmus.parts.augmentations import Affine, Augmentation
 from isthmus.parts.code import CodePart, Plain
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
-    Corruption,
     GaussianNoise,
-    Levelled,
     Masking,
     Occlusion,
     Poisson,
@@ -30,7 +28,7 @@ from isthmus.parts.corruptions import (
 from isthmus.parts.image_networks import ImageNetworkPart, Residual, UNet
 from isthmus.parts.losses import BCE, MSE, Loss
 from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, NetworkPart
-from isthmus.parts.part import Part
+from isthmus.parts.part import Corruption, Levelled, Part
 from isthmus.parts.penalties import KL, L1, PER, Penalty, contradiction, doubt
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,90 +9,9 @@ from typing import Any, ClassVar
 
 from isthmus.errors import RequestError, require
 from isthmus.parts import checks
-from isthmus.parts.part import Part
+from isthmus.parts.part import Corruption, ImageShape, Levelled
 
-ImageShape = tuple[int, int, int]  # (channels, height, width)
 MEAN = "mean"  # as the value of missing pixels: that of their image
-
-
-class Corruption(Part, abc.ABC):
-    """A part that says how x becomes x_noisy.
-
-    takes_negative: whether it can be had of numbers below zero. fills: whether pixels go missing, of which its field
-    `value` says what they become.
-    """
-
-    takes_negative: ClassVar[bool] = True
-    fills: ClassVar[bool] = False
-
-    @property
-    @abc.abstractmethod
-    def label(self) -> str:
-        """The name in results: two corruptions that differ have two labels."""
-
-    @property
-    def steps(self) -> tuple[Corruption, ...]:
-        """The single corruptions that it is made of, one after the other."""
-        return (self,)
-
-    @property
-    def clips(self) -> bool:
-        """Whether what comes out of it is cut to [0, 1]."""
-        return False
-
-    @property
-    def share(self) -> float | None:
-        """Its level, where that is a share of the way from black to white."""
-        return None
-
-    def leaves_negative(self, before: bool) -> bool:
-        """Whether numbers below zero may come out of it. before: whether they may go in."""
-        return before
-
-    def for_denoiser(self) -> Levelled | None:
-        """The same as the noise of a `Denoiser`, not clipped; None if none can be trained on it."""
-        return None
-
-    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
-        """Raise RequestError unless it can be applied to samples of this shape: before a training, say."""
-        checks.images(image_shape, n_features)
-
-
-class Levelled(Corruption):
-    """A corruption of which there is more or less, as one number says.
-
-    level: the name of its one field that a study varies. clean_level: where it changes nothing; None if nowhere.
-    """
-
-    level: ClassVar[str]
-    clean_level: ClassVar[float | None] = 0.0
-
-    @property
-    def single_level(self) -> float:
-        """Its level. Raises RequestError for a range of them, which a `Denoiser` alone is trained on."""
-        value = getattr(self, self.level)
-        require(checks.is_number(value), self.level, "one number here; a range is for the noise of a Denoiser", value)
-        return float(value)
-
-    @property
-    def level_range(self) -> tuple[float, float]:
-        """The least and the greatest level: the same, unless it is a range of them."""
-        value = getattr(self, self.level)
-        return value if isinstance(value, tuple) else (value, value)
-
-    @property
-    def label(self) -> str:
-        """The name in results: kind, level as %g prints it, then what differs from its default: `masking(0.2)`."""
-        others = [f for f in dataclasses.fields(self) if f.name != self.level]
-        changed = [f",{f.name}={_word(getattr(self, f.name))}" for f in others if getattr(self, f.name) != f.default]
-        return f"{self.kind}({getattr(self, self.level):g}{''.join(changed)})"
-
-
-def _word(value: Any) -> str:
-    """A parameter as a label says it: a number as %g prints it, a shape as 3x32x32."""
-    if isinstance(value, str):
-        return value
-    return "x".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
 
 
 def _check_value(value: Any) -> None:
@@ -142,6 +60,13 @@ class GaussianNoise(Levelled):
     def for_denoiser(self) -> GaussianNoise | None:
         return None if self.relative else dataclasses.replace(self, clip=False)
 
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        return self.level_range
+
+    def at(self, sigma: float) -> GaussianNoise:
+        return dataclasses.replace(self, sigma=sigma)
+
     def check(self, n_features: int, image_shape: ImageShape | None) -> None:
         super().check(n_features, image_shape)
         _ = self.single_level
@@ -156,8 +81,7 @@ class GaussianNoise(Levelled):
     def label(self) -> str:
         """The name in results: `gaussian(0.3)` is clipped, `gaussian(0.5,relative=true)` not; what differs is said."""
         clip = "" if self.clip is not self.relative else f",clip={str(self.clip).lower()}"
-        level = "..".join(f"{sigma:g}" for sigma in dict.fromkeys(self.level_range))
-        return f"gaussian({level}{clip}{',relative=true' if self.relative else ''})"
+        return f"gaussian({self._levels}{clip}{',relative=true' if self.relative else ''})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -237,18 +161,41 @@ class Occlusion(Levelled):
 class Poisson(Levelled):
     """Shot noise, x_noisy ~ Poisson(x · peak) / peak: its mean is x, its variance x / peak. Needs x of at least 0.
 
-    peak: how many events, photons or electrons, a pixel of 1 counts on average; few make much noise.
+    peak: how many events, photons or electrons, a pixel of 1 counts on average; few make much noise. A `Denoiser` is
+        trained on a range of them, (low, high).
     """
 
     kind: ClassVar[str] = "poisson"
     level: ClassVar[str] = "peak"
     clean_level: ClassVar[float | None] = None
     takes_negative: ClassVar[bool] = False
-    peak: float
+    peak: float | tuple[float, float]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.positive("peak", self.peak)
+        if isinstance(self.peak, tuple | list):
+            checks.level_range(self, "peak")
+        for peak in self.level_range:
+            checks.positive("peak", peak)
+
+    def for_denoiser(self) -> Poisson:
+        return self
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        low, high = self.level_range
+        return high**-0.5, low**-0.5
+
+    @property
+    def shot_and_read(self) -> tuple[bool, float]:
+        return True, 0.0
+
+    def at(self, sigma: float) -> Poisson:
+        return dataclasses.replace(self, peak=sigma**-2)
+
+    def check(self, n_features: int, image_shape: ImageShape | None) -> None:
+        super().check(n_features, image_shape)
+        _ = self.single_level
 
 
 @dataclass(frozen=True, repr=False)
@@ -281,6 +228,26 @@ class Sequence(Corruption):
     @property
     def steps(self) -> tuple[Corruption, ...]:
         return self.parts
+
+    def for_denoiser(self) -> Sequence | None:
+        """Of shot noise and the noise of reading it, Poisson and then Gaussian of one sigma."""
+        if [type(part) for part in self.parts] != [Poisson, GaussianNoise]:
+            return None
+        shot, read = (part.for_denoiser() for part in self.parts)
+        if shot is None or read is None or read.sigma_range[0] != read.sigma_range[1]:
+            return None
+        return Sequence((shot, read))
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        return self.parts[0].sigma_range
+
+    @property
+    def shot_and_read(self) -> tuple[bool, float]:
+        return True, self.parts[1].sigma_range[0]
+
+    def at(self, sigma: float) -> Sequence:
+        return Sequence((self.parts[0].at(sigma), *self.parts[1:]))
 
     @property
     def label(self) -> str:

@@ -227,3 +227,55 @@ def test_a_second_fit_of_a_large_folder_reads_the_cache_and_is_the_same(photogra
     done(*fit, tmp_path / "in-memory")
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "in-memory")]
     assert weights[0] == weights[1] == weights[2]
+
+
+@pytest.fixture(scope="module")
+def noisy_photographs(tmp_path_factory):
+    """Six pieces of the two photographs with noise of 25 of 255, clipped and rounded, as files have it."""
+    folder, stream = tmp_path_factory.mktemp("noisy"), np.random.default_rng(0)
+    for i in range(6):
+        x = load_sample_images().images[i % 2][100 + 50 * i :][:96, 60 * i :][:, :120]
+        Image.fromarray((x + stream.normal(0, 25, x.shape)).round().clip(0, 255).astype(np.uint8)).save(
+            folder / f"{i}.png"
+        )
+    return folder
+
+
+def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
+    out, err = done("fit", noisy_photographs, "-o", tmp_path / "m", "--noisy", *FIT[2:-2], "--batch-size", 64)
+    assert "their noise, estimated: sigma 0.1" in err.replace("0.09", "0.1")
+    assert "every second pixel is denoised to measure" in err
+    assert "on 1 photograph, held out, against neighbours, whose noise adds 0.0" in out
+    errors = {row.split("  ")[0].split(",")[0]: float(row.split()[-2]) for row in out.splitlines()[1:]}
+    assert errors["m"] < errors["the noisy photographs"]
+    model = isthmus.load(tmp_path / "m")
+    assert model.target == "noisy"
+    assert 0.05 < model.noise.sigma[0] <= model.noise.sigma[1] < 0.14
+    assert (tmp_path / "m" / "preview.png").is_file()
+    _, err = done("denoise", tmp_path / "m", noisy_photographs, "-o", tmp_path / "clean")
+    assert "beyond the noise" not in err
+    before, after = (read_image(folder / "0.png").pixels / 255 for folder in (noisy_photographs, tmp_path / "clean"))
+    assert 0.005 < (before - after).std() < 0.13
+    done("evaluate", tmp_path / "m", noisy_photographs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--noisy", "--corruption", "gaussian:0.1"), "give one of them"),
+        (("--noisy", "--patches", "16x16"), "from whole photographs without --patches"),
+        (("--noisy", "--network", "conv"), "from whole photographs without --network"),
+    ],
+)
+def test_what_noisy_photographs_are_not_learned_with(arguments, words, photographs, tmp_path, refused):
+    assert words in refused("fit", photographs, "-o", tmp_path / "m", *arguments)
+
+
+def test_shot_noise(photographs, tmp_path, done):
+    _, err = done("fit", photographs, "-o", tmp_path / "m", "--corruption", "poisson:20..100", *QUICK)
+    assert "poisson(20..100), not clipped" in err
+    done("denoise", tmp_path / "m", photographs, "-o", tmp_path / "tried", "--corruption", "poisson:30")
+    before, after = (row["mse"] for row in json.loads((tmp_path / "tried" / "isthmus.json").read_text())["errors"])
+    assert after < before
+    _, err = done("denoise", tmp_path / "m", photographs, "-o", tmp_path / "clean")
+    assert "noise estimated" in err

@@ -220,6 +220,22 @@ def test_bad_files_are_errors_or_left_out_each_time(cache, tmp_path):
         opened(folder, skip_bad=True)
 
 
+def test_floats_that_are_no_numbers_are_refused(cache, tmp_path):
+    folder = make(tmp_path / "photos")
+    tifffile.imwrite(folder / "7.tif", np.full((60, 60), np.nan, np.float32))
+    with pytest.raises(DataError, match=r"7\.tif has 3,600 of 3,600 pixels that are NaN"):
+        opened(folder)
+
+
+def test_frames_of_an_animation_are_photographs(cache, tmp_path):
+    folder = make(tmp_path / "photos", "8 bits")
+    frames = [Image.fromarray(np.full((40, 50), 60 * i, np.uint8)) for i in range(4)]
+    frames[0].save(folder / "7.gif", save_all=True, append_images=frames[1:])
+    images = opened(folder)
+    assert images.names[-4:] == ("7.gif#1", "7.gif#2", "7.gif#3", "7.gif#4")
+    assert [int(images.arrays[i][:, 5:6, 5:6].max()) for i in range(6, 10)] == [0, 60, 120, 180]
+
+
 def test_a_fit_that_is_interrupted_leaves_nothing(cache, tmp_path):
     def interrupt(done, n):
         if done == 3:

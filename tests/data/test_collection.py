@@ -159,7 +159,7 @@ def test_grey_beside_colour_and_deep_beside_shallow(folder, store):
 def test_notes_count_files(folder, store):
     for i in range(3):
         store(folder / f"{i}.png", (6, 8, 4))
-    assert open_images(folder).notes == ("3 files: an alpha channel was dropped",)
+    assert open_images(folder).notes == ("3 files: an alpha channel was ignored",)
 
 
 def test_progress_ends_at_all(folder, fill):

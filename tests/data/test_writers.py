@@ -104,7 +104,10 @@ def test_what_is_not_kept_is_said(tmp_path):
         notes = write_like(tmp_path / "a.img", np.full((3, 9, 7), 0.5), tmp_path / "b.img")
         return facts(tmp_path / "b.img")[:2], " ".join(notes)
 
-    assert noted(Image.fromarray(np.dstack([COLOUR, GREY])), "PNG") == (("PNG", "RGB"), "the alpha channel is not kept")
+    assert noted(Image.fromarray(np.dstack([COLOUR, GREY])), "WEBP") == (
+        ("WEBP", "RGB"),
+        "the alpha channel is not kept",
+    )
     assert noted(Image.fromarray(COLOUR).convert("CMYK"), "JPEG") == (
         ("JPEG", "RGB"),
         "CMYK is not kept",
@@ -150,3 +153,28 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     with pytest.raises(OSError):
         write_like(None, np.zeros((1, 2, 2)), tmp_path / "b.png" / "c.png")
     assert (tmp_path / "b.png").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_alpha_channel_of_a_png_stays_in_its_place(bits, colours, orientation, tmp_path):
+    import imagecodecs
+
+    from isthmus.data.formats.image_file import read_pages
+    from isthmus.data.formats.png import chunk
+
+    stored = np.random.default_rng(0).integers(0, 2**bits, (9, 7, colours + 1), np.uint8 if bits == 8 else np.uint16)
+    exif = Image.Exif()
+    exif[274] = orientation
+    content = bytes(imagecodecs.png_encode(stored))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk(b"eXIf", exif.tobytes()[6:]) + content[33:])
+    (page,) = read_pages(tmp_path / "a.png")
+    assert write_like(tmp_path / "a.png", 1 - page.pixels / (2**bits - 1), tmp_path / "b.png") == ()
+    upright = stored if orientation == 1 else np.rot90(stored, -1)
+    written = imagecodecs.png_decode((tmp_path / "b.png").read_bytes())
+    np.testing.assert_array_equal(written[..., -1], upright[..., -1])
+    np.testing.assert_array_equal(written[..., :-1], 2**bits - 1 - upright[..., :-1])
+    assert "the alpha channel is not kept" in write_like(
+        tmp_path / "a.png", np.full((1, 4, 4), 0.5), tmp_path / "c.png"
+    )

@@ -76,7 +76,7 @@ def test_of_several_pages_the_first_is_shown_and_that_is_said():
 def test_what_was_done_to_a_file_is_said_in_the_commands_words():
     clear = Image.fromarray(np.full((20, 30, 4), 90, np.uint8))
     _, said = read_upload(saved(clear.save, format="PNG"), (1, 20, 30), PHOTOGRAPHS)
-    assert said == "30×20, an alpha channel was dropped, made grey"
+    assert said == "30×20, an alpha channel was ignored, made grey"
     exif = Image.Exif()
     exif[274] = 8
     turned = saved(Image.fromarray(np.full((20, 30), 90, np.uint8)).save, format="TIFF", exif=exif)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,28 @@ import numpy as np
 from isthmus import console
 from isthmus.commands.shared.previews import middle, stacked
 from isthmus.corruption import noisy_version
+from isthmus.data.noise_estimate import estimated_sigma
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
 from isthmus.errors import counted
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
-from isthmus.parts import GaussianNoise
 
 _MOST, _SIDE = 12, 1024  # photographs, and pixels to a side: non-local means take seconds each
 _SHOWN = 4
 _FEW = 100  # photographs to train on, of which more would help
 
+Method = Callable[[np.ndarray, float], np.ndarray]
+
 
 @dataclass(frozen=True)
 class PhotographErrors:
-    """MSE and PSNR by method, the model's first. where: of which photographs. rows: of a picture of some."""
+    """MSE and PSNR by method, the model's first. where: of which photographs. sigma: of their noise, on average. how:
+    what they are held against, in words. rows: of a picture of some."""
 
     errors: dict[str, tuple[Estimate, Estimate]]
     where: str
     sigma: float
+    how: str
     rows: dict[str, np.ndarray]
 
     def faults(self, n_trained_on: int) -> list[str]:
@@ -38,41 +43,70 @@ class PhotographErrors:
         if best == name:
             return []
         more = "more photographs, or more --epochs" if n_trained_on < _FEW else "more --epochs"
-        return [f"{best} leave less error than this model at sigma {self.sigma:g}: give it {more}"]
+        return [f"{best} leave less error than this model at sigma {self.sigma:.3g}: give it {more}"]
 
 
-def measure(model: Any, name: str, images: ImageList, where: str, sigma: float) -> PhotographErrors:
+def measure(model: Any, name: str, images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
     """Add noise of this level to some of the images, and hold what comes out, clipped to [0, 1], against them.
 
-    name: the model's in the table. where: what the images are, in words.
+    sigma: None for images that are noisy themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
+    out is held against its right neighbour, whose noise no method has seen: it adds its variance to each error. name:
+    the model's in the table. where: what the images are, in words.
     """
-    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        name: lambda y: model.denoise([y], sigma)[0],
-        "non-local means": lambda y: non_local_means(y, sigma),
-        "wavelets": lambda y: wavelets(y, sigma),
-        "the noisy photographs": lambda y: y,
+    is_shot, read = model.noise.shot_and_read
+    methods: dict[str, Method] = {
+        name: lambda y, level: model.denoise([y], level)[0],
+        "non-local means": partial(stabilized, non_local_means, read) if is_shot else non_local_means,
+        "wavelets": partial(stabilized, wavelets, read) if is_shot else wavelets,
+        "the noisy photographs": lambda y, level: y,
     }
     squared: dict[str, list[float]] = {method: [] for method in methods}
-    shown: dict[str, list[np.ndarray]] = {"clean": [], "noisy": [], "denoised": []}
-    n, any_large = min(len(images), _MOST), False
+    shown: dict[str, list[np.ndarray]] = (
+        {"noisy": [], "denoised": []} if sigma is None else {"clean": [], "noisy": [], "denoised": []}
+    )
+    n, any_large, levels = min(len(images), _MOST), False, list[float]()
     with console.progress("photographs measured") as on_progress:
         for i, number in enumerate(np.linspace(0, len(images) - 1, n).round().astype(int).tolist()):
             h, w = images.arrays[number].shape[1:]
             any_large |= max(h, w) > _SIDE
             x = cropped(images.arrays[number], (min(h, _SIDE), min(w, _SIDE)))
             x = np.ascontiguousarray(np.multiply(x, np.float32(images.unit), dtype=np.float32))
-            y = noisy_version(x.reshape(1, -1), GaussianNoise(sigma), x.shape).reshape(x.shape)
-            made = {method: np.clip(compute(y), 0, 1) for method, compute in methods.items()}
+            levels.append(estimated_sigma(x) if sigma is None else sigma)
+            if sigma is None:
+                h, w = (side // 2 * 2 for side in x.shape[1:])
+                y, target, whole = np.ascontiguousarray(x[:, :h:2, :w:2]), x[:, :h:2, 1:w:2], x
+            else:
+                y = whole = noisy_version(x.reshape(1, -1), model.noise.at(sigma), x.shape).reshape(x.shape)
+                target = x
+            made = {method: np.clip(compute(y, levels[-1]), 0, 1) for method, compute in methods.items()}
             for method, x_hat in made.items():
-                squared[method].append(float(squared_error(x[None], x_hat[None])[0]))
+                squared[method].append(float(squared_error(target[None], x_hat[None])[0]))
             if i < _SHOWN:
-                for row, image in zip(shown.values(), (x, np.clip(y, 0, 1), made[name]), strict=True):
-                    row.append(middle(image))
+                x_hat = made[name] if whole is y else np.clip(model.denoise([whole], levels[-1])[0], 0, 1)
+                rows = {"clean": x, "noisy": np.clip(whole, 0, 1), "denoised": x_hat}
+                for row in shown:
+                    shown[row].append(middle(rows[row]))
             on_progress(i + 1, n)
     errors = {method: (mean_of(np.array(e)), mean_psnr(np.array(e))) for method, e in squared.items()}
     where = where if n == len(images) else f"{n} of {counted(len(images), 'photograph')}"
     where += " (of large ones the middle)" if any_large else ""
-    return PhotographErrors(errors, where, sigma, {row: stacked(some) for row, some in shown.items()})
+    level = float(np.mean(levels))
+    how = f"sigma {level:g} told"
+    if sigma is None:
+        how = f"against neighbours, whose noise adds {np.mean(np.square(levels)):.2g}"
+    return PhotographErrors(errors, where, level, how, {row: stacked(some) for row, some in shown.items()})
+
+
+def stabilized(method: Method, read: float, y: np.ndarray, sigma: float) -> np.ndarray:
+    """Apply a method for Gaussian noise to shot noise, whose variance Anscombe's transform (1948) makes the same."""
+    event = sigma**2
+    shift = 3 / 8 + (read / event) ** 2
+    z = 2 * np.sqrt(np.maximum(y / event + shift, 0))
+    unit = float(z.max()) or 1.0  # the methods are for numbers up to about 1
+    z_hat = method((z / unit).astype(np.float32), 1 / unit) * unit
+    # the inverse without bias where there are many events
+    x_hat: np.ndarray = ((z_hat / 2) ** 2 - shift + 1 / 4) * event
+    return x_hat
 
 
 def non_local_means(y: np.ndarray, sigma: float) -> np.ndarray:

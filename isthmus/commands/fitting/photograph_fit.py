@@ -24,13 +24,14 @@ from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of, to_text
-from isthmus.data.noise_estimate import noise_in
+from isthmus.data.noise_estimate import CLEAN, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
 from isthmus.errors import DataError, RequestError, counted
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_fit import training_of
 from isthmus.files import remove
+from isthmus.parts import GaussianNoise
 from isthmus.rng import numpy_generator
 from isthmus.training.hardware import using_threads_everywhere
 
@@ -55,22 +56,25 @@ class Photographs:
 def is_wanted(options: argparse.Namespace, network: dict[str, Any], corruption: Any) -> bool:
     """Whether a command is a denoiser's of photographs: nothing is asked for that is of a code, patches or classes.
 
-    Raises RequestError for a range of levels where it is not.
+    Raises RequestError for a range of levels, or for --noisy, where it is not.
     """
+    if options.noisy and corruption is not None:
+        raise RequestError(
+            "--noisy learns from photographs that are noisy themselves, and --corruption adds noise to clean ones; "
+            "give one of them"
+        )
     noise = None if corruption is None else corruption.for_denoiser()
-    if noise is None or noise.level_range[1] == 0:
+    if not options.noisy and (noise is None or noise.sigma_range[1] == 0):
         return False
     given = [name for name in _OF_A_CODE if getattr(options, name) is not None]
     given += [name for name in network if network[name] is not None]
     words = [f"--{'from' if name == 'source' else name.replace('_', '-')}" for name in given]
-    words += ["clip="] if "clip" in options.corruption else []
+    words += ["clip="] if "clip" in (options.corruption or "") else []
     wanted = not words and _are_large(options)
-    low, high = noise.level_range
-    if low != high and not wanted:
+    if not wanted and (noise is None or len({*noise.sigma_range}) > 1):
+        request = f"--corruption {options.corruption}: a range of levels" if noise else "--noisy: what is noise"
         why = f"without {words[0]}" if words else f"of at least {LEAST_SIDE} pixels a side"
-        raise RequestError(
-            f"--corruption {options.corruption}: a range of levels is learned from whole photographs {why}"
-        )
+        raise RequestError(f"{request} is learned from whole photographs {why}")
     return wanted
 
 
@@ -95,19 +99,24 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
             f"--{choosing[0]}: a denoiser of photographs trains all its epochs, and no photographs choose the best; "
             "leave it out, or cut patches with --patches HxW"
         )
-    noise, folder = noise.for_denoiser(), options.out
-    low, high = noise.level_range
-    levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-    console.say(f"a denoiser of photographs of any size: Gaussian noise of {levels} of black to white, not clipped")
-    photographs = _read(options)
-    if noisy := noise_in(photographs.images.arrays):
-        console.say(noisy)
+    folder = options.out
+    photographs, noise = _read(options), None if noise is None else noise.for_denoiser()
+    if noise is None:
+        noise = _own_noise(photographs.images)
+    else:
+        low, high = noise.sigma_range
+        levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        words = noise.label if noise.shot_and_read[0] else f"Gaussian noise of {levels} of black to white"
+        console.say(f"a denoiser of photographs of any size: {words}, not clipped")
+        if noisy := noise_in(photographs.images.arrays):
+            console.say(noisy)
     train_on, test, where = _hold_out(photographs, options.seed, options.test)
     measured_on = f"{where} to measure the errors on" if where else "none held out, so nothing is measured"
     console.say(f"{counted(len(train_on.images), 'photograph')} to train on, {measured_on}")
     crop = {} if options.training_crop is None else {"crop": options.training_crop}
     recipe = None if options.recipe == "plain" else options.recipe
-    model = Denoiser(noise=noise, recipe=recipe, random_state=options.seed, **crop, **training)
+    target = "noisy" if options.noisy else "clean"
+    model = Denoiser(noise=noise, target=target, recipe=recipe, random_state=options.seed, **crop, **training)
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
     with using_threads_everywhere(threads):
@@ -118,18 +127,36 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
             progress.finished(folder.name, f"{counted(epochs, 'epoch')} in {console.duration(seconds)}")
         result = None
         if test is not None:
-            name, sigma = f"{folder.name}, {model.n_parameters_:,} weights", high if low == high else (low + high) / 2
-            result = measure(model, name, test.images, where, sigma)
+            name = f"{folder.name}, {model.n_parameters_:,} weights"
+            result = measure(model, name, test.images, where, None if options.noisy else sum(noise.sigma_range) / 2)
             mse, psnr = result.errors[name]
             extra["faults"] = result.faults(len(train_on.images))
-            extra["test"] = {"n": mse.n, "sigma": sigma, "mse": mse.value, "psnr": psnr.value}
+            extra["test"] = {"n": mse.n, "sigma": result.sigma, "mse": mse.value, "psnr": psnr.value}
+            extra["test"] |= {"against": "neighbouring pixels"} if options.noisy else {}
         persistence.save(model, folder, extra=extra)
     remove(checkpoints_of(folder))
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
-        print(error_table(f"on {result.where}, held out, sigma {result.sigma:g} told", result.errors))
+        print(error_table(f"on {result.where}, held out, {result.how}", result.errors))
     for sentence in extra["faults"]:
         console.say(sentence)
+
+
+def _own_noise(images: ImageList) -> GaussianNoise:
+    """The noise of the photographs themselves, which is said."""
+    sigmas = sigmas_of(images.arrays)
+    low, typical, high = (round(float(sigma), 4) for sigma in (min(sigmas), np.median(sigmas), max(sigmas)))
+    console.say(
+        "a denoiser of photographs of any size, of noisy ones alone: noise is what is independent from pixel to pixel; "
+        "without clean ones, every second pixel is denoised to measure, and held against its noisy neighbour"
+    )
+    console.say(
+        f"their noise, estimated: sigma {typical:g} of black to white ({low:g} to {high:g}; texture counts as some)"
+    )
+    if typical < CLEAN:
+        console.say("they have hardly any noise to learn from; of clean photographs, give --corruption gaussian:0..0.2")
+    # of a crop the estimate is less certain, so the network has seen others; and without the texture it is lower
+    return GaussianNoise((0.75 * low, 1.1 * high))
 
 
 def _read(options: argparse.Namespace) -> Photographs:

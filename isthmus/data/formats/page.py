@@ -23,7 +23,7 @@ STUMBLES = (
 
 # kind of note -> the sentence for n files
 NOTES = {
-    "alpha": "{n}: an alpha channel was dropped",
+    "alpha": "{n}: an alpha channel was ignored",
     "extra": "{n}: channels beyond red, green and blue were dropped",
     "turned": "{n}: turned upright, as the camera's orientation (EXIF) says",
     "cmyk": "{n}: converted from CMYK to RGB",

@@ -25,6 +25,7 @@ JPEG, BMP, WEBP, GIF, PNG = b"\xff\xd8\xff", b"BM", b"RIFF", b"GIF8", b"\x89PNG\
 STARTS = (JPEG, BMP, WEBP, GIF)
 KINDS = dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG") | {".bmp": "BMP", ".webp": "WebP", ".gif": "GIF"}
 _ORIENTATION = 274
+NO_ALPHA = "the alpha channel is not kept"
 _QUALITY = 95  # of JPEG and lossy WebP: above it files grow and nothing is seen
 _WITHOUT_ALPHA = {"LA": "L", "La": "LA", "PA": "RGBA", "RGBA": "RGB", "RGBa": "RGBA", "RGBX": "RGB"}
 _PLAIN = ("1", "L", "RGB")
@@ -187,7 +188,7 @@ def lost_modes(image: ImageFile) -> list[str]:
     if image.mode == "CMYK":
         notes.append("CMYK is not kept")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        notes.append("the alpha channel is not kept")
+        notes.append(NO_ALPHA)
     if image.format == "MPO":
         notes.append("the previews and depth maps beside a photograph (MPO) are not kept")
     return notes

@@ -106,7 +106,11 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         profile = image.info.get("icc_profile") or b""
         orientation = pillow.orientation_of(image)
         notes = pillow.lost_modes(image)
-    if pictures[0].dtype == np.uint8:
+    alpha = _alpha(data, orientation)
+    if alpha is not None and alpha.shape[1:] == pictures[0].shape[1:]:  # not after --crop
+        notes.remove(pillow.NO_ALPHA)
+        buffer.write(encoded(np.concatenate([pictures[0], alpha])))
+    elif pictures[0].dtype == np.uint8:
         notes = pillow.write(buffer, data, pictures)
     else:
         buffer.write(encoded(pictures[0]))
@@ -125,8 +129,17 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     return notes
 
 
+def _alpha(data: bytes, orientation: int) -> np.ndarray | None:
+    """The alpha channel, (1, h, w) upright, of a PNG of grey or RGB that has one."""
+    import imagecodecs
+
+    if data[25] not in (4, 6) or not _is_direct(data, {kind for kind, _, _ in chunks(data)}):
+        return None
+    return upright(imagecodecs.png_decode(data)[:, :, -1:].transpose(2, 0, 1), orientation)
+
+
 def encoded(picture: np.ndarray) -> bytes:
-    """A PNG of a uint16 picture (c, h, w)."""
+    """A PNG of a uint8 or uint16 picture (c, h, w), its alpha channel the last of 2 or 4."""
     import imagecodecs
 
     values = picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,17 +14,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.data.noise_estimate import estimated_sigma
+from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma
 from isthmus.data.photographs.image_list import image_list
-from isthmus.errors import RequestError
+from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
 from isthmus.estimators.parameters import OfParts
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.metrics import psnr, squared_error
-from isthmus.parts import CORRUPTIONS, IMAGE_NETWORKS, GaussianNoise, Part, Residual, checks
+from isthmus.parts import CORRUPTIONS, IMAGE_NETWORKS, Corruption, GaussianNoise, Part, Residual, checks
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
+
+_FAR = 5  # times the numbers that the model has seen: noise of σ = 1 adds as much to a span of 1
 
 
 class Denoiser(TransformerMixin, Savable, OfParts):
@@ -37,7 +40,9 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     Parameters
     ----------
     network : `Residual` or `UNet`; None for `Residual()`.
-    noise : a `GaussianNoise`; its sigma may be a range, (low, high), from which each crop's is sampled. Not clipped.
+    noise : a `GaussianNoise`, a `Poisson`, or a `Sequence` of Poisson and then Gaussian noise; sigma or peak
+        may be a range, (low, high), from which each crop's is sampled. Not clipped. Of Poisson noise the
+        plane has the level of each pixel.
     target : "clean", what the images of `fit` are, or "noisy": they have noise themselves, and no more is added.
     crop : the side of the crops that it is trained on, in pixels.
     crops_per_epoch : how many crops an epoch has, however many images there are.
@@ -72,7 +77,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self,
         network: Part | None = None,
         *,
-        noise: GaussianNoise = GaussianNoise((0.0, 0.2)),  # noqa: B008  # frozen
+        noise: Corruption = GaussianNoise((0.0, 0.2)),  # noqa: B008  # frozen
         target: str = "clean",
         crop: int = 64,
         crops_per_epoch: int = 8192,
@@ -169,8 +174,9 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     ) -> Any:
         """The images without their noise, in Y's own form, float32: an array for an array, else a list.
 
-        sigma: the standard deviation of the noise, in the images' unit; None estimates that of each image, and
-        `sigma_` has them. on_progress: called with the tiles of an image that are done, and all of them.
+        sigma: the standard deviation of the noise, in the images' unit, and of Poisson noise that at 1: 1/√peak; None
+        estimates that of each image, and `sigma_` has them. on_progress: called with the tiles of an image that are
+        done, and all of them.
         """
         check_is_fitted(self)
         images = image_list(Y, name="Y")
@@ -182,9 +188,11 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         if sigma is not None:
             sigma = checks.python(sigma)
             checks.not_negative("sigma", sigma)
-        sigmas, denoised = [], []
+        sigmas, denoised = list[float](), list[np.ndarray]()
         for i in range(len(images)):
             y = images.floats(i)
+            if not sigmas:
+                self._doubt_the_unit(y, sigma)
             sigmas.append(self._estimated(y) if sigma is None else float(sigma))
             denoised.append(self._denoised(y, sigmas[-1], on_progress))
         self.sigma_ = np.array(sigmas)
@@ -192,11 +200,34 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             return np.stack(denoised)
         return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
 
+    def _doubt_the_unit(self, y: np.ndarray, sigma: float | None) -> None:
+        """Warn of images, or a sigma, that seem to be in other numbers than those of the training."""
+        span = float(y.max() - y.min())
+        if span > _FAR * self.scale_:
+            way_out = (
+                f"images to denoise must be in the same numbers, so multiply them by {self.scale_ / span:.3g} or so"
+            )
+            given = f"the numbers of Y span {span:g}, and those of the training {self.scale_:g}"
+        elif sigma is not None and sigma > _FAR * self.scale_:
+            given, way_out = f"sigma is {sigma:g}, and the images' numbers span {self.scale_:g}", "it is in their unit"
+        else:
+            return
+        warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=3)
+
     def _denoised(
         self, y: np.ndarray, sigma: float, on_progress: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
         dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
-        return denoise_tiles(self.network_, y, sigma, scale=self.scale_, dtype=dtype, on_progress=on_progress)
+        is_shot, read = self.noise.shot_and_read
+        return denoise_tiles(
+            self.network_,
+            y,
+            sigma,
+            scale=self.scale_,
+            dtype=dtype,
+            read=read if is_shot and self.target == "clean" else None,
+            on_progress=on_progress,
+        )
 
     def _estimated(self, y: np.ndarray) -> float:
         """The level of the noise in the middle of an image: of what the network takes out of it.
@@ -206,6 +237,10 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         """
         top, left = (max(0, (side - TILE) // 2) for side in y.shape[1:])
         middle = y[:, top : top + TILE, left : left + TILE]
+        is_shot, read = self.noise.shot_and_read
+        if is_shot and self.target == "clean":
+            x_hat = self._denoised(middle, estimated_shot_sigma(middle, middle, read))
+            return estimated_shot_sigma(middle - x_hat, x_hat, read)
         return estimated_sigma(middle - self._denoised(middle, estimated_sigma(middle)))
 
     def transform(self, X: Any) -> Any:
@@ -220,11 +255,11 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         """
         check_is_fitted(self)
         images = image_list(X)
-        low, high = self.noise.level_range
+        low, high = self.noise.sigma_range
         sigma, values = (low + high) / 2, []
         for i in range(len(images)):
             x = images.floats(i)
-            noisy = noisy_version(x.reshape(1, -1), GaussianNoise(sigma), None).reshape(x.shape)
+            noisy = noisy_version(x.reshape(1, -1), self.noise.at(sigma), None).reshape(x.shape)
             x_hat = np.clip(self.denoise([noisy], sigma)[0], x.min(), x.max())
             values.append(psnr(squared_error(x[None] / self.scale_, x_hat[None] / self.scale_))[0])
         return float(np.nanmean(values))

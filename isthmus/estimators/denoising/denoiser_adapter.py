@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import kinds
+from isthmus.errors import require
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.saving import Saved
@@ -31,7 +32,11 @@ def with_level_of(model: Any, noise: Corruption) -> Any:
     """A denoiser that is told the level of this noise; any other model, and a denoiser of other noise, as it is."""
     if not adapter_of(model).takes_any_size or (known := noise.for_denoiser()) is None:
         return model
-    return AtLevel(model, known.single_level)
+    low, high = known.sigma_range
+    if known.shot_and_read != model.noise.shot_and_read:
+        return model
+    require(low == high, "the noise", "of one level", noise.label)
+    return AtLevel(model, high)
 
 
 class DenoiserAdapter(Adapter):

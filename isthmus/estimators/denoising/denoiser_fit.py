@@ -64,7 +64,8 @@ class DenoiserFit:
         wanted = self.noise.for_denoiser() if isinstance(self.noise, Corruption) else None
         if wanted is None or wanted != self.noise:
             raise RequestError(
-                f"noise must be a GaussianNoise that is neither clipped nor relative, got {self.noise!r}"
+                "noise must be a GaussianNoise that is neither clipped nor relative, a Poisson, or a Sequence of "
+                f"Poisson and then such Gaussian noise of one sigma, got {self.noise!r}"
             )
         checks.count("crop", model.crop, 8)
         checks.count("crops_per_epoch", model.crops_per_epoch)
@@ -81,7 +82,10 @@ class DenoiserFit:
         self.scale = images.span()
         self.history = History()
         adds_noise = model.target == "clean" and not self.is_paired
-        if adds_noise and (high := wanted.level_range[1]) < self.scale / 1000:
+        if adds_noise and wanted.shot_and_read[0]:  # pixels of files are at least 0
+            low = min((float(x.min()) for x in self.images.arrays if isinstance(x, np.ndarray)), default=0.0)
+            require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
+        if adds_noise and (high := wanted.sigma_range[1]) < self.scale / 1000:
             warnings.warn(
                 f"the noise is at most {high:g}, and the images' numbers span {self.scale:g}: sigma is in their unit",
                 DoubtWarning,

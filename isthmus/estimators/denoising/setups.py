@@ -84,11 +84,33 @@ class NeighborSetup(DenoiserSetup):
 def with_noise(
     noise: Any, images: torch.Tensor, stream: torch.Generator, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy images (n, c, h, w), and the standard deviation of each, (n, 1, 1, 1), sampled from the noise's range."""
-    low, high = noise.level_range
+    """Noisy images (n, c, h, w), and the standard deviation of their noise: of each image, (n, 1, 1, 1), sampled from
+    the range; of shot noise, of each pixel, (n, 1, h, w), as `shot_plane` has it."""
+    low, high = noise.sigma_range
     sigma = torch.rand(len(images), 1, 1, 1, generator=stream, device=images.device).mul_(high - low).add_(low)
+    is_shot, read = noise.shot_and_read
+    if is_shot:
+        event = sigma**2 / scale  # what one counts, in the images' unit
+        noisy = torch.poisson(images.clamp_min(0) / event, generator=stream).mul_(event)
+        if read:
+            noisy += torch.randn(images.shape, generator=stream, device=images.device).mul_(read / scale)
+        return noisy, shot_plane(noisy, event, read / scale)
     sigma = sigma / scale
     return torch.randn(images.shape, generator=stream, device=images.device).mul_(sigma).add_(images), sigma
+
+
+SHOT_MARGIN = 2
+
+
+def shot_plane(noisy: torch.Tensor, event: torch.Tensor | float, read: float) -> torch.Tensor:
+    """The standard deviation of shot noise in each pixel, (n, 1, h, w): √(event · brightness + read²).
+
+    The brightness is the mean of 5×5 noisy pixels and of the channels. A plane of one level, as of Gaussian noise,
+    would leave the network to guess: it sees pixels less the mean of their image, not how bright they are.
+    """
+    padded = torch.nn.functional.pad(noisy.mean(1, keepdim=True), (SHOT_MARGIN,) * 4, mode="replicate")
+    brightness = torch.nn.functional.avg_pool2d(padded, 2 * SHOT_MARGIN + 1, stride=1)
+    return brightness.clamp_min_(0).mul_(event).add_(read**2).sqrt_()
 
 
 def plane_of(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
 from isthmus.networks.denoisers import ImageNetwork
 
 TILE = 512  # pixels to a side, without what overlaps: some 100 MB of activations
@@ -19,6 +20,7 @@ def denoise_tiles(
     *,
     scale: float,
     dtype: torch.dtype,
+    read: float | None = None,
     tile: int = TILE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
@@ -26,25 +28,38 @@ def denoise_tiles(
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
-    dtype: of the products. on_progress: called with the tiles done so far, and all of them.
+    read: of shot noise, the standard deviation that is added to it; `level` is then that of a pixel of 1. dtype: of the
+    products. on_progress: called with the tiles done so far, and all of them.
     """
     device, factor = next(network.parameters()).device, network.factor
     result, (h, w) = np.empty(image.shape, np.float32), image.shape[1:]
     reach, side = -(-network.reach // factor) * factor, max(factor, tile // factor * factor)
+    margin = 0 if read is None else SHOT_MARGIN  # beside a tile, for its plane
+
+    def with_plane(y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A tile without its margin, and its plane."""
+        if read is None:
+            return y, torch.full_like(y[:, :1], level / scale)
+        plane = shot_plane(y, level**2 / scale, read / scale)
+        inner = (..., slice(margin, y.shape[2] - margin), slice(margin, y.shape[3] - margin))
+        return y[inner], plane[inner]
+
     tiles = [(top, left) for top in range(0, h, side) for left in range(0, w, side)]
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         mean = torch.tensor(image.mean(axis=(1, 2), dtype=np.float64) / scale, dtype=torch.float32, device=device)
         mean = mean[None, :, None, None]
-        nothing = mean.expand(1, -1, 2 * reach + factor, 2 * reach + factor)
-        change = network.denoise(nothing, torch.full_like(nothing[:, :1], level / scale), mean).float() - nothing
+        nothing, plane = with_plane(mean.expand(1, -1, *(2 * (reach + margin) + factor,) * 2))
+        change = network.denoise(nothing, plane, mean).float() - nothing
         change = change[0, :, reach : reach + factor, reach : reach + factor]  # in each square of pixels the same
         for done, (top, left) in enumerate(tiles, 1):
             rows, columns = min(side, h - top), min(side, w - left)
-            above = _mirrored(np.arange(top - reach, top + rows + -rows % factor + reach), h)
-            beside = _mirrored(np.arange(left - reach, left + columns + -columns % factor + reach), w)
+            around = reach + margin
+            above = _mirrored(np.arange(top - around, top + rows + -rows % factor + around), h)
+            beside = _mirrored(np.arange(left - around, left + columns + -columns % factor + around), w)
             part = image[:, above[:, None], beside]
-            y = torch.from_numpy(np.divide(part, np.float32(scale), dtype=np.float32))[None].to(device)
-            x_hat = network.denoise(y, torch.full_like(y[:, :1], level / scale), mean)[0].float()
+            part = np.divide(part, np.float32(scale), dtype=np.float32)
+            y, plane = with_plane(torch.from_numpy(part)[None].to(device))
+            x_hat = network.denoise(y, plane, mean)[0].float()
             x_hat = x_hat[:, reach : x_hat.shape[1] - reach, reach : x_hat.shape[2] - reach]
             x_hat = x_hat - change.repeat(1, x_hat.shape[1] // factor, x_hat.shape[2] // factor)
             result[:, top : top + rows, left : left + columns] = (x_hat[:, :rows, :columns] * scale).cpu().numpy()

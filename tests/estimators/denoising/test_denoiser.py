@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from isthmus import Denoiser, GaussianNoise, Residual, UNet
+from isthmus import Denoiser, GaussianNoise, Poisson, Residual, Sequence, UNet
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.denoising.tiles import denoise_tiles
 
@@ -167,6 +167,8 @@ def test_validation_photographs_are_held_out_whole():
     [
         ({"network": GaussianNoise(0.1)}, "Residual, UNet"),
         ({"noise": GaussianNoise(0.1, clip=True)}, "neither clipped"),
+        ({"noise": Sequence([Poisson(30), GaussianNoise((0, 0.1))])}, "of one sigma"),
+        ({"noise": Sequence([GaussianNoise(0.1, clip=True), Poisson(30)])}, "a Sequence of Poisson and then"),
         ({"crop": 2}, "crop"),
         ({"crops_per_epoch": 0}, "crops_per_epoch"),
         ({"validation_fraction": 0.99}, "leave one of 6 images"),
@@ -193,6 +195,19 @@ def test_wrong_input(model):
         Denoiser(Residual(4, 4), **SMALL).fit([255 * x for x in photos()])
 
 
+@pytest.mark.parametrize(
+    ("factor", "sigma", "words"), [(255, 25, "numbers of Y span"), (1, 25, "sigma is 25, and the images' numbers span")]
+)
+def test_other_numbers_than_those_of_the_training_are_doubted(model, factor, sigma, words):
+    with pytest.warns(DoubtWarning, match=words):
+        model.denoise([factor * x for x in photos(1)], sigma)
+
+
+def test_constant_images_can_be_trained_on():
+    model = Denoiser(Residual(4, 4), **SMALL).fit([np.full((1, 30, 30), 0.5)] * 2)
+    assert np.isfinite(model.denoise([np.full((1, 9, 9), 0.5)])[0]).all()
+
+
 def test_saved_and_loaded_it_gives_the_same_bits(tmp_path, model):
     import isthmus
 
@@ -202,3 +217,65 @@ def test_saved_and_loaded_it_gives_the_same_bits(tmp_path, model):
     assert all(np.array_equal(a, b) for a, b in zip(again.denoise(y), model.denoise(y), strict=True))
     assert repr(again) == repr(clone(model).set_params(random_state=0))
     assert again.history_.losses.tolist() == model.history_.losses.tolist()
+
+
+# --- shot noise ---
+
+SHOT = [Poisson((10, 200)), Sequence([Poisson((10, 200)), GaussianNoise(0.05)])]
+
+
+def shot(images, peak, read, seed=1):
+    stream = np.random.default_rng(seed)
+    return [
+        (stream.poisson(x * peak) / peak + stream.normal(0, read, x.shape) if read else stream.poisson(x * peak) / peak)
+        for x in images
+    ]
+
+
+@pytest.fixture(scope="module", params=SHOT, ids=repr)
+def shot_model(request):
+    return Denoiser(Residual(width=16, depth=4), noise=request.param, **LEARNS).fit(photos(20))
+
+
+def test_shot_noise_goes_at_the_level_that_is_told_or_estimated(shot_model):
+    clean, read = photos(4, seed=9), shot_model.noise.shot_and_read[1]
+    y = shot(clean, 30, read)
+    told = mse(shot_model.denoise(y, 30**-0.5), clean)
+    assert told < mse(y, clean) / 4
+    assert told < min(mse(shot_model.denoise(y, peak**-0.5), clean) for peak in (3, 300))
+    assert mse(shot_model.denoise(y), clean) < 1.2 * told
+    assert shot_model.sigma_ == pytest.approx([30**-0.5] * 4, rel=0.2)
+    assert shot_model.score(clean) > 20
+
+
+def test_shot_noise_is_smoothed_more_where_it_is_bright(shot_model):
+    """A plane of one level would take as much from the dark half as from the bright one."""
+    x = np.full((1, 64, 64), 0.05, np.float32)
+    x[..., 32:] = 0.9
+    (y,) = shot([x], 30, shot_model.noise.shot_and_read[1])
+    taken = np.square(shot_model.denoise([y], 30**-0.5)[0] - y)
+    assert taken[..., 36:].mean() > 4 * taken[..., :28].mean()
+
+
+def test_tiles_of_shot_noise_give_the_pixels_of_one_piece():
+    from tests.networks.test_denoisers import trained
+
+    network, image = trained(Residual(8, 4), 3), np.random.default_rng(0).random((3, 75, 61), np.float32)
+    arguments = {"scale": 0.7, "dtype": torch.float32, "read": 0.02}
+    whole = denoise_tiles(network, image, 0.1, **arguments)
+    assert np.abs(denoise_tiles(network, image, 0.1, tile=24, **arguments) - whole).max() < 1e-5
+    assert np.abs(denoise_tiles(network, image, 0.1, **{**arguments, "read": None}) - whole).max() > 1e-4
+
+
+def test_shot_noise_needs_numbers_of_at_least_0():
+    with pytest.raises(RequestError, match="images for Poisson noise must be numbers of at least 0, got -"):
+        Denoiser(Residual(4, 4), noise=Poisson(30), **SMALL).fit([x - 1 for x in photos()])
+
+
+def test_shot_noise_is_saved(tmp_path, shot_model):
+    import isthmus
+
+    shot_model.save(tmp_path / "den")
+    again, y = isthmus.load(tmp_path / "den"), shot(photos(2, seed=9), 30, 0)
+    assert again.noise == shot_model.noise
+    assert all(np.array_equal(a, b) for a, b in zip(again.denoise(y), shot_model.denoise(y), strict=True))
