@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
     isthmus explore runs/digits
     isthmus explore my-model photographs/
+    isthmus explore restorer photographs/ --beside another-restorer
     isthmus explore runs/digits --allow-origin https://hub.example/user/me/proxy/8765/
 """
 
@@ -31,6 +32,14 @@ def add(commands: Any) -> None:
     command.add_argument("path", type=Path, metavar="RUN|MODEL", help="a run's folder, like runs/digits, or a model's")
     command.add_argument(
         "data", nargs="?", metavar="DATA", help="images for a model, if those that it was fitted on are not found"
+    )
+    command.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another denoiser of photographs, to compare; may be given several times",
     )
     command.add_argument("--port", type=int, default=8765, metavar="N", help="port, or the next free one (8765)")
     command.add_argument(
@@ -63,9 +72,12 @@ def run(options: argparse.Namespace) -> None:
 
     def gallery(model: Path) -> Gallery:
         from isthmus.commands.images.gallery import gallery_of  # which takes seconds to import
+        from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
 
+        if is_of_photographs(model):
+            return photograph_gallery(model, options.data)
         return gallery_of(model, options.data, options.data_dir)
 
     wanted = {"host": options.host, "port": options.port, "browser": not options.no_browser}
     shown = {"alone": options.data is not None, "gallery": gallery, "allow_origins": options.allow_origin}
-    serve(options.path, data_dir=options.data_dir, **shown, **wanted)
+    serve(options.path, data_dir=options.data_dir, beside=options.beside, **shown, **wanted)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from isthmus.estimators.adapters import adapter_of
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
+MOST_OPENED = 6  # photographs, of at most 24 MB each
 
 
 class Leaving(Exception):  # noqa: N818 - no error: nobody waits for the answer
@@ -35,23 +37,19 @@ class Entry:
 
 
 @dataclass(eq=False)
-class Shelf:
-    """Models of one image shape, and images to show them with.
+class Models:
+    """Models by their names, and what the page says of them.
 
-    title, question: the study's words, or the model's name. models: in the study's order. shape: (channels, height,
-    width). images: test images, or None if they are not known. notes: sentences for the reader. photographs: whether
-    the images are known not to be drawings. framing: how they were prepared; if it cuts patches, a model takes larger
-    pictures patch by patch. files: such pictures.
+    title, question: the study's words, or the model's name. models: in the study's order. notes: sentences for the
+    reader. framing: how the images were prepared. files: pictures to show.
     """
 
     title: str
     models: list[Entry]
-    shape: Shape
-    images: Images | None = None
+    _: KW_ONLY
     question: str = ""
     data_title: str = ""
     notes: tuple[str, ...] = ()
-    photographs: bool = False
     framing: Framing = field(default_factory=Framing)
     files: tuple[Path, ...] = ()
     closing: threading.Event = field(default_factory=threading.Event)
@@ -62,14 +60,46 @@ class Shelf:
         self._locks: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def as_images(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of numbers as images, (n, c, h, w) float32."""
-        return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *self.shape)
-
     def go_on(self) -> None:
         """Raise Leaving if the server is closing; called during long computations."""
         if self.closing.is_set():
             raise Leaving
+
+    def model(self, name: str) -> Any:
+        """The fitted model. Raises RequestError for an unknown name or a damaged model."""
+        entry = self.entries.get(name)
+        if entry is None:
+            raise RequestError(unknown("model", name[:80], self.entries))
+        if entry.model is None:
+            raise RequestError(f"{name} cannot be shown: {entry.fault}")
+        return entry.model
+
+    def once(self, compute: Callable[[], T], *key: Any) -> T:
+        """`compute()`, cached under the key; other callers wait meanwhile. Failures are not cached."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._cache:
+                self._cache[key] = compute()
+            return self._cache[key]
+
+
+@dataclass(eq=False)
+class Shelf(Models):
+    """Models of one image shape, and images to show them with.
+
+    shape: (channels, height, width). images: test images, or None if they are not known. photographs: whether the
+    images are known not to be drawings. If `framing` cuts patches, a model takes larger pictures patch by patch.
+    """
+
+    shape: Shape
+    _: KW_ONLY
+    images: Images | None = None
+    photographs: bool = False
+
+    def as_images(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of numbers as images, (n, c, h, w) float32."""
+        return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *self.shape)
 
     @property
     def whole(self) -> bool:
@@ -80,15 +110,6 @@ class Shelf:
     def n_features(self) -> int:
         """Numbers in one image."""
         return math.prod(self.shape)
-
-    def model(self, name: str) -> Any:
-        """The fitted model. Raises RequestError for an unknown name or a damaged model."""
-        entry = self.entries.get(name)
-        if entry is None:
-            raise RequestError(unknown("model", name[:80], self.entries))
-        if entry.model is None:
-            raise RequestError(f"{name} cannot be shown: {entry.fault}")
-        return entry.model
 
     def with_code(self, name: str) -> Any:
         """The fitted model, if it has an encoder. Raises RequestError for others."""
@@ -104,11 +125,38 @@ class Shelf:
             raise RequestError("no data set is known for this model; upload a picture, or give its images as DATA")
         return self.images
 
-    def once(self, compute: Callable[[], T], *key: Any) -> T:
-        """`compute()`, cached under the key; other callers wait meanwhile. Failures are not cached."""
+
+@dataclass(eq=False)
+class PhotographShelf(Models):
+    """Denoisers of images of any size, and the photographs that were opened last.
+
+    marks: by model, of the images that it was trained on (`data.identity`).
+    """
+
+    _: KW_ONLY
+    marks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._opened: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    @property
+    def channels(self) -> int:
+        """The most that a model takes; one of fewer takes them one by one."""
+        return max(entry.model.n_channels_ for entry in self.models)
+
+    def open(self, key: str, x: np.ndarray) -> None:
+        """Have a photograph ready for questions, in the place of the one that was used longest ago."""
         with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._cache:
-                self._cache[key] = compute()
-            return self._cache[key]
+            self._opened[key] = x
+            self._opened.move_to_end(key)
+            while len(self._opened) > MOST_OPENED:
+                self._opened.popitem(last=False)
+
+    def photograph(self, key: str) -> np.ndarray:
+        """An opened photograph, (c, h, w). Raises RequestError for one that no longer is."""
+        with self._lock:
+            if key not in self._opened:
+                raise RequestError("this photograph is not open any more; choose it again")
+            self._opened.move_to_end(key)
+            return self._opened[key]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from isthmus import persistence
-from isthmus.data.framing import framing_from
+from isthmus.data.framing import Framing, framing_from
+from isthmus.data.identity import from_text
 from isthmus.data.sources import registry
 from isthmus.errors import DataError, IsthmusError, RequestError
 from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.folder import Gallery, Run, look
-from isthmus.explore.shelf import Entry, Shape, Shelf
+from isthmus.explore.shelf import Entry, PhotographShelf, Shape, Shelf
 from isthmus.files import is_temporary
 
 _SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
 
 
-def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
+def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf | PhotographShelf:
     """The shelf of a run's folder, or of one model's.
 
     A damaged model keeps its place, with the reason. Raises what `folder.look` raises, and DataError for a folder in
@@ -30,19 +34,22 @@ def open_shelf(path: Path, data_dir: Path | None = None) -> Shelf:
     return shelve(look(path, data_dir))
 
 
-def shelve(target: Run | Path, gallery: Gallery | None = None) -> Shelf:
+def shelve(target: Run | Path, gallery: Gallery | None = None, beside: Sequence[Path] = ()) -> Shelf | PhotographShelf:
     """The shelf of what `folder.look` found; gallery: the images to show a model by itself.
 
-    Raises RequestError for images of another shape than the model's.
+    beside: other denoisers, if it is one. Raises RequestError for images of another shape than the model's.
     """
+    if beside and isinstance(target, Run):
+        raise RequestError(f"{target.folder} is a run, which shows its models; only a denoiser has others beside it")
     if isinstance(target, Run):
         return _of_run(target)
     entry = _read(target.name, target)
     if entry.model is None:
         raise DataError(str(entry.fault))
-    shape, extra = _shape_of(entry.model), persistence.read_config(target).get("extra", {})
-    framing = framing_from(extra.get("preparation", {}), str(target / persistence.CONFIG))
     known = gallery or Gallery()
+    if beside or adapter_of(entry.model).takes_any_size:
+        return _of_photographs([target, *beside], known)
+    framing, shape = _facts_of(target)[1], _shape_of(entry.model)
     if known.images is not None and known.images.shape != shape:
         knows_its_shape = getattr(adapter_of(entry.model).last.model, "image_shape_", None)
         if knows_its_shape or math.prod(known.images.shape) != math.prod(shape):
@@ -62,6 +69,36 @@ def shelve(target: Run | Path, gallery: Gallery | None = None) -> Shelf:
         framing=framing,
         files=known.files,
     )
+
+
+def _of_photographs(folders: list[Path], known: Gallery) -> PhotographShelf:
+    names = [folder.name for folder in folders]
+    entries, framings, marks = list[Entry](), list[Framing](), dict[str, np.ndarray]()
+    for folder in folders:
+        name = folder.name if names.count(folder.name) == 1 else str(folder)
+        entries.append(_read(name, folder))
+        if entries[-1].model is None:
+            raise DataError(str(entries[-1].fault))
+        if not adapter_of(entries[-1].model).takes_any_size:
+            raise RequestError(f"{folder} is not a denoiser of whole photographs; open it by itself, without --beside")
+        extra, framing = _facts_of(folder)
+        framings.append(framing)
+        seen = extra.get("seen")
+        trained_on = from_text(seen.get("trained")) if isinstance(seen, dict) else None
+        marks[name] = np.zeros(0, np.uint64) if trained_on is None else trained_on
+    if len(marks) < len(folders):
+        raise RequestError("--beside: each model is given once")
+    framing = replace(framings[0], grey=all(framing.grey for framing in framings))
+    if any(framing.value_range != other.value_range for other in framings):
+        raise RequestError("these models were fitted with different values of --range; open each by itself")
+    title, files = " beside ".join(marks), known.files
+    return PhotographShelf(title, entries, data_title=known.title, framing=framing, files=files, marks=marks)
+
+
+def _facts_of(folder: Path) -> tuple[dict[str, Any], Framing]:
+    """What a model's folder notes of its images, and how they were prepared."""
+    extra = persistence.read_config(folder).get("extra", {})
+    return extra, framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
 
 
 def _of_run(place: Run) -> Shelf:
@@ -141,8 +178,6 @@ def _shape_of(model: Any) -> Shape:
     shape = getattr(last, "image_shape_", None) or getattr(network, "shape", None)
     if shape is not None:
         return shape
-    if adapter_of(model).takes_any_size:
-        raise RequestError("a denoiser of images of any size is not shown here; `isthmus denoise` writes what it makes")
     n = getattr(last, "n_features_in_", None)
     if n is None:
         raise RequestError("the identity alone shows nothing; give a run's folder")

@@ -13,7 +13,11 @@ from sklearn.datasets import load_sample_images
 import isthmus
 from isthmus import cli
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
+from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
 from isthmus.estimators.denoising.denoiser import Denoiser
+from isthmus.explore.answers.photograph_routes import picture
+from isthmus.explore.answers.wire import Query
+from isthmus.explore.shelf_loader import shelve
 from tests.image_files import read_image
 
 FIT = (
@@ -207,11 +211,27 @@ def test_files_that_cannot_be_read(tmp_path, photographs, capsys):
     assert "Traceback" not in err
 
 
-def test_the_page_says_that_it_does_not_show_it(fitted, photographs, capsys):
-    assert (
-        cli.run_command(["explore", str(fitted[0]), str(photographs / "china.jpg"), "--no-browser", "--port", "0"]) == 2
-    )
-    assert "of any size is not shown here" in capsys.readouterr().err
+def test_the_page_shows_what_was_held_out(fitted, photographs, tmp_path, capsys):
+    folder = fitted[0]
+    left_out = json.loads((folder / "config.json").read_text())["extra"]["seen"]["left_out"]
+    for data in (None, str(photographs)):  # where the photographs are is known
+        gallery = photograph_gallery(folder, data)
+        assert [file.relative_to(photographs).as_posix() for file in gallery.files] == left_out
+        assert gallery.title == f"{photographs}: 1 photograph, held out of the training"
+    assert is_of_photographs(folder)
+    shelf = shelve(folder, gallery)
+    for file in photographs.rglob("*.*"):
+        words = picture(shelf, Query({}), file.read_bytes())[1]
+        assert ("was trained on this photograph" in words["seen"]) is (file.name not in left_out[0])
+    (tmp_path / "others").mkdir()
+    Image.new("RGB", (60, 60)).save(tmp_path / "others" / "black.png")
+    assert photograph_gallery(folder, str(tmp_path / "others")).title.endswith("others: 1 photograph")
+    moved = photographs.rename(photographs.with_name("moved"))
+    try:
+        assert photograph_gallery(folder).files == ()
+    finally:
+        moved.rename(photographs)
+    assert "has moved or changed; give photographs as DATA" in capsys.readouterr().err
 
 
 def test_a_second_fit_of_a_large_folder_reads_the_cache_and_is_the_same(photographs, tmp_path, done, monkeypatch):

@@ -59,7 +59,11 @@ class DenoiserAdapter(Adapter):
         self, x: np.ndarray, sigma: float | None, on_progress: Callable[[int, int], None] | None
     ) -> np.ndarray:
         if self.model.n_channels_ == 1 < len(x):  # as so many grey images
-            planes = [self.model.denoise([plane[None]], sigma, on_progress=on_progress)[0] for plane in x]
+            planes, sigmas = [], []
+            for plane in x:
+                planes += self.model.denoise([plane[None]], sigma, on_progress=on_progress)
+                sigmas += self.model.sigma_.tolist()
+            self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
             return np.concatenate(planes)
         return np.asarray(self.model.denoise([x], sigma, on_progress=on_progress)[0])
 

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from isthmus.data.formats.image_file import register_all, registered
 from isthmus.data.framing import Framing
 from isthmus.errors import DataError
 from isthmus.explore.answers.drawings import Manner
-from isthmus.explore.answers.uploads import check, read_upload
+from isthmus.explore.answers.uploads import check, read_photograph, read_upload
 from isthmus.machine import worker
 
 SECONDS = 20  # for one picture, the start of the process included
@@ -39,10 +40,24 @@ def decode(
     go_on: called now and then; what it raises ends the process. Raises DataError as `read_upload` does, and for a
     picture that takes more than SECONDS or MOST_MEMORY.
     """
+    head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole}
+    x, answer = _decoded(data, head, framing or Framing(), name, go_on)
+    return x, answer["words"]
+
+
+def decode_photograph(
+    data: bytes, framing: Framing, *, name: str = "the picture", go_on: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, str, int]:
+    """Call `read_photograph` in a process that then ends, as `decode` does."""
+    x, answer = _decoded(data, {}, framing, name, go_on)
+    return x, answer["words"], answer["identity"]
+
+
+def _decoded(
+    data: bytes, head: dict[str, Any], framing: Framing, name: str, go_on: Callable[[], None]
+) -> tuple[np.ndarray, dict[str, Any]]:
     check(data, name)
-    prepared = dataclasses.asdict(framing or Framing())
-    head = {"shape": shape, "manner": dataclasses.asdict(manner), "whole": whole, "framing": prepared, "name": name}
-    head["formats"] = registered()
+    head = head | {"framing": dataclasses.asdict(framing), "name": name, "formats": registered()}
     sent, out = json.dumps(head).encode() + b"\n" + data, [b""]
     until = time.monotonic() + SECONDS
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space
@@ -65,7 +80,7 @@ def decode(
     answer = json.loads(line)
     if "error" in answer:
         raise DataError(answer["error"])
-    return np.frombuffer(pixels, np.float32).reshape(answer["shape"]).copy(), answer["words"]
+    return np.frombuffer(pixels, np.float32).reshape(answer["shape"]).copy(), answer
 
 
 def main() -> None:
@@ -78,10 +93,15 @@ def main() -> None:
     head = json.loads(sys.stdin.buffer.readline())
     try:
         register_all(head["formats"])
-        data, shape, name = sys.stdin.buffer.read(), tuple(head["shape"]), head["name"]
-        manner, framing = Manner(**head["manner"]), Framing(**head["framing"])
-        x, words = read_upload(data, shape, manner, whole=head["whole"], framing=framing, name=name)
-        answer, pixels = {"shape": x.shape, "words": words}, np.ascontiguousarray(x, np.float32).tobytes()
+        data, framing, name = sys.stdin.buffer.read(), Framing(**head["framing"]), head["name"]
+        answer: dict[str, Any] = {}
+        if "shape" in head:
+            shape, manner = tuple(head["shape"]), Manner(**head["manner"])
+            x, words = read_upload(data, shape, manner, whole=head["whole"], framing=framing, name=name)
+        else:
+            x, words, answer["identity"] = read_photograph(data, framing, name=name)
+        answer |= {"shape": x.shape, "words": words}
+        pixels = np.ascontiguousarray(x, np.float32).tobytes()
     except DataError as error:
         answer, pixels = {"error": str(error)}, b""
     except MemoryError:

@@ -9,6 +9,7 @@ from isthmus.data.formats import pillow, png
 from isthmus.data.formats.image_file import faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import NOTES, Page, grey_of
 from isthmus.data.framing import Framing
+from isthmus.data.identity import identity_of
 from isthmus.data.sizes import cropped, resized
 from isthmus.errors import DataError
 from isthmus.explore.answers.drawings import Manner, is_light_on_dark, place, strokes_of, unit
@@ -17,6 +18,7 @@ MOST_PIXELS = 1 << 24  # that are decoded: a file of kilobytes can hold a pictur
 MOST_IN_JPEG = 1 << 26  # of which cameras have more, in one byte a channel
 MOST_SIDE = 20_000
 MOST_WHOLE = 300_000  # pixels of a picture that goes through a model of patches
+MOST_PHOTOGRAPH = 2_000_000  # of one that goes through a denoiser: some seconds
 Shape = tuple[int, int, int]
 
 
@@ -71,6 +73,24 @@ def read_upload(
         x = _middle(image, shape[1:], words)
     x = _with_channels(x, shape[0], name, words)
     return unit(x), ", ".join([*words, *(["as it is"] if len(words) == 1 else [])])
+
+
+def read_photograph(data: bytes, framing: Framing, *, name: str = "the picture") -> tuple[np.ndarray, str, int]:
+    """A file as a photograph for denoisers, (c, h, w) float32, what was done to it, in words, and its identity.
+
+    Of one of more than MOST_PHOTOGRAPH pixels the middle: to scale it would take noise out of it. Raises DataError as
+    `read_upload`.
+    """
+    page, several = _first_page(data, name)
+    image, kinds = framing.pixels(page, name)
+    h, w = image.shape[1:]
+    words = [f"{w}×{h}", *(["the first of several pages"] if several else [])]
+    words += [NOTES[kind].removeprefix("{n}: ") for kind in dict.fromkeys(kinds)]
+    if h * w > MOST_PHOTOGRAPH:
+        share = (MOST_PHOTOGRAPH / (h * w)) ** 0.5
+        image = cropped(image, (max(1, int(share * h)), max(1, int(share * w))))
+        words.append(f"too large to show whole: its middle of {image.shape[2]}×{image.shape[1]}")
+    return unit(image), ", ".join([*words, *(["as it is"] if len(words) == 1 else [])]), identity_of(page)
 
 
 def _first_page(data: bytes, name: str) -> tuple[Page, bool]:

@@ -3,15 +3,15 @@
 import { $, make, rove, tabs, toast } from "./dom.js";
 import { info, pixels } from "./data.js";
 import { grey } from "./paint.js";
-import { ask, latest, Refused, refusals } from "./server.js";
+import { ask, latest, refusals } from "./server.js";
 import { bytes, floats, on, pack, set, state, unpackBytes } from "./state.js";
+import { HINT, receive, send } from "./upload.js";
 import { named } from "./words.js";
 
 const COUNT = 24;
 const LONGEST = 60000;  // letters of an image in an address
 let given, shown = [], first = 0, held = null;
 const made = new Map();  // what was drawn or uploaded here, as addresses have it → {name, says}; what is not in it a link brought
-const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It is sent only to this machine's server.";
 
 /** Set the input up; `take(pixels, name, shape)` is called with every image that is chosen, float32 (c, h, w). */
 export function begin(take) {
@@ -254,23 +254,13 @@ function pad() {
 
 // --- upload ---
 
-const MOST = 10 * 2 ** 20;
-
-async function take(file) {
+const take = (file) => {
   unfold("upload");
-  if (!file) return says("No picture was pasted or dropped.");
-  const name = file.name.slice(0, 100) || "the picture";
-  if (file.size > MOST) return says(`${name} is ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
-  says("Reading …");
-  try {
-    const { x, words } = await ask("picture", { name }, file);
+  return send(file, says, ({ x, words }, name) => {
     keepOwn(x.data, "upload", { name: shownAs(name, words), says: `${name}: ${words.said}.`, shape: x.shape });
     says(`${name}: ${words.said}.`);  // also where it is the picture that was shown before
-  } catch (error) {
-    if (!(error instanceof Refused)) return says("The server does not answer.");
-    says(error.message.startsWith(name) ? `${error.message}.` : `${name}: ${error.message}.`);
-  }
-}
+  });
+};
 
 /** A file's name; of a picture that was made smaller this too, for its errors are not those of the file. */
 const shownAs = (name, { said }) => [name, ...(said.match(/scaled to \d+×\d+/) ?? [])].join(", ");
@@ -292,19 +282,7 @@ function upload() {
   $("photos").hidden = !info.files.length;
   $("photo").append(...info.files.map((name, i) => make("option", { value: i }, name)));
   $("photo").addEventListener("change", () => { if ($("photo").value !== "") set({ source: "upload", photo: Number($("photo").value), own: "", maker: "" }); });
-  $("file").addEventListener("change", () => { if ($("file").files[0]) take($("file").files[0]); $("file").value = ""; });
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])][0];
-    if (file) take(file);
-  });
-  const has = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  document.addEventListener("dragover", (event) => { if (has(event)) { event.preventDefault(); document.body.classList.add("dropping"); } });
-  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
-  document.addEventListener("drop", (event) => {
-    if (!has(event)) return;
-    event.preventDefault(); document.body.classList.remove("dropping");
-    take(event.dataTransfer.files[0]);
-  });
+  receive(take);
 }
 
 

@@ -12,17 +12,22 @@ import * as space from "./space.js";
 import { isBlank, on, read, set, state, tell, usually } from "./state.js";
 import { falls, named } from "./words.js";
 
-let x = null, what = "", shape = null;
+let x = null, what = "", shape = null, again = () => { input.again(); update(); };
 
 async function begin() {
   const about = await opened();
   if (!about) return;
   data.begin(about);
+  $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
+  introduce(about.question);
+  // the address is not a place in the page: to follow this link as a browser does would set everything back
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("views").focus(); });
+  // the banner says that the server is lost; nobody needs to hear it twice
+  window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
+  if (about.levels) return photographs(about);
   usually({ model: liveliest(about.models), ...opening(about) });
   Object.assign(state, fitted(read(location.hash), about));
-  $("title").textContent = about.title; document.title = `${about.title} · isthmus`;
   for (const note of [about.data?.title, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, plain(note)));
-  introduce(about.question);
   document.body.classList.toggle("alone", about.models.length === 1);
   const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
   show(state.view);
@@ -34,11 +39,16 @@ async function begin() {
   keys();
   // of the event, for `tell` may have written the former address between its coming and this
   window.addEventListener("hashchange", (event) => set(fitted(read(new URL(event.newURL).hash), about), false));
-  // the address is not a place in the page: to follow this link as a browser does would set everything back
-  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("views").focus(); });
-  // the banner says that the server is lost; nobody needs to hear it twice
-  window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
   await input.begin((pixels, name, size = about.shape) => { x = pixels; what = name; shape = size; update(); });
+  document.documentElement.dataset.ready = "yes";
+}
+
+/** The page of denoisers of photographs, which has the place of all else. */
+async function photographs(about) {
+  const page = await import("./photographs.js");
+  await page.begin(about);
+  again = page.again;
+  copying(page.isUpload);
   document.documentElement.dataset.ready = "yes";
 }
 
@@ -183,17 +193,22 @@ function keys() {
   document.addEventListener("pointerdown", (event) => { pointed = event.target.closest?.("select"); });
   document.addEventListener("change", (event) => { if (event.target === pointed) pointed.blur(); });
   $("show-keys").addEventListener("click", () => $("keys").showModal());
+  copying(() => state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x));
+}
+
+/** Set up the copying of the link. `isUpload` says whether the picture is one that no link holds. */
+function copying(isUpload) {
   $("copy-link").addEventListener("click", async () => {
     tell();
-    try { await navigator.clipboard.writeText(location.href); toast(`Copied the link to this view.${opens()}`); }
-    catch { toast(`The address bar has the link to this view.${opens()}`); }
+    try { await navigator.clipboard.writeText(location.href); toast(`Copied the link to this view.${opens(isUpload())}`); }
+    catch { toast(`The address bar has the link to this view.${opens(isUpload())}`); }
   });
 }
 
 /** For whom a link works: an address of this machine means another one elsewhere. */
-function opens() {
+function opens(isUpload) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const lost = state.source === "upload" && state.photo < 0 && !state.own && x && !isBlank(x) ? " Your picture itself is not in it." : "";
+  const lost = isUpload ? " Your picture itself is not in it." : "";
   return `${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
 }
 
@@ -214,7 +229,7 @@ async function look() {
   if (JSON.stringify(about) !== JSON.stringify(data.info)) { tell(); return location.reload(); }
   lost = false;
   banner("");
-  input.again(); update();
+  again();
 }
 
 begin();

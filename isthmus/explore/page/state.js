@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", photo: -1, label: "", kind: "gaussian", level: 0, draw: 0,
-  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "",
+  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "", blind: 0, wipe: 50,
 };
 const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };

@@ -29,9 +29,9 @@ from isthmus.explore.serving.guard import Guard, refused
 
 if TYPE_CHECKING:
     from isthmus.explore.answers.wire import Answer, Query
-    from isthmus.explore.shelf import Shelf
+    from isthmus.explore.shelf import PhotographShelf, Shelf
 
-    Question = Callable[[Shelf, Query, bytes], Answer]
+    Question = Callable[[Any, Query, bytes], Answer]
 
 MOST_BYTES = 10 << 20  # in a request's body
 MOST_UPLOADS = 4  # that are in memory; others wait to be received
@@ -41,7 +41,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
 def application(
-    shelf: Shelf | Future[Shelf],
+    shelf: Shelf | PhotographShelf | Future[Shelf | PhotographShelf],
     *,
     token: str | None = None,
     threads: int = 2,
@@ -66,8 +66,8 @@ def application(
     )
 
 
-def _done(shelf: Shelf) -> Future[Shelf]:
-    opened: Future[Shelf] = Future()
+def _done(shelf: Shelf | PhotographShelf) -> Future[Shelf | PhotographShelf]:
+    opened: Future[Shelf | PhotographShelf] = Future()
     opened.set_result(shelf)
     return opened
 
@@ -81,7 +81,7 @@ def _files() -> list[tuple[str, str, str]]:
 
 
 class _Server:
-    def __init__(self, opening: Future[Shelf], threads: int) -> None:
+    def __init__(self, opening: Future[Shelf | PhotographShelf], threads: int) -> None:
         self.opening = opening
         self.quick = ThreadPoolExecutor(threads, "quick")
         self.slow = ThreadPoolExecutor(threads, "slow")
@@ -108,7 +108,7 @@ class _Server:
 
         return endpoint
 
-    async def shelf(self) -> Shelf:
+    async def shelf(self) -> Shelf | PhotographShelf:
         """The shelf, once it is open. Raises HTTPException if it could not be opened."""
         try:
             return self.opening.result() if self.opening.done() else await asyncio.wrap_future(self.opening)
@@ -117,16 +117,12 @@ class _Server:
 
     async def about(self, request: Request) -> Response:
         shelf = await self.shelf()
-        from isthmus.explore.answers import routes
-
-        return JSONResponse(routes.about(shelf))
+        return JSONResponse(_routes(shelf).about(shelf))
 
     async def answer(self, request: Request) -> Response:
         """The answer to one question."""
         shelf = await self.shelf()
-        from isthmus.explore.answers import routes
-
-        name = request.path_params["name"]
+        routes, name = _routes(shelf), request.path_params["name"]
         for questions, pool in (
             (routes.QUICK, self.quick),
             (routes.SLOW, self.slow),
@@ -137,7 +133,7 @@ class _Server:
                     return await self._computed(request, shelf, pool, questions[name])
         raise HTTPException(404)
 
-    async def _computed(self, request: Request, shelf: Shelf, pool: ThreadPoolExecutor, answer: Question) -> Response:
+    async def _computed(self, request: Request, shelf: Any, pool: ThreadPoolExecutor, answer: Question) -> Response:
         from isthmus.explore.answers import wire
         from isthmus.explore.shelf import Leaving
 
@@ -166,7 +162,10 @@ class _Server:
         """Each step of a search as it is made: its length, uint32 little endian, then its arrays."""
         body, shelf, gone = await _body(request), await self.shelf(), threading.Event()
         from isthmus.explore.answers import reconstructions, wire
-        from isthmus.explore.shelf import Leaving
+        from isthmus.explore.shelf import Leaving, Shelf
+
+        if not isinstance(shelf, Shelf):
+            raise HTTPException(404)
 
         query = wire.Query(request.query_params)
         loop = asyncio.get_running_loop()
@@ -208,6 +207,14 @@ class _Server:
                 gone.set()
 
         return StreamingResponse(frames(), media_type="application/octet-stream")
+
+
+def _routes(shelf: Shelf | PhotographShelf) -> Any:
+    """The questions that a shelf answers: with `about`, QUICK, SLOW and UPLOADS."""
+    from isthmus.explore.answers import photograph_routes, routes
+    from isthmus.explore.shelf import Shelf
+
+    return routes if isinstance(shelf, Shelf) else photograph_routes
 
 
 async def _leaves(request: Request, gone: threading.Event) -> None:

@@ -27,7 +27,7 @@ from isthmus.explore.serving.connection import Connection
 from isthmus.explore.serving.guard import is_loopback, origin_of
 
 if TYPE_CHECKING:
-    from isthmus.explore.shelf import Shelf
+    from isthmus.explore.shelf import PhotographShelf, Shelf
 
 HOST, PORT = "127.0.0.1", 8765
 _TRIES = 50  # ports after the first that are tried
@@ -43,21 +43,23 @@ def serve(
     allow_origins: Sequence[str] = (),
     alone: bool = False,
     gallery: Callable[[Path], Gallery] = lambda model: Gallery(),
+    beside: Sequence[Path] = (),
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     shown: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
     """Show a run's or a model's folder until Ctrl-C. say: messages; shown: the page's address, once it answers.
 
-    gallery: finds the images for a model by itself; alone: also for a model of a run. allow_origins: addresses at which
-    a proxy shows the page. With these, or on another address than the loopback, whoever opens the page needs the token
-    in the address. Raises RequestError for an address that cannot be had, and what `shelf_loader` raises.
+    gallery: finds the images for a model by itself; alone: also for a model of a run. beside: other denoisers, if it is
+    one. allow_origins: addresses at which a proxy shows the page. With these, or on another address than the loopback,
+    whoever opens the page needs the token in the address. Raises RequestError for an address that cannot be had, and
+    what `shelf_loader` raises.
     """
     origins = [origin_of(origin) for origin in allow_origins]
     listening, taken = _listen(host, port)
     with listening, ThreadPoolExecutor(1, "open") as opener:
         target = look(path, data_dir, alone=alone)  # what is wrong is mostly wrong here, before there is a page
         token = None if is_loopback(host) and not origins else secrets.token_urlsafe(16)
-        opening = opener.submit(_open, target, gallery, say)
+        opening = opener.submit(_open, target, gallery, beside, say)
         threads = max(2, min(8, os.cpu_count() or 1))
         config = config_of(application(opening, token=token, threads=threads, origins=origins))
         bound_port = listening.getsockname()[1]
@@ -99,16 +101,18 @@ def config_of(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _open(target: Run | Path, gallery: Callable[[Path], Gallery], say: Callable[[str], None]) -> Shelf:
+def _open(
+    target: Run | Path, gallery: Callable[[Path], Gallery], beside: Sequence[Path], say: Callable[[str], None]
+) -> Shelf | PhotographShelf:
     """The shelf, after the imports that take seconds. It runs while the page is already there."""
     gc.disable()  # a collection during the imports finds nothing, and half a second goes by
     try:
         import torch
 
-        from isthmus.explore.answers import routes  # noqa: F401 - now, rather than at the first question
+        from isthmus.explore.answers import photograph_routes  # noqa: F401 - now, rather than at the first question
         from isthmus.explore.shelf_loader import shelve
 
-        shelf = shelve(target, None if isinstance(target, Run) else gallery(target))
+        shelf = shelve(target, None if isinstance(target, Run) else gallery(target), beside)
     finally:
         gc.freeze()  # else a full collection, some 100 ms, may come while a slider moves
         gc.enable()
@@ -136,7 +140,7 @@ def _on_exit(server: uvicorn.Server, call: Callable[[], None]) -> None:
     server.handle_exit = handle_exit  # type: ignore[method-assign]
 
 
-def _close(opening: Future[Shelf]) -> None:
+def _close(opening: Future[Shelf | PhotographShelf]) -> None:
     if opening.done() and opening.exception() is None:
         opening.result().closing.set()
 
