@@ -232,12 +232,12 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
         return (
             f"its penalty is summed over the batch, so that a weight of {penalty.weight:g} at a batch size of "
             f"{model.training_.batch_size} is {as_sample:g} for each sample, and a code of zeros costs least",
-            'sum it over a sample, per="sample", or lower its weight, or let it grow with warmup',
+            'sum it over a sample, per="sample", or lower its weight',
         )
     if _is_penalized(model):
         return (
             f"its penalty of weight {penalty.weight:g} costs more than a better image gains",
-            "lower its weight, or let it grow with warmup",
+            "lower its weight; a warmup helps only where it is not far too large",
         )
     dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
     if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):

@@ -1,9 +1,9 @@
 """Identities of images: hashes of their pixels, independent of the name, place and format of the file.
 
 An image is hashed as it is stored, upright, before it is made grey, resized or cut. It has the same identity in 8 and
-16 bits, as integers and as floats in [0, 1], in grey and as RGB with equal channels. Any other change, such as JPEG
-compression, makes another image. Of large images evenly spaced rows are hashed: all would take a third of the time in
-which a photograph is read.
+16 bits, as integers, as floats of the same numbers and as floats in [0, 1], in grey and as RGB with equal channels. Any
+other change, such as JPEG compression, makes another image. Of large images evenly spaced rows are hashed: all would
+take a third of the time in which a photograph is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def identity_of(page: Page) -> int:
     if page.white is not None and not (page.bits == 8 and pixels.dtype == np.uint8):
         pixels = np.divide(pixels, np.float32(page.white), dtype=np.float32)
     if pixels.dtype.kind == "f":
-        pixels = _in_8_bits(pixels)
+        pixels = _normalized(pixels)
     # rows of whole pixels, as nearly all formats have them: then nothing is copied
     rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     digest = hashlib.blake2b(f"{h} {w} {rows.shape[2]} {rows.dtype.kind}".encode(), digest_size=8)
@@ -70,13 +70,19 @@ def from_text(text: Any) -> np.ndarray | None:
         return None
 
 
-def _in_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Floats as uint8 where they are 255ths; else as float32, if that has them exactly."""
+def _normalized(pixels: np.ndarray) -> np.ndarray:
+    """Floats as 8 bits where 255ths or whole, or as 16 where whole; else as float32, if that has them exactly."""
     for part in (pixels[:, :1], pixels):  # of nearly all others the first row is enough
         numbers = part * np.float32(255)
         near = np.rint(numbers)
         is_whole = (np.abs(numbers - near) <= _SAME) & (near >= 0) & (near <= 255) & ((near > 0) | (part == 0))
         if not is_whole.all():
-            short = pixels.astype(np.float32)
-            return short if np.array_equal(short, pixels, equal_nan=True) else pixels
-    return near.astype(np.uint8)
+            break
+    else:
+        return near.astype(np.uint8)
+    if all(((part >= 0) & (part <= 65535) & (part == np.rint(part))).all() for part in (pixels[:, :1], pixels)):
+        if pixels.max() <= 255:
+            return pixels.astype(np.uint8)
+        return _normalized(np.divide(pixels, np.float32(65535), dtype=np.float32))  # as those of 16 bits are
+    short = pixels.astype(np.float32)
+    return short if np.array_equal(short, pixels, equal_nan=True) else pixels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -64,6 +64,10 @@ class NetworkPart(Part):
     def n_components(self, *, corrupted: bool) -> int:
         """How many components it can start with at PCA's solution; 0 where it cannot."""
         return 0
+
+    def beginning_at_pca(self) -> NetworkPart | None:
+        """The network that is most like this one of those whose training begins at PCA's solution, if there is one."""
+        return None
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         """Numbers in a code."""
@@ -136,6 +140,10 @@ class Dense(NetworkPart):
         inner = (*down[1:-1], *up[1:-1])
         fits = not inner or (self.activation in PAIRS and min(inner) >= 2 * k)
         return k if fits and self.output == "linear" else 0
+
+    def beginning_at_pca(self) -> Dense | None:
+        linear = replace(self, code_activation="linear", output="linear")
+        return linear if linear.n_components(corrupted=False) else None
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         return self.bottleneck

@@ -40,7 +40,8 @@ _CONTRAST = 0.5  # of the first drawings, as a share of the images'; less than a
 MAX_SAMPLES = 20_000  # that PCA is fitted to: more move the first components no more
 _FAR = 20.0  # from where on gelu and silu are straight lines, to the last digits of float32
 _FOLDS, _LITTLE = 4, 10  # samples for each of their numbers, of which components are not what they seem
-_LEAST = 1e-5  # of the largest deviation: a component that varies less has no scale of its own
+# Of the largest deviation: a component that varies less, as by the rounding of float32, has no scale of its own.
+_LEAST = 5e-4
 
 
 def _some_of(samples: Samples, setup: Setup, most: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,10 +119,15 @@ def _mean_output(layer: Any, z: torch.Tensor, activation: str, target: torch.Ten
 
 
 def fit_pca(x: np.ndarray, k: int) -> PCA:
-    """Fit PCA of k components, or of as many as there are, to samples x, (n, n_features)."""
+    """Fit PCA of k components, or of as many as there are, to samples x, (n, n_features).
+
+    n samples differ in n - 1 directions from their mean: a further component would be one of rounding, and no sample
+    says what others have in it.
+    """
     solver = "covariance_eigh" if x.shape[1] <= MAX_EXACT else "randomized"
     with np.errstate(invalid="ignore"):  # samples that are all the same have no variance to take shares of
-        return PCA(min(k, *x.shape), svd_solver=solver, random_state=0).fit(x)
+        n_components = max(1, min(k, len(x) - 1, x.shape[1]))
+        return PCA(n_components, svd_solver=solver, random_state=0).fit(x)
 
 
 @torch.no_grad()

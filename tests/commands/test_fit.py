@@ -92,8 +92,8 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     ("epochs", "advice"), [(2, "train longer"), (200, "it reconstructs its training images far better")]
 )
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
-    # with a sigmoid, so that it does not start at PCA's solution
-    _, err = done("fit", digits, "-o", tmp_path / "m", "--output", "sigmoid", "--epochs", epochs, *QUICK[2:])
+    # with a hidden layer so narrow that it cannot begin at PCA's solution
+    _, err = done("fit", digits, "-o", tmp_path / "m", "--hidden", 15, "--epochs", epochs, *QUICK[2:])
     assert f"this model is worse than PCA, 8 numbers: {advice}" in err
 
 
@@ -340,6 +340,35 @@ def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, 
     assert on == pytest.approx((np.abs(code) > 1e-6).sum(axis=1).mean(), abs=3)
     n_dead = int(re.search(r"(\d+) of 128 units of the code are zero for every image", err)[1])
     assert f": --bottleneck {128 - n_dead} is as good, and a smaller weight than --penalty l1:0.003 uses more" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        (("--code-activation", "relu"), "takes one: try --code-activation linear"),
+        (("--code-activation", "relu", "--output", "sigmoid"), "try --code-activation linear without --output"),
+        (("--code-activation", "linear", "--output", "sigmoid"), "begins at PCA's solution: leave --output out"),
+    ],
+)
+def test_a_network_behind_pca_that_could_begin_there_is_told_so(options, way, digits, tmp_path, done):
+    _, err = done("fit", digits, "-o", tmp_path / "m", "--bottleneck", 8, *options, "--epochs", 60, *QUICK[2:])
+    (sentence,) = (line for line in err.splitlines() if "this model is worse than PCA" in line)
+    assert sentence.endswith(way)
+
+
+def test_a_network_worse_than_the_mean_on_its_own_images_too_is_to_train_longer(digits, tmp_path, done):
+    _, err = done(
+        "fit", digits, "-o", tmp_path / "m", "--hidden", 12, "--learning-rate", 1e-5, "--epochs", 1, *QUICK[2:]
+    )
+    (sentence,) = (line for line in err.splitlines() if "than the mean image" in line)
+    assert "train longer (--epochs)" in sentence
+
+
+def test_a_penalty_is_not_blamed_for_what_is_known_by_heart(digits, tmp_path, done):
+    fit = ("fit", digits, "-o", tmp_path / "m", "--hidden", 64, "--bottleneck", 16, "--epochs", 200, *QUICK[2:])
+    _, err = done(*fit, "--penalty", "l1:1e-6")
+    assert "it reconstructs its training images" in err
+    assert "the penalty takes it" not in err
 
 
 def test_a_fit_that_is_stopped_while_it_measures_is_not_trained_again(digits, tmp_path, done, monkeypatch):

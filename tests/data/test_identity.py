@@ -21,6 +21,8 @@ DEEP = RNG.integers(0, 65536, (1, 9, 7), dtype=np.uint16)
         (Page(COLOUR, 8), Page(COLOUR * np.float32(1 / 255), 32)),
         (Page(GREY // 128, 1), Page(GREY // 128 * 255, 8)),
         (Page(DEEP, 16), Page((DEEP / np.float32(65535)).astype(np.float32), 32)),
+        (Page(GREY, 8), Page(GREY.astype(np.float32), 32)),
+        (Page(DEEP % 4096, 16), Page((DEEP % 4096).astype(np.float64), 64)),
         (Page(COLOUR, 8), Page(np.asfortranarray(COLOUR), 8)),
         (Page(COLOUR[:, ::-1], 8), Page(COLOUR[:, ::-1].copy(), 8)),
     ],
@@ -33,7 +35,7 @@ def test_other_images():
     darker = DEEP.astype(np.float32) / 2**40  # none of them is 0, though all round to it in 8 bits
     nan = np.full((1, 2, 2), np.nan)
     others = [GREY, GREY[:, ::-1], GREY[:, :, ::-1], GREY.reshape(1, 7, 9), COLOUR, COLOUR[::-1], DEEP, DEEP // 257]
-    others += [GREY // 2, GREY.astype(np.int16) - 300, GREY.astype(np.float32), darker, 2 * darker, nan, nan[:, :1]]
+    others += [GREY // 2, GREY.astype(np.int16) - 300, GREY + np.float32(0.5), darker, 2 * darker, nan, nan[:, :1]]
     others += [np.zeros((1, 9, 7), np.uint8), np.zeros((1, 7, 9), np.uint8)]
     for pixel in range(GREY.size):
         changed = GREY.copy()

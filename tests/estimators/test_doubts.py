@@ -101,6 +101,22 @@ def test_a_model_that_has_collapsed_to_the_mean_says_so(x):
     (sentence,) = doubts(x, penalty=L1(100), epochs=60, learning_rate=0.05)
     of_mean, left = numbers(sentence)
     assert left == pytest.approx(of_mean, rel=0.01)
+    assert "try a smaller weight of the penalty, or " in sentence
+
+
+def test_of_few_samples_a_network_as_good_as_pca_on_its_own_is_doubted_too(x):
+    (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=40)
+    of_pca, left = numbers(sentence)
+    assert of_pca / 2 < left < of_pca
+    assert "it may know them by heart" in sentence
+
+
+def test_noise_in_another_unit_than_the_samples_is_said(x):
+    (sentence,) = doubts(200 * x, corruption=GaussianNoise(0.1), recipe="fast", epochs=5)
+    assert "the noise has a standard deviation of 0.1, and the samples' numbers span " in sentence
+    span = float(re.search(r"span ([\d.]+):", sentence)[1])
+    assert np.ptp(200 * x[:100]) / 2 < span <= np.ptp(200 * x) + 1  # of those that it is judged by
+    assert sentence.endswith(f"so that 0.1 of black to white is {span / 10:.3g}")
 
 
 def test_a_denoiser_worse_than_the_noise_is_doubted_by_its_own_samples_too(x):

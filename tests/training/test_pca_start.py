@@ -52,6 +52,15 @@ def test_of_very_few_samples_other_images_are_reconstructed_as_pca_does_too(n):
     np.testing.assert_allclose(x_hat, pca.inverse_transform(pca.transform(DIGITS[100:])), atol=2e-6)
 
 
+@pytest.mark.parametrize("n", [3, 5, 20])
+@pytest.mark.parametrize("times", [1, 2])
+def test_after_a_training_on_fewer_samples_than_numbers_other_images_are_no_worse_than_the_mean_of_these(n, times):
+    x = np.repeat(DIGITS[:n], times, axis=0)  # and where some of them are the same
+    model = Autoencoder(recipe="fast", epochs=5, random_state=0).fit(x)
+    others = DIGITS[500:]
+    assert -model.score(others) < np.square(others - x.mean(axis=0)).mean()
+
+
 @pytest.mark.parametrize("activation", ["gelu", "leakyrelu", "linear", "relu", "silu"])
 def test_a_denoiser_starts_at_the_linear_filter_that_is_best(activation):
     part = Dense((), 64, activation=activation)

@@ -84,7 +84,9 @@ class Judgement:
             yield self.collapse
             return
         dead = codes.estimates.get("dead_units")
-        if dead is not None and dead.value:
+        slack = 1 - _ROUNDING if kept_start else 1.0
+        better = better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
+        if dead is not None and dead.value and MEAN_IMAGE not in better:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             yield f"{_KEPT_START if model.corruption is None else _KEPT_FILTER} from {self._more_images()}"
@@ -93,11 +95,9 @@ class Judgement:
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
         if frozen:
             yield frozen
-        slack = 1 - _ROUNDING if kept_start else 1.0
-        better = better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
         if not better:
             return
-        way = self._advice()
+        way = self._advice(better)
         if frozen or kept_start:  # which has been said
             way = ""
         elif self.base is not None and better[0] == before(self.base):
@@ -137,30 +137,45 @@ class Judgement:
             ways.append("--augmentation affine")
         return " or ".join(ways)
 
-    def _advice(self) -> str:
+    def _advice(self, better: list[str]) -> str:
         """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
-        if self.model.penalty is not None:
-            return f"the penalty takes it, so try a smaller weight than {self._weight}, or more epochs"
-        history = self.model.history_
+        history, is_penalized = self.model.history_, self.model.penalty is not None
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
         early = best + 1 < _EARLY * len(history)
-        if early and losses[-1] > _BACK * losses[best]:
+        if MEAN_IMAGE not in better and not is_penalized and (linear := self._linear_words()):
+            return linear
+        if early and losses[-1] > _BACK * losses[best] and not is_penalized:
             return (
                 f"training got worse after epoch {best + 1} (loss {error_text(losses[best])}, in the end "
                 f"{error_text(losses[-1])}): try --learning-rate {self.model.training_.learning_rate / 4:.2g}, or give "
                 f"it {self._more_images()}"
             )
         seen = losses[-1] if early else losses[best]
-        if seen < _ITS_OWN * held_out:
+        of_mean = self.errors.get(MEAN_IMAGE, {}).get("mse")
+        has_learned = MEAN_IMAGE not in better or of_mean is None or seen < (of_mean.value or 0.0)
+        if seen < _ITS_OWN * held_out and has_learned:
             far = "far " if seen < _FAR_BETTER * held_out else ""
             smaller = "" if self.model.corruption is not None else ", or choose a smaller network"
             return (
                 f"it reconstructs its training images {far}better than others (loss {error_text(seen)} against "
                 f"{error_text(held_out)}), so give it {self._more_images()}{smaller}"
             )
+        if is_penalized:
+            return f"the penalty takes it, so try a smaller weight than {self._weight}, or more epochs"
         images = "more images" if self.model.corruption is None else self._more_images()
         return f"train longer (--epochs), or give it more numbers or {images}"
+
+    def _linear_words(self) -> str:
+        """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
+        part = self.model.network_.part
+        linear = None if self.model.corruption is not None else part.beginning_at_pca()
+        if linear is None or linear == part or self.base is not None:
+            return ""
+        if part.code_output != "linear":
+            words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
+            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else " without --output")
+        return "a training with a linear output begins at PCA's solution: leave --output out"
 
 
 def before(base: Base) -> str:
