@@ -36,7 +36,18 @@ from isthmus.rng import numpy_generator
 from isthmus.training.hardware import using_threads_everywhere
 
 _SHARE = 0.1  # held out
-_OF_A_CODE = ("source", "patches", "resize", "crop", "patches_per_image", "penalty", "loss", "augmentation", "classes")
+_OF_A_CODE = (
+    "source",
+    "network",
+    "patches",
+    "resize",
+    "crop",
+    "patches_per_image",
+    "penalty",
+    "loss",
+    "augmentation",
+    "classes",
+)
 _OF_A_CHOICE = ("validation", "patience")
 
 
