@@ -231,12 +231,11 @@ class Sequence(Corruption):
 
     def for_denoiser(self) -> Sequence | None:
         """Of shot noise and the noise of reading it, Poisson and then Gaussian of one sigma."""
-        if [type(part) for part in self.parts] != [Poisson, GaussianNoise]:
+        parts = tuple(part for part in (part.for_denoiser() for part in self.parts) if part is not None)
+        if len(parts) < len(self.parts) or [part.shot_and_read[0] for part in parts] != [True, False]:
             return None
-        shot, read = (part.for_denoiser() for part in self.parts)
-        if shot is None or read is None or read.sigma_range[0] != read.sigma_range[1]:
-            return None
-        return Sequence((shot, read))
+        low, high = parts[1].sigma_range
+        return Sequence(parts) if low == high else None
 
     @property
     def sigma_range(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import pytest
 
 from isthmus import Autoencoder, Dense
 from isthmus.cli import run_command
-from isthmus.errors import DoubtWarning, RequestError
+from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError
 from isthmus.training.checkpoint import Checkpoints
 
 STUDY = """
@@ -167,5 +167,6 @@ def test_folders_of_any_name(name, crash, tmp_path):
 def test_nothing_is_said_where_nothing_is_wrong(x, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PoorFitWarning)  # of four epochs
         model().fit(x, checkpoint=tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
