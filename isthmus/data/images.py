@@ -134,10 +134,7 @@ class Images:
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n, n_features) float32 in [0, 1]. A new array: ask for a part of a large set at a time."""
-        part = self.pixels[which].reshape(-1, self.n_features)
-        if part.dtype == np.uint8:
-            return np.multiply(part, np.float32(1 / 255), dtype=np.float32)
-        return part.copy()
+        return floats_of(self.pixels[which].reshape(-1, self.n_features))
 
     def pixel_means(self) -> np.ndarray:
         """The mean of each pixel, (n_features,) float64."""
@@ -176,6 +173,13 @@ class Images:
             places=places,
             identities=identities,
         )
+
+
+def floats_of(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as `Images` have them in float32, [0, 1]: a new array."""
+    if pixels.dtype == np.uint8:
+        return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32, order="C")
+    return pixels.copy()
 
 
 def is_8_bit(low: float, high: float) -> bool:

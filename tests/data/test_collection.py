@@ -394,6 +394,22 @@ def test_no_more_large_files_are_read_ahead_than_fit_into_memory(folder, monkeyp
     assert len(list(blocks)) == 59
 
 
+def test_files_read_ahead_are_counted_by_their_pixels(folder, monkeypatch):
+    folder.mkdir(exist_ok=True)
+    for i in range(12):
+        Image.new("L", (500, 400)).save(folder / f"{i:02}.png")
+    seen, real = [], reader_pool.read_piece
+    monkeypatch.setattr(reader_pool, "read_piece", lambda piece, framing: seen.append(piece) or real(piece, framing))
+    monkeypatch.setattr(reader_pool, "_PIECE_BYTES", 1 << 20)
+    monkeypatch.setattr(reader_pool, "_AHEAD_BYTES", 3 << 20)
+    blocks = reader_pool.read_all(sorted(map(str, folder.iterdir())), Framing(), 2)
+    next(blocks)
+    time.sleep(0.2)
+    assert [len(piece.paths) for piece in seen] == [2] * len(seen), "two of 800 kB as float32"
+    assert len(seen) <= 3
+    assert len(list(blocks)) == 11
+
+
 @pytest.mark.parametrize(
     "start",
     [

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
+from isthmus.data import sizes
+from isthmus.data.formats.image_file import read_shapes
 from isthmus.data.formats.writers import write_like
 from isthmus.errors import DataError, RequestError
 from tests.image_files import read_image
@@ -178,3 +180,19 @@ def test_the_alpha_channel_of_a_png_stays_in_its_place(bits, colours, orientatio
     assert "the alpha channel is not kept" in write_like(
         tmp_path / "a.png", np.full((1, 4, 4), 0.5), tmp_path / "c.png"
     )
+
+
+def test_a_large_image_is_written_band_by_band_as_in_one_piece(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    image = RNG.random((3, 9, 7))
+    write_like(tmp_path / "a.png", image, tmp_path / "whole.png")
+    monkeypatch.setattr(sizes, "_BAND", 2 * 3 * 7)
+    write_like(tmp_path / "a.png", image, tmp_path / "bands.png")
+    assert (tmp_path / "bands.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_tiff_of_many_pixels_is_no_bomb(tmp_path):
+    import tifffile
+
+    tifffile.memmap(tmp_path / "a.tif", shape=(8200, 8200), dtype=np.uint8, photometric="minisblack").flush()
+    assert read_shapes(tmp_path / "a.tif") == [(1, 8200, 8200)]

@@ -76,7 +76,7 @@ class Uncut:
 
         def read() -> Iterator[Picture]:
             for i, (image, region) in enumerate(zip(pixels, regions, strict=True)):
-                x = Images(image[None], source=region.name or self.data).floats().reshape(image.shape)
+                x = Images(image[None], source=region.name or self.data).pixels[0]
                 yield Picture(region.name, np.repeat(x, part.shape[0] // len(x), axis=0), identity=0, number=i)
 
         n = len(regions)

@@ -26,17 +26,18 @@ from isthmus.data.collections.reader_pool import all_shapes, read_all
 from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import NOTES
 from isthmus.data.identity import identities_of
-from isthmus.data.images import Images
-from isthmus.data.sizes import resized
+from isthmus.data.images import Images, floats_of
+from isthmus.data.sizes import bands, resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.adapters import CHUNK, adapter_of, reconstruct
 from isthmus.machine import cores
+from isthmus.metrics import squared_error
 from isthmus.parts import Corruption
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: x (c, h, w) float32 in [0, 1], as the model is given it.
+    """One picture. pixels: (c, h, w), uint8 or float32 as `Images` have them, with as many channels as the model's.
 
     number: its place, or its file's, in DATA. path: its file, if it has one; file: as DATA names it. page: which of the
     file's pages it is, from 0. grey: it was grey, and made RGB for a model of RGB images. size: its (height, width)
@@ -44,7 +45,7 @@ class Picture:
     """
 
     name: str
-    x: np.ndarray
+    pixels: np.ndarray
     identity: int
     label: str = ""
     number: int = 0
@@ -55,20 +56,37 @@ class Picture:
     grey: bool = False
     size: tuple[int, int] | None = None
 
+    @property
+    def x(self) -> np.ndarray:
+        """The picture as a model is given it, float32 in [0, 1]: a new array."""
+        return floats_of(self.pixels)
+
+    def squared_error(self, x_hat: np.ndarray) -> float:
+        """`metrics.squared_error` of one picture; of a large one band by band, as its float64 would fill memory."""
+        parts = list(bands(self.pixels.shape))
+        errors = [squared_error(floats_of(self.pixels[None, :, rows]), x_hat[None, :, rows])[0] for rows in parts]
+        if len(errors) == 1:
+            return float(errors[0])
+        return float(np.average(errors, weights=[rows.stop - rows.start for rows in parts]))
+
 
 @dataclass(frozen=True)
 class Result:
-    """A picture, what the model was given (the picture, or a corrupted one), and what it made of it: (c, h, w)."""
+    """A picture, what the model was given of it if that was corrupted, and what it made of it: (c, h, w)."""
 
     picture: Picture
-    x_in: np.ndarray
+    corrupted: np.ndarray | None
     x_hat: np.ndarray
 
+    @property
+    def x_in(self) -> np.ndarray:
+        """What the model was given."""
+        return self.picture.x if self.corrupted is None else self.corrupted
+
     def written(self) -> np.ndarray:
-        """What is written of it: grey again if the picture was, of the picture's own size, in [0, 1]."""
+        """What is written of it, when it is clipped: grey again if the picture was, and of the picture's own size."""
         x_hat = self.x_hat.mean(axis=0, keepdims=True) if self.picture.grey else self.x_hat
-        x_hat = np.clip(x_hat, 0, 1)
-        return x_hat if self.picture.size is None else resized(x_hat, self.picture.size)
+        return x_hat if self.picture.size is None else resized(np.clip(x_hat, 0, 1), self.picture.size)
 
 
 @dataclass(frozen=True)
@@ -142,8 +160,7 @@ def _from_images(images: Images) -> Iterator[Picture]:
     width = len(str(len(images) - 1))
     identities = identities_of(images.pixels) if images.identities is None else images.identities
     for i, identity in enumerate(identities.tolist()):
-        x = images.floats(slice(i, i + 1)).reshape(images.shape)
-        yield Picture(f"{i:0{width}d}", x, identity, label_word(images, i), i)
+        yield Picture(f"{i:0{width}d}", images.pixels[i], identity, label_word(images, i), i)
 
 
 def _from_files(
@@ -162,9 +179,9 @@ def _from_files(
             pictures = []
             for page, pixels in enumerate(several):
                 page_of = page_name(name, page, len(several))
-                x = Images(pixels[None], source=printable(path)).floats().reshape(pixels.shape)
+                x = Images(pixels[None], source=printable(path)).pixels[0]
                 grey = len(x) == 1 and opened.channels == 3
-                x = np.repeat(x, 3, axis=0) if grey else x
+                x = np.broadcast_to(x, (3, *x.shape[1:])) if grey else x
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
                 size = shapes[page][1:] if shapes else None
                 known = block[2][page]
@@ -223,17 +240,19 @@ def through(
     done = set[int]()
     with console.progress(task) as on_progress:
         for group in ([picture] for picture in pictures) if adapter.takes_any_size else _groups(pictures, shape):
-            given = [_corrupted(picture.x, corruption) for picture in group]
+            corrupted = [None if corruption is None else _corrupted(picture.x, corruption) for picture in group]
             if adapter.takes_any_size:
 
                 def on_tiles(tiles: int, of: int, page: int = group[0].page, pages: int = group[0].pages) -> None:
                     if pictures.n == 1:
                         on_progress(page * of + tiles, pages * of)
 
-                made = [adapter.reconstruct_image(x, on_tiles) for x in given]
-            elif shape in (None, group[0].x.shape):
+                pairs = zip(group, corrupted, strict=True)
+                made = [adapter.reconstruct_image(p.pixels if x is None else x, on_tiles) for p, x in pairs]
+            elif shape in (None, group[0].pixels.shape):
+                given = [p.x if x is None else x for p, x in zip(group, corrupted, strict=True)]
                 flat = np.stack(given).reshape(len(group), -1)
-                made = list(reconstruct(model, flat).reshape(len(group), *group[0].x.shape))
+                made = list(reconstruct(model, flat).reshape(len(group), *group[0].pixels.shape))
             else:
                 assert shape is not None
                 page, pages = group[0].page, group[0].pages  # a larger picture is alone in its group
@@ -242,13 +261,14 @@ def through(
                     if pictures.n == 1:
                         on_progress(page * of + rows, pages * of)
 
-                made = [patchwork(lambda x: reconstruct(model, x), x, shape[1:], on_rows) for x in given]
+                x_in = group[0].x if corrupted[0] is None else corrupted[0]
+                made = [patchwork(lambda x: reconstruct(model, x), x_in, shape[1:], on_rows)]
             done |= {picture.number for picture in group}
             if pictures.n > 1:
                 on_progress(len(done), pictures.n)  # without those that are left out
-            elif shape in (None, group[0].x.shape) and not adapter.takes_any_size:
+            elif shape in (None, group[0].pixels.shape) and not adapter.takes_any_size:
                 on_progress(group[-1].page + 1, group[-1].pages)
-            yield from (Result(*picture) for picture in zip(group, given, made, strict=True))
+            yield from (Result(*picture) for picture in zip(group, corrupted, made, strict=True))
 
 
 def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[Picture]]:
@@ -256,7 +276,9 @@ def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[P
     group: list[Picture] = []
     for picture in pictures:
         if group and (
-            len(group) == CHUNK or picture.x.shape != group[0].x.shape or shape not in (None, picture.x.shape)
+            len(group) == CHUNK
+            or picture.pixels.shape != group[0].pixels.shape
+            or shape not in (None, picture.pixels.shape)
         ):
             yield group
             group = []
@@ -265,7 +287,5 @@ def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[P
         yield group
 
 
-def _corrupted(x: np.ndarray, part: Corruption | None) -> np.ndarray:
-    if part is None:
-        return x
+def _corrupted(x: np.ndarray, part: Corruption) -> np.ndarray:
     return noisy_version(x.reshape(1, -1), part, x.shape).reshape(x.shape)

@@ -23,7 +23,7 @@ from isthmus.data.formats.page import ValueRange
 from isthmus.data.formats.writers import write_like
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
-from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
+from isthmus.metrics import Estimate, mean_of, mean_psnr
 from isthmus.parts import Corruption
 from isthmus.persistence import PREVIEW
 
@@ -94,7 +94,9 @@ def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:
 def _write(pages: list[Result], opened: Opened, target: Path) -> tuple[str, ...]:
     framing = opened.framing
     images = [page.written() for page in pages]
-    return write_like(pages[0].picture.path, images, target, value_range=framing.value_range, grey=framing.grey)
+    return write_like(
+        pages[0].picture.path, images, target, value_range=framing.value_range, grey=framing.grey, clip=True
+    )
 
 
 def _some_of(pages: list[Result], n: int) -> list[Result]:
@@ -128,9 +130,9 @@ class _Errors:
 
     def watch(self, results: Iterator[Result]) -> Iterator[Result]:
         for result in results:
-            images = [result.x_in, result.x_hat][-len(self.names) :]
+            images = [result.x_hat] if len(self.names) == 1 else [result.x_in, result.x_hat]
             for values, image in zip(self.values, images, strict=True):
-                values.append(float(squared_error(result.picture.x[None], image[None])[0]))
+                values.append(result.picture.squared_error(image))
             yield result
 
     @property
@@ -173,7 +175,7 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
     made: list[np.ndarray] = []
     names, labels = [], []
     for result in results:
-        image = result.written()
+        image = np.clip(result.written(), 0, 1)
         made.append(
             np.rint(image * 255).astype(np.uint8)
             if pictures.dtype == np.uint8

@@ -27,7 +27,7 @@ Block = tuple[list[np.ndarray], tuple[str, ...], list[int]] | DataError
 class Piece:
     """Neighbours in a collection. number: its place among the pieces; first: its first file's among the files.
 
-    size: the bytes of its files.
+    size: the bytes of its files, or of their pixels.
     """
 
     number: int

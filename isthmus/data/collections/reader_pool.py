@@ -7,10 +7,11 @@ two threads were measured slower than one; worker processes read them instead.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from isthmus.data.collections.pieces import Block, Piece, Reading, read_piece
@@ -20,38 +21,47 @@ from isthmus.data.framing import Framing
 from isthmus.errors import DataError
 
 MANY, SMALL = 2000, 32 << 10  # so many files, of so few bytes, repay the start of a process
-_PIECE, _PIECE_BYTES = 32, 2 << 20  # files handed over at once, and their bytes, unless one alone has more
-# pieces for each core, read and not yet taken, and the bytes of their files: photographs grow tenfold in memory
-_AHEAD, _AHEAD_BYTES = 8, 32 << 20
+_PIECE, _PIECE_BYTES = 32, 16 << 20  # files handed over at once, and their bytes as pixels, unless one has more
+# pieces for each core, read and not yet taken, and their bytes as pixels: a few files may grow two hundred times
+_AHEAD, _AHEAD_BYTES = 8, 256 << 20
 _PENDING = 3  # pieces that a helper owes: it has work while this process reads one
 
 
 def read_all(paths: Sequence[str], framing: Framing, threads: int) -> Iterator[Block]:
     """Each file's block, in order. Errors are values, not raised."""
-    pieces = _pieces(paths)
     readings: Generator[Reading]
-    if threads == 1 or len(pieces) == 1:
-        readings = (read_piece(piece, framing) for piece in pieces)
-    elif helpers := min(threads - 1, _helpers(paths)):
-        readings = _with_helpers(pieces, framing, helpers)
+    if helpers := min(threads - 1, _helpers(paths)):
+        readings = _with_helpers(list(_pieces(paths, _file_size)), framing, helpers)
+    elif threads == 1 or len(paths) == 1:
+        readings = (read_piece(piece, framing) for piece in _pieces(paths, _n_bytes))
     else:
-        readings = _with_threads(pieces, framing, threads)
+        readings = _with_threads(_pieces(paths, _n_bytes), framing, threads)
     with quiet_readers(), contextlib.closing(readings):
         for reading in readings:
             yield from reading
 
 
-def _pieces(paths: Sequence[str]) -> list[Piece]:
+def _pieces(paths: Sequence[str], size_of: Callable[[str], int]) -> Iterator[Piece]:
     """Neighbours, so many or so large that they are worth handing over."""
-    pieces: list[Piece] = []
-    first, total = 0, 0
+    number, first, total = 0, 0, 0
     for end, path in enumerate(paths, 1):
-        with contextlib.suppress(OSError):
-            total += os.stat(path).st_size
+        total += size_of(path)
         if end == len(paths) or end - first == _PIECE or total >= _PIECE_BYTES:
-            pieces.append(Piece(len(pieces), first, tuple(paths[first:end]), total))
-            first, total = end, 0
-    return pieces
+            yield Piece(number, first, tuple(paths[first:end]), total)
+            number, first, total = number + 1, end, 0
+
+
+def _file_size(path: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_size
+    return 0
+
+
+def _n_bytes(path: str) -> int:
+    """A file's pixels in memory, in float32, by its header; 0 for one that cannot be used."""
+    with contextlib.suppress(DataError):
+        return sum(4 * math.prod(shape) for shape in read_shapes(path))
+    return 0
 
 
 def _helpers(paths: Sequence[str]) -> int:
@@ -63,7 +73,7 @@ def _helpers(paths: Sequence[str]) -> int:
     return 0
 
 
-def _with_threads(pieces: list[Piece], framing: Framing, threads: int) -> Generator[Reading]:
+def _with_threads(pieces: Iterator[Piece], framing: Framing, threads: int) -> Generator[Reading]:
     pool = ThreadPoolExecutor(threads)
     try:
         ahead: deque[tuple[Future[Reading], int]] = deque()

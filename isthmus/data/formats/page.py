@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from isthmus.data.sizes import bands
 from isthmus.errors import one_line
 
 ValueRange = tuple[float, float]
@@ -87,7 +88,8 @@ class Page:
         if (white := self.white) is not None:
             if 255 % white == 0:  # 1, 2 and 4 bits
                 return np.multiply(pixels, np.uint8(255 // white), dtype=np.uint8)
-            return np.divide(pixels, np.float32(white), dtype=np.float32).clip(0, 1)
+            done = np.divide(pixels, np.float32(white), dtype=np.float32)
+            return done.clip(0, 1, out=done)
         if pixels.dtype.kind == "f":
             self._refuse_nan()
             low, high = float(pixels.min()), float(pixels.max())
@@ -110,8 +112,11 @@ class Page:
 def stretched(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
     """Numbers as float32 in [0, 1], black and white being the two of the range; what lies outside is clipped."""
     low, high = value_range
-    done = (values.astype(np.float64) - low) / (high - low)
-    return np.clip(done, 0, 1, out=done).astype(np.float32)
+    result = np.empty(values.shape, np.float32)
+    for rows in bands(values.shape):
+        done = (values[..., rows, :].astype(np.float64) - low) / (high - low)
+        result[..., rows, :] = np.clip(done, 0, 1, out=done)
+    return result
 
 
 def misfits(pixels: np.ndarray, white: int | None, value_range: ValueRange) -> tuple[str, ...]:
@@ -145,8 +150,11 @@ def grey_of(pixels: np.ndarray) -> np.ndarray:
     """(1, h, w) of an image (3, h, w), of its own type; a grey one as it is."""
     if len(pixels) == 1:
         return pixels
-    grey = np.tensordot(LUMA, pixels.astype(np.float64), 1)[None]
-    return np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind == "u" else grey.astype(pixels.dtype)
+    result = np.empty((1, *pixels.shape[1:]), pixels.dtype)
+    for rows in bands(pixels.shape):
+        grey = np.tensordot(LUMA, pixels[:, rows].astype(np.float64), 1)
+        result[0, rows] = np.rint(grey) if pixels.dtype.kind == "u" else grey
+    return result
 
 
 def without_alpha(values: np.ndarray, *, associated: bool) -> np.ndarray:

@@ -176,7 +176,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         options["append_images"] = made[1:]
     buffer = io.BytesIO()  # Pillow goes back and forth in what it writes
     made[0].save(buffer, kind, **options)
-    file.write(buffer.getvalue())
+    file.write(buffer.getbuffer())
     return notes
 
 

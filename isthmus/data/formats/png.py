@@ -114,7 +114,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         notes = pillow.write(buffer, data, pictures)
     else:
         buffer.write(encoded(pictures[0]))
-    made = buffer.getvalue()
+    made = buffer.getbuffer()
     fits = profile_fits(profile, grey=len(pictures[0]) == 1)
     if profile and not fits:
         notes.append("a colour profile of other channels is not kept")

@@ -64,7 +64,7 @@ def shape_of(page: TiffPage) -> Shape:
     """(channels, height, width) as stored. Raises Refused for what cannot be a picture, or is not read."""
     colour = int(page.photometric) if page.photometric is not None else BLACK_IS_ZERO
     extra = page.samplesperpixel - {RGB: 3, CMYK: 4, YCBCR: 3}.get(colour, 1)
-    check_size(page.imagewidth, page.imagelength, 1, 1, 0)
+    check_size(page.imagewidth, page.imagelength, 0, 1, 0)
     if isinstance(page.bitspersample, tuple):
         raise unread("TIFF", f"channels of {', '.join(map(str, page.bitspersample))} bits; save it with 8 or 16")
     if page.dtype is None or page.dtype.kind not in "buif":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import LUMA, Page, ValueRange
+from isthmus.data.sizes import bands
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 
@@ -21,6 +23,7 @@ def write_like(
     *,
     value_range: ValueRange | None = None,
     grey: bool = False,
+    clip: bool = False,
 ) -> tuple[str, ...]:
     """Write images to `target`, whole or not at all, in the form of `original`; as PNG if that is None.
 
@@ -28,7 +31,7 @@ def write_like(
     is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's compression and
     layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0 and 1 are in the
     original's numbers. grey: a grey image of a colour file stays grey, without colours and their profile. Folders on
-    the way to `target` are made.
+    the way to `target` are made. clip: without a note on the values that are clipped.
 
     Returns sentences on what could not be kept, and on values that had to be clipped. Raises RequestError for an
     array that is no such image, DataError if the original cannot be read.
@@ -38,56 +41,72 @@ def write_like(
     for image in many:
         if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
             raise RequestError(f"an image to write must be (1 or 3, height, width), got {image.shape}")
-        if not np.isfinite(image).all():
+        if not all(np.isfinite(image[:, rows]).all() for rows in bands(image.shape)):
             raise RequestError(f"cannot write {target}: the image has values that are NaN or infinite")
-    if outside := sum(int(((image < 0) | (image > 1)).sum()) for image in many):
+    if outside := 0 if clip else sum(int(((image < 0) | (image > 1)).sum()) for image in many):
         total = sum(image.size for image in many)
         notes.append(f"{outside:,} of {total:,} values lay outside [0, 1] and were clipped")
-    many = [image.astype(np.float64).clip(0, 1) for image in many]
     buffer = io.BytesIO()
     if original is None:
-        _write_png(buffer, many[0])
+        _write_png(buffer, _stored(many[0], len(many[0]), np.dtype(np.uint8), 255, None))
     else:
         data = bytes_of(original)
         with quiet_readers():
             with faults_named(original):
                 module = format_of(original, data)
-                pages = list(module.pages(data))
+                pages = [_Form.of(page) for page in module.pages(data)]  # without their pixels
             if len(pages) != len(many):
                 raise RequestError(f"{original} has {len(pages)} pages, and {len(many)} images are to take their place")
             stored = []
             for page, image in zip(pages, many, strict=True):
-                channels = _channels(image, len(page.pixels), keep_grey=grey)
-                if len(channels) < len(page.pixels):
+                keep_grey = grey and len(image) == 1
+                if keep_grey and page.channels == 3:
                     notes.append("colours are not kept: written as grey, as --grey made them")
                 dtype, white = _stored_type(page, getattr(module, "KEEPS_BITS", False), notes)
-                stored.append(_numbers(channels, dtype, white, value_range))
+                stored.append(_stored(image, 1 if keep_grey else page.channels, dtype, white, value_range))
             notes += module.write(buffer, data, stored)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as file:
-        file.write(buffer.getvalue())
+        file.write(buffer.getbuffer())
     return tuple(dict.fromkeys(notes))
 
 
 def _write_png(buffer: io.BytesIO, image: np.ndarray) -> None:
     from PIL import Image
 
-    values = np.rint(image * 255).astype(np.uint8)
-    Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))).save(
-        buffer, "PNG"
-    )
+    Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
 
 
-def _channels(image: np.ndarray, n: int, *, keep_grey: bool) -> np.ndarray:
-    """The image with as many channels as its file has."""
-    if n == 1 and len(image) == 3:  # a grey file that was read beside colour ones
-        return np.tensordot(LUMA, image, 1)[None]
-    return np.repeat(image, 3, 0) if n == 3 and len(image) == 1 and not keep_grey else image
+@dataclass(frozen=True)
+class _Form:
+    """What a page of the original says of how it is stored."""
+
+    channels: int
+    dtype: np.dtype
+    bits: int
+    white: int | None
+
+    @classmethod
+    def of(cls, page: Page) -> _Form:
+        return cls(len(page.pixels), page.pixels.dtype, page.bits, page.white)
 
 
-def _stored_type(page: Page, any_bits: bool, notes: list[str]) -> tuple[np.dtype, int | None]:
+def _stored(
+    image: np.ndarray, channels: int, dtype: np.dtype, white: int | None, value_range: ValueRange | None
+) -> np.ndarray:
+    """The image, clipped, in the numbers and with as many channels as a file has."""
+    stored = np.empty((channels, *image.shape[1:]), dtype)
+    for rows in bands(image.shape):
+        part = image[:, rows].astype(np.float64).clip(0, 1)
+        if channels < len(part):  # a grey file that was read beside colour ones
+            part = np.tensordot(LUMA, part, 1)[None]
+        stored[:, rows] = _numbers(part, dtype, white, value_range)
+    return stored
+
+
+def _stored_type(page: _Form, any_bits: bool, notes: list[str]) -> tuple[np.dtype, int | None]:
     """The type in which a page is written, and its white; None for floats."""
-    dtype = page.pixels.dtype
+    dtype = page.dtype
     if dtype.kind == "f":
         return dtype, None
     if page.white is None:

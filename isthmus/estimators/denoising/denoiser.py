@@ -190,19 +190,19 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             checks.not_negative("sigma", sigma)
         sigmas, denoised = list[float](), list[np.ndarray]()
         for i in range(len(images)):
-            y = images.floats(i)
+            y = np.asarray(images.arrays[i])
             if not sigmas:
-                self._doubt_the_unit(y, sigma)
-            sigmas.append(self._estimated(y) if sigma is None else float(sigma))
-            denoised.append(self._denoised(y, sigmas[-1], on_progress))
+                low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
+                self._doubt_the_unit(float(high - low), sigma)
+            sigmas.append(self._estimated(y, images.unit) if sigma is None else float(sigma))
+            denoised.append(self._denoised(y, sigmas[-1], on_progress, images.unit))
         self.sigma_ = np.array(sigmas)
         if isinstance(Y, np.ndarray | Images):
             return np.stack(denoised)
         return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
 
-    def _doubt_the_unit(self, y: np.ndarray, sigma: float | None) -> None:
+    def _doubt_the_unit(self, span: float, sigma: float | None) -> None:
         """Warn of images, or a sigma, that seem to be in other numbers than those of the training."""
-        span = float(y.max() - y.min())
         if span > _FAR * self.scale_:
             way_out = (
                 f"images to denoise must be in the same numbers, so multiply them by {self.scale_ / span:.3g} or so"
@@ -215,7 +215,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=3)
 
     def _denoised(
-        self, y: np.ndarray, sigma: float, on_progress: Callable[[int, int], None] | None = None
+        self, y: np.ndarray, sigma: float, on_progress: Callable[[int, int], None] | None = None, unit: float = 1.0
     ) -> np.ndarray:
         dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
         is_shot, read = self.noise.shot_and_read
@@ -225,18 +225,19 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             sigma,
             scale=self.scale_,
             dtype=dtype,
+            unit=unit,
             read=read if is_shot and self.target == "clean" else None,
             on_progress=on_progress,
         )
 
-    def _estimated(self, y: np.ndarray) -> float:
+    def _estimated(self, y: np.ndarray, unit: float) -> float:
         """The level of the noise in the middle of an image: of what the network takes out of it.
 
         Of the image itself fine texture is counted as noise: on photographs 1.5 of 255 too much where it is 15, and
         0.4 too little of what is taken out.
         """
         top, left = (max(0, (side - TILE) // 2) for side in y.shape[1:])
-        middle = y[:, top : top + TILE, left : left + TILE]
+        middle = np.multiply(y[:, top : top + TILE, left : left + TILE], np.float32(unit), dtype=np.float32)
         is_shot, read = self.noise.shot_and_read
         if is_shot and self.target == "clean":
             x_hat = self._denoised(middle, estimated_shot_sigma(middle, middle, read))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import kinds
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import require
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -53,19 +54,21 @@ class DenoiserAdapter(Adapter):
         return self.model.n_parameters_
 
     def reconstruct_image(self, x: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        """An image (c, h, w), float32 or as `Images` have uint8, without its noise: float32."""
         return self._denoised(x, None, on_progress)
 
     def _denoised(
         self, x: np.ndarray, sigma: float | None, on_progress: Callable[[int, int], None] | None
     ) -> np.ndarray:
+        unit = 1 / 255 if x.dtype == np.uint8 else 1.0
         if self.model.n_channels_ == 1 < len(x):  # as so many grey images
-            planes, sigmas = [], []
-            for plane in x:
-                planes += self.model.denoise([plane[None]], sigma, on_progress=on_progress)
+            x_hat, sigmas = np.empty(x.shape, np.float32), []
+            for plane, result in zip(x, x_hat, strict=True):
+                result[:] = self.model.denoise(ImageList((plane[None],), unit), sigma, on_progress=on_progress)[0][0]
                 sigmas += self.model.sigma_.tolist()
             self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
-            return np.concatenate(planes)
-        return np.asarray(self.model.denoise([x], sigma, on_progress=on_progress)[0])
+            return x_hat
+        return np.asarray(self.model.denoise(ImageList((x,), unit), sigma, on_progress=on_progress)[0])
 
 
 class AtLevelAdapter(DenoiserAdapter):

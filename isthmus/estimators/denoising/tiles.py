@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from isthmus.data.sizes import bands
 from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
 from isthmus.networks.denoisers import ImageNetwork
 
@@ -20,11 +22,14 @@ def denoise_tiles(
     *,
     scale: float,
     dtype: torch.dtype,
+    unit: float = 1.0,
     read: float | None = None,
     tile: int = TILE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """An image (c, h, w) without its noise, float32. level: its standard deviation. scale: the network's unit.
+
+    unit: what the image's numbers are multiplied by first, tile by tile: no large image is whole in float32 beside it.
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
@@ -46,7 +51,7 @@ def denoise_tiles(
 
     tiles = [(top, left) for top in range(0, h, side) for left in range(0, w, side)]
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        mean = torch.tensor(image.mean(axis=(1, 2), dtype=np.float64) / scale, dtype=torch.float32, device=device)
+        mean = torch.tensor(_mean(image, unit) / scale, dtype=torch.float32, device=device)
         mean = mean[None, :, None, None]
         nothing, plane = with_plane(mean.expand(1, -1, *(2 * (reach + margin) + factor,) * 2))
         change = network.denoise(nothing, plane, mean).float() - nothing
@@ -56,7 +61,7 @@ def denoise_tiles(
             around = reach + margin
             above = _mirrored(np.arange(top - around, top + rows + -rows % factor + around), h)
             beside = _mirrored(np.arange(left - around, left + columns + -columns % factor + around), w)
-            part = image[:, above[:, None], beside]
+            part = np.multiply(image[:, above[:, None], beside], np.float32(unit), dtype=np.float32)
             part = np.divide(part, np.float32(scale), dtype=np.float32)
             y, plane = with_plane(torch.from_numpy(part)[None].to(device))
             x_hat = network.denoise(y, plane, mean)[0].float()
@@ -66,6 +71,13 @@ def denoise_tiles(
             if on_progress:
                 on_progress(done, len(tiles))
     return result
+
+
+def _mean(image: np.ndarray, unit: float) -> np.ndarray:
+    """Of each channel, (c,) float64."""
+    parts = (np.multiply(image[:, rows], np.float32(unit), dtype=np.float32) for rows in bands(image.shape))
+    sums = [part.sum(axis=(1, 2), dtype=np.float64) for part in parts]
+    return np.sum(sums, axis=0) / math.prod(image.shape[1:])
 
 
 def _mirrored(positions: np.ndarray, length: int) -> np.ndarray:
