@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,6 @@ import numpy as np
 from isthmus.errors import require
 
 Size = tuple[int, int]
-_BAND = 1 << 20  # numbers: 8 MB in float64, of which there are several at a time
 
 
 def check_size(name: str, size: Size | None) -> Size | None:
@@ -41,17 +38,6 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
     # reducing_gap would be faster for large reductions, and leaves a faint moiré on fine stripes
     done = np.stack([np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes])
     return done.clip(0, 1) if mode == "F" else done
-
-
-def bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows of images (..., h, w) in bands of bounded size, so that no large image is whole in float64.
-
-    >>> [(band.start, band.stop) for band in bands((1, 3000, 1000))]
-    [(0, 1048), (1048, 2096), (2096, 3000)]
-    """
-    height = shape[-2]
-    rows = max(1, _BAND * height // math.prod(shape))
-    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
 def cropped(image: Any, size: Size) -> np.ndarray:

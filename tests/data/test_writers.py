@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from isthmus.data import sizes
+from isthmus.data.formats import page as page_module
 from isthmus.data.formats.image_file import read_shapes
 from isthmus.data.formats.writers import write_like
 from isthmus.errors import DataError, RequestError
@@ -186,7 +186,7 @@ def test_a_large_image_is_written_band_by_band_as_in_one_piece(tmp_path, monkeyp
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     image = RNG.random((3, 9, 7))
     write_like(tmp_path / "a.png", image, tmp_path / "whole.png")
-    monkeypatch.setattr(sizes, "_BAND", 2 * 3 * 7)
+    monkeypatch.setattr(page_module, "_BAND", 2 * 3 * 7)
     write_like(tmp_path / "a.png", image, tmp_path / "bands.png")
     assert (tmp_path / "bands.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 

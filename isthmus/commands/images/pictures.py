@@ -24,10 +24,10 @@ from isthmus.data.collections.loading import left_out, listed, way_out
 from isthmus.data.collections.pieces import page_name
 from isthmus.data.collections.reader_pool import all_shapes, read_all
 from isthmus.data.formats.image_file import is_image, read_shapes
-from isthmus.data.formats.page import NOTES
+from isthmus.data.formats.page import NOTES, bands
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
-from isthmus.data.sizes import bands, resized
+from isthmus.data.sizes import resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.adapters import CHUNK, adapter_of, reconstruct
 from isthmus.machine import cores

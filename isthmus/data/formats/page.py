@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from isthmus.data.sizes import bands
 from isthmus.errors import one_line
 
 ValueRange = tuple[float, float]
+_BAND = 1 << 20  # numbers: 8 MB in float64, of which there are several at a time
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses; a larger limit here would be its limit all the same
 # An image of more than BOMB_BYTES that was BOMB_RATIO times smaller is no photograph: deflate reaches 1,030
 BOMB_RATIO, BOMB_BYTES = 200, 64 << 20
@@ -107,6 +109,17 @@ class Page:
         if self.pixels.dtype.kind == "f" and np.isnan(self.pixels.min()):
             n = int(np.isnan(self.pixels).sum())
             raise Refused(f"has {n:,} of {self.pixels.size:,} pixels that are NaN; repair it, or leave it out")
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of images (..., h, w) in bands of bounded size, so that no large image is whole in float64.
+
+    >>> [(band.start, band.stop) for band in bands((1, 3000, 1000))]
+    [(0, 1048), (1048, 2096), (2096, 3000)]
+    """
+    height = shape[-2]
+    rows = max(1, _BAND * height // math.prod(shape))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
 def stretched(values: np.ndarray, value_range: ValueRange) -> np.ndarray:

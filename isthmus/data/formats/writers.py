@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
-from isthmus.data.formats.page import LUMA, Page, ValueRange
-from isthmus.data.sizes import bands
+from isthmus.data.formats.page import LUMA, Page, ValueRange, bands
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 

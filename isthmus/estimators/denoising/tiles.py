@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from isthmus.data.sizes import bands
+from isthmus.data.formats.page import bands
 from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
 from isthmus.networks.denoisers import ImageNetwork
 
