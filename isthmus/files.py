@@ -157,8 +157,9 @@ def sweep(folder: Path) -> None:
 
     A process that was killed between the two renames of `atomic_folder` left the old folder, which gets its name back.
     """
-    for leftover in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
-        if not is_temporary(leftover):
+    depths = ("*", "*/*", "*/*/*")  # the last: in the folder of a model's checkpoint
+    for leftover in [path for depth in depths for path in folder.glob(f"{depth}{TEMPORARY}")]:
+        if not is_temporary(leftover) or not os.path.lexists(leftover):  # or it went with the folder that it was in
             continue
         place = leftover.with_name(leftover.name.removesuffix(_REPLACED))
         if leftover.name.endswith(_REPLACED) and not place.exists():

@@ -410,3 +410,14 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):
         open_regular(tmp_path)
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
+
+
+def test_what_a_killed_process_left_in_a_checkpoint_is_swept_with_all_around_it(tmp_path):
+    probe = tmp_path / "checkpoints" / "a" / "writable.123456.tmp"
+    inside = tmp_path / "models" / "b.123456.tmp" / "c.123456.tmp"
+    for path in (probe, inside):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    sweep(tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert probe.parent.is_dir()
