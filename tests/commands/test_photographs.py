@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -277,6 +279,24 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
     before, after = (read_image(folder / "0.png").pixels / 255 for folder in (noisy_photographs, tmp_path / "clean"))
     assert 0.005 < (before - after).std() < 0.13
     done("evaluate", tmp_path / "m", noisy_photographs)
+
+
+def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_photographs, tmp_path, done):
+    _, err = done("fit", noisy_photographs, "-o", tmp_path / "noisy", "--noisy", *QUICK)
+    assert "of what neighbours differ by is no noise" not in err
+    letters = np.random.default_rng(0).integers(0, 2, (4, 64, 64)) * 255
+    (tmp_path / "letters").mkdir()
+    for i, page in enumerate(letters.repeat(3, axis=1).repeat(3, axis=2).astype(np.uint8)):
+        Image.fromarray(page).save(tmp_path / "letters" / f"{i}.png")
+    _, err = done("fit", tmp_path / "letters", "-o", tmp_path / "m", "--noisy", *QUICK)
+    assert re.search(r"\d+% of what neighbours differ by is no noise but the picture", err)
+
+
+def test_a_small_one_among_photographs_of_other_sizes_is_trained_on_too(photographs, tmp_path, done):
+    shutil.copytree(photographs, tmp_path / "mixed")
+    Image.new("RGB", (90, 20), (9, 99, 9)).save(tmp_path / "mixed" / "strip.png")
+    _, err = done("fit", tmp_path / "mixed", "-o", tmp_path / "m", "--corruption", "gaussian:0.1", *QUICK)
+    assert "a denoiser of photographs of any size" in err
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ class PhotographErrors:
     how: str
     rows: dict[str, np.ndarray]
 
+    @property
+    def structure(self) -> float:
+        """Of what neighbours of noisy photographs differ by, the share that their noise, of both, does not explain."""
+        *_, noisy = self.errors.values()
+        return 1 - 2 * self.sigma**2 / (noisy[0].value or 1.0)
+
     def faults(self, n_trained_on: int) -> list[str]:
         """What the model is worse than, if anything, and what to do about it."""
         name, *_ = self.errors
@@ -54,10 +60,15 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float |
     the model's in the table. where: what the images are, in words.
     """
     is_shot, read = model.noise.shot_and_read
+
+    def untrained(method: Method) -> Method:
+        method = partial(stabilized, method, read) if is_shot else method
+        return lambda y, level: method(y, level) if level else y  # they divide by the level
+
     methods: dict[str, Method] = {
         name: lambda y, level: model.denoise([y], level)[0],
-        "non-local means": partial(stabilized, non_local_means, read) if is_shot else non_local_means,
-        "wavelets": partial(stabilized, wavelets, read) if is_shot else wavelets,
+        "non-local means": untrained(non_local_means),
+        "wavelets": untrained(wavelets),
         "the noisy photographs": lambda y, level: y,
     }
     squared: dict[str, list[float]] = {method: [] for method in methods}

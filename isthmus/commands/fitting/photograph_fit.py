@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,13 +93,15 @@ def _are_large(options: argparse.Namespace) -> bool:
         return False
     path = existing(options.data)
     listing = listing_of(path / "train" if is_mvtec(path) else path)
-    shapes: Iterable[tuple[int, ...]]
+    shapes: list[tuple[int, ...]]
     if listing is None:
         shapes = [open_images(path, value_range=options.range).shape]
     else:
         pages = all_shapes(listing.paths())
         shapes = [shape for file in pages if not isinstance(file, DataError) for shape in file]
-    return bool(shapes) and all(min(shape[1:]) >= LEAST_SIDE for shape in shapes)
+    large = [min(shape[1:]) >= LEAST_SIDE for shape in shapes]
+    # a code is for images of one size, so a small one among large ones of other sizes does not decide
+    return any(large) and (all(large) or len({shape[1:] for shape in shapes}) > 1)
 
 
 def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threads: int) -> None:
@@ -149,6 +150,11 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
         print(error_table(f"on {result.where}, held out, {result.how}", result.errors))
+        if options.noisy and (structure := result.structure) > 0.5:
+            console.say(
+                f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "
+                "the table says little of how well noise is taken out; look at the preview"
+            )
     for sentence in extra["faults"]:
         console.say(sentence)
 

@@ -21,7 +21,7 @@ from isthmus.explore.folder import Gallery
 from isthmus.rng import numpy_generator
 
 _MOST = 3000  # images, as many as the page's map shows
-_MOST_FILES = 500
+MOST_FILES = 500
 
 
 def gallery_of(model: Path, data: str | None = None, data_dir: Path | None = None) -> Gallery:
@@ -33,7 +33,7 @@ def gallery_of(model: Path, data: str | None = None, data_dir: Path | None = Non
     extra = persistence.read_config(model).get("extra", {})
     if data is not None:
         return _gallery(extra, model, data, data_dir)
-    known = _remembered(extra, model)
+    known = remembered(extra, model)
     if known is not None:
         try:
             return _gallery(extra, model, known, data_dir)
@@ -48,7 +48,7 @@ def gallery_of(model: Path, data: str | None = None, data_dir: Path | None = Non
     return Gallery(photographs="images" in extra and known is None)
 
 
-def _remembered(extra: dict[str, Any], model: Path) -> str | None:
+def remembered(extra: dict[str, Any], model: Path) -> str | None:
     """DATA as it was given to `isthmus fit`, if it still is what it was.
 
     Only the path that the fit was given is tried, and only what has the same names and sizes is shown.
@@ -60,18 +60,21 @@ def _remembered(extra: dict[str, Any], model: Path) -> str | None:
     name = collection.split(" ")[0]
     if is_named(name):
         return name
-    for place in (Path(path), model.parent / path):
-        try:
-            if place.exists() and collection_of(str(place), "train") == collection:
-                return str(place)
-        except (IsthmusError, OSError):
-            continue
-    return None
+    places = (str(place) for place in (Path(path), model.parent / path))
+    return next((place for place in places if is_unchanged(place, collection)), None)
+
+
+def is_unchanged(data: str, collection: Any) -> bool:
+    """Whether DATA is what a model was fitted on: as many files of the same names and sizes."""
+    try:
+        return Path(data).exists() and collection_of(data, "train") == collection
+    except (IsthmusError, OSError):
+        return False
 
 
 def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | None) -> Gallery:
     framing = framing_from(extra.get("preparation", {}), str(model / persistence.CONFIG))
-    files = () if is_named(data) else _files(existing(data))
+    files = () if is_named(data) else files_of(existing(data))
     if framing.patches and files:  # all patches of many photographs would be gigabytes
         framing = _of_patches(framing, len(files))
     images = load_images(data, framing, data_dir=data_dir, skip_bad=True)
@@ -91,14 +94,14 @@ def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | Non
     files = tuple(file for file in files if _name(file, data) not in trained_on) or files
     count = counted(len(images), "patch", "patches") if framing.patches else counted(len(images), "image")
     title = f"{data}: {count}{which}"
-    return Gallery(images, title, notes, files[:_MOST_FILES], photographs=not is_named(data))
+    return Gallery(images, title, notes, files[:MOST_FILES], photographs=not is_named(data))
 
 
 def _of_patches(framing: Framing, n_files: int) -> Framing:
     return dataclasses.replace(framing, patches_per_image=max(1, -(-_MOST // n_files)))
 
 
-def _files(path: Path) -> tuple[Path, ...]:
+def files_of(path: Path) -> tuple[Path, ...]:
     """The pictures of a folder, or one picture; none of an array."""
     if path.is_dir():
         return tuple(Path(file) for file in list_images(path / "test" if is_mvtec(path) else path).paths())

@@ -21,10 +21,10 @@ from isthmus.objective import Objective
 from isthmus.parts.networks import FEW
 from isthmus.training.history import History
 from isthmus.training.setup import Setup
-from isthmus.training.start import MAX_SAMPLES
 from isthmus.training.validation import sample_losses
 
 _MOST, _CHUNK = 2048, 1000  # training samples that are judged, and samples at a time
+_OF_PCA = 4096  # samples that PCA is fitted to: 20,000 took half a second of a small network's two
 _NO_BETTER = 0.99  # of the mean's error on the training samples: what has learned anything leaves less
 # Of PCA's error. On held-out samples more than 1 is beyond a rounding; on its own a network that leaves 2 % more may be
 # as good on others (1,400 digits), and one that leaves 6 % more has 1.4 times PCA's error there (160 faces). By half of
@@ -157,7 +157,7 @@ class Judged:
                 x_in, target = setup.pair(x, noise)
                 yield target.cpu().numpy(), x_in.cpu().numpy()
 
-        pca = best_pca(evenly(self.samples, MAX_SAMPLES).cpu().numpy(), k, pairs() if denoises else None)
+        pca = best_pca(evenly(self.samples, _OF_PCA).cpu().numpy(), k, pairs() if denoises else None)
         projected = ((x, pca.inverse_transform(pca.transform(x_in))) for x, x_in in pairs())
         of_pca = objective.loss.weight * np.concatenate([np.square(x_hat - x).mean(axis=1) for x, x_hat in projected])
         left = self._losses(samples)

@@ -20,7 +20,7 @@ from isthmus.errors import require
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising.denoiser_adapter import AtLevel
 from isthmus.explore.answers.noise import MOST_DRAWS
-from isthmus.explore.answers.routes import MOST_NAME, name_of
+from isthmus.explore.answers.routes import name_of, uploaded
 from isthmus.explore.answers.upload_decoder import decode_photograph
 from isthmus.explore.answers.uploads import read_photograph
 from isthmus.explore.answers.wire import Answer, Query
@@ -53,15 +53,7 @@ def picture(shelf: PhotographShelf, query: Query, body: bytes) -> Answer:
 
     `file`: one of the data's own, by its place. `name`: of another, for what is said of it.
     """
-
-    def go_on() -> None:
-        query.go_on()
-        shelf.go_on()
-
-    name = query.text("name", "the picture")[:MOST_NAME]
-    if "file" in query.words:
-        place = query.integer("file", 0, len(shelf.files) - 1)
-        body, name = bytes_of(shelf.files[place]), name_of(shelf.files[place])
+    body, name, go_on = uploaded(shelf, query, body)
     x, words, identity = decode_photograph(body, shelf.framing, name=name, go_on=go_on)
     if len(x) < shelf.channels:
         x = np.repeat(x, shelf.channels, axis=0)

@@ -17,7 +17,7 @@ from isthmus.explore.answers import codes, drawings, noise, reconstructions
 from isthmus.explore.answers.overview import facts
 from isthmus.explore.answers.upload_decoder import decode
 from isthmus.explore.answers.wire import Answer, Query
-from isthmus.explore.shelf import Shelf
+from isthmus.explore.shelf import Models, Shelf
 
 MOST_IMAGES = 256  # in one answer
 MOST_NAME = 120  # letters of a file's name, in what is said of it
@@ -78,6 +78,19 @@ def name_of(file: Path) -> str:
     return os.fsencode(file.name).decode("utf-8", "backslashreplace")
 
 
+def uploaded(shelf: Models, query: Query, body: bytes) -> tuple[bytes, str, Callable[[], None]]:
+    """The bytes of the file in question and its name; and what raises where the answer is no longer wanted."""
+
+    def go_on() -> None:
+        query.go_on()
+        shelf.go_on()
+
+    if "file" in query.words:
+        file = shelf.files[query.integer("file", 0, len(shelf.files) - 1)]
+        return bytes_of(file), name_of(file), go_on
+    return body, query.text("name", "the picture")[:MOST_NAME], go_on
+
+
 def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"x": (c, h, w)} of an uploaded file, as the commands read it, and what was done to it, in words.
 
@@ -85,14 +98,7 @@ def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
     what is said of it.
     """
 
-    def go_on() -> None:
-        query.go_on()
-        shelf.go_on()
-
-    name = query.text("name", "the picture")[:MOST_NAME]
-    if "file" in query.words:
-        place = query.integer("file", 0, len(shelf.files) - 1)
-        body, name = bytes_of(shelf.files[place]), name_of(shelf.files[place])
+    body, name, go_on = uploaded(shelf, query, body)
     manner = _manner(shelf)
     x, words = decode(body, shelf.shape, manner, whole=shelf.whole, framing=shelf.framing, name=name, go_on=go_on)
     return {"x": x}, {"said": words}
