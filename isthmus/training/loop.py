@@ -110,7 +110,7 @@ class _Step:
         self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
         self.trained = training_pass(network)
         training = setup.training
-        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer)
+        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer, setup.clip)
         self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
         self.done = position.epoch * total // training.epochs
         self.warmup = setup.objective.warmup  # in epochs: the longest of a term's

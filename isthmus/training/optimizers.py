@@ -15,12 +15,13 @@ import torch
 class Optimizer(abc.ABC):
     """Updates `vector` in place by `vector.grad`. state: the tensors that it carries from step to step, by name.
 
-    former: the state of a training to go on from, which is copied; empty for a new one.
+    former: the state of a training to go on from, which is copied; empty for a new one. clip: see `Setup`; only where
+    the state knows how long gradients were.
     """
 
-    def __init__(self, vector: torch.Tensor, former: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, vector: torch.Tensor, former: Mapping[str, torch.Tensor], clip: float | None = None) -> None:
         assert vector.grad is not None
-        self.vector, self.gradient = vector.detach(), vector.grad
+        self.vector, self.gradient, self.clip = vector.detach(), vector.grad, clip
         copies = {name: tensor.to(vector.device, copy=True) for name, tensor in former.items()}
         self.state = copies or self.start()
 
@@ -48,12 +49,22 @@ class Adam(Optimizer):
 
     kernel: Callable[..., None] = staticmethod(torch._fused_adam_)
     weight_decay = 0.0
+    beta2 = 0.999
 
     def start(self) -> dict[str, torch.Tensor]:
         moments = {name: torch.zeros_like(self.vector) for name in ("exp_avg", "exp_avg_sq")}
         return {**moments, "step": torch.zeros((), device=self.vector.device)}
 
+    def _clip(self, clip: float) -> None:
+        """Shorten a gradient of more than `clip` times the root mean square of the norms of those before."""
+        weight = 1 - self.beta2 ** self.state["step"]  # of all gradients so far; 0 before the first
+        longest = clip * (self.state["exp_avg_sq"].sum() / weight).sqrt()
+        share = longest / self.gradient.norm()
+        self.gradient.mul_(torch.where(share > 0, share, 1).clamp_(max=1.0))  # 1 where there is nothing to compare with
+
     def step(self, learning_rate: float | torch.Tensor) -> None:
+        if self.clip is not None:
+            self._clip(self.clip)
         self.state["step"] += 1
         self.kernel(
             [self.vector],
@@ -64,7 +75,7 @@ class Adam(Optimizer):
             [self.state["step"]],
             lr=learning_rate,
             beta1=0.9,
-            beta2=0.999,
+            beta2=self.beta2,
             weight_decay=self.weight_decay,
             eps=1e-8,
             amsgrad=False,

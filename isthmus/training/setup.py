@@ -22,7 +22,8 @@ class Setup:
     image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. threads: of
     steps and of validation, whose bits would be others with more. ids: (n,), what to call the samples in messages, if
     not by their position. is_warm: the weights were fitted before. fallback: weights that are kept in the end, unless
-    the validation samples say that an epoch is better by more than chance.
+    the validation samples say that an epoch is better by more than chance. clip: the norm of a gradient is cut to so
+    many times the root mean square of those of some 1,000 steps before, by Adam; None for never.
     """
 
     training: Training
@@ -36,6 +37,7 @@ class Setup:
     ids: np.ndarray | None = None
     is_warm: bool = False
     fallback: dict[str, torch.Tensor] | None = None
+    clip: float | None = None
 
     def augmented(self, x: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
         """Samples (n, n_features) as a step takes them, input and target alike."""
