@@ -129,17 +129,18 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     from isthmus.estimators.denoising.denoiser_adapter import with_level_of
 
     pictures = pictures_of(options, opened)
-    clean = measure_photographs(opened.model, opened.shape, pictures, METRICS, name=str(opened.folder))
+    shape, stride = opened.shape, opened.framing.stride
+    clean = measure_photographs(opened.model, shape, pictures, METRICS, stride=stride, name=str(opened.folder))
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates()}
     before: dict[str | None, float | None] = {}
     for part in parts:
         name = f"{opened.folder}, {part.label}"
         model = with_level_of(opened.model, part)
-        noisy = measure_photographs(model, opened.shape, pictures, METRICS, part, name=name)
+        noisy = measure_photographs(model, shape, pictures, METRICS, part, stride=stride, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
     noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _SAMPLED)])
-    n, n_patches = len(clean.values["mse"]), None if opened.shape is None else clean.n_patches
+    n, n_patches = len(clean.values["mse"]), None if shape is None else clean.n_patches
     seen = pictures.seen(opened.memory(options))
     return _Evaluated(options.data, clean.sha256, n, n_patches, measured, before, seen, noise)
 

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     opened = open_model(options)
     pictures = pictures_of(options, opened)
     memory = opened.memory(options)
-    results = through(opened.model, opened.shape, pictures, task="scoring")
+    results = through(opened.model, opened.shape, pictures, stride=opened.framing.stride, task="scoring")
     scores = sorted((_score(score, memory) for score in results), key=lambda score: -score.mse)
     if warning := pictures.seen(memory).sentence:
         console.say(warning)
@@ -188,7 +188,7 @@ def _write(
     drawn = mapped | set(ranks)
     unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
-        for result in through(opened.model, opened.shape, unusual, task="writing maps"):
+        for result in through(opened.model, opened.shape, unusual, stride=opened.framing.stride, task="writing maps"):
             errors = np.clip(error_map(result.picture.x, result.x_hat) / scale, 0, 1)[None]
             if printable(result.picture.name) in mapped:
                 write_like(None, errors, building / "maps" / map_name(result.picture.name, names))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.formats.page import Page, Refused, ValueRange, grey_of, misfits, range_option
-from isthmus.data.patches import cut_at, positions_of, random_positions
+from isthmus.data.patches import check_stride, cut_at, positions_of, random_positions
 from isthmus.data.sizes import Size, check_size, cropped, resized
 from isthmus.errors import DataError, RequestError, require
 from isthmus.parts import checks
@@ -24,8 +24,9 @@ class Framing:
     """Resize, then crop, then cut into patches: each only if its size, (height, width), is given.
 
     patches_per_image: the number of random patches of each image, from the stream `patch` of the seed; None for all
-    that cover it, overlapping by half. grey: convert colour images to grey. value_range: (low, high), the values of
-    black and white in the files; None for those of their type. Raises RequestError for invalid values.
+    that cover it, `stride` apart down and across, by default half a patch. grey: convert colour images to grey.
+    value_range: (low, high), the values of black and white in the files; None for those of their type. Raises
+    RequestError for invalid values.
     """
 
     resize: Size | None = None
@@ -35,9 +36,10 @@ class Framing:
     seed: int = 0
     grey: bool = False
     value_range: ValueRange | None = None
+    stride: Size | None = None
 
     def __post_init__(self) -> None:
-        for name in ("resize", "crop", "patches"):
+        for name in ("resize", "crop", "patches", "stride"):
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
         for name in ("patches_per_image", "seed"):  # as Python integers, for JSON
             object.__setattr__(self, name, checks.python(getattr(self, name)))
@@ -45,17 +47,22 @@ class Framing:
         if n is not None:
             checks.count("patches_per_image", n)
             require(self.patches is not None, "patches_per_image", "given together with the size of the patches", n)
+        if self.stride is not None:
+            if self.patches is None or n is not None:
+                rule = "given with the size of the patches, and not with patches_per_image, which are at random places"
+                raise RequestError(f"stride must be {rule}, got {self.stride}")
+            check_stride(self.stride, self.patches)
         checks.count("seed", self.seed, 0)
         object.__setattr__(self, "value_range", _checked_range(self.value_range))
 
     @property
     def whole(self) -> Framing:
         """The same preparation without patches."""
-        return replace(self, patches=None, patches_per_image=None)
+        return replace(self, patches=None, patches_per_image=None, stride=None)
 
     def words(self) -> str:
         """As options: --resize 32x32 --grey."""
-        sizes = {"resize": self.resize, "crop": self.crop, "patches": self.patches}
+        sizes = {name: getattr(self, name) for name in ("resize", "crop", "patches", "stride")}
         options = [f"--{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size]
         options += ["--grey"] if self.grey else []
         return " ".join([*options, *([range_option(self.value_range)] if self.value_range else [])])
@@ -91,7 +98,7 @@ class Framing:
         size = self.size(shape, where)
         if self.patches is None:
             return 1
-        return self.patches_per_image or len(positions_of(size, self.patches))
+        return self.patches_per_image or len(positions_of(size, self.patches, self.stride))
 
     def corners(self, shape: Size, index: int, where: str) -> np.ndarray:
         """Upper left corners, (k, 2), of the patches of an image of this size, after --resize and --crop.
@@ -101,7 +108,7 @@ class Framing:
         assert self.patches is not None
         size = self.size(shape, where)
         if self.patches_per_image is None:
-            return positions_of(size, self.patches)
+            return positions_of(size, self.patches, self.stride)
         generator = numpy_generator(self.seed, "patch", index)
         return random_positions(size, self.patches, self.patches_per_image, generator)
 
@@ -124,6 +131,7 @@ def table_of(framing: Framing) -> dict[str, Any]:
         "resize": framing.resize,
         "crop": framing.crop,
         "patches": framing.patches,
+        "stride": framing.stride,
         "grey": framing.grey,
         "range": framing.value_range,
     }

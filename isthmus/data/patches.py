@@ -20,7 +20,7 @@ def positions_of(shape: Size, size: Size, stride: Size | None = None) -> np.ndar
     """
     size = check_size("size", size) or size
     steps = check_size("stride", stride) or ((size[0] + 1) // 2, (size[1] + 1) // 2)
-    require(steps[0] <= size[0] and steps[1] <= size[1], "stride", f"at most the size of a patch, {size}", stride)
+    check_stride(steps, size)
     if shape[0] < size[0] or shape[1] < size[1]:
         raise DataError(f"an image of {shape[0]}×{shape[1]} is smaller than a patch of {size[0]}×{size[1]}")
     rows, columns = (
@@ -28,6 +28,11 @@ def positions_of(shape: Size, size: Size, stride: Size | None = None) -> np.ndar
         for have, want, step in zip(shape, size, steps, strict=True)
     )
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def check_stride(stride: Size, size: Size) -> None:
+    """Raise RequestError for steps that leave gaps between patches of this size."""
+    require(stride[0] <= size[0] and stride[1] <= size[1], "stride", f"at most the size of a patch, {size}", stride)
 
 
 def cut(image: np.ndarray, size: Size, stride: Size | None = None) -> tuple[np.ndarray, np.ndarray]:

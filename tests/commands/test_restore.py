@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,36 @@ def test_noise_is_added_and_taken_out_again(denoiser, photographs, tmp_path, don
     assert errors[1] < 0.6 * errors[0]
     assert f"{errors[1]:.6f}" in denoised
     assert (tmp_path / "tried" / "preview.png").is_file()
+
+
+def test_patches_that_overlap_more_leave_less_noise(denoiser, photographs, tmp_path, done, refused):
+    errors = []
+    for stride in ("8", "4", "2x2"):
+        out = tmp_path / stride
+        arguments = ("--corruption", "gaussian:0.1", "--stride", stride)
+        _, err = done("denoise", denoiser, photographs / "flower.png", "-o", out, *arguments)
+        errors.append(json.loads((out / "isthmus.json").read_text())["errors"][-1]["mse"])
+        assert "--patches 8x8" not in err, "the size is the model's, whatever the stride"
+    assert errors[0] > errors[1] > errors[2]
+    done("denoise", denoiser, photographs / "flower.png", "-o", tmp_path / "half", *arguments[:2])
+    assert json.loads((tmp_path / "half" / "isthmus.json").read_text())["errors"][-1]["mse"] == errors[1]
+    line = refused("denoise", denoiser, photographs, "-o", tmp_path / "none", "--stride", "9")
+    assert "stride must be at most the size of a patch, (8, 8), got (9, 9)" in line
+
+
+def test_a_stride_of_the_fit_is_that_of_its_photographs(photographs, tmp_path, done, refused):
+    fit = ("fit", photographs, "-o", tmp_path / "m", "--patches", "8", "--corruption", "gaussian:0.1", "--epochs", 1)
+    _, err = done(*fit, "--stride", "8")
+    n = int(re.search(r"chosen for ([\d,]+) images", err)[1].replace(",", ""))
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["extra"]["preparation"]["stride"] == [8, 8]
+    _, err = done("denoise", tmp_path / "m", photographs, "-o", tmp_path / "clean")
+    assert "prepared as for the training: --patches 8x8 --stride 8x8" in err
+    assert n < 90 * 120 / 64 + 80 * 80 / 64 + 60 * 71 / 64 + 60
+    line = refused("fit", photographs, "-o", tmp_path / "n", "--stride", "8", "--corruption", "gaussian:0..0.1")
+    assert "from whole photographs without --stride" in line
+    line = refused("denoise", tmp_path / "m", photographs, "-o", tmp_path / "o", "--resize", "64", "--stride", "8")
+    assert "stride must be given with the size of the patches" in line
 
 
 def test_the_preview_of_results_is_none_of_them(denoiser, photographs, tmp_path, copy_of, done):

@@ -312,9 +312,12 @@ def test_what_is_lost_is_said(tmp_path):
         return " ".join(again(path)[1])
 
     exif = TiffImagePlugin.ImageFileDirectory_v2()
-    exif[34665] = {33434: 0.01}
+    exif[34665] = {37500: b"maker's own note"}
     Image.fromarray(GREY).save(tmp_path / "a.tif", tiffinfo=exif)
-    assert "the EXIF of a TIFF is not kept" in said(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    beyond = content.index(bytes.fromhex("7c92")) + 8  # where it says where the note lies
+    (tmp_path / "a.tif").write_bytes(content[:beyond] + b"\0\0\0\x7f" + content[beyond + 4 :])
+    assert "the EXIF of a TIFF is damaged, and not kept" in said(tmp_path / "a.tif")
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((16, 16, 3), np.uint8), photometric="rgb", compression="jpeg")
     assert "compression JPEG is not kept" in said(tmp_path / "b.tif")
     Image.fromarray(COLOUR).save(tmp_path / "a.gif")
@@ -325,8 +328,10 @@ def test_what_is_lost_is_said(tmp_path):
     assert "colour profile" in line
     Image.fromarray(COLOUR).convert("P").save(tmp_path / "p.tif")
     assert "palette" in said(tmp_path / "p.tif")
-    Image.fromarray(np.dstack([COLOUR, GREY])).save(tmp_path / "d.tif")
-    assert "alpha channel is not kept" in said(tmp_path / "d.tif")
+    for kind, options in (("tif", {}), ("webp", {"lossless": True})):
+        Image.fromarray(np.dstack([COLOUR, GREY])).save(tmp_path / f"d.{kind}", **options)
+        notes = write_like(tmp_path / f"d.{kind}", np.full((3, 4, 4), 0.5), tmp_path / "cropped")
+        assert "the alpha channel is not kept" in notes, "of a picture that was cropped"
     buffer = io.BytesIO()
     Image.fromarray(COLOUR).save(buffer, "JPEG2000")
     boxed = buffer.getvalue()

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isthmus import open_images
+from isthmus.data.framing import Framing, framing_from, table_of
 from isthmus.data.patches import assemble, cut, positions_of, random_positions, window
 from isthmus.errors import DataError, RequestError
 
@@ -82,3 +84,29 @@ def test_what_cannot_be_cut_or_put_together_is_refused():
     ]:
         with pytest.raises(RequestError, match=said):
             assemble(wrong, corners, shape)
+
+
+def test_a_framing_cuts_patches_a_stride_apart_and_remembers_it():
+    images = np.random.default_rng(0).random((2, 1, 20, 31))
+    framing = Framing(patches=(8, 6), stride=(4, 5))
+    cut_up = open_images(images, patches=(8, 6), stride=(4, 5))
+    expected = np.concatenate([cut(image.astype(np.float32), (8, 6), (4, 5))[0] for image in images])
+    np.testing.assert_array_equal(cut_up.pixels, expected)
+    assert len(cut_up) == 2 * framing.count((20, 31), "an image") == 2 * 4 * 6
+    assert framing_from(table_of(framing), "config.json") == framing
+    assert framing.words() == "--patches 8x6 --stride 4x5"
+    assert framing.whole == Framing()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"stride": (4, 4)}, "given with the size of the patches"),
+        ({"patches": (8, 8), "stride": (4, 9)}, r"at most the size of a patch, \(8, 8\), got \(4, 9\)"),
+        ({"patches": (8, 8), "stride": (4, 4), "patches_per_image": 3}, "not with patches_per_image"),
+        ({"patches": (8, 8), "stride": (0, 4)}, "stride must be a height and a width"),
+    ],
+)
+def test_strides_that_cannot_be(arguments, words):
+    with pytest.raises(RequestError, match=words):
+        Framing(**arguments)

@@ -106,10 +106,6 @@ def test_what_is_not_kept_is_said(tmp_path):
         notes = write_like(tmp_path / "a.img", np.full((3, 9, 7), 0.5), tmp_path / "b.img")
         return facts(tmp_path / "b.img")[:2], " ".join(notes)
 
-    assert noted(Image.fromarray(np.dstack([COLOUR, GREY])), "WEBP") == (
-        ("WEBP", "RGB"),
-        "the alpha channel is not kept",
-    )
     assert noted(Image.fromarray(COLOUR).convert("CMYK"), "JPEG") == (
         ("JPEG", "RGB"),
         "CMYK is not kept",

@@ -39,6 +39,7 @@ _OF_A_CODE = (
     "source",
     "network",
     "patches",
+    "stride",
     "resize",
     "crop",
     "patches_per_image",

@@ -64,8 +64,9 @@ class _Held:
         metrics = ("mse", "psnr")
         if self.photographs is None:
             return measure(model, self.images, metrics, corruption=self.corruption).estimates
-        pictures = self.photographs.pictures
-        return measure_photographs(model, self.images.shape, pictures, metrics, self.corruption, name=name).estimates()
+        shape, pictures, stride = self.images.shape, self.photographs.pictures, self.photographs.stride
+        whole = measure_photographs(model, shape, pictures, metrics, self.corruption, stride=stride, name=name)
+        return whole.estimates()
 
 
 @dataclass(frozen=True)

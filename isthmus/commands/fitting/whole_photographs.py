@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,7 @@ from isthmus.data.collections.reader_pool import read_all
 from isthmus.data.formats.image_file import is_image
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.images import Images
+from isthmus.data.sizes import Size
 from isthmus.data.sources import registry
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
@@ -43,10 +45,12 @@ class Region:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Photographs to measure errors on, or regions of them. where: which they are, for the head of a table."""
+    """Photographs to measure errors on, or regions of them. where: which they are, for the head of a table. stride: of
+    the patches that they are put together of."""
 
     pictures: Pictures
     where: str
+    stride: Size | None
 
 
 @dataclass(frozen=True)
@@ -82,15 +86,14 @@ class Uncut:
         n = len(regions)
         where = counted(n, "photograph") if n == of_all else f"{n:,} of {counted(of_all, 'photograph')}"
         where = f"regions of {where}" if self.by_regions else where
-        return HeldOut(
-            Pictures(n, pixels[0].dtype, read), f"{where} (of large ones the middle)" if is_middle else where
-        )
+        where = f"{where} (of large ones the middle)" if is_middle else where
+        return HeldOut(Pictures(n, pixels[0].dtype, read), where, self.framing.stride)
 
     def _regions(self, part: Images) -> tuple[list[Region], int, bool]:
         """What is measured, in the order of the photographs; how many photographs there are; whether a middle alone."""
         assert part.places is not None
         size = np.array(part.shape[1:])
-        most = min(MOST_PATCHES * int(size.prod()) // 4, MOST_PIXELS)  # patches overlap by half, down and across
+        most = min(MOST_PATCHES * math.prod(self.framing.stride or ((size + 1) // 2).tolist()), MOST_PIXELS)
         numbers, first = np.unique(part.places[:, 0], return_index=True)
         regions, total, is_middle = list[Region](), 0, False
         for i in numpy_generator(self.seed, "split").permutation(len(numbers)).tolist():

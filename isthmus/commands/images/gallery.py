@@ -98,7 +98,7 @@ def _gallery(extra: dict[str, Any], model: Path, data: str, data_dir: Path | Non
 
 
 def _of_patches(framing: Framing, n_files: int) -> Framing:
-    return dataclasses.replace(framing, patches_per_image=max(1, -(-_MOST // n_files)))
+    return dataclasses.replace(framing, patches_per_image=max(1, -(-_MOST // n_files)), stride=None)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

@@ -27,7 +27,7 @@ SIZES = ("resize", "crop", "patches")  # options, and fields of `Framing`
 def framing_of(options: argparse.Namespace, default: Framing | None = None) -> Framing:
     """How the command line prepares images, except for --range auto, which needs the images.
 
-    default: where it gives no size, no --grey or no --range.
+    default: where it gives no size, no --stride, no --grey or no --range.
     """
     default = default or Framing()
     sizes = options if any(getattr(options, name) for name in SIZES) else default
@@ -40,6 +40,7 @@ def framing_of(options: argparse.Namespace, default: Framing | None = None) -> F
         getattr(options, "seed", 0),
         options.grey or default.grey,
         None if options.range == AUTO else value_range,
+        options.stride or sizes.stride,
     )
 
 

@@ -12,6 +12,7 @@ from isthmus import metrics
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.pictures import Pictures, Result, through
+from isthmus.data.sizes import Size
 from isthmus.estimators.adapters import adapter_of, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Corruption
@@ -51,7 +52,7 @@ class Photographs:
         """The mean MSE of what the model was given."""
         return metrics.mean_of(np.array(self.values["before"])).value
 
-    def add(self, model: Any, result: Result, size: tuple[int, int] | None) -> None:
+    def add(self, model: Any, result: Result, size: Size | None, stride: Size | None) -> None:
         """Measure one photograph, and the codes of the patches that were put together. size: of a patch, if of some."""
         x, x_in, x_hat = result.picture.x, result.x_in, result.x_hat
         self.digest.update(f"{x.shape}".encode() + np.ascontiguousarray(x).data)
@@ -62,7 +63,7 @@ class Photographs:
         if "ssim" in self.wanted and (similarity := metrics.ssim_of_one(x, x_hat)) is not None:
             measured["ssim"] = similarity
         codes: dict[str, list[np.ndarray]] = {"mean_activation": [], "l0": []}
-        for patches in () if size is None else patches_of(x_in, size):
+        for patches in () if size is None else patches_of(x_in, size, stride):
             self.n_patches += len(patches)
             if not adapter_of(model).has_code or set(CODE_METRICS).isdisjoint(self.wanted):
                 continue
@@ -73,7 +74,7 @@ class Photographs:
             self.units_on = on if self.units_on is None else np.logical_or(self.units_on, on)
         measured |= {name: np.concatenate(values).mean() for name, values in codes.items() if values}
         if "mse_code_only" in self.wanted and size is not None and adapter_of(model).n_switches:
-            from_code = patchwork(lambda part: _code_only(model, part), x_in, size)
+            from_code = patchwork(lambda part: _code_only(model, part), x_in, size, stride=stride)
             measured["mse_code_only"] = metrics.squared_error(x[None], from_code[None])[0]
         for name, value in measured.items():
             self.values.setdefault(name, []).append(float(value))
@@ -92,14 +93,17 @@ def measure_photographs(
     wanted: tuple[str, ...],
     corruption: Corruption | None = None,
     *,
+    stride: Size | None,
     name: str,
 ) -> Photographs:
     """Whole photographs, corrupted whole, each put together of what the model makes of its patches: as `denoise` does.
 
-    shape: of a patch; None for a model of images of any size. Patches of one photograph are not independent, so
-    statistics of codes are means over its patches first. name: what is measured, for the progress.
+    shape, stride: of a patch; None for a model of images of any size, and for half a patch. Patches of one photograph
+    are not independent, so statistics of codes are means over its patches first. name: what is measured, for the
+    progress.
     """
     measured = Photographs(wanted)
-    for result in through(model, shape, pictures, corruption=corruption, task=f"measuring {name}"):
-        measured.add(model, result, None if shape is None else shape[1:])
+    task, size = f"measuring {name}", None if shape is None else shape[1:]
+    for result in through(model, shape, pictures, stride=stride, corruption=corruption, task=task):
+        measured.add(model, result, size, stride)
     return measured

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
-from isthmus.analysis.patchwork import patchwork
+from isthmus.analysis.patchwork import of_patches, patchwork
 from isthmus.commands.images.inputs import existing, is_named, label_word, load_images, part_of
 from isthmus.commands.images.leakage import Memory, Seen
 from isthmus.commands.images.model_folder import Opened, Shape
@@ -27,7 +27,7 @@ from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import NOTES, bands
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
-from isthmus.data.sizes import resized
+from isthmus.data.sizes import Size, resized
 from isthmus.errors import DataError, counted
 from isthmus.estimators.adapters import CHUNK, adapter_of, reconstruct
 from isthmus.machine import cores
@@ -228,11 +228,18 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
 
 
 def through(
-    model: Any, shape: Shape | None, pictures: Pictures, *, corruption: Corruption | None = None, task: str = "images"
+    model: Any,
+    shape: Shape | None,
+    pictures: Pictures,
+    *,
+    stride: Size | None = None,
+    corruption: Corruption | None = None,
+    task: str = "images",
 ) -> Iterator[Result]:
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
-    shape: of the model's images, of which larger pictures are put together; None where it takes them all as they are.
+    shape: of the model's images, of which larger pictures are put together, `stride` apart; None where it takes them
+    all as they are.
     corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is, in files; of one
     file in its pages, or in the rows of pixels that are put together.
     """
@@ -262,7 +269,7 @@ def through(
                         on_progress(page * of + rows, pages * of)
 
                 x_in = group[0].x if corrupted[0] is None else corrupted[0]
-                made = [patchwork(lambda x: reconstruct(model, x), x_in, shape[1:], on_rows)]
+                made = [patchwork(of_patches(model, len(x_in)), x_in, shape[1:], on_rows, stride=stride)]
             done |= {picture.number for picture in group}
             if pictures.n > 1:
                 on_progress(len(done), pictures.n)  # without those that are left out

@@ -49,7 +49,7 @@ def restore(
         _check_shapes(pictures)  # before the work
     errors, notes, form = _Errors(corruption, name), Counter[str](), ""
     model = opened.model if model is None else model
-    results = through(model, opened.shape, pictures, corruption=corruption, task=name)
+    results = through(model, opened.shape, pictures, stride=opened.framing.stride, corruption=corruption, task=name)
     if target.suffix.lower() in ARRAYS:
         form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif is_image(target):

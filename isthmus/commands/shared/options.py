@@ -121,7 +121,7 @@ def add_out(command: argparse.ArgumentParser) -> None:
 
 
 def add_sizes(group: Any) -> None:
-    """Add --resize, --crop, --patches, --grey, --range, --skip-bad, --data-dir."""
+    """Add --resize, --crop, --patches, --stride, --grey, --range, --skip-bad, --data-dir."""
     group.add_argument("--resize", type=size, metavar="HxW", help="resize every image to this height and width")
     group.add_argument("--crop", type=size, metavar="HxW", help="crop every image to its centre")
     group.add_argument(
@@ -129,6 +129,13 @@ def add_sizes(group: Any) -> None:
         type=size,
         metavar="HxW",
         help="cut images of any size into overlapping patches; 16 means 16x16, here and for the other sizes",
+    )
+    group.add_argument(
+        "--stride",
+        type=size,
+        metavar="HxW",
+        help="the step from a patch to the next, where photographs are cut into patches and put together of them (half "
+        "a patch): smaller ones overlap more, which is smoother and takes longer",
     )
     group.add_argument("--grey", action="store_true", help="convert colour images to grey")
     group.add_argument(

@@ -54,6 +54,7 @@ def open_images(
     seed: int = 0,
     grey: bool = False,
     value_range: ValueRange | str | None = None,
+    stride: Size | None = None,
     skip_bad: bool = False,
     cache: bool = True,
     threads: int | None = None,
@@ -67,8 +68,8 @@ def open_images(
         uint8, uint16, bool or float in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of
         an animation is an image.
     resize, crop, patches: (height, width). Each image is brought to a size, anti-aliased, its proportions not kept;
-        then its centre is taken; then it is cut into overlapping patches that cover it, or `patches_per_image` random
-        ones, drawn from `seed`.
+        then its centre is taken; then it is cut into patches that cover it, `stride` (height, width) apart, by default
+        half a patch, or into `patches_per_image` random ones, drawn from `seed`.
     grey: make colour images grey. value_range: (low, high), the numbers that are black and white, or "auto" for the
         smallest and the largest there are.
     skip_bad: leave out files that are damaged, or smaller than what is to be cut out of them, with a SkippedWarning and
@@ -85,7 +86,7 @@ def open_images(
     if isinstance(value_range, str):
         require(value_range == AUTO, "value_range", '(low, high) or "auto"', value_range)
         value_range = find_range(source, skip_bad=skip_bad)
-    framing = Framing(resize, crop, patches, patches_per_image, seed, grey, value_range)
+    framing = Framing(resize, crop, patches, patches_per_image, seed, grey, value_range, stride)
     array = from_any(source)
     if array is not None:
         return _framed(array, None, "the array", "an array", framing)

@@ -53,6 +53,20 @@ def unread(kind: str, why: str) -> Refused:
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a page is stored. channels: 1 or 3, as it is read. bits: of a number."""
+
+    channels: int
+    dtype: np.dtype
+    bits: int
+
+    @property
+    def white(self) -> int | None:
+        """The integer that is white; None where the type does not say, as of floats and signed numbers."""
+        return 2**self.bits - 1 if self.dtype.kind in "ub" and self.bits <= 16 else None
+
+
+@dataclass(frozen=True)
 class Page:
     """A picture as its file stores it.
 
@@ -65,9 +79,14 @@ class Page:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def form(self) -> Form:
+        """How it is stored."""
+        return Form(len(self.pixels), self.pixels.dtype, self.bits)
+
+    @property
     def white(self) -> int | None:
-        """The integer that is white; None where the type does not say, as of floats and signed numbers."""
-        return 2**self.bits - 1 if self.pixels.dtype.kind in "ub" and self.bits <= 16 else None
+        """The integer that is white, as of its form."""
+        return self.form.white
 
     def values(self) -> str:
         """What the numbers are: "8 bits", "12 of 16 bits", "32-bit floats", "signed 16 bits"."""
@@ -178,6 +197,13 @@ def without_alpha(values: np.ndarray, *, associated: bool) -> np.ndarray:
     full = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
     divided = np.divide(colours * float(full), alpha, out=np.zeros(colours.shape), where=alpha != 0)
     return np.rint(divided.clip(0, full)).astype(values.dtype) if full > 1 else divided.astype(values.dtype)
+
+
+def multiplied(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours (c, h, w) times their alpha (1, h, w), as `without_alpha` divides them."""
+    full = np.iinfo(colours.dtype).max if colours.dtype.kind in "ui" else 1
+    product = colours * (alpha / full)
+    return np.rint(product).astype(colours.dtype) if full > 1 else product.astype(colours.dtype)
 
 
 def from_cmyk(values: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
-from isthmus.data.formats.page import STUMBLES, Page, Refused, check_size, is_grey, unread, upright
+from isthmus.data.formats.page import STUMBLES, Form, Page, Refused, check_size, is_grey, unread, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,6 +105,11 @@ def shapes(data: bytes) -> list[Shape]:
         return [(1 if _may_be_grey(image) else 3, *size)]
 
 
+def forms(data: bytes) -> list[Form]:
+    """How each picture is stored, from the header where it says. Raises what `pages` raises."""
+    return [Form(channels, np.dtype(np.uint8), 8) for channels, *_ in shapes(data)]
+
+
 def _may_be_grey(image: Image) -> bool:
     if image.mode == "P":
         return is_grey(np.reshape(image.getpalette() or [0, 0, 0], (-1, 3)))
@@ -152,19 +157,26 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     from PIL import Image
 
     with opened(data) as image:
-        notes = lost_modes(image)
+        notes, alphas = lost_modes(image), list[Any]()
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         grey = len(pictures[0]) == 1
         options = {**_beside(image, kind, pictures[0].shape, notes), **_options(image, data, kind, notes)}
-        if (n := n_pages(image)) > 1:
+        has_alpha, turn = kind == "WEBP" and image.mode == "RGBA", orientation_of(image)
+        if (n := n_pages(image)) > 1 or has_alpha:
             durations = []
             for i in range(n):
                 image.seek(i)
                 image.load()  # only then does a WebP say for how long
                 durations.append(int(image.info.get("duration", 0)))
+                if has_alpha:
+                    alphas.append(upright(np.asarray(image.getchannel("A"))[None], turn))
+        if n > 1:
             options |= {"save_all": True, "duration": durations}
             if "loop" in image.info:  # a GIF that does not say so is played once
                 options["loop"] = image.info["loop"]
+    if alphas and alphas[0].shape[1:] == pictures[0].shape[1:]:  # not after --crop
+        notes.remove(NO_ALPHA)
+        pictures = [np.concatenate(pair) for pair in zip(pictures, alphas, strict=True)]
     planes = [
         picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0)) for picture in pictures
     ]

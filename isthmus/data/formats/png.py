@@ -11,7 +11,7 @@ import numpy as np
 
 from isthmus.data.formats import pillow
 from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
-from isthmus.data.formats.page import Page, check_size, unread, upright
+from isthmus.data.formats.page import Form, Page, check_size, unread, upright
 
 START = b"\x89PNG\r\n\x1a\n"
 STARTS = (START,)
@@ -70,6 +70,13 @@ def shapes(data: bytes) -> list[Shape]:
     return [(1 if data[25] in (0, 4) else 3, *size)]
 
 
+def forms(data: bytes) -> list[Form]:
+    """How each picture is stored, from the header where it says. Raises as `pages`."""
+    if not _is_direct(data, {kind for kind, _, _ in chunks(data)}):
+        return pillow.forms(data)
+    return [Form(1 if data[25] in (0, 4) else 3, np.dtype(np.uint8 if data[24] == 8 else np.uint16), data[24])]
+
+
 def _size(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
@@ -101,30 +108,30 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
 
     Returns sentences on what is not kept.
     """
-    buffer = io.BytesIO()
     with pillow.opened(data) as image:
         profile = image.info.get("icc_profile") or b""
         orientation = pillow.orientation_of(image)
         notes = pillow.lost_modes(image)
-    alpha = _alpha(data, orientation)
-    if alpha is not None and alpha.shape[1:] == pictures[0].shape[1:]:  # not after --crop
-        notes.remove(pillow.NO_ALPHA)
-        buffer.write(encoded(np.concatenate([pictures[0], alpha])))
-    elif pictures[0].dtype == np.uint8:
+    channels, height, width = pictures[0].shape
+    if len(pictures) > 1:
+        buffer = io.BytesIO()
         notes = pillow.write(buffer, data, pictures)
+        made = buffer.getbuffer()
     else:
-        buffer.write(encoded(pictures[0]))
-    made = buffer.getbuffer()
-    fits = profile_fits(profile, grey=len(pictures[0]) == 1)
+        picture, alpha = pictures[0], _alpha(data, orientation)
+        if alpha is not None and alpha.shape[1:] == (height, width):  # not after --crop
+            notes.remove(pillow.NO_ALPHA)
+            picture = np.concatenate([picture, alpha])
+        made = memoryview(encoded(picture))
+    fits = profile_fits(profile, grey=channels == 1)
     if profile and not fits:
         notes.append("a colour profile of other channels is not kept")
     end = len(START) + 25  # of the header, which comes first
     file.write(made[:end])
     for kind, start, stop in chunks(data):
-        if kind in _KEPT and (kind != b"iCCP" or fits):
-            _, height, width = pictures[0].shape
-            if content := _upright_chunk(kind, data[start:stop], orientation, (height, width)):
-                file.write(chunk(kind, content))
+        stays = kind in _KEPT and (kind != b"iCCP" or fits)
+        if stays and (content := _upright_chunk(kind, data[start:stop], orientation, (height, width))):
+            file.write(chunk(kind, content))
     file.write(made[end:])
     return notes
 
@@ -138,12 +145,12 @@ def _alpha(data: bytes, orientation: int) -> np.ndarray | None:
     return upright(imagecodecs.png_decode(data)[:, :, -1:].transpose(2, 0, 1), orientation)
 
 
-def encoded(picture: np.ndarray) -> bytes:
+def encoded(picture: np.ndarray) -> bytes | bytearray:
     """A PNG of a uint8 or uint16 picture (c, h, w), its alpha channel the last of 2 or 4."""
     import imagecodecs
 
     values = picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
-    return bytes(imagecodecs.png_encode(values, level=6))
+    return imagecodecs.png_encode(values, level=6, strategy=1)  # filtered: as small as Pillow's
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -10,15 +10,18 @@ import numpy as np
 
 from isthmus.data.formats.metadata import profile_fits
 from isthmus.data.formats.page import (
+    Form,
     Page,
     Refused,
     check_size,
     from_cmyk,
+    multiplied,
     unread,
     upright,
     with_palette,
     without_alpha,
 )
+from isthmus.data.formats.tiff_exif import Layout, Tags, add_lists, lists_of
 from isthmus.data.formats.tiff_header import (
     BLACK_IS_ZERO,
     CMYK,
@@ -46,7 +49,7 @@ KINDS = {".tif": "TIFF", ".tiff": "TIFF"}
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, deflate twice, packbits, LZMA, zstd
 _PREDICTED = {5, 8, 32946, 34925, 50000}
-_DESCRIPTION, _SOFTWARE, _DATE, _PROFILE, _EXIF, _GPS = 270, 305, 306, 34675, 34665, 34853
+_DESCRIPTION, _SOFTWARE, _DATE, _PROFILE = 270, 305, 306, 34675
 # What describes a picture and says nothing of how its pixels are stored: the maker and model of a camera, names and
 # places of the page, the artist, the computer, copyright, XMP, IPTC, ImageJ's two tags, and GeoTIFF's
 _DESCRIBING: tuple[int, ...] = (271, 272, 285, 286, 287, 297, 315, 316, 33432, 700, 33723, 50838, 50839)
@@ -76,6 +79,18 @@ def shapes(data: bytes) -> list[Shape]:
             c, h, w = shape_of(page)
             n = n_slices(file, page, single=len(file.pages) == 1)
             result += [(c, w, h) if orientation_of(page) >= 5 else (c, h, w)] * n
+        return result
+
+
+def forms(data: bytes) -> list[Form]:
+    """How each page is stored, from its header. Raises what `pages` raises for it."""
+    with opened(data) as file:
+        result = []
+        for page in pictures_of(file)[0]:
+            c, n = shape_of(page)[0], n_slices(file, page, single=len(file.pages) == 1)
+            is_plain = page.photometric != PALETTE and page.dtype is not None and page.dtype.kind != "b"
+            dtype = np.dtype(page.dtype) if is_plain else np.dtype(np.uint8)
+            result += [Form(c, dtype, 8 if page.photometric == PALETTE else int(page.bitspersample))] * n
         return result
 
 
@@ -114,8 +129,8 @@ def _page(page: TiffPage, values: np.ndarray, notes: list[str]) -> Page:
         if extra := values.shape[-1] - n:
             alpha = has_alpha(page, extra)
             notes.append("alpha" if alpha else "extra")
-            multiplied = alpha and int(page.extrasamples[0]) == 1
-            values = without_alpha(values, associated=True) if multiplied else values[..., :n]
+            associated = alpha and int(page.extrasamples[0]) == 1
+            values = without_alpha(values, associated=True) if associated else values[..., :n]
         if colour == CMYK:
             notes.append("cmyk")
             values = from_cmyk(values)
@@ -154,35 +169,65 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     """
     from tifffile import TiffWriter
 
-    notes: list[str] = []
+    notes, lists, written = list[str](), list[dict[int, Tags]](), iter(pictures)
     with opened(data) as original:
         some, aside = pictures_of(original)
         if aside:
             notes.append("smaller copies and masks in a TIFF are not kept")
-        models = [page for page in some for _ in range(n_slices(original, page, single=len(original.pages) == 1))]
+        layout = Layout(original.byteorder, original.is_bigtiff)
         with TiffWriter(file, bigtiff=original.is_bigtiff, byteorder=original.byteorder) as writer:
-            for page, picture in zip(models, pictures, strict=True):
-                notes += _lost_colours(page)
-                writer.write(_stored_again(page, picture), **_options(page, picture, notes))
+            for page in some:
+                alphas = _alphas(original, page)
+                for i in range(n_slices(original, page, single=len(original.pages) == 1)):
+                    picture = next(written)
+                    lists.append(lists_of(page, data, layout, picture.shape, notes))
+                    alpha = None
+                    if alphas is not None and alphas[i].shape[1:] == picture.shape[1:]:  # not after --crop
+                        alpha = _of_type(alphas[i], int(page.bitspersample), picture.dtype)
+                    notes += _lost_colours(page, alpha)
+                    writer.write(_stored_again(page, picture, alpha), **_options(page, picture, alpha, notes))
+        if any(lists):
+            add_lists(file, layout, lists)
     return notes
 
 
-def _lost_colours(page: TiffPage) -> list[str]:
+def _alphas(file: TiffFile, page: TiffPage) -> list[np.ndarray] | None:
+    """The alpha channels, (1, h, w) upright, of the pictures of a page that has them; None for any other."""
+    if not has_alpha(page, len(page.extrasamples)):
+        return None
+    slices = _slices(file, page, single=len(file.pages) == 1)
+    return [upright(values[..., -1:].transpose(2, 0, 1), orientation_of(page)).copy() for values in slices]
+
+
+def _of_type(alpha: np.ndarray, bits: int, dtype: np.dtype) -> np.ndarray:
+    """An alpha channel of so many bits in the numbers of the colours beside it, which fill their type."""
+    if dtype.kind != "u" or bits == 8 * dtype.itemsize:
+        return alpha.astype(dtype)
+    return np.rint(alpha * (np.iinfo(dtype).max / (2**bits - 1))).astype(dtype)
+
+
+def _lost_colours(page: TiffPage, alpha: np.ndarray | None) -> list[str]:
     colour, extra = int(page.photometric or 0), len(page.extrasamples)
     lost = {
         "CMYK is not kept": colour == CMYK,
         "YCbCr in a TIFF is not kept": colour == YCBCR and int(page.compression) not in JPEGS,
         "a palette or two levels are not kept: written with 8 bits per channel": colour == PALETTE
         or int(page.bitspersample) < 8,
-        "the alpha channel is not kept": has_alpha(page, extra),
+        "the alpha channel is not kept": has_alpha(page, extra) and alpha is None,
         "channels beyond red, green and blue are not kept": bool(extra) and not has_alpha(page, extra),
     }
     return [sentence for sentence, holds in lost.items() if holds]
 
 
-def _stored_again(page: TiffPage, picture: np.ndarray) -> np.ndarray:
+def _stored_again(page: TiffPage, picture: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    if len(picture) == 1 and page.photometric == WHITE_IS_ZERO:
+        picture = negative(picture, picture.itemsize * 8)
+    if alpha is not None:
+        if int(page.extrasamples[0]) == 1:  # what its colours were divided by
+            picture = multiplied(picture, alpha)
+        picture = np.concatenate([picture, alpha])
     if len(picture) == 1:
-        return negative(picture[0], picture.itemsize * 8) if page.photometric == WHITE_IS_ZERO else picture[0]
+        return picture[0]
     return picture if page.planarconfig == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0))
 
 
@@ -206,14 +251,16 @@ def _stored_value(page: TiffPage, tag: TiffTag) -> bytes:
     return bytes(file.read(tag.valuebytecount))
 
 
-def _options(page: TiffPage, picture: np.ndarray, notes: list[str]) -> dict[str, Any]:
+def _options(page: TiffPage, picture: np.ndarray, alpha: np.ndarray | None, notes: list[str]) -> dict[str, Any]:
     """What tifffile is told when it writes a page as this one."""
     grey = len(picture) == 1
-    options: dict[str, Any] = {"metadata": None, "contiguous": False}
+    options: dict[str, Any] = {"metadata": None, "contiguous": False, "photometric": RGB}
     if grey:
         options["photometric"] = WHITE_IS_ZERO if page.photometric == WHITE_IS_ZERO else BLACK_IS_ZERO
-    else:
-        options |= {"photometric": RGB, "planarconfig": 2 if page.planarconfig == 2 else 1}
+    if not grey or alpha is not None:
+        options["planarconfig"] = 2 if page.planarconfig == 2 else 1
+    if alpha is not None:
+        options["extrasamples"] = [int(page.extrasamples[0])]
     packed = int(page.compression)
     options["compression"] = packed if packed in _LOSSLESS else 8
     if packed not in _LOSSLESS:
@@ -241,6 +288,4 @@ def _options(page: TiffPage, picture: np.ndarray, notes: list[str]) -> dict[str,
         notes.append("a colour profile of other channels is not kept")
     tags = [page.tags[code] for code in _DESCRIBING if code in page.tags]
     options["extratags"] = [(tag.code, tag.dtype, tag.count, _stored_value(page, tag), True) for tag in tags]
-    if _EXIF in page.tags or _GPS in page.tags:
-        notes.append("the EXIF of a TIFF is not kept")
     return options

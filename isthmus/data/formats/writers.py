@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from isthmus.data.formats import png
 from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
-from isthmus.data.formats.page import LUMA, Page, ValueRange, bands
+from isthmus.data.formats.page import LUMA, Form, ValueRange, bands
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 
@@ -26,11 +27,11 @@ def write_like(
 ) -> tuple[str, ...]:
     """Write images to `target`, whole or not at all, in the form of `original`; as PNG if that is None.
 
-    images: one, or one for each page of the original, (c, h, w) floats in [0, 1], c being 1 or 3. The original's format
-    is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's compression and
-    layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0 and 1 are in the
-    original's numbers. grey: a grey image of a colour file stays grey, without colours and their profile. Folders on
-    the way to `target` are made. clip: without a note on the values that are clipped.
+    images: one, or one for each page of the original, (c, h, w) floats in [0, 1] or uint8, c being 1 or 3. The
+    original's format is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's
+    compression and layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0
+    and 1 are in the original's numbers. grey: a grey image of a colour file stays grey, without colours and their
+    profile. Folders on the way to `target` are made. clip: without a note on the values that are clipped.
 
     Returns sentences on what could not be kept, and on values that had to be clipped. Raises RequestError for an
     array that is no such image, DataError if the original cannot be read.
@@ -45,65 +46,56 @@ def write_like(
     if outside := 0 if clip else sum(int(((image < 0) | (image > 1)).sum()) for image in many):
         total = sum(image.size for image in many)
         notes.append(f"{outside:,} of {total:,} values lay outside [0, 1] and were clipped")
-    buffer = io.BytesIO()
     if original is None:
-        _write_png(buffer, _stored(many[0], len(many[0]), np.dtype(np.uint8), 255, None))
+        with _made(target) as file:
+            file.write(png.encoded(_stored(many[0], len(many[0]), np.dtype(np.uint8), 255, None)))
     else:
         data = bytes_of(original)
         with quiet_readers():
             with faults_named(original):
                 module = format_of(original, data)
-                pages = [_Form.of(page) for page in module.pages(data)]  # without their pixels
-            if len(pages) != len(many):
-                raise RequestError(f"{original} has {len(pages)} pages, and {len(many)} images are to take their place")
+                # without their pixels, which of a large image would be there twice
+                known: Any = getattr(module, "forms", None)
+                forms = [page.form for page in module.pages(data)] if known is None else known(data)
+            if len(forms) != len(many):
+                raise RequestError(f"{original} has {len(forms)} pages, and {len(many)} images are to take their place")
             stored = []
-            for page, image in zip(pages, many, strict=True):
+            for form, image in zip(forms, many, strict=True):
                 keep_grey = grey and len(image) == 1
-                if keep_grey and page.channels == 3:
+                if keep_grey and form.channels == 3:
                     notes.append("colours are not kept: written as grey, as --grey made them")
-                dtype, white = _stored_type(page, getattr(module, "KEEPS_BITS", False), notes)
-                stored.append(_stored(image, 1 if keep_grey else page.channels, dtype, white, value_range))
-            notes += module.write(buffer, data, stored)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(target) as file:
-        file.write(buffer.getbuffer())
+                dtype, white = _stored_type(form, getattr(module, "KEEPS_BITS", False), notes)
+                stored.append(_stored(image, 1 if keep_grey else form.channels, dtype, white, value_range))
+            with _made(target) as file:
+                notes += module.write(file, data, stored)
     return tuple(dict.fromkeys(notes))
 
 
-def _write_png(buffer: io.BytesIO, image: np.ndarray) -> None:
-    from PIL import Image
-
-    Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What a page of the original says of how it is stored."""
-
-    channels: int
-    dtype: np.dtype
-    bits: int
-    white: int | None
-
-    @classmethod
-    def of(cls, page: Page) -> _Form:
-        return cls(len(page.pixels), page.pixels.dtype, page.bits, page.white)
+@contextlib.contextmanager
+def _made(target: Path) -> Iterator[IO[bytes]]:
+    """The file at `target`, which is there when it is whole, and the folders on the way to it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target, "w+b") as file:
+        yield file
 
 
 def _stored(
     image: np.ndarray, channels: int, dtype: np.dtype, white: int | None, value_range: ValueRange | None
 ) -> np.ndarray:
     """The image, clipped, in the numbers and with as many channels as a file has."""
+    if (image.dtype, white, value_range, channels) == (dtype, 255, None, len(image)):
+        return image
     stored = np.empty((channels, *image.shape[1:]), dtype)
     for rows in bands(image.shape):
-        part = image[:, rows].astype(np.float64).clip(0, 1)
+        part = image[:, rows].astype(np.float64)
+        part = part / 255 if image.dtype == np.uint8 else part.clip(0, 1)
         if channels < len(part):  # a grey file that was read beside colour ones
             part = np.tensordot(LUMA, part, 1)[None]
         stored[:, rows] = _numbers(part, dtype, white, value_range)
     return stored
 
 
-def _stored_type(page: _Form, any_bits: bool, notes: list[str]) -> tuple[np.dtype, int | None]:
+def _stored_type(page: Form, any_bits: bool, notes: list[str]) -> tuple[np.dtype, int | None]:
     """The type in which a page is written, and its white; None for floats."""
     dtype = page.dtype
     if dtype.kind == "f":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.analysis.patchwork import patchwork
+from isthmus.analysis.patchwork import of_patches, patchwork
 from isthmus.errors import RequestError, require
 from isthmus.estimators.adapters import adapter_of, reconstruct, reconstruct_each
 from isthmus.explore.answers import noise, uploads, wire
@@ -34,10 +34,11 @@ def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
     if shape == shelf.shape:
         x_hat = reconstruct_each(models, x_in)
     else:
-        x_hat = np.empty((len(models), *x_in.shape), np.float32)
+        x_hat, (c, *size), stride = np.empty((len(models), *x_in.shape), np.float32), shelf.shape, shelf.framing.stride
         for model, rows in zip(models, x_hat, strict=True):
             query.go_on()
-            rows[:] = patchwork(partial(reconstruct, model), x_in.reshape(shape), shelf.shape[1:]).reshape(1, -1)
+            whole = patchwork(of_patches(model, c), x_in.reshape(shape), (size[0], size[1]), stride=stride)
+            rows[:] = whole.reshape(1, -1)
     error = _errors(x, x_hat)
     return {
         "noisy": x_in.reshape(shape),
