@@ -9,11 +9,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from isthmus.analysis.patchwork import patchwork
+from isthmus.analysis.patchwork import of_patches, patchwork
 from isthmus.cli import run_command
 from isthmus.commands.images.gallery import gallery_of
 from isthmus.errors import RequestError
-from isthmus.estimators.adapters import reconstruct
 from isthmus.explore.answers import routes
 from isthmus.explore.answers.noise import apply, part_of
 from isthmus.explore.folder import Run, look
@@ -114,7 +113,7 @@ def test_a_larger_picture_goes_through_patch_by_patch(whole, photographs):
     x_in = apply(part_of("gaussian", 0.2), x.reshape(1, -1), x.shape, 0)
     np.testing.assert_array_equal(found["noisy"].ravel(), x_in[0])
     model = shelf.model("photos")
-    expected = patchwork(lambda rows: reconstruct(model, rows), x_in.reshape(x.shape), (8, 8))
+    expected = patchwork(of_patches(model, 3), x_in.reshape(x.shape), (8, 8))
     np.testing.assert_allclose(found["x_hat"][0], expected, atol=1e-6)
     assert found["mse"][0] == pytest.approx(((expected - x) ** 2).mean(), rel=1e-5)
     for words, reason in (
