@@ -35,7 +35,7 @@ class Scale(NamedTuple):
 
         per: "sample" sums over units and averages over samples; "element" averages over both; "batch" sums over both.
         """
-        if per == "element":
+        if per in ("element", "draw"):
             return cls(shape.numel(), weight)
         one_of('value of "per"', per, PER)
         return cls(shape[0] if shape and per == "sample" else 1, weight)
@@ -145,11 +145,6 @@ def register(kind: type[Penalty] | type[Loss], values: Values) -> None:
     kinds.register("penalty" if issubclass(kind, Penalty) else "loss", kind, values)
 
 
-def _term(part: Any, weight: float, *given: torch.Tensor) -> Term:
-    """A loss or a penalty as a term of what it is given."""
-    return Term(_VALUES[type(part)](part, *given), weight, part.per, part.warmup)
-
-
 def _scale(term: Term, ramp: Ramp) -> Scale:
     return Scale.of(term.values.shape, term.per, term.weight * ramp(term.warmup))
 
@@ -163,15 +158,19 @@ class Objective:
     """A sum of terms, each weight · ramp · average: a loss, a penalty on the code, those of a network and its code.
 
     `Scale` is the one place that averages; ramp is how far the warm-up of the term has come. With per="sample" or
-    "element" the value does not change when the batch is doubled; with "batch" it does.
+    "element" the value does not change when the batch is doubled; with "batch" it does. Terms per="draw" make of the
+    loss of each of a sample's k draws the bound -log mean_k exp(-(loss + terms)).
 
-    Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. unit: a squared error that counts as 1, so
-    that the others weigh the same, and steps are as large, in whatever units the data are; the value is in this unit.
+    Of a loss that `takes_logits` (BCE), x_hat is what goes into the sigmoid. in_nats: whether the loss is
+    -log p(x | x_hat) of a sample, summed over its numbers, as a code that is a part of a likelihood has it. unit: else,
+    a squared error that counts as 1, so that the others weigh the same, and steps are as large, in whatever units the
+    data are; the value is in this unit.
     """
 
-    def __init__(self, loss: Any, penalty: Any = None, unit: float = 1.0) -> None:
-        self.loss, self.penalty, self.unit = loss, penalty, unit
-        self.weight = loss.weight / unit
+    def __init__(self, loss: Any, penalty: Any = None, unit: float = 1.0, *, in_nats: bool = False) -> None:
+        self.loss, self.penalty, self.in_nats = loss, penalty, in_nats
+        self.unit = 1.0 if in_nats else unit
+        self.weight, self.per = loss.weight / self.unit, "sample" if in_nats else loss.per
 
     @property
     def takes_logits(self) -> bool:
@@ -179,14 +178,38 @@ class Objective:
         return self.loss.bounded
 
     @property
+    def is_binary(self) -> bool:
+        """Whether samples are to be drawn as 0 or 1, with their numbers as the probabilities."""
+        binary: bool | None = getattr(self.loss, "binary", False)
+        return self.in_nats if binary is None else binary
+
+    @property
+    def of_loss(self) -> Objective:
+        """The loss alone, in the data's units; in nats it has the code's terms too."""
+        return Objective(self.loss, in_nats=self.in_nats)
+
+    @property
     def warmup(self) -> float:
         """Epochs after which no weight of the loss and the penalty grows any more."""
         return max(part.warmup for part in (self.loss, self.penalty) if part is not None)
 
-    def of_samples(self, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Each sample's loss, (n,), whose mean is the loss of all."""
-        term = _term(self.loss, self.weight, x_hat, x)
-        return term.values.flatten(1).sum(dim=1) / Scale.of(term.values[:1].shape, term.per).divisor * term.weight
+    def _normalizer(self, x: torch.Tensor) -> float:
+        return self.loss.log_normalizer * x.shape[1] if self.in_nats else 0.0
+
+    def of_samples(self, x_hat: torch.Tensor, x: torch.Tensor, terms: Mapping[str, Term] = NONE) -> torch.Tensor:
+        """Each sample's loss with these terms, (n,), whose mean is that of all. Of k draws, each sample's bound."""
+        if draws := _of_draws(terms):
+            return _bound(self.of_draws(x_hat, x, draws))
+        each = _rows(_VALUES[type(self.loss)](self.loss, x_hat, x), self.per) * self.weight
+        for term in terms.values():
+            is_of_batch = term.per == "batch" or not term.values.ndim
+            each = each + term.weight * (term.values.sum() if is_of_batch else _rows(term.values, term.per))
+        return each + self._normalizer(x)
+
+    def of_draws(self, x_hat: torch.Tensor, x: torch.Tensor, terms: Mapping[str, Term]) -> torch.Tensor:
+        """Loss and terms of each of the k draws of a sample: (n * k, n_features), (n, n_features) → (n, k)."""
+        each = self.of_samples(x_hat, x.repeat_interleave(len(x_hat) // len(x), dim=0)).view(len(x), -1)
+        return each + sum(term.values for term in terms.values())
 
     def __call__(
         self,
@@ -197,15 +220,21 @@ class Objective:
         terms: Mapping[str, Term] = NONE,
     ) -> torch.Tensor:
         """x_hat, x: (n, n_features); code: (n, code_size); terms: by name. Returns a scalar tensor."""
-        summands = [_term(self.loss, self.weight, x_hat, x)]
-        if self.penalty is not None:
-            summands.append(_term(self.penalty, self.penalty.weight, code))
+        draws, summands = _of_draws(terms), [term for term in terms.values() if term.per != "draw"]
         value = torch.zeros((), dtype=x_hat.dtype, device=x_hat.device)
-        for term in (*summands, *terms.values()):
+        if self.penalty is not None:
+            of_penalty = _VALUES[type(self.penalty)](self.penalty, code)
+            summands.insert(0, Term(of_penalty, self.penalty.weight, self.penalty.per, self.penalty.warmup))
+        if draws:
+            value = value + _bound(self.of_draws(x_hat, x, draws)).mean()
+        else:
+            of_loss = _VALUES[type(self.loss)](self.loss, x_hat, x)
+            summands.insert(0, Term(of_loss, self.weight, self.per, self.loss.warmup))
+        for term in summands:
             scale = _scale(term, ramp)
             if scale.weight:
                 value = value + scale.average(term.values) * scale.weight
-        return value
+        return value if draws or not self.in_nats else value + self._normalizer(x)
 
     def with_gradients(
         self,
@@ -216,25 +245,53 @@ class Objective:
         terms: Mapping[str, Term] = NONE,
     ) -> tuple[torch.Tensor, Gradients]:
         """The value, and what autograd gives for it, except for `KL` where its ρ is clamped."""
-        value, at_x_hat = _with_gradient(self.loss, self.weight * ramp(self.loss.warmup), x_hat, x)
-        at_code, at_terms = None, {}
+        at_code: torch.Tensor | None = None
+        at_terms: dict[str, float | torch.Tensor] = {}
+        if draws := _of_draws(terms):
+            each = self.of_draws(x_hat, x, draws)
+            value, share = _bound(each).mean(), torch.softmax(-each, dim=1) / len(x)
+            repeated = x.repeat_interleave(each.shape[1], dim=0)
+            at_x_hat = _with_gradient(self.loss, "batch", self.weight, x_hat, repeated)[1] * share.view(-1, 1)
+            at_terms |= dict.fromkeys(draws, share)
+        else:
+            weight = self.weight * ramp(self.loss.warmup)
+            value, at_x_hat = _with_gradient(self.loss, self.per, weight, x_hat, x)
+            if self.in_nats:
+                value = value + self._normalizer(x)
         if self.penalty is not None and (weight := self.penalty.weight * ramp(self.penalty.warmup)):
-            of_penalty, at_code = _with_gradient(self.penalty, weight, code)
+            of_penalty, at_code = _with_gradient(self.penalty, self.penalty.per, weight, code)
             value = value + of_penalty
         for name, term in terms.items():
-            scale = _scale(term, ramp)
-            value = value + scale.average(term.values) * scale.weight
-            at_terms[name] = scale.weight / scale.divisor
+            if name not in draws:
+                scale = _scale(term, ramp)
+                value = value + scale.average(term.values) * scale.weight
+                at_terms[name] = scale.weight / scale.divisor
         return value, Gradients(at_x_hat, at_code, at_terms)
 
 
-def _with_gradient(part: Any, weight: float, y: torch.Tensor, *x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _of_draws(terms: Mapping[str, Term]) -> dict[str, Term]:
+    return {name: term for name, term in terms.items() if term.per == "draw"}
+
+
+def _rows(values: torch.Tensor, per: str) -> torch.Tensor:
+    """Values (n, ...) averaged over all but the samples: (n,)."""
+    return values.reshape(len(values), -1).sum(dim=1) / Scale.of(values[:1].shape, per).divisor
+
+
+def _bound(each: torch.Tensor) -> torch.Tensor:
+    """(n, k) → (n,): -log mean_k exp(-each)."""
+    return math.log(each.shape[1]) - torch.logsumexp(-each, dim=1)
+
+
+def _with_gradient(
+    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A loss or a penalty, and its gradient at y."""
     if written_out := _WRITTEN_OUT.get(type(part)):
-        return written_out(Scale.of(y.shape, part.per, weight), part, y, *x)
+        return written_out(Scale.of(y.shape, per, weight), part, y, *x)
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         term = _VALUES[type(part)](part, leaf, *x)
-        scale = Scale.of(term.shape, part.per, weight)
+        scale = Scale.of(term.shape, per, weight)
         value = scale.average(term) * scale.weight
     return value.detach(), torch.autograd.grad(value, leaf)[0]

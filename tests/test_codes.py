@@ -9,13 +9,28 @@ import pytest
 import torch
 from torch import nn
 
-from isthmus import L1, Autoencoder, Conv, DecoderPrior, Dense, Dictionary, Plain, collapse, kinds, load, networks
+from isthmus import (
+    L1,
+    Autoencoder,
+    Conv,
+    DecoderPrior,
+    Dense,
+    Dictionary,
+    Gaussian,
+    Plain,
+    collapse,
+    kinds,
+    load,
+    networks,
+)
 from isthmus.cli import run_command
 from isthmus.codes import Code, Coded, Term, build, register
 from isthmus.errors import DataError, RequestError
 from isthmus.networks import Network, Output
 from isthmus.networks.accelerators import PASSES, training_pass
-from isthmus.parts import CodePart, NetworkPart
+from isthmus.objective import Objective
+from isthmus.parts import BCE, MSE, CodePart, NetworkPart
+from isthmus.parts import CODES as KINDS
 from isthmus.studies.results.results_json import read_results
 from isthmus.training import replay
 from isthmus.training.checkpoint import Checkpoints
@@ -26,7 +41,9 @@ NETWORKS = {
     "dictionary": Dictionary(n_atoms=7, code_activation="linear"),
     "conv": Conv((3, 4), code_activation="linear", image_shape=SHAPE),
 }
+CODES = {"gaussian": Gaussian(0.1, warmup=2), "free bits": Gaussian(free_bits=0.1), "draws": Gaussian(samples=3)}
 every_network = pytest.mark.parametrize("name", NETWORKS)
+every_code = pytest.mark.parametrize("code", CODES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,6 +176,71 @@ def test_saved_and_loaded_resumed_and_gone_on_to_the_same_bits(name, x, tmp_path
     np.testing.assert_allclose(again.transform(x.astype(np.float64)), again.transform(x), rtol=1e-3, atol=1e-4)
 
 
+def test_every_code_of_the_package_is_held_to_the_contract():
+    assert {type(code) for code in CODES.values()} | {Plain, Normal} == set(KINDS.values())
+
+
+@every_network
+@every_code
+@pytest.mark.parametrize("loss", [MSE(2.0), BCE()], ids=str)
+def test_the_gradients_of_a_step_are_autograds(name, code, loss):
+    code = CODES[code]
+    network = build(NETWORKS[name], code, 64, torch.Generator().manual_seed(0), SHAPE).double()
+    x = torch.rand((6, 64), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits, objective = loss.bounded and name == "dense", Objective(loss, L1(0.1), in_nats=code.in_nats)
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, np.nan)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    with torch.no_grad():
+        output, tapes = network.record(x, x.dtype, logits=logits, generator=torch.Generator().manual_seed(2))
+        value, at = objective.with_gradients(output.x_hat, output.code, x, lambda _: 0.5, output.terms)
+        network.backward(tapes, at)
+    assert not same(before, network.state_dict()), "its figures of state"
+    network.load_state_dict(before)
+    again = network(x, logits=logits, generator=torch.Generator().manual_seed(2))
+    expected = objective(again.x_hat, again.code, x, lambda _: 0.5, again.terms)
+    torch.testing.assert_close(value, expected.detach())
+    parameters = list(network.parameters())
+    for ours, theirs in zip(parameters, torch.autograd.grad(expected, parameters), strict=True):
+        torch.testing.assert_close(ours.grad, theirs)
+        assert ours.grad.abs().max() > 1e-6
+
+
+@every_network
+@every_code
+def test_each_is_trained_saved_and_resumed_to_the_same_bits(name, code, x, tmp_path):
+    given = {"code": CODES[code], "epochs": 3}
+    whole, other = model(name, **given).fit(x), model(name, **given, random_state=1).fit(x)
+    assert not same(state(whole), state(other))
+    with closing(model(name, **given).fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0))) as rows:
+        next(rows), next(rows)
+    resumed = model(name, **given).fit(x, checkpoint=tmp_path / "c")
+    assert same(state(resumed), state(whole))
+    assert [row.terms for row in resumed.history_] == [row.terms for row in whole.history_]
+    whole.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.code == CODES[code]
+    assert same(state(again), state(whole))
+    for ask in (Autoencoder.transform, Autoencoder.reconstruct):
+        np.testing.assert_array_equal(ask(again, x), ask(whole, x))
+        double = ask(again, x.astype(np.float64))
+        assert double.dtype == np.float64
+        np.testing.assert_allclose(double, ask(again, x), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(whole.reconstruct(x), whole.inverse_transform(whole.transform(x)), rtol=1e-4, atol=1e-5)
+    gone_on, once_more = (fitted.set_params(warm_start=True).fit(x) for fitted in (again, whole))
+    assert same(state(gone_on), state(once_more))
+
+
+@every_code
+def test_each_is_trained_by_products_in_bfloat16_and_counted_without_being_built(code, x):
+    fitted = model(code=CODES[code], precision="bfloat16", loss="bce").fit(x)
+    exact = model(code=CODES[code], precision="float32", loss="bce").fit(x)
+    assert not same(state(fitted), state(exact))
+    assert fitted.history_.losses == pytest.approx(exact.history_.losses, rel=0.05)
+    n_weights = sum(tensor.numel() for tensor in state(fitted).values())
+    assert CODES[code].n_weights(NETWORKS["dense"], 64, None) == n_weights
+
+
 def test_what_was_trained_is_saved_whatever_the_argument_says_by_now(x, tmp_path):
     fitted = model().fit(x)
     fitted.set_params(code=None).save(tmp_path / "m")
@@ -171,7 +253,7 @@ def test_what_was_trained_is_saved_whatever_the_argument_says_by_now(x, tmp_path
 def test_a_code_that_is_not_registered_is_named(x, tmp_path):
     model(epochs=1).fit(x).save(tmp_path / "m")
     kinds.unregister("code", Normal)
-    with pytest.raises(DataError, match='unknown kind "normal"; known: plain'):
+    with pytest.raises(DataError, match='unknown kind "normal"; known: gaussian, plain'):
         load(tmp_path / "m")
     register(Normal, NormalCode)
 
@@ -292,5 +374,5 @@ def test_what_does_not_go_together_is_refused(pair, x):
         model("conv").set_params(network__decoder="unpool").fit(x)
     with pytest.raises(RequestError, match=r'code "normal" needs a linear code, got "relu" in Dense\(\)'):
         model().set_params(network=Dense()).fit(x)
-    with pytest.raises(RequestError, match="code must be one of isthmus' parts Plain, Normal, got 'plain'"):
+    with pytest.raises(RequestError, match="code must be one of isthmus' parts Plain, Gaussian, Normal, got 'plain'"):
         model(code="plain").fit(x)

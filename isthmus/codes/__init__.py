@@ -8,16 +8,17 @@ from typing import Any
 import torch
 
 from isthmus import kinds, networks
+from isthmus.codes.gaussian import GaussianCode
 from isthmus.codes.plain import plain
 from isthmus.errors import RequestError
 from isthmus.networks import Code, Coded, Network, Shape, Term
 from isthmus.networks.module import seeded
-from isthmus.parts import CodePart, NetworkPart, Plain
+from isthmus.parts import CodePart, Gaussian, NetworkPart, Plain
 
 # (part, code_size, generator) → the module
 Build = Callable[[Any, int, torch.Generator], Code]
 _BUILDS: dict[type[CodePart], Build] = kinds.COMPUTES["code"]
-_BUILDS[Plain] = plain
+_BUILDS |= {Plain: plain, Gaussian: GaussianCode}
 
 
 def build(

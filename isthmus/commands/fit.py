@@ -106,6 +106,12 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         help="also trains on slightly rotated, scaled, sheared and shifted images: affine, or affine:8:shift=2",
     )
+    group.add_argument(
+        "--code",
+        metavar="WORDS",
+        help="between encoder and decoder: gaussian makes a variational autoencoder, gaussian:4 one of beta 4; with "
+        "--loss mse:50 it assumes noise of variance 1 / (2 * 50)",
+    )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")
     group = command.add_argument_group("training")
@@ -139,7 +145,7 @@ def _left(options: argparse.Namespace) -> str:
 def run(options: argparse.Namespace) -> None:
     """Check the options, read the images, train, measure, save and print."""
     kind, fields = network_words(options)
-    words = {role: getattr(options, role) for role in ("corruption", "penalty", "loss", "augmentation")}
+    words = {role: getattr(options, role) for role in ("corruption", "code", "penalty", "loss", "augmentation")}
     words["loss"] = words["loss"] or "mse"
     parts: dict[str, Any] = {
         role: read_words(role, text, f"--{role}") if text else None for role, text in words.items()
@@ -208,7 +214,8 @@ def run(options: argparse.Namespace) -> None:
         given=None if base is None else base.model.network_.part,
         training=training | fixed_training,
         recipe=options.recipe,
-        **{role: part for role, part in parts.items() if role != "augmentation"},
+        **{role: parts[role] for role in ("corruption", "penalty", "loss")},
+        plain=parts["code"] is None or parts["code"].is_plain,
     )
     choice = choose(wanted)
     if choice.why:

@@ -17,8 +17,8 @@ from isthmus.estimators.borrowed import feature_names
 from isthmus.estimators.fits.one_fit import OneFit
 from isthmus.estimators.fits.one_pass import OnePass
 from isthmus.estimators.fits.warm_start import former_fit
+from isthmus.estimators.generation import Generative
 from isthmus.estimators.inference import infer
-from isthmus.estimators.parameters import Composed
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.parts import Augmentation, CodePart, Corruption, Part
@@ -29,7 +29,7 @@ from isthmus.training.history import Epoch, Trained
 _DESCRIBED = 2048  # training samples whose codes are described
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Composed):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Generative):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     Variants are composed: of a `network` part; a `corruption` of the input makes it denoising (Vincent, Larochelle,
@@ -38,7 +38,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
     Parameters
     ----------
     network : a network part; None means `Dense()`, but under a recipe its code is linear, or what the penalty needs.
-    code : a code part, which says what happens between encoder and decoder; None for `Plain()`.
+    code : a code part, which says what happens between encoder and decoder; None for `Plain()`. `Gaussian()` makes it
+        variational: then the loss is in nats of a sample, and it can `sample` and estimate a `log_likelihood`.
     corruption : a corruption part applied to the training input, never to the target; None for none.
     augmentation : an augmentation part (`Affine`) applied to training images before that, input and target alike.
     penalty : a penalty part on the code; None for none.
@@ -273,9 +274,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Co
         one that was trained without noise. To choose what denoises best, give grid search a `denoising_scorer`.
         """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
-
-    def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
-        return x_hat if self.image_shape_ is None else x_hat.reshape(-1, *self.image_shape_)
 
     @property
     def _n_features_out(self) -> int:

@@ -62,7 +62,7 @@ class Composed(OfParts):
         if role == "loss" and isinstance(value, str) and value in LOSSES:
             return LOSSES[value]()
         if role == "network":
-            others = {name: self.part(name) for name in ("penalty", "loss", "corruption")}
+            others = {name: self.part(name) for name in ("penalty", "loss", "corruption", "code")}
             return network_of(value, getattr(self, "recipe", None), **others)
         return Plain() if role == "code" and value is None else value
 
@@ -79,7 +79,8 @@ class Composed(OfParts):
         training = Training(**self.given())
         if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"], parts["code"]):
             raise RequestError(wrong)
-        return parts["network"], parts["corruption"], Objective(parts["loss"], parts["penalty"]), training
+        objective = Objective(parts["loss"], parts["penalty"], in_nats=parts["code"].in_nats)
+        return parts["network"], parts["corruption"], objective, training
 
     def given(self) -> dict[str, Any]:
         """The arguments of the training that are given."""

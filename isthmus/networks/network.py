@@ -23,8 +23,9 @@ _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigm
 class Term(NamedTuple):
     """What a network, or its code, adds to the objective, in its unit: weight · ramp · the average of values.
 
-    values: of each sample, (n,) or (n, units), or of the whole batch, (). per: what they are averaged over, as of
-    `parts.Penalty`; the objective does it. warmup: epochs over which the weight grows from 0, step by step.
+    values: of each sample, (n,) or (n, units), or of the whole batch, () or (units,). per: what they are averaged over,
+    as of `parts.Penalty`; the objective does it. "draw": values of each of a sample's k draws, (n, k), which with the
+    loss of each make one bound. warmup: epochs over which the weight grows from 0, step by step.
     """
 
     values: torch.Tensor
@@ -34,7 +35,10 @@ class Term(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a network makes of samples: x_hat, (n, n_features), code, (n, code_size), and terms of its own, by name."""
+    """What a network makes of samples: x_hat, (n, n_features), code, (n, code_size), and terms of its own, by name.
+
+    Of a code that draws k times, x_hat is (n * k, n_features), a sample's rows one after the other.
+    """
 
     x_hat: torch.Tensor
     code: torch.Tensor
@@ -67,6 +71,10 @@ class Code(nn.Module):
         code = self.at_inference(z)
         return Coded(code, code)
 
+    def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """n codes, (n, code_size), drawn as if there were no sample; from a CPU generator."""
+        raise NotImplementedError
+
     def after_step(self) -> None:
         """Change what has to change when the weights have."""
 
@@ -84,12 +92,12 @@ class Code(nn.Module):
 
 class Gradients(NamedTuple):
     """The gradients of the objective at an `Output`: at x_hat; beyond what comes through x_hat, at the code; at each of
-    a term's values, one number by its name.
+    a term's values, by its name, one number for all or each its own.
     """
 
     x_hat: torch.Tensor
     code: torch.Tensor | None = None
-    terms: Mapping[str, float] = NONE
+    terms: Mapping[str, float | torch.Tensor] = NONE
 
 
 class TrainingPass(Protocol):
@@ -140,8 +148,8 @@ class Trainable(nn.Module):
         """Write the gradient of every weight, from those at what came out."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
-        terms = [(tapes.terms[name].values, number) for name, number in at.terms.items()]
-        pairs += [(values, torch.full_like(values, number)) for values, number in terms]
+        terms = [(tapes.terms[name].values, given) for name, given in at.terms.items()]
+        pairs += [(v, given if isinstance(given, torch.Tensor) else torch.full_like(v, given)) for v, given in terms]
         pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
         outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
         gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)

@@ -15,7 +15,7 @@ from isthmus.errors import one_of
 from isthmus.kinds import KINDS, word_of
 from isthmus.parts.arguments import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection
 from isthmus.parts.augmentations import Affine, Augmentation
-from isthmus.parts.code import CodePart, Plain
+from isthmus.parts.code import CodePart, Gaussian, Plain
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
     GaussianNoise,
@@ -65,6 +65,7 @@ __all__ = [
     "Dictionary",
     "DictionaryLearning",
     "EstimatorPart",
+    "Gaussian",
     "GaussianNoise",
     "Identity",
     "ImageNetworkPart",
@@ -94,7 +95,7 @@ ROLES: dict[str, dict[str, type[Any]]] = {
 }
 for _role, _kinds in {
     "network": (Dense, Conv, Dictionary),
-    "code": (Plain,),
+    "code": (Plain, Gaussian),
     "augmentation": (Affine,),
     "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),
     "penalty": (L1, KL),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from isthmus.errors import require
+from isthmus.parts import checks
 from isthmus.parts.part import Part
 
 Shape = tuple[int, int, int] | None
@@ -16,16 +18,22 @@ class CodePart(Part):
     """A part that describes a code. What it computes is in `codes/`.
 
     encoded: numbers that the encoder gives for each number of the code, such as a mean and a variance. is_plain:
-    whether the code is what the encoder gives, so that what holds of a network holds of the two.
+    whether the code is what the encoder gives, so that what holds of a network holds of the two. code_activation: the
+    activation that the encoder must end in, and does where nothing is said of it; None for any. in_nats: whether the
+    loss is minus the logarithm of a likelihood, in nats of a whole sample, which the code's own term compares with.
     """
 
     encoded: ClassVar[int] = 1
     is_plain: ClassVar[bool] = False
+    code_activation: ClassVar[str | None] = None
+    in_nats: ClassVar[bool] = False
     dry_run: ClassVar[Callable[..., Any]]  # (network, n_features, image_shape) → both as a module; `codes` provides it
 
     def contradiction(self, code_activation: str | None) -> str | None:
         """Why it cannot be had of an encoder that ends in this activation; None if it can."""
-        return None
+        if self.code_activation in (None, code_activation):
+            return None
+        return f'code "{self.kind}" needs code_activation="{self.code_activation}", got "{code_activation}"'
 
     def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
         """Numbers in a code."""
@@ -56,3 +64,36 @@ class Plain(CodePart):
 
     def n_weights(self, network: Any, n_features: int, image_shape: Shape) -> int:
         return int(network.n_weights(n_features, image_shape))
+
+
+@dataclass(frozen=True, repr=False)
+class Gaussian(CodePart):
+    """A mean and a variance for each number of the code (Kingma and Welling 2014: a variational autoencoder).
+
+    In training the decoder sees a sample of N(mean, variance), at inference the mean, which `transform` gives. The loss
+    is -log p(x | code) in nats of a sample, summed over its numbers: of "bce" for pixels that are 0 or 1, of "mse" for
+    Gaussian noise of variance 1 / (2 * weight) in the data's units. The prior of the code is N(0, I).
+
+    beta: the weight of KL(code of x ‖ prior); with 1, the objective is minus the evidence lower bound (Higgins et al.
+    2017 for others). warmup: epochs over which it grows from 0. free_bits: nats that each unit may have for nothing, on
+    average over the batch (Kingma et al. 2016). samples: K > 1 for the bound of as many weighted samples, which is
+    nearer to the likelihood (Burda, Grosse, Salakhutdinov 2016).
+    """
+
+    kind: ClassVar[str] = "gaussian"
+    encoded: ClassVar[int] = 2
+    code_activation: ClassVar[str] = "linear"
+    in_nats: ClassVar[bool] = True
+    beta: float = 1.0
+    warmup: float = 0.0
+    free_bits: float = 0.0
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("beta", "warmup", "free_bits"):
+            checks.not_negative(name, getattr(self, name))
+        checks.count("samples", self.samples)
+        is_elbo = (self.beta, self.warmup, self.free_bits) == (1, 0, 0)
+        rule = "1 with beta, warmup or free_bits, because the bound of several samples has no KL to weigh"
+        require(self.samples == 1 or is_elbo, "samples", rule, self.samples)

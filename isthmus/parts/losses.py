@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +28,11 @@ class Loss(Part):
         super().__post_init__()
         checks.positive("weight", self.weight)
 
+    @property
+    def log_normalizer(self) -> float:
+        """What is added for each number of a sample to make it -log of a density, in nats."""
+        return 0.0
+
     def contradiction(self, output: str | None) -> str | None:
         """Why it cannot be had of a network with this activation at its output; None if it can."""
         if self.bounded and output != "sigmoid":
@@ -41,10 +47,21 @@ class MSE(Loss):
     kind: ClassVar[str] = "mse"
     is_squared: ClassVar[bool] = True
 
+    @property
+    def log_normalizer(self) -> float:
+        return 0.5 * math.log(math.pi / self.weight)  # of a Gaussian of variance 1 / (2 * weight)
+
 
 @dataclass(frozen=True, repr=False)
 class BCE(Loss):
-    """weight * binary cross-entropy, averaged over features and samples. Needs a sigmoid output and x in [0, 1]."""
+    """weight * binary cross-entropy, averaged over features and samples. Needs a sigmoid output and x in [0, 1].
+
+    binary: whether a training draws 0 or 1 for each number of a sample, with that as the probability, anew in each
+    epoch (Salakhutdinov and Murray 2008); None: with a code in nats (`Gaussian`), where it is a likelihood of these
+    alone.
+    """
 
     kind: ClassVar[str] = "bce"
     bounded: ClassVar[bool] = True
+    weight: float = 1.0
+    binary: bool | None = None

@@ -96,6 +96,8 @@ def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> st
     wrong = loss and loss.contradiction(getattr(network, "output", None))
     for part in filter(None, (penalty, code)):
         wrong = wrong or part.contradiction(getattr(network, "code_output", None))
+    if code and code.in_nats and loss and loss.bounded and loss.weight != 1:
+        wrong = wrong or f'loss "{loss.kind}" of weight {loss.weight:g} is no likelihood for code {code!r}; set beta'
     return f"{wrong} in {network!r}" if wrong else None
 
 

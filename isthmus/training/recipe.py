@@ -6,6 +6,7 @@ What was measured for a kind of network is that part's to say (`parts.networks`)
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from isthmus.errors import counted
@@ -31,8 +32,11 @@ def network_of(
     penalty: Part | None = None,
     loss: Part | None = None,
     corruption: Part | None = None,
+    code: Any = None,
 ) -> Any:
     """The network that is meant: the one that is said, and for None `Dense()`, or what a recipe has in its place.
+
+    Where nothing is said of the activation of its code, it is the one that the code needs.
 
     That is a `denoiser` under a corruption, and else a `Dense()` which the penalty and the loss can be had from, and
     whose code is linear otherwise, so that the training can start at PCA's solution.
@@ -41,11 +45,15 @@ def network_of(
     >>> network_of(None, "fast"), network_of(None, "fast", penalty=L1(1e-3)), network_of(None, None)
     (Dense(code_activation='linear'), Dense(code_activation='relu'), Dense())
     """
-    if network is not None or recipe is None:
-        return Dense() if network is None else network
-    if corruption is not None and penalty is None:
-        return denoiser(loss)
-    return Dense(code_activation=code_activation(penalty), output=output_for(loss))
+    if network is None:
+        network = Dense()
+        if recipe is not None:
+            network = Dense(code_activation=code_activation(penalty), output=output_for(loss))
+            if corruption is not None and penalty is None:
+                network = denoiser(loss)
+    if (needed := getattr(code, "code_activation", None)) and getattr(network, "code_activation", needed) is None:
+        return replace(network, **{"code_activation": needed})
+    return network
 
 
 def denoiser(loss: Part | None, width: int = _WIDE) -> Dense:

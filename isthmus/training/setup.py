@@ -49,6 +49,8 @@ class Setup:
 
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """What a network is given for samples (n, n_features), and what it is to make of them."""
+        if self.objective.is_binary:
+            x = torch.rand(x.shape, generator=stream, device=x.device, dtype=x.dtype).lt(x).to(x.dtype)
         return self.corrupted(x, stream), x
 
     def still_noise(self, device: torch.device) -> torch.Generator:

@@ -11,8 +11,7 @@ import torch
 
 from isthmus.data.batches import Samples, batches
 from isthmus.metrics import mean_of
-from isthmus.networks.network import Term, Trainable
-from isthmus.objective import Objective
+from isthmus.networks.network import NONE, Term, Trainable
 from isthmus.rng import generator
 from isthmus.training.setup import Setup
 
@@ -56,10 +55,9 @@ class EarlyStopping:
 @torch.no_grad()
 def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
-    loss = Objective(setup.objective.loss)  # in the data's units
-    total = 0.0
-    for x_hat, code, x, _ in _outputs(network, samples, setup, chunk):
-        total += float(loss(x_hat, code, x)) * len(x)
+    loss, total = setup.objective.of_loss, 0.0
+    for x_hat, code, x, terms in _outputs(network, samples, setup, chunk):
+        total += float(loss(x_hat, code, x, terms=terms if loss.in_nats else NONE)) * len(x)
     return total / len(samples)
 
 
@@ -95,8 +93,9 @@ def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup
 @torch.no_grad()
 def sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
-    loss, outputs = Objective(setup.objective.loss), _outputs(network, samples, setup, _CHUNK)
-    return torch.cat([loss.of_samples(x_hat, x) for x_hat, _, x, _ in outputs]).double().cpu().numpy()
+    loss, outputs = setup.objective.of_loss, _outputs(network, samples, setup, _CHUNK)
+    each = [loss.of_samples(x_hat, x, terms if loss.in_nats else NONE) for x_hat, _, x, terms in outputs]
+    return torch.cat(each).double().cpu().numpy()
 
 
 def _outputs(
@@ -104,11 +103,12 @@ def _outputs(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Mapping[str, Term]]]:
     """(x_hat, code, target, terms) of each chunk of samples, corrupted with the same noise each time.
 
-    change: augments the samples first.
+    In nats a code is drawn as in training, by the same noise each time too. change: augments the samples first.
     """
     network.eval()
     noise = setup.still_noise(samples.device)
+    latent = generator(setup.seed, "latent", 0, samples.device) if setup.objective.in_nats else None
     for x in batches(samples, chunk, None):
         x_in, target = setup.pair(x if change is None else setup.augmented(x, change), noise)
-        output = network(x_in, logits=setup.objective.takes_logits)
+        output = network(x_in, logits=setup.objective.takes_logits, generator=latent)
         yield output.x_hat, output.code, target, output.terms

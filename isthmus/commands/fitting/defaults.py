@@ -32,7 +32,7 @@ class Wanted:
 
     n_photographs: from which n patches were cut, for patches of few photographs are few images; None for whole images.
     kind, fields: of the network; given: the network, where it is not to be chosen. training: what was said of it.
-    recipe: "fast" or "plain", which chooses the rest of it.
+    recipe: "fast" or "plain", which chooses the rest of it. plain: the code is what the encoder gives.
     """
 
     shape: Shape
@@ -46,6 +46,7 @@ class Wanted:
     corruption: Part | None = None
     penalty: Part | None = None
     loss: Part | None = None
+    plain: bool = True
 
     @property
     def d(self) -> int:
@@ -54,8 +55,8 @@ class Wanted:
 
     @property
     def few(self) -> bool:
-        """Whether the images are so few that PCA knows more of them than a network learns."""
-        return (self.n if self.n_photographs is None else self.n_photographs) < FEW
+        """Whether the images are so few that PCA, where a training may begin, knows more than a network learns."""
+        return self.plain and (self.n if self.n_photographs is None else self.n_photographs) < FEW
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def choose(wanted: Wanted) -> Choice:
     network, reason = _NETWORK.get(kind, _registered)(wanted)
     network = dataclasses.replace(network, **wanted.fields) if wanted.given is None else wanted.given
     # what a denoiser has to be better than is known at any number of images
-    few = wanted.few or (wanted.corruption is not None and wanted.d <= MAX_EXACT)
+    few = wanted.few or (wanted.plain and wanted.corruption is not None and wanted.d <= MAX_EXACT)
     start = fitted_start(network, wanted.penalty, wanted.corruption, few=few)
     chosen = _RECIPES[wanted.recipe](wanted, network, {"start": start, **explicit}) | explicit
     ends_low = chosen.get("schedule", Training().schedule) != "constant"

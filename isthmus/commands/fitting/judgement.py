@@ -139,6 +139,8 @@ class Judgement:
 
     def _advice(self, better: list[str]) -> str:
         """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
+        if self.model.network_.code_part.in_nats:
+            return self._nats_words()
         history, is_penalized = self.model.history_, self.model.penalty is not None
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
@@ -165,6 +167,14 @@ class Judgement:
             return f"the penalty takes it, so try a smaller weight than {self._weight}, or more epochs"
         images = "more images" if self.model.corruption is None else self._more_images()
         return f"train longer (--epochs), or give it more numbers or {images}"
+
+    def _nats_words(self) -> str:
+        """What lets a code in nats say more of an image: the variance that is likeliest, or less weight of its term."""
+        error, loss = next(iter(self.errors.values()))["mse"].value, self.model.part("loss")
+        if loss.is_squared and error and (weight := 0.5 / error) > loss.weight:
+            assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
+            return f"{assumed}: try --loss mse:{weight:.2g}"
+        return "what a code says costs nats that an error does not count: try --code gaussian:0.5, or train longer"
 
     def _linear_words(self) -> str:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""

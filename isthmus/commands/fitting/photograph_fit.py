@@ -43,6 +43,7 @@ _OF_A_CODE = (
     "resize",
     "crop",
     "patches_per_image",
+    "code",
     "penalty",
     "loss",
     "augmentation",

@@ -76,7 +76,7 @@ class Judged:
 
     @cached_property
     def _objective(self) -> Objective:
-        return Objective(self.setup.objective.loss)  # in the data's units
+        return self.setup.objective.of_loss
 
     def _losses(self, samples: Samples) -> np.ndarray:
         return sample_losses(self.network, samples, self.setup)

@@ -104,7 +104,7 @@ class Model:
     @property
     def network(self) -> Any:
         """The network of an autoencoder."""
-        parts = {role: self.arguments.get(role) for role in ("penalty", "loss", "corruption")}
+        parts = {role: self.arguments.get(role) for role in ("penalty", "loss", "corruption", "code")}
         return network_of(self.arguments.get("network"), self.arguments.get("recipe"), **parts)
 
     @property

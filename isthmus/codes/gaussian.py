@@ -1,0 +1,76 @@
+"""The Gaussian code of a variational autoencoder (Kingma and Welling 2014), its bounds, and its prior N(0, I)."""
+
+from __future__ import annotations
+
+import torch
+
+from isthmus.networks import Code, Coded, Term
+from isthmus.parts import Gaussian
+
+_SILENT = 0.01  # nats below which a unit says nothing of a sample
+_MOST_SILENT = 0.9  # of the units: fewer are those that the samples do not need, which costs nothing
+_AVERAGED = 50  # steps
+CAUSE = (
+    "what its code would say of an image costs more nats than a better reconstruction gains",
+    "take a smaller beta, a warmup, free_bits, or a larger weight of the loss, which is a smaller variance",
+)
+
+
+class GaussianCode(Code):
+    """q(code | x) = N(mean, exp(log_variance)), each number independent.
+
+    nats: KL(q ‖ prior) of each unit, (code_size,), averaged over the samples of the last fifty steps or so.
+    """
+
+    nats: torch.Tensor
+    n_steps: torch.Tensor
+
+    def __init__(self, part: Gaussian, code_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.part = part
+        self.register_buffer("nats", torch.zeros(code_size))
+        self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
+
+    def at_inference(self, z: torch.Tensor) -> torch.Tensor:
+        """The mean."""
+        return z.chunk(2, dim=1)[0]
+
+    def in_training(self, z: torch.Tensor, generator: torch.Generator) -> Coded:
+        z = z.to(torch.promote_types(z.dtype, torch.float32))  # a KL in bfloat16 would have two digits
+        mean, log_variance = z.chunk(2, dim=1)
+        shape = (len(z), self.part.samples, mean.shape[1])
+        seen, excess = self.draw(z, torch.randn(shape, generator=generator, device=z.device, dtype=z.dtype))
+        nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+        average = nats.mean(dim=0)
+        if self.training:
+            with torch.no_grad():
+                self.n_steps += 1
+                self.nats += (average - self.nats) / self.n_steps.clamp(max=_AVERAGED)
+        part = self.part
+        if part.samples > 1:
+            terms = {"kl": Term(excess, per="draw")}
+        elif part.free_bits:
+            paid = average.clamp(min=part.free_bits)
+            terms = {"kl": Term(nats, 0.0), "paid_kl": Term(paid, part.beta, "batch", part.warmup)}
+        else:
+            terms = {"kl": Term(nats, part.beta, warmup=part.warmup)}
+        return Coded(mean, seen.flatten(0, 1), terms)
+
+    def draw(self, z: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """k codes of each sample, (n, k, code_size), and log q(code | x) - log prior(code), (n, k).
+
+        z: (n, 2 * code_size). noise: standard normal, of the codes' shape.
+        """
+        mean, log_variance = z[:, None].chunk(2, dim=2)
+        code = mean + (0.5 * log_variance).exp() * noise
+        return code, 0.5 * (code.square() - noise.square() - log_variance).sum(dim=2)
+
+    def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn((n, len(self.nats)), generator=generator)
+
+    def collapse(self) -> tuple[str, str, str] | None:
+        """Posterior collapse: nearly all units are at the prior, whatever the sample is (Lucas et al. 2019)."""
+        n, silent = len(self.nats), int((self.nats < _SILENT).sum())
+        if not int(self.n_steps) or silent < _MOST_SILENT * n:
+            return None
+        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *CAUSE

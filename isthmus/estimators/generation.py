@@ -1,0 +1,106 @@
+"""What an autoencoder can do whose code has a prior: sample from it, and estimate likelihoods."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.data.batches import floats
+from isthmus.errors import RequestError
+from isthmus.estimators.inference import for_inference, infer
+from isthmus.estimators.parameters import Composed
+from isthmus.estimators.samples import samples_of
+from isthmus.networks import Code, Network, Term
+from isthmus.objective import Objective
+from isthmus.parts import checks
+from isthmus.rng import content_seeds, generator, seed_from
+
+_DRAWS, _NUMBERS = 2048, 2**22  # decoded at a time, at most: bounded memory for any number of draws
+
+
+class Generative(Composed):
+    """An autoencoder as a model of where its samples come from: a code of the prior, and the decoder."""
+
+    network_: Network
+    image_shape_: tuple[int, int, int] | None
+    seed_: int
+
+    def _shaped(self, x_hat: np.ndarray) -> np.ndarray:
+        return x_hat if self.image_shape_ is None else x_hat.reshape(-1, *self.image_shape_)
+
+    def _prior(self) -> Any:
+        """The code of the fitted network. Raises RequestError for one without a prior."""
+        check_is_fitted(self)
+        code = self.network_.code
+        if type(code).prior is Code.prior:
+            part = self.network_.code_part
+            raise RequestError(f"code {part!r} has no prior to sample from; fit with code=Gaussian()")
+        return code
+
+    def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+        """What the decoder makes of n codes of the prior: (n, n_features), or images if `fit` saw images.
+
+        Of loss "bce" they are probabilities. Raises RequestError for a code without a prior; only `Gaussian` has one.
+
+        >>> import numpy as np
+        >>> from isthmus import Autoencoder, Dense, Gaussian
+        >>> X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+        >>> model = Autoencoder(Dense(bottleneck=2), code=Gaussian(), epochs=2, random_state=0).fit(X)
+        >>> model.sample(3, random_state=0).shape, model.log_likelihood(X, n_samples=10).shape
+        ((3, 5), (64,))
+        """
+        checks.count("n", n)
+        code = self._prior().prior(n, generator(seed_from(random_state), "latent")).numpy()
+        return self._shaped(infer(self, code, lambda network, z: network.decode(z)))
+
+    def log_likelihood(self, X: Any, n_samples: int = 5000) -> np.ndarray:
+        """log p(x) of each sample in nats, (n,), by importance sampling from the encoder's Gaussian.
+
+        log mean_k p(x | code_k) p(code_k) / q(code_k | x) is a lower bound on average, which rises with n_samples to
+        log p(x) (Burda, Grosse, Salakhutdinov 2016). The draws depend on the seed of the fit and on the sample alone.
+        Of loss "mse" it is the density in the data's units. Of loss "bce" it is that of binary samples: grey ones are
+        drawn as such first, once and for all. Raises RequestError for a code without a prior.
+        """
+        checks.count("n_samples", n_samples)
+        self._prior()
+        X, _ = samples_of(self, X, reset=False)
+        network, device, dtype = for_inference(self, X)
+        objective = Objective(self.part("loss"), in_nats=True)
+        piece = max(1, min(_DRAWS, _NUMBERS // network.n_features, n_samples))
+        group = max(1, min(_DRAWS, _NUMBERS // network.n_features) // piece)  # samples at a time
+        result = np.empty(len(X), np.float64)
+        with torch.inference_mode():
+            for start in range(0, len(X), group):
+                which = slice(start, min(start + group, len(X)))
+                x = floats(X, which).to(device, dtype)
+                result[which] = _log_likelihood(network, objective, x, self.seed_, n_samples, piece)
+        return result.astype(np.float64 if dtype == torch.float64 else np.float32)
+
+
+def _log_likelihood(
+    network: Any, objective: Objective, x: torch.Tensor, seed: int, n_samples: int, piece: int
+) -> np.ndarray:
+    """Of a few samples, by draws that are decoded `piece` at a time."""
+    rows = x.float().cpu().numpy()  # a sample has the same draws in float64
+    if objective.is_binary:
+        u = torch.stack([torch.rand(x.shape[1], generator=g) for g in _streams(seed, "noise", rows)])
+        x = u.to(x).lt(x).to(x.dtype)
+    streams = _streams(seed, "latent", rows)
+    z, total = network.encode(x), torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
+    for start in range(0, n_samples, piece):
+        k = min(piece, n_samples - start)
+        noise = torch.stack([torch.randn((k, network.code_size), generator=stream) for stream in streams]).to(x)
+        code, excess = network.code.draw(z, noise)
+        x_hat = network.decode_both(code.flatten(0, 1), None, logits=objective.takes_logits)
+        each = objective.of_draws(x_hat, x, {"excess": Term(excess)})
+        total = torch.logaddexp(total, torch.logsumexp(-each.double(), dim=1))
+    return (total - math.log(n_samples)).cpu().numpy()
+
+
+def _streams(seed: int, purpose: str, rows: np.ndarray) -> list[torch.Generator]:
+    """A CPU generator for each sample, by its own numbers."""
+    return [torch.Generator().manual_seed(each) for each in content_seeds(seed, purpose, rows)]

@@ -1,0 +1,220 @@
+"""The variational code against closed forms: a linear one is probabilistic PCA (Tipping and Bishop 1999)."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+
+from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, collapse, load
+from isthmus.errors import RequestError
+from isthmus.training.setup import Setup
+
+LINEAR = Dense(bottleneck=2, code_activation="linear")
+
+
+@pytest.fixture(scope="module")
+def x():
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(300, 2)) * [2, 1] @ np.linalg.qr(rng.normal(size=(5, 2)))[0].T
+    return (mixed + 0.5 * rng.normal(size=(300, 5)) + 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def pca(x):
+    return PCA(2).fit(x)
+
+
+def model(pca, **changes):
+    given = {"epochs": 500, "batch_size": 300, "learning_rate": 0.05, "schedule": "cosine", "random_state": 0}
+    loss = MSE(1 / (2 * pca.noise_variance_))
+    return Autoencoder(LINEAR, **{"code": Gaussian(), "loss": loss, **given, **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted(x, pca):
+    return model(pca).fit(x)
+
+
+def weights(fitted):
+    """W, (n_features, 2), and the offset of the decoder."""
+    layer = fitted.network_.decoder.layers[0]
+    return layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+
+
+def exact(fitted, x, variance):
+    """log N(x; offset, W Wᵀ + variance I) of each sample."""
+    W, offset = weights(fitted)
+    covariance = W @ W.T + variance * np.eye(len(W))
+    distance = np.einsum("ij,jk,ik->i", x - offset, np.linalg.inv(covariance), x - offset)
+    return -0.5 * (len(W) * math.log(2 * math.pi) + np.linalg.slogdet(covariance)[1] + distance)
+
+
+def elbo(fitted, x, variance):
+    """The evidence lower bound of a linear model, without drawing anything."""
+    W, offset = weights(fitted)
+    with torch.no_grad():
+        mean, log_variance = (part.double().numpy() for part in fitted.network_.encode(torch.tensor(x)).chunk(2, dim=1))
+    error = np.square(x - offset - mean @ W.T).sum(axis=1) + np.exp(log_variance) @ np.square(W).sum(axis=0)
+    nats = 0.5 * (np.square(mean) + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
+    return -0.5 * (error / variance + len(W) * math.log(2 * math.pi * variance)) - nats
+
+
+def test_a_linear_one_has_the_likelihood_of_probabilistic_pca(fitted, x, pca):
+    best, bound = pca.score(x), elbo(fitted, x, pca.noise_variance_).mean()
+    assert best - 0.05 < bound < best + 0.01
+    assert -fitted.history_.losses[-50:].mean() == pytest.approx(bound, abs=0.05)
+    assert fitted.history_.losses[0] > 10 - best, "there was something to learn"
+    kl = np.mean([row.terms["kl"] for row in fitted.history_][-100:])
+    assert float(fitted.network_.code.nats.sum()) == pytest.approx(kl, rel=0.05)
+    W = weights(fitted)[0]
+    span, components = np.linalg.qr(W)[0], pca.components_.T
+    assert np.linalg.svd(span.T @ components)[1].min() > 0.99, "and its subspace"
+
+
+def test_its_likelihood_is_estimated_within_its_error_and_grows_with_the_samples(fitted, x, pca):
+    known = exact(fitted, x[:100], pca.noise_variance_)
+    np.testing.assert_allclose(fitted.log_likelihood(x[:100], n_samples=500), known, atol=0.1)
+    fitted, x = model(pca, epochs=60).fit(x), x[:100]  # whose encoder is not yet exact
+    of_x = exact(fitted, x, pca.noise_variance_)
+    estimates = [fitted.log_likelihood(x, n_samples=n) for n in (1, 10, 2000)]
+    assert all(estimate.shape == (100,) and estimate.dtype == np.float32 for estimate in estimates)
+    means = [estimate.mean() for estimate in estimates]
+    assert means[0] < means[1] < means[2] < of_x.mean() + 0.01
+    assert means[0] == pytest.approx(elbo(fitted, x, pca.noise_variance_).mean(), abs=0.15), "of one it is the bound"
+    assert means[2] == pytest.approx(of_x.mean(), abs=0.02)
+    assert np.corrcoef(estimates[2], of_x)[0, 1] > 0.99
+
+
+def test_a_likelihood_is_a_function_of_the_sample_and_the_seed(fitted, x, tmp_path):
+    once = fitted.log_likelihood(x[:9], n_samples=20)
+    np.testing.assert_array_equal(fitted.log_likelihood(x[:9], n_samples=20), once)
+    np.testing.assert_allclose(fitted.log_likelihood(x[8::-1], n_samples=20)[::-1], once, rtol=1e-5)
+    np.testing.assert_allclose(fitted.log_likelihood(x[3:4], n_samples=20), once[3:4], rtol=1e-5)
+    double = fitted.log_likelihood(x[:9].astype(np.float64), n_samples=20)
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(double, once, rtol=1e-4)
+    fitted.save(tmp_path / "m")
+    np.testing.assert_array_equal(load(tmp_path / "m").log_likelihood(x[:9], n_samples=20), once)
+    in_pieces = fitted.log_likelihood(x[:2], n_samples=5000)
+    assert np.isfinite(in_pieces).all()
+
+
+def test_samples_are_distributed_as_the_model_is(fitted, x, pca):
+    W, offset = weights(fitted)
+    drawn = fitted.sample(20_000, random_state=0)
+    assert drawn.shape == (20_000, 5)
+    np.testing.assert_allclose(drawn.mean(axis=0), offset, atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), W @ W.T, atol=0.03 * np.trace(W @ W.T))
+    np.testing.assert_array_equal(fitted.sample(3, random_state=1), fitted.sample(3, random_state=1))
+    assert (fitted.sample(3, random_state=1) != fitted.sample(3, random_state=2)).all()
+
+
+def test_the_bound_of_more_samples_is_nearer_to_the_likelihood(fitted, x, pca):
+    """Of the same weights, and with autograd's gradients."""
+    network, objective = fitted.network_, Setup(fitted.training_, fitted.parts()[2], 0).objective
+    values = []
+    for k in (1, 5, 50):
+        network.code.part = Gaussian(samples=k)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            many = [network(torch.tensor(x), generator=generator) for _ in range(20)]
+        values.append(-np.mean([float(objective(o.x_hat, o.code, torch.tensor(x), terms=o.terms)) for o in many]))
+    network.code.part = Gaussian()
+    assert values[0] == pytest.approx(elbo(fitted, x, pca.noise_variance_).mean(), abs=0.02)
+    assert values[0] < values[1] < values[2]
+    assert values[2] == pytest.approx(exact(fitted, x, pca.noise_variance_).mean(), abs=0.02)
+
+
+def test_units_that_the_prior_costs_too_much_are_told_of(x, pca):
+    silent = model(pca, code=Gaussian(beta=100), epochs=250).fit(x)
+    assert (silent.network_.code.nats < 0.01).all()
+    assert collapse.collapse(silent, x).what.startswith("2 of 2 units of its code say nothing of an image")
+    free = model(pca, code=Gaussian(beta=5, free_bits=0.5), epochs=250).fit(x)
+    np.testing.assert_allclose(free.network_.code.nats, 0.5, atol=0.15)
+    assert free.history_[-1].terms["paid_kl"] == pytest.approx(1.0, abs=0.2)
+    assert collapse.collapse(free, x) is None
+
+
+def test_a_warmup_is_the_terms(x, pca):
+    late = model(pca, code=Gaussian(warmup=4), epochs=2).fit(x)
+    row = late.history_[0]
+    assert row.loss == pytest.approx(model(pca, code=Gaussian(beta=0), epochs=2).fit(x).history_[0].loss)
+    assert row.terms["kl"] > 0.1
+
+
+def test_pixels_are_drawn_as_black_and_white_in_each_epoch_unless_said_otherwise():
+    """Of two images of 6 pixels, each pixel wrong with probability 0.05."""
+    rng = np.random.default_rng(0)
+    grey = np.where(rng.random((400, 1)) < 0.5, [0.05, 0.95] * 3, [0.95, 0.05] * 3).astype(np.float32)
+    entropy = math.log(2) - 6 * (0.05 * math.log(0.05) + 0.95 * math.log(0.95))
+
+    def fitted(loss):
+        network, given = Dense((8,), 2, output="sigmoid"), {"epochs": 30, "batch_size": 50, "learning_rate": 0.02}
+        return Autoencoder(network, code=Gaussian(), loss=loss, random_state=0, **given).fit(grey)
+
+    drawn, as_it_is = fitted("bce"), fitted(BCE(binary=False))
+    assert entropy - 0.1 < drawn.history_.losses[-1] < entropy + 0.5
+    assert not np.array_equal(drawn.history_.losses, as_it_is.history_.losses)
+    black_and_white = np.array(np.meshgrid(*[[0.0, 1.0]] * 6), np.float32).reshape(6, -1).T
+    each = drawn.log_likelihood(black_and_white, n_samples=500)
+    assert np.exp(each).sum() == pytest.approx(1, abs=0.05), "probabilities of all that there may be"
+    of_grey = drawn.log_likelihood(grey[:9], n_samples=500)
+    assert np.abs(of_grey[:, None] - each).min(axis=1).max() < 0.3, "of one of these"
+    assert len(set(drawn.reconstruct(grey).round(5).ravel().tolist())) > 2
+
+
+def test_early_stopping_watches_the_whole_bound(x, pca):
+    fitted = model(pca, epochs=5, validation_fraction=0.3, patience=5).fit(x)
+    losses = fitted.history_.losses
+    assert fitted.history_.validation_losses == pytest.approx(losses, rel=0.3)
+    nothing_to_pay = model(pca, code=Gaussian(beta=0), epochs=5, validation_fraction=0.3, patience=5).fit(x)
+    assert (fitted.history_.validation_losses > nothing_to_pay.history_.validation_losses + 0.1).all()
+
+
+def test_an_encoder_of_which_nothing_is_said_ends_linearly(x, images):
+    for network in (None, Dense((8,), 2), Conv((4,), output="sigmoid")):
+        shape = x if not isinstance(network, Conv) else images
+        code = Autoencoder(network, code=Gaussian(), epochs=1, random_state=0).fit(shape).transform(shape)
+        assert code.min() < 0 < code.max()
+    denoiser = Autoencoder(code=Gaussian(), corruption=GaussianNoise(0.1), recipe="fast", epochs=1, random_state=0)
+    assert denoiser.fit(x).network_.part.code_activation == "linear"
+    assert clone(denoiser).set_params(code__beta=2.0).code == Gaussian(2.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"beta": -1}, "beta must be at least 0, got -1"),
+        ({"beta": "much"}, "beta must be a finite number of at least 0, got 'much'"),
+        ({"beta": math.nan}, "beta must be"),
+        ({"warmup": -1}, "warmup must be at least 0"),
+        ({"free_bits": -0.1}, "free_bits must be at least 0"),
+        ({"samples": 0}, "samples must be an integer of at least 1, got 0"),
+        ({"samples": 5, "beta": 2}, "samples must be 1 with beta, warmup or free_bits"),
+        ({"samples": 5, "free_bits": 0.1}, "samples must be 1 with"),
+        ({"samples": 5, "warmup": 3}, "samples must be 1 with"),
+    ],
+    ids=str,
+)
+def test_wrong_numbers_are_refused(wrong, words):
+    with pytest.raises(RequestError, match=words):
+        Gaussian(**wrong)
+
+
+def test_what_does_not_go_together_is_refused(x):
+    with pytest.raises(RequestError, match='code "gaussian" needs code_activation="linear", got "relu"'):
+        Autoencoder(Dense(code_activation="relu"), code=Gaussian()).fit(x)
+    with pytest.raises(RequestError, match=r'loss "bce" of weight 2 is no likelihood for code Gaussian\(\); set beta'):
+        Autoencoder(Dense(output="sigmoid"), code=Gaussian(), loss=BCE(2.0)).fit(x)
+    plain = Autoencoder(LINEAR, epochs=1).fit(x)
+    for ask in (lambda: plain.sample(3), lambda: plain.log_likelihood(x)):
+        with pytest.raises(RequestError, match=r"code Plain\(\) has no prior to sample from; fit with code=Gaussian"):
+            ask()
+    coded = Autoencoder(LINEAR, code=Gaussian(), epochs=1).fit(x)
+    with pytest.raises(RequestError, match="n must be an integer of at least 1, got 0"):
+        coded.sample(0)
+    with pytest.raises(RequestError, match="n_samples must be an integer of at least 1"):
+        coded.log_likelihood(x, n_samples=0)
