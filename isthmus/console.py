@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from isthmus.decimals import error_text, interval_text
+from isthmus.decimals import error_text, interval_text, level_text
 from isthmus.errors import counted
 from isthmus.metrics import possible
 from isthmus.studies.plan.workload import guessed_seconds
@@ -163,6 +163,8 @@ def training_progress() -> Lines:
 
 def summary(results: Results) -> str:
     """The summary of a run: a table of its models, and which published numbers agree."""
+    if results.data["image_shape"][1] is None:
+        return "\n".join([*_of_photographs(results), *_verdicts(results)])
     lines = []
     rows = {(r.model, r.metric, r.split, r.corruption): r for r in results.rows if r.seed == results.seed}
     lines.append(f"{'model':<28}{'test MSE':>10}  {'95 % interval':<22}{'PSNR':>7}{'code':>7}{'parameters':>12}")
@@ -187,6 +189,20 @@ def summary(results: Results) -> str:
         spread = f"standard deviation {error_text(r.sd, r.value)}"
         lines.append(f"{r.model:<28}{error_text(r.value):>10}  mean of {r.n_seeds} seeds, {spread}")
     return "\n".join([*lines, *_verdicts(results)])
+
+
+def _of_photographs(results: Results) -> list[str]:
+    """PSNR by level."""
+    rows = [row for row in results.rows if (row.seed, row.metric) == (results.seed, "psnr") and row.corruption]
+    labels = list(dict.fromkeys(row.corruption for row in rows if row.corruption))
+    lines = [f"{'PSNR, dB':<28}{''.join(f'{level_text(label):>10}' for label in labels)}{'weights':>12}"]
+    for facts in results.models:
+        cells = [results.row(facts["name"], "psnr", "test", label) for label in labels]
+        weights = results.value(facts["name"], "n_parameters", None)
+        if any(cells):
+            values = ("–" if row is None or row.value is None else f"{row.value:.2f}" for row in cells)
+            lines.append(f"{facts['name']:<28}{''.join(f'{value:>10}' for value in values)}{weights or 0:>12,.0f}")
+    return lines
 
 
 def _verdicts(results: Results) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SMALL = 1e-4  # below it six decimals show fewer than three digits
 
 
@@ -29,3 +31,13 @@ def interval_text(ends: tuple[float, float] | list[float] | None, mean: float | 
     ('0 to 3.00e-06', '0.001000 to 0.003000', '')
     """
     return f"{error_text(ends[0], mean)} to {error_text(ends[1], mean)}" if ends else ""
+
+
+def level_text(label: str) -> str:
+    """The label of Gaussian noise as photographers count it, in grey levels of 255; another label as it is.
+
+    >>> level_text("gaussian(0.0980392,clip=false)"), level_text("masking(0.2)")
+    ('σ = 25', 'masking(0.2)')
+    """
+    known = re.fullmatch(r"gaussian\(([\d.e-]+),clip=false\)", label)
+    return f"σ = {255 * float(known[1]):.3g}" if known else label

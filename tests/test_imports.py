@@ -45,8 +45,8 @@ WITHIN = {
         *("data.framing", "data.identity", "data.images", "data.sizes"),
     },
     "data.photographs": {
-        *("data.formats", "data.collections"),
-        *("data.framing", "data.identity", "data.images", "data.layouts"),
+        *("data.formats", "data.sources", "data.collections"),
+        *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes"),
     },
     "studies.spec": set(),
     "studies.plan": {"studies.spec"},

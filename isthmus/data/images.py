@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,11 @@ class Images:
         return int(np.prod(self.shape))
 
     @property
+    def n_bytes(self) -> int:
+        """What the pixels take."""
+        return self.pixels.nbytes
+
+    @property
     def photographs(self) -> np.ndarray:
         """(n,) integers, equal where images were cut from one photograph, as places or else names say: what is
         independent, and counts once.
@@ -191,15 +197,19 @@ def is_8_bit(low: float, high: float) -> bool:
 class Dataset:
     """A data set: its training and test images.
 
-    notes: sentences for the report ("the sample replaces ..."). files: sha256 of the files, by name.
+    notes: sentences for the report ("the sample replaces ..."). files: sha256 of the files, by name. Of photographs of
+    any sizes, train and test are an `ImageList`, and place says more: their folder, and the names of the test images.
+    is_published: whether published numbers are of these images.
     """
 
     name: str
     title: str
-    train: Images
-    test: Images
+    train: Any
+    test: Any
     notes: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    place: dict[str, Any] = field(default_factory=dict)
+    is_published: bool = True
 
     @cached_property
     def fingerprint(self) -> str:

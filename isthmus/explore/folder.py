@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isthmus.data.photographs.photograph_set import find
 from isthmus.data.sources import registry
 from isthmus.errors import RequestError
 from isthmus.studies.results.results_json import RESULTS, Results, read_results
@@ -19,12 +20,20 @@ BUILT_IN = "digits"  # which scikit-learn has
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its results. only: the one model of it that is shown. unseen: None if they are built in."""
+    """A run's folder and its results. only: the one model of it that is shown. unseen: None if they are built in, or
+    photographs, of which files are those that were held out.
+    """
 
     folder: Path
     results: Results
     unseen: registry.Unseen | None
     only: str | None = None
+    files: tuple[Path, ...] = ()
+
+    @property
+    def of_photographs(self) -> bool:
+        """Whether its models take photographs of any sizes."""
+        return "test_images" in self.results.data
 
 
 @dataclass(frozen=True)
@@ -59,5 +68,9 @@ def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Ru
     else:
         return whole
     results = read_results(run)
-    name = results.data["name"]
+    name, names = results.data["name"], results.data.get("test_images")
+    if names is not None:
+        known = Path(results.data["path"])
+        place = find(None, data_dir) if data_dir is not None or not known.is_dir() else known
+        return Run(run, results, None, only, tuple(file for name in names if (file := place / name).is_file()))
     return Run(run, results, None if name == BUILT_IN else registry.load_unseen(name, data_dir), only)

@@ -101,7 +101,7 @@ def _facts_of(folder: Path) -> tuple[dict[str, Any], Framing]:
     return extra, framing_from(extra.get("preparation", {}), str(folder / persistence.CONFIG))
 
 
-def _of_run(place: Run) -> Shelf:
+def _of_run(place: Run) -> Shelf | PhotographShelf:
     run, results, only = place.folder, place.results, place.only
     clean = ("mse", "test", results.seed, None)
     on_test = {row.model: row for row in results.rows if (row.metric, row.split, row.seed, row.corruption) == clean}
@@ -130,6 +130,9 @@ def _of_run(place: Run) -> Shelf:
     if not any(entry.model is not None for entry in entries):
         fault = next((entry.fault for entry in entries), "there is no model; run the study again")
         raise DataError(f"{run}: no model can be shown: {fault}")
+    title = results.title if only is None else f"{only} of: {results.title}"
+    if place.of_photographs:
+        return _of_denoisers(title, entries, place)
     unseen = place.unseen or registry.load_unseen(results.data["name"])
     classes = results.data.get("classes")  # runs of an earlier version do not say
     test = unseen.images.only(tuple(classes)) if classes else unseen.images
@@ -137,7 +140,7 @@ def _of_run(place: Run) -> Shelf:
     if not unseen.is_of(results.data):
         notes = (*notes, f"The run was made with other images than those of {results.data['name']} on this machine.")
     return Shelf(
-        results.title if only is None else f"{only} of: {results.title}",
+        title,
         entries,
         test.shape,
         images=test,
@@ -145,6 +148,17 @@ def _of_run(place: Run) -> Shelf:
         data_title=unseen.title,
         notes=notes,
     )
+
+
+def _of_denoisers(title: str, entries: list[Entry], place: Run) -> PhotographShelf:
+    """Of a run's models those that take noise out, first those that learned it, with the photographs held out."""
+    shown = [entry for entry in entries if entry.model is not None and getattr(entry.model, "method", "") != "nothing"]
+    shown.sort(key=lambda entry: adapter_of(entry.model).n_parameters == 0)
+    notes = tuple(f"{entry.name} cannot be shown: {entry.fault}" for entry in entries if entry.fault is not None)
+    where = "The page shows those held out." if place.files else "They are not on this machine; drop others here."
+    data_title = f"{place.results.data['title']}. {where}"
+    question = place.results.question
+    return PhotographShelf(title, shown, question=question, data_title=data_title, notes=notes, files=place.files)
 
 
 def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry:
@@ -160,7 +174,9 @@ def _put_together(name: str, entry: Entry, entries: dict[str, Entry]) -> None:
     if entry.model is None or not of:
         return
     adapter = adapter_of(entry.model)
-    if adapter.searches or adapter.first is not adapter.last:  # of images itself, or put together already
+    if (
+        adapter.searches or adapter.takes_any_size or adapter.first is not adapter.last
+    ):  # of images itself, or put together already
         return
     seed = _SEED.search(name)
     upstream = entries.get(of + (seed.group() if seed else ""))

@@ -13,7 +13,16 @@ from typing import Any
 
 from isthmus.errors import one_of
 from isthmus.kinds import KINDS, word_of
-from isthmus.parts.arguments import CodeSearch, DictionaryLearning, EstimatorPart, Identity, Projection
+from isthmus.parts.arguments import (
+    CLASSICAL,
+    Classical,
+    CodeSearch,
+    Denoising,
+    DictionaryLearning,
+    EstimatorPart,
+    Identity,
+    Projection,
+)
 from isthmus.parts.augmentations import Affine, Augmentation
 from isthmus.parts.code import CodePart, Gaussian, Plain
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
@@ -36,6 +45,7 @@ __all__ = [
     "ACTIVATIONS",
     "AUGMENTATIONS",
     "BCE",
+    "CLASSICAL",
     "CODES",
     "CORRUPTIONS",
     "DECODERS",
@@ -56,11 +66,13 @@ __all__ = [
     "STARTS",
     "Affine",
     "Augmentation",
+    "Classical",
     "CodePart",
     "CodeSearch",
     "Conv",
     "ConvLayer",
     "Corruption",
+    "Denoising",
     "Dense",
     "Dictionary",
     "DictionaryLearning",

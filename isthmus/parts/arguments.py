@@ -1,4 +1,4 @@
-"""What a study says of an estimator that is not trained by the loop: its arguments, checked before it is made."""
+"""What a study says of an estimator that is no autoencoder: its arguments, checked before it is made."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from typing import ClassVar
 
 from isthmus.errors import one_of, require
 from isthmus.parts import checks
-from isthmus.parts.part import Part
+from isthmus.parts.corruptions import GaussianNoise
+from isthmus.parts.image_networks import ImageNetworkPart, Residual
+from isthmus.parts.part import Corruption, Part
+from isthmus.parts.training import Training
 
 
 class EstimatorPart(Part):
-    """What a study says of an estimator that is not trained by the loop, and what is known of it before it is fitted.
+    """What a study says of an estimator that is no autoencoder, and what is known of it before it is fitted.
 
-    learns: whether anything is fitted. searches: whether it searches for codes with the decoder of the model that it is
-    of; then it has the code and the weights of that one. seconds_to_fit, seconds_to_code: roughly, for an image, of
+    learns: whether anything is fitted. any_size: whether it takes photographs of any sizes, and has no code. searches:
+    whether it searches for codes with the decoder of the model that it is of; then it has the code and the weights of
+    that one. seconds_to_fit, seconds_to_code: roughly, for an image, of
     what is not counted in operations.
     """
 
     learns: ClassVar[bool] = True
+    any_size: ClassVar[bool] = False
     searches: ClassVar[bool] = False
     seconds_to_fit: ClassVar[float] = 0.0
+
+    @property
+    def training(self) -> Training | None:
+        """How it is trained, as far as the study says, if it is trained by the loop all the same."""
+        return None
 
     @property
     def seconds_to_code(self) -> float:
@@ -29,10 +39,14 @@ class EstimatorPart(Part):
     @property
     def has_code(self) -> bool:
         """Whether it makes a code of its own at once."""
-        return self.learns and not self.searches
+        return self.learns and not (self.searches or self.any_size)
 
     def n_fitted(self, n: int) -> int:
         """Of n images, how many it is fitted to."""
+        return n
+
+    def n_per_epoch(self, n: int) -> int:
+        """Of n samples, how many an epoch has."""
         return n
 
     def code_width(self, n_features: int) -> int:
@@ -153,3 +167,74 @@ class CodeSearch(EstimatorPart):
     @property
     def seconds_to_code(self) -> float:
         return 0.005 if self.solver == "gauss-newton" else 0.04
+
+
+@dataclass(frozen=True, repr=False)
+class Denoising(EstimatorPart):
+    """What a study says of a `Denoiser` of photographs; for None there are its defaults, or what a recipe chooses.
+
+    A model that is of another one has the weights of that. blind: it is never told the level of the noise.
+    """
+
+    kind: ClassVar[str] = "denoiser"
+    any_size: ClassVar[bool] = True
+    network: ImageNetworkPart = Residual()  # noqa: RUF009  # frozen
+    noise: Corruption = GaussianNoise((0.0, 0.2))  # noqa: RUF009
+    target: str = "clean"
+    blind: bool = False
+    crop: int = 64
+    crops_per_epoch: int = 8192
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    schedule: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    patience: int | None = None
+    precision: str | None = None
+    recipe: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("target", self.target, ("clean", "noisy"))
+        checks.flag("blind", self.blind)
+        checks.count("crop", self.crop, 8)
+        checks.count("crops_per_epoch", self.crops_per_epoch)
+        require(self.noise.for_denoiser() == self.noise, "noise", "Gaussian and not clipped, or Poisson", self.noise)
+        _ = self.training
+
+    @property
+    def training(self) -> Training:
+        names = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "patience", "precision", "recipe")
+        return Training(**{name: value for name in names if (value := getattr(self, name)) is not None})
+
+    def n_per_epoch(self, n: int) -> int:
+        return self.crops_per_epoch
+
+
+@dataclass(frozen=True, repr=False)
+class Classical(EstimatorPart):
+    """What a study says of a method that takes noise out of photographs and learns nothing but how strongly.
+
+    n_images: the photographs that its strength is chosen on, the first so many of those to train on.
+    """
+
+    kind: ClassVar[str] = "classical"
+    any_size: ClassVar[bool] = True
+    seconds_to_fit: ClassVar[float] = 1.0
+    method: str
+    n_images: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("method", self.method, CLASSICAL)
+        checks.count("n_images", self.n_images)
+
+    @property
+    def seconds_to_code(self) -> float:
+        return 0.5 if self.method == "non-local-means" else 0.05
+
+    def n_fitted(self, n: int) -> int:
+        return min(n, self.n_images)
+
+
+CLASSICAL = ("nothing", "wavelets", "total-variation", "non-local-means")

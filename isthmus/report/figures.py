@@ -16,7 +16,7 @@ from PIL import Image
 from isthmus import kinds
 from isthmus.errors import DataError, unknown
 from isthmus.report import plots
-from isthmus.report.grids import CELL, grid, images_by_name, wrapped
+from isthmus.report.grids import CELL, FULL_SIZE, crops_at_full_size, grid, images_by_name, wrapped
 from isthmus.report.plots import INK, Arrays, Facts, new_figure
 from isthmus.studies.spec.figures import FIGURES
 
@@ -45,9 +45,13 @@ def figure_png(facts: Facts, arrays: Arrays) -> bytes:
     return small.getvalue()
 
 
-def css_width(png: bytes) -> int:
-    """The width at which a page shows a picture, so that the letters in all pictures are of one size."""
-    return int.from_bytes(png[16:20], "big") * 120 // _DPI  # bytes 16 to 19 of a PNG are its width in pixels
+def css_width(png: bytes, kind: str = "") -> int:
+    """The width at which a page shows a picture, so that the letters in all pictures are of one size.
+
+    Photographs at full size have a pixel of the page for each of theirs.
+    """
+    width = int.from_bytes(png[16:20], "big")  # bytes 16 to 19 of a PNG are its width in pixels
+    return width // FULL_SIZE if kind == "photograph-crops" else width * 120 // _DPI
 
 
 # --- weights and activations: a panel for each row ---
@@ -236,6 +240,7 @@ _OWN: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "latent-noise": images_by_name,
     "levels": plots.levels,
     "nearest": images_by_name,
+    "photograph-crops": crops_at_full_size,
     "reconstructions": images_by_name,
     "scatter": plots.scatter,
     "top-atoms": _top_atoms,

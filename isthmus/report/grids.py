@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from isthmus.report.plots import INK, Arrays, Facts, new_figure
 
 CELL = 0.72  # inches of an image in a row of images
+FULL_SIZE, _DPI = 2, 160  # pixels of a picture for one of a photograph at full size, and to the inch
 
 
 def grid(images: np.ndarray, columns: int, gap: int = 1, fill: float = np.nan) -> np.ndarray:
@@ -75,3 +76,37 @@ def _columns(rows: Mapping[str, np.ndarray]) -> Figure:
 def wrapped(name: str) -> str:
     """A name in lines of at most fourteen letters, broken at blanks, else at hyphens and commas."""
     return "\n".join(textwrap.wrap(name.replace(",", ", "), 14, break_on_hyphens=True))
+
+
+def crops_at_full_size(facts: Facts, arrays: Arrays) -> Figure:
+    """Of each photograph a line of crops, with what each estimate took out of the noisy one and how it errs below.
+
+    Grey is nothing there, and black and white a quarter of the way from black to white.
+    """
+    names = list(facts["rows"])
+    clean, noisy = arrays["original"], arrays["input"]
+    n, _, _, side = clean.shape
+    gap, head, between = 6, 34, 14  # in pixels of a photograph
+    left, across, down = 64, len(names) * (side + gap), 3 * (side + gap) + head + between
+    width, height = left + across, n * down
+    figure = new_figure(width * FULL_SIZE / _DPI, height * FULL_SIZE / _DPI, constrained=False)
+    for i in range(n):
+        for j, name in enumerate(names):
+            x_hat = arrays[name][i]
+            error = float(np.square(np.clip(x_hat, 0, 1) - clean[i], dtype=np.float64).mean())
+            title = {"original": "clean", "input": "noisy"}.get(name, name)
+            title += f"\n{-10 * math.log10(error):.2f} dB" if error else "\n "
+            pictures = (x_hat, 0.5 + 2 * (noisy[i] - x_hat), 0.5 + 2 * (x_hat - clean[i]))
+            for k, picture in enumerate(pictures):
+                top = i * down + head + k * (side + gap)
+                place = (left + j * (side + gap), height - top - side, side, side)
+                axes = figure.add_axes(tuple(np.divide(place, (width, height, width, height)).tolist()))
+                shown = np.clip(picture, 0, 1).transpose(1, 2, 0)
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_visible(False)
+                axes.set_title(title if k == 0 else "", fontsize=11, color=INK, pad=6)
+                if j == 0:
+                    axes.set_ylabel(("", "taken out", "still wrong")[k], fontsize=11, color=INK)
+    return figure

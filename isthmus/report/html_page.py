@@ -11,9 +11,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from isthmus.decimals import level_text
 from isthmus.errors import DataError
 from isthmus.files import atomic_file
-from isthmus.report import sentences
+from isthmus.report import photographs, sentences
 from isthmus.report.figures import css_width, figure_png
 from isthmus.report.numbers import difference, extent, number, published, width
 from isthmus.studies.results.results_json import Results, read_results
@@ -32,18 +33,21 @@ def write_report(folder: Path) -> Path:
         png = figure_png(facts, _arrays(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
             file.write(png)
-        figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png)})
+        figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png, facts["kind"])})
     here = resources.files("isthmus.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text("utf-8"))
+    of_photographs = photographs.is_of_photographs(results)
     everything = [facts["name"] for facts in results.models]
     html = template.render(
         r=results,
         style=(here / "page.css").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
-        sentences=sentences.findings(results),
+        sentences=(photographs if of_photographs else sentences).findings(results),
+        levels=photographs.tables(results) if of_photographs else [],
+        others=photographs.published(results) if of_photographs else None,
         sections=_sections(results, figures),
         figures=[figure for figure in figures if not figure["section"]],
         traps=[trap for trap in results.traps if not trap["section"]],
@@ -58,6 +62,7 @@ def write_report(folder: Path) -> Path:
         extent=extent,
         difference=difference,
         width=width,
+        level=level_text if of_photographs else str,
     )
     path = folder / PAGE
     with atomic_file(path, "w") as file:

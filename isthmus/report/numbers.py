@@ -44,6 +44,8 @@ def extent(values: Sequence[float]) -> str:
 def difference(comparison: Mapping[str, Any]) -> list[str]:
     """A difference of two errors and, where it has one, the ends of its interval, all written alike."""
     values = [comparison["difference"], *(comparison["ci95"] or [])]
+    if comparison.get("metric") == "psnr":
+        return [f"{value:+.2f}" for value in values]
     scale = 10 * max(map(abs, values))  # differences are smaller than what they are of
     return [error_text(value, scale, sign="+") for value in values]
 

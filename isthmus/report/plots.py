@@ -66,6 +66,8 @@ def curves(facts: Facts, arrays: Arrays) -> Figure:
     rows = {name: arrays[name] for name in facts.get("rows", arrays)}
     figure = new_figure(7.2, 4.0)
     axes = figure.add_subplot()
+    if facts.get("per") == "time":
+        return _against_time(figure, axes, rows)
     if facts.get("per") == "step":
         unit, window = "step", _plot_steps(axes, rows)
     else:
@@ -77,6 +79,17 @@ def curves(facts: Facts, arrays: Arrays) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(unit, fontsize=9, color=INK)
     axes.set_ylabel("loss" if window == 1 else f"loss, mean of {window} steps", fontsize=9, color=INK)
+    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    _plain(axes)
+    return figure
+
+
+def _against_time(figure: Figure, axes: Any, rows: Arrays) -> Figure:
+    for i, (name, curve) in enumerate(rows.items()):
+        axes.plot(curve[:, 0] / 60, curve[:, 1], markersize=3.5, linewidth=1.6, label=name, **style(i))
+    axes.set_xlabel("minutes of training", fontsize=9, color=INK)
+    axes.set_ylabel("PSNR on validation crops, dB", fontsize=9, color=INK)
     axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     _plain(axes)
@@ -129,7 +142,11 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
             axes.plot(trained, np.interp(trained, level[order], value[order]), "o", markersize=13,
                       markerfacecolor="none", markeredgecolor=style(i)["color"], markeredgewidth=1.6)  # fmt: skip
             rings += 1
-    metric_names = {"mse": "MSE to the clean image", "psnr": "PSNR to the clean image, dB"}
+    metric_names = {
+        "mse": "MSE to the clean image",
+        "psnr": "PSNR to the clean image, dB",
+        "ssim": "SSIM to the clean image",
+    }
     axes.set_ylabel(metric_names[facts["metric"]], fontsize=9, color=INK)
     level_name = facts.get("level_of") or "level of " + facts["corruption"].split("(")[0]
     level_of = {"level": level_name, "square": f"{level_name}, squared", "noise": "MSE of the noisy image"}

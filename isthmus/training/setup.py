@@ -53,6 +53,10 @@ class Setup:
             x = torch.rand(x.shape, generator=stream, device=x.device, dtype=x.dtype).lt(x).to(x.dtype)
         return self.corrupted(x, stream), x
 
+    def validation_pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same of validation samples."""
+        return self.pair(x, stream)
+
     def still_noise(self, device: torch.device) -> torch.Generator:
         """The stream of epoch 0, which no training epoch uses: the same noise whenever it is asked for."""
         return generator(self.seed, "noise", 0, device)

@@ -103,12 +103,16 @@ def _outputs(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Mapping[str, Term]]]:
     """(x_hat, code, target, terms) of each chunk of samples, corrupted with the same noise each time.
 
-    In nats a code is drawn as in training, by the same noise each time too. change: augments the samples first.
+    In nats a code is drawn as in training, by the same noise each time too. change: augments the samples first, as in
+    training.
     """
     network.eval()
     noise = setup.still_noise(samples.device)
     latent = generator(setup.seed, "latent", 0, samples.device) if setup.objective.in_nats else None
     for x in batches(samples, chunk, None):
-        x_in, target = setup.pair(x if change is None else setup.augmented(x, change), noise)
+        if change is None:
+            x_in, target = setup.validation_pair(x, noise)
+        else:
+            x_in, target = setup.pair(setup.augmented(x, change), noise)
         output = network(x_in, logits=setup.objective.takes_logits, generator=latent)
         yield output.x_hat, output.code, target, output.terms

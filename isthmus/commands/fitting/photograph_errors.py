@@ -16,6 +16,7 @@ from isthmus.data.noise_estimate import estimated_sigma
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
 from isthmus.errors import counted
+from isthmus.estimators.denoising.classical import non_local_means, wavelets
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 
 _MOST, _SIDE = 12, 1024  # photographs, and pixels to a side: non-local means take seconds each
@@ -117,24 +118,4 @@ def stabilized(method: Method, read: float, y: np.ndarray, sigma: float) -> np.n
     z_hat = method((z / unit).astype(np.float32), 1 / unit) * unit
     # the inverse without bias where there are many events
     x_hat: np.ndarray = ((z_hat / 2) ** 2 - shift + 1 / 4) * event
-    return x_hat
-
-
-def non_local_means(y: np.ndarray, sigma: float) -> np.ndarray:
-    """Buades, Coll, Morel 2005, as scikit-image's documentation uses it with the level known."""
-    from skimage.restoration import denoise_nl_means
-
-    if len(y) > 1:
-        x_hat: np.ndarray = denoise_nl_means(y, 5, 6, h=0.6 * sigma, sigma=sigma, channel_axis=0)
-        return x_hat
-    # with an axis of one channel scikit-image 0.26 leaves more error than the noise
-    grey: np.ndarray = denoise_nl_means(y[0], 5, 6, h=0.6 * sigma, sigma=sigma)
-    return grey[None]
-
-
-def wavelets(y: np.ndarray, sigma: float) -> np.ndarray:
-    """BayesShrink (Chang, Yu, Vetterli 2000)."""
-    from skimage.restoration import denoise_wavelet
-
-    x_hat: np.ndarray = denoise_wavelet(y, sigma=sigma, method="BayesShrink", rescale_sigma=False, channel_axis=0)
     return x_hat

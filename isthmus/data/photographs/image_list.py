@@ -45,14 +45,35 @@ class ImageList:
     def channels(self) -> int:
         return int(self.arrays[0].shape[0])
 
+    @property
+    def shape(self) -> tuple[int, None, None]:
+        """(channels, height, width) as `Images` have it: None for what differs."""
+        return self.channels, None, None
+
+    @property
+    def n_features(self) -> int:
+        """Numbers in one image, as `Images` have it: 0, for it differs."""
+        return 0
+
+    @property
+    def n_bytes(self) -> int:
+        """What the pixels take that are in memory."""
+        return sum(array.nbytes for array in self.arrays if isinstance(array, np.ndarray))
+
+    @property
+    def photographs(self) -> np.ndarray:
+        """(n,) integers that tell what is independent, as of `Images`: each image."""
+        return np.arange(len(self))
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the images."""
         lazy = (Photograph, Pair)
         return table_fingerprint([x.fingerprint if isinstance(x, lazy) else array_fingerprint(x) for x in self.arrays])
 
-    def take(self, which: np.ndarray) -> ImageList:
+    def take(self, which: np.ndarray | slice) -> ImageList:
         """The images at these positions."""
+        which = np.arange(len(self))[which]
         names = tuple(self.names[i] for i in which) if self.names else ()
         return ImageList(tuple(self.arrays[i] for i in which), self.unit, names, self.album)
 

@@ -1,5 +1,5 @@
-"""The denoiser of images of any size."""
+"""The denoisers of images of any size."""
 
-from isthmus.estimators.denoising import denoiser_adapter
+from isthmus.estimators.denoising import classical, denoiser_adapter
 
-__all__ = ["denoiser_adapter"]
+__all__ = ["classical", "denoiser_adapter"]

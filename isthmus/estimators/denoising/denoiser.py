@@ -43,6 +43,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     noise : a `GaussianNoise`, a `Poisson`, or a `Sequence` of Poisson and then Gaussian noise; sigma or peak
         may be a range, (low, high), from which each crop's is sampled. Not clipped. Of Poisson noise the
         plane has the level of each pixel.
+    blind : whether it estimates the level of each image, whatever it is told.
     target : "clean", what the images of `fit` are, or "noisy": they have noise themselves, and no more is added.
     crop : the side of the crops that it is trained on, in pixels.
     crops_per_epoch : how many crops an epoch has, however many images there are.
@@ -79,6 +80,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         *,
         noise: Corruption = GaussianNoise((0.0, 0.2)),  # noqa: B008  # frozen
         target: str = "clean",
+        blind: bool = False,
         crop: int = 64,
         crops_per_epoch: int = 8192,
         optimizer: str | None = None,
@@ -97,6 +99,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self.network = network
         self.noise = noise
         self.target = target
+        self.blind = blind
         self.crop = crop
         self.crops_per_epoch = crops_per_epoch
         self.optimizer = optimizer
@@ -117,32 +120,53 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         value = super().part(role)
         return Residual() if role == "network" and value is None else value
 
-    def fit(self, X: Any, Y: Any = None, *, checkpoint: str | Path | Checkpoints | None = None) -> Denoiser:
+    def fit(
+        self,
+        X: Any,
+        Y: Any = None,
+        *,
+        validation: Any = None,
+        checkpoint: str | Path | Checkpoints | None = None,
+    ) -> Denoiser:
         """Train on images, clean or noisy, as `target` says. checkpoint: as of `Autoencoder.fit`.
 
         Y: for each image of X, which are noisy then, another of the same scene and shape, clean or noisy itself; no
-        noise is added.
+        noise is added. validation: clean images, to whose crops `noise` is added for the validation loss, whatever is
+        learned from.
 
         Raises ValueError for parameters or images that do not fit; RunError if memory runs out; DivergedError, which is
         one, if the loss stops being finite.
         """
-        for _ in self.fit_epochs(X, Y, checkpoint=checkpoint):
+        for _ in self.fit_epochs(X, Y, validation=validation, checkpoint=checkpoint):
             pass
         return self
 
     def fit_epochs(
-        self, X: Any, Y: Any = None, *, checkpoint: str | Path | Checkpoints | None = None
+        self,
+        X: Any,
+        Y: Any = None,
+        *,
+        validation: Any = None,
+        checkpoint: str | Path | Checkpoints | None = None,
     ) -> Generator[Epoch, None, None]:
         """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted."""
         images = image_list(X, cache=True)
         others = None if Y is None else image_list(Y, name="Y", cache=True)
-        fitting = DenoiserFit(self, images, others, self._say)
+        held_out = None if validation is None else image_list(validation, name="validation")
+        fitting = DenoiserFit(self, images, others, self._say, held_out)
         self.training_ = fitting.training
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
         with checkpoints.held(fitting.n_bytes):
             self.adopt((yield from fitting.epochs(checkpoints)), fitting.scale)
             if checkpoints is not checkpoint:
                 checkpoints.remove()
+
+    def of(self, model: Denoiser) -> Denoiser:
+        """Be fitted as another denoiser is, with its network, noise and target, but not its other arguments."""
+        check_is_fitted(model)
+        self.set_params(network=model.network, noise=model.noise, target=model.target)
+        self.adopt(model.fitted_, model.scale_)
+        return self
 
     def _say(self, line: str) -> None:
         if self.verbose:
@@ -185,6 +209,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             raise RequestError(
                 f"Y has {images.channels} channels, and the model was fitted on {self.n_channels_}: {way_out}"
             )
+        sigma = None if self.blind else sigma
         if sigma is not None:
             sigma = checks.python(sigma)
             checks.not_negative("sigma", sigma)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from isthmus import kinds
+from isthmus.corruption import noisy_version
 from isthmus.data.photographs.image_list import ImageList
-from isthmus.errors import require
+from isthmus.errors import DoubtWarning, require
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.saving import Saved
@@ -38,6 +40,18 @@ def with_level_of(model: Any, noise: Corruption) -> Any:
         return model
     require(low == high, "the noise", "of one level", noise.label)
     return AtLevel(model, high)
+
+
+def noisy_and_denoised(model: Any, x: np.ndarray, noise: Corruption | None) -> tuple[np.ndarray, np.ndarray]:
+    """A clean photograph (c, h, w) with noise, which is not clipped, and what a model makes of it, cut to [0, 1].
+
+    The model is told the level, 0 of a clean one, unless it is blind. Both are float32.
+    """
+    y = x if noise is None else noisy_version(x.reshape(1, -1), noise, x.shape).reshape(x.shape)
+    adapter = AtLevelAdapter(AtLevel(model, 0.0 if noise is None else noise.sigma_range[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DoubtWarning)  # it is in the numbers of the training, and the noise is meant
+        return y, adapter.reconstruct_image(y).clip(0, 1)
 
 
 class DenoiserAdapter(Adapter):

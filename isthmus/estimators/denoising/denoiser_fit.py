@@ -50,10 +50,23 @@ def training_of(model: Any) -> Training:
 
 
 class DenoiserFit:
-    """What one call of `fit` is to do; what comes of it is a `Trained`."""
+    """What one call of `fit` is to do; what comes of it is a `Trained`. held_out: clean images, for the validation."""
 
-    def __init__(self, model: Any, images: ImageList, others: ImageList | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        images: ImageList,
+        others: ImageList | None,
+        say: Callable[[str], None],
+        held_out: ImageList | None = None,
+    ) -> None:
         one_of("target", model.target, TARGETS)
+        if held_out is not None:
+            require(others is None, "validation", "left out for pairs; set validation_fraction", "images")
+            require(
+                held_out.channels == images.channels, "validation's channels", f"{images.channels}", held_out.channels
+            )
+        self.held_out = held_out
         self.channels, self.is_paired, self.target = images.channels, others is not None, model.target
         self.images, self.say = images if others is None else images.beside(others), say
         self.part, self.crop = model.part("network"), model.crop
@@ -71,7 +84,7 @@ class DenoiserFit:
         checks.count("crops_per_epoch", model.crops_per_epoch)
         if model.target == "noisy" and not self.is_paired:  # of which every second row and column is taken
             require(model.crop % 2 == 0, "crop", "even, to learn from noisy images alone", model.crop)
-        if model.patience is not None and model.validation_fraction is None:
+        if model.patience is not None and model.validation_fraction is None and held_out is None:
             raise RequestError("patience needs validation images: set validation_fraction")
         self.n_crops = model.crops_per_epoch
         self.device = resolve_device(model.device)
@@ -128,12 +141,15 @@ class DenoiserFit:
         if self.is_paired:
             return PairSetup(**arguments)
         if self.target == "noisy":
-            return NeighborSetup(**arguments, network=self.network)
+            noise = None if self.held_out is None else self.noise
+            return NeighborSetup(**arguments, network=self.network, corruption=noise)
         return DenoiserSetup(**arguments, corruption=self.noise)
 
     def _split(self) -> tuple[Crops, Crops | None]:
         images, held_out, fraction = self.images, None, self.training.validation_fraction
-        if fraction is not None:
+        if self.held_out is not None:
+            held_out = self._checked(self.held_out)
+        elif fraction is not None:
             n_held = max(1, round(len(images) * fraction))
             require(
                 n_held < len(images),
@@ -143,11 +159,13 @@ class DenoiserFit:
             )
             order = numpy_generator(self.seed, "split").permutation(len(images))
             held = images.take(np.sort(order[:n_held]))
-            held_out = Crops(
-                held, self.crop, max(n_held, _CHECKED_CROPS), self.device, scale=self.scale, seed=self.seed
-            )
+            held_out = self._checked(held)
             images = images.take(np.sort(order[n_held:]))
         return Crops(images, self.crop, self.n_crops, self.device, scale=self.scale, seed=self.seed), held_out
+
+    def _checked(self, held: ImageList) -> Crops:
+        n = max(len(held), _CHECKED_CROPS)
+        return Crops(held, self.crop, n, self.device, scale=self.scale, seed=self.seed)
 
     def _facts(self) -> dict[str, Any]:
         named = {f.name: getattr(self.training, f.name) for f in dataclasses.fields(self.training)}
@@ -163,7 +181,7 @@ class DenoiserFit:
             {"estimator": "Denoiser", **parts, **named},
             seed=self.seed if self.is_seeded else None,
             samples=self.images.fingerprint,
-            validation=None,
+            validation=None if self.held_out is None else self.held_out.fingerprint,
             device=processor_of(self.device),
             precision=self.precision,
             threads=self.threads,

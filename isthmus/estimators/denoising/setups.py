@@ -67,7 +67,7 @@ class NeighborSetup(DenoiserSetup):
     Two images of half the size, of two neighbours in each square of 2×2 pixels, are two noisy takes of nearly the same
     scene. What they differ by without noise is taken from what the network makes of the whole image: its loss
     |f(a) - b|² + γ |f(a) - b - d|², d the difference of f(y) at these pixels, is (1 + γ) |f(a) - (b + γ/(1 + γ) d)|²
-    and a constant. network: the one that is trained.
+    and a constant. network: the one that is trained. corruption: what clean validation crops are given, if they are.
     """
 
     network: ImageNetwork | None = None
@@ -83,6 +83,10 @@ class NeighborSetup(DenoiserSetup):
         difference = taken(x_hat, second) - taken(x_hat, first)
         target = taken(noisy, second) - _CONSISTENCY / (1 + _CONSISTENCY) * difference
         return with_plane(taken(noisy, first), sigma), target.flatten(1)
+
+    def validation_pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of clean crops noisy ones, and the clean ones; of noisy ones the same pairs as in training."""
+        return self.pair(x, stream) if self.corruption is None else DenoiserSetup.pair(self, x, stream)
 
 
 def with_noise(

@@ -45,7 +45,7 @@ def about(shelf: PhotographShelf) -> dict[str, Any]:
 
 def _facts(name: str, model: Any) -> dict[str, Any]:
     facts = {"name": name, "estimator": " ".join(repr(model).split()), "parameters": model.n_parameters_}
-    return facts | {"trained": list(model.noise.level_range)}
+    return facts | {"trained": list(model.noise.level_range), "blind": getattr(model, "blind", False)}
 
 
 def picture(shelf: PhotographShelf, query: Query, body: bytes) -> Answer:

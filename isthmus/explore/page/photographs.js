@@ -231,8 +231,8 @@ function captions() {
   const added = state.level > 0, told = added && !state.blind;
   noisy.figure.names(added ? "noisy" : "as it is");
   noisy.figure.says(added ? `σ ${state.level.toFixed(2)} · ${decibels(noisy.psnr)}` : "no noise added");
-  for (const one of models) {
-    const level = one.sigma !== null && (told ? `σ ${one.sigma.toFixed(2)} told` : `σ ${one.sigma.toFixed(3)} estimated`);
+  for (const [i, one] of models.entries()) {
+    const level = one.sigma !== null && (told && !info.models[i].blind ? `σ ${one.sigma.toFixed(2)} told` : `σ ${one.sigma.toFixed(3)} estimated`);
     one.figure.says(one.sigma === null ? "denoising …" : one.psnr === null ? level : `${level} · ${decibels(one.psnr)}`);
   }
   clean.figure.says("without the noise");

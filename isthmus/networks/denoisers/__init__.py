@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,17 @@ def build(part: ImageNetworkPart, channels: int, generator: torch.Generator) -> 
     return network
 
 
+@functools.cache
+def size_of(part: ImageNetworkPart, channels: int, side: int) -> tuple[int, int]:
+    """(weights, multiplications for an image of side × side pixels) of the module, without its memory."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = build(part, channels, torch.Generator())
+        network.denoise(torch.empty(1, channels, side, side), torch.empty(1, 1, side, side))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
+
+
 def register(kind: type[ImageNetworkPart], make: Build) -> None:
     """Let parts of one's own describe networks of a `Denoiser`, from here on and in this process and its workers.
 
@@ -36,4 +48,4 @@ def register(kind: type[ImageNetworkPart], make: Build) -> None:
     kinds.register("image-network", kind, make)
 
 
-__all__ = ["ImageNetwork", "build", "register"]
+__all__ = ["ImageNetwork", "build", "register", "size_of"]

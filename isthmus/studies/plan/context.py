@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.images import Dataset, Images, split_dataset
+from isthmus.data.images import Dataset, split_dataset
+from isthmus.estimators.denoising import denoiser_fit
 from isthmus.estimators.parameters import training_of
-from isthmus.parts import Training
+from isthmus.networks.denoisers import size_of
+from isthmus.parts import Denoising, Training
 from isthmus.studies.plan.workload import Work, how_many_at_once
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model, Study, matches
@@ -21,6 +23,7 @@ from isthmus.training.hardware import resolve_precision, step_threads
 from isthmus.training.loop import n_steps
 
 Shape = tuple[int, int, int]  # (channels, height, width)
+Split = Any  # `Images`, or an `ImageList` of photographs of any sizes
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Context:
     study: Study
     request: Request
     dataset: Dataset
-    splits: dict[str, Images]
+    splits: dict[str, Split]
     device: torch.device
-    others: dict[str, Images] = field(default_factory=dict)  # test images of the data sets that figures show
+    others: dict[str, Split] = field(default_factory=dict)  # test images of the data sets that figures show
     fitted: dict[tuple[str, int], Any] = field(default_factory=dict)
     # each image's MSE by (model, split, corruption), of the study's own seed: for comparisons image by image
     errors: dict[tuple[str, str, str | None], np.ndarray] = field(default_factory=dict)
@@ -78,9 +81,9 @@ class Context:
         return range(self.study.seed, self.study.seed + self.request.seeds)
 
     @cached_property
-    def baseline(self) -> np.ndarray:
-        """The training mean of each pixel."""
-        return self.splits["train"].pixel_means()
+    def baseline(self) -> np.ndarray | None:
+        """The training mean of each pixel; None of photographs, which differ in size."""
+        return None if self.study.data.is_photographs else self.splits["train"].pixel_means()
 
     def fit_split(self, model: Model) -> str:
         """The split that a model is fitted on."""
@@ -148,7 +151,7 @@ class Context:
     @property
     def _n_bytes(self) -> int:
         """What the pixels of the whole data set take, of which every process has a copy."""
-        return self.dataset.train.pixels.nbytes + self.dataset.test.pixels.nbytes
+        return int(self.dataset.train.n_bytes + self.dataset.test.n_bytes)
 
     def n_images(self, split: str) -> int:
         """The images of a split; of "all" also where this run has no use for it."""
@@ -160,9 +163,14 @@ class Context:
 
     def training(self, model: Model) -> Training | None:
         """How a model is trained, if it is trained by the loop, with what its recipe chooses for its images."""
-        if model.part is not None:
+        if model.training is None:
             return None
-        return training_of(estimator(model, 0), self.shape_of(self.fit_split(model)))
+        unfitted = estimator(model, 0, self.device.type)
+        return (
+            denoiser_fit.training_of(unfitted)
+            if model.part
+            else training_of(unfitted, self.shape_of(self.fit_split(model)))
+        )
 
     @property
     def threads_each(self) -> int:
@@ -172,7 +180,7 @@ class Context:
     def threads(self, model: Model, threads_each: int | None = None) -> int:
         """The threads that a model is trained with, by this plan or another: a function of its arguments alone."""
         each, training = threads_each or self.threads_each, self.training(model)
-        if training is None:
+        if training is None or model.part is not None:
             return each
         return step_threads(self._multiplications(model), training.batch_size, each, self.device)
 
@@ -182,6 +190,8 @@ class Context:
         return resolve_precision(training.precision, self.device) if training else "float32"
 
     def _multiplications(self, model: Model) -> int:
+        if isinstance(model.part, Denoising):  # of a crop
+            return size_of(model.part.network, self.shape[0], model.part.crop)[1]
         n, shape = inputs(self.study, model, self.splits["train"].shape)
         return model.code.multiplications(model.network, n, shape)
 
@@ -189,8 +199,11 @@ class Context:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
         n, training = self.n_fitted(model), self.training(model)
         if training:
+            n = n if model.part is None else model.part.n_per_epoch(n)
             operations = 6 * self._multiplications(model) * training.epochs * n
-            return Work(model.name, seed, model.of, n_steps(n, training), 1e-9 * operations)
+            return Work(
+                model.name, seed, model.of, n_steps(n, training), 1e-9 * operations, precision=self.precision(model)
+            )
         assert model.part is not None
         other = model.part.seconds_to_fit * n + model.part.seconds_to_code * self._n_measured(model)
         return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
@@ -220,6 +233,7 @@ class Context:
             "gflop": round(work.gflop, 1),
             "threads": self.threads(model),
             "side_by_side": self.n_parallel,
+            **({} if (precision := self.precision(model)) == "float32" else {"precision": precision}),
         }
 
     def room(self) -> int:
@@ -230,13 +244,15 @@ class Context:
         return len(self.seeds) * sum(sizes) + checkpoints
 
     def _n_weights(self, model: Model) -> int:
-        n, shape = inputs(self.study, model, self.shape)
+        n, shape = inputs(self.study, model, self.shape) if self.shape[1] else (0, None)
         if model.part is None:
             return model.code.n_weights(model.network, n, shape)
+        if model.part.any_size:
+            return size_of(model.part.network, self.shape[0], 64)[0] if isinstance(model.part, Denoising) else 0
         return self._n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
 
 
-def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Images]:
+def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Split]:
     """The splits that a study needs; "all", where it is needed, holds the pixels of "train" and "test" once."""
     data = study.data
     splits = split_dataset(

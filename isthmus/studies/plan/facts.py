@@ -38,7 +38,7 @@ def facts_of(context: Context, model: Model, seed: int, threads_each: int | None
     )
     return fit | {
         "data": context.dataset.fingerprint,
-        "splits": json.loads(json.dumps(dataclasses.asdict(context.study.data))),
+        "splits": json.loads(json.dumps(dataclasses.asdict(context.study.data) | {"path": None})),
         "of": _of(context, model, seed, threads_each),
     }
 
@@ -48,7 +48,8 @@ def _arguments(model: Model) -> Facts | None:
     if model.part is None or not model.part.learns:
         return None
     names = {f.name for f in dataclasses.fields(model.part)}
-    return model.part.table() | {name: table_of(value) for name, value in model.arguments.items() if name not in names}
+    stated = {name: table_of(value) for name, value in model.part.table().items()}
+    return stated | {name: table_of(value) for name, value in model.arguments.items() if name not in names}
 
 
 def _of(context: Context, model: Model, seed: int, threads_each: int | None) -> str | None:

@@ -16,7 +16,8 @@ from isthmus.studies.spec.study import Model
 
 def add_fitted(context: Context, model: Model, seed: int, fitted: Any) -> None:
     """Put a fitted model into the context; a model of another model's codes is a pipeline of both."""
-    of_codes = model.of is not None and not adapter_of(fitted).searches
+    adapter = adapter_of(fitted)
+    of_codes = model.of is not None and not (adapter.searches or adapter.takes_any_size)
     upstream = context.fitted[str(model.of), seed] if of_codes else None
     context.fitted[model.name, seed] = (
         Pipeline([(str(model.of), upstream), (model.name, fitted)]) if upstream else fitted

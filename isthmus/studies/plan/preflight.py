@@ -11,6 +11,7 @@ from pathlib import Path
 from isthmus.data.images import Images
 from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
+from isthmus.parts import Corruption
 from isthmus.studies.plan.context import Context, Shape, inputs
 from isthmus.studies.spec.study import Model, Study, matches
 
@@ -44,7 +45,7 @@ def check_sizes(context: Context) -> None:
     for number, measure in enumerate(study.measures, 1):
         with _inside(f"{study.name}, measure {number}"):
             for part in filter(None, measure.corruptions()):
-                part.check(math.prod(shape), shape)
+                _check_corruption(part, shape)
             _check_positions(measure.images, splits[measure.split], measure.split)
     for reference in study.references:
         with _inside(f'{study.name}, reference "{reference.id}"'):
@@ -53,7 +54,7 @@ def check_sizes(context: Context) -> None:
         with _inside(f'{study.name}, figure "{figure.name}"'):
             figure.check_data(context, [model for model in study.models if matches(model, figure.models)])
             for part in filter(None, figure.corruptions()):
-                part.check(math.prod(shape), shape)
+                _check_corruption(part, shape)
 
 
 @contextlib.contextmanager
@@ -67,6 +68,8 @@ def _inside(where: str) -> Iterator[None]:
 
 def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: Shape) -> None:
     images = splits["all" if study.pools(model) else "train"]
+    if model.part is not None and model.part.any_size:
+        return
     n_features, image_shape = inputs(study, model, shape)
     if model.part is not None:
         model.part.check(len(images), n_features, validated="validation" in splits)
@@ -75,6 +78,15 @@ def _check_model(study: Study, model: Model, splits: dict[str, Images], shape: S
     for role in ("corruption", "augmentation"):
         if part := model.arguments.get(role):
             part.check(n_features, image_shape)
+
+
+def _check_corruption(part: Corruption, shape: Shape) -> None:
+    if shape[1]:
+        part.check(math.prod(shape), shape)
+        return
+    noise = part.for_denoiser()
+    is_gaussian = noise is not None and noise == part and not noise.shot_and_read[0]
+    require(is_gaussian, "the corruption of photographs", "Gaussian noise that is neither clipped nor relative", part)
 
 
 def _check_positions(positions: tuple[int, ...], images: Images, split: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 Pair = tuple[str, int]  # a model's name, and a seed
 
-_GFLOP_PER_SECOND = 50  # of one thread, roughly
+_GFLOP_PER_SECOND = {"float32": 50, "bfloat16": 300}  # of one thread, roughly
 _STEP = 0.0012  # seconds that a step costs on top of its arithmetic, whatever its size
 _THREADS_GAIN = 0.7  # n threads are n ** 0.7 times as fast as one
 _START = 6.0  # seconds until a process of its own has imported torch and read the images
@@ -30,8 +30,8 @@ _MOST_PIXELS = 4 << 30  # bytes that the processes' copies of the images may tak
 class Work:
     """What is to be done for one model: steps of training and the billions of operations in all of them.
 
-    of: the model that must be there first. other: seconds of what is no training, such as scikit-learn's fits, or
-    searches while it is measured.
+    of: the model that must be there first. precision: of the training. other: seconds of what is no training, such as
+    scikit-learn's fits, or searches while it is measured.
     """
 
     model: str
@@ -40,6 +40,7 @@ class Work:
     steps: int = 0
     gflop: float = 0.0
     other: float = 0.0
+    precision: str = "float32"
 
     @property
     def pair(self) -> Pair:
@@ -48,7 +49,9 @@ class Work:
 
     def seconds(self, threads: int) -> float:
         """A first guess at the time that it takes."""
-        return self.gflop / (_GFLOP_PER_SECOND * threads**_THREADS_GAIN) + _STEP * self.steps + self.other
+        return (
+            self.gflop / (_GFLOP_PER_SECOND[self.precision] * threads**_THREADS_GAIN) + _STEP * self.steps + self.other
+        )
 
 
 def how_many_at_once(works: list[Work], threads: int, pixel_bytes: int, each: int | None = None) -> int:
@@ -85,7 +88,10 @@ def makespan(works: Iterable[Work], at_once: int, threads: int) -> float:
 
 def guessed_seconds(rows: list[dict[str, Any]]) -> float:
     """A first guess at the time of these rows of results.json's plan, which all train the same number at once."""
-    works = [Work(row["model"], row["seed"], None, row["steps"], row["gflop"]) for row in rows]
+    works = [
+        Work(row["model"], row["seed"], None, row["steps"], row["gflop"], precision=row.get("precision", "float32"))
+        for row in rows
+    ]
     threads = max((row["threads"] for row in rows), default=1)
     at_once = max((row["side_by_side"] for row in rows), default=1)
     return makespan(works, at_once, threads)

@@ -11,6 +11,7 @@ from isthmus.analysis.collapse import Collapse, diagnose
 from isthmus.estimators.adapters import adapter_of
 from isthmus.studies.plan.context import Context
 from isthmus.studies.results.measure import measure, per_image
+from isthmus.studies.results.photograph_measure import measure_photographs
 from isthmus.studies.results.results_json import Row, row_of
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.spec.study import Compare, Measure, Model, matches
@@ -21,7 +22,7 @@ _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the 
 @dataclass
 class Measurements:
     """All result of one model: its rows, each once; its collapse, if any; the seconds that it took to reconstruct
-    the clean test images; and for a search, why it ended, by corruption.
+    the clean test images, or to denoise photographs once; and for a search, why it ended, by corruption.
     """
 
     rows: list[Row]
@@ -33,16 +34,18 @@ class Measurements:
 def measure_model(context: Context, model: Model, seed: int) -> Measurements:
     """Measure what is always measured, and what the study asks for."""
     fitted, name = context.fitted[model.name, seed], model.name
-    counts = {
-        "n_parameters": adapter_of(fitted).n_parameters,
-        "code_size": adapter_of(fitted).code_size(context.splits["train"].n_features),
-    }
+    counts, of_any_size = {"n_parameters": adapter_of(fitted).n_parameters}, adapter_of(fitted).takes_any_size
+    if not of_any_size:
+        counts["code_size"] = adapter_of(fitted).code_size(context.splits["train"].n_features)
     rows = [
         Row(name, seed, metric, None, None, False, value, None, None, selected=False)
         for metric, value in counts.items()
     ]
     wanted: dict[tuple[str, Any], list[str]] = {}
-    for requested in [_ALWAYS, *(m for m in context.study.measures if matches(model, m.models))]:
+    for requested in [
+        *([] if of_any_size else [_ALWAYS]),
+        *(m for m in context.study.measures if matches(model, m.models)),
+    ]:
         for corruption in requested.corruptions():
             label, known = corruption.label if corruption else None, _known(context, model, requested.split)
             if PUBLISHED_SSE in requested.metrics:
@@ -53,7 +56,10 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
             listed += [metric for metric in requested.metrics if metric not in listed]
     result = Measurements(rows)
     for (split, corruption), listed in wanted.items():
-        measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
+        if of_any_size:
+            measured = measure_photographs(fitted, context.splits[split], tuple(listed), corruption)
+        else:
+            measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
         label, known = corruption.label if corruption else None, _known(context, model, split)
         rows += [row_of(e, name, seed, metric, split, label, **known) for metric, e in measured.estimates.items()]
         if seed == context.study.seed:
@@ -61,7 +67,9 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
         if measured.search:
             which = {"model": name, "seed": seed, "split": split, "corruption": label}
             result.searches.append({**which, **measured.search})
-        if (split, corruption) == ("test", None):
+        if of_any_size and split == "test":
+            result.seconds = measured.seconds
+        elif (split, corruption) == ("test", None):
             result.seconds = measured.seconds
             dead = measured.estimates.get("dead_units")
             n_dead = None if dead is None else int(dead.value or 0)
@@ -82,13 +90,15 @@ def compare(pair: Compare, context: Context) -> list[dict[str, Any]]:
         errors = [context.errors.get((name, pair.split, label)) for name in pair.models]
         if errors[0] is None or errors[1] is None:
             continue
-        estimate = metrics.mean_of(errors[0] - errors[1], context.splits[pair.split].photographs)
+        a, b = errors[0], errors[1]
+        difference = a - b if pair.metric == "mse" else metrics.psnr(a) - metrics.psnr(b)
+        estimate = metrics.mean_of(difference, context.splits[pair.split].photographs)
         if estimate.value is None or not math.isfinite(estimate.value):  # JSON has no such number
             continue
         differences.append(
             {
                 "models": list(pair.models),
-                "metric": "mse",
+                "metric": pair.metric,
                 "split": pair.split,
                 "corruption": label,
                 "section": pair.section,

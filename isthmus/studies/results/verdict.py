@@ -26,19 +26,21 @@ DIGITS = ".6g"  # with which values over seeds are written into a study
 
 
 def judge(reference: Reference, context: Context, results: Results) -> dict[str, Any]:
-    """Published beside measured, of the study's own seed. agrees is null for what was not measured, or a quick run."""
+    """Published beside measured, of the study's own seed. agrees is null for what was not measured, or a quick run, and
+    for another method's number.
+    """
     published = list(reference.value) if isinstance(reference.value, tuple) else reference.value
     part = reference.part()
     measured = _measured(reference, context, results, results.seed)
     spread = spread_of(reference.over_seeds) if reference.over_seeds else None
     agrees = None
-    if measured is not None and not results.quick:
+    if measured is not None and not results.quick and not reference.by:
         if spread and not isinstance(published, list):
             agrees = _within(spread, measured, published)
         else:
             agrees = _near(reference, measured, published)
     table = {"id": reference.id, "published": published, "measured": measured, "agrees": agrees}
-    table |= {"rtol": reference.rtol} if reference.atol is None else {"atol": reference.atol}
+    table |= {name: value for name in ("rtol", "atol") if (value := getattr(reference, name)) is not None}
     table |= {"model": reference.model, "metric": reference.metric, "split": reference.split, "seed": results.seed}
     optional = {
         "corruption": part.label if part else None,
@@ -47,6 +49,7 @@ def judge(reference: Reference, context: Context, results: Results) -> dict[str,
         "over_seeds": spread,
         "by_seed": _by_seed(reference, context, results),
         "note": reference.note,
+        "by": reference.by,
     }
     return table | {name: value for name, value in optional.items() if value}
 

@@ -14,15 +14,22 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from isthmus.corruption import noisy_version
+from isthmus.data.photographs.image_list import ImageList
+from isthmus.data.sizes import cropped
 from isthmus.errors import DoubtWarning, RunError
 from isthmus.estimators.adapters import adapter_of, chunks, encode
 from isthmus.estimators.borrowed import keep_best_components
+from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.samples import offset_doubt
+from isthmus.parts import Corruption
+from isthmus.rng import numpy_generator
 from isthmus.studies.plan.context import Context
 from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 from isthmus.training.checkpoint import Checkpoints
+
+_SIDE = 512  # pixels of a photograph that is in memory as floats
 
 
 def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[Any, dict[str, Any]]:
@@ -34,19 +41,22 @@ def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[
     progress.started(label, training.epochs if training else 0)
     if training is not None:
         samples = [images, context.splits.get("validation")]
+        if model.arguments.get("target") == "noisy":
+            samples[0] = with_fixed_noise(images, unfitted.noise)
         if model.of:
             samples = [encode(context.fitted[model.of, seed], given) if given else None for given in samples]
         x, held_out = samples
-        if doubt := offset_doubt(x, standardized=training.standardize):
+        if model.part is None and (doubt := offset_doubt(x, standardized=training.standardize)):
             progress.note(f"{label}: {doubt}")
         train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, progress)
         seconds = unfitted.history_.seconds
-    elif adapter_of(unfitted).searches:
+    elif adapter_of(unfitted).searches or isinstance(unfitted, Denoiser):
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
         seconds = 0.0
     else:
         images = images.take(slice(0, context.n_fitted(model)))
-        x = encode(context.fitted[model.of, seed], images) if model.of else images.floats()
+        of_any_size = adapter_of(unfitted).takes_any_size
+        x = images if of_any_size else encode(context.fitted[model.of, seed], images) if model.of else images.floats()
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -67,6 +77,21 @@ def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[
         "precision": context.precision(model),
         "side_by_side": context.n_parallel,
     }
+
+
+def with_fixed_noise(images: ImageList, noise: Corruption) -> ImageList:
+    """Noisy photographs as they might have been taken: each once, with a level of its own from the range, not clipped.
+
+    Of large ones the middle, for they are in memory.
+    """
+    low, high = noise.sigma_range
+    noisy = []
+    for i, sigma in enumerate(numpy_generator(0, "noise").uniform(low, high, len(images))):
+        array = images.arrays[i]
+        cut = cropped(array, (min(_SIDE, array.shape[1]), min(_SIDE, array.shape[2])))
+        x = np.ascontiguousarray(np.multiply(cut, np.float32(images.unit), dtype=np.float32))
+        noisy.append(noisy_version(x.reshape(1, -1), noise.at(sigma), x.shape).reshape(x.shape))
+    return ImageList(tuple(noisy))
 
 
 def train_with_checkpoints(

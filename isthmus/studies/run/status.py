@@ -36,6 +36,7 @@ def known_results(context: Context, progress: Progress) -> Results:
             "classes": list(study.data.classes) if study.data.classes else None,
             "files": dataset.files,
             "notes": list(dataset.notes),
+            **dataset.place,
         },
         plan=[context.plan_row(model, seed) for seed in context.seeds for model in context.models],
         models=[_facts(context, model) for model in study.models],
@@ -83,7 +84,8 @@ def forget(context: Context, progress: Progress) -> None:
 
 def _facts(context: Context, model: Model) -> dict[str, Any]:
     """What the report says of a model, whether it is trained or not. collapsed: known when it was measured."""
-    corruption = model.arguments.get("corruption")
+    corruption, part = model.arguments.get("corruption"), model.part
+    idle = part is not None and (part.any_size or not part.learns)  # without a code
     return {
         "name": model.name,
         "label": model.label,
@@ -92,7 +94,7 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "fitted_on": context.fit_split(model),
         "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
         "corruption": corruption.label if corruption else None,
-        "doubt": doubt(model.network, model.arguments.get("penalty")) if model.training else None,
-        "units": context.code_width(model) if model.part is None or model.part.learns else None,
+        "doubt": doubt(model.network, model.arguments.get("penalty")) if model.part is None else None,
+        "units": None if idle else context.code_width(model),
         "collapsed": None,
     }

@@ -10,6 +10,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
+from isthmus.estimators.denoising.classical import ClassicalDenoiser
+from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.parts import DictionaryLearning
 from isthmus.studies.spec.study import Model
 
@@ -18,7 +20,8 @@ def estimator(model: Model, seed: int, device: str = "cpu") -> Any:
     """Make the estimator with this random_state. device: the kind on which an autoencoder is trained."""
     if model.part is None:
         return Autoencoder(**{**model.arguments, **model.training_arguments, "device": device, "random_state": seed})
-    return _MAKES[model.estimator](dict(model.arguments), seed)
+    made = _MAKES[model.estimator](dict(model.arguments), seed)
+    return made.set_params(device=device) if isinstance(made, Denoiser) else made
 
 
 def _pca(arguments: dict[str, Any], _: int) -> PCA:
@@ -49,8 +52,14 @@ def _decoder_prior(arguments: dict[str, Any], seed: int) -> DecoderPrior:
     return DecoderPrior(**arguments, random_state=seed)
 
 
+def _denoiser(arguments: dict[str, Any], seed: int) -> Denoiser:
+    return Denoiser(**{"precision": "float32", **arguments}, random_state=seed)
+
+
 _MAKES: dict[str, Callable[[dict[str, Any], int], Any]] = {
+    "classical": lambda arguments, _: ClassicalDenoiser(arguments["method"]),
     "decoder-prior": _decoder_prior,
+    "denoiser": _denoiser,
     "dictionary-learning": _dictionary_learning,
     "identity": lambda *_: FunctionTransformer(check_inverse=False),
     "pca": _pca,

@@ -16,17 +16,30 @@ from isthmus.errors import RequestError, require, unknown
 from isthmus.files import open_regular
 from isthmus.parts import (
     CORRUPTIONS,
+    IMAGE_NETWORKS,
     ROLES,
+    Denoising,
     Part,
     Projection,
     Training,
     contradiction,
 )
+from isthmus.studies.spec.data_table import Data
 from isthmus.studies.spec.figures import FIGURES, Figure
+from isthmus.studies.spec.photograph_rules import check_photographs
 from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
 from isthmus.studies.spec.reference import Reference
 from isthmus.studies.spec.schema import read_kind, read_part, read_table
-from isthmus.studies.spec.study import ARGUMENTS, Compare, Data, Measure, Model, Section, Study, Trap, matches
+from isthmus.studies.spec.study import (
+    ARGUMENTS,
+    Compare,
+    Measure,
+    Model,
+    Section,
+    Study,
+    Trap,
+    matches,
+)
 
 _MOST_BYTES = 1 << 20  # in a study's file
 
@@ -113,6 +126,7 @@ def _reader(cls: type[Any]) -> Callable[[Any, str], Any]:
 _ARGUMENTS: dict[str, tuple[type[Part], Mapping[str, Mapping[str, type[Part]]]]] = {
     **{word: (part, {}) for word, part in ARGUMENTS.items()},
     "autoencoder": (Training, ROLES),
+    "denoiser": (Denoising, {"network": IMAGE_NETWORKS, "noise": CORRUPTIONS}),
     "pca": (Projection, {"corruption": CORRUPTIONS}),
 }
 
@@ -132,7 +146,7 @@ def _read_model(table: Any, where: str) -> Model:
             raise RequestError(f"{where}: {unknown('key', key, [*known, *keys])}")
     parts = {role: read_part(role, kinds, rest.pop(role), where) for role, kinds in roles.items() if role in rest}
     read_table(values, rest, where)  # checks them; the estimator's own defaults stay its own
-    if "precision" in known:  # "auto" depends on the processor, and what a study finds must not
+    if "precision" in known and model.part is None:  # "auto" depends on the processor, and what a study finds must not
         rest = {"precision": "float32", **rest}
     return dataclasses.replace(model, arguments={**parts, **rest})
 
@@ -141,6 +155,7 @@ def _check(study: Study, file: str) -> None:
     """What one table cannot know: names that are unique, and names that exist."""
     if not study.models:
         raise RequestError(f"{file}: a study needs at least one [[model]]")
+    check_photographs(study, file)
     names = [model.name for model in study.models]
     sections = [section.name for section in study.sections]
     others = {
@@ -162,6 +177,9 @@ def _check(study: Study, file: str) -> None:
             searched = upstream is not None and upstream.part is None and upstream.of is None
             rule = "an autoencoder of images, whose decoder is to be searched"
             require(searched, f'{file}, model "{model.name}": of', rule, model.of)
+        elif model.part and model.part.any_size:
+            shared = upstream is None or (upstream.estimator == model.estimator == Denoising.kind and not upstream.of)
+            require(shared, f'{file}, model "{model.name}": of', "a denoiser, for another denoiser", model.of)
         elif upstream and upstream.part and upstream.part.searches:
             require(False, f'{file}, model "{model.name}": of', "a model with codes of its own", model.of)
         if model.of and model.arguments.get("n_components") == "best":
@@ -170,7 +188,7 @@ def _check(study: Study, file: str) -> None:
         if training := model.training:
             where = f'{file}, model "{model.name}"'
             parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
-            if wrong := contradiction(model.network, *parts):
+            if model.part is None and (wrong := contradiction(model.network, *parts)):
                 raise RequestError(f"{where}: {wrong}")
             if training.patience and not (study.data.validation or training.validation_fraction):
                 raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
@@ -207,7 +225,9 @@ def _check(study: Study, file: str) -> None:
         for name in compare.models:
             if name not in known:
                 raise RequestError(f"{file}, compare {i}: {unknown('model', name, known)}")
-            _check_parts(study, study.model(name), compare.split, "mse", compare.corruptions(), f"{file}, compare {i}")
+            _check_parts(
+                study, study.model(name), compare.split, compare.metric, compare.corruptions(), f"{file}, compare {i}"
+            )
     splits = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "validation" in splits and not study.data.validation:
         raise RequestError(f"{file}: something is measured on validation images, but [data] has validation = 0")

@@ -31,6 +31,8 @@ class Reference:
     corruption: what they were measured under, complete; or with `levels`, one for each of the images.
     over_seeds: what the seeds from the study's on measured, one after the other, as `benchmarks.references` writes it;
     where it is given, it decides what agrees, and not the tolerance: see `verdict`.
+    by: whose number it is, where that is another method: then no tolerance is given, for nothing has to agree, and the
+    difference says how the model stands to it.
     """
 
     id: str
@@ -46,14 +48,15 @@ class Reference:
     levels: tuple[float, ...] = ()
     over_seeds: tuple[float, ...] = ()
     note: str = ""
+    by: str = ""
 
     def __post_init__(self) -> None:
         known = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *COUNTS, PUBLISHED_SSE, *TRAINING_METRICS)
         one_of("metric", self.metric, known)
         one_of("split", self.split, SPLITS)
-        if (self.rtol is None) == (self.atol is None):
-            raise RequestError("one of rtol and atol must be given")
-        tolerance = self.atol if self.rtol is None else self.rtol
+        if sum((self.rtol is not None, self.atol is not None, bool(self.by))) != 1:
+            raise RequestError("one of rtol and atol must be given, or by for another method's number")
+        tolerance = 0.0 if self.by else self.atol if self.rtol is None else self.rtol
         require(tolerance is not None and 0 <= tolerance < math.inf, "a tolerance", "at least 0", tolerance)
         values = self.value if isinstance(self.value, tuple) else (self.value,)
         require(len(values) > 0 and all(map(math.isfinite, values)), "value", "finite numbers", self.value)

@@ -10,8 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.errors import RequestError, one_of, require, unknown
-from isthmus.parts import CodePart, CodeSearch, DictionaryLearning, EstimatorPart, Identity, Plain, Projection, Training
-from isthmus.studies.spec.figures import DATA, SPLITS, Figure
+from isthmus.parts import (
+    Classical,
+    CodePart,
+    CodeSearch,
+    Denoising,
+    DictionaryLearning,
+    EstimatorPart,
+    Identity,
+    Plain,
+    Projection,
+    Training,
+)
+from isthmus.studies.spec.data_table import Data
+from isthmus.studies.spec.figures import SPLITS, Figure
 from isthmus.studies.spec.levels import at_levels
 from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
 from isthmus.studies.spec.reference import Reference
@@ -19,42 +31,22 @@ from isthmus.training.recipe import network_of
 
 # What a study says of each estimator but autoencoders, which are composed of parts
 ARGUMENTS: dict[str, type[EstimatorPart]] = {
-    part.kind: part for part in (CodeSearch, DictionaryLearning, Identity, Projection)
+    part.kind: part for part in (Classical, CodeSearch, Denoising, DictionaryLearning, Identity, Projection)
 }
 ESTIMATORS = ("autoencoder", *ARGUMENTS)
-QUICK_IMAGES = 2000
 _SEEDS = 2**31  # NumPy's seeds end at 2**32, and those of further trainings are added to the study's
 # What takes the place of the arguments that decide how long an estimator takes.
 _QUICK: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 1},
+    "classical": {"n_images": 1},
     "decoder-prior": {"max_iter": 5, "n_starts": 1},
+    "denoiser": {"epochs": 2, "crops_per_epoch": 32, "crop": 32},
     "dictionary-learning": {"n_images": 500, "passes": 1},
 }
 # What a figure's rows are called beside its models, and what NumPy calls the file.
 RESERVED = (
     "atoms", "code", "file", "input", "labels", "original", "pixels", "positions", "reconstruction", "trained", "usage",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Data:
-    """Which images, and how they are split. pool_test: models are fitted on train + test, scored as split "all"."""
-
-    name: str
-    train: int | None = None
-    validation: int = 0
-    split: str = "random"
-    pool_test: bool = False
-    classes: tuple[int, ...] | None = None
-    test: int | None = None
-
-    def __post_init__(self) -> None:
-        one_of("data set", self.name, DATA)
-        one_of("split", self.split, ("random", "file"))
-        for name, value in (("train", self.train), ("test", self.test)):
-            require(value is None or value >= 1, name, "at least 1", value)
-        require(self.validation >= 0, "validation", "at least 0", self.validation)
-        require(self.classes is None or len(self.classes) > 0, "classes", "a list of at least one label", self.classes)
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,9 @@ class Model:
     @property
     def training(self) -> Training | None:
         """How it is trained, if it is trained by the loop; what a recipe chooses is known when the images are."""
-        return Training(**self.training_arguments) if self.part is None else None
+        if self.part is not None:
+            return None if self.of else self.part.training
+        return Training(**self.training_arguments)
 
     @property
     def part(self) -> EstimatorPart | None:
@@ -149,16 +143,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class Compare:
-    """Two models, image by image on the same images: the mean of the differences of their errors, with its interval."""
+    """Two models, image by image on the same images: the mean of the differences of their errors, with its interval.
+
+    metric: "mse", or "psnr" in dB.
+    """
 
     models: tuple[str, ...]
     split: str = "test"
     corruption: dict[str, Any] | list[Any] | None = None
     levels: tuple[float, ...] = ()
     section: str = ""
+    metric: str = "mse"
 
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)
+        one_of("metric of a comparison", self.metric, ("mse", "psnr"))
         require(len(set(self.models)) == len(self.models) == 2, "the models of a comparison", "two names", self.models)
         self.corruptions()
 
@@ -242,18 +241,11 @@ class Study:
 
     def quick(self, available: int) -> Study:
         """The same study in one epoch on few of the `available` training images, to see whether it runs."""
-        train = available - self.data.validation if self.data.train is None else self.data.train
-        data = dataclasses.replace(
-            self.data,
-            train=min(max(train, 1), QUICK_IMAGES),
-            validation=min(self.data.validation, QUICK_IMAGES),
-            test=min(self.data.test or QUICK_IMAGES, QUICK_IMAGES),
-        )
         models = tuple(
             dataclasses.replace(model, arguments={**model.arguments, **_QUICK.get(model.estimator, {})})
             for model in self.models
         )
-        return dataclasses.replace(self, data=data, models=models)
+        return dataclasses.replace(self, data=self.data.quick(available), models=models)
 
     def within(self, sizes: Mapping[str, int]) -> Study:
         """The same study with other images wherever a split of these sizes has none at a position."""

@@ -14,13 +14,14 @@ from isthmus.studies.spec.figures.picture_rows import (
     Interpolation,
     LatentNoise,
     Nearest,
+    PhotographCrops,
     Pictures,
     Reconstructions,
 )
 from isthmus.studies.spec.figures.weight_rows import Atoms, Filters, TopAtoms
 
 _CLASSES = (Activations, Atoms, Curves, Denoising, Pictures, Filters, Interpolation, LatentNoise, Levels, Nearest,
-        Reconstructions, Scatter, TopAtoms, Usage)  # fmt: skip
+        PhotographCrops, Reconstructions, Scatter, TopAtoms, Usage)  # fmt: skip
 FIGURES: dict[str, type[Figure]] = kinds.KINDS["figure"]
 FIGURES |= {kind.kind: kind for kind in _CLASSES}
 OWN = frozenset(FIGURES)  # without those from outside the package

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test", "all")
 DATA = ("digits", "fashion-mnist", "kmnist", "mnist")  # what `data.sources` knows, which costs numpy to import
 Arrays = dict[str, "np.ndarray"]
-ERRORS = ("mse", "psnr")
+ERRORS = ("mse", "psnr", "ssim")
 AXES = ("level", "square", "noise")
 THEORY = "of a levels figure under Gaussian noise that is not clipped"  # the rule for the key
 
@@ -40,15 +40,16 @@ class Figure:
     """Keys that figures share; a kind that has others adds fields. Which of them matter depends on the kind.
 
     images: positions in the split, or in the test images of `source`. source: "noise" for images of uniform noise, or
-    another data set. n: how many images of the scatter, atoms, steps of the interpolation. first_epoch, per: of the
-    curves, by "epoch" or "step". side, channel, units: which filters. corruption, levels: as a measure's; the levels of
-    latent-noise are standard deviations on the code; if `relative`, in units of its own spread. metric: of levels.
-    axis: of levels, the "level", its "square", or the "noise" that there really is, which is the error of the model
-    identity. theory: of levels, also the line of a search: what is left at level 0, and k/n of the noise.
+    another data set. n: how many images of the scatter, atoms, steps of the interpolation, pixels to a side of crops.
+    first_epoch, per: of the curves, by "epoch", "step" or "time". side, channel, units: which filters. corruption,
+    levels: as a measure's; the levels of latent-noise are standard deviations on the code; if `relative`, in units of
+    its own spread. metric: of levels. axis: of levels, the "level", its "square", or the "noise" that there really is,
+    which is the error of the model identity. theory: of levels, also the line of a search: what is left at level 0, and
+    k/n of the noise.
 
     Class variables of a kind: one_model, whether it shows just one; needs_models, whether any; needs_code, whether
-    each must have filters and a code; needs_corruption; shows_images, whether `images` must be there; beside, arrays
-    that are no rows of it.
+    each must have filters and a code; needs_corruption; shows_images, whether `images` must be there; any_size,
+    whether it may be of photographs of any sizes; beside, arrays that are no rows of it.
     """
 
     kind: ClassVar[str]
@@ -57,6 +58,7 @@ class Figure:
     needs_code: ClassVar[bool] = False
     needs_corruption: ClassVar[bool] = False
     shows_images: ClassVar[bool] = True
+    any_size: ClassVar[bool] = False
     beside: ClassVar[tuple[str, ...]] = ("labels", "positions")
     members: ClassVar[tuple[str, ...]] = ()
 
@@ -90,7 +92,7 @@ class Figure:
         require(self.channel >= 0, "channel", "at least 0", self.channel)
         for name, value in (("n", self.n), ("first_epoch", self.first_epoch)):
             require(value is None or value >= 1, name, "at least 1", value)
-        one_of('value of "per"', self.per, ("epoch", "step"))
+        one_of('value of "per"', self.per, ("epoch", "step", "time"))
         one_of("side", self.side, ("encoder", "decoder"))
         one_of("metric of a figure", self.metric, ERRORS)
         one_of("axis", self.axis, AXES)

@@ -19,19 +19,24 @@ Measured = dict[tuple[str, str | None], Any]  # rows, by model and corruption
 
 
 class Curves(Figure):
-    """The loss of each epoch or step; by epochs also the validation loss, where there is one, as "… (validation)"."""
+    """The loss of each epoch or step; by epochs also the validation loss, where there is one, as "… (validation)".
+
+    By time, (n, 2): seconds of training, and the PSNR of the validation loss in dB.
+    """
 
     kind: ClassVar[str] = "curves"
+    any_size: ClassVar[bool] = True
 
     def check_models(self, models: list[Any], where: str) -> None:
         super().check_models(models, where)
         trained = any(model.training for model in models)
-        require(trained, f"{where}: models", "autoencoders, which have curves", [model.name for model in models])
+        require(trained, f"{where}: models", "trained networks, which have curves", [model.name for model in models])
 
     def arrays(self, models: dict[str, Any], context: Context, rows: Iterable[Any]) -> Arrays:
         import numpy as np
 
         from isthmus.estimators.adapters import adapter_of
+        from isthmus.metrics import psnr
 
         shown: Arrays = {}
         for name, model in models.items():
@@ -40,6 +45,11 @@ class Curves(Figure):
                 continue
             if self.per == "step":
                 shown[name] = np.concatenate([row.step_losses for row in history])
+                continue
+            if self.per == "time":
+                if not context.study.model(name).of and np.isfinite(history.validation_losses).all():
+                    seconds = np.cumsum([row.seconds for row in history])
+                    shown[name] = np.stack([seconds, psnr(history.validation_losses)], axis=1)
                 continue
             shown[name] = history.losses
             if np.isfinite(history.validation_losses).all():
@@ -51,6 +61,7 @@ class Levels(Figure):
     """For each model (n_levels, 4): level, value and its interval; "trained" is where it was trained, or NaN."""
 
     kind: ClassVar[str] = "levels"
+    any_size: ClassVar[bool] = True
     needs_corruption: ClassVar[bool] = True
     beside: ClassVar[tuple[str, ...]] = ("trained",)
 
@@ -71,7 +82,8 @@ class Levels(Figure):
         split_rows = [row for row in rows if (row.split, row.metric) == (self.split, self.metric)]
         measured: Measured = {(row.model, row.corruption): row for row in split_rows}
         at: list[tuple[float, Any]] = list(zip(self.levels, self.corruptions(), strict=True))
-        if getattr(at[0][1], "clean_level", None) == 0:
+        # of a photograph that a denoiser leaves as it is the PSNR is far above all others, or not defined
+        if getattr(at[0][1], "clean_level", None) == 0 and not context.study.data.is_photographs:
             at.insert(0, (0.0, None))  # the images as they are
         x_of = self._axis(context, measured)
         shown: Arrays = {}

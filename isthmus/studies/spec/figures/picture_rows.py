@@ -52,6 +52,43 @@ class Denoising(Figure):
         return self.with_labels(shown, images)
 
 
+class PhotographCrops(Figure):
+    """The middles of photographs at full size: clean, noisy, and what each model makes of the whole noisy one."""
+
+    kind: ClassVar[str] = "photograph-crops"
+    any_size: ClassVar[bool] = True
+    needs_corruption: ClassVar[bool] = True
+
+    def check(self) -> None:
+        super().check()
+        require(not self.source and len(self.levels) <= 1, "photograph-crops", "of one level, without source", self)
+
+    def check_models(self, models: list[Any], where: str) -> None:
+        super().check_models(models, where)
+        sized = [model.name for model in models if model.part is None or not model.part.any_size]
+        require(not sized, f"{where}: models", "denoisers of images of any size", sized)
+
+    def arrays(self, models: dict[str, Any], context: Context, rows: Iterable[Any]) -> Arrays:
+        import numpy as np
+
+        from isthmus.data.sizes import cropped
+        from isthmus.estimators.denoising.denoiser_adapter import noisy_and_denoised
+
+        positions = np.array(list(dict.fromkeys(self.images)))  # of few photographs some were named twice
+        images: Any = context.splits[self.split].take(positions)
+        (part,) = self.corruptions()
+        side = min(self.n or 128, *(length for array in images.arrays for length in array.shape[1:]))
+        shown: dict[str, list[np.ndarray]] = {"original": [], "input": []}
+        for i in range(len(images)):
+            x = images.floats(i)
+            shown["original"].append(cropped(x, (side, side)))
+            for name, model in models.items():
+                y, x_hat = noisy_and_denoised(model, x, part)
+                shown.setdefault(name, []).append(cropped(x_hat, (side, side)))
+            shown["input"].append(cropped(y, (side, side)))
+        return {name: np.stack(crops) for name, crops in shown.items()} | {"positions": positions}
+
+
 class Nearest(Figure):
     """Images, and the training images that are nearest in pixels and in each model's code."""
 
