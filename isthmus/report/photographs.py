@@ -104,7 +104,8 @@ def _compared(comparisons: list[dict[str, Any]]) -> str:
     for comparison in comparisons:
         low, high = comparison["ci95"] or (-1.0, 1.0)
         doubt = " (undecided)" if low <= 0 <= high else ""
-        each.append(f"{comparison['difference']:+.2f} dB at {level_text(comparison['corruption'])}{doubt}")
+        difference = f"{comparison['difference']:+.2f} dB".replace("-", "−")
+        each.append(f"{difference} at {level_text(comparison['corruption'])}{doubt}")
     return f"Photograph by photograph, {first} against {second}: {', '.join(each)}."
 
 

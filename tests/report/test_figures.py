@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.figures import _percent, figure_png
+from isthmus.report.figures import _percent, css_width, figure_png
 from isthmus.report.grids import grid
 from isthmus.studies.spec.figures import FIGURES as KINDS
 
@@ -127,6 +127,11 @@ FIGURES = {
         {"kind": "top-atoms", "rows": ["original", "a"]},
         {"original": IMAGES, "a": IMAGES, "atoms": RNG.normal(size=(4, 3, 1, 8, 8)), "code": RNG.normal(size=(4, 3))},
     ),
+    "against time": ({"kind": "curves", "per": "time", "rows": ["a"]}, {"a": np.array([[60.0, 25.0], [120.0, 28.0]])}),
+    "crops": (
+        {"kind": "photograph-crops", "rows": ["original", "input", "a"]},
+        {"original": IMAGES[:2], "input": IMAGES[:2] + 0.1, "a": IMAGES[:2] + 0.02},
+    ),
     "colours": ({"kind": "images", "rows": ["original"]}, {"original": RNG.random((3, 3, 8, 8))}),
 }
 
@@ -142,6 +147,19 @@ def test_the_same_arrays_give_the_same_bytes_and_others_do_not(name):
     if "dead" not in name and name != "curves of nothing":
         first = "code" if name == "scatter" else next(iter(arrays))
         assert figure_png(facts, {**arrays, first: arrays[first][::-1] ** 2}) != png
+
+
+def test_photographs_are_shown_at_full_size():
+    """A pixel of theirs is two of the picture, and one of the page."""
+    x = np.random.default_rng(0).random((1, 1, 48, 48))
+    facts = {"kind": "photograph-crops", "rows": ["original", "input"]}
+    png = figure_png(facts, {"original": x, "input": x})
+    pixels = picture(png)[..., 0].astype(float) / 255
+    assert css_width(png, facts["kind"]) == pixels.shape[1] // 2
+    crop, n = x[0, 0].repeat(2, axis=0).repeat(2, axis=1), 96
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (n, n))
+    near = np.abs(windows[:, :, ::15, ::15] - crop[::15, ::15]).max(axis=(2, 3))
+    assert near.min() < 0.01, "it is there, pixel by pixel"
 
 
 def test_every_kind_of_figure_is_drawn_here():

@@ -150,7 +150,8 @@ def test_every_kind_is_drawn():
     kinds = {
         line.split('"')[1] for figure in FIGURES_OF.values() for line in figure.splitlines() if "kind = " in line[:7]
     }
-    assert kinds == set(FIGURES)
+    of_photographs = {"photograph-crops"}  # tested with their study
+    assert kinds == set(FIGURES) - of_photographs
 
 
 def test_every_figure_is_on_disk_and_listed(drawn):

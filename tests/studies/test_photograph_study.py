@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 
 from isthmus import Denoiser, GaussianNoise, Residual, load, open_images
 from isthmus.cli import run_command
+from isthmus.console import Lines
 from isthmus.corruption import noisy_version
 from isthmus.data.photographs import photograph_set
 from isthmus.errors import IsthmusError, RequestError
@@ -22,11 +24,20 @@ from isthmus.estimators.denoising.classical import METHODS, ClassicalDenoiser
 from isthmus.explore.folder import look
 from isthmus.explore.serving.application import application
 from isthmus.explore.shelf_loader import shelve
-from isthmus.parts import CLASSICAL
+from isthmus.parts import CLASSICAL, UNet
 from isthmus.report import photographs as report
+from isthmus.studies.plan.context import Request
+from isthmus.studies.plan.facts import facts_of
+from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import read_results
+from isthmus.studies.run.engines.engine import Task
+from isthmus.studies.run.engines.worker import Worker
 from isthmus.studies.run.fitting import with_fixed_noise
+from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study, parse_study
+from isthmus.studies.spec.study import ARGUMENTS
+from isthmus.training.checkpoint import Checkpoints
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
 LEVELS = (15, 25, 50)
@@ -374,9 +385,70 @@ def test_strengths_are_the_best_of_the_photographs_at_each_level(tmp_path):
         assert all(best <= error([s] * 4, sigma) + 1e-9 for s in METHODS["total-variation"][1]), (i, chosen)
 
 
+ANOTHER = {
+    "denoiser": {
+        **{"network": UNet(), "noise": GaussianNoise((0.0, 0.3)), "target": "noisy", "blind": True, "crop": 32},
+        **{"crops_per_epoch": 16, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "epochs": 3},
+        **{"batch_size": 8, "patience": 2, "precision": "bfloat16", "recipe": "fast"},
+    },
+    "classical": {"method": "nothing", "n_images": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def context(folder, tmp_path_factory):
+    text = ONE + '[[model]]\nname = "b"\nestimator = "classical"\nmethod = "wavelets"\n'
+    return prepare(parse_study(text, "two", "two.toml"), Request(tmp_path_factory.mktemp("two"), folder))[0]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in ANOTHER.items() for name in names])
+def test_another_argument_is_another_model(context, kind, name):
+    assert set(ANOTHER[kind]) == {field.name for field in dataclasses.fields(ARGUMENTS[kind])}
+    model = next(model for model in context.study.models if model.estimator == kind)
+    changed = dataclasses.replace(model, arguments={**model.arguments, name: ANOTHER[kind][name]})
+    assert facts_of(context, changed, 0) != facts_of(context, model, 0) == facts_of(context, model, 0)
+
+
+def test_a_worker_measures_the_same(folder, tmp_path):
+    """It is told the study's text and the request, as JSON, and finds the photographs itself."""
+    tiny = "network = {kind = 'residual', width = 8, depth = 4}\ncrop = 16\ncrops_per_epoch = 32\nepochs = 2\n"
+    measure = '[[measure]]\nmetrics = ["mse", "psnr"]\ncorruption = {kind = "gaussian", sigma = 0.1}\n'
+    study = parse_study(ONE + tiny + measure, "tiny", "tiny.toml")
+    requests = [Request(tmp_path / name, folder, threads=1, device="cpu") for name in ("here", "there")]
+    here = run_study(study, requests[0], Lines())
+    messages, context = [], prepare(study, requests[1])[0]
+    for part in ("models", "measured"):
+        (context.folder / part).mkdir(parents=True)
+    Worker().run(Task(**json.loads(json.dumps(Task.of(context, ("a", 0)).table()))), messages.append)
+    assert Outcome.from_table(messages[-1]["done"]).rows == here.rows
+    sums = [(tmp_path / name / "tiny/models/a/model.safetensors").read_bytes() for name in ("here", "there")]
+    assert sums[0] == sums[1]
+
+
+def test_a_training_that_is_stopped_ends_as_one_that_was_not(tmp_path):
+    images = photograph_set.load(str(write(tmp_path / "photos", 5)), None, 1024)
+    settings = {"crop": 16, "crops_per_epoch": 32, "epochs": 4, "learning_rate": 0.01, "random_state": 0}
+    x = with_fixed_noise(images.train, GaussianNoise((0.0, 0.2)))
+
+    def trained(**keywords):
+        model = Denoiser(Residual(8, 4), noise=GaussianNoise((0, 0.2)), target="noisy", **settings)
+        return model, model.fit_epochs(x, validation=images.test, **keywords)
+
+    whole, rows = trained()
+    losses = [row.validation_loss for row in rows]
+    with contextlib.closing(trained(checkpoint=Checkpoints(tmp_path / "c", every=0))[1]) as rows:
+        assert next(rows).validation_loss == losses[0]
+        next(rows)
+    resumed, rows = trained(checkpoint=Checkpoints(tmp_path / "c", every=0))
+    epochs = [row.epoch for row in rows]
+    assert epochs[0] > 1
+    assert resumed.history_.validation_losses.tolist() == losses
+    for name, tensor in whole.network_.state_dict().items():
+        assert (tensor == resumed.network_.state_dict()[name]).all(), name
+
+
 def test_bits_do_not_depend_on_where_the_folder_lies(folder, tmp_path):
     """The facts of a model name its photographs, not their place."""
     shutil.copytree(folder, tmp_path / "elsewhere")
     sums = [photograph_set.load(str(place), None, 64).fingerprint for place in (folder, tmp_path / "elsewhere")]
     assert sums[0] == sums[1]
-    assert len(hashlib.sha256(sums[0].encode()).hexdigest()) == 64

@@ -198,7 +198,7 @@ BREAKS = {
     "figure kind": lambda t: t["figures"][0].update(kind="pie"),
     "figure of another axis": lambda t: t["figures"][0].update(axis="log"),
     "figure by week": lambda t: t["figures"][0].update(per="week"),
-    "figure of another metric": lambda t: t["figures"][0].update(metric="ssim"),
+    "figure of another metric": lambda t: t["figures"][0].update(metric="l0"),
     "no searches": lambda t: t.pop("searches"),
     "a search that never ended": lambda t: t["searches"].append({**SEARCH, "reasons": {}}),
     "a search of no split": lambda t: t["searches"].append({**SEARCH, "split": None}),

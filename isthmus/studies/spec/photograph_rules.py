@@ -29,9 +29,9 @@ def check_photographs(study: Study, file: str) -> None:
     for i, measure in enumerate(study.measures, 1):
         fits = {*measure.metrics} <= {*_METRICS}
         require(fits, f"{file}, measure {i}: metrics", f"of photographs: {words}", measure.metrics)
-    for one in study.references:
-        fits = one.metric in (*_METRICS, *TRAINING_METRICS, "n_parameters") and not one.images
-        require(fits, f'{file}, reference "{one.id}": metric', f"of all photographs: {words}", one.metric)
+    for reference in study.references:
+        fits = reference.metric in (*_METRICS, *TRAINING_METRICS, "n_parameters") and not reference.images
+        require(fits, f'{file}, reference "{reference.id}": metric', f"of all photographs: {words}", reference.metric)
 
 
 def _takes_any_size(word: str) -> bool:
