@@ -14,7 +14,7 @@ import numpy as np
 from isthmus.decimals import level_text
 from isthmus.errors import DataError
 from isthmus.files import atomic_file
-from isthmus.report import photographs, sentences
+from isthmus.report import psnr_by_level, sentences
 from isthmus.report.figures import css_width, figure_png
 from isthmus.report.numbers import difference, extent, number, published, width
 from isthmus.studies.results.results_json import Results, read_results
@@ -39,15 +39,15 @@ def write_report(folder: Path) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text("utf-8"))
-    of_photographs = photographs.is_of_photographs(results)
+    of_photographs = psnr_by_level.is_of_photographs(results)
     everything = [facts["name"] for facts in results.models]
     html = template.render(
         r=results,
         style=(here / "page.css").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
-        sentences=(photographs if of_photographs else sentences).findings(results),
-        levels=photographs.tables(results) if of_photographs else [],
-        others=photographs.published(results) if of_photographs else None,
+        sentences=(psnr_by_level if of_photographs else sentences).findings(results),
+        levels=psnr_by_level.tables(results) if of_photographs else [],
+        others=psnr_by_level.published(results) if of_photographs else None,
         sections=_sections(results, figures),
         figures=[figure for figure in figures if not figure["section"]],
         traps=[trap for trap in results.traps if not trap["section"]],

@@ -25,7 +25,7 @@ from isthmus.explore.folder import look
 from isthmus.explore.serving.application import application
 from isthmus.explore.shelf_loader import shelve
 from isthmus.parts import CLASSICAL, UNet
-from isthmus.report import photographs as report
+from isthmus.report import psnr_by_level as report
 from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.facts import facts_of
 from isthmus.studies.plan.preparation import prepare
