@@ -98,6 +98,18 @@ def _fingerprint_of_code(outside: tuple[Path, ...]) -> str:
     return digest.hexdigest()
 
 
+def source_fingerprint(function: Any) -> str:
+    """sha256 of the module that a function is defined in; of its own text where that is no file, as in a notebook."""
+    import inspect
+
+    try:
+        file = inspect.getsourcefile(function)
+        content = Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(function).encode()
+    except (OSError, TypeError):  # typed at a prompt, or a callable object
+        content = repr(getattr(function, "__qualname__", type(function))).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
 def computing_modules() -> Iterator[Path]:
     """The files of the package that `SHOWING` does not name, in order."""
     for file in sorted(_PACKAGE.rglob("*.py")):

@@ -17,6 +17,8 @@ ROLES = ("network", "code", "augmentation", "corruption", "penalty", "loss", "im
 KINDS: dict[str, dict[str, type[Any]]] = {role: {} for role in ROLES}  # by the word for each
 COMPUTES: dict[str, dict[type[Any], Any]] = {role: {} for role in ROLES}
 _registered: dict[type[Any], tuple[str, Any]] = {}
+_IMPORTS = ["imports", "", ""]  # beside what is registered: that functions may be imported by name
+_imports_are_allowed = False
 
 
 def word_of(role: str, kind: type[Any]) -> str:
@@ -35,7 +37,7 @@ def register(role: str, kind: type[Any], compute: Any) -> None:
     """
     word = word_of(role, kind)
     former = KINDS[role].get(word)
-    if former is not None and (former not in _registered or _path(former) != _path(kind)):
+    if former is not None and (former not in _registered or path_of(former) != path_of(kind)):
         raise RequestError(f'{role} kind "{word}" already stands for {former.__name__}; choose another word')
     if former is not None:
         unregister(role, former)
@@ -48,21 +50,43 @@ def unregister(role: str, kind: type[Any]) -> None:
     del KINDS[role][word_of(role, kind)], COMPUTES[role][kind], _registered[kind]
 
 
+def allow_imports() -> None:
+    """Let files that are read from here on name functions to import, which runs the code of their modules."""
+    global _imports_are_allowed
+    _imports_are_allowed = True
+
+
+def imported_function(path: str) -> Any:
+    """The function that "package.module:function" names. Raises RequestError unless imports are allowed."""
+    if not _imports_are_allowed:
+        raise RequestError(
+            f"{path} is a name, and importing it runs code: pass the function, or --allow-imports to run"
+        )
+    try:
+        return _imported(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RequestError(f"cannot import {path}: {error}; it must be on PYTHONPATH or in this folder") from None
+
+
 def registered() -> list[list[str]]:
     """What a worker needs to register the same: [role, "module:class", "module:what computes it"] of each it can."""
     entries = ((role, kind, compute) for kind, (role, compute) in _registered.items())
-    return [[role, _path(kind), _path(compute)] for role, kind, compute in entries if _importable(kind, compute)]
+    known = [[role, path_of(kind), path_of(compute)] for role, kind, compute in entries if _importable(kind, compute)]
+    return known + [_IMPORTS] * _imports_are_allowed
 
 
 def unreachable() -> dict[str, str]:
     """The kinds that no worker can import, by their word: from a notebook or a script, or made inside a function."""
     kinds = {word_of(role, kind): (compute, kind) for kind, (role, compute) in _registered.items()}
-    return {word: _path(made) for word, pair in kinds.items() for made in pair if not _importable(made)}
+    return {word: path_of(made) for word, pair in kinds.items() for made in pair if not _importable(made)}
 
 
 def register_all(entries: Iterable[list[str]]) -> None:
     """Import and register in a worker what `registered` named in the process that started it."""
     for role, kind, compute in entries:
+        if role == _IMPORTS[0]:
+            allow_imports()
+            continue
         try:
             if (made := _imported(kind)) not in _registered:  # which importing it may have done
                 register(role, made, _imported(compute))
@@ -80,13 +104,14 @@ def sources() -> Iterator[Path]:
     return (Path(file) for file in files if file is not None)
 
 
-def _path(made: Any) -> str:
+def path_of(made: Any) -> str:
+    """ "package.module:name" of a class or a function."""
     return f"{made.__module__}:{getattr(made, '__qualname__', made)}"
 
 
 def _importable(*objects: Any) -> bool:
     try:
-        return all(made.__module__ != "__main__" and _imported(_path(made)) is made for made in objects)
+        return all(made.__module__ != "__main__" and _imported(path_of(made)) is made for made in objects)
     except (ImportError, AttributeError):
         return False
 

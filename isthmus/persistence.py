@@ -29,7 +29,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import name_features
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.denoising.denoiser import Denoiser
-from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, write
+from isthmus.estimators.saving import CONFIG, FORMAT, HISTORY, PREVIEW, WEIGHTS, check_place, digest, give, write
 from isthmus.files import open_regular
 from isthmus.kinds import COMPUTES, KINDS
 from isthmus.networks.denoisers import build as build_denoiser
@@ -66,14 +66,16 @@ def save(model: Any, folder: str | Path, *, extra: dict[str, Any] | None = None)
     write(model, saved, folder, extra=extra)
 
 
-def load(folder: str | Path, *, device: str | None = None) -> Any:
+def load(folder: str | Path, *, device: str | None = None, build: Any = None) -> Any:
     """The fitted model that `save` wrote. Raises DataError, with the path, for anything that is not whole.
 
     device: "auto", "cpu", "cuda" or "mps"; None means the model's own argument `device`, and where that is not on this
-    machine, the CPU, with a DoubtWarning.
+    machine, the CPU, with a DoubtWarning. build: the function that built the network, for a model of `Module`, of which
+    the folder has the name, and no code.
     """
     folder = Path(folder)
     config = read_config(folder)
+    give(build, config, folder)
     path = folder / WEIGHTS
     try:
         with open_regular(path) as file:
@@ -97,7 +99,8 @@ def load(folder: str | Path, *, device: str | None = None) -> Any:
     except RequestError as error:
         if device is not None and str(error).startswith("device "):
             raise
-        raise DataError(f"{folder} does not hold a whole model: {error}") from None
+        fault = "does not hold a whole model" if build is None else "has other weights than build makes"
+        raise DataError(f"{folder} {fault}: {error}") from None
     except (
         safetensors.SafetensorError,
         LookupError,
@@ -177,7 +180,7 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
         raise DataError(f"unknown precision {precision!r}")
     # a network is as large as config.json says, so before it is made it is held against what is in the file
     in_file, described = _n_numbers(folder / WEIGHTS), code.n_weights(network_part, n, shape)
-    if in_file != described:
+    if in_file != described and not network_part.by_function:  # of which the shapes are named below
         raise DataError(f"{WEIGHTS} holds {in_file} numbers, and the network that {CONFIG} describes has {described}")
     _check_tensors(folder / WEIGHTS, dry_run(code, network_part, n, shape).state_dict())
     network = build(network_part, code, n, torch.Generator(), shape)

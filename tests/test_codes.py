@@ -17,6 +17,7 @@ from isthmus import (
     Dense,
     Dictionary,
     Gaussian,
+    Module,
     Plain,
     collapse,
     kinds,
@@ -41,7 +42,15 @@ NETWORKS = {
     "dictionary": Dictionary(n_atoms=7, code_activation="linear"),
     "conv": Conv((3, 4), code_activation="linear", image_shape=SHAPE),
 }
+
+
+def own(shape, encoded):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4 * encoded)), nn.Linear(4, 64)
+
+
+ANY = {**NETWORKS, "module": Module(own, {"encoded": 2})}
 CODES = {"gaussian": Gaussian(0.1, warmup=2), "free bits": Gaussian(free_bits=0.1), "draws": Gaussian(samples=3)}
+any_network = pytest.mark.parametrize("name", ANY)
 every_network = pytest.mark.parametrize("name", NETWORKS)
 every_code = pytest.mark.parametrize("code", CODES)
 
@@ -99,7 +108,7 @@ def x():
 
 def model(name="dense", **changes):
     given = {"code": Normal(), "epochs": 4, "batch_size": 32, "learning_rate": 0.01, "random_state": 0}
-    return Autoencoder(NETWORKS[name], **{**given, **changes})
+    return Autoencoder(ANY[name], **{**given, **changes})
 
 
 def state(fitted):
@@ -180,12 +189,12 @@ def test_every_code_of_the_package_is_held_to_the_contract():
     assert {type(code) for code in CODES.values()} | {Plain, Normal} == set(KINDS.values())
 
 
-@every_network
+@any_network
 @every_code
 @pytest.mark.parametrize("loss", [MSE(2.0), BCE()], ids=str)
 def test_the_gradients_of_a_step_are_autograds(name, code, loss):
     code = CODES[code]
-    network = build(NETWORKS[name], code, 64, torch.Generator().manual_seed(0), SHAPE).double()
+    network = build(ANY[name], code, 64, torch.Generator().manual_seed(0), SHAPE).double()
     x = torch.rand((6, 64), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     logits, objective = loss.bounded and name == "dense", Objective(loss, L1(0.1), in_nats=code.in_nats)
     for parameter in network.parameters():
@@ -206,7 +215,7 @@ def test_the_gradients_of_a_step_are_autograds(name, code, loss):
         assert ours.grad.abs().max() > 1e-6
 
 
-@every_network
+@any_network
 @every_code
 def test_each_is_trained_saved_and_resumed_to_the_same_bits(name, code, x, tmp_path):
     given = {"code": CODES[code], "epochs": 3}
@@ -218,7 +227,7 @@ def test_each_is_trained_saved_and_resumed_to_the_same_bits(name, code, x, tmp_p
     assert same(state(resumed), state(whole))
     assert [row.terms for row in resumed.history_] == [row.terms for row in whole.history_]
     whole.save(tmp_path / "m")
-    again = load(tmp_path / "m")
+    again = load(tmp_path / "m", build=own if name == "module" else None)
     assert again.code == CODES[code]
     assert same(state(again), state(whole))
     for ask in (Autoencoder.transform, Autoencoder.reconstruct):

@@ -192,7 +192,7 @@ def test_an_unknown_class_is_refused(saved):
 def test_an_unknown_part_or_argument_is_refused(saved):
     parameters = json.loads((saved / CONFIG).read_text())["parameters"]
     change(saved, parameters={**parameters, "network": {"kind": "dens"}})
-    assert 'unknown kind "dens"; known: conv, dense, dictionary. Did you mean "dense"?' in refused(saved)
+    assert 'unknown kind "dens"; known: conv, dense, dictionary, module. Did you mean "dense"?' in refused(saved)
     change(saved, parameters={**parameters, "network": {"kind": "dense", "bottleneck": -1}})
     assert "bottleneck must be" in refused(saved)
     change(saved, parameters={**parameters, "network": {"kind": "dense", "botleneck": 3}})

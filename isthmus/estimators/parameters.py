@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from isthmus.errors import RequestError, unknown
+from isthmus.fingerprints import source_fingerprint
 from isthmus.objective import Objective
 from isthmus.parts import LOSSES, ROLES, Part, Plain, Training, contradiction
 from isthmus.training.recipe import completed, network_of
@@ -29,7 +30,9 @@ class OfParts(BaseEstimator):
         params = super().get_params(deep=False)
         parts = {name: value for name, value in params.items() if deep and isinstance(value, Part)}
         for name, part in parts.items():
-            params |= {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}
+            fields = {f"{name}__{f.name}": getattr(part, f.name) for f in dataclasses.fields(part)}
+            tables = [(field, table) for field, table in fields.items() if isinstance(table, dict)]
+            params |= fields | {f"{field}__{key}": value for field, table in tables for key, value in table.items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -43,6 +46,10 @@ class OfParts(BaseEstimator):
         for role, fields in changes.items():
             part = self.part(role)
             known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
+            for name in [name for name in fields if "__" in name]:  # an entry of a field that is a table
+                table, _, key = name.partition("__")
+                if isinstance(former := getattr(part, table, None), dict):
+                    fields[table] = {**fields.get(table, former), key: fields.pop(name)}
             if wrong := [name for name in fields if name not in known]:
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
             setattr(self, role, dataclasses.replace(part, **fields))
@@ -106,7 +113,10 @@ def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any
     if isinstance(model, Composed):
         training = training_of(model, shape)
         chosen = {f.name: getattr(training, f.name) for f in dataclasses.fields(training) if f.name not in _RESOLVED}
-        return {**kind, **{role: table_of(model.part(role)) for role in ROLES}, **chosen}
+        parts = {role: table_of(model.part(role)) for role in ROLES}
+        if (function := model.part("network").function) is not None:
+            parts["code of the network"] = source_fingerprint(function)
+        return {**kind, **parts, **chosen}
     arguments = model.get_params(deep=False)
     return {**kind, **{name: table_of(value) for name, value in arguments.items() if name not in _NO_PARAMETERS}}
 

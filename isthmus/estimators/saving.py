@@ -21,6 +21,7 @@ from isthmus import __version__
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_kept
 from isthmus.files import atomic_folder
+from isthmus.parts import NETWORKS
 from isthmus.training.history import History
 
 FORMAT = 1
@@ -113,3 +114,23 @@ def digest(config: dict[str, Any]) -> str | None:
     except (ValueError, RecursionError):
         return None
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def give(build: Any, config: dict[str, Any], folder: Path) -> None:
+    """Put the function that builds a model's network in the place of its name. Raises RequestError if it is needed and
+    None, or is not needed.
+    """
+    searched = config["fitted"].get("autoencoder")
+    models = [config, searched] if isinstance(searched, dict) else [config]
+    tables = [model["parameters"].get("network") for model in models if isinstance(model.get("parameters"), dict)]
+    kinds = [NETWORKS.get(str(table.get("kind"))) if isinstance(table, dict) else None for table in tables]
+    named = [table for table, kind in zip(tables, kinds, strict=True) if kind is not None and kind.by_function]
+    if named and build is None:
+        raise RequestError(
+            f"{folder} has the weights of modules that {named[0].get('build')} built, and no code: load it in Python "
+            f"with isthmus.load({str(folder)!r}, build=...)"
+        )
+    if build is not None and not named:
+        raise RequestError(f"build is for a model of Module, and {folder} holds another")
+    for table in named:
+        table["build"] = build

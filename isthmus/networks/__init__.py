@@ -14,11 +14,17 @@ from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.module import ModuleNetwork, seeded
 from isthmus.networks.network import NONE, Code, Coded, Gradients, Network, Output, Shape, Term
-from isthmus.parts import Conv, Dense, Dictionary, NetworkPart, Part
+from isthmus.networks.pair import PairNetwork
+from isthmus.parts import Conv, Dense, Dictionary, Module, NetworkPart, Part
 
 # (part, n_features, generator, image_shape) → the module
 Build = Callable[..., nn.Module]
-_OWN: dict[type[Part], Build] = {Conv: ConvNetwork, Dense: DenseNetwork, Dictionary: DictionaryNetwork}
+_OWN: dict[type[Part], Build] = {
+    Conv: ConvNetwork,
+    Dense: DenseNetwork,
+    Dictionary: DictionaryNetwork,
+    Module: PairNetwork,
+}
 _BUILDS: dict[type[Part], Build] = kinds.COMPUTES["network"]
 _BUILDS |= _OWN
 

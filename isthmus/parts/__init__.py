@@ -36,7 +36,7 @@ from isthmus.parts.corruptions import (
 )
 from isthmus.parts.image_networks import ImageNetworkPart, Residual, UNet
 from isthmus.parts.losses import BCE, MSE, Loss
-from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, NetworkPart
+from isthmus.parts.networks import ACTIVATIONS, Dense, Dictionary, Module, NetworkPart
 from isthmus.parts.part import Corruption, Levelled, Part
 from isthmus.parts.penalties import KL, L1, PER, Penalty, contradiction, doubt
 from isthmus.parts.training import DEVICES, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, STARTS, Training
@@ -84,6 +84,7 @@ __all__ = [
     "Levelled",
     "Loss",
     "Masking",
+    "Module",
     "NetworkPart",
     "Occlusion",
     "Part",
@@ -106,7 +107,7 @@ ROLES: dict[str, dict[str, type[Any]]] = {
     role: KINDS[role] for role in KINDS if role not in ("estimator", "figure", "image-network")
 }
 for _role, _kinds in {
-    "network": (Dense, Conv, Dictionary),
+    "network": (Dense, Conv, Dictionary, Module),
     "code": (Plain, Gaussian),
     "augmentation": (Affine,),
     "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),

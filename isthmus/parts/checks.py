@@ -75,3 +75,15 @@ def level_range(part: Any, name: str) -> None:
     two = len(value) == 2 and all(is_finite(python(level)) and python(level) >= 0 for level in value)
     require(two and value[0] <= value[1], name, "a number of at least 0, or a range (low, high) of them", value)
     object.__setattr__(part, name, tuple(python(level) for level in value))
+
+
+def plain(name: str, value: Any) -> Any:
+    """Check a value that JSON has a word for; a list as a tuple, so that it is the same after it was read again."""
+    value = python(value)
+    if isinstance(value, list | tuple):
+        return tuple(plain(f"{name}[{i}]", item) for i, item in enumerate(value))
+    if isinstance(value, dict):
+        return {str(key): plain(f"{name}[{key!r}]", item) for key, item in value.items()}
+    holds = value is None or isinstance(value, str | bool) or is_finite(value)
+    require(holds, name, "a number, text, true, false, None, or a list or a table of these", value)
+    return value

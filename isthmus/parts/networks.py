@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from isthmus.errors import one_of
+from isthmus.errors import one_of, require
+from isthmus.kinds import imported_function, path_of
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
@@ -33,7 +34,13 @@ class NetworkPart(Part):
     """
 
     recipe_steps: ClassVar[int] = 1  # times as many as a dense network takes
+    by_function: ClassVar[bool] = False  # whether a function of one's own builds it, which no file keeps
     dry_run: ClassVar[Callable[..., Any]]  # (n_features, image_shape) → the module; `networks` provides it, with torch
+
+    @property
+    def function(self) -> Any:
+        """The function of one's own that builds it; None where there is none."""
+        return None
 
     @property
     def code_output(self) -> str:
@@ -203,3 +210,62 @@ class Dictionary(NetworkPart):
     def n_weights(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
         encoder = sum((a + 1) * b for a, b in pairwise((n_features, *self.hidden, self.n_atoms)))
         return encoder + self.n_atoms * n_features
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Module(NetworkPart):
+    """An encoder and a decoder of one's own: `build(shape, **params)` returns the two, any torch modules.
+
+    shape: (channels, height, width) of images, or (n_features,). The encoder takes (n, *shape) and gives (n, ...), all
+    numbers of the code; the decoder takes these, and gives (n, *shape) or (n, n_features). For a code that needs more,
+    such as `Gaussian`, the encoder gives so many times as much along its first dimension after n. Weights
+    are drawn by torch's own starts, from the model's seed. params: numbers, text, truths, and lists and tables of them;
+    a grid search reaches into them as `network__params__NAME`. output: "linear" for what the decoder gives, or
+    "sigmoid" for the sigmoid of it.
+
+    A saved model has the name of `build` and no code: `isthmus.load(folder, build=build)`.
+    """
+
+    kind: ClassVar[str] = "module"
+    by_function: ClassVar[bool] = True
+    code_activation: ClassVar[str] = "linear"
+    build: Any
+    params: dict[str, Any] = field(default_factory=dict)
+    output: str = "linear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = "a function that returns an encoder and a decoder"
+        require(callable(self.build) or (isinstance(self.build, str) and ":" in self.build), "build", rule, self.build)
+        require(isinstance(self.params, dict), "params", "a table of what build is called with", self.params)
+        object.__setattr__(self, "params", {str(k): checks.plain(f"params[{k!r}]", v) for k, v in self.params.items()})
+        one_of("output", self.output, ("linear", "sigmoid"))
+
+    @property
+    def name(self) -> str:
+        """The name of `build`, "package.module:function"."""
+        return self.build if isinstance(self.build, str) else path_of(self.build)
+
+    @property
+    def function(self) -> Any:
+        """`build` itself. Raises RequestError for a name, unless imports are allowed."""
+        return imported_function(self.build) if isinstance(self.build, str) else self.build
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = any(isinstance(part.build, str) for part in (self, other))
+        same = self.name == other.name if names else self.build == other.build
+        return same and (self.params, self.output) == (other.params, other.output)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.output))
+
+    def __repr__(self) -> str:
+        shown = [getattr(self.build, "__qualname__", repr(self.build))]
+        shown += [f"{f}={getattr(self, f)!r}" for f in ("params",) if self.params]
+        shown += [f"output={self.output!r}"] if self.output != "linear" else []
+        return f"Module({', '.join(shown)})"
+
+    def table(self) -> dict[str, Any]:
+        return {**super().table(), "build": self.name}

@@ -65,9 +65,9 @@ def add_import(command: Any) -> None:
 
 def import_modules(options: argparse.Namespace) -> None:
     """Import what --import names, also a module that lies where the command is given. Raises RequestError."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     for name in options.modules:
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
         try:
             importlib.import_module(name)
         except ImportError as error:

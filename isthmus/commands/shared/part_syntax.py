@@ -126,8 +126,8 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _plain(text: str) -> Any:
     """A word as the number, the range like 0..0.2, or the truth that it reads as; else as it is."""
-    if text in ("true", "false"):
-        return text == "true"
+    if text in ("true", "false", "none"):
+        return None if text == "none" else text == "true"
     low, dots, high = text.partition("..")
     if dots:
         return [_plain(low), _plain(high)]
@@ -147,11 +147,16 @@ def option_of(field: str) -> str:
     return "--" + _OPTION_OF.get(field, field).replace("_", "-")
 
 
+def _networks() -> dict[str, Any]:
+    """The kinds that words can say."""
+    return {kind: cls for kind, cls in NETWORKS.items() if not cls.by_function}
+
+
 def _network_fields() -> dict[str, list[str]]:
     """Every field of any network, with the kinds that have it."""
     kinds_of: dict[str, list[str]] = {}
-    for kind in NETWORKS:
-        for name in fields_of(NETWORKS[kind]):
+    for kind in _networks():
+        for name in fields_of(_networks()[kind]):
             kinds_of.setdefault(name, []).append(kind)
     return kinds_of
 
@@ -159,9 +164,9 @@ def _network_fields() -> dict[str, list[str]]:
 def add_network_options(command: argparse.ArgumentParser) -> None:
     """--network, and an option for each field of any network."""
     group = command.add_argument_group("network (chosen from the number and size of the images unless you set it)")
-    group.add_argument("--network", metavar="KIND", help=f"{', '.join(sorted(NETWORKS))}")
+    group.add_argument("--network", metavar="KIND", help=f"{', '.join(sorted(_networks()))}")
     for name, kinds in _network_fields().items():
-        of = "" if len(kinds) == len(NETWORKS) else f" [{', '.join(kinds)}]"
+        of = "" if len(kinds) == len(_networks()) else f" [{', '.join(kinds)}]"
         metavar = "N" if name in ("bottleneck", "kernel", "padding", "n_atoms") else "WORD"
         metavar = "N,N" if name in ("hidden", "decoder_hidden", "channels") else metavar
         words = _NETWORK_HELP.get(name, name.replace("_", " "))
@@ -174,8 +179,8 @@ def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, An
     Raises RequestError for an unknown kind, and for a field that the kind does not have.
     """
     kind = options.network
-    if kind is not None and kind not in NETWORKS:
-        raise RequestError(f"--network {kind}: {unknown('network', kind, NETWORKS)}")
+    if kind is not None and kind not in _networks():
+        raise RequestError(f"--network {kind}: {unknown('network', kind, _networks())}")
     explicit: dict[str, str] = {}
     for name in _network_fields():
         text = getattr(options, f"network_{name}")
@@ -183,21 +188,21 @@ def network_words(options: argparse.Namespace) -> tuple[str | None, dict[str, An
             explicit[name] = text
     fitting = [candidate for candidate in _kinds_with(set(explicit)) if kind in (None, candidate)]
     if not fitting:
-        strange = next((name for name in explicit if kind and name not in fields_of(NETWORKS[kind])), None)
+        strange = next((name for name in explicit if kind and name not in fields_of(_networks()[kind])), None)
         if strange is None:
             together = " and ".join(option_of(name) for name in explicit)
             raise RequestError(f"no network has {together}; say which you want with --network")
-        known = ", ".join(option_of(name) for name in fields_of(NETWORKS[str(kind)]))
+        known = ", ".join(option_of(name) for name in fields_of(_networks()[str(kind)]))
         has = " and ".join(_network_fields()[strange])
         raise RequestError(f"{option_of(strange)} belongs to {has}; --network {kind} takes {known}")
     chosen = kind or (None if set(fitting) >= _UNTOLD else fitting[0])
-    cls = NETWORKS[fitting[0]]
+    cls = _networks()[fitting[0]]
     return chosen, {name: _field_value(cls, name, text) for name, text in explicit.items()}
 
 
 def _kinds_with(names: set[str]) -> list[str]:
     fields = _network_fields()
-    return [kind for kind in NETWORKS if all(kind in fields[name] for name in names)]
+    return [kind for kind in _networks() if all(kind in fields[name] for name in names)]
 
 
 def _field_value(cls: type[Part], name: str, text: str) -> Any:

@@ -187,6 +187,10 @@ def _check(study: Study, file: str) -> None:
             raise RequestError(f'{file}, model "{model.name}": n_components = "best" cannot go with of: {hint}')
         if training := model.training:
             where = f'{file}, model "{model.name}"'
+            try:
+                _ = model.network.function  # which is imported here, if that is allowed
+            except RequestError as error:
+                raise RequestError(f"{where}, network: {error}") from None
             parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
             if model.part is None and (wrong := contradiction(model.network, *parts)):
                 raise RequestError(f"{where}: {wrong}")
