@@ -106,7 +106,7 @@ def source_fingerprint(function: Any) -> str:
         file = inspect.getsourcefile(function)
         content = Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(function).encode()
     except (OSError, TypeError):  # typed at a prompt, or a callable object
-        content = repr(getattr(function, "__qualname__", type(function))).encode()
+        content = getattr(getattr(function, "__code__", None), "co_code", repr(type(function)).encode())
     return hashlib.sha256(content).hexdigest()
 
 

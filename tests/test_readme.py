@@ -47,8 +47,9 @@ def test_the_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     assert len(Path("codes.csv").read_text("utf-8").splitlines()) == 361
 
 
-def test_the_python_runs_and_learns(capsys):
-    names: dict = {}
+def test_the_python_runs_and_learns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "__main__"}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     score, shape = capsys.readouterr().out.splitlines()[0].split(" ", 1)
