@@ -135,7 +135,7 @@ def _left(options: argparse.Namespace) -> str:
     """What a stopped fit has left, in words."""
     places = sorted(checkpoints_of(options.out).glob("[0-9]*/history.jsonl"))
     if not places:
-        return "there is no checkpoint yet (the first is written after ten seconds or more of training); start again"
+        return "no epoch was finished, so there is no checkpoint; start again"
     with contextlib.suppress(OSError):
         epochs = places[-1].read_bytes().count(b"\n")
         return f"a checkpoint after epoch {epochs} is kept, and the same command resumes from there"

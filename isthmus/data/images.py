@@ -74,7 +74,8 @@ class Images:
             kind = getattr(labels, "dtype", type(labels).__name__)
             raise DataError(f"{self.source}: labels must be an array of integers, got {kind}")
         if labels.shape != (len(pixels),):
-            raise DataError(f"{self.source}: {len(pixels)} images and labels of shape {labels.shape}")
+            shape = f"{len(pixels)} images and labels of shape {labels.shape}"
+            raise DataError(f"{self.source}: {shape}; give one label for each image, or none")
         if self.label_names and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
             actual, named = f"{labels.min()} to {labels.max()}", f"0 to {len(self.label_names) - 1}"
             raise DataError(f"{self.source}: labels must lie in {named}, got {actual}")

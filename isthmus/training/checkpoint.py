@@ -9,13 +9,15 @@ all that is kept of them.
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import hashlib
 import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for n
 _PACE, _BYTES_PER_SECOND = 100, 250e6
 _FILES = _LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
 _KEPT = 2  # the newest, and one to fall back on
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,9 +61,14 @@ class Snapshot:
     @classmethod
     def of(cls, network: Module, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
         """What a training is now. On a CPU it shares the tensors' memory: write it before training goes on."""
-        best = None if stopping.weights is None else _arrays(stopping.weights)
         weights, optimizer = _arrays(network.state_dict()), _arrays(position.optimizer)
+        best = None if stopping.weights is None else _arrays(stopping.weights)
         return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
+
+    def copy(self) -> Snapshot:
+        """The same in memory of its own, which training goes on without. The best weights are never written over."""
+        weights, optimizer = copy.deepcopy((self.weights, self.optimizer))
+        return replace(self, history=History(self.history), weights=weights, optimizer=optimizer)
 
     def restore(self, network: Module, stopping: EarlyStopping) -> Position:
         """Bring a network and its early stopping to where they were; the position to go on from."""
@@ -96,10 +104,9 @@ class Checkpoints:
     """The checkpoints of one training, in a folder of their own, which is held for this process by a kernel lock.
 
     folder: made if it is not there, and of its own: one that holds anything else is refused, for it will be removed.
-    None keeps nothing. every: seconds of training steps from one to the next; None is
-    `EVERY`. replace: whether a checkpoint of another training is written over; else it is refused, for it is work that
-    somebody may want. say: is called with a sentence when a checkpoint is damaged, is written over, or cannot be
-    written; as it comes, that is a DoubtWarning.
+    None keeps nothing. every: seconds of training steps from one to the next; None is `EVERY`. replace: whether a
+    checkpoint of another training is written over; else it is refused, for it is work that somebody may want. say: is
+    called with a sentence when one is damaged, written over, or cannot be written; as it comes, a DoubtWarning.
 
     The caller who passes a `Checkpoints` to `fit` must remove it when the trained model is safe elsewhere.
     """
@@ -113,18 +120,17 @@ class Checkpoints:
         say: Callable[[str], None] = _warn,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.every = EVERY if every is None else every
-        self.replace, self.say = replace, say
+        self.every, self.replace, self.say = EVERY if every is None else every, replace, say
         self._facts: Callable[[], dict[str, Any]] = dict
-        self._known: dict[str, Any] | None = None
         self._seconds = 0.0  # of training, when the last one was written
-        self._wait = self.every
-        self._failed = False
+        self._wait, self._failed = self.every, False
+        self._unwritten: Snapshot | None = None  # of the last epoch, if it came after the last checkpoint
 
     @contextlib.contextmanager
     def held(self, n_bytes: int) -> Iterator[None]:
         """Hold the folder. n_bytes: of all weights; a checkpoint has up to four times that.
 
+        What is stopped inside, by a signal or by a caller who has seen enough, leaves a checkpoint of the last epoch.
         Raises RequestError if the folder cannot be written to or holds anything but checkpoints, RunError if another
         process holds it.
         """
@@ -132,17 +138,20 @@ class Checkpoints:
             yield
             return
         if strange := next((path for path in _entries(self.folder) if not _is_own(path)), None):
-            raise RequestError(
-                f"{self.folder} holds {strange.name}, which is not a checkpoint; give a folder of its own "
-                "with checkpoint="
-            )
+            way_out = "give a folder of its own with checkpoint="
+            raise RequestError(f"{self.folder} holds {strange.name}, which is not a checkpoint; {way_out}")
         if self.every:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
         prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
         with lock(self.folder, "checkpoint="):
             for leftover in filter(is_temporary, _entries(self.folder)):
                 remove(leftover)
-            yield
+            try:
+                yield
+            except BaseException as stop:
+                if self._unwritten is not None and not isinstance(stop, Exception):  # what failed would fail again
+                    self._write_to(self.folder, self._unwritten)
+                raise
 
     def begin(self, facts: Callable[[], dict[str, Any]]) -> Snapshot | None:
         """The newest checkpoint that is whole and of this very training, if there is one.
@@ -150,7 +159,8 @@ class Checkpoints:
         facts: gives what must be the same, as JSON has it. It is called when it is needed: data take time to hash.
         Raises RequestError for a checkpoint of another training, unless it may be replaced.
         """
-        self._facts, self._known, self._seconds = facts, None, 0.0
+        self._facts = functools.cache(lambda: json.loads(json.dumps(facts())))  # tuples are lists there
+        self._seconds, self._unwritten = 0.0, None
         others = []
         for place in reversed(self._places()):
             try:
@@ -159,7 +169,7 @@ class Checkpoints:
                 self.say(f"{error}; the one before it is used, if there is one")
                 remove(place)
                 continue
-            if names := differing(its_facts, self._all_facts()):
+            if names := differing(its_facts, self._facts()):
                 others.append(", ".join(names))
                 continue
             self._seconds = snapshot.history.seconds
@@ -175,20 +185,30 @@ class Checkpoints:
         """Whether this share of the time from one checkpoint to the next was trained since the last one."""
         return self.folder is not None and history.seconds - self._seconds >= share * self._wait
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Add a checkpoint, and remove those that are too old. Where that fails, training goes on, and it is said."""
+    def keep(self, now: Callable[[], Snapshot], share: float = 1.0) -> None:
+        """Write an epoch's end if it is due, else copy it, to be written if the next one is not finished."""
         if self.folder is None:
             return
+        snapshot = now()
+        if not self.due(snapshot.history, share):
+            self._unwritten = snapshot.copy()
+            return
+        self._unwritten = snapshot  # a signal may come while it is written
+        self._write_to(self.folder, snapshot)
+        self._unwritten = None  # its memory is the network's
+
+    def _write_to(self, folder: Path, snapshot: Snapshot) -> None:
+        """Add a checkpoint, and remove those that are too old. Where that fails, training goes on, and it is said."""
         start, places = time.perf_counter(), self._places()
         number = int(places[-1].name) + 1 if places else 1
         self._seconds = snapshot.history.seconds
         try:
-            with atomic_folder(self.folder / f"{number:06d}") as building:
-                _write(snapshot, self._all_facts(), building)
+            with atomic_folder(folder / f"{number:06d}") as building:
+                _write(snapshot, self._facts(), building)
         except (OSError, safetensors.SafetensorError) as error:  # the latter for what the system told safetensors
+            reason = getattr(error, "strerror", None) or error
             if not self._failed:
-                reason = getattr(error, "strerror", None) or error
-                self.say(f"no checkpoint could be written to {self.folder}, training goes on: {reason}")
+                self.say(f"no checkpoint could be written to {folder}, training goes on: {reason}")
             self._failed = True
             return
         for place in self._places()[:-_KEPT]:
@@ -209,17 +229,10 @@ class Checkpoints:
         """The checkpoints' folders, the oldest first."""
         return [] if self.folder is None else [path for path in _entries(self.folder) if _is_checkpoint(path)]
 
-    def _all_facts(self) -> dict[str, Any]:
-        if self._known is None:
-            self._known = json.loads(json.dumps(self._facts()))  # tuples are lists there
-        return self._known
-
 
 def _entries(folder: Path) -> list[Path]:
     """What is in a folder, in order, but for hidden files, which file managers leave anywhere."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
 def _is_own(path: Path) -> bool:
@@ -266,24 +279,11 @@ def _read(folder: Path) -> tuple[Snapshot, dict[str, Any]]:
                 raise DataError(f"{name} was changed or cut short")
         tensors = safetensors.numpy.load_file(folder / _LAST)
         best = safetensors.numpy.load_file(folder / _BEST) if _BEST in state["sha256"] else None
-        snapshot = Snapshot(
-            state["seed"],
-            History.from_jsonl((folder / _HISTORY).read_text("utf-8")),
-            _named(tensors, "weights."),
-            _named(tensors, "optimizer."),
-            math.inf if state["best"] is None else state["best"],
-            state["waited"],
-            best,
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        safetensors.SafetensorError,
-    ) as error:
+        history = History.from_jsonl((folder / _HISTORY).read_text("utf-8"))
+        weights, optimizer = _named(tensors, "weights."), _named(tensors, "optimizer.")
+        least = math.inf if state["best"] is None else state["best"]
+        snapshot = Snapshot(state["seed"], history, weights, optimizer, least, state["waited"], best)
+    except _DAMAGE as error:
         raise DataError(f"the checkpoint {folder} is damaged: {' '.join(str(error).split())}") from None
     return snapshot, state["facts"]
 

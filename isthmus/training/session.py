@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Generator
 
@@ -43,14 +44,14 @@ def session(
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
+    now = functools.partial(Snapshot.of, network, position, stopping, history, setup.seed)
     with contextlib.closing(train(network, samples, setup, position)) as rows:
         for row in () if stopping.is_over else rows:
             if held_out is not None:
                 row = _validated(row, _validation_loss(network, held_out, setup))
             history.epochs.append(row)
             over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
-            if checkpoints.due(history, _AT_THE_END if over else 1.0):
-                checkpoints.write(Snapshot.of(network, position, stopping, history, setup.seed))
+            checkpoints.keep(now, _AT_THE_END if over else 1.0)
             yield row
             if over:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import signal
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 import isthmus
+from isthmus.commands.fit import _left
 from isthmus.commands.fitting.training_run import checkpoints_of
 
 QUICK = ("--epochs", 2, "--threads", 1, "--device", "cpu")
@@ -45,6 +47,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     assert lines[0].startswith("on 10 held-out images")
     assert [line.split("  ")[0] for line in lines[1:]] == ["m, 8 numbers", "PCA, 8 numbers", "the mean image"]
     assert "71 images to train on, 9 to choose the best epoch, 10 to measure the errors" in err
+    assert "; next its errors are measured, and PCA's" in err
     assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
     assert "this model is PCA: no epoch was better" in err  # of twelve
@@ -244,15 +247,22 @@ def test_one_image_is_too_few(digits, tmp_path, refused):
 LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
 
 
-def test_a_fit_that_is_stopped_before_its_first_checkpoint_promises_none(digits, tmp_path):
-    program = "from isthmus.cli import main; main()"  # its checkpoints come after ten seconds of training
+def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(digits, tmp_path):
+    options = argparse.Namespace(out=tmp_path / "m")
+    assert _left(options) == "no epoch was finished, so there is no checkpoint; start again"
+    program = "from isthmus.cli import main; main()"  # which writes a checkpoint after ten seconds of training
     command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while "epoch 2/300" not in child.stderr.readline():
         assert child.poll() is None
     child.send_signal(signal.SIGINT)
-    assert "there is no checkpoint yet" in child.communicate(timeout=100)[1].splitlines()[-1]
+    *lines, last = child.communicate(timeout=100)[1].splitlines()
+    epochs = [int(line.split("/300")[0].rpartition(" ")[2]) for line in lines if " epoch " in line]
     assert child.returncode == 130
+    kept = int(re.search(r"a checkpoint after epoch (\d+) is kept, and the same command resumes", last)[1])
+    # of an epoch that ends as the signal comes the line may be missing
+    assert kept - max([2, *epochs]) in (0, 1)
+    assert len(next(checkpoints_of(tmp_path / "m").glob("0*/history.jsonl")).read_text().splitlines()) == kept
 
 
 def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done, refused):

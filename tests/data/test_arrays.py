@@ -1,5 +1,6 @@
 """Arrays become Images: in memory, from NumPy's files and IDX; nothing in them is executed, and none is a bomb."""
 
+import argparse
 import gzip
 import pickle
 import zipfile
@@ -9,9 +10,12 @@ import pytest
 import torch
 
 from isthmus import open_images
+from isthmus.commands import data
 from isthmus.errors import DataError
 
 RNG = np.random.default_rng(0)
+# Options of `isthmus data info`, none of which is given
+UNPREPARED = dict.fromkeys(("resize", "crop", "patches", "range", "data_dir")) | {"grey": False, "skip_bad": False}
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -74,8 +78,54 @@ def test_numpy_files(tmp_path, said):
             assert images.labels is None or images.labels.tolist() == [0, 1, 2, 3]
     (tmp_path / "a.npz").rename(tmp_path / "without-ending")
     assert len(open_images(tmp_path / "without-ending")) == 4
+    np.savez(tmp_path / "a.npz", pictures=pixels, names=np.array(["a", "b", "c", "d"]), ages=labels)
+    np.testing.assert_array_equal(open_images(tmp_path / "a.npz").pixels[:, 0], pixels)
     np.savez(tmp_path / "a.npz", one=pixels, two=pixels)
     assert 'holds one, two, and no array called "images"' in said(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "names"),
+    [
+        (np.array(["frog", "ant", "frog", "bee"]), [2, 0, 2, 1], ("ant", "bee", "frog")),
+        (np.array(["vélo", "ant", "ant", "bee"]).astype("U40"), [2, 0, 0, 1], ("ant", "bee", "vélo")),
+        (np.array([b"frog", b"ant", b"frog", b"bee"]), [2, 0, 2, 1], ("ant", "bee", "frog")),
+        (np.array([[3], [1], [3], [2]]), [3, 1, 3, 2], ()),
+        (np.array([3.0, 1, 3, 2]), [3, 1, 3, 2], ()),
+        (np.array([True, False, True, True]), [1, 0, 1, 1], ()),
+    ],
+)
+def test_labels_of_any_ordinary_kind(labels, numbers, names, tmp_path, capsys):
+    pixels = RNG.integers(0, 256, (4, 6, 5), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=labels)
+    images = open_images(tmp_path / "a.npz", patches=(5, 5))
+    assert images.labels.tolist() == np.repeat(numbers, 2).tolist()
+    assert images.label_names == names
+    data._info(argparse.Namespace(data=str(tmp_path / "a.npz"), **UNPREPARED))
+    out = capsys.readouterr().out
+    assert f"{names[0] if names else min(numbers)}: " in out
+    assert f"{numbers.count(max(numbers))}" in out
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        (np.array(["a", "b", None, "d"], object), "Python objects, a pickle, which isthmus never loads; save text"),
+        (np.eye(4), "a whole number or text for each image, got float64 of (4, 4); save them so, or leave them out"),
+        (np.array([0.5, 1, 2, np.nan]), "a whole number or text for each image, got float64 of (4,)"),
+        (np.array([b"\xff", b"a", b"b", b"c"]), "its labels are no text"),
+        (np.arange(3), "4 images and labels of shape (3,); give one label for each image, or none"),
+    ],
+)
+def test_what_are_no_labels_is_refused_with_the_way_out(labels, word, tmp_path, said, capsys):
+    pixels = RNG.integers(0, 256, (4, 6, 5), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=labels)
+    assert word in said(tmp_path / "a.npz")
+    if labels.dtype != object:
+        data._info(argparse.Namespace(data=str(tmp_path / "a.npz"), **UNPREPARED))
+        out = capsys.readouterr().out
+        assert "4 images  1×6×5 uint8" in out
+        assert f"refused as it is: {said(tmp_path / 'a.npz')}" in out
 
 
 class Trap:

@@ -66,6 +66,11 @@ def test_where_nothing_is_held_out_it_is_judged_by_its_own_samples(x):
     assert numbers(sentence)[1] < numbers(sentence)[0] / 2
     assert "know them by heart" in sentence
     assert "validation_fraction=0.2" in sentence
+    (sentence,) = doubts(x[:9], DEEP, recipe="fast", epochs=150)
+    assert sentence.startswith(
+        "the code has 5 numbers and there are 9 samples, none of which is held out: nothing says"
+    )
+    assert "validation_fraction=0.2" in sentence
     (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=150, validation_fraction=0.2)
     assert "on the validation samples" in sentence
 

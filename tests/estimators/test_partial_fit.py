@@ -1,5 +1,7 @@
 """`partial_fit`: samples that come in parts are learned as well as all at once, and each call goes on."""
 
+import re
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +12,7 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images
-from isthmus.errors import RequestError, RunError
+from isthmus.errors import PoorFitWarning, RequestError, RunError
 
 
 def small(**changes):
@@ -220,3 +222,47 @@ def test_a_pass_holds_nothing_out_and_says_nothing_of_that(x):
     model = Autoencoder(Dense(bottleneck=3, code_activation="linear"), recipe="fast", random_state=0)
     for _ in range(3):  # warnings are errors
         assert model.partial_fit(x).training_.validation_fraction is None
+
+
+def warned(model, chunks):
+    """After which passes there was a PoorFitWarning, with the last one's text."""
+    passes, text = [], ""
+    for i, chunk in enumerate(chunks, 1):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.partial_fit(chunk)
+        assert {(warning.category, warning.filename) for warning in caught} <= {(PoorFitWarning, __file__)}
+        if caught:
+            passes.append(i)
+            text = str(caught[-1].message)
+    return passes, text
+
+
+@pytest.mark.parametrize("n", [2, 64])
+def test_a_stream_that_is_learned_is_never_doubted(n):
+    """Not in its first passes either, in which it is worse than the mean of any; nor where parts are small."""
+    x = (load_digits().data / 16).astype(np.float32)
+    model = small(network=Dense(bottleneck=8, output="sigmoid"), learning_rate=0.01)
+    first = -model.partial_fit(x[:n]).score(x)
+    assert first > x.var(axis=0).mean()
+    rng = np.random.default_rng(0)
+    passes, _ = warned(model, (x[rng.choice(len(x), n, replace=False)] for _ in range(300)))
+    assert passes == []
+    assert -model.score(x) < x.var(axis=0).mean()
+
+
+def test_a_stream_that_is_not_learned_is_doubted_when_its_steps_have_doubled():
+    x = (load_digits().data / 16).astype(np.float32)
+    model = small(network=Dense(bottleneck=8), learning_rate=0.05, penalty=L1(100))
+    rng = np.random.default_rng(0)
+    chunks = [x[rng.choice(len(x), 32, replace=False)] for _ in range(210)]
+    passes, text = warned(model, chunks)
+    assert passes == [100, 200]
+    of_mean, left = (float(number) for number in re.findall(r"\d\.\d+", text)[:2])
+    assert of_mean == pytest.approx(x.var(axis=0).mean(), rel=0.1)
+    assert left == pytest.approx(-model.score(x), rel=0.1)
+    assert "no better than the mean of the samples of its last pass" in text
+    assert "after 200 passes it leaves" in text
+    way_out = 'try a smaller weight of the penalty, or another learning rate, or a new start with recipe="fast"; '
+    assert way_out in text
+    assert warned(small(network=Dense(bottleneck=8), learning_rate=0.05, penalty=L1(1e-4)), chunks)[0] == []

@@ -1,6 +1,7 @@
 """Checkpoints: a training that was stopped and goes on ends with the same bits; what is damaged is never used."""
 
 import json
+from collections import deque
 from contextlib import closing
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from isthmus import KL, L1, Affine, Autoencoder, Conv, Dense, Dictionary, GaussianNoise, Images, Masking, Sequence
+from isthmus.data.batches import Pixels
 from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError, RunError
 from isthmus.training import checkpoint as module
 from isthmus.training.checkpoint import Checkpoints
@@ -328,6 +330,62 @@ def test_the_first_comes_after_so_many_seconds_of_training(x, tmp_path, monkeypa
     monkeypatch.setattr(module, "EVERY", 0.0)
     stopped(small(), x, tmp_path / "c", 2)
     assert places(tmp_path / "c") == ["000001", "000002"]
+
+
+class Stopping:
+    """Samples of which a batch is the last before Ctrl-C."""
+
+    def __init__(self, x, n_batches):
+        self.samples, self.left = Pixels(x, torch.device("cpu"), shuffle=True), n_batches
+        self.device, self.n_features, self.fingerprint = self.samples.device, x.shape[1], "x"
+
+    def __len__(self):
+        return len(self.samples)
+
+    def order(self, epoch):
+        return self.samples.order(epoch)
+
+    def batch(self, which):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.samples.batch(which)
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation_fraction": 0.2, "patience": 3, "learning_rate": 0.3}])
+@pytest.mark.parametrize("n_batches", [3, 17, 25])
+def test_an_interrupt_loses_no_whole_epoch(settings, n_batches, x, tmp_path):
+    """Of five to seven batches: in the first, in another. A checkpoint that time asks for comes after ten seconds."""
+    whole, again, seen = small(**settings).fit(Stopping(x, 1000)), small(**settings), [0]
+    rows = small(**settings).fit_epochs(Stopping(x, n_batches), checkpoint=tmp_path / "c")
+    with pytest.raises(KeyboardInterrupt):
+        deque((seen.append(row.epoch) for row in rows), 0)
+    assert (seen[-1] > 0) == (n_batches > 3)
+    rows = list(again.fit_epochs(Stopping(x, 1000), checkpoint=tmp_path / "c"))
+    assert [row.epoch for row in rows] == list(range(seen[-1] + 1, len(whole.history_) + 1))
+    assert outcome(again) == outcome(whole)
+
+
+def test_a_caller_who_has_seen_enough_can_go_on_later(x, tmp_path):
+    whole, again = small().fit(x), small()
+    for row in small().fit_epochs(x, checkpoint=tmp_path / "c"):
+        if row.epoch == 3:
+            break
+    assert next(again.fit_epochs(x, checkpoint=tmp_path / "c")).epoch == 4
+    assert outcome(again.fit(x, checkpoint=tmp_path / "c")) == outcome(whole)
+
+
+def test_a_checkpoint_that_could_not_be_written_leaves_no_half_trained_one(x, tmp_path, monkeypatch):
+    """What was to be written shares the network's memory, which training then changes."""
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    rows = small().fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0, say=lambda _: None))
+    with monkeypatch.context() as patch, closing(rows):
+        patch.setattr(module, "_write", full)
+        assert next(rows).epoch == 1
+    assert places(tmp_path / "c") == []
 
 
 def test_large_networks_wait_longer(tmp_path):

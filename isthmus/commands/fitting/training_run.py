@@ -161,7 +161,7 @@ def _train(job: Job) -> None:
         if history.kept_start:
             best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
         summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
-        progress.finished(folder.name, summary)
+        progress.finished(folder.name, f"{summary}; next its errors are measured, and PCA's")  # in silence
 
 
 def preview(model: Autoencoder, images: Images, folder: Path) -> None:

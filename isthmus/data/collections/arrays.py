@@ -33,6 +33,7 @@ _HEADER = re.compile(
     re.DOTALL,
 )
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
+_TEXT = re.compile(r"[<>|=]?[US][1-9]\d{0,4}")
 _IMAGE_KEYS, _LABEL_KEYS = ("images", "x", "X", "arr_0"), ("labels", "y")
 _UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what numpy.savez writes; others have unbounded windows
 
@@ -47,24 +48,25 @@ def read_npy(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
 
 
 def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.ndarray | None]:
-    """The images of a .npz file and their labels, or None.
+    """The images of a .npz file and their labels, numbers or text, or None.
 
-    Images are called images, x, X or arr_0, or are the only array; labels are called labels or y. Other arrays are
-    not read. Raises DataError with the path, the fault and the way out.
+    Images are called images, x, X or arr_0, or are the only array of numbers with three axes or more; labels are called
+    labels or y. Other arrays are not read. Raises DataError with the path, the fault and the way out.
     """
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             labels = next((name for name in _LABEL_KEYS if name in members), None)
             others = [name for name in members if name not in _LABEL_KEYS]
-            images = next((name for name in _IMAGE_KEYS if name in members), None)
-            if images is None and len(others) == 1:
-                images = others[0]
+            likely = others if len(others) == 1 else [name for name in others if _rank(archive, members[name]) > 2]
+            images = next((name for name in _IMAGE_KEYS if name in members), likely[0] if len(likely) == 1 else None)
             if images is None:
                 held = one_line(", ".join(sorted(members)[:8])) or "nothing"
                 raise DataError(f'{path} holds {held}, and no array called "images"; save it with images=...')
             pixels = _read_member(path, archive, members[images], max_bytes)
-            return pixels, None if labels is None else _read_member(path, archive, members[labels], max_bytes)
+            if labels is None:
+                return pixels, None
+            return pixels, _read_member(path, archive, members[labels], max_bytes, labels)
     except DataError:
         raise
     except OSError as error:
@@ -75,7 +77,18 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[np.ndarray, np.
         raise DataError(f"{path} is not a whole .npz file ({reason}); save it again with numpy.savez") from None
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> np.ndarray:
+def _rank(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """The number of axes of an array of numbers; 0 for anything else."""
+    try:
+        with archive.open(info) as file:
+            return len(_read_header(info.filename, file)[1])
+    except DataError:
+        return 0
+
+
+def _read_member(
+    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int, labels: str = ""
+) -> np.ndarray:
     where = f"{path}, {one_line(info.filename[:100])},"
     if info.compress_type not in _UNPACKED:
         raise DataError(f"{where} is packed in a way that NumPy does not use; save it again with numpy.savez")
@@ -85,11 +98,14 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, ma
             "times: a decompression bomb, not images; save it again with numpy.savez"
         )
     with archive.open(info) as file:
-        return _read_array(where, file, info.file_size, max_bytes)
+        return _read_array(where, file, info.file_size, max_bytes, labels)
 
 
-def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
-    """One array in NumPy's format from a stream of `size` bytes."""
+def _read_header(where: str, file: IO[bytes], labels: str = "") -> tuple[np.dtype, tuple[int, ...], bool, int]:
+    """The type and the shape of the array, whether it is Fortran's, and the bytes before its numbers.
+
+    labels: what labels are called, which may be text.
+    """
     start = file.read(8)
     if start[:6] != _MAGIC:
         kind = "is a pickle, which isthmus never loads" if start[:1] == b"\x80" else "is not in NumPy's format"
@@ -105,25 +121,33 @@ def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int) -> np.nd
         raise DataError(f"{where} has no header that NumPy would write for an array; save it again with numpy.save")
     descr = header["descr"].strip("'")
     if "O" in descr:
-        raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save numbers instead")
+        way_out = "numbers in one array, and images of several sizes as files in a folder"
+        way_out = f"text, {labels}={labels}.astype(str)" if labels else way_out
+        raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save {way_out}")
     sizes = [part.strip() for part in header["shape"].split(",") if part.strip()]
-    if not _PLAIN.fullmatch(descr) or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
+    is_known = _PLAIN.fullmatch(descr) or (labels and _TEXT.fullmatch(descr))
+    if not is_known or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
         description = one_line(f"{descr[:40]} of shape ({header['shape'][:80]})")
         raise DataError(f"{where} holds {description}, not numbers in an array")
-    dtype, shape = np.dtype(descr), tuple(map(int, sizes))
-    expected, dims = prod(shape) * dtype.itemsize, "×".join(sizes) or "one number"
-    held = size - 8 - width - length
+    return np.dtype(descr), tuple(map(int, sizes)), header["fortran"] == "True", 8 + width + length
+
+
+def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int, labels: str = "") -> np.ndarray:
+    """One array in NumPy's format from a stream of `size` bytes."""
+    dtype, shape, is_fortran, before = _read_header(where, file, labels)
+    expected, dims = prod(shape) * dtype.itemsize, "×".join(map(str, shape)) or "one number"
+    held = size - before
     if expected > max_bytes:
         raise DataError(f"{where} promises {dims} {dtype} = {expected:,} bytes; the limit is {max_bytes:,}")
     if expected != held:
         raise DataError(f"{where} promises {dims} {dtype} = {expected:,} bytes and holds {held:,}; save it again")
     data = _fill(where, file, expected)
-    order = shape[::-1] if header["fortran"] == "True" else shape
+    order = shape[::-1] if is_fortran else shape
     try:
         array = np.frombuffer(data, dtype).reshape(order)
     except ValueError as error:  # no bytes, and sizes whose product overflows all the same
         raise DataError(f"{where} promises {dims}, which no array can hold ({error})") from None
-    array = array.T if header["fortran"] == "True" else array
+    array = array.T if is_fortran else array
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

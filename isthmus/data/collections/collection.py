@@ -182,13 +182,10 @@ def _idx_labels(path: Path) -> np.ndarray | None:
 
 def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str, framing: Framing) -> Images:
     """Images of an array. name: what errors call it."""
-    if labels is not None:
-        labels = np.asarray(labels)
-        if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
-            labels = labels.astype(np.int64)
+    labels, label_names = (None, ()) if labels is None else _labelled(labels, name)
     stored = channels_first(array, name)
     pixels = stretched(stored, framing.value_range) if framing.value_range else as_pixels(stored, name)
-    images = Images(pixels, labels, source)
+    images = Images(pixels, labels, source, label_names)
     notes = _notes(stored, pixels, framing)
     if sentence := last_axis_doubt(array, name):
         notes = (sentence, *notes)
@@ -210,7 +207,27 @@ def _framed(array: np.ndarray, labels: np.ndarray | None, name: str, source: str
         stack.put(framing(image, i, f"{source}, image {i},"))
     labels = None if images.labels is None else images.labels.repeat(count)
     identities = None if images.identities is None else images.identities.repeat(count)
-    return Images(stack.pixels(), labels, source, notes=images.notes, places=places, identities=identities)
+    return replace(images, pixels=stack.pixels(), labels=labels, places=places, identities=identities)
+
+
+def _labelled(labels: np.ndarray, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Integers, (n,), and what they stand for, where labels are text. Raises DataError for what are no labels."""
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.dtype.kind in "US" and labels.ndim == 1:
+        try:
+            names, numbers = np.unique(labels, return_inverse=True)
+            words = names.tolist() if names.dtype.kind == "U" else [name.decode() for name in names]
+        except ValueError as error:
+            raise DataError(f"{source}: its labels are no text ({error})") from None
+        return numbers.astype(np.int64), tuple(words)
+    with np.errstate(invalid="ignore"):  # NaN is no number
+        whole = labels.astype(np.int64) if labels.dtype.kind in "bfiu" else labels
+    if labels.ndim != 1 or not np.array_equal(whole, labels):
+        raise DataError(
+            f"{source}: labels must be a whole number or text for each image, got {labels.dtype} of {labels.shape}; "
+            "save them so, or leave them out"
+        )
+    return whole, ()
 
 
 def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[str, ...]:

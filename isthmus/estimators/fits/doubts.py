@@ -25,7 +25,8 @@ from isthmus.training.validation import sample_losses
 
 _MOST, _CHUNK = 2048, 1000  # training samples that are judged, and samples at a time
 _OF_PCA = 4096  # samples that PCA is fitted to: 20,000 took half a second of a small network's two
-_NO_BETTER = 0.99  # of the mean's error on the training samples: what has learned anything leaves less
+# Of the mean's error on the training samples: what has learned anything leaves less. A pass' samples may be few.
+_NO_BETTER, _NO_BETTER_IN_A_PASS = 0.99, 0.95
 # Of PCA's error. On held-out samples more than 1 is beyond a rounding; on its own a network that leaves 2 % more may be
 # as good on others (1,400 digits), and one that leaves 6 % more has 1.4 times PCA's error there (160 faces). By half of
 # it a network knows them by heart: of faces and digits such had 1.4 to 1.9 times PCA's error on others. Of fewer than
@@ -43,7 +44,7 @@ class Judged:
     """A network that was trained, and its samples.
 
     validation: samples that were not trained on; None where there are none. groups: which of these belong together,
-    (n,), for patches. is_pca: its weights are PCA's solution.
+    (n,), for patches. is_pca: its weights are PCA's solution. is_pass: its samples are those of its last pass alone.
     """
 
     network: Network
@@ -53,6 +54,7 @@ class Judged:
     validation: Samples | None
     groups: np.ndarray | None = None
     is_pca: bool = False
+    is_pass: bool = False
 
     def doubts(self) -> Iterator[str]:
         """Sentences; a recipe, which is to choose well, is held against more than a training that was chosen."""
@@ -62,7 +64,7 @@ class Judged:
                 "the weights of the former fit are kept: no epoch was better on the validation samples by more than "
                 f"chance; try more samples or {lower}"
             )
-        judgements = (self._worse_than_mean, self._worse_than_noise, self._worse_than_pca)
+        judgements = (self.worse_than_mean, self._worse_than_noise, self._worse_than_pca)
         yield from itertools.islice(filter(None, (judge() for judge in judgements)), 1)  # the others are its effects
 
     @property
@@ -90,7 +92,8 @@ class Judged:
     def _mean(self, values: np.ndarray) -> Estimate:
         return mean_of(values, None if self.validation is None else self.groups)
 
-    def _worse_than_mean(self) -> str | None:
+    def worse_than_mean(self) -> str | None:
+        """The sentence for a model that has learned nothing, or None."""
         loss, objective = self.setup.objective.loss, self._objective
         if not (loss.is_squared or loss.bounded):  # of which the mean is the best constant
             return None
@@ -100,19 +103,22 @@ class Judged:
         constant = x.mean(dim=0)
         output = constant.clamp(1e-6, 1 - 1e-6).logit() if objective.takes_logits else constant
         of_mean = float(objective.of_samples(output.expand_as(x), x).mean())
+        if self.is_pass:
+            of_mean *= len(x) / (len(x) - 1)  # of few samples their own mean is nearer to them than to others
         # the last epoch's loss has all penalties in it: where it is less, no pass over the samples is needed
-        if (
-            self.history[-1].loss < of_mean
-            or (left := self._losses(self._training_samples).mean()) < _NO_BETTER * of_mean
-        ):
+        most = of_mean * (_NO_BETTER_IN_A_PASS if self.is_pass else _NO_BETTER)
+        if self.history[-1].loss < most or (left := self._losses(self._training_samples).mean()) < most:
             return None
+        done, which = counted(len(self.history), "epoch"), "its training samples"
         ways = "more epochs or another learning rate" if self._recipe else 'recipe="fast", or more epochs'
+        if self.is_pass:
+            done, which = counted(len(self.history), "pass", "passes"), "the samples of its last pass"
+            ways = "another learning rate, or a new start" + ("" if self._recipe else ' with recipe="fast"')
         if self.setup.objective.penalty is not None:
             ways = f"a smaller weight of the penalty, or {ways}"
         return (
-            "the model is no better than the mean of its training samples, which leaves an error of "
-            f"{error_text(of_mean)}: after {counted(len(self.history), 'epoch')} it leaves {error_text(left)}; "
-            f"try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"
+            f"the model is no better than the mean of {which}, which leaves an error of {error_text(of_mean)}: after "
+            f"{done} it leaves {error_text(left)}; try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"
         )
 
     def _worse_than_noise(self) -> str | None:
@@ -147,8 +153,14 @@ class Judged:
         is_meant = self._recipe is not None and objective.loss.is_squared and network.code_part.is_plain
         if not is_meant or objective.penalty is not None or self.is_pca or (k >= network.n_features and not denoises):
             return None
-        if self.validation is None and (denoises or n < 2 * k):  # of few samples, PCA knows its own by heart too
+        ways = "hold some out, by validation_fraction=0.2 or fit(X, validation=...)"
+        if self.validation is None and denoises:
             return None
+        if self.validation is None and n < 2 * k:  # PCA would know them by heart too
+            return (
+                f"the code has {k:,} numbers and there are {n:,} samples, none of which is held out: nothing says what "
+                f"it leaves of others; {ways}"
+            )
         samples, which = self._judging()
 
         def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -165,7 +177,6 @@ class Judged:
         errors = f"{error_text(of_pca.mean())} on {which}, this network {error_text(left.mean())}"
         numbers = f"PCA of {pca.n_components_:,} numbers leaves an error of {errors}"
         if self.validation is None and ratio < (1.0 if n < _VERY_FEW else _BY_HEART if n < FEW else 0.0):
-            ways = "hold some out, by validation_fraction=0.2 or fit(X, validation=...)"
             return f"{numbers}: it may know them by heart, and PCA be better on others; {ways}"
         least = _WORSE_ON_ITS_OWN if self.validation is None and n >= _VERY_FEW else _WORSE
         if excess.ci95 is None or excess.ci95[0] <= 0 or ratio < least:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +14,8 @@ import numpy as np
 
 from isthmus.data.batches import Samples, samples_on
 from isthmus.decimals import error_text
+from isthmus.errors import PoorFitWarning
+from isthmus.estimators.fits.doubts import Judged
 from isthmus.estimators.fits.one_fit import OneFit
 from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import Composed, training_of
@@ -26,6 +30,7 @@ from isthmus.training.validation import mean_objective, weights_of
 # A pass that is taken back halves the rate, and each one after it that is kept raises it a little again (Battiti 1989),
 # which a thousandth of it is not too small for.
 _SLOWER, _FASTER, _SLOWEST = 0.5, 1.2, 1e-3
+_LEAST_JUDGED, _LARGE_RATE = 20, 0.01  # samples of a pass; 1 / steps
 
 
 class OnePass(OneFit):
@@ -40,11 +45,12 @@ class OnePass(OneFit):
         # no clone: of one of a RandomState the model's own would never move on
         single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
         super().__init__(single, X, None, warm_start)
+        self.peak = self.training.learning_rate
         former, self.has_rate = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
         if former and former.moments and not self.has_rate:
             rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)
-            most = self.training.learning_rate
-            self.training = replace(self.training, learning_rate=min(most, max(_SLOWEST * most, rate)))
+            rate = min(self.peak, max(_SLOWEST * self.peak, rate))
+            self.training = replace(self.training, learning_rate=rate)
         self.history = History() if former is None else History(former.history)
         optimizer, tensors = (former and former.moments) or ("", {})
         self.position = Position(len(self.history), tensors if optimizer == self.training.optimizer else {})
@@ -85,7 +91,27 @@ class OnePass(OneFit):
             self.history.kept_start = True
             line += ", taken back"
         self.say(line)
+        if self._is_judged:
+            with memory_told(self.training.batch_size), using_threads(self.threads):
+                sentence = Judged(self.network, setup, self.history, samples, None, is_pass=True).worse_than_mean()
+            if sentence:
+                warnings.warn(sentence, PoorFitWarning, stacklevel=3)  # at the line that calls `partial_fit`
         return self.trained(moments)
+
+    @property
+    def _is_judged(self) -> bool:
+        """Whether the pass is one of those after which the model is held against the mean.
+
+        A step of Adam's moves a weight by about the rate, so until the steps so far, a hundred at the least, add up to
+        1 a bias may not be at the mean yet, and that is no fault. From there on it is looked at each time that they
+        have doubled: so a stream of any length is told a few times, and hardly a pass takes longer for it. Of a handful
+        of samples the mean may be near to all by chance.
+        """
+        if len(self.X) < _LEAST_JUDGED:
+            return False
+        n_steps = [sum(len(row.step_losses) for row in rows) for rows in (self.history.epochs[:-1], self.history)]
+        before, after = (math.frexp(min(self.peak, _LARGE_RATE) * n)[1] for n in n_steps)
+        return after > max(before, 0)
 
     def _objective(self, samples: Samples, setup: Setup) -> float:
         """What the pass lowers, with the weights of a warm-up as they are at its end."""
