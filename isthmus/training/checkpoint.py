@@ -29,7 +29,7 @@ from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
-from isthmus.fingerprints import differing
+from isthmus.fingerprints import differing, table_fingerprint
 from isthmus.training.history import History
 from isthmus.training.loop import Position
 from isthmus.training.validation import EarlyStopping
@@ -65,10 +65,14 @@ class Snapshot:
         best = None if stopping.weights is None else _arrays(stopping.weights)
         return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
 
-    def copy(self) -> Snapshot:
-        """The same in memory of its own, which training goes on without. The best weights are never written over."""
-        weights, optimizer = copy.deepcopy((self.weights, self.optimizer))
-        return replace(self, history=History(self.history), weights=weights, optimizer=optimizer)
+    def copy(self, spare: Snapshot | None) -> Snapshot:
+        """The same in memory that training does not change: that of `spare`, for new memory costs more than copying."""
+        if spare is None:
+            spare = replace(self, weights=copy.deepcopy(self.weights), optimizer=copy.deepcopy(self.optimizer))
+        for arrays, copies in ((self.weights, spare.weights), (self.optimizer, spare.optimizer)):
+            for name, array in arrays.items():
+                np.copyto(copies[name], array)
+        return replace(self, history=History(self.history), weights=spare.weights, optimizer=spare.optimizer)
 
     def restore(self, network: Module, stopping: EarlyStopping) -> Position:
         """Bring a network and its early stopping to where they were; the position to go on from."""
@@ -88,8 +92,7 @@ def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, DoubtWarning, stacklevel=2)
+_warn = functools.partial(warnings.warn, category=DoubtWarning)
 
 
 class OtherTrainingError(RequestError):
@@ -125,6 +128,7 @@ class Checkpoints:
         self._seconds = 0.0  # of training, when the last one was written
         self._wait, self._failed = self.every, False
         self._unwritten: Snapshot | None = None  # of the last epoch, if it came after the last checkpoint
+        self._spare: Snapshot | None = None  # of the one before, whose memory the next one takes
 
     @contextlib.contextmanager
     def held(self, n_bytes: int) -> Iterator[None]:
@@ -160,7 +164,7 @@ class Checkpoints:
         Raises RequestError for a checkpoint of another training, unless it may be replaced.
         """
         self._facts = functools.cache(lambda: json.loads(json.dumps(facts())))  # tuples are lists there
-        self._seconds, self._unwritten = 0.0, None
+        self._seconds, self._unwritten, self._spare = 0.0, None, None
         others = []
         for place in reversed(self._places()):
             try:
@@ -191,7 +195,7 @@ class Checkpoints:
             return
         snapshot = now()
         if not self.due(snapshot.history, share):
-            self._unwritten = snapshot.copy()
+            self._unwritten, self._spare = snapshot.copy(self._spare), self._unwritten
             return
         self._unwritten = snapshot  # a signal may come while it is written
         self._write_to(self.folder, snapshot)
@@ -261,7 +265,7 @@ def _write(snapshot: Snapshot, facts: dict[str, Any], folder: Path) -> None:
         "facts": facts,
         "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
     }
-    text = json.dumps({"state": state, "sha256": _sha256_of(state)}, indent=1, allow_nan=False)
+    text = json.dumps({"state": state, "sha256": table_fingerprint(state)}, indent=1, allow_nan=False)
     (folder / _STATE).write_text(text, "utf-8")
 
 
@@ -270,7 +274,7 @@ def _read(folder: Path) -> tuple[Snapshot, dict[str, Any]]:
     try:
         document = json.loads((folder / _STATE).read_text("utf-8"))
         state = document["state"]
-        if document["sha256"] != _sha256_of(state):
+        if document["sha256"] != table_fingerprint(state):
             raise DataError(f"{_STATE} was changed")
         if state["format"] != FORMAT:
             raise DataError(f"format {state['format']}, this isthmus reads {FORMAT}")
@@ -295,7 +299,3 @@ def _named(tensors: Arrays, prefix: str) -> Arrays:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sha256_of(state: Any) -> str:
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
