@@ -129,6 +129,30 @@ def test_a_denoiser_worse_than_the_noise_is_doubted_by_its_own_samples_too(x):
     assert "on its training samples, and the noise itself is" in sentence
 
 
+def test_the_way_past_little_noise_is_one(x):
+    """Training alone does not lead there, nor does a wider code of few samples, which knows no more components."""
+    noise = {"corruption": GaussianNoise(0.01), "recipe": "fast"}
+    (sentence,) = doubts(x, LINEAR, **noise, start="data", epochs=20)
+    assert sentence.endswith(
+        "the way out is Dense(bottleneck=30, code_activation='linear') with start=\"pca\", which is the best linear "
+        "filter where no epoch is better"
+    )
+    wide = Dense(bottleneck=30, code_activation="linear")
+    assert doubts(x, wide, **noise, start="pca", epochs=20) == []
+    (sentence,) = doubts(x, wide, **noise, start="data", epochs=20)
+    assert sentence.endswith('the way out is start="pca", which is the best linear filter where no epoch is better')
+
+
+def test_of_few_images_under_little_noise_the_way_out_is_pieces_of_them():
+    rng, place = np.random.default_rng(0), np.arange(16)
+    waves = np.sin(rng.uniform(0, 0.8, (40, 6, 1)) * place + rng.uniform(0, 6, (40, 6, 1)))
+    images = 0.5 + np.einsum("nkh,nkw->nhw", waves, np.roll(waves, 1, axis=1)).astype(np.float32)[:, None] / 20
+    noise = {"corruption": GaussianNoise(0.005), "recipe": "fast", "epochs": 20}
+    (sentence,) = doubts(images, Dense(bottleneck=16, code_activation="linear"), **noise)
+    assert sentence.endswith("the way out is pieces, by open_images(X, patches=(8, 8))")
+    assert doubts(open_images(images, patches=(8, 8)), **noise) == []
+
+
 def test_a_denoiser_is_held_against_pca_of_the_best_number_of_components(x):
     corruption, network = GaussianNoise(0.5), Dense((16,), K, activation="tanh")
     (sentence,) = doubts(x[:120], network, x[120:], corruption=corruption, recipe="fast", epochs=20)
