@@ -27,6 +27,7 @@ from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
 
 _FAR = 5  # times the numbers that the model has seen: noise of σ = 1 adds as much to a span of 1
+_NEAR = 1e-3  # of them: what is less is no noise, or images in fractions of white where it has seen counts
 
 
 class Denoiser(TransformerMixin, Savable, OfParts):
@@ -228,12 +229,13 @@ class Denoiser(TransformerMixin, Savable, OfParts):
 
     def _doubt_the_unit(self, span: float, sigma: float | None) -> None:
         """Warn of images, or a sigma, that seem to be in other numbers than those of the training."""
-        if span > _FAR * self.scale_:
+        least = 0.0 if self.noise.shot_and_read[0] else _NEAR * self.scale_  # shot noise grows with the brightness
+        if span > _FAR * self.scale_ or 0 < span < _NEAR * self.scale_:
             way_out = (
                 f"images to denoise must be in the same numbers, so multiply them by {self.scale_ / span:.3g} or so"
             )
             given = f"the numbers of Y span {span:g}, and those of the training {self.scale_:g}"
-        elif sigma is not None and sigma > _FAR * self.scale_:
+        elif sigma and not least <= sigma <= _FAR * self.scale_:
             given, way_out = f"sigma is {sigma:g}, and the images' numbers span {self.scale_:g}", "it is in their unit"
         else:
             return

@@ -33,6 +33,7 @@ _BATCH = 16
 # quarter of an hour.
 _FAST = {"schedule": "one-cycle", "learning_rate": 1e-3, "batch_size": _BATCH}
 _FAST_EPOCHS = {"bfloat16": 26, "float32": 8}
+_LEAST_NOISE, _MOST_NOISE = 1e-3, 5.0  # of what the images' numbers span: what is less or more is in another unit
 _CHECKED_CROPS = 64  # of the validation photographs
 _BELONGS = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "validation_fraction", "patience")
 
@@ -98,15 +99,21 @@ class DenoiserFit:
         if adds_noise and wanted.shot_and_read[0]:  # pixels of files are at least 0
             low = min((float(x.min()) for x in self.images.arrays if isinstance(x, np.ndarray)), default=0.0)
             require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
-        if adds_noise and (high := wanted.sigma_range[1]) < self.scale / 1000:
-            warnings.warn(
-                f"the noise is at most {high:g}, and the images' numbers span {self.scale:g}: sigma is in their unit",
-                DoubtWarning,
-                stacklevel=5,
-            )
+        if adds_noise and (doubt := self._unit_doubt(wanted)):
+            warnings.warn(doubt, DoubtWarning, stacklevel=5)
         network = build(model.part("network"), self.channels, generator(self.seed, "init"))
         self.network = network.to(self.device)
         self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
+
+    def _unit_doubt(self, noise: Any) -> str:
+        """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
+        high, numbers = noise.sigma_range[1], f"the images' numbers span {self.scale:g}"
+        if _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
+            return ""
+        if not noise.shot_and_read[0]:
+            return f"the noise is at most {high:g}, and {numbers}: sigma is in their unit"
+        photons = f"{high**-2:.3g} photons of a pixel of 1, so {self.scale / high**2:.3g} of one at that"
+        return f"{noise!r} is noise of {photons}, and {numbers}: divide them, so that white is 1"
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
         """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained."""

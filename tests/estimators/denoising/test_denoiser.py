@@ -193,10 +193,21 @@ def test_wrong_input(model):
         model.denoise([np.full((9, 9), np.nan)], 0.1)
     with pytest.warns(DoubtWarning, match="sigma is in their unit"):
         Denoiser(Residual(4, 4), **SMALL).fit([255 * x for x in photos()])
+    with pytest.warns(DoubtWarning, match=r"the noise is at most 25, and the images' numbers span 0\.\d+: sigma is in"):
+        Denoiser(Residual(4, 4), **SMALL | {"noise": GaussianNoise((0, 25))}).fit(photos())
+    of_counts = r"noise of 100 photons of a pixel of 1, so 3.*e\+05 of one at that, .*: divide them, so that white is 1"
+    with pytest.warns(DoubtWarning, match=of_counts):
+        Denoiser(Residual(4, 4), **SMALL | {"noise": Poisson((100, 1000))}).fit([4095 * x for x in photos()])
 
 
 @pytest.mark.parametrize(
-    ("factor", "sigma", "words"), [(255, 25, "numbers of Y span"), (1, 25, "sigma is 25, and the images' numbers span")]
+    ("factor", "sigma", "words"),
+    [
+        (255, 25, "numbers of Y span"),
+        (1, 25, "sigma is 25, and the images' numbers span"),
+        (1, 1e-5, "sigma is 1e-05, and the images' numbers span"),
+        (1 / 4095, 25 / 4095, "numbers of Y span .*, so multiply them by 4"),
+    ],
 )
 def test_other_numbers_than_those_of_the_training_are_doubted(model, factor, sigma, words):
     with pytest.warns(DoubtWarning, match=words):
