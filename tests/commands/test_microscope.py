@@ -64,7 +64,9 @@ def test_dark_arrays_are_said_to_be_dark(dim, tmp_path, counts, done):
         ("data", "info", dim / "x.npy"),
         ("reconstruct", dim / "m", dim / "x.npy", "-o", tmp_path / "y.npy"),
     ):
-        assert f"the brightest pixel is {counts.max() / 65535:.3g} of white: --range" in "".join(done(*command))
+        assert f"the brightest pixel is {counts.max() / 65535:.3g} of white: --range 0:2047 or" in "".join(
+            done(*command)
+        )
     assert not open_images(counts, value_range=(0, 4095)).notes
     assert not open_images((counts * 16).astype(np.uint16)).notes
 
@@ -166,8 +168,12 @@ def test_a_dead_pixel_is_named(counts, tmp_path, done, refused):
     )
 
 
-def test_what_is_no_image_says_the_way_out(counts, refused):
+def test_what_is_no_image_says_the_way_out(counts, refused, monkeypatch, tmp_path):
     assert "there is no file or folder nosuch.npy" in refused("data", "info", "nosuch.npy")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces.npy").write_bytes(b"")
+    assert refused("data", "info", "face.npy").endswith('Did you mean "faces.npy"?')
+    assert refused("data", "info", "digit").endswith('Did you mean "digits"?')
     with pytest.raises(DataError, match=r"got 100 to 4000; say what is black and white.*value_range"):
         Images(np.linspace(100, 4000, 64).reshape(1, 1, 8, 8))
     with pytest.raises(DataError, match="save each channel by itself"):

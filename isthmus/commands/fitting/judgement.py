@@ -126,14 +126,20 @@ class Judgement:
         return f"try {ways}"
 
     def _more_images(self, *, pieces: bool = True) -> str:
-        """Ways to more training data that are not used yet. pieces: whether patches may be suggested."""
+        """Ways to more training data that are not used yet. pieces: whether patches may be suggested.
+
+        Under noise, images that are turned a little are no way where pieces are: of 62 micrographs they left 9 to 11
+        times a noise of 1 %, and pieces of 8×8 a fifth of it; of 120 scans and of their pieces, as much as without (3
+        seeds each).
+        """
         ways, side = ["more images"], min(self.images.shape[1:])
-        corruption = self.model.corruption
+        corruption, is_cut = self.model.corruption, not self.whole
         if pieces and corruption is not None and self.whole:  # noise is local
             ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
+            is_cut = len(ways) > 1
             if side >= LEAST_SIDE and corruption.for_denoiser() is not None:
                 ways.insert(0, "--corruption alone, which trains a denoiser of whole photographs,")
-        if self.model.augmentation is None:
+        if self.model.augmentation is None and (corruption is None or not is_cut):
             ways.append("--augmentation affine")
         return " or ".join(ways)
 

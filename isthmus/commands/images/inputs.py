@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import os
 import warnings
 from dataclasses import replace
@@ -114,7 +115,9 @@ def existing(data: str) -> Path:
     """DATA as a path. Raises RequestError for a word that is neither a file, a folder nor a data set."""
     path = Path(data)
     if path.name == data and not os.path.lexists(path):
-        raise RequestError(f"there is no file or folder {data}, and {unknown('data set', data, registry.names())}")
+        sentence = f"there is no file or folder {data}, and {unknown('data set', data, registry.names())}"
+        near = difflib.get_close_matches(data, os.listdir(), n=1)
+        raise RequestError(sentence + (f'. Did you mean "{near[0]}"?' if near and not sentence.endswith("?") else ""))
     return path
 
 

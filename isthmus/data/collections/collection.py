@@ -30,7 +30,7 @@ from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import dark_note, gather, places_of, range_of_files
 from isthmus.data.collections.stack import Stack
 from isthmus.data.formats.image_file import is_image, known_endings, refuse_others
-from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, stretched
+from isthmus.data.formats.page import NOTES, ValueRange, grey_of, misfits, range_option, stretched
 from isthmus.data.framing import Framing
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
@@ -233,7 +233,8 @@ def _labelled(labels: np.ndarray, source: str) -> tuple[np.ndarray, tuple[str, .
 def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[str, ...]:
     """Notes on an array's numbers and their range."""
     if framing.value_range is None:
-        return (dark,) if stored.dtype == np.uint16 and (dark := dark_note(pixels)) else ()
+        likely = range_option((0, 2 ** int(stored.max()).bit_length() - 1)) if stored.dtype == np.uint16 else ""
+        return (dark,) if likely and (dark := dark_note(pixels, likely)) else ()
     white = int(np.iinfo(stored.dtype).max) if stored.dtype in (np.uint8, np.uint16) else None
     count = counted(len(stored), "image")
     return tuple(NOTES[kind].format(n=count) for kind in misfits(stored, white, framing.value_range))

@@ -90,11 +90,11 @@ def gather(
     return images, not bad
 
 
-def dark_note(pixels: np.ndarray) -> str:
-    """A note on float images that are dark throughout; "" for others."""
+def dark_note(pixels: np.ndarray, likely: str = "--range LOW:HIGH") -> str:
+    """A note on float images that are dark throughout; "" for others. likely: the option that may be what they need."""
     if pixels.dtype == np.uint8 or not (brightest := float(pixels.max())) <= DARK:
         return ""
-    return f"the brightest pixel is {brightest:.3g} of white: --range LOW:HIGH or --range auto says what is white"
+    return f"the brightest pixel is {brightest:.3g} of white: {likely} or --range auto says what is white"
 
 
 def way_out(n: int) -> str:
