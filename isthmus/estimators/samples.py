@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,10 +32,14 @@ def samples_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, tuple[int, 
     fitted, and `estimator` notes their shape and, as scikit-learn does, their features; else they are held against
     those that it was fitted on. Raises ValueError.
     """
+    if isinstance(X, str | os.PathLike):
+        raise RequestError(f"X must be numbers or Images, got the path {os.fspath(X)!r}; open_images(path) reads it")
     least, X = 2 if reset else 1, stacked(X, "X")
     # of a convolutional network that was fitted on flat samples, the network knows the shape
     holder = None if reset else getattr(estimator, "network_", None)
     expected = None if reset else getattr(estimator, "image_shape_", None) or getattr(holder, "shape", None)
+    if expected is not None and isinstance(X, np.ndarray) and X.shape == expected[1:] and expected[1] > 1:
+        raise RequestError(f"X is one image of {X.shape}, and several are taken; give X[None]")
     shape: tuple[int, int, int] | None
     if isinstance(X, Images):
         shape, n_features = X.shape, X.n_features

@@ -251,6 +251,17 @@ def test_images_are_the_same_as_their_floats(images):
     assert from_images.history_.losses.tolist() == from_floats.history_.losses.tolist()
 
 
+def test_one_image_and_a_path_are_refused_with_the_way_out(images):
+    model = small(epochs=1).fit(images)
+    one = images.floats().reshape(-1, 8, 8)[0]
+    for method in (model.transform, model.reconstruct, model.score):
+        with pytest.raises(RequestError, match=r"X is one image of \(8, 8\), and several are taken; give X\[None\]"):
+            method(one)
+    assert model.reconstruct(one[None]).shape == (1, 1, 8, 8)
+    with pytest.raises(RequestError, match=r"got the path 'faces.npy'; open_images\(path\) reads it"):
+        model.fit("faces.npy")
+
+
 def test_a_list_of_images_is_their_array(images):
     floats = images.floats().reshape(-1, 8, 8)
     from_array, from_list = small().fit(floats, validation=floats[:9]), small().fit([*floats], validation=[*floats[:9]])

@@ -133,9 +133,13 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     model = Denoiser(noise=noise, target=target, recipe=recipe, random_state=options.seed, **crop, **training)
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
+    n_epochs, crops = training_of(model).epochs, f"{model.crops_per_epoch:,} crops of {model.crop}×{model.crop}"
+    console.say(
+        f"{model.part('network')!r}, {counted(n_epochs, 'epoch')} of {crops} (each takes a minute or so on two cores)"
+    )
     with using_threads_everywhere(threads):
         with console.training_progress() as progress:
-            progress.started(folder.name, training_of(model).epochs)
+            progress.started(folder.name, n_epochs)
             train(model, train_on.images, None, folder, progress, force=options.force)
             epochs, seconds = len(model.history_), model.history_.seconds
             progress.finished(folder.name, f"{counted(epochs, 'epoch')} in {console.duration(seconds)}")
