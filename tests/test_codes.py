@@ -1,7 +1,7 @@
 """The seam of-codes: what lies between encoder and decoder, for every network, also where the two differ in width."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from isthmus import (
     Gaussian,
     Module,
     Plain,
+    Quantized,
     collapse,
     kinds,
     load,
@@ -49,7 +50,19 @@ def own(shape, encoded):
 
 
 ANY = {**NETWORKS, "module": Module(own, {"encoded": 2})}
-CODES = {"gaussian": Gaussian(0.1, warmup=2), "free bits": Gaussian(free_bits=0.1), "draws": Gaussian(samples=3)}
+
+
+def part_of(name, code):
+    """The network, as wide as its code asks for."""
+    return replace(ANY[name], params={"encoded": code.encoded}) if name == "module" else ANY[name]
+
+
+CODES = {
+    "gaussian": Gaussian(0.1, warmup=2),
+    "free bits": Gaussian(free_bits=0.1),
+    "draws": Gaussian(samples=3),
+    "quantized": Quantized(6),
+}
 any_network = pytest.mark.parametrize("name", ANY)
 every_network = pytest.mark.parametrize("name", NETWORKS)
 every_code = pytest.mark.parametrize("code", CODES)
@@ -108,7 +121,8 @@ def x():
 
 def model(name="dense", **changes):
     given = {"code": Normal(), "epochs": 4, "batch_size": 32, "learning_rate": 0.01, "random_state": 0}
-    return Autoencoder(ANY[name], **{**given, **changes})
+    given |= changes
+    return Autoencoder(part_of(name, given["code"] or Plain()), **given)
 
 
 def state(fitted):
@@ -194,7 +208,7 @@ def test_every_code_of_the_package_is_held_to_the_contract():
 @pytest.mark.parametrize("loss", [MSE(2.0), BCE()], ids=str)
 def test_the_gradients_of_a_step_are_autograds(name, code, loss):
     code = CODES[code]
-    network = build(ANY[name], code, 64, torch.Generator().manual_seed(0), SHAPE).double()
+    network = build(part_of(name, code), code, 64, torch.Generator().manual_seed(0), SHAPE).double()
     x = torch.rand((6, 64), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     logits, objective = loss.bounded and name == "dense", Objective(loss, L1(0.1), in_nats=code.in_nats)
     for parameter in network.parameters():
@@ -262,7 +276,7 @@ def test_what_was_trained_is_saved_whatever_the_argument_says_by_now(x, tmp_path
 def test_a_code_that_is_not_registered_is_named(x, tmp_path):
     model(epochs=1).fit(x).save(tmp_path / "m")
     kinds.unregister("code", Normal)
-    with pytest.raises(DataError, match='unknown kind "normal"; known: gaussian, plain'):
+    with pytest.raises(DataError, match='unknown kind "normal"; known: gaussian, plain, quantized'):
         load(tmp_path / "m")
     register(Normal, NormalCode)
 
@@ -383,5 +397,7 @@ def test_what_does_not_go_together_is_refused(pair, x):
         model("conv").set_params(network__decoder="unpool").fit(x)
     with pytest.raises(RequestError, match=r'code "normal" needs a linear code, got "relu" in Dense\(\)'):
         model().set_params(network=Dense()).fit(x)
-    with pytest.raises(RequestError, match="code must be one of isthmus' parts Plain, Gaussian, Normal, got 'plain'"):
+    with pytest.raises(
+        RequestError, match="code must be one of isthmus' parts Plain, Gaussian, Quantized, Normal, got 'plain'"
+    ):
         model(code="plain").fit(x)

@@ -10,15 +10,16 @@ import torch
 from isthmus import kinds, networks
 from isthmus.codes.gaussian import GaussianCode
 from isthmus.codes.plain import plain
+from isthmus.codes.quantized import QuantizedCode
 from isthmus.errors import RequestError
 from isthmus.networks import Code, Coded, Network, Shape, Term
 from isthmus.networks.module import seeded
-from isthmus.parts import CodePart, Gaussian, NetworkPart, Plain
+from isthmus.parts import CodePart, Gaussian, NetworkPart, Plain, Quantized
 
 # (part, code_size, generator) → the module
 Build = Callable[[Any, int, torch.Generator], Code]
 _BUILDS: dict[type[CodePart], Build] = kinds.COMPUTES["code"]
-_BUILDS |= {Plain: plain, Gaussian: GaussianCode}
+_BUILDS |= {Plain: plain, Gaussian: GaussianCode, Quantized: QuantizedCode}
 
 
 def build(
@@ -35,6 +36,7 @@ def build(
         raise RequestError(f"{network!r} unpools by its encoder's places, which the code {code!r} has more of")
     with seeded(generator):
         module.code = _BUILDS[type(code)](code, module.code_size, generator)
+        module.code.place(module.code_shape)
     vars(module).pop("multiplications", None)  # the part's are without the code: counted from here on
     return module
 

@@ -110,7 +110,7 @@ def add(commands: Any) -> None:
         "--code",
         metavar="WORDS",
         help="between encoder and decoder: gaussian makes a variational autoencoder, gaussian:4 one of beta 4; with "
-        "--loss mse:50 it assumes noise of variance 1 / (2 * 50)",
+        "--loss mse:50 it assumes noise of variance 1 / (2 * 50); quantized:64:4 takes four vectors of 64 each",
     )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")

@@ -243,12 +243,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         return infer(self, X, lambda network, x: network.code_of(x))
 
     def inverse_transform(self, code: Any) -> np.ndarray:
-        """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images."""
+        """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images.
+
+        Of a `Quantized` code, the nearest vectors of its codebook take the place of other numbers.
+        """
         check_is_fitted(self)
         code = check_array(code, dtype=FLOATS, input_name="code")
         size = self.network_.code_size
         require(code.shape[1] == size, "code", f"of {size} columns", code.shape[1])
-        return self._shaped(infer(self, code, lambda network, z: network.decode(z)))
+        return self._shaped(infer(self, code, lambda network, z: network.decode(network.code.nearest(z))))
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """x_hat for each sample; the same as `inverse_transform(transform(X))`.

@@ -71,6 +71,13 @@ class Code(nn.Module):
         code = self.at_inference(z)
         return Coded(code, code)
 
+    def place(self, shape: Shape) -> None:
+        """Take the shape of a code that is maps, or None, before anything else."""
+
+    def nearest(self, code: torch.Tensor) -> torch.Tensor:
+        """The nearest code that there is to any numbers, (n, code_size)."""
+        return code
+
     def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n codes, (n, code_size), drawn as if there were no sample; from a CPU generator."""
         raise NotImplementedError

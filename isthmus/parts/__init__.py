@@ -24,7 +24,7 @@ from isthmus.parts.arguments import (
     Projection,
 )
 from isthmus.parts.augmentations import Affine, Augmentation
-from isthmus.parts.code import CodePart, Gaussian, Plain
+from isthmus.parts.code import CodePart, Gaussian, Plain, Quantized
 from isthmus.parts.convolutions import DECODERS, Conv, ConvLayer
 from isthmus.parts.corruptions import (
     GaussianNoise,
@@ -92,6 +92,7 @@ __all__ = [
     "Plain",
     "Poisson",
     "Projection",
+    "Quantized",
     "Residual",
     "SaltAndPepper",
     "Sequence",
@@ -108,7 +109,7 @@ ROLES: dict[str, dict[str, type[Any]]] = {
 }
 for _role, _kinds in {
     "network": (Dense, Conv, Dictionary, Module),
-    "code": (Plain, Gaussian),
+    "code": (Plain, Gaussian, Quantized),
     "augmentation": (Affine,),
     "corruption": (GaussianNoise, SaltAndPepper, Masking, Occlusion, Poisson, Sequence),
     "penalty": (L1, KL),

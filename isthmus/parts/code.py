@@ -97,3 +97,31 @@ class Gaussian(CodePart):
         is_elbo = (self.beta, self.warmup, self.free_bits) == (1, 0, 0)
         rule = "1 with beta, warmup or free_bits, because the bound of several samples has no KL to weigh"
         require(self.samples == 1 or is_elbo, "samples", rule, self.samples)
+
+
+@dataclass(frozen=True, repr=False)
+class Quantized(CodePart):
+    """The nearest vectors of a codebook (van den Oord, Vinyals, Kavukcuoglu 2017: a VQ-VAE).
+
+    A code is cut into n_parts pieces of equal size, each with a codebook of n_vectors; of a code that is maps, at each
+    place, with the same codebooks. The encoder's gradient is that at the nearest vectors. Vectors are running averages,
+    of `decay` per step, of what they are the nearest to; one that was not for `restart` steps is put at the encoding of
+    a sample. commitment: the weight of the squared distance of what the encoder gives, averaged over its numbers.
+    """
+
+    kind: ClassVar[str] = "quantized"
+    code_activation: ClassVar[str] = "linear"
+    n_vectors: int
+    n_parts: int = 1
+    commitment: float = 0.25
+    decay: float = 0.99
+    restart: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.count("n_vectors", self.n_vectors, 2)
+        checks.count("n_parts", self.n_parts)
+        checks.not_negative("commitment", self.commitment)
+        holds = checks.is_finite(self.decay) and 0 <= self.decay < 1
+        require(holds, "decay", "a number from 0 to below 1", self.decay)
+        checks.count("restart", self.restart)
