@@ -110,7 +110,7 @@ def add(commands: Any) -> None:
         "--code",
         metavar="WORDS",
         help="between encoder and decoder: gaussian makes a variational autoencoder, gaussian:4 one of beta 4; with "
-        "--loss mse:50 it assumes noise of variance 1 / (2 * 50); quantized:64:4 takes four vectors of 64 each",
+        "--loss mse:50 noise of variance 1 / (2 * 50), else PCA's; quantized:64:4 is four of 64 vectors each",
     )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")
@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
+    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean, noise_of_pca
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -220,6 +220,9 @@ def run(options: argparse.Namespace) -> None:
     choice = choose(wanted)
     if choice.why:
         console.say(choice.why)
+    if parts["code"] is not None and parts["code"].in_nats and options.loss is None:
+        size = choice.network.code_width(split.train.n_features, images.shape)
+        parts["loss"] = noise_of_pca(split.train, size) if base is None else base.model.part("loss")
     facts = continuation.facts_of(options, training, parts, framing, images, source)
     epochs = int(choice.training["epochs"])
     if base is not None:

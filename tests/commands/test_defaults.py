@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 
+from isthmus import Gaussian, Quantized, load
+from isthmus.cli import run_command
 from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.networks import build
 from isthmus.parts import KL, L1, NETWORKS, GaussianNoise, contradiction
@@ -26,7 +29,7 @@ def test_the_choice_fits_the_images(shape, corruption, penalty):
     assert f"1,000 images of {'×'.join(map(str, shape))}" in choice.why
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", [kind for kind, part in NETWORKS.items() if not part.by_function])
 def test_a_kind_that_was_said_is_chosen(kind):
     assert choose(Wanted((1, 28, 28), 1000, kind=kind)).network.kind == kind
 
@@ -72,3 +75,26 @@ def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, star
     assert chosen.training["standardize"] is True
     assert (chosen.training["start"], chosen.network.output) == (start, output)
     assert choose(Wanted((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1))).training["start"] == "pca"
+
+
+def test_a_variational_code_assumes_the_noise_of_pca_unless_a_loss_is_said(tmp_path, capsys):
+    command = ["fit", "digits", "-o", str(tmp_path / "m"), "--code", "gaussian:0.5", "--bottleneck", "4"]
+    assert run_command([*command, "--epochs", "3"]) == 0
+    out, err = capsys.readouterr()
+    variance, weight = map(
+        float, re.search(r"variance (.*), as probabilistic PCA has it: --loss mse:(.*)", err).groups()
+    )
+    of_pca = float(re.search(r"PCA, 4 numbers +(\S+)", out).group(1))
+    assert variance == pytest.approx(of_pca * 64 / 60, rel=0.05)
+    assert weight == pytest.approx(0.5 / variance, rel=0.02)
+    fitted = load(tmp_path / "m")
+    assert (fitted.code, fitted.loss.weight) == (Gaussian(0.5), weight)
+    assert fitted.history_.losses[-1] < 0.5 * fitted.history_.losses[0]
+    assert run_command([*command, "--epochs", "4"]) == 0
+    assert load(tmp_path / "m").loss.weight == weight
+    assert run_command([*command[:2], "-o", str(tmp_path / "o"), *command[4:], "--epochs", "1", "--loss", "mse:7"]) == 0
+    assert load(tmp_path / "o").loss.weight == 7
+    assert run_command(["fit", "digits", "-o", str(tmp_path / "q"), "--code", "quantized:8:2", "--epochs", "1"]) == 0
+    assert load(tmp_path / "q").code == Quantized(8, 2)
+    assert run_command(["fit", "digits", "-o", str(tmp_path / "x"), "--code", "gausian"]) == 2
+    assert 'unknown code "gausian"; known: gaussian, plain, quantized' in capsys.readouterr().err

@@ -186,7 +186,7 @@ class Judgement:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
         part = self.model.network_.part
         linear = None if self.model.corruption is not None else part.beginning_at_pca()
-        if linear is None or linear == part or self.base is not None:
+        if linear is None or linear == part or self.base is not None or not self.model.network_.code_part.is_plain:
             return ""
         if part.code_output != "linear":
             words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
