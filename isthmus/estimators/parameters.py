@@ -114,7 +114,7 @@ def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any
         training = training_of(model, shape)
         chosen = {f.name: getattr(training, f.name) for f in dataclasses.fields(training) if f.name not in _RESOLVED}
         parts = {role: table_of(model.part(role)) for role in ROLES}
-        if (function := model.part("network").function) is not None:
+        if (function := getattr(model.part("network"), "function", None)) is not None:
             parts["code of the network"] = source_fingerprint(function)
         return {**kind, **parts, **chosen}
     arguments = model.get_params(deep=False)

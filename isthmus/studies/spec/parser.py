@@ -188,7 +188,7 @@ def _check(study: Study, file: str) -> None:
         if training := model.training:
             where = f'{file}, model "{model.name}"'
             try:
-                _ = model.network.function  # which is imported here, if that is allowed
+                getattr(model.network, "function", None)  # which is imported here, if that is allowed
             except RequestError as error:
                 raise RequestError(f"{where}, network: {error}") from None
             parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
