@@ -134,9 +134,8 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
     n_epochs, crops = training_of(model).epochs, f"{model.crops_per_epoch:,} crops of {model.crop}×{model.crop}"
-    console.say(
-        f"{model.part('network')!r}, {counted(n_epochs, 'epoch')} of {crops} (each takes a minute or so on two cores)"
-    )
+    slow = "" if crop else ", a minute or two each on two cores"
+    console.say(f"{model.part('network')!r}, {counted(n_epochs, 'epoch')} of {crops}{slow}")
     with using_threads_everywhere(threads):
         with console.training_progress() as progress:
             progress.started(folder.name, n_epochs)
