@@ -59,6 +59,16 @@ def test_errors_of_dim_images_keep_their_digits(dim, tmp_path, done):
     assert "0.000000" not in out + err
 
 
+def test_another_range_than_that_of_the_training_is_said(dim, tmp_path, done):
+    words = "was trained with {}: with another its errors and its images are in other units"
+    for given in ("0:4095", "auto"):
+        assert words.format("no --range") in done("evaluate", dim / "m", dim / "x.npy", "--range", given)[1]
+    done("fit", dim / "x.npy", "-o", tmp_path / "m", "--range", "0:4095", *FIT)
+    assert words.format("--range 0:4095") in done("score", tmp_path / "m", dim / "x.npy", "--range", "0:2000")[1]
+    for same in ((), ("--range", "0:4095")):
+        assert "was trained with" not in done("evaluate", tmp_path / "m", dim / "x.npy", *same)[1]
+
+
 def test_dark_arrays_are_said_to_be_dark(dim, tmp_path, counts, done):
     for command in (
         ("data", "info", dim / "x.npy"),

@@ -12,6 +12,7 @@ from isthmus import console, persistence
 from isthmus.commands.images.inputs import SIZES, framing_of, load_images, with_range
 from isthmus.commands.images.leakage import Memory, memory_of
 from isthmus.data.collections.loading import MixedSizesError
+from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing, TooSmallError, framing_from
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
@@ -123,6 +124,9 @@ def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], fold
         former = " ".join("--{} {}x{}".format(name, *getattr(known, name)) for name in lost)
         sizes = " ".join(f"--{name}" for name in given)
         console.say(f"{sizes} replaces the sizes of the fit: {former} is dropped, unless you give it too")
+    if options.range not in (None, known.value_range) and "preparation" in extra:
+        former = range_option(known.value_range) if known.value_range else "no --range"
+        console.say(f"{folder} was trained with {former}: with another its errors and its images are in other units")
     if framing.words() and framing.words() == known.words():
         console.say(f"images are prepared as for the training: {known.words()}")
     return framing
