@@ -38,23 +38,28 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield `on_progress(done, total)`: a bar on a terminal, elsewhere a line every ten seconds."""
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """Yield `on_progress(done, total, words="")`: a bar on a terminal, elsewhere a line every ten seconds.
+
+    words: what follows the numbers.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield lambda done, total, words="": bar.update(
+                task, completed=done, total=total, description=f"{title}{words}"
+            )
         return
     last_line = time.monotonic()
 
-    def line(done: int, total: int) -> None:
+    def line(done: int, total: int, words: str = "") -> None:
         nonlocal last_line
         if time.monotonic() - last_line > _SILENCE:
             last_line = time.monotonic()
-            say(f"{title}: {done:,} of {total:,}")
+            say(f"{title}: {done:,} of {total:,}{words}")
 
     yield line
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from isthmus.commands.images.leakage import Memory
     from isthmus.commands.images.model_folder import Opened
-    from isthmus.commands.images.pictures import Picture, Pictures, Result
+    from isthmus.commands.images.passage import Result
+    from isthmus.commands.images.pictures import Picture, Pictures
 
 _TEXT = """
     A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
@@ -84,7 +85,8 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.commands.images.model_folder import open_model
-    from isthmus.commands.images.pictures import pictures_of, through
+    from isthmus.commands.images.passage import through
+    from isthmus.commands.images.pictures import pictures_of
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
@@ -175,7 +177,8 @@ def _write(
     import numpy as np
 
     from isthmus.analysis.screening import error_map
-    from isthmus.commands.images.pictures import Pictures, through
+    from isthmus.commands.images.passage import through
+    from isthmus.commands.images.pictures import Pictures
     from isthmus.commands.shared.output_folder import result_folder
     from isthmus.data.collections.listing import ACCOUNT
     from isthmus.data.formats.writers import write_like

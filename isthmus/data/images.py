@@ -189,6 +189,11 @@ def floats_of(pixels: np.ndarray) -> np.ndarray:
     return pixels.copy()
 
 
+def pixels_of(floats: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1], clipped, as uint8, as files of 8 bits have them."""
+    return np.rint(floats.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
+
+
 def is_8_bit(low: float, high: float) -> bool:
     """Whether numbers in this range look like those of 8 bits, and not like fractions of white that overshoot."""
     return low >= 0 and 2 < high <= 255

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +14,15 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
-from isthmus import cli
+from isthmus import cli, console
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
+from isthmus.data.images import pixels_of
+from isthmus.estimators.adapters import adapter_of
+from isthmus.estimators.denoising import denoiser
 from isthmus.estimators.denoising.denoiser import Denoiser
+from isthmus.estimators.denoising.denoiser_adapter import AtLevel
+from isthmus.estimators.denoising.tiles import denoise_tiles
 from isthmus.explore.answers.photograph_routes import picture
 from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf_loader import shelve
@@ -83,6 +89,39 @@ def test_photographs_keep_name_format_size_and_depth(fitted, photographs, tmp_pa
         before, after = read_image(photographs / name).pixels, read_image(tmp_path / "clean" / name).pixels
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
     assert (tmp_path / "clean" / "preview.png").is_file()
+
+
+def test_a_photograph_in_several_tiles_is_written_as_in_one_piece_and_how_far_it_is_is_said(
+    fitted, photographs, tmp_path, done, monkeypatch
+):
+    whole, tiled = tmp_path / "whole", tmp_path / "tiled"
+    done("denoise", fitted[0], photographs, "-o", whole, "--sigma", "0.1")
+    monkeypatch.setattr(denoiser, "denoise_tiles", partial(denoise_tiles, tile=32))
+    monkeypatch.setattr(console, "_SILENCE", -1)
+    _, err = done("denoise", fitted[0], photographs, "-o", tiled, "--sigma", "0.1")
+    # of a JPEG the cosines of whole squares are rounded
+    for name, levels in (("china.jpg", 8), ("flower.png", 1), ("deep/grey.tif", 1)):
+        before, after = (read_image(folder / name).pixels.astype(float) for folder in (whole, tiled))
+        white = 1 if before.max() <= 1 else 255
+        assert np.abs(before - after).max() <= levels * white / 255, name
+        assert np.mean(before != after) < (0.01 if levels == 1 else 0.05), name
+    assert "denoised: 0 of 3, and 12 of 12 tiles of the next\ndenoised: 1 of 3\n" in err
+    _, err = done("denoise", fitted[0], photographs / "china.jpg", "-o", tmp_path / "a.jpg", "--sigma", "0.1")
+    assert [line for line in err.splitlines() if "tiles" in line] == [
+        f"denoised: {i} of 12 tiles" for i in range(1, 13)
+    ]
+
+
+def test_a_grey_model_counts_the_tiles_of_all_channels(photographs, tmp_path, done, monkeypatch):
+    grey = tmp_path / "grey"
+    done("fit", photographs, "-o", grey, "--grey", *FIT, "--test", "0")
+    model, steps = isthmus.load(grey), []
+    x = isthmus.open_images(photographs / "flower.png").pixels[0]
+    adapter = adapter_of(AtLevel(model, 0.1))
+    monkeypatch.setattr(denoiser, "denoise_tiles", partial(denoise_tiles, tile=64))
+    rounded = adapter.reconstruct_image(x, lambda *step: steps.append(step), rounded=True)
+    assert steps == [(i, 12) for i in range(1, 13)]
+    np.testing.assert_array_equal(rounded, pixels_of(adapter.reconstruct_image(x)), strict=True)
 
 
 def test_a_level_that_is_told_is_what_the_model_is_given(fitted, photographs, tmp_path, done):

@@ -251,11 +251,15 @@ def test_progress_counts_what_is_done_and_not_what_is_left_out(denoiser, photogr
 
     @contextlib.contextmanager
     def progress(_what):
-        yield lambda done, total: steps.append((done, total))
+        yield lambda done, total, words="": steps.append((done, total, words))
 
     monkeypatch.setattr(console, "progress", progress)
     assert cli.run_command(["score", str(denoiser), str(folder), "--skip-bad"]) == 0
-    assert steps == [(1, 4), (2, 4)]
+    assert [step[:2] for step in steps if not step[2]] == [(1, 4), (2, 4)]
+    assert [step for step in steps if step[2]] == [
+        (0, 4, ", and 90 of 90 rows of the next"),
+        (1, 4, ", and 60 of 60 rows of the next"),
+    ]
 
 
 def test_names_that_are_not_utf8(model, digits, tmp_path, done):

@@ -11,7 +11,8 @@ import numpy as np
 from isthmus import metrics
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
-from isthmus.commands.images.pictures import Pictures, Result, through
+from isthmus.commands.images.passage import Result, through
+from isthmus.commands.images.pictures import Pictures
 from isthmus.data.sizes import Size
 from isthmus.estimators.adapters import adapter_of, reconstruct_code_only
 from isthmus.metrics import Estimate

@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from isthmus import console
-from isthmus.analysis.patchwork import of_patches, patchwork
 from isthmus.commands.images.inputs import existing, is_named, label_word, load_images, part_of
 from isthmus.commands.images.leakage import Memory, Seen
 from isthmus.commands.images.model_folder import Opened, Shape
 from isthmus.commands.shared.options import printable
-from isthmus.corruption import noisy_version
 from isthmus.data.collections.listing import Listing, list_images
 from isthmus.data.collections.loading import left_out, listed, way_out
 from isthmus.data.collections.pieces import page_name
@@ -27,12 +24,9 @@ from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import NOTES, bands
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
-from isthmus.data.sizes import Size, resized
 from isthmus.errors import DataError, counted
-from isthmus.estimators.adapters import CHUNK, adapter_of, reconstruct
 from isthmus.machine import cores
 from isthmus.metrics import squared_error
-from isthmus.parts import Corruption
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,11 @@ class Picture:
     size: tuple[int, int] | None = None
 
     @property
+    def is_written_as_it_is(self) -> bool:
+        """Whether what the model makes of it is written without a change but rounding to 8 bits."""
+        return self.pixels.dtype == np.uint8 and not self.grey and self.size is None
+
+    @property
     def x(self) -> np.ndarray:
         """The picture as a model is given it, float32 in [0, 1]: a new array."""
         return floats_of(self.pixels)
@@ -64,29 +63,11 @@ class Picture:
     def squared_error(self, x_hat: np.ndarray) -> float:
         """`metrics.squared_error` of one picture; of a large one band by band, as its float64 would fill memory."""
         parts = list(bands(self.pixels.shape))
-        errors = [squared_error(floats_of(self.pixels[None, :, rows]), x_hat[None, :, rows])[0] for rows in parts]
+        pairs = ((self.pixels[None, :, rows], x_hat[None, :, rows]) for rows in parts)
+        errors = [squared_error(floats_of(x), floats_of(made))[0] for x, made in pairs]
         if len(errors) == 1:
             return float(errors[0])
         return float(np.average(errors, weights=[rows.stop - rows.start for rows in parts]))
-
-
-@dataclass(frozen=True)
-class Result:
-    """A picture, what the model was given of it if that was corrupted, and what it made of it: (c, h, w)."""
-
-    picture: Picture
-    corrupted: np.ndarray | None
-    x_hat: np.ndarray
-
-    @property
-    def x_in(self) -> np.ndarray:
-        """What the model was given."""
-        return self.picture.x if self.corrupted is None else self.corrupted
-
-    def written(self) -> np.ndarray:
-        """What is written of it, when it is clipped: grey again if the picture was, and of the picture's own size."""
-        x_hat = self.x_hat.mean(axis=0, keepdims=True) if self.picture.grey else self.x_hat
-        return x_hat if self.picture.size is None else resized(np.clip(x_hat, 0, 1), self.picture.size)
 
 
 @dataclass(frozen=True)
@@ -222,77 +203,3 @@ def _written_shapes(listing: Listing, opened: Opened) -> Iterator[tuple[str, Sha
         except DataError:
             continue
         yield from written
-
-
-# --- through the model ---
-
-
-def through(
-    model: Any,
-    shape: Shape | None,
-    pictures: Pictures,
-    *,
-    stride: Size | None = None,
-    corruption: Corruption | None = None,
-    task: str = "images",
-) -> Iterator[Result]:
-    """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
-
-    shape: of the model's images, of which larger pictures are put together, `stride` apart; None where it takes them
-    all as they are.
-    corruption: applied to the whole picture first, with its own noise. Said on stderr: how far it is, in files; of one
-    file in its pages, or in the rows of pixels that are put together.
-    """
-    adapter: Any = adapter_of(model)
-    done = set[int]()
-    with console.progress(task) as on_progress:
-        for group in ([picture] for picture in pictures) if adapter.takes_any_size else _groups(pictures, shape):
-            corrupted = [None if corruption is None else _corrupted(picture.x, corruption) for picture in group]
-            if adapter.takes_any_size:
-
-                def on_tiles(tiles: int, of: int, page: int = group[0].page, pages: int = group[0].pages) -> None:
-                    if pictures.n == 1:
-                        on_progress(page * of + tiles, pages * of)
-
-                pairs = zip(group, corrupted, strict=True)
-                made = [adapter.reconstruct_image(p.pixels if x is None else x, on_tiles) for p, x in pairs]
-            elif shape in (None, group[0].pixels.shape):
-                given = [p.x if x is None else x for p, x in zip(group, corrupted, strict=True)]
-                flat = np.stack(given).reshape(len(group), -1)
-                made = list(reconstruct(model, flat).reshape(len(group), *group[0].pixels.shape))
-            else:
-                assert shape is not None
-                page, pages = group[0].page, group[0].pages  # a larger picture is alone in its group
-
-                def on_rows(rows: int, of: int, page: int = page, pages: int = pages) -> None:
-                    if pictures.n == 1:
-                        on_progress(page * of + rows, pages * of)
-
-                x_in = group[0].x if corrupted[0] is None else corrupted[0]
-                made = [patchwork(of_patches(model, len(x_in)), x_in, shape[1:], on_rows, stride=stride)]
-            done |= {picture.number for picture in group}
-            if pictures.n > 1:
-                on_progress(len(done), pictures.n)  # without those that are left out
-            elif shape in (None, group[0].pixels.shape) and not adapter.takes_any_size:
-                on_progress(group[-1].page + 1, group[-1].pages)
-            yield from (Result(*picture) for picture in zip(group, corrupted, made, strict=True))
-
-
-def _groups(pictures: Iterable[Picture], shape: Shape | None) -> Iterator[list[Picture]]:
-    """Neighbours of the model's own size together, as many as go through it at a time; larger ones alone."""
-    group: list[Picture] = []
-    for picture in pictures:
-        if group and (
-            len(group) == CHUNK
-            or picture.pixels.shape != group[0].pixels.shape
-            or shape not in (None, picture.pixels.shape)
-        ):
-            yield group
-            group = []
-        group.append(picture)
-    if group:
-        yield group
-
-
-def _corrupted(x: np.ndarray, part: Corruption) -> np.ndarray:
-    return noisy_version(x.reshape(1, -1), part, x.shape).reshape(x.shape)

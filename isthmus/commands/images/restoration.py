@@ -12,7 +12,8 @@ import numpy as np
 
 from isthmus import console
 from isthmus.commands.images.model_folder import Opened, Shape, in_words
-from isthmus.commands.images.pictures import Pictures, Result, through
+from isthmus.commands.images.passage import Result, through
+from isthmus.commands.images.pictures import Pictures
 from isthmus.commands.shared.options import printable
 from isthmus.commands.shared.output_folder import result_folder
 from isthmus.commands.shared.previews import middle, stacked, white_of, write_preview
@@ -21,6 +22,7 @@ from isthmus.data.collections.listing import ACCOUNT
 from isthmus.data.formats.image_file import KINDS, is_image
 from isthmus.data.formats.page import ValueRange
 from isthmus.data.formats.writers import write_like
+from isthmus.data.images import floats_of
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr
@@ -49,7 +51,10 @@ def restore(
         _check_shapes(pictures)  # before the work
     errors, notes, form = _Errors(corruption, name), Counter[str](), ""
     model = opened.model if model is None else model
-    results = through(model, opened.shape, pictures, stride=opened.framing.stride, corruption=corruption, task=name)
+    is_array = target.suffix.lower() in ARRAYS
+    rounded = corruption is None and not is_array
+    how: dict[str, Any] = {"stride": opened.framing.stride, "corruption": corruption, "rounded": rounded, "task": name}
+    results = through(model, opened.shape, pictures, **how)
     if target.suffix.lower() in ARRAYS:
         form = _write_arrays(target, errors.watch(results), pictures, opened.framing.value_range)
     elif is_image(target):
@@ -60,9 +65,9 @@ def restore(
             notes.update(_write(pages, opened, target))
     else:
         with result_folder(target, force=options.force) as building:
-            shown: list[Result] = []
+            shown: list[dict[str, np.ndarray]] = []
             for pages in _by_file(errors.watch(results)):
-                shown += _some_of(pages, pictures.n)
+                shown += [errors.shown(result) for result in _some_of(pages, pictures.n)]
                 first = pages[0].picture
                 notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
             _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
@@ -127,6 +132,16 @@ class _Errors:
         self.names = [f"{corruption.label}, as it is"] if corruption is not None else []
         self.names.append(name)
         self.values: list[list[float]] = [[] for _ in self.names]
+
+    def shown(self, result: Result) -> dict[str, np.ndarray]:
+        """The middle of a picture, before and after, by the names of the preview's rows.
+
+        The middle, for a photograph made smaller has lost its noise.
+        """
+        rows = {"original": floats_of(middle(result.picture.pixels))}
+        if len(self.names) > 1:
+            rows[self.names[0]] = np.clip(middle(result.x_in), 0, 1)
+        return rows | {self.names[-1]: floats_of(middle(result.x_hat))}
 
     def watch(self, results: Iterator[Result]) -> Iterator[Result]:
         for result in results:
@@ -199,7 +214,7 @@ def _account(
     options: argparse.Namespace,
     opened: Opened,
     errors: _Errors,
-    shown: list[Result],
+    shown: list[dict[str, np.ndarray]],
     left_out: list[str],
 ) -> None:
     """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
@@ -209,10 +224,5 @@ def _account(
     write_json(building / ACCOUNT, facts | ({"drawn": [PREVIEW]} if draws else {}))
     if not draws:
         return
-    images = {"original": [result.picture.x for result in shown]}
-    if len(errors.names) > 1:
-        images[errors.names[0]] = [np.clip(result.x_in, 0, 1) for result in shown]
-    images[errors.names[-1]] = [result.x_hat for result in shown]
-    # the middle, for a photograph made smaller has lost its noise
-    rows = {name: stacked([middle(image) for image in row]) for name, row in images.items()}
-    write_preview(building / PREVIEW, rows, white=white_of(map(middle, images["original"])))
+    rows = {name: stacked([images[name] for images in shown]) for name in shown[0]}
+    write_preview(building / PREVIEW, rows, white=white_of(images["original"] for images in shown))

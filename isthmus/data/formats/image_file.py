@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import mmap
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +52,7 @@ class Format(Protocol):
 
 
 _FORMATS: list[Format] = [png, pillow, tiff, jpeg2000, netpbm]
+_LARGE = 16 << 20  # bytes of a file
 _OUTSIDE: list[str] = []  # modules that were registered
 KINDS = {ending: kind for module in _FORMATS for ending, kind in module.KINDS.items()}
 # Formats that are common and not read, by their first bytes
@@ -163,14 +166,23 @@ def bytes_of(path: Path | str) -> bytes:
     return data
 
 
+def bytes_or_map(path: Path | str) -> Any:
+    """A file's bytes; of a large TIFF a map, of which only what is looked at takes memory. Raises as `bytes_of`."""
+    with contextlib.suppress(OSError), open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _LARGE and file.read(4) in tiff.STARTS:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # which stays when the file is closed
+    return bytes_of(path)
+
+
 def format_of(path: Path | str, data: bytes) -> Format:
     """The format of these bytes. Raises DataError for anything that is not an image, naming it where it is known."""
+    head = data[:64]
     for module in _FORMATS:
-        if data.startswith(module.STARTS) and not (data.startswith(pillow.WEBP) and data[8:12] != b"WEBP"):
+        if head.startswith(module.STARTS) and not (head.startswith(pillow.WEBP) and head[8:12] != b"WEBP"):
             return module
-    refuse_others(path, data)
+    refuse_others(path, head)
     *kinds, last = dict.fromkeys(KINDS.values())
-    start = data[:8].hex(" ")
+    start = head[:8].hex(" ")
     raise DataError(f"{path} is not a {', '.join(kinds)} or {last} image; leave it out (it starts with {start})")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import mmap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,12 @@ def opened(data: bytes) -> Iterator[TiffFile]:
     log = logging.getLogger("tifffile")
     if not log.handlers:  # what matters in what it says is an error here; without a handler it goes to stderr
         log.addHandler(logging.NullHandler())
-    with TiffFile(io.BytesIO(data), _multifile=False) as file:
+    source: Any = data
+    if isinstance(source, mmap.mmap):  # which is a file itself
+        source.seek(0)
+    else:
+        source = io.BytesIO(data)
+    with TiffFile(source, _multifile=False) as file:
         yield file
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from isthmus.data.formats import png
-from isthmus.data.formats.image_file import bytes_of, faults_named, format_of, quiet_readers
+from isthmus.data.formats.image_file import bytes_or_map, faults_named, format_of, quiet_readers
 from isthmus.data.formats.page import LUMA, Form, ValueRange, bands
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
@@ -50,7 +50,7 @@ def write_like(
         with _made(target) as file:
             file.write(png.encoded(_stored(many[0], len(many[0]), np.dtype(np.uint8), 255, None)))
     else:
-        data = bytes_of(original)
+        data = bytes_or_map(original)
         with quiet_readers():
             with faults_named(original):
                 module = format_of(original, data)

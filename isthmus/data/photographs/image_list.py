@@ -178,4 +178,12 @@ def _checked(arrays: tuple[np.ndarray, ...], unit: float, names: tuple[str, ...]
             raise DataError(
                 f"{first} has {arrays[0].shape[0]} channels and {called} {array.shape[0]}; make all grey or all colour"
             )
+    types = {str(array.dtype) for array in arrays}
+    if len(types) > 1 and any(array.dtype.kind in "ui" for array in arrays):
+        warnings.warn(
+            f"{source} holds numbers of {' and '.join(sorted(types))}, which are taken as they are, in one unit; if "
+            "white is not the same number in all of them, divide each by its own",
+            DoubtWarning,
+            stacklevel=5,
+        )
     return ImageList(arrays, unit, names)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma
-from isthmus.data.photographs.image_list import image_list
+from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.errors import DoubtWarning, RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
@@ -204,7 +204,23 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         done, and all of them.
         """
         check_is_fitted(self)
-        images = image_list(Y, name="Y")
+        denoised = self.denoise_list(image_list(Y, name="Y"), sigma, on_progress)
+        if isinstance(Y, np.ndarray | Images):
+            return np.stack(denoised)
+        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
+
+    def denoise_list(
+        self,
+        images: ImageList,
+        sigma: float | None,
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        rounded: bool = False,
+    ) -> list[np.ndarray]:
+        """Denoise each image as `denoise` does.
+
+        rounded: clip to [0, 1] and round to uint8, tile by tile, so that a large image takes a quarter of the memory.
+        """
         if images.channels != self.n_channels_:
             way_out = "denoise each channel as a grey image" if self.n_channels_ == 1 else "repeat a grey image"
             raise RequestError(
@@ -221,11 +237,9 @@ class Denoiser(TransformerMixin, Savable, OfParts):
                 low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
                 self._doubt_the_unit(float(high - low), sigma)
             sigmas.append(self._estimated(y, images.unit) if sigma is None else float(sigma))
-            denoised.append(self._denoised(y, sigmas[-1], on_progress, images.unit))
+            denoised.append(self._denoised(y, sigmas[-1], on_progress, images.unit, rounded=rounded))
         self.sigma_ = np.array(sigmas)
-        if isinstance(Y, np.ndarray | Images):
-            return np.stack(denoised)
-        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
+        return denoised
 
     def _doubt_the_unit(self, span: float, sigma: float | None) -> None:
         """Warn of images, or a sigma, that seem to be in other numbers than those of the training."""
@@ -239,10 +253,16 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             given, way_out = f"sigma is {sigma:g}, and the images' numbers span {self.scale_:g}", "it is in their unit"
         else:
             return
-        warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=3)
+        warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=4)
 
     def _denoised(
-        self, y: np.ndarray, sigma: float, on_progress: Callable[[int, int], None] | None = None, unit: float = 1.0
+        self,
+        y: np.ndarray,
+        sigma: float,
+        on_progress: Callable[[int, int], None] | None = None,
+        unit: float = 1.0,
+        *,
+        rounded: bool = False,
     ) -> np.ndarray:
         dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
         is_shot, read = self.noise.shot_and_read
@@ -254,6 +274,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             dtype=dtype,
             unit=unit,
             read=read if is_shot and self.target == "clean" else None,
+            rounded=rounded,
             on_progress=on_progress,
         )
 

@@ -67,22 +67,27 @@ class DenoiserAdapter(Adapter):
     def n_parameters(self) -> int:
         return self.model.n_parameters_
 
-    def reconstruct_image(self, x: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
-        """An image (c, h, w), float32 or as `Images` have uint8, without its noise: float32."""
-        return self._denoised(x, None, on_progress)
+    sigma: float | None = None
 
-    def _denoised(
-        self, x: np.ndarray, sigma: float | None, on_progress: Callable[[int, int], None] | None
+    def reconstruct_image(
+        self, x: np.ndarray, on_progress: OnProgress | None = None, *, rounded: bool = False
     ) -> np.ndarray:
+        """An image (c, h, w), float32 or as `Images` have uint8, without its noise: float32, or rounded to uint8."""
         unit = 1 / 255 if x.dtype == np.uint8 else 1.0
-        if self.model.n_channels_ == 1 < len(x):  # as so many grey images
-            x_hat, sigmas = np.empty(x.shape, np.float32), []
-            for plane, result in zip(x, x_hat, strict=True):
-                result[:] = self.model.denoise(ImageList((plane[None],), unit), sigma, on_progress=on_progress)[0][0]
-                sigmas += self.model.sigma_.tolist()
-            self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
-            return x_hat
-        return np.asarray(self.model.denoise(ImageList((x,), unit), sigma, on_progress=on_progress)[0])
+        if self.model.n_channels_ > 1 or len(x) == 1:
+            return self.model.denoise_list(ImageList((x,), unit), self.sigma, on_progress, rounded=rounded)[0]
+        x_hat, sigmas = np.empty(x.shape, np.uint8 if rounded else np.float32), []  # as so many grey images
+        for i, plane in enumerate(x):
+
+            def on_tiles(done: int, n: int, before: int = i) -> None:
+                if on_progress:
+                    on_progress(before * n + done, len(x) * n)
+
+            images = ImageList((plane[None],), unit)
+            x_hat[i] = self.model.denoise_list(images, self.sigma, on_tiles, rounded=rounded)[0][0]
+            sigmas += self.model.sigma_.tolist()
+        self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
+        return x_hat
 
 
 class AtLevelAdapter(DenoiserAdapter):
@@ -90,10 +95,12 @@ class AtLevelAdapter(DenoiserAdapter):
 
     def __init__(self, at_level: AtLevel) -> None:
         super().__init__(at_level.model)
-        self.at_level = at_level
+        self.at_level, self.sigma = at_level, at_level.sigma
 
-    def reconstruct_image(self, x: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
-        x_hat = self._denoised(x, self.at_level.sigma, on_progress)
+    def reconstruct_image(
+        self, x: np.ndarray, on_progress: OnProgress | None = None, *, rounded: bool = False
+    ) -> np.ndarray:
+        x_hat = super().reconstruct_image(x, on_progress, rounded=rounded)
         self.at_level.sigmas += self.model.sigma_.tolist()
         return x_hat
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from isthmus.data.formats.page import bands
+from isthmus.data.images import pixels_of
 from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
 from isthmus.networks.denoisers import ImageNetwork
 
@@ -25,11 +26,13 @@ def denoise_tiles(
     unit: float = 1.0,
     read: float | None = None,
     tile: int = TILE,
+    rounded: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """An image (c, h, w) without its noise, float32. level: its standard deviation. scale: the network's unit.
 
     unit: what the image's numbers are multiplied by first, tile by tile: no large image is whole in float32 beside it.
+    rounded: what comes out lies in [0, 1], and is given as uint8.
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
@@ -37,7 +40,9 @@ def denoise_tiles(
     products. on_progress: called with the tiles done so far, and all of them.
     """
     device, factor = next(network.parameters()).device, network.factor
-    result, (h, w) = np.empty(image.shape, np.float32), image.shape[1:]
+    c, h, w = image.shape
+    # colours beside each other, as most files have them: then no large image is copied to be written
+    result = np.empty((h, w, c), np.uint8).transpose(2, 0, 1) if rounded else np.empty(image.shape, np.float32)
     reach, side = -(-network.reach // factor) * factor, max(factor, tile // factor * factor)
     margin = 0 if read is None else SHOT_MARGIN  # beside a tile, for its plane
 
@@ -67,7 +72,8 @@ def denoise_tiles(
             x_hat = network.denoise(y, plane, mean)[0].float()
             x_hat = x_hat[:, reach : x_hat.shape[1] - reach, reach : x_hat.shape[2] - reach]
             x_hat = x_hat - change.repeat(1, x_hat.shape[1] // factor, x_hat.shape[2] // factor)
-            result[:, top : top + rows, left : left + columns] = (x_hat[:, :rows, :columns] * scale).cpu().numpy()
+            done_tile = (x_hat[:, :rows, :columns] * scale).cpu().numpy()
+            result[:, top : top + rows, left : left + columns] = pixels_of(done_tile) if rounded else done_tile
             if on_progress:
                 on_progress(done, len(tiles))
     return result

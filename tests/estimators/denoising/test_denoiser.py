@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 
 from isthmus import Denoiser, GaussianNoise, Poisson, Residual, Sequence, UNet
+from isthmus.data.images import pixels_of
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.denoising.tiles import denoise_tiles
 
@@ -129,6 +130,8 @@ def test_tiles_give_the_pixels_of_one_piece(part, size):
     whole = denoise_tiles(network, image, 0.1, **arguments)
     tiled = denoise_tiles(network, image, 0.1, tile=24, on_progress=lambda *n: done.append(n), **arguments)
     assert np.abs(tiled - whole).max() < 1e-5
+    rounded = denoise_tiles(network, image, 0.1, tile=24, rounded=True, **arguments)
+    np.testing.assert_array_equal(rounded, pixels_of(tiled), strict=True)
     assert np.abs(whole - image).max() > 0.01
     assert done == [(i + 1, len(done)) for i in range(len(done))]
     assert len(done) > 4
@@ -198,6 +201,9 @@ def test_wrong_input(model):
     of_counts = r"noise of 100 photons of a pixel of 1, so 3.*e\+05 of one at that, .*: divide them, so that white is 1"
     with pytest.warns(DoubtWarning, match=of_counts):
         Denoiser(Residual(4, 4), **SMALL | {"noise": Poisson((100, 1000))}).fit([4095 * x for x in photos()])
+    mixed = [*photos(2), *(pixels_of(x) for x in photos(2))]
+    with pytest.warns(DoubtWarning, match="X holds numbers of float32 and uint8, which are taken as they are"):
+        Denoiser(Residual(4, 4), noise=GaussianNoise(20.0), **SMALL).fit(mixed)
 
 
 @pytest.mark.parametrize(
