@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,18 +15,16 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma
 from isthmus.data.photographs.image_list import ImageList, image_list
-from isthmus.errors import DoubtWarning, RequestError
+from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
+from isthmus.estimators.denoising.unit_doubts import doubt_units
 from isthmus.estimators.parameters import OfParts
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.metrics import psnr, squared_error
 from isthmus.parts import CORRUPTIONS, IMAGE_NETWORKS, Corruption, GaussianNoise, Part, Residual, checks
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
-
-_FAR = 5  # times the numbers that the model has seen: noise of σ = 1 adds as much to a span of 1
-_NEAR = 1e-3  # of them: what is less is no noise, or images in fractions of white where it has seen counts
 
 
 class Denoiser(TransformerMixin, Savable, OfParts):
@@ -177,11 +174,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         """Be fitted: with a network that was trained or read, and what is known of its training."""
         self.fitted_, network = fitted, fitted.network
         self.network_, self.training_, self.history_, self.scale_ = network, fitted.training, fitted.history, scale
-        self.seed_, self.precision_, self.device_ = (
-            fitted.seed,
-            fitted.precision,
-            next(network.parameters()).device.type,
-        )
+        self.seed_, self.precision_ = fitted.seed, fitted.precision
+        self.device_ = next(network.parameters()).device.type
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         self.n_channels_ = network.channels
 
@@ -235,25 +229,11 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             y = np.asarray(images.arrays[i])
             if not sigmas:
                 low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
-                self._doubt_the_unit(float(high - low), sigma)
+                doubt_units(self, float(high - low), sigma)
             sigmas.append(self._estimated(y, images.unit) if sigma is None else float(sigma))
             denoised.append(self._denoised(y, sigmas[-1], on_progress, images.unit, rounded=rounded))
         self.sigma_ = np.array(sigmas)
         return denoised
-
-    def _doubt_the_unit(self, span: float, sigma: float | None) -> None:
-        """Warn of images, or a sigma, that seem to be in other numbers than those of the training."""
-        least = 0.0 if self.noise.shot_and_read[0] else _NEAR * self.scale_  # shot noise grows with the brightness
-        if span > _FAR * self.scale_ or 0 < span < _NEAR * self.scale_:
-            way_out = (
-                f"images to denoise must be in the same numbers, so multiply them by {self.scale_ / span:.3g} or so"
-            )
-            given = f"the numbers of Y span {span:g}, and those of the training {self.scale_:g}"
-        elif sigma and not least <= sigma <= _FAR * self.scale_:
-            given, way_out = f"sigma is {sigma:g}, and the images' numbers span {self.scale_:g}", "it is in their unit"
-        else:
-            return
-        warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=4)
 
     def _denoised(
         self,
