@@ -190,7 +190,9 @@ def floats_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def pixels_of(floats: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1], clipped, as uint8, as files of 8 bits have them."""
+    """Floats in [0, 1], clipped, as uint8, as files of 8 bits have them. Raises DataError for NaN and infinity."""
+    if not np.isfinite(floats).all():
+        raise DataError("the image that was made has values that are NaN or infinite, which no file of 8 bits has")
     return np.rint(floats.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
 
 

@@ -23,7 +23,8 @@ def estimated_sigma(image: np.ndarray) -> float:
     >>> bool(abs(estimated_sigma(np.random.default_rng(0).normal(0.5, 0.1, (200, 200))) - 0.1) < 0.005)
     True
     """
-    return float(np.median(np.abs(_cells(image)[0]))) / 2 / 0.6745
+    differences = _cells(image)[0]  # of one row or column there are none
+    return float(np.median(np.abs(differences))) / 2 / 0.6745 if differences.size else 0.0
 
 
 def estimated_shot_sigma(image: np.ndarray, brightness: np.ndarray, read: float) -> float:
@@ -37,6 +38,8 @@ def estimated_shot_sigma(image: np.ndarray, brightness: np.ndarray, read: float)
     True
     """
     differences, sums = (_cells(array) for array in (image, brightness))
+    if not differences[0].size:
+        return 0.0
     d, x = np.abs(differences[0]) / 2, np.maximum(sums[1] / 4, 1e-6)
     low, high = 0.0, 100.0
     for _ in range(40):

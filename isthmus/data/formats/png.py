@@ -122,7 +122,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         if alpha is not None and alpha.shape[1:] == (height, width):  # not after --crop
             notes.remove(pillow.NO_ALPHA)
             picture = np.concatenate([picture, alpha])
-        made = memoryview(encoded(picture))
+        made = encoded(picture)
     fits = profile_fits(profile, grey=channels == 1)
     if profile and not fits:
         notes.append("a colour profile of other channels is not kept")
@@ -145,12 +145,14 @@ def _alpha(data: bytes, orientation: int) -> np.ndarray | None:
     return upright(imagecodecs.png_decode(data)[:, :, -1:].transpose(2, 0, 1), orientation)
 
 
-def encoded(picture: np.ndarray) -> bytes | bytearray:
+def encoded(picture: np.ndarray) -> memoryview:
     """A PNG of a uint8 or uint16 picture (c, h, w), its alpha channel the last of 2 or 4."""
     import imagecodecs
 
     values = picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
-    return imagecodecs.png_encode(values, level=6, strategy=1)  # filtered: as small as Pillow's
+    # more than deflate ever needs, of which what is not written takes no memory: else the result would be copied once
+    most = bytearray(values.nbytes + values.nbytes // 512 + len(values) + (1 << 16))
+    return memoryview(imagecodecs.png_encode(values, level=6, strategy=1, out=most))  # filtered: as small as Pillow's
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -137,7 +137,8 @@ def image_list(X: Any, *, name: str = "X", cache: bool = False) -> ImageList:
             raise DataError(f"{name}: images must be (n, c, h, w) or (n, h, w), or a list of arrays, got {X.shape}")
         return _checked(tuple(as_channels_first(X, None)), 1.0, (), name)
     if not isinstance(X, list | tuple) or not len(X):
-        raise DataError(f"{name} must be images, arrays or a folder, got {type(X).__name__ if len(X) else 'no images'}")
+        given = "no images" if isinstance(X, list | tuple) else type(X).__name__
+        raise DataError(f"{name} must be images, arrays or a folder, got {given}")
     return _checked(tuple(_image(np.asarray(x), f"{name}[{i}]") for i, x in enumerate(X)), 1.0, (), name)
 
 

@@ -216,7 +216,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         rounded: clip to [0, 1] and round to uint8, tile by tile, so that a large image takes a quarter of the memory.
         """
         if images.channels != self.n_channels_:
-            way_out = "denoise each channel as a grey image" if self.n_channels_ == 1 else "repeat a grey image"
+            way_out = "repeat a grey image, or give one image as [image]"
+            way_out = "denoise each channel as a grey image" if self.n_channels_ == 1 else way_out
             raise RequestError(
                 f"Y has {images.channels} channels, and the model was fitted on {self.n_channels_}: {way_out}"
             )

@@ -190,6 +190,14 @@ def test_wrong_input(model):
     for sigma in (-1, np.nan, np.inf):
         with pytest.raises(RequestError, match="sigma"):
             model.denoise(photos(1), sigma)
+    for nothing, words in ((None, "got NoneType"), ([], "got no images"), ({}, "got dict")):
+        with pytest.raises(DataError, match=words):
+            model.denoise(nothing, 0.1)
+    for shape in ((1, 30), (30, 1), (1, 1)):
+        (x_hat,) = model.denoise([np.full(shape, 0.5, np.float32)])
+        np.testing.assert_allclose(x_hat, 0.5, atol=1e-5)
+    with pytest.raises(DataError, match="NaN or infinite"):
+        pixels_of(np.array([0.5, np.nan]))
     with pytest.raises(RequestError, match="3 channels"):
         model.denoise(photos(1, channels=3), 0.1)
     with pytest.raises(DataError, match="NaN"):
