@@ -56,6 +56,11 @@ def allow_imports() -> None:
     _imports_are_allowed = True
 
 
+def imports_are_allowed() -> bool:
+    """Whether `allow_imports` was called in this process."""
+    return _imports_are_allowed
+
+
 def imported_function(path: str) -> Any:
     """The function that "package.module:function" names. Raises RequestError unless imports are allowed."""
     if not _imports_are_allowed:

@@ -21,6 +21,7 @@ from isthmus import __version__
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_kept
 from isthmus.files import atomic_folder
+from isthmus.kinds import imports_are_allowed
 from isthmus.parts import NETWORKS
 from isthmus.training.history import History
 
@@ -125,12 +126,12 @@ def give(build: Any, config: dict[str, Any], folder: Path) -> None:
     tables = [model["parameters"].get("network") for model in models if isinstance(model.get("parameters"), dict)]
     kinds = [NETWORKS.get(str(table.get("kind"))) if isinstance(table, dict) else None for table in tables]
     named = [table for table, kind in zip(tables, kinds, strict=True) if kind is not None and kind.by_function]
-    if named and build is None:
+    if named and build is None and not imports_are_allowed():
         raise RequestError(
             f"{folder} has the weights of modules that {named[0].get('build')} built, and no code: load it in Python "
             f"with isthmus.load({str(folder)!r}, build=...)"
         )
     if build is not None and not named:
         raise RequestError(f"build is for a model of Module, and {folder} holds another")
-    for table in named:
+    for table in named if build is not None else ():
         table["build"] = build

@@ -296,7 +296,11 @@ def test_a_study_names_a_function_and_imports_it_only_if_that_is_allowed(tmp_pat
     assert run_command(["run", "own.toml"]) == 2
     assert 'own.toml, model "a", network: own_modules:build is a name, and importing it' in capsys.readouterr().err
     assert run_command(["run", "own.toml", "--threads", "1", "--allow-imports"]) == 0
+    capsys.readouterr()
+    Path("own.toml").write_text(STUDY + '[[measure]]\nmetrics = ["ssim"]\n')
+    assert run_command(["run", "own.toml", "--threads", "1", "--allow-imports"]) == 0, "it is loaded, and measured more"
     rows = read_results(tmp_path / "runs" / "own").rows
+    assert "ssim" in {row.metric for row in rows}
     assert {row.value for row in rows if row.metric == "code_size"} == {3}
     Path("own.toml").write_text(STUDY.replace("own_modules:build", "own_modules:bild"))
     assert run_command(["run", "own.toml", "--allow-imports"]) == 2
