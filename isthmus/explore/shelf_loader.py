@@ -83,9 +83,7 @@ def _of_photographs(folders: list[Path], known: Gallery) -> PhotographShelf:
             raise RequestError(f"{folder} is not a denoiser of whole photographs; open it by itself, without --beside")
         extra, framing = _facts_of(folder)
         framings.append(framing)
-        seen = extra.get("seen")
-        trained_on = from_text(seen.get("trained")) if isinstance(seen, dict) else None
-        marks[name] = np.zeros(0, np.uint64) if trained_on is None else trained_on
+        marks[name] = _trained_on(extra)
     if len(marks) < len(folders):
         raise RequestError("--beside: each model is given once")
     framing = replace(framings[0], grey=all(framing.grey for framing in framings))
@@ -93,6 +91,13 @@ def _of_photographs(folders: list[Path], known: Gallery) -> PhotographShelf:
         raise RequestError("these models were fitted with different values of --range; open each by itself")
     title, files = " beside ".join(marks), known.files
     return PhotographShelf(title, entries, data_title=known.title, framing=framing, files=files, marks=marks)
+
+
+def _trained_on(extra: dict[str, Any]) -> np.ndarray:
+    """The identities of the images that a model was trained on, as far as its folder notes them."""
+    seen = extra.get("seen")
+    marks = from_text(seen.get("trained")) if isinstance(seen, dict) else None
+    return np.zeros(0, np.uint64) if marks is None else marks
 
 
 def _facts_of(folder: Path) -> tuple[dict[str, Any], Framing]:
@@ -157,8 +162,16 @@ def _of_denoisers(title: str, entries: list[Entry], place: Run) -> PhotographShe
     notes = tuple(f"{entry.name} cannot be shown: {entry.fault}" for entry in entries if entry.fault is not None)
     where = "The page shows those held out." if place.files else "They are not on this machine; drop others here."
     data_title = f"{place.results.data['title']}. {where}"
-    question = place.results.question
-    return PhotographShelf(title, shown, question=question, data_title=data_title, notes=notes, files=place.files)
+    folders = {entry.name: place.folder / "models" / entry.name for entry in shown if entry.model.n_parameters_}
+    return PhotographShelf(
+        title,
+        shown,
+        question=place.results.question,
+        data_title=data_title,
+        notes=notes,
+        files=place.files,
+        marks={name: _trained_on(_facts_of(folder)[0]) for name, folder in folders.items()},
+    )
 
 
 def _read(name: str, folder: Path, facts: dict[str, Any] | None = None) -> Entry:

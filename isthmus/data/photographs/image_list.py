@@ -61,6 +61,12 @@ class ImageList:
         return sum(array.nbytes for array in self.arrays if isinstance(array, np.ndarray))
 
     @property
+    def marks(self) -> np.ndarray:
+        """(n,) uint64, by which each image of a file is known again (`data.identity`); none of arrays."""
+        marks = {} if self.album is None else dict(zip(self.album.names, self.album.marks, strict=True))
+        return np.array([marks[name] for name in self.names if name in marks], np.uint64)
+
+    @property
     def photographs(self) -> np.ndarray:
         """(n,) integers that tell what is independent, as of `Images`: each image."""
         return np.arange(len(self))

@@ -9,6 +9,7 @@ import torch
 
 from isthmus import persistence
 from isthmus.analysis.collapse import Collapse
+from isthmus.data.identity import to_text
 from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove
@@ -45,7 +46,11 @@ def run_model(context: Context, model: Model, seed: int, progress: Progress, *, 
     if fitted is None:
         with using_threads(context.threads_each):
             fitted, timing = fit(context, model, seed, progress)
-        persistence.save(fitted, folder, extra={"facts": facts_of(context, model, seed), "timing": timing})
+        extra = {"facts": facts_of(context, model, seed), "timing": timing}
+        if context.study.data.is_photographs:  # so that commands and pages know them again
+            marks = context.splits[context.fit_split(model)].marks
+            extra["seen"] = {"trained": to_text(marks), "selected": to_text([])}
+        persistence.save(fitted, folder, extra=extra)
         how = f"fitted in {timing['seconds']:.1f} s"
     remove(context.checkpoint_folder(model, seed))  # the model is safe
     with contextlib.suppress(OSError):
