@@ -25,50 +25,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
 from benchmarks import readme
 from isthmus import Denoiser, GaussianNoise, IsthmusError, Residual, load
 from isthmus.data.photographs.image_list import image_list
+from isthmus.estimators.denoising.classical import METHODS, Method
 
 HIGHEST = 55 / 255
 CHOSEN_ON = 40  # images of train400
-# (noisy image (h, w), σ, what is chosen) → the estimate
-Classical = Callable[[np.ndarray, float, float], np.ndarray]
-
-
-def non_local_means(y: np.ndarray, sigma: float, h: float) -> np.ndarray:
-    """Buades, Coll, Morel 2005, as scikit-image's documentation has it with the level known."""
-    return denoise_nl_means(y, patch_size=5, patch_distance=6, h=h * sigma, sigma=sigma)
-
-
-def total_variation(y: np.ndarray, sigma: float, weight: float) -> np.ndarray:
-    """Chambolle 2004."""
-    return denoise_tv_chambolle(y, weight=weight * sigma)
-
-
-def wavelets(y: np.ndarray, sigma: float, _: float) -> np.ndarray:
-    """BayesShrink, Chang, Yu, Vetterli 2000."""
-    return denoise_wavelet(y, sigma=sigma, method="BayesShrink", rescale_sigma=False)
 
 
 def bm3d(y: np.ndarray, sigma: float, _: float) -> np.ndarray:
     """Dabov, Foi, Katkovnik, Egiazarian 2007, by the package of its authors."""
     from bm3d import bm3d as denoise
 
-    return denoise(y.astype(np.float64), sigma)
+    return denoise(y[0].astype(np.float64), sigma)[None]
 
 
-CLASSICAL: dict[str, tuple[Classical, tuple[float, ...]]] = {  # with the values to choose from
+CLASSICAL: dict[str, tuple[Method, tuple[float, ...]]] = {  # with the values to choose from
     "bm3d": (bm3d, (1.0,)),
-    "non-local means": (non_local_means, (0.5, 0.6, 0.7, 0.8, 0.9)),
-    "total variation": (total_variation, (0.4, 0.6, 0.8, 1.0, 1.2)),
-    "wavelets": (wavelets, (1.0,)),
+    "non-local means": METHODS["non-local-means"],
+    "total variation": METHODS["total-variation"],
+    "wavelets": METHODS["wavelets"],
 }
 
 
 def noisy(x: np.ndarray, sigma: float, number: int) -> np.ndarray:
-    """The image (h, w) with noise of its own seed, its number."""
+    """The image (1, h, w) with noise of its own seed, its number."""
     noise = np.random.default_rng(number).normal(size=x.shape).astype(np.float32)
     return x + np.float32(sigma) * noise
 
@@ -99,8 +82,8 @@ def measured(
 ) -> list[dict[str, Any]]:
     """For each image, level and method a row: PSNR and seconds. The model's is told σ, and once estimates it."""
     methods: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-        "isthmus": lambda y, sigma: model.denoise([y[None]], sigma)[0][0],
-        "isthmus, σ estimated": lambda y, _: model.denoise([y[None]])[0][0],
+        "isthmus": lambda y, sigma: model.denoise([y], sigma)[0],
+        "isthmus, σ estimated": lambda y, _: model.denoise([y])[0],
     }
     for name, (method, _) in CLASSICAL.items():
         methods[name] = lambda y, sigma, name=name, method=method: method(y, sigma, values[name, sigma])
@@ -144,9 +127,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def greys(folder: Path) -> list[np.ndarray]:
-    """The photographs of a folder, (h, w) in [0, 1]."""
+    """The photographs of a folder, (1, h, w) in [0, 1]."""
     photographs = image_list(folder)
-    return [photographs.floats(i).mean(axis=0) for i in range(len(photographs))]
+    return [photographs.floats(i).mean(axis=0, keepdims=True) for i in range(len(photographs))]
 
 
 def main() -> None:
@@ -167,7 +150,7 @@ def main() -> None:
         else:
             model = Denoiser(Residual(), noise=GaussianNoise((0, HIGHEST)), recipe="fast", random_state=options.seed)
             start = time.perf_counter()
-            model.fit([x[None] for x in training])
+            model.fit(training)
             minutes = (time.perf_counter() - start) / 60
             print(f"trained in {minutes:.1f} minutes", file=sys.stderr)
     except IsthmusError as error:

@@ -10,10 +10,10 @@ from isthmus import Denoiser, GaussianNoise, Residual
 @pytest.fixture(scope="module")
 def rows():
     ramp = np.linspace(0, 1, 48, dtype=np.float32)
-    images = [np.tile(ramp, (40, 1)), np.outer(ramp, ramp)]
+    images = [np.tile(ramp, (1, 40, 1)), np.outer(ramp, ramp)[None]]
     noise = GaussianNoise((0, 0.2))
     model = Denoiser(Residual(4, 4), noise=noise, crop=16, crops_per_epoch=16, epochs=1, random_state=0)
-    model.fit([x[None] for x in images])
+    model.fit(images)
     without_bm3d = {name: method for name, method in photographs.CLASSICAL.items() if name != "bm3d"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "CLASSICAL", without_bm3d)  # a package of the benchmarks' own environment
