@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.facts import facts_of
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.results.outcome import Outcome
+from isthmus.studies.results.photograph_measure import measure_photographs
 from isthmus.studies.results.results_json import read_results
 from isthmus.studies.run.engines.engine import Task
 from isthmus.studies.run.engines.worker import Worker
@@ -41,6 +43,7 @@ from isthmus.training.checkpoint import Checkpoints
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
 LEVELS = (15, 25, 50)
+REAL = Path(os.environ.get("ISTHMUS_DATA", "nowhere"))
 ONE = """
 title = "one"
 [data]
@@ -304,6 +307,19 @@ def test_noise_that_is_not_gaussian_is_refused_before_anything_is_trained(tmp_pa
         == 2
     )
     assert "clip" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (REAL / "photographs" / "bsd68").is_dir(), reason="needs photographs in $ISTHMUS_DATA")
+def test_of_the_real_photographs_noise_leaves_what_is_known():
+    """20.50 dB of the first twelve at σ = 25, as another program measured it: README's table."""
+    dataset = photograph_set.load(None, REAL, 1024)
+    assert (len(dataset.train), len(dataset.test), dataset.is_published) == (400, 68, True)
+    assert {x.shape for x in dataset.test.arrays} == {(1, 321, 481), (1, 481, 321)}
+    nothing = ClassicalDenoiser("nothing").fit(dataset.train.take(slice(0, 1)))
+    few = dataset.test.take(slice(0, 12))
+    measured = measure_photographs(nothing, few, ("psnr", "ssim"), GaussianNoise(25 / 255))
+    assert measured.estimates["psnr"].value == pytest.approx(20.50, abs=0.02)
+    assert measured.estimates["psnr"].n == 12
 
 
 # --- what learns nothing, and what learns without clean photographs ---

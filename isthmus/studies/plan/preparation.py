@@ -21,14 +21,14 @@ def prepare(study: Study, request: Request) -> tuple[Context, list[str]]:
         dataset = photograph_set.load(study.data.path, request.data_dir, side)
         few = min(study.data.validation, max(1, len(dataset.train) // 10))
         study = dataclasses.replace(study, data=dataclasses.replace(study.data, validation=few))
-        if not dataset.is_published:
+        if not dataset.is_published or study.data.test is not None:  # of all test photographs
             study = dataclasses.replace(study, references=())
     else:
         dataset = load_dataset(study.data.name, request.data_dir)
     if request.quick:
         study = study.quick(len(dataset.train))
     splits = split_for(study, dataset, study.only(request.only))
-    if request.quick or not dataset.is_published:
+    if request.quick or study.data.is_photographs:
         study = study.within({name: len(images) for name, images in splits.items()})
     notes = [*dataset.notes]
     context = Context(study, request, dataset, splits, device, other_images(study, request.data_dir, notes.append))
