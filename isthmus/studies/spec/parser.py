@@ -185,17 +185,18 @@ def _check(study: Study, file: str) -> None:
         if model.of and model.arguments.get("n_components") == "best":
             hint = "the best number is chosen by images; give a number"
             raise RequestError(f'{file}, model "{model.name}": n_components = "best" cannot go with of: {hint}')
-        if training := model.training:
-            where = f'{file}, model "{model.name}"'
+        where = f'{file}, model "{model.name}"'
+        if model.part is None:
             try:
                 getattr(model.network, "function", None)  # which is imported here, if that is allowed
             except RequestError as error:
                 raise RequestError(f"{where}, network: {error}") from None
             parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
-            if model.part is None and (wrong := contradiction(model.network, *parts)):
+            if wrong := contradiction(model.network, *parts):
                 raise RequestError(f"{where}: {wrong}")
-            if training.patience and not (study.data.validation or training.validation_fraction):
-                raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
+        training = model.training
+        if training and training.patience and not (study.data.validation or training.validation_fraction):
+            raise RequestError(f"{where}: patience needs validation images; set validation in [data]")
     _check_references(study, file)
     for where, section in [
         *((f'figure "{f.name}"', f.section) for f in study.figures),
