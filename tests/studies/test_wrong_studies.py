@@ -139,7 +139,7 @@ of = "of-codes"
     "negative tolerance": ("rtol = 0.1", "rtol = -0.1", ['reference "r"', "tolerance", "-0.1"]),
     "two tolerances": ("rtol = 0.1", "rtol = 0.1\natol = 0.1", ['reference "r"', "one of rtol and atol"]),
     "scatter of two": ('models = ["p"]', 'models = ["?"]', ['figure "f"', "one model", "'a', 'p'"]),
-    "curves of none": ('"scatter"', '"curves"', ['figure "f"', "autoencoders", "'p'"]),
+    "curves of none": ('"scatter"', '"curves"', ['figure "f"', "trained networks", "'p'"]),
     "picture of nothing": ('models = ["p"]\n', "", ['figure "f"', "one model"]),
     "negative position": ('models = ["p"]', 'models = ["p"]\nimages = [-1]', ['figure "f"', "images", "-1"]),
     "divergence of numbers": ('kind = "l1"', 'kind = "kl"', ['"a"', 'penalty "kl"', "sigmoid", '"relu"']),
@@ -317,7 +317,7 @@ WRONG_FIGURES = {
         'kind = "levels"\nmodels = ["a"]\nmetric = "psnr"\ncorruption = {kind = "gaussian"}\nlevels = [0.1, 0.1]',
         ["a must be measured under gaussian(0.1,clip=false) on test images by psnr"],
     ),
-    "levels by another metric": ('kind = "levels"\nmodels = ["a"]\nmetric = "ssim"', ['metric of a figure "ssim"']),
+    "levels by another metric": ('kind = "levels"\nmodels = ["a"]\nmetric = "l0"', ['metric of a figure "l0"']),
     "levels of one": (
         'kind = "levels"\nmodels = ["a"]\ncorruption = {kind = "gaussian"}\nlevels = [0.1]',
         ["the levels of a levels figure must be at least two"],
@@ -353,7 +353,7 @@ WRONG_FIGURES = {
     ),
     "curves without training": (
         'kind = "curves"\nmodels = ["p", "i"]',
-        ["autoencoders, which have curves", "['p', 'i']"],
+        ["trained networks, which have curves", "['p', 'i']"],
     ),
     "curves of weeks": ('kind = "curves"\nmodels = ["a"]\nper = "steps"', ['value of "per" "steps"', '"step"?']),
     "curves from epoch zero": ('kind = "curves"\nmodels = ["a"]\nfirst_epoch = 0', ["first_epoch must be at least 1"]),
