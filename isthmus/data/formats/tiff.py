@@ -66,7 +66,7 @@ def pages(data: bytes) -> Iterator[Page]:
         check_size(1, 1, total, 1, len(data))
         for page in some:
             check(page, len(data))
-            for values in _slices(file, page, single=len(file.pages) == 1):
+            for values in _slices(file, page, data, single=len(file.pages) == 1):
                 yield _page(page, values, ["reduced"] if aside else [])
 
 
@@ -94,11 +94,13 @@ def forms(data: bytes) -> list[Form]:
         return result
 
 
-def _slices(file: TiffFile, page: TiffPage, *, single: bool) -> Iterator[np.ndarray]:
+def _slices(file: TiffFile, page: TiffPage, data: bytes, *, single: bool) -> Iterator[np.ndarray]:
     """The pictures of a page, (h, w, samples) each: several where it is a volume, or others follow it unlisted."""
     n = n_slices(file, page, single=single)
     if n > (page.imagedepth or 1):
         values = file.series[0].asarray(maxworkers=1)
+    elif page.is_contiguous and page.dtype == np.uint8 and page.dataoffsets[0] + page.nbytes <= len(data):
+        values = np.frombuffer(data, np.uint8, page.nbytes, page.dataoffsets[0])  # a large image not copied
     else:
         values = page.asarray(maxworkers=1)
     if values.dtype != page.dtype and page.dtype is not None and values.dtype.kind != page.dtype.kind:
@@ -177,7 +179,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         layout = Layout(original.byteorder, original.is_bigtiff)
         with TiffWriter(file, bigtiff=original.is_bigtiff, byteorder=original.byteorder) as writer:
             for page in some:
-                alphas = _alphas(original, page)
+                alphas = _alphas(original, page, data)
                 for i in range(n_slices(original, page, single=len(original.pages) == 1)):
                     picture = next(written)
                     lists.append(lists_of(page, data, layout, picture.shape, notes))
@@ -191,11 +193,11 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
     return notes
 
 
-def _alphas(file: TiffFile, page: TiffPage) -> list[np.ndarray] | None:
+def _alphas(file: TiffFile, page: TiffPage, data: bytes) -> list[np.ndarray] | None:
     """The alpha channels, (1, h, w) upright, of the pictures of a page that has them; None for any other."""
     if not has_alpha(page, len(page.extrasamples)):
         return None
-    slices = _slices(file, page, single=len(file.pages) == 1)
+    slices = _slices(file, page, data, single=len(file.pages) == 1)
     return [upright(values[..., -1:].transpose(2, 0, 1), orientation_of(page)).copy() for values in slices]
 
 
