@@ -215,6 +215,10 @@ def test_explore_shows_a_run_with_all_that_take_noise_out(ran, folder):
         assert [model["blind"] for model in about["models"][:2]] == [False, True]
         assert len(about["files"]) == 3
         assert client.post("/api/picture", params={"file": 0}, headers={"origin": "http://127.0.0.1:8765"}).is_success
+        key = shelf._opened.copy().popitem()[0]
+        for name in names:
+            answer = client.get("/api/denoised", params={"key": key, "level": 0.1, "model": name})
+            assert answer.is_success, (name, answer.text)
         body = (folder / "train400" / "photo03.png").read_bytes()
         assert "unet and from-noisy were trained on this" in str(client.post("/api/picture", content=body).content)
     assert look(ran / "models" / "unet").only == "unet"

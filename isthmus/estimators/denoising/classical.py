@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
 from isthmus.data.noise_estimate import estimated_sigma
-from isthmus.data.photographs.image_list import image_list
+from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.data.sizes import cropped
 from isthmus.errors import one_of
 from isthmus.estimators.denoising.denoiser_adapter import DenoiserAdapter
@@ -92,19 +92,27 @@ class ClassicalDenoiser(TransformerMixin, Savable):
         self.n_channels_, self.n_parameters_ = images.channels, 0
         return self
 
-    def denoise(
-        self, Y: Any, sigma: float | None = None, *, on_progress: Callable[[int, int], None] | None = None
-    ) -> list[np.ndarray]:
+    def denoise(self, Y: Any, sigma: float | None = None) -> list[np.ndarray]:
         """The images (c, h, w) without their noise, as of `Denoiser.denoise`; `sigma_` has the level of each."""
         check_is_fitted(self)
-        images, (method, _) = image_list(Y, name="Y"), METHODS[self.method]
-        denoised, sigmas = [], []
+        return self.denoise_list(image_list(Y, name="Y"), sigma)
+
+    def denoise_list(
+        self,
+        images: ImageList,
+        sigma: float | None,
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        rounded: bool = False,
+    ) -> list[np.ndarray]:
+        """Denoise each image, as of `Denoiser.denoise_list`."""
+        method, denoised, sigmas = METHODS[self.method][0], list[np.ndarray](), list[float]()
         for i in range(len(images)):
             y = images.floats(i)
             sigmas.append(estimated_sigma(y) if sigma is None else float(sigma))
             strength = float(np.interp(sigmas[-1], _LEVELS, self.strengths_))
             x_hat = method(y, sigmas[-1], strength) if sigmas[-1] else y  # they divide by the level
-            denoised.append(np.asarray(x_hat, np.float32))
+            denoised.append(np.rint(255 * x_hat.clip(0, 1)).astype(np.uint8) if rounded else x_hat.astype(np.float32))
             if on_progress is not None:
                 on_progress(1, 1)
         self.sigma_ = np.array(sigmas)
