@@ -33,6 +33,11 @@ class EstimatorPart(Part):
         return None
 
     @property
+    def of_crops(self) -> tuple[ImageNetworkPart, int] | None:
+        """The network of images of any size that is trained, and the side of the crops that it is trained on."""
+        return None
+
+    @property
     def seconds_to_code(self) -> float:
         return 0.0
 
@@ -206,6 +211,10 @@ class Denoising(EstimatorPart):
     def training(self) -> Training:
         names = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "patience", "precision", "recipe")
         return Training(**{name: value for name in names if (value := getattr(self, name)) is not None})
+
+    @property
+    def of_crops(self) -> tuple[ImageNetworkPart, int]:
+        return self.network, self.crop
 
     def n_per_epoch(self, n: int) -> int:
         return self.crops_per_epoch

@@ -315,7 +315,9 @@ def test_the_progress_of_a_fit_names_the_model_that_is_measured_and_moves_within
     for line in err.splitlines():
         if line.startswith("measuring "):
             name, _, count = line.removeprefix("measuring ").rpartition(": ")
-            heard.setdefault(name, []).append([int(number.replace(",", "")) for number in count.split(" of ")])
+            heard.setdefault(name, []).append(
+                [int(number.replace(",", "")) for number in count.removesuffix(" rows").split(" of ")]
+            )
     assert list(heard) == ["m, 16 numbers", "PCA, 16 numbers", "the mean image", "m, validation"]
     for steps in heard.values():
         rows = [row for row, _ in steps]

@@ -15,7 +15,10 @@ from isthmus.errors import DataError
 
 RNG = np.random.default_rng(0)
 # Options of `isthmus data info`, none of which is given
-UNPREPARED = dict.fromkeys(("resize", "crop", "patches", "range", "data_dir")) | {"grey": False, "skip_bad": False}
+UNPREPARED = dict.fromkeys(("resize", "crop", "patches", "stride", "range", "data_dir")) | {
+    "grey": False,
+    "skip_bad": False,
+}
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

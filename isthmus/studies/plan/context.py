@@ -15,7 +15,7 @@ from isthmus.data.images import Dataset, split_dataset
 from isthmus.estimators.denoising import denoiser_fit
 from isthmus.estimators.parameters import training_of
 from isthmus.networks.denoisers import size_of
-from isthmus.parts import Denoising, Training
+from isthmus.parts import Training
 from isthmus.studies.plan.workload import Work, how_many_at_once
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model, Study, matches
@@ -190,8 +190,9 @@ class Context:
         return resolve_precision(training.precision, self.device) if training else "float32"
 
     def _multiplications(self, model: Model) -> int:
-        if isinstance(model.part, Denoising):  # of a crop
-            return size_of(model.part.network, self.shape[0], model.part.crop)[1]
+        if model.part is not None and (trained := model.part.of_crops):
+            network, side = trained
+            return size_of(network, self.shape[0], side)[1]
         n, shape = inputs(self.study, model, self.splits["train"].shape)
         return model.code.multiplications(model.network, n, shape)
 
@@ -248,7 +249,7 @@ class Context:
         if model.part is None:
             return model.code.n_weights(model.network, n, shape)
         if model.part.any_size:
-            return size_of(model.part.network, self.shape[0], 64)[0] if isinstance(model.part, Denoising) else 0
+            return size_of(model.part.of_crops[0], self.shape[0], 64)[0] if model.part.of_crops else 0
         return self._n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
 
 

@@ -178,7 +178,8 @@ def _check(study: Study, file: str) -> None:
             rule = "an autoencoder of images, whose decoder is to be searched"
             require(searched, f'{file}, model "{model.name}": of', rule, model.of)
         elif model.part and model.part.any_size:
-            shared = upstream is None or (upstream.estimator == model.estimator == Denoising.kind and not upstream.of)
+            other = upstream.part if upstream and not upstream.of else None
+            shared = upstream is None or bool(other and other.of_crops and model.part.of_crops)
             require(shared, f'{file}, model "{model.name}": of', "a denoiser, for another denoiser", model.of)
         elif upstream and upstream.part and upstream.part.searches:
             require(False, f'{file}, model "{model.name}": of', "a model with codes of its own", model.of)
