@@ -29,6 +29,7 @@ def photographs():
         Image.fromarray(pixels[200:256, 300:364]).save(f"photographs/{name}.png")
 
 
+@pytest.mark.slow
 def test_the_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photographs()

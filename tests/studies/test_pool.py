@@ -74,6 +74,7 @@ def one_by_one(tmp_path_factory):
     return out / "small"
 
 
+@pytest.mark.slow
 def test_the_same_bytes_and_numbers_as_one_after_the_other(one_by_one, run, folder, capsys):
     results = run(text(), threads=2)
     assert {row["side_by_side"] for row in results.plan} == {2}
