@@ -1,6 +1,8 @@
 """The variational code against closed forms: a linear one is probabilistic PCA (Tipping and Bishop 1999)."""
 
 import math
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, collapse, load
-from isthmus.errors import RequestError
+from isthmus.errors import PoorFitWarning, RequestError
 from isthmus.training.setup import Setup
 
 LINEAR = Dense(bottleneck=2, code_activation="linear")
@@ -218,3 +220,18 @@ def test_what_does_not_go_together_is_refused(x):
         coded.sample(0)
     with pytest.raises(RequestError, match="n_samples must be an integer of at least 1"):
         coded.log_likelihood(x, n_samples=0)
+
+
+def test_noise_larger_than_the_samples_vary_is_named_and_the_way_out_is_one():
+    """The loss as it is assumes a variance of 1/2, beside which pixels in [0, 1] hardly vary."""
+    rng = np.random.default_rng(0)
+    x = (0.5 + 0.1 * rng.normal(size=(200, 2)) @ rng.normal(size=(2, 9))).astype(np.float32)
+    given = {"code": Gaussian(), "recipe": "fast", "random_state": 0}
+    with pytest.warns(
+        PoorFitWarning, match=r"try loss=MSE\([\d.]+\), for now noise of variance 0.5 is assumed"
+    ) as warned:
+        poor = Autoencoder(Dense(bottleneck=2), **given).fit(x)
+    weight = float(re.search(r"MSE\(([\d.]+)\)", str(warned[0].message))[1])
+    with warnings.catch_warnings(action="error"):
+        good = Autoencoder(Dense(bottleneck=2), loss=MSE(weight), **given).fit(x)
+    assert -good.score(x) < 0.6 * -poor.score(x)

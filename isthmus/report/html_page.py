@@ -12,11 +12,11 @@ import jinja2
 import numpy as np
 
 from isthmus.decimals import level_text
-from isthmus.errors import DataError
+from isthmus.errors import DataError, counted
 from isthmus.files import atomic_file
 from isthmus.report import psnr_by_level, sentences
 from isthmus.report.figures import css_width, figure_png
-from isthmus.report.numbers import difference, extent, number, published, width
+from isthmus.report.numbers import difference, extent, gain, number, published, width
 from isthmus.studies.results.results_json import Results, read_results
 
 PAGE = "report.html"
@@ -61,6 +61,8 @@ def write_report(folder: Path) -> Path:
         published=published,
         extent=extent,
         difference=difference,
+        gain=gain,
+        counted=counted,
         width=width,
         level=level_text if of_photographs else str,
     )

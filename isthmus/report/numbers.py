@@ -45,9 +45,18 @@ def difference(comparison: Mapping[str, Any]) -> list[str]:
     """A difference of two errors and, where it has one, the ends of its interval, all written alike."""
     values = [comparison["difference"], *(comparison["ci95"] or [])]
     if comparison.get("metric") == "psnr":
-        return [f"{value:+.2f}" for value in values]
+        return [gain(value) for value in values]
     scale = 10 * max(map(abs, values))  # differences are smaller than what they are of
     return [error_text(value, scale, sign="+") for value in values]
+
+
+def gain(value: float) -> str:
+    """A difference in dB.
+
+    >>> gain(0.034), gain(-1.5), gain(-0.001)
+    ('+0.03', '−1.50', '+0.00')
+    """
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def width(spread: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.decimals import level_text
+from isthmus.report.numbers import gain
 from isthmus.studies.results.results_json import Results, Row
 
 METRICS = ("psnr", "ssim")
@@ -104,8 +105,7 @@ def _compared(comparisons: list[dict[str, Any]]) -> str:
     for comparison in comparisons:
         low, high = comparison["ci95"] or (-1.0, 1.0)
         doubt = " (undecided)" if low <= 0 <= high else ""
-        difference = f"{comparison['difference']:+.2f} dB".replace("-", "−")
-        each.append(f"{difference} at {level_text(comparison['corruption'])}{doubt}")
+        each.append(f"{gain(comparison['difference'])} dB at {level_text(comparison['corruption'])}{doubt}")
     return f"Photograph by photograph, {first} against {second}: {', '.join(each)}."
 
 

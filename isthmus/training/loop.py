@@ -211,6 +211,7 @@ def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch
 
 
 _NAMED = 32  # samples of a batch that a message names; the exception has them all
+_FAR = 100  # from 0: numbers that a network's start, for some that are about 1, makes too much of
 
 
 def _diverged(loss: float, epoch: int, step: _Step, x: torch.Tensor, names: np.ndarray) -> DivergedError:
@@ -226,9 +227,10 @@ def _diverged(loss: float, epoch: int, step: _Step, x: torch.Tensor, names: np.n
         named = ", ".join(map(str, names[:_NAMED])) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
+        scaled = "" if step.setup.training.standardize or size.max() < _FAR else "say standardize=True, "
         way_out = (
-            f"lower the learning rate, or look for extreme values in the data: the batch held the samples {named}, "
-            f"and of their numbers the largest is {most}"
+            f"lower the learning rate, {scaled}or look for extreme values in the data: the batch held the samples "
+            f"{named}, and of their numbers the largest is {most}"
         )
     samples = tuple(names.tolist())
     return DivergedError(

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,6 +319,25 @@ def test_a_person_wipes_magnifies_and_uploads(open_page, serve, denoisers, photo
         says(page, "flower.png")
         assert "photo=1" in page.evaluate("() => new Promise((done) => setTimeout(() => done(location.hash), 500))")
     denoisers.closing.clear()
+
+
+@pytest.mark.slow
+def test_many_models_are_summed_up_and_a_narrow_picture_has_no_pane_beside_it(
+    open_page, serve, folders, photographs, tmp_path
+):
+    shutil.copytree(folders[0], tmp_path / "third")
+    shelf = shelve(folders[0], photograph_gallery(folders[0], str(photographs)), [folders[1], tmp_path / "third"])
+    with serve(shelf) as address:
+        page = open_page("level=0", at=address, ready=False)
+        page.wait_for_selector("html[data-ready]")
+        assert re.search(
+            r"as it is\. The 3 models find noise of σ (0\.\d{3}) to (0\.\d{3}) in it, \d+ to \d+ of 255\.",
+            says(page, "Nothing clean is known"),
+        )
+        estimated = page.locator(".lenses >> text=/σ 0.* estimated/").all_text_contents()
+        assert len(estimated) == 3
+        assert page.eval_on_selector("#stage", "one => one.clientWidth") == 90
+    shelf.closing.clear()
 
 
 @pytest.mark.slow

@@ -479,6 +479,16 @@ def test_divergence_is_an_error_that_names_epoch_and_rate(x):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("scale", "standardize", "is_named"), [(1, False, False), (1000, False, True), (1000, True, False)]
+)
+def test_divergence_on_large_numbers_names_what_makes_them_small(x, scale, standardize, is_named):
+    training = Training("sgd", 1e9, epochs=50, standardize=standardize)
+    with pytest.raises(RunError) as caught:
+        run(dense(Dense(bottleneck=3, activation="linear"), 16), scale * x, training)
+    assert ("standardize=True" in str(caught.value)) == is_named
+
+
 def test_training_neither_reads_nor_moves_a_global_generator(x, global_generators):
     def losses():
         rows = run(dense(Dense(bottleneck=3), 16), x, Training(epochs=2), corruption=GaussianNoise(0.5))

@@ -62,6 +62,12 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {  # with the strengths t
 }
 
 
+def _mean_psnr(images: list[np.ndarray], estimates: list[np.ndarray]) -> float:
+    """In dB; 0 of no images."""
+    errors = [squared_error(x[None], x_hat.clip(0, 1)[None])[0] for x, x_hat in zip(images, estimates, strict=True)]
+    return mean_psnr(np.array(errors, float)).value or 0.0
+
+
 class ClassicalDenoiser(TransformerMixin, Savable):
     """A method for Gaussian noise without weights, which is told the level as a `Denoiser` is, or estimates it.
 
@@ -84,10 +90,9 @@ class ClassicalDenoiser(TransformerMixin, Savable):
             middles.append(np.ascontiguousarray(cropped(images.floats(i), size)))
         self.strengths_ = []
         for sigma in _LEVELS:
-            pairs = [(x, noisy_version(x.reshape(1, -1), GaussianNoise(sigma), x.shape)) for x in middles]
-            psnr = {strength: mean_psnr(np.array([
-                    float(squared_error(x[None], method(y.reshape(x.shape), sigma, strength).clip(0, 1)[None])[0])
-                    for x, y in pairs])).value or 0.0 for strength in strengths}  # fmt: skip
+            noise = GaussianNoise(float(sigma))
+            noisy = [noisy_version(x.reshape(1, -1), noise, x.shape).reshape(x.shape) for x in middles]
+            psnr = {s: _mean_psnr(middles, [method(y, float(sigma), s) for y in noisy]) for s in strengths}
             self.strengths_.append(max(strengths, key=lambda strength: psnr[strength]))
         self.n_channels_, self.n_parameters_ = images.channels, 0
         return self

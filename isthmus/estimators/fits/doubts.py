@@ -117,6 +117,13 @@ class Judged:
             ways = "another learning rate, or a new start" + ("" if self._recipe else ' with recipe="fast"')
         if self.setup.objective.penalty is not None:
             ways = f"a smaller weight of the penalty, or {ways}"
+        variance = float(x.var(dim=0, correction=0).mean())
+        if objective.in_nats and loss.is_squared and (noise := 0.5 / loss.weight) > variance:
+            # what a code says of such samples costs more than it gains (Lucas, Tucker, Grosse, Norouzi 2019)
+            ways = (
+                f"loss=MSE({0.5 / variance:.3g}), for now noise of variance {noise:.2g} is assumed, and the samples "
+                f"have {variance:.2g} in all"
+            )
         return (
             f"the model is no better than the mean of {which}, which leaves an error of {error_text(of_mean)}: after "
             f"{done} it leaves {error_text(left)}; try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"

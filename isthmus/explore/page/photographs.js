@@ -9,6 +9,7 @@ const COUNT = 12;  // thumbnails at a time
 const LENS = 48;  // pixels to a side that the magnifier shows
 const ALIKE = 0.05;  // dB: less than the figures show
 const HARDLY = 0.008;  // two of 255 levels: what is called hardly any noise
+const FEW = 2;  // models of which a sentence says each by its name
 let info, noisy, models, clean, layers;
 let opened = null, uploaded = null, fresh = null, first = 0, spot = { x: 0, y: 0 };
 let controller = new AbortController();
@@ -246,14 +247,22 @@ function verdict() {
   const beyond = models.filter((one) => one.sigma > 1.1 * info.models[models.indexOf(one)].trained[1]).map((one) => one.name);
   const warning = beyond.length ? `This is beyond the noise that ${beyond.join(" and ")} learned from.` : "";
   if (!state.level) {
-    const each = models.map((one) => (one.sigma < HARDLY ? `${one.name} finds hardly any noise in it (σ ${one.sigma.toFixed(3)}).` : `${one.name} finds noise of σ ${one.sigma.toFixed(3)} in it, ${of255(one.sigma)}.`));
-    return [...each, "Nothing clean is known to measure against: add noise for that.", warning];
+    return [...foundIn(models), "Nothing clean is known to measure against: add noise for that.", warning];
   }
   const best = models.reduce((most, one) => (one.psnr > most.psnr ? one : most));
   const alike = models.length > 1 && models.every((one) => best.psnr - one.psnr < ALIKE);
   if (alike) return [`All ${models.length} are about equal: PSNR ${noisy.psnr.toFixed(1)} before, ${decibels(best.psnr)} after.`, warning];
   const subject = models.length > 1 ? `The best of ${models.length}, ${best.name},` : best.name;
   return [`${subject} ${best.psnr > noisy.psnr ? "raises" : "lowers"} the PSNR from ${noisy.psnr.toFixed(1)} to ${decibels(best.psnr)}.`, warning];
+}
+
+/** How much noise each of a few models finds, and of many, whose names stand below, the least and the most. */
+function foundIn(models) {
+  const finds = (one) => (one.sigma < HARDLY ? `${one.name} finds hardly any noise in it (σ ${one.sigma.toFixed(3)}).` : `${one.name} finds noise of σ ${one.sigma.toFixed(3)} in it, ${of255(one.sigma)}.`);
+  if (models.length <= FEW) return models.map(finds);
+  const sigmas = models.map((one) => one.sigma), least = Math.min(...sigmas), most = Math.max(...sigmas);
+  if (most < HARDLY) return [`The ${models.length} models find hardly any noise in it (σ at most ${most.toFixed(3)}).`];
+  return [`The ${models.length} models find noise of σ ${least.toFixed(3)} to ${most.toFixed(3)} in it, ${Math.round(255 * least)} to ${of255(most)}.`];
 }
 
 // --- the wipe and the magnifier ---
