@@ -43,6 +43,11 @@ def add(commands: Any) -> None:
         metavar="S",
         help="of photographs: of the noise, of black to white; of Poisson noise at white, 1/√PEAK (estimated)",
     )
+    command.add_argument(
+        "--self-ensemble",
+        action="store_true",
+        help="of photographs: average over the eight flips and turns: a little better, in eight times the time",
+    )
     command.add_argument("--corruption", metavar="WORDS", help="add this noise to clean images, like gaussian:0.1")
 
 
@@ -65,8 +70,11 @@ def run(options: argparse.Namespace) -> None:
         console.say(units)
     if is_denoiser := adapter_of(opened.model).takes_any_size:
         part = part and (part.for_denoiser() or part)
+        opened.model.self_ensemble |= options.self_ensemble
     elif options.sigma is not None:
         raise RequestError(f"--sigma is for a denoiser of photographs; {options.model} takes no noise level")
+    elif options.self_ensemble:
+        raise RequestError(f"--self-ensemble is for a denoiser of photographs, and {options.model} is none")
     model = _at_level(opened, options.sigma, part) if is_denoiser else opened.model
     if options.prior:
         model = _searched(opened)

@@ -179,6 +179,7 @@ class Denoising(EstimatorPart):
     """What a study says of a `Denoiser` of photographs; for None there are its defaults, or what a recipe chooses.
 
     A model that is of another one has the weights of that. blind: it is never told the level of the noise.
+    self_ensemble: it takes the mean of the eight flips and turns of an image.
     """
 
     kind: ClassVar[str] = "denoiser"
@@ -187,6 +188,7 @@ class Denoising(EstimatorPart):
     noise: Corruption = GaussianNoise((0.0, 0.2))  # noqa: RUF009
     target: str = "clean"
     blind: bool = False
+    self_ensemble: bool = False
     crop: int = 64
     crops_per_epoch: int = 8192
     optimizer: str | None = None
@@ -202,6 +204,7 @@ class Denoising(EstimatorPart):
         super().__post_init__()
         one_of("target", self.target, ("clean", "noisy"))
         checks.flag("blind", self.blind)
+        checks.flag("self_ensemble", self.self_ensemble)
         checks.count("crop", self.crop, 8)
         checks.count("crops_per_epoch", self.crops_per_epoch)
         require(self.noise.for_denoiser() == self.noise, "noise", "Gaussian and not clipped, or Poisson", self.noise)

@@ -112,6 +112,15 @@ def test_a_photograph_in_several_tiles_is_written_as_in_one_piece_and_how_far_it
     ]
 
 
+def test_the_mean_over_flips_and_turns(fitted, photographs, tmp_path, done):
+    images = []
+    for words in ((), ("--self-ensemble",)):
+        out = tmp_path / f"{len(words)}.png"
+        done("denoise", fitted[0], photographs / "flower.png", "-o", out, "--sigma", "0.1", *words)
+        images.append(read_image(out).pixels.astype(float))
+    assert 0 < np.abs(images[0] - images[1]).mean() < 5
+
+
 def test_a_grey_model_counts_the_tiles_of_all_channels(photographs, tmp_path, done, monkeypatch):
     grey = tmp_path / "grey"
     done("fit", photographs, "-o", grey, "--grey", *FIT, "--test", "0")

@@ -47,6 +47,19 @@ def test_it_starts_as_the_identity(part):
 
 
 @pytest.mark.parametrize("part", PARTS, ids=repr)
+def test_for_inference_it_is_the_same_but_for_the_border(part):
+    network = trained(part, 3)
+    y, level, mean = torch.rand(2, 3, 96, 72), torch.full((2, 1, 96, 72), 0.1), torch.zeros(2, 3, 1, 1)
+    whole, copy = network.denoise(y, level, mean), network.for_inference(torch.float32)
+    x_hat = copy.denoise(y, level, mean)
+    border = (96 - x_hat.shape[2]) // 2
+    assert border <= -(-network.reach // network.factor) * network.factor
+    assert border > 0 or copy is network
+    torch.testing.assert_close(x_hat, whole[:, :, border : 96 - border, border : 72 - border])
+    assert torch.equal(network.denoise(y, level, mean), whole)  # which is as it was
+
+
+@pytest.mark.parametrize("part", PARTS, ids=repr)
 def test_a_pixel_depends_on_none_beyond_the_reach(part):
     network = trained(part)
     side = 2 * (network.reach // network.factor + 2) * network.factor

@@ -400,9 +400,16 @@ def test_strengths_are_the_best_of_the_photographs_at_each_level(tmp_path):
 
 ANOTHER = {
     "denoiser": {
-        **{"network": UNet(), "noise": GaussianNoise((0.0, 0.3)), "target": "noisy", "blind": True, "crop": 32},
-        **{"crops_per_epoch": 16, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "epochs": 3},
-        **{"batch_size": 8, "patience": 2, "precision": "bfloat16", "recipe": "fast"},
+        **{"network": UNet(), "noise": GaussianNoise((0.0, 0.3)), "target": "noisy", "blind": True},
+        **{"self_ensemble": True, "crop": 32, "crops_per_epoch": 16, "optimizer": "sgd", "learning_rate": 0.1},
+        **{
+            "schedule": "cosine",
+            "epochs": 3,
+            "batch_size": 8,
+            "patience": 2,
+            "precision": "bfloat16",
+            "recipe": "fast",
+        },
     },
     "classical": {"method": "nothing", "n_images": 5},
 }

@@ -42,6 +42,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         may be a range, (low, high), from which each crop's is sampled. Not clipped. Of Poisson noise the
         plane has the level of each pixel.
     blind : whether it estimates the level of each image, whatever it is told.
+    self_ensemble : whether each image is denoised in its eight flips and turns, and their mean is taken: in eight times
+        the time, 0.07 to 0.1 dB better (Timofte, Rothe, Van Gool 2016). It changes nothing of the training.
     target : "clean", what the images of `fit` are, or "noisy": they have noise themselves, and no more is added.
     crop : the side of the crops that it is trained on, in pixels.
     crops_per_epoch : how many crops an epoch has, however many images there are.
@@ -79,6 +81,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         noise: Corruption = GaussianNoise((0.0, 0.2)),  # noqa: B008  # frozen
         target: str = "clean",
         blind: bool = False,
+        self_ensemble: bool = False,
         crop: int = 64,
         crops_per_epoch: int = 8192,
         optimizer: str | None = None,
@@ -98,6 +101,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self.noise = noise
         self.target = target
         self.blind = blind
+        self.self_ensemble = self_ensemble
         self.crop = crop
         self.crops_per_epoch = crops_per_epoch
         self.optimizer = optimizer
@@ -225,6 +229,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         if sigma is not None:
             sigma = checks.python(sigma)
             checks.not_negative("sigma", sigma)
+        options = {"self_ensemble": self.self_ensemble, "rounded": rounded, "on_progress": on_progress}
         sigmas, denoised = list[float](), list[np.ndarray]()
         for i in range(len(images)):
             y = np.asarray(images.arrays[i])
@@ -232,19 +237,12 @@ class Denoiser(TransformerMixin, Savable, OfParts):
                 low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
                 doubt_units(self, float(high - low), sigma)
             sigmas.append(self._estimated(y, images.unit) if sigma is None else float(sigma))
-            denoised.append(self._denoised(y, sigmas[-1], on_progress, images.unit, rounded=rounded))
+            denoised.append(self._denoised(y, sigmas[-1], images.unit, **options))
         self.sigma_ = np.array(sigmas)
         return denoised
 
-    def _denoised(
-        self,
-        y: np.ndarray,
-        sigma: float,
-        on_progress: Callable[[int, int], None] | None = None,
-        unit: float = 1.0,
-        *,
-        rounded: bool = False,
-    ) -> np.ndarray:
+    def _denoised(self, y: np.ndarray, sigma: float, unit: float = 1.0, **options: Any) -> np.ndarray:
+        """One image. options: of `denoise_tiles`."""
         dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
         is_shot, read = self.noise.shot_and_read
         return denoise_tiles(
@@ -255,8 +253,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             dtype=dtype,
             unit=unit,
             read=read if is_shot and self.target == "clean" else None,
-            rounded=rounded,
-            on_progress=on_progress,
+            **options,
         )
 
     def _estimated(self, y: np.ndarray, unit: float) -> float:

@@ -11,7 +11,7 @@ import torch
 from isthmus.data.formats.page import bands
 from isthmus.data.images import pixels_of
 from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
-from isthmus.networks.denoisers import ImageNetwork
+from isthmus.networks.denoisers.image_network import ImageNetwork, inner
 
 TILE = 512  # pixels to a side, without what overlaps: some 100 MB of activations
 
@@ -26,13 +26,15 @@ def denoise_tiles(
     unit: float = 1.0,
     read: float | None = None,
     tile: int = TILE,
+    self_ensemble: bool = False,
     rounded: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """An image (c, h, w) without its noise, float32. level: its standard deviation. scale: the network's unit.
 
     unit: what the image's numbers are multiplied by first, tile by tile: no large image is whole in float32 beside it.
-    rounded: what comes out lies in [0, 1], and is given as uint8.
+    self_ensemble: the mean of what the eight flips and turns of a tile give. rounded: what comes out lies in [0, 1],
+    and is given as uint8.
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
@@ -58,9 +60,18 @@ def denoise_tiles(
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         mean = torch.tensor(_mean(image, unit) / scale, dtype=torch.float32, device=device)
         mean = mean[None, :, None, None]
-        nothing, plane = with_plane(mean.expand(1, -1, *(2 * (reach + margin) + factor,) * 2))
-        change = network.denoise(nothing, plane, mean).float() - nothing
-        change = change[0, :, reach : reach + factor, reach : reach + factor]  # in each square of pixels the same
+        network = network.for_inference(dtype)
+
+        def denoise(y: torch.Tensor) -> torch.Tensor:
+            """What is inside the margin and reach of a tile, (c, rows, columns)."""
+            y, plane = with_plane(y)
+            views = range(8 if self_ensemble else 1)
+            total = sum(seen(network.denoise(seen(y, i), seen(plane, i), mean), -i) for i in views)
+            assert isinstance(total, torch.Tensor)
+            return inner(total / len(views), reach - (y.shape[2] - total.shape[2]) // 2)[0].float()
+
+        # of what is constant, in each square of pixels the same
+        change = denoise(mean.expand(1, -1, *(2 * (reach + margin) + factor,) * 2)) - mean[0]
         for done, (top, left) in enumerate(tiles, 1):
             rows, columns = min(side, h - top), min(side, w - left)
             around = reach + margin
@@ -68,15 +79,22 @@ def denoise_tiles(
             beside = _mirrored(np.arange(left - around, left + columns + -columns % factor + around), w)
             part = np.multiply(image[:, above[:, None], beside], np.float32(unit), dtype=np.float32)
             part = np.divide(part, np.float32(scale), dtype=np.float32)
-            y, plane = with_plane(torch.from_numpy(part)[None].to(device))
-            x_hat = network.denoise(y, plane, mean)[0].float()
-            x_hat = x_hat[:, reach : x_hat.shape[1] - reach, reach : x_hat.shape[2] - reach]
+            x_hat = denoise(torch.from_numpy(part)[None].to(device))
             x_hat = x_hat - change.repeat(1, x_hat.shape[1] // factor, x_hat.shape[2] // factor)
             done_tile = (x_hat[:, :rows, :columns] * scale).cpu().numpy()
             result[:, top : top + rows, left : left + columns] = pixels_of(done_tile) if rounded else done_tile
             if on_progress:
                 on_progress(done, len(tiles))
     return result
+
+
+def seen(x: torch.Tensor, view: int) -> torch.Tensor:
+    """Images (n, c, h, w) in one of the eight views that flips and turns give, 0 to 7; -view takes it back."""
+    turns, is_flipped = abs(view) % 4, abs(view) >= 4
+    if view < 0:
+        x = x.rot90(-turns, (2, 3))
+    x = x.transpose(2, 3) if is_flipped else x
+    return x.rot90(turns, (2, 3)) if view > 0 else x
 
 
 def _mean(image: np.ndarray, unit: float) -> np.ndarray:

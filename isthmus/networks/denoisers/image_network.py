@@ -30,6 +30,13 @@ class ImageNetwork(Trainable, abc.ABC):
     def noise(self, y: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """The noise in images less their mean; sides are multiples of `factor`."""
 
+    def for_inference(self, dtype: torch.dtype) -> ImageNetwork:
+        """The network that denoises tiles, whose borders are not needed: itself, or a faster copy.
+
+        dtype: of the products. The noise that it predicts may be that of a smaller image, in the middle of the tile.
+        """
+        return self
+
     def denoise(self, y: torch.Tensor, level: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """Images of any height and width without their noise. mean: (n, channels, 1, 1), if that of y is not meant.
 
@@ -41,7 +48,9 @@ class ImageNetwork(Trainable, abc.ABC):
         x, below, beside = y - mean, -h % self.factor, -w % self.factor
         if below or beside:
             x, level = (functional.pad(t, (0, beside, 0, below), mode="replicate") for t in (x, level))
-        return y - self.noise(x, level)[:, :, :h, :w]
+        noise = self.noise(x, level)
+        border = (x.shape[2] - noise.shape[2]) // 2
+        return inner(y, border) - noise[:, :, : h - 2 * border, : w - 2 * border]
 
     def forward(self, x: torch.Tensor, *, logits: bool = False, generator: torch.Generator | None = None) -> Output:
         """Square crops with their plane, as rows (n, (channels + 1) · side²) → the denoised ones, and no code."""
@@ -69,7 +78,13 @@ class Block(nn.Module):
         self.first, self.second = convolution(width, width, generator), convolution(width, width, generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + 0.5 * self.second(functional.relu_(self.first(x)))
+        y = self.second(functional.relu_(self.first(x)))
+        return torch.add(inner(x, (x.shape[2] - y.shape[2]) // 2), y, alpha=0.5)
+
+
+def inner(x: torch.Tensor, border: int) -> torch.Tensor:
+    """Images (n, c, h, w) without a border of so many pixels."""
+    return x[:, :, border : x.shape[2] - border, border : x.shape[3] - border]
 
 
 def unshuffled(y: torch.Tensor, level: torch.Tensor, factor: int) -> torch.Tensor:

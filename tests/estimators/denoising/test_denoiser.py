@@ -113,6 +113,19 @@ def test_constant_images_stay_as_they_are(model):
             assert np.abs(model.denoise([image], np.float32(sigma))[0] - grey).max() < 1e-6
 
 
+def test_the_mean_over_flips_and_turns_is_better_and_turns_with_the_image(model):
+    clean = [x[:, :38, :40] for x in photos(4, seed=9)]
+    y = noisy(clean, 0.1)
+    average = Denoiser(self_ensemble=True).of(model)
+    assert mse(average.denoise(y, 0.1), clean) < mse(model.denoise(y, 0.1), clean)
+    views = [np.ascontiguousarray(np.rot90(y[0] if i < 4 else y[0].swapaxes(1, 2), i, (1, 2))) for i in range(8)]
+    x_hats = average.denoise(views, 0.1)
+    back = [np.rot90(x_hat, -i, (1, 2)) for i, x_hat in enumerate(x_hats)]
+    back[4:] = [x_hat.swapaxes(1, 2) for x_hat in back[4:]]
+    assert max(np.abs(x_hat - back[0]).max() for x_hat in back) < 1e-5
+    assert np.abs(average.denoise([np.full((1, 30, 40), 0.5, np.float32)], 0.2)[0] - 0.5).max() < 1e-6
+
+
 def test_score_is_the_psnr_under_noise_of_its_own(model):
     clean = photos(4, seed=9)
     assert model.score(clean) == model.score(clean)
@@ -121,12 +134,13 @@ def test_score_is_the_psnr_under_noise_of_its_own(model):
 
 @pytest.mark.parametrize("part", [Residual(8, 4), UNet(4)], ids=repr)
 @pytest.mark.parametrize("size", [(64, 96), (75, 61)], ids=str)
-def test_tiles_give_the_pixels_of_one_piece(part, size):
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_tiles_give_the_pixels_of_one_piece(part, size, self_ensemble):
     from tests.networks.test_denoisers import trained
 
     network, image = trained(part, 3), np.random.default_rng(0).random((3, *size), np.float32)
     done = []
-    arguments = {"scale": 0.7, "dtype": torch.float32}
+    arguments = {"scale": 0.7, "dtype": torch.float32, "self_ensemble": self_ensemble}
     whole = denoise_tiles(network, image, 0.1, **arguments)
     tiled = denoise_tiles(network, image, 0.1, tile=24, on_progress=lambda *n: done.append(n), **arguments)
     assert np.abs(tiled - whole).max() < 1e-5
