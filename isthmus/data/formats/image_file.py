@@ -167,9 +167,9 @@ def bytes_of(path: Path | str) -> bytes:
 
 
 def bytes_or_map(path: Path | str) -> Any:
-    """A file's bytes; of a large TIFF a map, of which only what is looked at takes memory. Raises as `bytes_of`."""
+    """A file's bytes; of a large TIFF or PNG a map, of which only what is read takes memory. Raises as `bytes_of`."""
     with contextlib.suppress(OSError), open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > _LARGE and file.read(4) in tiff.STARTS:
+        if os.fstat(file.fileno()).st_size > _LARGE and file.read(8).startswith((*tiff.STARTS, png.START)):
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # which stays when the file is closed
     return bytes_of(path)
 

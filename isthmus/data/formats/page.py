@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import mmap
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +53,20 @@ class Refused(Exception):  # noqa: N818
 def unread(kind: str, why: str) -> Refused:
     """The error for a valid file that is not supported."""
     return Refused(f"is a valid {kind} of a kind that is not read: {why}")
+
+
+def as_file(data: Any) -> Any:
+    """A file's bytes, or a map of it, to be read from the start as a file is."""
+    if not isinstance(data, mmap.mmap):
+        return io.BytesIO(data)
+    data.seek(0)
+    return data
+
+
+def forget(data: Any) -> None:
+    """Let what was looked at of a map no longer take memory; it is read again where it is needed."""
+    if isinstance(data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        data.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

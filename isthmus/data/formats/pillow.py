@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
-from isthmus.data.formats.page import STUMBLES, Form, Page, Refused, check_size, is_grey, unread, upright
+from isthmus.data.formats.page import STUMBLES, Form, Page, Refused, as_file, check_size, is_grey, unread, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,9 +49,9 @@ def opened(data: bytes) -> ImageFile:
     """Pillow's reader for these bytes, its header read and its size checked; nothing is decoded yet."""
     from PIL.Image import DecompressionBombError
 
-    reader = next(reader for start, reader in _readers().items() if data.startswith(start))
+    reader = next(reader for start, reader in _readers().items() if data[:8].startswith(start))
     try:
-        image = reader(io.BytesIO(data))
+        image = reader(as_file(data))
     except DecompressionBombError:  # some readers ask for the size themselves, and this is none of the STUMBLES
         raise Refused("promises more pixels than Pillow's limit; cut it or leave it out") from None
     except SyntaxError as error:
@@ -98,7 +98,7 @@ def shapes(data: bytes) -> list[Shape]:
     with opened(data) as image:
         if n_pages(image) > 1:
             return [page.pixels.shape for page in pages(data)]
-        if image.mode == "P" or (image.format == "PNG" and b"eXIf" in data):
+        if image.mode == "P" or (image.format == "PNG" and data.find(b"eXIf") >= 0):
             image.load()  # only then is it known which colours a palette has, or which way up a PNG is
         width, height = image.size
         size = (width, height) if orientation_of(image) >= 5 else (height, width)

@@ -11,7 +11,7 @@ import numpy as np
 
 from isthmus.data.formats import pillow
 from isthmus.data.formats.metadata import profile_fits, written_exif, written_xmp
-from isthmus.data.formats.page import Form, Page, check_size, unread, upright
+from isthmus.data.formats.page import Form, Page, check_size, forget, unread, upright
 
 START = b"\x89PNG\r\n\x1a\n"
 STARTS = (START,)
@@ -113,6 +113,11 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         orientation = pillow.orientation_of(image)
         notes = pillow.lost_modes(image)
     channels, height, width = pictures[0].shape
+    fits, kept = profile_fits(profile, grey=channels == 1), []
+    for kind, start, stop in chunks(data):
+        stays = kind in _KEPT and (kind != b"iCCP" or fits)
+        if stays and (content := _upright_chunk(kind, data[start:stop], orientation, (height, width))):
+            kept.append(chunk(kind, content))
     if len(pictures) > 1:
         buffer = io.BytesIO()
         notes = pillow.write(buffer, data, pictures)
@@ -122,16 +127,13 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         if alpha is not None and alpha.shape[1:] == (height, width):  # not after --crop
             notes.remove(pillow.NO_ALPHA)
             picture = np.concatenate([picture, alpha])
+        forget(data)
         made = encoded(picture)
-    fits = profile_fits(profile, grey=channels == 1)
     if profile and not fits:
         notes.append("a colour profile of other channels is not kept")
     end = len(START) + 25  # of the header, which comes first
     file.write(made[:end])
-    for kind, start, stop in chunks(data):
-        stays = kind in _KEPT and (kind != b"iCCP" or fits)
-        if stays and (content := _upright_chunk(kind, data[start:stop], orientation, (height, width))):
-            file.write(chunk(kind, content))
+    file.writelines(kept)
     file.write(made[end:])
     return notes
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import mmap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from isthmus.data.formats.page import Refused, check_size, is_grey, unread
+from isthmus.data.formats.page import Refused, as_file, check_size, is_grey, unread
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -33,12 +31,7 @@ def opened(data: bytes) -> Iterator[TiffFile]:
     log = logging.getLogger("tifffile")
     if not log.handlers:  # what matters in what it says is an error here; without a handler it goes to stderr
         log.addHandler(logging.NullHandler())
-    source: Any = data
-    if isinstance(source, mmap.mmap):  # which is a file itself
-        source.seek(0)
-    else:
-        source = io.BytesIO(data)
-    with TiffFile(source, _multifile=False) as file:
+    with TiffFile(as_file(data), _multifile=False) as file:
         yield file
 
 
