@@ -242,6 +242,7 @@ _OWN: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "nearest": images_by_name,
     "photograph-crops": crops_at_full_size,
     "reconstructions": images_by_name,
+    "samples": images_by_name,
     "scatter": plots.scatter,
     "top-atoms": _top_atoms,
     "usage": plots.usage,

@@ -60,6 +60,7 @@ FIGURES = {
     "filters": ({"kind": "filters", "rows": ["a", "b"]}, {"a": RNG.normal(size=(17, 1, 8, 8)), "b": IMAGES - 0.5}),
     "dead filters": ({"kind": "filters", "rows": ["a"]}, {"a": np.zeros((3, 1, 8, 8))}),
     "images": ({"kind": "images", "rows": ["original"]}, {"original": IMAGES[:1]}),
+    "samples": ({"kind": "samples", "rows": ["a", "b"]}, {name: RNG.random((5, 1, 8, 8)) for name in "ab"}),
     "reconstructions": (
         {"kind": "reconstructions", "rows": ["original", "a"]},
         {"original": IMAGES, "a": 1 - IMAGES, "labels": np.arange(4), "positions": np.arange(4)},

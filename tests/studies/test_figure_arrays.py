@@ -44,6 +44,13 @@ estimator = "autoencoder"
 network = {kind = "conv", channels = [2, 2], decoder = "unpool", activation = "silu"}
 epochs = 2
 [[model]]
+name = "vae"
+estimator = "autoencoder"
+network = {kind = "dense", bottleneck = 3, code_activation = "linear", output = "sigmoid"}
+code = {kind = "gaussian"}
+loss = {kind = "bce"}
+epochs = 2
+[[model]]
 name = "both"
 estimator = "autoencoder"
 network = {kind = "dense", bottleneck = 2}
@@ -82,6 +89,7 @@ FIGURES_OF = {
     "denoising": f'kind = "denoising"\nmodels = ["nothing", "wide"]\n{NOISY}levels = [0.2, 0.5]\n{EVERY}',
     "one-level": 'kind = "denoising"\nmodels = ["deep"]\ncorruption = [{kind = "gaussian", sigma = 0.1}, '
     '{kind = "masking", fraction = 0.2}]\nimages = [4, 2]',
+    "samples": 'kind = "samples"\nmodels = ["vae"]\nn = 4',
     "scatter": 'kind = "scatter"\nmodels = ["deep"]\nsplit = "train"\nn = 50',
     "scatter-of": 'kind = "scatter"\nmodels = ["of"]',
     "curves": 'kind = "curves"\nmodels = ["*"]\nfirst_epoch = 2',
@@ -193,6 +201,7 @@ def test_reconstructions_are_of_the_images_that_were_asked_for(drawn):
         "deep",
         "wide",
         "conv",
+        "vae",
         "both",
         "of",
     ]
@@ -261,7 +270,7 @@ def test_a_scatter_has_the_codes_of_the_first_images(drawn):
 
 def test_curves_are_the_histories(drawn):
     history, found = drawn.models["deep"].history_, drawn.arrays["curves"]
-    trained = ["deep", "wide", "conv", "both", "of"]
+    trained = ["deep", "wide", "conv", "vae", "both", "of"]
     assert drawn.listed["curves"]["rows"] == [row for name in trained for row in (name, f"{name} (validation)")]
     assert drawn.listed["curves"]["first_epoch"] == 2
     np.testing.assert_array_equal(found["deep"], history.losses)
@@ -272,6 +281,11 @@ def test_curves_are_the_histories(drawn):
     assert steps["wide"].shape == (6,)
     np.testing.assert_allclose(steps["deep"].reshape(3, 3) @ [128, 128, 44] / 300, history.losses, rtol=1e-6)
     assert drawn.listed["steps"]["per"] == "step"
+
+
+def test_samples_are_those_of_the_prior(drawn):
+    expected = drawn.models["vae"].sample(4, random_state=3)  # the seed of HEAD
+    np.testing.assert_array_equal(flat(drawn.arrays["samples"]["vae"]), flat(expected))
 
 
 def test_filters_are_the_units_that_were_asked_for(drawn):

@@ -331,6 +331,7 @@ WRONG_FIGURES = {
         'kind = "denoising"\nmodels = ["a"]\nsource = "mnist"\ncorruption = {kind = "gaussian", sigma = 1}',
         ["the source of a denoising figure must be left out", "'mnist'"],
     ),
+    "samples of a code without a prior": ('kind = "samples"\nmodels = ["a"]', ["whose code has a prior", "got ['a']"]),
     "latent noise without levels": ('kind = "latent-noise"\nmodels = ["a"]', ["the levels of a latent-noise figure"]),
     "latent noise of a corruption": (
         'kind = "latent-noise"\nmodels = ["a"]\nlevels = [1]\ncorruption = {kind = "gaussian"}',
