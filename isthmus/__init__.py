@@ -40,10 +40,12 @@ _HOME = {
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources.registry",
     "open_images": "isthmus.data.collections.collection",
+    "representation": "isthmus.analysis.representation",
     "save": "isthmus.persistence",
 }
 
 if TYPE_CHECKING:
+    from isthmus.analysis.representation import representation
     from isthmus.data.collections.collection import open_images
     from isthmus.data.images import Images
     from isthmus.data.sources.registry import load as load_dataset
@@ -106,6 +108,7 @@ __all__ = [
     "load",
     "load_dataset",
     "open_images",
+    "representation",
     "save",
 ]
 

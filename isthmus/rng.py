@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-PURPOSES = ("split", "init", "order", "augment", "noise", "test-noise", "latent", "patch", "cycle", "module", "crop")
+PURPOSES = ("split", "init", "order", "augment", "noise", "test-noise", "latent", "patch", "cycle", "module", "crop", "probe")
 
 
 def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:
