@@ -17,7 +17,20 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-PURPOSES = ("split", "init", "order", "augment", "noise", "test-noise", "latent", "patch", "cycle", "module", "crop", "probe")
+PURPOSES = (
+    "split",
+    "init",
+    "order",
+    "augment",
+    "noise",
+    "test-noise",
+    "latent",
+    "patch",
+    "cycle",
+    "module",
+    "crop",
+    "probe",
+)
 
 
 def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from isthmus.commands.shared.part_syntax import read_words, unit_note
 from isthmus.errors import counted
 
 if TYPE_CHECKING:
+    from isthmus.commands.images.labelled import Labelled
     from isthmus.commands.images.leakage import Seen
     from isthmus.commands.images.model_folder import Opened
     from isthmus.metrics import Estimate
@@ -23,6 +25,10 @@ _TEXT = """
     are on (l0), their mean, and how many are never on (dead_units). Each is a mean over images with its 95 % interval.
     A --corruption is applied to the input, and the output compared with the clean image. Reconstructions are not
     clipped to 0..1.
+
+    Of images with labels the codes are judged by these too, beside the pixels as codes: the accuracy of a linear probe
+    and of 10 nearest neighbours, silhouette, trustworthiness and effective rank. Classifiers are fitted on images that
+    the model was trained on, and score the others; where there are not both, they are fitted on other folds.
 
     With a model of patches, whole photographs are measured, assembled as by `isthmus denoise`; statistics of the codes
     are over patches. Means and intervals are over photographs.
@@ -55,7 +61,7 @@ class _Evaluated:
     """The measurements of one collection, by corruption. before: the MSE of the model's input.
 
     n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
-    note on images that look noisy.
+    note on images that look noisy. labelled: what their labels say of the codes.
     """
 
     source: str
@@ -66,6 +72,7 @@ class _Evaluated:
     before: dict[str | None, float | None]
     seen: Seen
     noise: str = ""
+    labelled: Labelled | None = None
 
 
 def run(options: argparse.Namespace) -> None:
@@ -93,13 +100,16 @@ def run(options: argparse.Namespace) -> None:
     for part in parts:
         if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {warning}")
-    print(_json(opened, result) if options.json else _table(result))
+    for sentence in result.labelled.sentences if result.labelled else ():
+        console.say(sentence)
+    print(_json(opened, result) if options.json else _tables(result))
 
 
 def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
     """Measure images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
+    from isthmus.commands.images.labelled import labelled
     from isthmus.commands.images.model_folder import images_for
     from isthmus.data.noise_estimate import noise_in
     from isthmus.studies.results.measure import measure
@@ -117,8 +127,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     n_patches = len(images) if images.places is not None else None
     noise = noise_in(images.pixels)
     memory = opened.memory(options)
-    seen = memory.about(memory.of_all(images))
-    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise)
+    known = memory.of_all(images)
+    seen, codes = memory.about(known), labelled(opened, options, images, known)
+    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise, codes)
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
@@ -145,15 +156,27 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     return _Evaluated(options.data, clean.sha256, n, n_patches, measured, before, seen, noise)
 
 
-def _table(result: _Evaluated) -> str:
-    """A line for each metric, a column for each corruption, each with its interval."""
-    columns = [[_head(result), *METRICS]]
-    for label, estimates in result.measured.items():
-        cells = [_cell(name, estimates.get(name)) for name in METRICS]
-        columns.append([label or "clean", *cells])
-    used = [i for i in range(len(METRICS) + 1) if i == 0 or any(column[i] for column in columns[1:])]
-    widths = [max(len(column[i]) for i in used) for column in columns]
-    lines = ("  ".join(f"{column[i]:<{w}}" for column, w in zip(columns, widths, strict=True)) for i in used)
+def _tables(result: _Evaluated) -> str:
+    """A column for each corruption; and, where there are labels, a table of the codes beside the pixels."""
+    columns = {label or "clean": estimates for label, estimates in result.measured.items()}
+    table = _table(_head(result), dict.fromkeys(METRICS, ""), columns)
+    if result.labelled is None:
+        return table
+    columns = {name: representation.estimates for name, representation in result.labelled.columns.items()}
+    sizes = {name: estimate.n for estimates in columns.values() for name, estimate in estimates.items()}
+    n = max(sizes.values(), default=0)
+    notes = {name: "" if sizes[name] == n else f", {sizes[name]:,} images" for name in sizes}
+    return f"{table}\n\n{_table(f'{n:,} with labels', notes, columns)}"
+
+
+def _table(head: str, metrics: Mapping[str, str], columns: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """A line for each metric that there is, with a note, each with its interval."""
+    notes = {name: note for name, note in metrics.items() if any(name in estimates for estimates in columns.values())}
+    cells = [[head, *map("".join, notes.items())]]
+    cells += [[label, *(_cell(name, estimates.get(name)) for name in notes)] for label, estimates in columns.items()]
+    widths = [max(map(len, column)) for column in cells]
+    rows = zip(*cells, strict=True)
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -194,6 +217,8 @@ def _json(opened: Opened, result: _Evaluated) -> str:
         "n_seen": seen.n_trained_on,
         "n_selected": seen.n_selected_on,
     }
+    if result.labelled is not None:
+        facts["representation"] = result.labelled.table()
     if result.n_patches is not None:
         facts["patches"] = result.n_patches
     return json.dumps({**facts, "n": result.n, "rows": rows}, allow_nan=False)

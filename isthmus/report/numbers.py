@@ -18,6 +18,11 @@ _DIGITS = {
     "n_parameters": ",.0f",
     "code_size": ",.0f",
     "published_sse": ".4f",
+    "linear_probe": ".3f",
+    "knn": ".3f",
+    "silhouette": ".3f",
+    "trustworthiness": ".3f",
+    "effective_rank": ".1f",
 }
 
 

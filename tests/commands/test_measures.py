@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import FunctionTransformer
 
 import isthmus
+from isthmus.analysis.representation import METRICS
 from isthmus.cli import run_command
 from tests.image_files import read_image
 
@@ -23,9 +24,9 @@ def test_a_table_and_the_same_as_json(model, digits, done):
     lines = out.splitlines()
     heads = [head.strip() for head in lines[0].split("  ") if head]
     assert heads == ["90 images, 71 trained on, 9 selected on", "clean", "gaussian(0.2)", "masking(0.3)"]
-    assert [line.split()[0] for line in lines[1:]] == ["mse", "psnr", "ssim", "mean_activation", "l0", "dead_units"]
+    assert [line.split()[0] for line in lines[1:7]] == ["mse", "psnr", "ssim", "mean_activation", "l0", "dead_units"]
     known = "was trained on 71 of these 90 images, and 9 more chose its best epoch"
-    assert err == f"{model} {known}: expect larger errors on new ones\n"
+    assert f"{model} {known}: expect larger errors on new ones\n" in err
     table = json.loads(done("evaluate", model, digits, *noise, "--json")[0])
     rows = {(row["metric"], row["corruption"]): row for row in table["rows"]}
     clean = rows["mse", None]
@@ -55,6 +56,50 @@ def test_patches_are_cut_as_they_were_for_the_training(denoiser, photographs, do
     assert "--patches 8x8" in err
     assert out.split()[1] == "photographs,"
     assert int(re.search(r", ([\d,]+) patches", out)[1].replace(",", "")) > 500
+
+
+def test_labels_say_what_codes_are_worth(model, digits, tmp_path, done):
+    """Fitted on what the model was trained on, scored on the others; on other folds where there is no such part."""
+    out, err = done("evaluate", model, digits)
+    images, memory = isthmus.open_images(digits), json.loads((model / "config.json").read_text())["extra"]["seen"]
+    others = np.isin(images.names, [*memory["left_out"]])
+    assert others.sum() == 19
+    assert f"classifiers are fitted on 71 images that {model} was trained on, and score the 19 others" in err
+    head, *lines = out.split("\n\n")[1].splitlines()
+    assert re.split("  +", head) == ["19 with labels", "codes", "pixels"]
+    assert [line.split()[0] for line in lines] == list(METRICS)
+    table = json.loads(done("evaluate", model, digits, "--json")[0])["representation"]
+    assert (table["n_fitted"], table["n_folds"]) == (71, 0)
+    for name, coder in (("codes", isthmus.load(model)), ("pixels", None)):
+        expected = isthmus.representation(coder, images.take(~others), None, images.take(others))
+        rows = {row["metric"]: (row["value"], row["n"]) for row in table["rows"] if row["of"] == name}
+        assert rows == {metric: (of.value, of.n) for metric, of in expected.estimates.items()}
+        assert table["omitted"][name] == expected.omitted
+    np.savez(tmp_path / "new.npz", images=1 - images.pixels[:, 0], labels=images.labels)
+    out, err = done("evaluate", model, tmp_path / "new.npz")
+    assert "classifiers are fitted on some of 90 images and score others, in 5 folds" in err
+    assert "\n90 with labels" in out
+
+
+def test_a_data_set_has_a_training_part(model, tmp_path, done, monkeypatch):
+    monkeypatch.setattr("isthmus.analysis.representation.N_PAIRS", 200)
+    out, err = done("evaluate", model, "digits")
+    assert "classifiers are fitted on 1,437 training images of digits" in err
+    assert "of the pixels alone is better than of the codes: " in err
+    assert re.search(r"^silhouette, 200 images +-?0\.\d{3} \(", out, re.M)
+
+
+def test_where_labels_say_nothing_the_reason_is_printed(model, digits, tmp_path, done):
+    pixels = isthmus.open_images(digits).pixels[:, 0]
+    np.savez(tmp_path / "same.npz", images=1 - pixels, labels=np.zeros(90, int))
+    out, err = done("evaluate", model, tmp_path / "same.npz")
+    assert "not measured: linear_probe, knn, silhouette: all are of one class" in err
+    assert "classifiers" not in err
+    assert [line.split()[0] for line in out.split("\n\n")[1].splitlines()[1:]] == ["trustworthiness", "effective_rank"]
+    np.save(tmp_path / "none.npy", pixels)
+    out, err = done("evaluate", model, tmp_path / "none.npy")
+    assert "\n\n" not in out
+    assert "classifiers" not in err
 
 
 # --- encode ---
