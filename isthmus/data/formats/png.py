@@ -113,11 +113,11 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         orientation = pillow.orientation_of(image)
         notes = pillow.lost_modes(image)
     channels, height, width = pictures[0].shape
-    fits, kept = profile_fits(profile, grey=channels == 1), []
+    fits, extras = profile_fits(profile, grey=channels == 1), []
     for kind, start, stop in chunks(data):
         stays = kind in _KEPT and (kind != b"iCCP" or fits)
         if stays and (content := _upright_chunk(kind, data[start:stop], orientation, (height, width))):
-            kept.append(chunk(kind, content))
+            extras.append(chunk(kind, content))
     if len(pictures) > 1:
         buffer = io.BytesIO()
         notes = pillow.write(buffer, data, pictures)
@@ -133,7 +133,7 @@ def write(file: Any, data: bytes, pictures: Sequence[np.ndarray]) -> list[str]:
         notes.append("a colour profile of other channels is not kept")
     end = len(START) + 25  # of the header, which comes first
     file.write(made[:end])
-    file.writelines(kept)
+    file.writelines(extras)
     file.write(made[end:])
     return notes
 
