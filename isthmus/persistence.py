@@ -34,7 +34,7 @@ from isthmus.files import open_regular
 from isthmus.kinds import COMPUTES, KINDS
 from isthmus.networks.denoisers import build as build_denoiser
 from isthmus.networks.standardization import Standardization
-from isthmus.parts import PRECISIONS, ROLES, Dense, Part, Training, checks, from_table
+from isthmus.parts import MSE, PRECISIONS, ROLES, Dense, Part, Plain, Training, checks, from_table
 from isthmus.training.hardware import resolve_device
 from isthmus.training.history import History, Trained
 
@@ -167,7 +167,9 @@ def _autoencoder(parameters: dict[str, Any], fitted: dict[str, Any], folder: Pat
     if parameters.get("network") is None:  # in an older model, whatever its recipe: there it meant this one
         parameters = {**parameters, "network": Dense()}
     model = Autoencoder(**parameters)
-    (network_part, _, _, training), code = model.parts(), model.part("code")
+    (network_part, _, _, training), code = model.parts(), parameters.get("code") or Plain()
+    if code != model.part("code"):  # an older model, whose recipe left the noise to the loss
+        model.set_params(loss=MSE())
     n, shape = _whole_number(fitted, "n_features_in_", 1), fitted["image_shape_"]
     if shape is not None:
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(length) is int for length in shape)):

@@ -1,5 +1,7 @@
 """The variational code against closed forms: a linear one is probabilistic PCA (Tipping and Bishop 1999)."""
 
+import contextlib
+import json
 import math
 import re
 import warnings
@@ -12,6 +14,8 @@ from sklearn.decomposition import PCA
 
 from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, collapse, load
 from isthmus.errors import PoorFitWarning, RequestError
+from isthmus.objective import Objective
+from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.setup import Setup
 
 LINEAR = Dense(bottleneck=2, code_activation="linear")
@@ -198,6 +202,8 @@ def test_an_encoder_of_which_nothing_is_said_ends_linearly(x, images):
         ({"samples": 5, "beta": 2}, "samples must be 1 with beta, warmup or free_bits"),
         ({"samples": 5, "free_bits": 0.1}, "samples must be 1 with"),
         ({"samples": 5, "warmup": 3}, "samples must be 1 with"),
+        ({"noise": "known"}, "noise must be \"learned\" or left out, got 'known'"),
+        ({"noise": 0.1}, "noise must be"),
     ],
     ids=str,
 )
@@ -211,6 +217,11 @@ def test_what_does_not_go_together_is_refused(x):
         Autoencoder(Dense(code_activation="relu"), code=Gaussian()).fit(x)
     with pytest.raises(RequestError, match=r'loss "bce" of weight 2 is no likelihood for code Gaussian\(\); set beta'):
         Autoencoder(Dense(output="sigmoid"), code=Gaussian(), loss=BCE(2.0)).fit(x)
+    for network, loss in ((Dense(output="sigmoid"), "bce"), (Dense(), MSE(2.0))):
+        with pytest.raises(
+            RequestError, match=r"has no noise to learn for code Gaussian\(noise='learned'\), which needs"
+        ):
+            Autoencoder(network, code=Gaussian(noise="learned"), loss=loss).fit(x)
     plain = Autoencoder(LINEAR, epochs=1).fit(x)
     for ask in (lambda: plain.sample(3), lambda: plain.log_likelihood(x)):
         with pytest.raises(RequestError, match=r"code Plain\(\) has no prior to sample from; fit with code=Gaussian"):
@@ -226,12 +237,117 @@ def test_noise_larger_than_the_samples_vary_is_named_and_the_way_out_is_one():
     """The loss as it is assumes a variance of 1/2, beside which pixels in [0, 1] hardly vary."""
     rng = np.random.default_rng(0)
     x = (0.5 + 0.1 * rng.normal(size=(200, 2)) @ rng.normal(size=(2, 9))).astype(np.float32)
-    given = {"code": Gaussian(), "recipe": "fast", "random_state": 0}
+    given = {"code": Gaussian(), "recipe": "fast", "random_state": 0, "epochs": 60}
     with pytest.warns(
         PoorFitWarning, match=r"try loss=MSE\([\d.]+\), for now noise of variance 0.5 is assumed"
     ) as warned:
-        poor = Autoencoder(Dense(bottleneck=2), **given).fit(x)
+        poor = Autoencoder(Dense(bottleneck=2), loss=MSE(), **given).fit(x)
     weight = float(re.search(r"MSE\(([\d.]+)\)", str(warned[0].message))[1])
     with warnings.catch_warnings(action="error"):
         good = Autoencoder(Dense(bottleneck=2), loss=MSE(weight), **given).fit(x)
+        learned = Autoencoder(Dense(bottleneck=2), **given).fit(x)
     assert -good.score(x) < 0.6 * -poor.score(x)
+    assert -learned.score(x) < 0.6 * -poor.score(x), "where the recipe chooses, it is learned"
+
+
+@pytest.fixture(scope="module", params=[(1, 0), (255, 1000)], ids=["as-it-is", "of-255-far-from-0"])
+def learned(request, x, pca):
+    """A fit of a recipe to samples in some unit, and the likelihoods in it."""
+    scale, offset = request.param
+    samples = (scale * x + offset).astype(np.float32)
+    return model(pca, loss="mse", recipe="fast").fit(samples), samples, scale
+
+
+def likeliest(x, k=2):
+    """The most that probabilistic PCA of k components gives, on average, and its variance of the noise."""
+    values = np.linalg.eigvalsh(np.cov(x.T.astype(float), bias=True))[::-1]
+    variance, n = values[k:].mean(), len(values)
+    return -0.5 * (n * math.log(2 * math.pi) + np.log(values[:k]).sum() + (n - k) * math.log(variance) + n), variance
+
+
+def test_learned_noise_is_that_of_probabilistic_pca_in_any_unit(learned, x):
+    fitted, samples, scale = learned
+    best, variance = likeliest(samples)
+    assert best + 5 * math.log(scale) == pytest.approx(likeliest(x)[0], abs=0.01), "a unit changes n log scale"
+    assert float(fitted.network_.code.noise.variance) == pytest.approx(variance, rel=0.05)
+    assert fitted.log_likelihood(samples, n_samples=300).mean() == pytest.approx(best, abs=0.01)
+    assert fitted.history_.losses[-1] == pytest.approx(-best, abs=0.1)
+
+
+def test_samples_with_noise_are_distributed_as_the_samples_are(learned):
+    fitted, samples, _ = learned
+    np.testing.assert_array_equal(fitted.sample(3, 0, noise=True), fitted.sample(3, 0, noise=True))
+    difference = fitted.sample(20_000, 0, noise=True).astype(float) - fitted.sample(20_000, 0)
+    assert difference.std() == pytest.approx(math.sqrt(fitted.network_.code.noise.variance), rel=0.01)
+    covariance, expected = np.cov(fitted.sample(20_000, 0, noise=True).T), np.cov(samples.T)
+    np.testing.assert_allclose(covariance, expected, atol=0.04 * np.trace(expected))
+
+
+def test_noise_is_learned_under_a_recipe_alone_where_nothing_is_said_of_it(x, learned):
+    assert learned[0].code == Gaussian()
+    assert learned[0].network_.code_part == Gaussian(noise="learned")
+    for given in ({}, {"recipe": "fast", "loss": MSE()}):
+        assert Autoencoder(LINEAR, code=Gaussian(), epochs=1, **given).fit(x).network_.code_part == Gaussian()
+    explicit = Autoencoder(LINEAR, code=Gaussian(noise="learned"), epochs=1, random_state=0).fit(x)
+    assert 0 < float(explicit.network_.code.noise.variance) != 1
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_learned_noise_is_saved_and_resumed_to_the_same_bits(samples, x, pca, tmp_path):
+    given = {"code": Gaussian(samples=samples, noise="learned"), "loss": "mse", "epochs": 4, "batch_size": 64}
+    whole = model(pca, validation_fraction=0.2, patience=3, **given).fit(x)
+    with contextlib.closing(
+        model(pca, validation_fraction=0.2, patience=3, **given).fit_epochs(
+            x, checkpoint=Checkpoints(tmp_path / "c", every=0)
+        )
+    ) as rows:
+        next(rows), next(rows)
+    resumed = model(pca, validation_fraction=0.2, patience=3, **given).fit(x, checkpoint=tmp_path / "c")
+    resumed.save(tmp_path / "m")
+    for other in (resumed, load(tmp_path / "m")):
+        assert torch.equal(other.network_.code.noise.variance, whole.network_.code.noise.variance)
+        np.testing.assert_array_equal(
+            other.log_likelihood(x[:9], n_samples=20), whole.log_likelihood(x[:9], n_samples=20)
+        )
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_the_gradients_at_learned_noise_are_autograds(samples, x, pca):
+    """And the noise after a step is the likeliest: the objective's own derivative at it is 0."""
+    network = model(pca, code=Gaussian(samples=samples, noise="learned"), loss="mse", epochs=2).fit(x).network_.double()
+    noise, rows = network.code.noise, torch.tensor(x).double()
+    objective = Objective(MSE(), in_nats=True, noise=noise)
+    output = network(rows, generator=torch.Generator().manual_seed(0))
+    leaf = output.x_hat.detach().requires_grad_()
+    noise.n_steps.zero_()  # so that the next is the only one
+    for _ in range(40 if samples > 1 else 1):  # what draws count depends on the noise in turn
+        noise.n_steps.zero_()
+        value, at = objective.with_gradients(leaf.detach(), output.code, rows, terms=output.terms)
+    noise.variance = noise.variance.detach().clone().requires_grad_()
+    expected = objective(leaf, output.code, rows, terms=output.terms)
+    torch.testing.assert_close(value, expected.detach())
+    at_x_hat, at_noise = torch.autograd.grad(expected, [leaf, noise.variance])
+    torch.testing.assert_close(at.x_hat, at_x_hat)
+    assert abs(float(at_noise * noise.variance.detach())) < 1e-6
+
+
+def test_samples_that_are_all_the_same_leave_noise_that_is_finite():
+    same = np.full((40, 5), 3.0, np.float32)
+    with warnings.catch_warnings(action="ignore"):
+        fitted = Autoencoder(LINEAR, code=Gaussian(), recipe="fast", epochs=20, random_state=0).fit(same)
+    assert np.isfinite(fitted.log_likelihood(same, n_samples=5)).all()
+    assert float(fitted.network_.code.noise.variance) > 0
+
+
+def test_an_older_model_of_a_recipe_has_the_noise_of_its_loss(x, tmp_path):
+    """Such a model says nothing of the noise, and none was learned."""
+    fitted = Autoencoder(LINEAR, code=Gaussian(), loss=MSE(), recipe="fast", epochs=2, random_state=0).fit(x)
+    fitted.save(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    del config["sha256"]
+    config["parameters"]["loss"] = "mse"
+    path.write_text(json.dumps(config))
+    old = load(tmp_path / "m")
+    np.testing.assert_array_equal(old.log_likelihood(x[:9], n_samples=20), fitted.log_likelihood(x[:9], n_samples=20))
+    assert old.set_params(warm_start=True).fit(x).network_.code_part == Gaussian()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from torch import nn
 
 from isthmus.networks import Code, Coded, Term
 from isthmus.parts import Gaussian
@@ -10,10 +13,45 @@ from isthmus.parts import Gaussian
 _SILENT = 0.01  # nats below which a unit says nothing of a sample
 _MOST_SILENT = 0.9  # of the units: fewer are those that the samples do not need, which costs nothing
 _AVERAGED = 50  # steps
+_ROUNDING = torch.finfo(torch.float32).eps  # of the data: no variance is less than this, squared
 CAUSE = (
     "what its code would say of an image costs more nats than a better reconstruction gains",
     "take a smaller beta, a warmup, free_bits, or a larger weight of the loss, which is a smaller variance",
 )
+
+
+class NoiseVariance(nn.Module):
+    """The likeliest variance of the noise of x around x_hat, one number in the data's units squared.
+
+    It is the mean squared error of the last fifty steps or so (Rybkin, Daniilidis, Levine 2021), which no rate of
+    learning, and no unit of the data, has a say in.
+    """
+
+    variance: torch.Tensor
+    n_steps: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """What a squared error counts, in nats."""
+        return 0.5 / self.variance
+
+    @property
+    def log_normalizer(self) -> torch.Tensor:
+        """As that of a loss whose noise is known."""
+        return 0.5 * (2 * math.pi * self.variance).log()
+
+    @torch.no_grad()
+    def learn(self, errors: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Take in the squared errors of a step's samples, (n,) or their mean (), each a sum; the weight from now on."""
+        least = x.square().mean().mul_(_ROUNDING**2).clamp_(min=torch.finfo(x.dtype).tiny)
+        self.n_steps += 1
+        self.variance.lerp_(torch.maximum(errors.mean() / x.shape[1], least), 1 / self.n_steps.clamp(max=_AVERAGED))
+        return self.weight
 
 
 class GaussianCode(Code):
@@ -30,6 +68,7 @@ class GaussianCode(Code):
         self.part = part
         self.register_buffer("nats", torch.zeros(code_size))
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
+        self.noise = NoiseVariance() if part.noise == "learned" else None
 
     def at_inference(self, z: torch.Tensor) -> torch.Tensor:
         """The mean."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
 from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note, words_of
 from isthmus.errors import RequestError, require
-from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
+from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Gaussian, Training
 
 if TYPE_CHECKING:
     from isthmus.commands.fitting.training_run import Fitted
@@ -110,7 +111,7 @@ def add(commands: Any) -> None:
         "--code",
         metavar="WORDS",
         help="between encoder and decoder: gaussian makes a variational autoencoder, gaussian:4 one of beta 4; with "
-        "--loss mse:50 noise of variance 1 / (2 * 50), else PCA's; quantized:64:4 is four of 64 vectors each",
+        "--loss mse:50 noise of variance 1 / (2 * 50), else learned noise; quantized:64:4 is four of 64 vectors each",
     )
     group.add_argument("--penalty", metavar="WORDS", help="makes codes sparse: l1:1e-5, or kl:WEIGHT:TARGET")
     group.add_argument("--loss", metavar="WORD", help="mse or bce (mse)")
@@ -162,7 +163,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean, noise_of_pca
+    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -220,9 +221,11 @@ def run(options: argparse.Namespace) -> None:
     choice = choose(wanted)
     if choice.why:
         console.say(choice.why)
-    if parts["code"] is not None and parts["code"].in_nats and options.loss is None:
-        size = choice.network.code_width(split.train.n_features, images.shape)
-        parts["loss"] = noise_of_pca(split.train, size) if base is None else base.model.part("loss")
+    if isinstance(parts["code"], Gaussian) and options.loss is None:
+        former = None if base is None else base.model
+        noise = "learned" if former is None else getattr(former.network_.code_part, "noise", None)
+        parts["code"] = dataclasses.replace(parts["code"], noise=noise)
+        parts["loss"] = parts["loss"] if former is None else former.part("loss")
     facts = continuation.facts_of(options, training, parts, framing, images, source)
     epochs = int(choice.training["epochs"])
     if base is not None:

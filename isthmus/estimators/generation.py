@@ -41,10 +41,12 @@ class Generative(Composed):
             raise RequestError(f"code {part!r} has no prior to sample from; fit with code=Gaussian()")
         return code
 
-    def sample(self, n: int = 1, random_state: Any = None) -> np.ndarray:
+    def sample(self, n: int = 1, random_state: Any = None, *, noise: bool = False) -> np.ndarray:
         """What the decoder makes of n codes of the prior: (n, n_features), or images if `fit` saw images.
 
-        Of loss "bce" they are probabilities. Raises RequestError for a code without a prior; only `Gaussian` has one.
+        Of loss "bce" they are probabilities. noise: whether to sample x around that too, as `log_likelihood` takes it
+        to be: with the noise of the loss, or the one that was learned, of "bce" as 0 or 1. Raises RequestError for a
+        code without a prior; only `Gaussian` has one.
 
         >>> import numpy as np
         >>> from isthmus import Autoencoder, Dense, Gaussian
@@ -54,8 +56,18 @@ class Generative(Composed):
         ((3, 5), (64,))
         """
         checks.count("n", n)
-        code = self._prior().prior(n, generator(seed_from(random_state), "latent")).numpy()
-        return self._shaped(infer(self, code, lambda network, z: network.decode(z)))
+        prior, seed = self._prior(), seed_from(random_state)
+        x_hat = infer(self, prior.prior(n, generator(seed, "latent")).numpy(), lambda network, z: network.decode(z))
+        return self._shaped(self._noisy(x_hat, generator(seed, "noise")) if noise else x_hat)
+
+    def _noisy(self, x_hat: np.ndarray, stream: torch.Generator) -> np.ndarray:
+        loss, learned = self.part("loss"), self.network_.code.noise
+        if loss.bounded:
+            return (torch.rand(x_hat.shape, generator=stream).numpy() < x_hat).astype(x_hat.dtype)
+        if not loss.is_squared:
+            raise RequestError(f"loss {loss!r} has no noise to sample from; leave noise out")
+        variance = 0.5 / loss.weight if learned is None else float(learned.variance)
+        return x_hat + math.sqrt(variance) * torch.randn(x_hat.shape, generator=stream).numpy()
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> np.ndarray:
         """log p(x) of each sample in nats, (n,), by importance sampling from the encoder's Gaussian.
@@ -69,7 +81,7 @@ class Generative(Composed):
         self._prior()
         X, _ = samples_of(self, X, reset=False)
         network, device, dtype = for_inference(self, X)
-        objective = Objective(self.part("loss"), in_nats=True)
+        objective = Objective(self.part("loss"), in_nats=True, noise=network.code.noise)
         piece = max(1, min(_DRAWS, _NUMBERS // network.n_features, n_samples))
         group = max(1, min(_DRAWS, _NUMBERS // network.n_features) // piece)  # samples at a time
         result = np.empty(len(X), np.float64)

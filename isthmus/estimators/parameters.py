@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator
 from isthmus.errors import RequestError, unknown
 from isthmus.fingerprints import source_fingerprint
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Part, Plain, Training, contradiction
-from isthmus.training.recipe import completed, network_of
+from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
+from isthmus.training.recipe import code_of, completed, network_of
 
 # a seed, a device and a precision are facts as they turn out to be; the rest computes nothing
 _NO_PARAMETERS = ("autoencoder", "random_state", "verbose")
@@ -44,7 +44,8 @@ class OfParts(BaseEstimator):
             if separator:
                 changes.setdefault(role, {})[fieldname] = value
         for role, fields in changes.items():
-            part = self.part(role)
+            value = getattr(self, role)
+            part = value if isinstance(value, Part) else self.part(role)
             known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
             for name in [name for name in fields if "__" in name]:  # an entry of a field that is a table
                 table, _, key = name.partition("__")
@@ -71,7 +72,7 @@ class Composed(OfParts):
         if role == "network":
             others = {name: self.part(name) for name in ("penalty", "loss", "corruption", "code")}
             return network_of(value, getattr(self, "recipe", None), **others)
-        return Plain() if role == "code" and value is None else value
+        return code_of(value, getattr(self, "recipe", None), self.loss) if role == "code" else value
 
     def parts(self) -> tuple[Any, Any, Objective, Training]:
         """network, corruption, objective and training, checked; the training as it is without a recipe."""

@@ -57,7 +57,12 @@ class Code(nn.Module):
     """What lies between encoder and decoder. This one is plain: the code is what the encoder gives.
 
     Others say what differs. Their buffers and parameters are saved and resumed, the latter trained as well.
+    noise: what learns the variance of a squared error in nats; None where the loss has it.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise: Any = None
 
     def at_inference(self, z: torch.Tensor) -> torch.Tensor:
         """(n, encoded * code_size) → the code, (n, code_size), which `transform` gives and the decoder sees."""

@@ -1,7 +1,7 @@
 """Every value object: what networks, codes, corruptions, augmentations, penalties, losses and trainings are made of.
 
 A part is a frozen dataclass: fields, their checks and a repr that is the code which builds it. What a part
-*computes* is elsewhere (`networks/`, `codes/`, `corruption.py`, `objective.py`, …), so nothing here imports torch or
+*computes* is elsewhere (`networks/`, `codes/`, `corruption.py`, `objective/`, …), so nothing here imports torch or
 scikit-learn and a study can be checked in milliseconds. A table of a study's TOML is one of these.
 """
 

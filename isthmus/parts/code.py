@@ -74,6 +74,9 @@ class Gaussian(CodePart):
     is -log p(x | code) in nats of a sample, summed over its numbers: of "bce" for pixels that are 0 or 1, of "mse" for
     Gaussian noise of variance 1 / (2 * weight) in the data's units. The prior of the code is N(0, I).
 
+    noise: "learned" for noise of the variance that is likeliest, one number for all data that is learned with the
+    weights (Rybkin, Daniilidis, Levine 2021); None for that of the loss, but under a recipe of loss "mse" the same.
+
     beta: the weight of KL(code of x ‖ prior); with 1, the objective is minus the evidence lower bound (Higgins et al.
     2017 for others). warmup: epochs over which it grows from 0. free_bits: nats that each unit may have for nothing, on
     average over the batch (Kingma et al. 2016). samples: K > 1 for the bound of as many weighted samples, which is
@@ -88,12 +91,14 @@ class Gaussian(CodePart):
     warmup: float = 0.0
     free_bits: float = 0.0
     samples: int = 1
+    noise: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("beta", "warmup", "free_bits"):
             checks.not_negative(name, getattr(self, name))
         checks.count("samples", self.samples)
+        require(self.noise in (None, "learned"), "noise", '"learned" or left out', self.noise)
         is_elbo = (self.beta, self.warmup, self.free_bits) == (1, 0, 0)
         rule = "1 with beta, warmup or free_bits, because the bound of several samples has no KL to weigh"
         require(self.samples == 1 or is_elbo, "samples", rule, self.samples)

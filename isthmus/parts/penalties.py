@@ -98,6 +98,8 @@ def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> st
         wrong = wrong or part.contradiction(getattr(network, "code_output", None))
     if code and code.in_nats and loss and loss.bounded and loss.weight != 1:
         wrong = wrong or f'loss "{loss.kind}" of weight {loss.weight:g} is no likelihood for code {code!r}; set beta'
+    if getattr(code, "noise", None) and loss and not (loss.is_squared and loss.weight == 1):
+        wrong = wrong or f'loss {loss!r} has no noise to learn for code {code!r}, which needs "mse" without a weight'
     return f"{wrong} in {network!r}" if wrong else None
 
 

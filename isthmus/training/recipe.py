@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import CodePart, Dense, NetworkPart, Part, Training
+from isthmus.parts import MSE, CodePart, Dense, Gaussian, NetworkPart, Part, Plain, Training
 from isthmus.parts.networks import FEW
 
 _WIDE = 256  # numbers in a denoiser's code, whatever its samples turn out to be
@@ -72,6 +72,16 @@ def code_activation(penalty: Any) -> str:
 def output_for(loss: Any) -> str:
     """The activation at the output: linear, which draws numbers of any size, unless the loss needs a sigmoid."""
     return "sigmoid" if loss and loss.bounded else "linear"
+
+
+def code_of(code: Any, recipe: str | None, loss: Any) -> Any:
+    """The code that is trained: under a recipe, noise is learned where neither the code nor the loss says what it is.
+
+    So the unit of the data has no say in what a code says of them.
+    """
+    if recipe and loss == MSE.kind and isinstance(code, Gaussian) and code.noise is None:
+        return replace(code, noise="learned")
+    return Plain() if code is None else code
 
 
 def completed(

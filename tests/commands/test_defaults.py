@@ -12,7 +12,7 @@ from isthmus import Gaussian, Quantized, load
 from isthmus.cli import run_command
 from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.networks import build
-from isthmus.parts import KL, L1, NETWORKS, GaussianNoise, contradiction
+from isthmus.parts import KL, L1, MSE, NETWORKS, GaussianNoise, contradiction
 
 SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 16, 16), (3, 32, 48), (1, 100, 7), (3, 128, 128)]
 
@@ -77,23 +77,23 @@ def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, star
     assert choose(Wanted((1, 28, 28), n, recipe=recipe, corruption=GaussianNoise(0.1))).training["start"] == "pca"
 
 
-def test_a_variational_code_assumes_the_noise_of_pca_unless_a_loss_is_said(tmp_path, capsys):
+def test_a_variational_code_learns_the_noise_unless_a_loss_is_said(tmp_path, capsys):
     command = ["fit", "digits", "-o", str(tmp_path / "m"), "--code", "gaussian:0.5", "--bottleneck", "4"]
     assert run_command([*command, "--epochs", "3"]) == 0
-    out, err = capsys.readouterr()
-    variance, weight = map(
-        float, re.search(r"variance (.*), as probabilistic PCA has it: --loss mse:(.*)", err).groups()
-    )
-    of_pca = float(re.search(r"PCA, 4 numbers +(\S+)", out).group(1))
-    assert variance == pytest.approx(of_pca * 64 / 60, rel=0.05)
-    assert weight == pytest.approx(0.5 / variance, rel=0.02)
+    of_pca = float(re.search(r"PCA, 4 numbers +(\S+)", capsys.readouterr().out).group(1))
     fitted = load(tmp_path / "m")
-    assert (fitted.code, fitted.loss.weight) == (Gaussian(0.5), weight)
-    assert fitted.history_.losses[-1] < 0.5 * fitted.history_.losses[0]
+    assert (fitted.code, fitted.loss) == (Gaussian(0.5, noise="learned"), MSE())
+    variance = fitted.network_.code.noise.variance
+    assert 0.7 * of_pca < float(variance) < 2 * of_pca
     assert run_command([*command, "--epochs", "4"]) == 0
-    assert load(tmp_path / "m").loss.weight == weight
+    assert load(tmp_path / "m").code == fitted.code
+    assert load(tmp_path / "m").network_.code.noise.variance != variance
     assert run_command([*command[:2], "-o", str(tmp_path / "o"), *command[4:], "--epochs", "1", "--loss", "mse:7"]) == 0
-    assert load(tmp_path / "o").loss.weight == 7
+    assert (load(tmp_path / "o").code, load(tmp_path / "o").loss.weight) == (Gaussian(0.5), 7)
+    assert run_command([*command[:2], "-o", str(tmp_path / "o"), *command[4:], "--epochs", "2"]) == 0
+    assert (load(tmp_path / "o").code, load(tmp_path / "o").loss.weight) == (Gaussian(0.5), 7), (
+        "it goes on with its own"
+    )
     assert run_command(["fit", "digits", "-o", str(tmp_path / "q"), "--code", "quantized:8:2", "--epochs", "1"]) == 0
     assert load(tmp_path / "q").code == Quantized(8, 2)
     assert run_command(["fit", "digits", "-o", str(tmp_path / "x"), "--code", "gausian"]) == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.part_syntax import PLUS
 from isthmus.errors import counted
-from isthmus.parts import CORRUPTIONS, MSE, NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
+from isthmus.parts import CORRUPTIONS, NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
 from isthmus.parts.corruptions import MEAN
 from isthmus.parts.networks import FEW, MAX_EXACT
 from isthmus.training.recipe import code_activation, completed, denoiser, fitted_start, output_for
@@ -23,8 +23,6 @@ LEAST_SIDE = 49  # pixels of photographs, which are denoised whole; smaller imag
 _LARGE = 4096  # numbers in an image from which on convolutions learn faster than dense layers, whose size is its square
 _STEPS = 10_000  # updates of the weights after which small networks have mostly learned what they will
 _LIGHT = 0.5  # of most pixels: above it what is black is no ground
-_OF_PCA = 4096  # images that it is fitted to
-_LEAST_VARIANCE = 1e-4  # a hundredth of black to white, squared
 _PATIENT = 500  # updates without progress at the beginning, where a network that is deep may seem to stand still
 
 
@@ -171,23 +169,6 @@ def _registered(wanted: Wanted) -> tuple[NetworkPart, str]:
 
 
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
-
-
-def noise_of_pca(images: Images, code_size: int) -> MSE:
-    """The loss of a code in nats where none is said: of the noise that probabilistic PCA of as many numbers finds.
-
-    With more noise than the images have, a code says nothing of them (Lucas, Tucker, Grosse, Norouzi 2019).
-    """
-    import numpy as np
-
-    from isthmus import console
-    from isthmus.training.start import fit_pca
-
-    which = np.unique(np.linspace(0, len(images) - 1, min(len(images), _OF_PCA)).round().astype(int))
-    variance = max(float(fit_pca(images.floats(which), code_size).noise_variance_), _LEAST_VARIANCE)
-    loss = MSE(float(f"{0.5 / variance:.3g}"))
-    console.say(f"noise of variance {variance:.2g}, as probabilistic PCA has it: --loss mse:{loss.weight:g}")
-    return loss
 
 
 def fill_with_the_mean(text: str, images: Images) -> str:

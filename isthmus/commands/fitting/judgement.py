@@ -177,7 +177,8 @@ class Judgement:
     def _nats_words(self) -> str:
         """What lets a code in nats say more of an image: the variance that is likeliest, or less weight of its term."""
         error, loss = next(iter(self.errors.values()))["mse"].value, self.model.part("loss")
-        if loss.is_squared and error and (weight := 0.5 / error) > loss.weight:
+        is_assumed = loss.is_squared and self.model.network_.code.noise is None
+        if is_assumed and error and (weight := 0.5 / error) > loss.weight:
             assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
             return f"{assumed}: try --loss mse:{weight:.2g}"
         return "what a code says costs nats that an error does not count: try --code gaussian:0.5, or train longer"

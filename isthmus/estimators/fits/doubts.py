@@ -118,7 +118,8 @@ class Judged:
         if self.setup.objective.penalty is not None:
             ways = f"a smaller weight of the penalty, or {ways}"
         variance = float(x.var(dim=0, correction=0).mean())
-        if objective.in_nats and loss.is_squared and (noise := 0.5 / loss.weight) > variance:
+        is_assumed = objective.in_nats and loss.is_squared and objective.noise is None
+        if is_assumed and (noise := 0.5 / loss.weight) > variance:
             # what a code says of such samples costs more than it gains (Lucas, Tucker, Grosse, Norouzi 2019)
             ways = (
                 f"loss=MSE({0.5 / variance:.3g}), for now noise of variance {noise:.2g} is assumed, and the samples "

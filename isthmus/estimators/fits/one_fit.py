@@ -226,7 +226,11 @@ class OneFit:
             unit = 1.0 if network.standardization is None else network.standardization.unit
             setup = Setup(
                 self.training,
-                Objective(self.objective.loss, self.objective.penalty, unit, in_nats=self.code_part.in_nats),
+                Objective(
+                    *(self.objective.loss, self.objective.penalty, unit),
+                    in_nats=self.code_part.in_nats,
+                    noise=network.code.noise,
+                ),
                 self.stream,
                 self.corruption,
                 self.augmentation,

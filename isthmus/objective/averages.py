@@ -1,0 +1,149 @@
+"""Losses and penalties: the values of each, their averages, and the gradients of these, most of them written out."""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from isthmus import kinds
+from isthmus.errors import one_of
+from isthmus.parts import BCE, KL, L1, MSE, PER, Part
+
+
+class Scale(NamedTuple):
+    """What the sum of a term's values over a batch is divided by, and then multiplied with: nothing else averages."""
+
+    divisor: int
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, shape: torch.Size, per: str, weight: float = 1.0) -> Scale:
+        """The scale of values of each sample, (n, ...), or of a batch, (), which are no average already.
+
+        per: "sample" sums over units and averages over samples; "element" averages over both; "batch" sums over both.
+        """
+        if per in ("element", "draw"):
+            return cls(shape.numel(), weight)
+        one_of('value of "per"', per, PER)
+        return cls(shape[0] if shape and per == "sample" else 1, weight)
+
+    def average(self, values: torch.Tensor) -> torch.Tensor:
+        """Without the weight."""
+        return values.sum() / self.divisor
+
+    def weighted(self, value: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """New tensors, multiplied with the weight in place."""
+        return (value, gradient) if self.weight == 1 else (value.mul_(self.weight), gradient.mul_(self.weight))
+
+
+# (part, code) → (n,) or (n, units); of a loss (part, x_hat, x) → (n, n_features)
+Values = Callable[..., torch.Tensor]
+# The same values averaged, and the gradient at the first argument, a new tensor. Values have the shape of that.
+WithGradient = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def _mse(part: MSE, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(x_hat, x, reduction="none")
+
+
+def _mse_with_gradient(
+    scale: Scale, part: MSE, x_hat: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    difference = torch.sub(x_hat, x)
+    flat = difference.view(-1)
+    return scale.weighted(torch.dot(flat, flat).div_(scale.divisor), difference.mul_(2 / scale.divisor))
+
+
+def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """How far x is from the bound that the sigmoid of z is near: from 1 above 0, from 0 below."""
+    return torch.where(z > 0, 1 - x, x)
+
+
+def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log(1 + e^z) - x z, z what goes into the sigmoid; as a sum, which loses no digits where z is far from 0.
+
+    From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm.
+    """
+    size = z.abs()
+    return torch.addcmul(functional.softplus(-size), size, _short_of(z, x))
+
+
+def _bce_gradient(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """sigmoid(z) - x, as a difference of two numbers that both have all their digits."""
+    sigmoid, short = z.abs().neg_().sigmoid_(), _short_of(z, x)
+    return torch.where(z > 0, short - sigmoid, sigmoid - short)
+
+
+def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:
+    return code.abs()
+
+
+def _l1_with_gradient(scale: Scale, part: L1, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    factor = scale.weight / scale.divisor
+    return factor * code.abs().sum(), code.sign().mul_(factor)
+
+
+def _mean_activation(code: torch.Tensor) -> torch.Tensor:
+    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite."""
+    return code.mean(dim=0).clamp_(1e-6, 1 - 1e-6)
+
+
+def _kl_of_units(t: float, rho: torch.Tensor) -> torch.Tensor:
+    """t log(t / ρ_j) + (1 - t) log((1 - t) / (1 - ρ_j)), t the target: (code_size,)."""
+    entropy = t * math.log(t) + (1 - t) * math.log(1 - t)
+    return entropy - t * rho.log() - (1 - t) * (-rho).log1p()
+
+
+def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
+    """The same of each sample."""
+    return _kl_of_units(part.target, _mean_activation(code)).expand(code.shape)
+
+
+def _kl_with_gradient(scale: Scale, part: KL, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away that they are n.
+
+    Also of a unit whose ρ is clamped, where autograd would give 0, so that a unit that is off throughout can come back.
+    """
+    t, rho, factor = part.target, _mean_activation(code), scale.weight / scale.divisor
+    gradient = ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1).mul_(factor)
+    return factor * (_kl_of_units(t, rho).sum() * len(code)), gradient
+
+
+kinds.COMPUTES["loss"] |= {MSE: _mse, BCE: _bce}
+kinds.COMPUTES["penalty"] |= {L1: _l1, KL: _kl}
+VALUES: Mapping[type[Part], Values] = ChainMap(kinds.COMPUTES["loss"], kinds.COMPUTES["penalty"])
+# Autograd takes twice as long, and does it for all others. Of a whole term, and of each number of a loss.
+_WRITTEN_OUT: dict[type[Part], WithGradient] = {MSE: _mse_with_gradient, L1: _l1_with_gradient, KL: _kl_with_gradient}
+_GRADIENTS: dict[type[Part], Values] = {MSE: lambda _part, x_hat, x: torch.sub(x_hat, x).mul_(2), BCE: _bce_gradient}
+
+
+def with_gradient(
+    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss or a penalty, and its gradient at y, a new tensor."""
+    scale = Scale.of(y.shape, per, weight)
+    if written_out := _WRITTEN_OUT.get(type(part)):
+        return written_out(scale, part, y, *x)
+    if gradient := _GRADIENTS.get(type(part)):
+        return scale.weighted(scale.average(VALUES[type(part)](part, y, *x)), gradient(part, y, *x).div_(scale.divisor))
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        term = VALUES[type(part)](part, leaf, *x)
+        scale = Scale.of(term.shape, per, weight)
+        value = scale.average(term) * scale.weight
+    return value.detach(), torch.autograd.grad(value, leaf)[0]
+
+
+def each_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss of each number, and its gradient there, a new tensor."""
+    if gradient := _GRADIENTS.get(type(part)):
+        return VALUES[type(part)](part, y, x), gradient(part, y, x)
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        values = VALUES[type(part)](part, leaf, x)
+    return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
