@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
 from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note, words_of
 from isthmus.errors import RequestError, require
-from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Gaussian, Training
+from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
 
 if TYPE_CHECKING:
     from isthmus.commands.fitting.training_run import Fitted
@@ -221,11 +220,10 @@ def run(options: argparse.Namespace) -> None:
     choice = choose(wanted)
     if choice.why:
         console.say(choice.why)
-    if isinstance(parts["code"], Gaussian) and options.loss is None:
-        former = None if base is None else base.model
-        noise = "learned" if former is None else getattr(former.network_.code_part, "noise", None)
-        parts["code"] = dataclasses.replace(parts["code"], noise=noise)
-        parts["loss"] = parts["loss"] if former is None else former.part("loss")
+    if parts["code"] is not None and parts["code"].in_nats and options.loss is None:
+        if base is None or base.model.network_.code.noise is not None:
+            parts["code"] = parts["code"].learning_noise()
+        parts["loss"] = parts["loss"] if base is None else base.model.part("loss")
     facts = continuation.facts_of(options, training, parts, framing, images, source)
     epochs = int(choice.training["epochs"])
     if base is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -34,6 +35,10 @@ class CodePart(Part):
         if self.code_activation in (None, code_activation):
             return None
         return f'code "{self.kind}" needs code_activation="{self.code_activation}", got "{code_activation}"'
+
+    def learning_noise(self) -> CodePart:
+        """The same with noise that is learned, if it is a code in nats that can be trained so."""
+        return self
 
     def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
         """Numbers in a code."""
@@ -102,6 +107,9 @@ class Gaussian(CodePart):
         is_elbo = (self.beta, self.warmup, self.free_bits) == (1, 0, 0)
         rule = "1 with beta, warmup or free_bits, because the bound of several samples has no KL to weigh"
         require(self.samples == 1 or is_elbo, "samples", rule, self.samples)
+
+    def learning_noise(self) -> CodePart:
+        return dataclasses.replace(self, noise="learned")
 
 
 @dataclass(frozen=True, repr=False)

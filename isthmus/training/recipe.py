@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.errors import counted
-from isthmus.parts import MSE, CodePart, Dense, Gaussian, NetworkPart, Part, Plain, Training
+from isthmus.parts import CodePart, Dense, Loss, NetworkPart, Part, Plain, Training
 from isthmus.parts.networks import FEW
 
 _WIDE = 256  # numbers in a denoiser's code, whatever its samples turn out to be
@@ -74,14 +74,15 @@ def output_for(loss: Any) -> str:
     return "sigmoid" if loss and loss.bounded else "linear"
 
 
-def code_of(code: Any, recipe: str | None, loss: Any) -> Any:
+def code_of(code: CodePart | None, recipe: str | None, loss: type[Loss] | None) -> CodePart:
     """The code that is trained: under a recipe, noise is learned where neither the code nor the loss says what it is.
 
-    So the unit of the data has no say in what a code says of them.
+    So the unit of the data has no say in what a code says of them. loss: the kind that a name stands for; None for a
+    part, which says.
     """
-    if recipe and loss == MSE.kind and isinstance(code, Gaussian) and code.noise is None:
-        return replace(code, noise="learned")
-    return Plain() if code is None else code
+    if code is None:
+        return Plain()
+    return code.learning_noise() if recipe and loss and loss.is_squared else code
 
 
 def completed(
