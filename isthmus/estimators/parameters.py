@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from isthmus.errors import RequestError, unknown
 from isthmus.fingerprints import source_fingerprint
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, CodePart, Part, Training, contradiction
+from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
 from isthmus.training.recipe import code_of, completed, network_of
 
 # a seed, a device and a precision are facts as they turn out to be; the rest computes nothing
@@ -72,7 +72,7 @@ class Composed(OfParts):
         if role == "network":
             others = {name: self.part(name) for name in ("penalty", "loss", "corruption", "code")}
             return network_of(value, getattr(self, "recipe", None), **others)
-        if role == "code" and (value is None or isinstance(value, CodePart)):
+        if role == "code":
             named = LOSSES.get(self.loss) if isinstance(self.loss, str) else None
             return code_of(value, getattr(self, "recipe", None), named)
         return value

@@ -74,7 +74,7 @@ def output_for(loss: Any) -> str:
     return "sigmoid" if loss and loss.bounded else "linear"
 
 
-def code_of(code: CodePart | None, recipe: str | None, loss: type[Loss] | None) -> CodePart:
+def code_of(code: Any, recipe: str | None, loss: type[Loss] | None) -> Any:
     """The code that is trained: under a recipe, noise is learned where neither the code nor the loss says what it is.
 
     So the unit of the data has no say in what a code says of them. loss: the kind that a name stands for; None for a
@@ -82,7 +82,8 @@ def code_of(code: CodePart | None, recipe: str | None, loss: type[Loss] | None) 
     """
     if code is None:
         return Plain()
-    return code.learning_noise() if recipe and loss and loss.is_squared else code
+    learning = getattr(code, "learning_noise", None)  # of what is no code, `parts` tells
+    return learning() if learning and recipe and loss and loss.is_squared else code
 
 
 def completed(

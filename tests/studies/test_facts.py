@@ -163,6 +163,7 @@ DEFAULTS = {
     parts.Gaussian: {
         **{name: (2.0, {"variational"}) for name in ("beta", "warmup", "free_bits")},
         "samples": (3, {"variational"}),
+        "noise": ("learned", {"variational"}),
     },
     parts.Quantized: {
         **{name: (0.5, {"quantized"}) for name in ("commitment", "decay")},
