@@ -38,9 +38,14 @@ def denoise_tiles(
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
+    A grey image in c equal channels has the same noise in each, which the network knows only independent in each: along
+    grey such noise is as wide at √c times the level, and that is what the network is told.
     read: of shot noise, the standard deviation that is added to it; `level` is then that of a pixel of 1. dtype: of the
     products. on_progress: called with the tiles done so far, and all of them.
     """
+    if _is_repeated(image):
+        level *= math.sqrt(len(image))
+        read = None if read is None else read * math.sqrt(len(image))
     device, factor = next(network.parameters()).device, network.factor
     c, h, w = image.shape
     # colours beside each other, as most files have them: then no large image is copied to be written
@@ -95,6 +100,11 @@ def seen(x: torch.Tensor, view: int) -> torch.Tensor:
         x = x.rot90(-turns, (2, 3))
     x = x.transpose(2, 3) if is_flipped else x
     return x.rot90(turns, (2, 3)) if view > 0 else x
+
+
+def _is_repeated(image: np.ndarray) -> bool:
+    """Whether an image (c, h, w) is one channel several times."""
+    return len(image) > 1 and all((image[1:, rows] == image[:1, rows]).all() for rows in bands(image.shape))
 
 
 def _mean(image: np.ndarray, unit: float) -> np.ndarray:

@@ -126,6 +126,23 @@ def test_the_mean_over_flips_and_turns_is_better_and_turns_with_the_image(model)
     assert np.abs(average.denoise([np.full((1, 30, 40), 0.5, np.float32)], 0.2)[0] - 0.5).max() < 1e-6
 
 
+@pytest.mark.parametrize("read", [None, 0.05])
+def test_a_grey_image_in_three_channels_is_told_the_noise_along_grey(read):
+    from tests.networks.test_denoisers import trained
+
+    network, times = trained(Residual(8, 4), 3), np.sqrt(3)
+    grey = np.repeat(np.random.default_rng(0).random((1, 40, 50), np.float32), 3, axis=0)
+    colour = grey.copy()
+    colour[0, 20, 20] += 1e-6
+
+    def x_hat(image, times=1.0):
+        known = None if read is None else read * times
+        return denoise_tiles(network, image, 0.1 * times, read=known, scale=1.0, dtype=torch.float32)
+
+    assert np.abs(x_hat(grey) - x_hat(colour, times)).max() < 1e-4
+    assert np.abs(x_hat(grey) - x_hat(colour)).max() > 1e-2
+
+
 def test_score_is_the_psnr_under_noise_of_its_own(model):
     clean = photos(4, seed=9)
     assert model.score(clean) == model.score(clean)
