@@ -129,7 +129,7 @@ def _comparisons(results: Results, section: str) -> list[dict[str, Any]]:
     ]
 
 
-_SHOWN = ("mse", "mse_code_only", "psnr", "ssim", "explained_variance", "mean_activation", "l0", "dead_units")
+_SHOWN = ("mse", "mse_code_only", "psnr", "ssim", "explained_variance", "mean_activation", "l0", "dead_units", "nll")
 
 
 def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ _DIGITS = {
     "mean_activation": ".4f",
     "l0": ".1f",
     "dead_units": ",.0f",
+    "nll": ".2f",
     "n_parameters": ",.0f",
     "code_size": ",.0f",
     "published_sse": ".4f",

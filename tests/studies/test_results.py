@@ -16,7 +16,15 @@ from isthmus.parts import GaussianNoise, Masking, Occlusion, Poisson, SaltAndPep
 from isthmus.studies.results.results_json import RESULTS, over_seeds, read_results, row_of
 from isthmus.studies.spec.figures import FIGURES
 from isthmus.studies.spec.figures.figure import AXES, ERRORS
-from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, COUNTS, ERROR_METRICS, PER_IMAGE, TRAINING_METRICS
+from isthmus.studies.spec.quantities import (
+    CODE_METRICS,
+    CODE_ONLY,
+    COUNTS,
+    ERROR_METRICS,
+    NLL,
+    PER_IMAGE,
+    TRAINING_METRICS,
+)
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -268,7 +276,7 @@ def test_the_schema_knows_every_word():
     assert set(known["figure"]["anyOf"][0]["properties"]["kind"]["enum"]) == set(FIGURES)
     assert set(properties["metric"]["enum"]) == set(ERRORS)
     assert set(properties["axis"]["enum"]) == set(AXES)
-    assert set(known["metric"]["anyOf"][0]["enum"]) == {CODE_ONLY, *ERROR_METRICS, *CODE_METRICS, *COUNTS}
+    assert set(known["metric"]["anyOf"][0]["enum"]) == {CODE_ONLY, NLL, *ERROR_METRICS, *CODE_METRICS, *COUNTS}
     assert set(known["reference"]["properties"]["metric"]["anyOf"][0]["enum"]) == set(TRAINING_METRICS)
     of_images = [rule["then"] for rule in known["reference"]["allOf"] if rule["if"] == {"required": ["images"]}]
     assert set(of_images[0]["properties"]["metric"]["enum"]) == set(PER_IMAGE)

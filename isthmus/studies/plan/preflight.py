@@ -13,6 +13,7 @@ from isthmus.data.sources.registry import load as load_dataset
 from isthmus.errors import RequestError, require
 from isthmus.parts import Corruption
 from isthmus.studies.plan.context import Context, Shape, inputs
+from isthmus.studies.spec.quantities import NLL
 from isthmus.studies.spec.study import Model, Study, matches
 
 
@@ -46,6 +47,9 @@ def check_sizes(context: Context) -> None:
         with _inside(f"{study.name}, measure {number}"):
             for part in filter(None, measure.corruptions()):
                 _check_corruption(part, shape)
+            measured = [model for model in study.models if matches(model, measure.models)]
+            known = measure.n_samples is None or any(model.part is None and model.code.in_nats for model in measured)
+            require(known, f"the models of {NLL}", "with code Gaussian() among them", list(measure.models))
             _check_positions(measure.images, splits[measure.split], measure.split)
     for reference in study.references:
         with _inside(f'{study.name}, reference "{reference.id}"'):

@@ -132,6 +132,15 @@ def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
     return estimates
 
 
+def nll(model: Any, images: Images, n_samples: int) -> Estimate | None:
+    """-log p(x) in nats of a sample, by `n_samples` weighted draws; None for a model that has no likelihood."""
+    network = adapter_of(model).network
+    if network is None or not network.code_part.in_nats:
+        return None
+    of_chunks = [-model.log_likelihood(images.floats(which), n_samples) for which in chunks(len(images))]
+    return metrics.mean_of(np.concatenate(of_chunks), images.photographs)
+
+
 def per_image(
     model: Any, images: Images, metric: str, positions: tuple[int, ...], corruption: Corruption | None = None
 ) -> np.ndarray:

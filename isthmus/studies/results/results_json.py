@@ -34,6 +34,7 @@ class Row:
     """One measured number. seen: these images were fitted on. selected: they chose something, as the best epoch.
 
     seed None: the mean over n_seeds, sd their spread. selected None: a file of an earlier version does not say.
+    n_samples: draws for each image, of nll alone.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Row:
     n_seeds: int | None = None
     sd: float | None = None
     selected: bool | None = None
+    n_samples: int | None = None
 
     @property
     def held_out(self) -> bool:
@@ -57,8 +59,9 @@ class Row:
     def table(self) -> dict[str, Any]:
         """The row as results.json has it."""
         table = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
-        if self.selected is None:
-            del table["selected"]
+        for name in ("selected", "n_samples"):
+            if table[name] is None:
+                del table[name]
         if self.seed is not None:
             del table["n_seeds"], table["sd"]
         return table
@@ -166,7 +169,7 @@ def over_seeds(rows: list[Row]) -> list[Row]:
         margin = float(student.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
         means.append(
             Row(model, None, metric, split, corruption, group[0].seen, mean, (mean - margin, mean + margin),
-                group[0].n, len(group), sd, group[0].selected)
+                group[0].n, len(group), sd, group[0].selected, group[0].n_samples)
         )  # fmt: skip
     return means
 

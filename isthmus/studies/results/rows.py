@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isthmus import metrics
 from isthmus.analysis.collapse import Collapse, diagnose
 from isthmus.estimators.adapters import adapter_of
 from isthmus.studies.plan.context import Context
-from isthmus.studies.results.measure import measure, per_image
+from isthmus.studies.results.measure import measure, nll, per_image
 from isthmus.studies.results.photograph_measure import measure_photographs
 from isthmus.studies.results.results_json import Row, row_of
-from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, PUBLISHED_SSE
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, NLL, PUBLISHED_SSE
 from isthmus.studies.spec.study import Compare, Measure, Model, matches
 
 _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the clean test images
@@ -52,8 +52,11 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
                 values = per_image(fitted, context.splits[requested.split], PUBLISHED_SSE, requested.images, corruption)
                 rows.append(row_of(metrics.mean_of(values), name, seed, PUBLISHED_SSE, requested.split, label, **known))
                 continue
+            if requested.n_samples and (estimate := nll(fitted, context.splits[requested.split], requested.n_samples)):
+                row = row_of(estimate, name, seed, NLL, requested.split, label, **known)
+                rows.append(replace(row, n_samples=requested.n_samples))
             listed = wanted.setdefault((requested.split, corruption), [])
-            listed += [metric for metric in requested.metrics if metric not in listed]
+            listed += [metric for metric in requested.metrics if metric not in (*listed, NLL)]
     result = Measurements(rows)
     for (split, corruption), listed in wanted.items():
         if of_any_size:
