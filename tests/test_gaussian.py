@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, collapse, load
+from isthmus.codes.gaussian import GaussianCode
 from isthmus.errors import PoorFitWarning, RequestError
 from isthmus.objective import Objective
 from isthmus.training.checkpoint import Checkpoints
@@ -351,3 +352,11 @@ def test_an_older_model_of_a_recipe_has_the_noise_of_its_loss(x, tmp_path):
     old = load(tmp_path / "m")
     np.testing.assert_array_equal(old.log_likelihood(x[:9], n_samples=20), fitted.log_likelihood(x[:9], n_samples=20))
     assert old.set_params(warm_start=True).fit(x).network_.code_part == Gaussian()
+
+
+def test_what_has_collapsed_with_learned_noise_is_not_told_to_say_another_weight():
+    for part, is_weight in ((Gaussian(), True), (Gaussian(noise="learned"), False)):
+        code = GaussianCode(part, 3, torch.Generator())
+        code.n_steps += 1
+        assert ("larger weight of the loss" in code.collapse()[2]) is is_weight
+        assert "smaller beta" in code.collapse()[2]

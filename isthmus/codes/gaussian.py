@@ -112,4 +112,8 @@ class GaussianCode(Code):
         n, silent = len(self.nats), int((self.nats < _SILENT).sum())
         if not int(self.n_steps) or silent < _MOST_SILENT * n:
             return None
-        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *CAUSE
+        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *self._cause
+
+    @property
+    def _cause(self) -> tuple[str, str]:
+        return CAUSE if self.noise is None else (CAUSE[0], "take a smaller beta, a warmup or free_bits")
