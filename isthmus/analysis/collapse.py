@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.codes.gaussian import CAUSE
+from isthmus.codes.gaussian import cause_of
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.estimators.adapters import adapter_of, chunks, reconstruct
@@ -229,7 +229,7 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
     penalty: Any = model.penalty
     network: Any = model.network_.part
     if model.network_.code_part.in_nats:
-        return CAUSE
+        return cause_of(model.network_.code)
     if _is_penalized(model) and penalty.per == "batch":
         as_sample = penalty.weight * model.training_.batch_size
         return (

@@ -20,6 +20,11 @@ CAUSE = (
 )
 
 
+def cause_of(code: Code) -> tuple[str, str]:
+    """The likely cause of a code in nats that says nothing, and what to change; learned noise is no choice."""
+    return CAUSE if code.noise is None else (CAUSE[0], "take a smaller beta, a warmup or free_bits")
+
+
 class NoiseVariance(nn.Module):
     """The likeliest variance of the noise of x around x_hat, one number in the data's units squared.
 
@@ -112,8 +117,4 @@ class GaussianCode(Code):
         n, silent = len(self.nats), int((self.nats < _SILENT).sum())
         if not int(self.n_steps) or silent < _MOST_SILENT * n:
             return None
-        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *self._cause
-
-    @property
-    def _cause(self) -> tuple[str, str]:
-        return CAUSE if self.noise is None else (CAUSE[0], "take a smaller beta, a warmup or free_bits")
+        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *cause_of(self)
