@@ -17,7 +17,9 @@ from isthmus.files import atomic_file
 from isthmus.report import psnr_by_level, sentences
 from isthmus.report.figures import css_width, figure_png
 from isthmus.report.numbers import difference, extent, gain, number, published, width
+from isthmus.report.ranking import pixels_as_codes
 from isthmus.studies.results.results_json import Results, read_results
+from isthmus.studies.spec.quantities import REPRESENTATION
 
 PAGE = "report.html"
 
@@ -53,6 +55,7 @@ def write_report(folder: Path) -> Path:
         traps=[trap for trap in results.traps if not trap["section"]],
         models=_models_table(results, everything),
         noise=_noise_table(results, everything),
+        worth=_worth_of_codes(results, everything),
         comparisons=_comparisons(results, ""),
         searches=[search for search in results.searches if search["seed"] == results.seed and not results.sections],
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
@@ -102,6 +105,7 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
                 "table": _models_table(results, measured),
                 "references": references,
                 "noise": _noise_table(results, measured),
+                "worth": _worth_of_codes(results, measured),
                 "figures": [figure for figure in figures if figure["section"] == section["name"]],
                 "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
                 "comparisons": _comparisons(results, section["name"]),
@@ -176,6 +180,41 @@ def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:
         column = [line["cells"][i] for line in lines]
         best.append(min((row.value for row in column if row and row.value and row.held_out), default=None))
     return {"labels": labels, "lines": lines, "best": best}
+
+
+def _worth_of_codes(results: Results, names: list[str]) -> dict[str, Any] | None:
+    """What each model's codes of test images are worth, with the pixels as codes last; None if nothing is measured."""
+    pixels, lines = pixels_as_codes(results), []
+    for facts in sorted(results.models, key=lambda facts: facts["name"] == pixels):
+        cells = {metric: results.row(facts["name"], metric, "test") for metric in REPRESENTATION}
+        known = next((row for row in cells.values() if row and row.value is not None), None)
+        if known and (facts["name"] in names or facts["name"] == pixels):
+            lines.append({**facts, "cells": cells, "known": known})
+    if not {line["name"] for line in lines} - {pixels}:
+        return None
+    rows = [row for line in lines for row in line["cells"].values() if row]
+    notes: dict[tuple[str, str], list[str]] = {}
+    sizes: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            which = "" if row.value is not None else f" of {row.model} not measured"
+            notes.setdefault((which, row.note), []).append(row.metric)
+        if row.value is not None:
+            sizes.setdefault(f"{row.n:,}", []).append(row.metric)
+    best = {
+        metric: max((row.value for row in rows if row.metric == metric and row.value is not None), default=None)
+        for metric in ("linear_probe", "knn", "silhouette", "trustworthiness")
+    }
+    return {
+        "lines": lines,
+        "best": best,
+        "notes": [f"{_each(metrics)}{which}: {note}." for (which, note), metrics in notes.items()],
+        "n": [f"of {n}" if len(sizes) == 1 else f"of {n} for {_each(metrics)}" for n, metrics in sizes.items()],
+    }
+
+
+def _each(metrics: list[str]) -> str:
+    return ", ".join(dict.fromkeys(metrics))
 
 
 def _commands(results: Results) -> list[str]:

@@ -96,6 +96,11 @@ def does_nothing(facts: Mapping[str, Any]) -> bool:
     return facts["units"] is None
 
 
+def pixels_as_codes(results: Results) -> str | None:
+    """The name of the model that does nothing, whose codes are the pixels, if the study has one."""
+    return next((facts["name"] for facts in results.models if does_nothing(facts)), None)
+
+
 def untouched(results: Results, corruption: str) -> Row | None:
     """The error of the corrupted images themselves, if the study has a model that does nothing."""
     idle = (facts["name"] for facts in results.models if does_nothing(facts))

@@ -7,8 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.errors import counted
 from isthmus.report.numbers import number
-from isthmus.report.ranking import Group, Terms, apart, does_nothing, errors, groups, overfitted, trained_for, untouched
+from isthmus.report.ranking import (
+    Group,
+    Terms,
+    apart,
+    does_nothing,
+    errors,
+    groups,
+    overfitted,
+    pixels_as_codes,
+    trained_for,
+    untouched,
+)
 from isthmus.studies.results.results_json import Results
 
 
@@ -30,7 +42,7 @@ def findings(results: Results) -> list[str]:
     sentences += rankings or [
         "No two models are ranked here: that takes two with codes of the same size that were trained and scored alike."
     ]
-    return sentences + _overfitting(results, names)
+    return sentences + _overfitting(results, names) + _pixels_win(results, names)
 
 
 def section(results: Results, names: list[str]) -> list[str]:
@@ -43,7 +55,7 @@ def section(results: Results, names: list[str]) -> list[str]:
     sentences += [
         sentence for name in names if not _facts(results, name)["collapsed"] for sentence in _switches(results, name)
     ]
-    sentences += _sparsity(results, names)
+    sentences += _sparsity(results, names) + _pixels_win(results, names)
     sentences += _undone(results, names)
     return sentences + (_under_noise(results, names) if _about_noise(results, names) else [])
 
@@ -185,6 +197,30 @@ def _under_noise(results: Results, names: list[str], ends: tuple[int, ...] = (0,
                 less = ", less than any of them" if nothing.value < (group.rows[0].value or 0.0) else ""
                 sentence += f" Doing nothing leaves {number(nothing.value)}{less}."
             sentences.append(sentence)
+    return sentences
+
+
+# --- what codes are worth ---
+
+
+def _pixels_win(results: Results, names: list[str]) -> list[str]:
+    """Of each classifier, how many models' codes it does better with than with the pixels themselves."""
+    pixels, sentences = pixels_as_codes(results), []
+    for metric, words in (("linear_probe", "a linear probe"), ("knn", "10 nearest neighbours")):
+        base = results.row(pixels, metric, "test") if pixels else None
+        rows = [results.row(name, metric, "test") for name in names if name != pixels]
+        known = [row for row in rows if row and row.value is not None]
+        if not known or base is None or base.value is None:
+            continue
+        better = [row for row in known if (row.value or 0) > base.value]
+        best = max(better, key=lambda row: row.value or 0) if better else None
+        tail = f"; best of {best.model}: {number(best.value, metric)}" if best else ": the pixels win"
+        if best and not apart(best, base):
+            tail += ", with overlapping intervals"
+        sentences.append(
+            f"The labels of the test images are told by {words} of the pixels themselves with an accuracy of "
+            f"{number(base.value, metric)}; codes of {len(better)} of {counted(len(known), 'model')} do better{tail}."
+        )
     return sentences
 
 

@@ -47,6 +47,8 @@ levels = [0.3]
 [[measure]]
 metrics = ["mse"]
 split = "train"
+[[measure]]
+metrics = ["linear_probe", "knn", "silhouette", "trustworthiness", "effective_rank"]
 [[figure]]
 name = "rows"
 kind = "reconstructions"
@@ -297,6 +299,27 @@ def test_an_incomplete_run_says_so(finished, copied):
     html = (copied.parent / "other" / "moved" / "report.html").read_text()
     assert "Not every model" in html
     assert "not judged" in html
+
+
+def test_what_codes_are_worth_stands_beside_the_pixels(finished, html):
+    results = grown(finished)
+    rows = {name: results.row(name, "linear_probe", "test") for name in ("nothing", "pca-4", "dense-4")}
+    table = html[html.index('<h2 id="worth">') :].split("</table>")[0]
+    assert [table.index(f"<td>{name}") for name in ("pca-4", "dense-4", "nothing")] == sorted(
+        table.index(f"<td>{name}") for name in rows
+    )
+    assert all(number(row.value, "linear_probe") in table for row in rows.values())
+    assert "linear_probe, knn: by classifiers of 200 images to train on" in table
+    assert "trustworthiness of nothing not measured: the codes are the samples themselves" in table
+    assert "Measured on test images, of 360 for" not in table
+    assert "Measured on test images, of 360; in" in table
+    pixels, told = number(rows["nothing"].value, "linear_probe"), " ".join(findings(results))
+    assert (
+        f"told by a linear probe of the pixels themselves with an accuracy of {pixels}; codes of 0 of 2 models" in told
+    )
+    object.__setattr__(rows["pca-4"], "value", 0.999)
+    object.__setattr__(rows["pca-4"], "ci95", (0.99, 1.0))
+    assert f"{pixels}; codes of 1 of 2 models do better; best of pca-4: 0.999." in " ".join(findings(results))
 
 
 def test_the_sentences_are_made_from_the_numbers(finished):

@@ -23,6 +23,7 @@ from isthmus.studies.spec.quantities import (
     ERROR_METRICS,
     NLL,
     PER_IMAGE,
+    REPRESENTATION,
     TRAINING_METRICS,
 )
 
@@ -276,7 +277,14 @@ def test_the_schema_knows_every_word():
     assert set(known["figure"]["anyOf"][0]["properties"]["kind"]["enum"]) == set(FIGURES)
     assert set(properties["metric"]["enum"]) == set(ERRORS)
     assert set(properties["axis"]["enum"]) == set(AXES)
-    assert set(known["metric"]["anyOf"][0]["enum"]) == {CODE_ONLY, NLL, *ERROR_METRICS, *CODE_METRICS, *COUNTS}
+    assert set(known["metric"]["anyOf"][0]["enum"]) == {
+        CODE_ONLY,
+        NLL,
+        *ERROR_METRICS,
+        *CODE_METRICS,
+        *REPRESENTATION,
+        *COUNTS,
+    }
     assert set(known["reference"]["properties"]["metric"]["anyOf"][0]["enum"]) == set(TRAINING_METRICS)
     of_images = [rule["then"] for rule in known["reference"]["allOf"] if rule["if"] == {"required": ["images"]}]
     assert set(of_images[0]["properties"]["metric"]["enum"]) == set(PER_IMAGE)

@@ -35,6 +35,7 @@ class Row:
 
     seed None: the mean over n_seeds, sd their spread. selected None: a file of an earlier version does not say.
     n_samples: draws for each image, of nll alone.
+    note: how it was measured, or why not.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Row:
     sd: float | None = None
     selected: bool | None = None
     n_samples: int | None = None
+    note: str = ""
 
     @property
     def held_out(self) -> bool:
@@ -59,8 +61,8 @@ class Row:
     def table(self) -> dict[str, Any]:
         """The row as results.json has it."""
         table = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
-        for name in ("selected", "n_samples"):
-            if table[name] is None:
+        for name, absent in {"selected": None, "n_samples": None, "note": ""}.items():
+            if table[name] == absent:
                 del table[name]
         if self.seed is not None:
             del table["n_seeds"], table["sd"]

@@ -8,12 +8,15 @@ from typing import Any
 
 from isthmus import metrics
 from isthmus.analysis.collapse import Collapse, diagnose
+from isthmus.analysis.representation import representation
+from isthmus.errors import counted
 from isthmus.estimators.adapters import adapter_of
+from isthmus.metrics import Estimate
 from isthmus.studies.plan.context import Context
 from isthmus.studies.results.measure import measure, nll, per_image
 from isthmus.studies.results.photograph_measure import measure_photographs
 from isthmus.studies.results.results_json import Row, row_of
-from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, NLL, PUBLISHED_SSE
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, NLL, PUBLISHED_SSE, REPRESENTATION
 from isthmus.studies.spec.study import Compare, Measure, Model, matches
 
 _ALWAYS = Measure(metrics=(*ERROR_METRICS, CODE_ONLY, *CODE_METRICS))  # on the clean test images
@@ -65,6 +68,7 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
             measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
         label, known = corruption.label if corruption else None, _known(context, model, split)
         rows += [row_of(e, name, seed, metric, split, label, **known) for metric, e in measured.estimates.items()]
+        rows += _of_codes(context, model, seed, split, tuple(metric for metric in listed if metric in REPRESENTATION))
         if seed == context.study.seed:
             context.errors[name, split, label] = measured.errors
         if measured.search:
@@ -78,6 +82,26 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
             n_dead = None if dead is None else int(dead.value or 0)
             result.collapse = diagnose(fitted, n_dead, measured.variation, measured.unexplained, measured.frozen)
     return result
+
+
+def _of_codes(context: Context, model: Model, seed: int, split: str, wanted: tuple[str, ...]) -> list[Row]:
+    """What a model's codes are worth, by classifiers of its codes of training images; of these, by other folds."""
+    if not wanted:
+        return []
+    fitted, images, train = context.fitted[model.name, seed], context.splits[split], context.splits["train"]
+    estimates: dict[str, Estimate] = {}
+    if adapter_of(fitted).searches:
+        notes = dict.fromkeys(wanted, "its codes are searched for, which takes too long")
+    else:
+        others = None if split in ("train", "all") else images
+        result = representation(fitted, images if others is None else train, None, others, metrics=wanted)
+        estimates, images_fitted = result.estimates, counted(result.n_fitted, "image")
+        how = f"in {result.n_folds} folds of {images_fitted}" if result.n_folds else f"of {images_fitted} to train on"
+        classified = "; ".join((f"by classifiers {how}", *result.remarks))
+        notes = {**dict.fromkeys(("linear_probe", "knn"), classified), **result.omitted}
+    known, none = _known(context, model, split), Estimate(None, None, len(images))
+    rows = (row_of(estimates.get(metric, none), model.name, seed, metric, split, None, **known) for metric in wanted)
+    return [replace(row, note=notes.get(row.metric, "")) for row in rows]
 
 
 def _known(context: Context, model: Model, split: str) -> dict[str, bool]:

@@ -27,7 +27,7 @@ from isthmus.parts import (
 from isthmus.studies.spec.data_table import Data
 from isthmus.studies.spec.figures import FIGURES, Figure
 from isthmus.studies.spec.photograph_rules import check_photographs
-from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, TRAINING_METRICS
+from isthmus.studies.spec.quantities import COUNTS, PUBLISHED_SSE, REPRESENTATION, TRAINING_METRICS
 from isthmus.studies.spec.reference import Reference
 from isthmus.studies.spec.schema import read_kind, read_part, read_table
 from isthmus.studies.spec.study import (
@@ -251,7 +251,7 @@ def _check_references(study: Study, file: str) -> None:
             require(model.training is not None, f"{where}: the model of a loss", "an autoencoder", model.name)
         if reference.images or reference.metric in (*TRAINING_METRICS, *COUNTS):
             continue  # these need no measure
-        always = reference.split == "test" and reference.corruption is None
+        always = (reference.split, reference.corruption) == ("test", None) and reference.metric not in REPRESENTATION
         if not always and not any(
             matches(model, m.models)
             and (m.split, reference.metric in m.metrics) == (reference.split, True)

@@ -6,6 +6,7 @@ ERROR_METRICS = ("mse", "psnr", "ssim", "explained_variance")
 CODE_METRICS = ("mean_activation", "l0", "dead_units")
 CODE_ONLY = "mse_code_only"
 NLL = "nll"  # minus the logarithm of a likelihood, in nats of a sample
+REPRESENTATION = ("linear_probe", "knn", "silhouette", "trustworthiness", "effective_rank")  # what codes are worth
 COUNTS = ("n_parameters", "code_size")
 # A notebook's mistake, repeated so that its numbers can be recognised; see `measure.per_image`.
 PUBLISHED_SSE = "published_sse"

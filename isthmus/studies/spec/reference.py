@@ -16,6 +16,7 @@ from isthmus.studies.spec.quantities import (
     ERROR_METRICS,
     PER_IMAGE,
     PUBLISHED_SSE,
+    REPRESENTATION,
     TRAINING_METRICS,
 )
 
@@ -51,7 +52,7 @@ class Reference:
     by: str = ""
 
     def __post_init__(self) -> None:
-        known = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *COUNTS, PUBLISHED_SSE, *TRAINING_METRICS)
+        known = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *REPRESENTATION, *COUNTS, PUBLISHED_SSE, *TRAINING_METRICS)
         one_of("metric", self.metric, known)
         one_of("split", self.split, SPLITS)
         if sum((self.rtol is not None, self.atol is not None, bool(self.by))) != 1:

@@ -25,7 +25,7 @@ from isthmus.parts import (
 from isthmus.studies.spec.data_table import Data
 from isthmus.studies.spec.figures import SPLITS, Figure
 from isthmus.studies.spec.levels import at_levels
-from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, NLL, PUBLISHED_SSE
+from isthmus.studies.spec.quantities import CODE_METRICS, CODE_ONLY, ERROR_METRICS, NLL, PUBLISHED_SSE, REPRESENTATION
 from isthmus.studies.spec.reference import Reference
 from isthmus.training.recipe import network_of
 
@@ -132,10 +132,13 @@ class Measure:
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)
         for metric in self.metrics:
-            one_of("metric", metric, (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, NLL, PUBLISHED_SSE))
+            one_of("metric", metric, (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, NLL, *REPRESENTATION, PUBLISHED_SSE))
         rule = f'at least 1, given with "{NLL}" among the metrics and no corruption, and only then'
         is_whole = self.n_samples is None or (self.n_samples >= 1 and self.corruption is None)
         require(is_whole and (self.n_samples is not None) == (NLL in self.metrics), "n_samples", rule, self.n_samples)
+        if of_codes := [metric for metric in self.metrics if metric in REPRESENTATION]:
+            rule = f"left out with {of_codes[0]}, which is of clean images"
+            require(self.corruption is None, "corruption of a measure", rule, self.corruption)
         rule = f"given with metrics = [{PUBLISHED_SSE!r}], and only then"
         require(bool(self.images) == (self.metrics == (PUBLISHED_SSE,)), "images of a measure", rule, self.images)
         require(not self.images or min(self.images) >= 0, "images", "positions of at least 0", self.images)
