@@ -1,4 +1,4 @@
-"""What codes are worth, as a study measures it: the library's own numbers, each with how it was measured, or why not."""
+"""What codes are worth, as a study measures it: the library's own numbers, with how they were measured, or why not."""
 
 from __future__ import annotations
 
