@@ -16,9 +16,13 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, one_of, require
 from isthmus.estimators.adapters import adapter_of, chunks, encode, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.inference import infer
+from isthmus.networks import Code
 from isthmus.rng import numpy_generator
 
 SIDES = ("encoder", "decoder")
+_MANY = 10  # numbers in a code: of fewer the normal distribution has its mass near the middle too
+_STRAIGHT = 1e-3
 
 
 def reconstructions(models: dict[str, Any], images: Images, x_in: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -189,9 +193,44 @@ def latent_noise(
     return rows | {f"code + {level:g}{times}": decoded(code + level * unit * noise) for level in levels}
 
 
+def unit_nats(model: Any, images: Images) -> np.ndarray | None:
+    """KL(code of an image ‖ prior) of each unit in nats, averaged over the images, (k,); None without a prior."""
+    if not isinstance(model, Autoencoder) or type(model.network_.code).divergence is Code.divergence:
+        return None
+    sums = np.zeros(model.network_.code_size)
+    for which in chunks(len(images)):
+        nats = infer(model, images.floats(which), lambda network, x: network.code.divergence(network.encode(x)))
+        sums += nats.sum(axis=0)
+    return sums / len(images)
+
+
+def traversals(
+    model: Any, image: Images, among: Images, n: int = 8, steps: int = 7, reach: float = 3.0
+) -> dict[str, np.ndarray]:
+    """What becomes of an image when one unit of its code is moved, by the unit: (steps, c, h, w) each.
+
+    Of codes with a prior these are the n units that tell most of the images `among`, in nats, and they are moved from
+    -reach to reach of the prior's standard deviations. Of other codes they are those of the widest spread over these
+    images, and are moved by as many of its standard deviations to each side of its mean.
+    """
+    require(steps >= 2, "steps", "at least 2", steps)
+    code, nats, rows = encode(model, image)[:1], unit_nats(model, among), dict[str, np.ndarray]()
+    centre, spread = np.zeros(code.shape[1]), np.ones(code.shape[1])
+    if nats is None:
+        codes = encode(model, among)
+        centre, spread = codes.mean(axis=0), codes.std(axis=0)
+    for unit in np.argsort(-(spread if nats is None else nats), kind="stable")[:n]:
+        moved = np.repeat(code, steps, axis=0)
+        moved[:, unit] = centre[unit] + np.linspace(-reach, reach, steps) * spread[unit]
+        name = f"unit {unit}" if nats is None else f"unit {unit}, {nats[unit]:.2g} nats"
+        rows[name] = np.asarray(model.inverse_transform(moved)).reshape(steps, *image.shape)
+    return rows
+
+
 def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dict[str, np.ndarray]:
     """From the first image to the second in equal steps: "pixels" blends the images, each model decodes blended codes.
 
+    Codes of many numbers and a normal prior lie near a sphere, and are blended along it (White 2016): "MODEL (sphere)".
     images: two. Each entry is (steps, c, h, w); the decoder reads the code alone.
     """
     require(len(images) == 2, "the number of images to interpolate between", "2", len(images))
@@ -203,8 +242,23 @@ def interpolation(models: dict[str, Any], images: Images, steps: int = 9) -> dic
 
     rows = {"pixels": blend(images.floats())}
     for name, model in models.items():
-        rows[name] = np.asarray(model.inverse_transform(blend(encode(model, images))))
+        pair = encode(model, images)
+        if len(pair[0]) >= _MANY and unit_nats(model, images) is not None:
+            rows[f"{name} (sphere)"] = np.asarray(model.inverse_transform(_along_sphere(pair, share)))
+        else:
+            rows[name] = np.asarray(model.inverse_transform(blend(pair)))
     return {name: row.reshape(steps, *images.shape) for name, row in rows.items()}
+
+
+def _along_sphere(pair: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Codes at these shares, (steps, 1), of the angle between two, (2, k)."""
+    first, second = pair.astype(np.float64)
+    cosine = first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), np.finfo(float).tiny)
+    angle = math.acos(min(1.0, max(-1.0, cosine)))
+    if math.sin(angle) < _STRAIGHT:  # the same direction, or none between opposite ones
+        return (1 - share) * pair[:1] + share * pair[1:]
+    weights = np.sin((1 - share) * angle), np.sin(share * angle)
+    return np.asarray((weights[0] * first + weights[1] * second) / math.sin(angle), pair.dtype)
 
 
 def nearest(models: dict[str, Any], images: Images, among: Images) -> dict[str, np.ndarray]:

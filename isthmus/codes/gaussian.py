@@ -9,8 +9,8 @@ from torch import nn
 
 from isthmus.networks import Code, Coded, Term
 from isthmus.parts import Gaussian
+from isthmus.parts.code import SILENT
 
-_SILENT = 0.01  # nats below which a unit says nothing of a sample
 _MOST_SILENT = 0.9  # of the units: fewer are those that the samples do not need, which costs nothing
 _AVERAGED = 50  # steps
 _ROUNDING = torch.finfo(torch.float32).eps  # of the data: no variance is less than this, squared
@@ -81,10 +81,10 @@ class GaussianCode(Code):
 
     def in_training(self, z: torch.Tensor, generator: torch.Generator) -> Coded:
         z = z.to(torch.promote_types(z.dtype, torch.float32))  # a KL in bfloat16 would have two digits
-        mean, log_variance = z.chunk(2, dim=1)
+        mean = self.at_inference(z)
         shape = (len(z), self.part.samples, mean.shape[1])
         seen, excess = self.draw(z, torch.randn(shape, generator=generator, device=z.device, dtype=z.dtype))
-        nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+        nats = self.divergence(z)
         average = nats.mean(dim=0)
         if self.training:
             with torch.no_grad():
@@ -100,6 +100,10 @@ class GaussianCode(Code):
             terms = {"kl": Term(nats, part.beta, warmup=part.warmup)}
         return Coded(mean, seen.flatten(0, 1), terms)
 
+    def divergence(self, z: torch.Tensor) -> torch.Tensor:
+        mean, log_variance = z.chunk(2, dim=1)
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
     def draw(self, z: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """k codes of each sample, (n, k, code_size), and log q(code | x) - log prior(code), (n, k).
 
@@ -114,7 +118,7 @@ class GaussianCode(Code):
 
     def collapse(self) -> tuple[str, str, str] | None:
         """Posterior collapse: nearly all units are at the prior, whatever the sample is (Lucas et al. 2019)."""
-        n, silent = len(self.nats), int((self.nats < _SILENT).sum())
+        n, silent = len(self.nats), int((self.nats < SILENT).sum())
         if not int(self.n_steps) or silent < _MOST_SILENT * n:
             return None
-        return f"{silent} of {n} units of its code say nothing of an image (less than {_SILENT} nats)", *cause_of(self)
+        return f"{silent} of {n} units of its code say nothing of an image (less than {SILENT} nats)", *cause_of(self)

@@ -54,10 +54,10 @@ class Coded(NamedTuple):
 
 
 class Code(nn.Module):
-    """What lies between encoder and decoder. This one is plain: the code is what the encoder gives.
+    """What lies between encoder and decoder. This one is plain: the code is what the encoder gives. Others differ.
 
-    Others say what differs. Their buffers and parameters are saved and resumed, the latter trained as well.
-    noise: what learns the variance of a squared error in nats; None where the loss has it.
+    Buffers and parameters are saved and resumed, the latter trained as well. noise: what learns the variance of a
+    squared error in nats; None where the loss has it.
     """
 
     def __init__(self) -> None:
@@ -86,6 +86,9 @@ class Code(nn.Module):
     def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n codes, (n, code_size), drawn as if there were no sample; from a CPU generator."""
         raise NotImplementedError
+
+    def divergence(self, z: torch.Tensor) -> torch.Tensor | None:
+        """KL(code of a sample ‖ prior) of each unit in nats, (n, code_size); None where there is no such prior."""
 
     def after_step(self) -> None:
         """Change what has to change when the weights have."""

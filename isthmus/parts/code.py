@@ -12,6 +12,7 @@ from isthmus.parts import checks
 from isthmus.parts.part import Part
 
 Shape = tuple[int, int, int] | None
+SILENT = 0.01  # nats below which a unit says nothing of a sample
 
 
 @dataclass(frozen=True, repr=False)

@@ -239,12 +239,14 @@ _OWN: dict[str, Callable[[Facts, Arrays], Figure]] = {
     "interpolation": images_by_name,
     "latent-noise": images_by_name,
     "levels": plots.levels,
+    "nats": plots.nats,
     "nearest": images_by_name,
     "photograph-crops": crops_at_full_size,
     "reconstructions": images_by_name,
     "samples": images_by_name,
     "scatter": plots.scatter,
     "top-atoms": _top_atoms,
+    "traversals": images_by_name,
     "usage": plots.usage,
 }
 _PLOTS |= {FIGURES[word]: plot for word, plot in _OWN.items()}

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from isthmus.parts.code import SILENT
+
 INK, _FAINT = "#1b2530", "#8a94a0"
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and more; each with a marker of its own.
 _COLOURS = (
@@ -169,6 +171,27 @@ def _top(arrays: Arrays, names: list[str]) -> float | None:
 def _leaving(name: str, high: np.ndarray, top: float | None) -> str:
     """What the legend says of a line: also how far it goes, if that is beyond the picture."""
     return name if top is None or high.max(initial=0) <= top else f"{name} (up to {high.max():.2g})"
+
+
+def nats(facts: Facts, arrays: Arrays) -> Figure:
+    """What each unit tells of an image, the units by that; 0.01 nats, below which one tells nothing, as a line."""
+    figure = new_figure(7.2, 3.4)
+    axes = figure.add_subplot()
+    for i, name in enumerate(facts["rows"]):
+        values = arrays[name]
+        label = f"{name}: {values.sum():.3g} nats, {(values > SILENT).sum()} of {len(values)} units"
+        axes.plot(np.arange(1, len(values) + 1), values, markersize=3.5, linewidth=1.4, label=label, **style(i))
+    axes.axhline(SILENT, color="#9aa5b1", linewidth=0.9, linestyle=":")
+    axes.set_yscale("symlog", linthresh=SILENT)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("units, the most telling first", fontsize=9, color=INK)
+    axes.set_ylabel("KL to the prior, nats", fontsize=9, color=INK)
+    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    _plain(axes)
+    return figure
 
 
 def usage(facts: Facts, arrays: Arrays) -> Figure:

@@ -1,5 +1,7 @@
 """Probes: what a fitted model knows, as arrays that pictures can draw."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from torch.nn import functional
 
-from isthmus import Autoencoder, Conv, Dense, Images
+from isthmus import Autoencoder, Conv, Dense, Gaussian, Images
 from isthmus.analysis.probe import (
     activation_maps,
     atoms_by_usage,
@@ -20,7 +22,9 @@ from isthmus.analysis.probe import (
     latent_noise,
     nearest,
     reconstructions,
+    traversals,
     uniform_noise,
+    unit_nats,
     usage,
 )
 from isthmus.errors import RequestError
@@ -292,6 +296,47 @@ def test_the_spread_of_another_code_is_refused(pca, images):
 
 
 # --- between images, and near them ---
+
+
+@pytest.fixture
+def vae(images):
+    network = Dense(bottleneck=12, code_activation="linear")
+    return Autoencoder(network, code=Gaussian(beta=0.1), epochs=15, random_state=0).fit(images)
+
+
+def test_the_nats_of_units_are_the_divergence_from_the_prior(vae, images):
+    with torch.no_grad():
+        mean, log_variance = vae.network_.encode(torch.from_numpy(images.floats())).double().chunk(2, dim=1)
+    code = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    nats = torch.distributions.kl_divergence(code, torch.distributions.Normal(0.0, 1.0)).mean(dim=0)
+    np.testing.assert_allclose(unit_nats(vae, images), nats.numpy(), rtol=1e-4)
+
+
+def test_codes_of_many_numbers_and_a_prior_are_blended_along_a_sphere(vae, images):
+    pair = images.take(np.array([3, 8]))
+    rows = interpolation({"vae": vae}, pair, 5)
+    x_hat = rows["vae (sphere)"].reshape(5, -1)
+    code = vae.transform(pair.floats())
+    np.testing.assert_allclose(x_hat[[0, 4]], vae.inverse_transform(code).reshape(2, -1), atol=1e-5)
+    middle = code.sum(axis=0) / 2
+    cosine = code[0] @ code[1] / np.linalg.norm(code, axis=1).prod()
+    middle /= math.cos(math.acos(cosine) / 2)  # as far from 0 as codes of one length
+    np.testing.assert_allclose(x_hat[2], vae.inverse_transform(middle[None]).ravel(), atol=1e-4)
+    same = interpolation({"vae": vae}, images.take(np.array([3, 3])), 3)["vae (sphere)"]
+    np.testing.assert_allclose(same[1], same[0], atol=1e-5)
+
+
+def test_traversals_of_a_plain_code_go_as_far_as_codes_do(autoencoder, images):
+    rows = traversals(autoencoder, images.take(np.array([2])), images, 2, 3)
+    codes = autoencoder.transform(images.floats())
+    widest = np.argsort(-codes.std(axis=0))[:2]
+    assert list(rows) == [f"unit {unit}" for unit in widest]
+    code = codes[2:3].copy()
+    code[0, widest[0]] = codes[:, widest[0]].mean()
+    middle = autoencoder.inverse_transform(code).ravel()
+    np.testing.assert_allclose(rows[f"unit {widest[0]}"][1].ravel(), middle, atol=1e-5)
+    with pytest.raises(RequestError, match="steps"):
+        traversals(autoencoder, images, images, 2, 1)
 
 
 def test_an_interpolation_goes_from_one_image_to_the_other(autoencoder, conv, images):

@@ -60,6 +60,8 @@ FIGURES = {
     "filters": ({"kind": "filters", "rows": ["a", "b"]}, {"a": RNG.normal(size=(17, 1, 8, 8)), "b": IMAGES - 0.5}),
     "dead filters": ({"kind": "filters", "rows": ["a"]}, {"a": np.zeros((3, 1, 8, 8))}),
     "images": ({"kind": "images", "rows": ["original"]}, {"original": IMAGES[:1]}),
+    "nats": ({"kind": "nats", "rows": ["a", "b"]}, {"a": np.geomspace(3, 1e-4, 20), "b": np.zeros(5)}),
+    "traversals": ({"kind": "traversals", "rows": ["unit 3, 2 nats"]}, {"unit 3, 2 nats": RNG.random((7, 1, 8, 8))}),
     "samples": ({"kind": "samples", "rows": ["a", "b"]}, {name: RNG.random((5, 1, 8, 8)) for name in "ab"}),
     "reconstructions": (
         {"kind": "reconstructions", "rows": ["original", "a"]},

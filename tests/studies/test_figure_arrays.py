@@ -90,6 +90,9 @@ FIGURES_OF = {
     "one-level": 'kind = "denoising"\nmodels = ["deep"]\ncorruption = [{kind = "gaussian", sigma = 0.1}, '
     '{kind = "masking", fraction = 0.2}]\nimages = [4, 2]',
     "samples": 'kind = "samples"\nmodels = ["vae"]\nn = 4',
+    "nats": 'kind = "nats"\nmodels = ["vae"]',
+    "traversals": 'kind = "traversals"\nmodels = ["vae"]\nimages = [5]\nn = 2',
+    "traversals-plain": 'kind = "traversals"\nmodels = ["pca-4"]\nimages = [5]',
     "scatter": 'kind = "scatter"\nmodels = ["deep"]\nsplit = "train"\nn = 50',
     "scatter-of": 'kind = "scatter"\nmodels = ["of"]',
     "curves": 'kind = "curves"\nmodels = ["*"]\nfirst_epoch = 2',
@@ -286,6 +289,19 @@ def test_curves_are_the_histories(drawn):
 def test_samples_are_those_of_the_prior(drawn):
     expected = drawn.models["vae"].sample(4, random_state=3)  # the seed of HEAD
     np.testing.assert_array_equal(flat(drawn.arrays["samples"]["vae"]), flat(expected))
+
+
+def test_units_are_moved_by_what_they_tell(drawn):
+    nats, rows = drawn.arrays["nats"]["vae"], drawn.listed["traversals"]["rows"]
+    assert (np.diff(nats) <= 0).all()
+    assert [row.partition(", ")[2] for row in rows] == [f"{value:.2g} nats" for value in nats[:2]]
+    vae, x = drawn.models["vae"], drawn.test.floats(np.array([5]))
+    code = vae.transform(x)
+    unit = int(rows[0].split()[1].rstrip(","))
+    code[0, unit] = 3
+    moved = drawn.arrays["traversals"][rows[0]]
+    np.testing.assert_allclose(flat(moved)[-1], vae.inverse_transform(code).ravel(), atol=1e-6)
+    assert len(drawn.listed["traversals-plain"]["rows"]) == 4
 
 
 def test_filters_are_the_units_that_were_asked_for(drawn):

@@ -18,11 +18,11 @@ from isthmus.studies.spec.figures.picture_rows import (
     Pictures,
     Reconstructions,
 )
-from isthmus.studies.spec.figures.prior_rows import Samples
+from isthmus.studies.spec.figures.prior_rows import Nats, Samples, Traversals
 from isthmus.studies.spec.figures.weight_rows import Atoms, Filters, TopAtoms
 
-_CLASSES = (Activations, Atoms, Curves, Denoising, Pictures, Filters, Interpolation, LatentNoise, Levels, Nearest,
-        PhotographCrops, Reconstructions, Samples, Scatter, TopAtoms, Usage)  # fmt: skip
+_CLASSES = (Activations, Atoms, Curves, Denoising, Pictures, Filters, Interpolation, LatentNoise, Levels, Nats, Nearest,
+        PhotographCrops, Reconstructions, Samples, Scatter, TopAtoms, Traversals, Usage)  # fmt: skip
 FIGURES: dict[str, type[Figure]] = kinds.KINDS["figure"]
 FIGURES |= {kind.kind: kind for kind in _CLASSES}
 OWN = frozenset(FIGURES)  # without those from outside the package
