@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus.cli import run_command
+from isthmus.commands.fitting.continuation import Base
 from isthmus.commands.fitting.judgement import better_than_first
 from isthmus.commands.shared.part_syntax import read_words
 from isthmus.data.identity import from_text, marks_of, to_text
@@ -67,6 +68,8 @@ def test_more_epochs_go_on_as_a_new_cycle_and_say_so(m, digits, done):
     out, err = done("fit", digits, "-o", m, "--epochs", 12, *QUICK)
     assert "goes on from 5 epochs to 12: a new cycle of 7, not the bits of one fit of 12" in err
     assert "from PCA's solution" not in err
+    fewer = Base(seen, m, {"cycles": [3]}, "")  # stopped early
+    assert fewer.words(5, 7).startswith("goes on from 3 of 5 epochs, for the others were no better, to 12: a new cycle")
     now, model = extra(m), isthmus.load(m)
     assert (now["fit"]["epochs"], now["cycles"], before["cycles"]) == (12, [5, 7], [5])
     assert len(model.history_) == 7

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import isthmus
+from isthmus import fingerprints
 from isthmus.commands.fit import _left
 from isthmus.commands.fitting.training_run import checkpoints_of
 
@@ -50,7 +51,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     assert "; next its errors are measured, and PCA's" in err
     assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
-    assert "this model is PCA: no epoch was better" in err  # of twelve
+    assert "this model is PCA of the images to train on: no epoch was better" in err  # of twelve
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
 
 
@@ -114,7 +115,7 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     np.save(tmp_path / "noise.npy", noise)
     _, err = done("fit", tmp_path / "noise.npy", "-o", tmp_path / "m", "--epochs", 5, *QUICK[2:])
     assert "none better than the start, PCA's solution" in err
-    assert "this model is PCA: " in err
+    assert "this model is PCA of the images to train on: " in err
     assert err.count("a network learns more than PCA from more images or --augmentation affine\n") == 1
     assert "this model is worse than" not in err
     _, err = done(
@@ -265,7 +266,9 @@ def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(digits, tmp_path):
     assert len(next(checkpoints_of(tmp_path / "m").glob("0*/history.jsonl")).read_text().splitlines()) == kept
 
 
-def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(digits, tmp_path, done, refused):
+def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(
+    digits, tmp_path, done, refused, monkeypatch
+):
     # the child writes a checkpoint after every epoch, and is stopped when it has two
     program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
     command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
@@ -288,6 +291,11 @@ def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_byte
         assert "holds another training (different: " in err
         assert fact in err
         assert "or add --force to start over" in err
+    with monkeypatch.context() as another_version:
+        another_version.setattr(fingerprints, "code_fingerprint", lambda: "another")
+        err = refused("fit", digits, "-o", tmp_path / "m", *LONG)
+        assert "different: isthmus' own code" in err
+        assert "which that version of isthmus continues; with this choose another -o" in err
     _, err = done("fit", digits, "-o", tmp_path / "m", *LONG)
     assert "continues after epoch" in err
     assert not kept.exists()

@@ -47,6 +47,12 @@ def numbers(sentence):
     return [float(number) for number in re.findall(r"\d+\.\d+", sentence)][:2]
 
 
+def test_an_output_that_keeps_a_training_from_pcas_solution_is_named(x):
+    network = Dense(bottleneck=K, code_activation="linear", output="sigmoid")
+    (sentence,) = doubts(x[:120], network, x[120:], recipe="fast", epochs=5)
+    assert sentence.endswith(f"take {LINEAR!r}, which has output='linear' in place of 'sigmoid'")
+
+
 @pytest.mark.parametrize(("network", "way_out"), [(RELU, LINEAR), (DEEP, Dense((64,), K, code_activation="linear"))])
 def test_where_pca_is_better_a_recipe_says_so_and_the_way_out_is_one(network, way_out, x):
     train, validation = x[:120], x[120:]
@@ -54,7 +60,8 @@ def test_where_pca_is_better_a_recipe_says_so_and_the_way_out_is_one(network, wa
     model = fitted(train, network, validation, recipe="fast", epochs=60)
     assert numbers(sentence) == pytest.approx([pca_error(train, validation), -model.score(validation)], rel=1e-3)
     assert "on the validation samples" in sentence
-    assert sentence.endswith(f"a code of relu units spends two of them where a linear one spends one; take {way_out!r}")
+    assert f"a code of relu units spends two of them where a linear one spends one; take {way_out!r}" in sentence
+    assert sentence.endswith(f", which has code_activation='linear' in place of {network.code_activation!r}")
     assert doubts(train, way_out, validation, recipe="fast", epochs=60) == []
 
 

@@ -67,7 +67,8 @@ class Base:
     def words(self, former_epochs: int, epochs: int) -> str:
         """What the fit begins with. former_epochs: those that this very model was trained for before; 0 with --from."""
         if former_epochs:
-            n, done = former_epochs + epochs, counted(former_epochs, "epoch")
+            n, trained, done = former_epochs + epochs, sum(self.cycles), counted(former_epochs, "epoch")
+            done = done if trained == former_epochs else f"{trained} of {done}, for the others were no better,"
             return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
         done = counted(sum(self.cycles), "epoch")
         return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network_.part!r}"

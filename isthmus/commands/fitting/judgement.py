@@ -32,8 +32,8 @@ _EARLY = 0.5  # of the epochs: where the best came before, no more of them are w
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _KEPT_START = (
-    "this model is PCA: no epoch was better than PCA's solution, where the training began, by more than chance; a "
-    "network learns more than PCA"
+    "this model is PCA of the images to train on: no epoch was better than PCA's solution, where the training began, "
+    "by more than chance; a network learns more than PCA"
 )
 _KEPT_FILTER = (
     "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "

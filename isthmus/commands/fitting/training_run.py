@@ -144,10 +144,10 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
     try:
         train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
     except OtherTrainingError as error:
-        raise RequestError(
-            f"{error.summary}: an interrupted fit, which its own command continues; choose another -o, "
-            "or add --force to start over"
-        ) from None
+        ways = "which its own command continues; choose another -o, or add --force to start over"
+        if error.is_of_another_version:
+            ways = f"which that version of isthmus continues; with this {ways.partition('; ')[2]}"
+        raise RequestError(f"{error.summary}: an interrupted fit, {ways}") from None
 
 
 def _train(job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -219,7 +220,9 @@ class Judged:
             cause = "its training does not begin at PCA's solution"
             if part.code_output in _RECTIFIERS:
                 cause = f"a code of {part.code_output} units spends two of them where a linear one spends one"
-            return cause, f"take {linear!r}"
+            other = [(f.name, getattr(linear, f.name), getattr(part, f.name)) for f in dataclasses.fields(part)]
+            changed = ", ".join(f"{name}={new!r} in place of {old!r}" for name, new, old in other if new != old)
+            return cause, f"take {linear!r}, which has {changed}"
         if self.history[-1].loss >= _OVERFITTED * left:
             return "it has not learned enough", f"give it more epochs or another learning rate, or {leave_out}"
         if len(self.samples) < FEW and self.setup.corruption is None:
