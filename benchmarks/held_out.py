@@ -100,7 +100,11 @@ def main() -> None:
         rows += [row for name in pair for row in measured(model, name, images[name], levels)]
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1), "utf-8")
-    lines = table(rows)
+    lines = [
+        *table(rows),
+        "",
+        "One draw of the noise for each photograph and level; non-local means with its best strength for each.",
+    ]
     print("\n".join(lines))
     if options.readme:
         readme.put("benchmarks.held_out", lines)

@@ -44,7 +44,7 @@ class OfParts(BaseEstimator):
             if separator:
                 changes.setdefault(role, {})[fieldname] = value
         for role, fields in changes.items():
-            value = getattr(self, role)
+            value = getattr(self, role, None)
             part = value if isinstance(value, Part) else self.part(role)
             known = [f.name for f in dataclasses.fields(part)] if isinstance(part, Part) else []
             for name in [name for name in fields if "__" in name]:  # an entry of a field that is a table

@@ -104,7 +104,8 @@ def test_a_photograph_in_several_tiles_is_written_as_in_one_piece_and_how_far_it
         before, after = (read_image(folder / name).pixels.astype(float) for folder in (whole, tiled))
         white = 1 if before.max() <= 1 else 255
         assert np.abs(before - after).max() <= levels * white / 255, name
-        assert np.mean(before != after) < (0.01 if levels == 1 else 0.05), name
+        changed = np.abs(before - after) > white / 510  # floats are rounded in bfloat16, which depends on the tile
+        assert changed.mean() < (0.01 if levels == 1 else 0.05), name
     assert "denoised: 0 of 3, and 12 of 12 tiles of the next\ndenoised: 1 of 3\n" in err
     _, err = done("denoise", fitted[0], photographs / "china.jpg", "-o", tmp_path / "a.jpg", "--sigma", "0.1")
     assert [line for line in err.splitlines() if "tiles" in line] == [
