@@ -72,9 +72,13 @@ def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, f
         ('metrics = ["mse"]\nn_samples = 5\n', "n_samples must be at least 1, given with"),
         ('metrics = ["nll"]\nn_samples = 0\n', "n_samples must be at least 1, given with"),
         ('metrics = ["nll"]\nn_samples = 5\ncorruption = {kind = "gaussian", sigma = 0.1}\n', "and no corruption"),
+        (
+            'metrics = ["nll"]\nn_samples = 5\n[[measure]]\nmetrics = ["nll"]\nsplit = "train"\nn_samples = 6\n',
+            r"n_samples must be the same wherever nll is measured, got \[5, 6\]",
+        ),
         ('metrics = ["nll"]\nn_samples = 5\nmodels = ["nothing"]\n', r"the models of nll must be with code Gaussian"),
     ],
-    ids=["no-draws", "not-of-mse", "none", "noisy", "of-no-likelihood"],
+    ids=["no-draws", "not-of-mse", "none", "noisy", "two", "of-no-likelihood"],
 )
 def test_what_is_no_likelihood_is_refused(run, measure, words):
     with pytest.raises(RequestError, match=words):

@@ -220,6 +220,8 @@ class Study:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < _SEEDS, "seed", f"at least 0 and below {_SEEDS:,}", self.seed)
+        draws = sorted({measure.n_samples for measure in self.measures if measure.n_samples is not None})
+        require(len(draws) <= 1, "n_samples", "the same wherever nll is measured", draws)
 
     def model(self, name: str) -> Model:
         """The model of this name."""
