@@ -195,7 +195,8 @@ def latent_noise(
 
 def unit_nats(model: Any, images: Images) -> np.ndarray | None:
     """KL(code of an image ‖ prior) of each unit in nats, averaged over the images, (k,); None without a prior."""
-    if not isinstance(model, Autoencoder) or type(model.network_.code).divergence is Code.divergence:
+    code = getattr(getattr(model, "network_", None), "code", None)
+    if code is None or type(code).divergence is Code.divergence:
         return None
     sums = np.zeros(model.network_.code_size)
     for which in chunks(len(images)):

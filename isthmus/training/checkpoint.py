@@ -29,7 +29,7 @@ from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
-from isthmus.fingerprints import CODE, differing, table_fingerprint
+from isthmus.fingerprints import differing, table_fingerprint
 from isthmus.training.history import History
 from isthmus.training.loop import Position
 from isthmus.training.validation import EarlyStopping
@@ -96,13 +96,11 @@ _warn = functools.partial(warnings.warn, category=DoubtWarning)
 
 
 class OtherTrainingError(RequestError):
-    """A folder holds checkpoints of another training. summary: where, and what differs. is_of_another_version: of
-    isthmus, whose bits these may not be."""
+    """A folder holds checkpoints of another training. summary: where, and what differs."""
 
-    def __init__(self, summary: str, *, is_of_another_version: bool = False) -> None:
-        same = "the same of that version" if is_of_another_version else "the same again"
-        super().__init__(f"{summary}; ask for {same} to go on with it, or remove the folder to begin anew")
-        self.summary, self.is_of_another_version = summary, is_of_another_version
+    def __init__(self, summary: str) -> None:
+        super().__init__(f"{summary}; ask for the same again to go on with it, or remove the folder to begin anew")
+        self.summary = summary
 
 
 class Checkpoints:
@@ -183,7 +181,7 @@ class Checkpoints:
         if others:
             summary = f"{self.folder} holds another training (different: {others[0]})"
             if not self.replace:
-                raise OtherTrainingError(summary, is_of_another_version=CODE in others[0])
+                raise OtherTrainingError(summary)
             self.say(f"{summary}; this one begins anew and will write over it")
         return None
 

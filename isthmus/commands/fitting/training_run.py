@@ -24,6 +24,7 @@ from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
+from isthmus.fingerprints import CODE
 from isthmus.parts import Corruption, doubt
 from isthmus.studies.results.measure import measure
 from isthmus.studies.run.fitting import train_with_checkpoints
@@ -145,7 +146,7 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
         train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
     except OtherTrainingError as error:
         ways = "which its own command continues; choose another -o, or add --force to start over"
-        if error.is_of_another_version:
+        if CODE in error.summary:
             ways = f"which that version of isthmus continues; with this {ways.partition('; ')[2]}"
         raise RequestError(f"{error.summary}: an interrupted fit, {ways}") from None
 
