@@ -183,7 +183,7 @@ def nats(facts: Facts, arrays: Arrays) -> Figure:
         axes.plot(np.arange(1, len(values) + 1), values, markersize=3.5, linewidth=1.4, label=label, **style(i))
     axes.axhline(SILENT, color="#9aa5b1", linewidth=0.9, linestyle=":")
     axes.set_yscale("symlog", linthresh=SILENT)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.4 * max(SILENT, *(arrays[name].max(initial=0) for name in facts["rows"])))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("units, the most telling first", fontsize=9, color=INK)
