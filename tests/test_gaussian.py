@@ -251,6 +251,18 @@ def test_noise_larger_than_the_samples_vary_is_named_and_the_way_out_is_one():
     assert -learned.score(x) < 0.6 * -poor.score(x), "where the recipe chooses, it is learned"
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1, 4095])
+def test_the_unit_of_the_data_says_nothing_of_whether_it_was_learned(scale):
+    """Of these a code tells little, yet more than the mean does: in nats a hundredth is no unit of that."""
+    x = scale * (np.random.default_rng(0).random((120, 144)) < 0.2).astype(np.float32)
+    network = Dense(bottleneck=4, code_activation="linear")
+    with warnings.catch_warnings(action="error", category=PoorFitWarning):
+        fitted = Autoencoder(network, code=Gaussian(), recipe="fast", epochs=60, random_state=0).fit(x)
+    assert -fitted.score(x) < 0.95 * x.var()
+    with pytest.warns(PoorFitWarning, match="no better than the mean"):
+        Autoencoder(network, code=Gaussian(beta=20), recipe="fast", epochs=60, random_state=0).fit(x)
+
+
 @pytest.fixture(scope="module", params=[(1, 0), (255, 1000)], ids=["as-it-is", "of-255-far-from-0"])
 def learned(request, x, pca):
     """A fit of a recipe to samples in some unit, and the likelihoods in it."""

@@ -81,7 +81,8 @@ class Objective:
         """Epochs after which no weight of the loss and the penalty grows any more."""
         return max(part.warmup for part in (self.loss, self.penalty) if part is not None)
 
-    def _normalizer(self, x: torch.Tensor) -> float | torch.Tensor:
+    def normalizer(self, x: torch.Tensor) -> float | torch.Tensor:
+        """What a likelihood has of the noise alone, and of the data's unit, whatever x_hat is; 0 of other losses."""
         each = self.loss.log_normalizer if self.noise is None else self.noise.log_normalizer
         return each * x.shape[1] if self.in_nats else 0.0
 
@@ -97,7 +98,7 @@ class Objective:
         for term in terms.values():
             is_of_batch = term.per == "batch" or not term.values.ndim
             each = each + term.weight * (term.values.sum() if is_of_batch else _rows(term.values, term.per))
-        return each + self._normalizer(x)
+        return each + self.normalizer(x)
 
     def of_draws(self, x_hat: torch.Tensor, x: torch.Tensor, terms: Mapping[str, Term]) -> torch.Tensor:
         """Loss and terms of each of the k draws of a sample: (n * k, n_features), (n, n_features) → (n, k)."""
@@ -126,7 +127,7 @@ class Objective:
             scale = _scale(term, ramp)
             if scale.weight:
                 value = value + scale.average(term.values) * scale.weight
-        return value if draws or not self.in_nats else value + self._normalizer(x)
+        return value if draws or not self.in_nats else value + self.normalizer(x)
 
     def with_gradients(
         self,
@@ -146,7 +147,7 @@ class Objective:
             if self.noise is not None:
                 nearest = torch.softmax(-errors * self.noise.weight - others, dim=1)
                 weight = self.noise.learn((nearest * errors).sum(dim=1), x)
-            each = errors * weight + self._normalizer(x) + others
+            each = errors * weight + self.normalizer(x) + others
             value, share = _bound(each).mean(), torch.softmax(-each, dim=1) / len(x)
             at_x_hat = at_x_hat.mul_(weight).mul_(share.view(-1, 1))
             at_terms |= dict.fromkeys(draws, share)
@@ -157,7 +158,7 @@ class Objective:
                 learned = self.noise.learn(value, x)
                 value, at_x_hat = value * learned, at_x_hat * learned
             if self.in_nats:
-                value = value + self._normalizer(x)
+                value = value + self.normalizer(x)
         if self.penalty is not None and (weight := self.penalty.weight * ramp(self.penalty.warmup)):
             of_penalty, at_code = with_gradient(self.penalty, self.penalty.per, weight, code)
             value = value + of_penalty

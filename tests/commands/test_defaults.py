@@ -80,11 +80,14 @@ def test_a_fit_is_standardized_from_a_start_that_fits_the_images(recipe, n, star
 def test_a_variational_code_learns_the_noise_unless_a_loss_is_said(tmp_path, capsys):
     command = ["fit", "digits", "-o", str(tmp_path / "m"), "--code", "gaussian:0.5", "--bottleneck", "4"]
     assert run_command([*command, "--epochs", "3"]) == 0
-    of_pca = float(re.search(r"PCA, 4 numbers +(\S+)", capsys.readouterr().out).group(1))
+    out, err = capsys.readouterr()
+    assert "try --code gaussian:0.25, or more --epochs" in err, "and not the beta that it has"
+    of_pca = float(re.search(r"PCA, 4 numbers +(\S+)", out).group(1))
     fitted = load(tmp_path / "m")
     assert (fitted.code, fitted.loss) == (Gaussian(0.5, noise="learned"), MSE())
     variance = fitted.network_.code.noise.variance
     assert 0.7 * of_pca < float(variance) < 2 * of_pca
+    assert fitted.history_.losses[-1] < 0.5 * fitted.history_.losses[0]
     assert run_command([*command, "--epochs", "4"]) == 0
     assert load(tmp_path / "m").code == fitted.code
     assert load(tmp_path / "m").network_.code.noise.variance != variance

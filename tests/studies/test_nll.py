@@ -13,18 +13,6 @@ from isthmus import load
 from isthmus.errors import RequestError
 from isthmus.report.html_page import write_report
 
-HEAD = """
-title = "likely"
-seed = 3
-[data]
-name = "digits"
-train = 300
-validation = 60
-test = 120
-[[model]]
-name = "nothing"
-estimator = "identity"
-"""
 VARIATIONAL = """
 [[model]]
 name = "variational"
@@ -38,8 +26,8 @@ learning_rate = 0.01
 NLL = '[[measure]]\nmetrics = ["mse", "nll"]\nn_samples = 7\n'
 
 
-def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, folder):
-    results = run(HEAD + VARIATIONAL + NLL)
+def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, folder, tools):
+    results = run(tools.HEAD + tools.IDENTITY + VARIATIONAL + NLL)
     assert [(row.model, row.split, row.n_samples) for row in results.rows if row.metric == "nll"] == [
         ("variational", "test", 7)
     ]
@@ -57,8 +45,10 @@ def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, f
     table = json.loads((folder / "results.json").read_text())
     schema = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(table)
-    assert run(HEAD + VARIATIONAL + NLL).row("variational", "nll", "test") == row, "and from the cache"
-    more = run(HEAD + VARIATIONAL + NLL.replace("7", "200")).row("variational", "nll", "test")
+    assert run(tools.HEAD + tools.IDENTITY + VARIATIONAL + NLL).row("variational", "nll", "test") == row, (
+        "and from the cache"
+    )
+    more = run(tools.HEAD + tools.IDENTITY + VARIATIONAL + NLL.replace("7", "200")).row("variational", "nll", "test")
     assert (more.n_samples, more.value < row.value) == (200, True), "more draws are nearer to the likelihood"
     page = write_report(folder).read_text("utf-8")
     assert "nats,<br>by 200 draws" in page
@@ -80,6 +70,6 @@ def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, f
     ],
     ids=["no-draws", "not-of-mse", "none", "noisy", "two", "of-no-likelihood"],
 )
-def test_what_is_no_likelihood_is_refused(run, measure, words):
+def test_what_is_no_likelihood_is_refused(run, measure, words, tools):
     with pytest.raises(RequestError, match=words):
-        run(HEAD + VARIATIONAL + "[[measure]]\n" + measure)
+        run(tools.HEAD + tools.IDENTITY + VARIATIONAL + "[[measure]]\n" + measure)

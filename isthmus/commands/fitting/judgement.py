@@ -181,7 +181,9 @@ class Judgement:
         if is_assumed and error and (weight := 0.5 / error) > loss.weight:
             assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
             return f"{assumed}: try --loss mse:{weight:.2g}"
-        return "what a code says costs nats that an error does not count: try --code gaussian:0.5, or train longer"
+        beta = getattr(self.model.network_.code_part, "beta", 0.0)
+        cheaper = f"--code gaussian:{beta / 2:g}, or " if beta else ""
+        return f"what a code says costs nats that an error does not count: try {cheaper}more --epochs"
 
     def _linear_words(self) -> str:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""

@@ -108,7 +108,9 @@ class Judged:
         if self.is_pass:
             of_mean *= len(x) / (len(x) - 1)  # of few samples their own mean is nearer to them than to others
         # the last epoch's loss has all penalties in it: where it is less, no pass over the samples is needed
-        most = of_mean * (_NO_BETTER_IN_A_PASS if self.is_pass else _NO_BETTER)
+        constant_part = float(objective.normalizer(x))  # which a change of the data's unit changes
+        share = _NO_BETTER_IN_A_PASS if self.is_pass else _NO_BETTER
+        most = constant_part + share * (of_mean - constant_part)
         if self.history[-1].loss < most or (left := self._losses(self._training_samples).mean()) < most:
             return None
         done, which = counted(len(self.history), "epoch"), "its training samples"
