@@ -1,5 +1,6 @@
 """The objective: known answers, and what a penalty is summed over."""
 
+import importlib
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
@@ -14,6 +15,8 @@ from isthmus.errors import RequestError
 from isthmus.networks import Term
 from isthmus.objective import Objective, averages, register
 from isthmus.parts import BCE, KL, L1, MSE, PENALTIES, Loss, Penalty
+
+of_averages = importlib.import_module("isthmus.objective.averages")  # `averages` is a function of the package too
 
 
 @pytest.fixture
@@ -265,3 +268,18 @@ def test_terms_are_averaged_as_they_say_in_the_one_place(shape, per, average, ba
 def test_an_unknown_average_of_a_term_is_refused(batch):
     with pytest.raises(RequestError, match='unknown value of "per" "samples"'):
         Objective(MSE()).with_gradients(*batch, terms={"own": Term(torch.ones(3), per="samples")})
+
+
+@pytest.mark.parametrize("kind", [MSE, BCE, Absolute])
+@pytest.mark.parametrize("cached", [1, 60, 2**17])
+def test_draws_of_a_few_samples_at_a_time_are_those_of_all(kind, cached, registered, monkeypatch):
+    monkeypatch.setattr(of_averages, "_CACHED", cached)
+    generator = torch.Generator().manual_seed(0)
+    k, x, x_hat = 4, torch.rand((7, 5), generator=generator).round(), torch.randn((28, 5), generator=generator)
+    terms = {"kl": Term(torch.randn((7, k), generator=generator), per="draw")}
+    leaf, others = x_hat.clone().requires_grad_(), x.repeat_interleave(k, dim=0)
+    each = of_averages.VALUES[kind](kind(), leaf, others).sum(dim=1).view(7, k) + terms["kl"].values
+    expected = (math.log(k) - torch.logsumexp(-each, dim=1)).mean()
+    value, gradients = Objective(kind(), in_nats=True).with_gradients(x_hat, x_hat, x, terms=terms)
+    torch.testing.assert_close(value - Objective(kind(), in_nats=True).normalizer(x), expected.detach())
+    torch.testing.assert_close(gradients.x_hat, torch.autograd.grad(expected, leaf)[0])

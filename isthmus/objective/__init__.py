@@ -10,7 +10,7 @@ import torch
 
 from isthmus import kinds
 from isthmus.networks import NONE, Gradients, Term
-from isthmus.objective.averages import VALUES, Scale, Values, each_with_gradient, with_gradient
+from isthmus.objective.averages import VALUES, Scale, Values, of_draws_with_gradient, with_gradient
 from isthmus.parts import Loss, Penalty
 
 # How far a warm-up of so many epochs has come, from 0 to 1.
@@ -141,8 +141,8 @@ class Objective:
         at_code: torch.Tensor | None = None
         at_terms: dict[str, float | torch.Tensor] = {}
         if draws := _of_draws(terms):
-            values, at_x_hat = each_with_gradient(self.loss, x_hat, x.repeat_interleave(len(x_hat) // len(x), dim=0))
-            errors, others = values.sum(dim=1).view(len(x), -1), sum(term.values for term in draws.values())
+            errors, at_x_hat = of_draws_with_gradient(self.loss, x_hat, x)
+            others = sum(term.values for term in draws.values())
             weight = self.weight
             if self.noise is not None:
                 nearest = torch.softmax(-errors * self.noise.weight - others, dim=1)

@@ -14,6 +14,8 @@ from isthmus import kinds
 from isthmus.errors import one_of
 from isthmus.parts import BCE, KL, L1, MSE, PER, Part
 
+_CACHED = 2**17  # numbers: half a megabyte
+
 
 class Scale(NamedTuple):
     """What the sum of a term's values over a batch is divided by, and then multiplied with: nothing else averages."""
@@ -48,7 +50,7 @@ WithGradient = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
 def _mse(part: MSE, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(x_hat, x, reduction="none")
+    return torch.sub(x_hat, x).square()
 
 
 def _mse_with_gradient(
@@ -59,24 +61,26 @@ def _mse_with_gradient(
     return scale.weighted(torch.dot(flat, flat).div_(scale.divisor), difference.mul_(2 / scale.divisor))
 
 
-def _short_of(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """How far x is from the bound that the sigmoid of z is near: from 1 above 0, from 0 below."""
-    return torch.where(z > 0, 1 - x, x)
+def _nearer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What x is nearer to, as a sign, -1 for 1 and 1 for 0, and how far that lies above x."""
+    bit = x.round()
+    return 1 - 2 * bit, bit - x
 
 
 def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """log(1 + e^z) - x z, z what goes into the sigmoid; as a sum, which loses no digits where z is far from 0.
 
-    From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm.
+    From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm. To
+    choose for each number by the sign of z would take longer than all the rest.
     """
-    size = z.abs()
-    return torch.addcmul(functional.softplus(-size), size, _short_of(z, x))
+    sign, gap = _nearer(x)
+    return functional.softplus(z * sign).addcmul_(gap, z)
 
 
 def _bce_gradient(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """sigmoid(z) - x, as a difference of two numbers that both have all their digits."""
-    sigmoid, short = z.abs().neg_().sigmoid_(), _short_of(z, x)
-    return torch.where(z > 0, short - sigmoid, sigmoid - short)
+    """sigmoid(z) - x, as a sum of two numbers that both have all their digits."""
+    sign, gap = _nearer(x)
+    return (z * sign).sigmoid_().mul_(sign).add_(gap)
 
 
 def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:
@@ -139,11 +143,29 @@ def with_gradient(
     return value.detach(), torch.autograd.grad(value, leaf)[0]
 
 
-def each_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A loss of each number, and its gradient there, a new tensor."""
+def of_draws_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss of k rows of y for each row of x, summed over features: (n * k, n_features), (n, n_features) → (n, k).
+
+    And its gradient at y, a new tensor. On a CPU of a few samples at a time, whose numbers stay in the cache: of all at
+    once, each operation would wait for memory.
+    """
+    n, n_features = x.shape
+    draws, at_y = y.view(n, -1, n_features), torch.empty_like(y).view(n, -1, n_features)
+    values = y.new_empty(draws.shape[:2])
+    piece = max(1, _CACHED * n // y.numel()) if y.device.type == "cpu" else n
+    for start in range(0, n, piece):
+        which = slice(start, start + piece)
+        each, at_y[which] = _each_with_gradient(part, draws[which], x[which, None])
+        torch.sum(each, 2, out=values[which])
+    return values, at_y.view(y.shape)
+
+
+def _each_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss of each number, and its gradient there."""
     if gradient := _GRADIENTS.get(type(part)):
         return VALUES[type(part)](part, y, x), gradient(part, y, x)
+    rows, others = y.flatten(0, 1), x.expand(y.shape).flatten(0, 1)  # as a loss from outside knows them
     with torch.enable_grad():
-        leaf = y.detach().requires_grad_()
-        values = VALUES[type(part)](part, leaf, x)
-    return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
+        leaf = rows.detach().requires_grad_()
+        values = VALUES[type(part)](part, leaf, others)
+    return values.detach().view(y.shape), torch.autograd.grad(values.sum(), leaf)[0].view(y.shape)
