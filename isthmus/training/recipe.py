@@ -114,7 +114,7 @@ def _fast(
     """
     plain, n = Training(), shape[0]
     batch_size = explicit.get("batch_size") or _batch_size(penalty, n)
-    times = max(network.recipe_steps, 1 if penalty is None else _PENALIZED)
+    times = max(network.recipe_steps, 1 if penalty is None else _PENALIZED, 1 if code is None else code.recipe_steps)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in explicit or explicit["schedule"] == "one-cycle"
     adaptive = explicit.get("optimizer", plain.optimizer) != "sgd"

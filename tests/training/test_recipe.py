@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from isthmus.parts import KL, L1, Conv, Dense, Dictionary, GaussianNoise, Training
+from isthmus.parts import KL, L1, Conv, Dense, Dictionary, Gaussian, GaussianNoise, Plain, Training
 from isthmus.training.recipe import completed, described
 
 FAST = {"recipe": "fast"}
@@ -66,6 +66,13 @@ def test_wider_samples_have_a_lower_rate_and_convolutions_the_same():
 def test_more_noise_in_a_step_means_more_steps():
     small, large = (completed(FAST | {"batch_size": size}, DEEP, None, (51_200, 784)) for size in (64, 256))
     assert small.epochs * 51_200 / 64 > large.epochs * 51_200 / 256
+
+
+def test_a_code_in_nats_takes_more_steps_up_to_the_most_passes():
+    for n in (10_000, 1_000_000):
+        plain, nats = (completed(FAST, DEEP, None, (n, 784), code=code).epochs for code in (Plain(), Gaussian()))
+        assert plain < nats <= 200
+    assert completed(FAST, DEEP, None, (60_000, 784), code=Gaussian()).epochs > 150
 
 
 def test_a_penalty_that_is_summed_over_the_batch_keeps_its_strength():

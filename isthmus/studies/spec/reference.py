@@ -14,12 +14,15 @@ from isthmus.studies.spec.quantities import (
     CODE_ONLY,
     COUNTS,
     ERROR_METRICS,
+    NLL,
     PER_IMAGE,
     PUBLISHED_SSE,
     REPRESENTATION,
     TRAINING_METRICS,
 )
 
+_OF_IMAGES = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *REPRESENTATION, NLL, PUBLISHED_SSE)
+_METRICS = (*_OF_IMAGES, *COUNTS, *TRAINING_METRICS)
 LEAST_SEEDS = 10  # fewer tell little of how far one more falls from their mean
 
 
@@ -52,8 +55,7 @@ class Reference:
     by: str = ""
 
     def __post_init__(self) -> None:
-        known = (*ERROR_METRICS, CODE_ONLY, *CODE_METRICS, *REPRESENTATION, *COUNTS, PUBLISHED_SSE, *TRAINING_METRICS)
-        one_of("metric", self.metric, known)
+        one_of("metric", self.metric, _METRICS)
         one_of("split", self.split, SPLITS)
         if sum((self.rtol is not None, self.atol is not None, bool(self.by))) != 1:
             raise RequestError("one of rtol and atol must be given, or by for another method's number")
