@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from isthmus.commands import data, denoise, encode, evaluate, explore, fit, reconstruct, report, run, score, studies
-from isthmus.commands.shared.options import examples_of
+from isthmus.commands.shared.options import examples_of, import_modules
 from isthmus.errors import IsthmusError, RequestError, one_line, unknown
 
 
@@ -47,6 +47,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         options = parser().parse_args(arguments)
         options.command = "isthmus " + shlex.join(arguments)
+        import_modules(options)
         options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version

@@ -75,7 +75,7 @@ def load(folder: str | Path, *, device: str | None = None, build: Any = None) ->
     """
     folder = Path(folder)
     config = read_config(folder)
-    give(build, config, folder)
+    builder = give(build, config, folder)
     path = folder / WEIGHTS
     try:
         with open_regular(path) as file:
@@ -99,7 +99,7 @@ def load(folder: str | Path, *, device: str | None = None, build: Any = None) ->
     except RequestError as error:
         if device is not None and str(error).startswith("device "):
             raise
-        fault = "does not hold a whole model" if build is None else "has other weights than build makes"
+        fault = f"has other weights than {builder} makes" if builder else "does not hold a whole model"
         raise DataError(f"{folder} {fault}: {error}") from None
     except (
         safetensors.SafetensorError,

@@ -109,6 +109,20 @@ def test_a_likelihood_is_a_function_of_the_sample_and_the_seed(fitted, x, tmp_pa
     assert np.isfinite(in_pieces).all()
 
 
+@pytest.mark.parametrize("loss", [MSE(0.05), "bce"], ids=str)
+def test_convolutions_have_the_likelihood_of_what_they_sample(loss):
+    black_and_white = np.random.default_rng(0).integers(0, 2, (40, 1, 8, 8)).astype(np.float32)
+    network = Conv((2, 1), decoder="deconv", output="sigmoid")
+    given = Autoencoder(network, code=Gaussian(), loss=loss, epochs=2, random_state=0).fit(black_and_white)
+    x, x_hat = black_and_white[:5, None], given.sample(4000, random_state=0)
+    if loss == "bce":
+        each = np.log(np.where(x == 1, x_hat, 1 - x_hat)).sum(axis=(2, 3, 4), dtype=np.float64)
+    else:
+        each = -0.05 * ((x - x_hat) ** 2).sum(axis=(2, 3, 4), dtype=np.float64) - 32 * np.log(2 * np.pi * 10)
+    by_the_prior = np.logaddexp.reduce(each, axis=1) - np.log(4000)
+    np.testing.assert_allclose(given.log_likelihood(black_and_white[:5], n_samples=2000), by_the_prior, atol=0.1)
+
+
 def test_samples_are_distributed_as_the_model_is(fitted, x, pca):
     W, offset = weights(fitted)
     drawn = fitted.sample(20_000, random_state=0)

@@ -35,6 +35,7 @@ N_FITTED, N_SCORED = 5_000, 10_000  # at most, of small samples: a probe of MNIS
 N_RANK, N_PAIRS = 2_000, 1_000  # at most, of what grows faster than the samples
 N_NEIGHBOURS, N_CLOSEST = 10, 5  # of the classifier; of trustworthiness, scikit-learn's default
 N_FOLDS = 5
+_STEPS = 1_000  # of the probe's solver, at most; standardised codes take fewer than a hundred
 _NUMBERS = 20_000_000  # in the samples that fit a probe; of wide samples fewer are drawn, but 1,000
 
 
@@ -151,7 +152,7 @@ def _measured(fitted: _Coded, scored: _Coded, metrics: tuple[str, ...]) -> Repre
     fitted, scored, fault = _scaled(fitted, scored)
     if fault:
         return Representation({}, dict.fromkeys(metrics, fault), (), len(fitted), 0)
-    estimates, omitted, remarks = {}, {}, []
+    estimates, omitted, remarks = {}, {}, list[str]()
     folds, fault = _folds(fitted, scored)
     for metric in metrics:
         n_least = min((len(train) for train, _ in folds), default=0)
@@ -161,7 +162,9 @@ def _measured(fitted: _Coded, scored: _Coded, metrics: tuple[str, ...]) -> Repre
             if not (reason := fault) and metric == "knn" and n_least < N_NEIGHBOURS:
                 reason = f"fewer than {N_NEIGHBOURS} samples to find the neighbours among"
             if not reason:
-                estimates[metric] = _accuracy(metric, fitted, scored, folds)
+                estimates[metric], has_converged = _accuracy(metric, fitted, scored, folds)
+                if not has_converged:
+                    remarks.append(f"the linear probe's solver stopped after {_STEPS:,} steps, before it had converged")
         elif metric == "silhouette":
             if not (reason := _fault_of_labels(few.labels)):
                 estimates[metric] = jackknifed(partial(_silhouette, few), few.groups)
@@ -177,7 +180,7 @@ def _measured(fitted: _Coded, scored: _Coded, metrics: tuple[str, ...]) -> Repre
         if reason:
             omitted[metric] = reason
     if not fault:
-        remarks = _remarks(fitted, scored, "knn" in estimates)
+        remarks = _remarks(fitted, scored, "knn" in estimates) + remarks
     return Representation(estimates, omitted, tuple(remarks), len(fitted), len(folds) if scored is fitted else 0)
 
 
@@ -228,9 +231,11 @@ def _folds(fitted: _Coded, scored: _Coded) -> tuple[list[tuple[np.ndarray, np.nd
     return list(folds.split(fitted.code, fitted.labels, fitted.alike)), ""
 
 
-def _accuracy(metric: str, fitted: _Coded, scored: _Coded, folds: list[tuple[np.ndarray, np.ndarray]]) -> Estimate:
-    """The share of scored samples whose label is predicted."""
-    hits = np.zeros(len(scored), bool)
+def _accuracy(
+    metric: str, fitted: _Coded, scored: _Coded, folds: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[Estimate, bool]:
+    """The share of scored samples whose label is predicted; and whether the classifiers' solver has converged."""
+    hits, has_converged = np.zeros(len(scored), bool), True
     for train, test in folds:
         if len(np.unique(fitted.labels[train])) == 1:  # of few groups: there is nothing to learn
             predicted = fitted.labels[train[:1]]
@@ -238,12 +243,12 @@ def _accuracy(metric: str, fitted: _Coded, scored: _Coded, folds: list[tuple[np.
             classifier: Any = KNeighborsClassifier(N_NEIGHBOURS)
             predicted = classifier.fit(fitted.code[train], fitted.labels[train]).predict(scored.code[test])
         else:
-            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # the accuracy has settled long before the weights
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_STEPS))
+            with warnings.catch_warnings(record=True, category=ConvergenceWarning, action="always") as caught:
                 predicted = classifier.fit(fitted.code[train], fitted.labels[train]).predict(scored.code[test])
+            has_converged &= not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         hits[test] = predicted == scored.labels[test]
-    return share_of(hits, scored.groups)
+    return share_of(hits, scored.groups), has_converged
 
 
 def _remarks(fitted: _Coded, scored: _Coded, has_neighbours: bool) -> list[str]:

@@ -6,12 +6,12 @@ import argparse
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data
 from isthmus.commands.shared.part_syntax import read_words, unit_note
-from isthmus.errors import counted
+from isthmus.errors import counted, require
 
 if TYPE_CHECKING:
     from isthmus.commands.images.labelled import Labelled
@@ -26,12 +26,15 @@ _TEXT = """
     A --corruption is applied to the input, and the output compared with the clean image. Reconstructions are not
     clipped to 0..1.
 
+    With a code that has a prior, such as gaussian, nll is there too: -log p of an image in nats, by --n-samples
+    weighted draws of its code, of which more bring it down to the true one; with loss bce of pixels drawn as 0 or 1.
+
     Of images with labels the codes are judged by these too, beside the pixels as codes: the accuracy of a linear probe
     and of 10 nearest neighbours, silhouette, trustworthiness and effective rank. Classifiers are fitted on images that
     the model was trained on, and score the others; where there are not both, they are fitted on other folds.
 
     With a model of patches, whole photographs are measured, assembled as by `isthmus denoise`; statistics of the codes
-    are over patches. Means and intervals are over photographs.
+    are over patches. Means and intervals are over photographs. There is no nll of them, and their labels say nothing.
 """
 _EXAMPLES = """
     isthmus evaluate my-model digits
@@ -39,7 +42,9 @@ _EXAMPLES = """
     isthmus evaluate my-model digits --json > results.json
 """
 _SAMPLED = 20  # photographs that are checked for noise
-METRICS = ("mse", "psnr", "ssim", "mse_code_only", "mean_activation", "l0", "dead_units")
+_DRAWS = 200  # of the code of each image, for its likelihood: seconds for hundreds of small images
+_ERRORS, _OF_CODES = ("mse", "psnr", "ssim", "mse_code_only"), ("mean_activation", "l0", "dead_units")
+METRICS = (*_ERRORS, *_OF_CODES)
 
 
 def add(commands: Any) -> None:
@@ -53,6 +58,9 @@ def add(commands: Any) -> None:
         default=[],
         help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times",
     )
+    command.add_argument(
+        "--n-samples", type=int, metavar="N", help=f"weighted draws for each image's likelihood, nll ({_DRAWS})"
+    )
     command.add_argument("--json", action="store_true", help="print the table as one line of JSON")
 
 
@@ -61,7 +69,8 @@ class _Evaluated:
     """The measurements of one collection, by corruption. before: the MSE of the model's input.
 
     n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
-    note on images that look noisy. labelled: what their labels say of the codes.
+    note on images that look noisy. labelled: what their labels say of the codes. n_samples: the draws of nll. omitted:
+    why a metric is not measured.
     """
 
     source: str
@@ -73,11 +82,14 @@ class _Evaluated:
     seen: Seen
     noise: str = ""
     labelled: Labelled | None = None
+    n_samples: int = _DRAWS
+    omitted: dict[str, str] = field(default_factory=dict)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure clean images, then each corruption."""
     parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
+    require(options.n_samples is None or options.n_samples > 0, "--n-samples", "at least 1", options.n_samples)
 
     from isthmus import console
     from isthmus.commands.images.model_folder import open_model
@@ -100,6 +112,10 @@ def run(options: argparse.Namespace) -> None:
     for part in parts:
         if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {warning}")
+    for reason in dict.fromkeys(result.omitted.values()):
+        console.say(
+            f"not measured: {', '.join(name for name, why in result.omitted.items() if why == reason)}: {reason}"
+        )
     for sentence in result.labelled.sentences if result.labelled else ():
         console.say(sentence)
     print(_json(opened, result) if options.json else _tables(result))
@@ -109,16 +125,24 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     """Measure images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
+    from isthmus import console
     from isthmus.commands.images.labelled import labelled
     from isthmus.commands.images.model_folder import images_for
     from isthmus.data.noise_estimate import noise_in
-    from isthmus.studies.results.measure import measure
+    from isthmus.studies.results.measure import measure, nll
 
     images = images_for(opened, options)
     for part in parts:
         part.check(images.n_features, images.shape)
     measured: dict[str | None, dict[str, Estimate]] = {None: measure(opened.model, images, METRICS).estimates}
     before: dict[str | None, float | None] = {}
+    n_samples, omitted = options.n_samples or _DRAWS, dict[str, str]()
+    with console.progress("measuring the likelihood") as on_progress:
+        likelihood = nll(opened.model, images, n_samples, on_progress)
+    if likelihood is not None:
+        measured[None]["nll"] = likelihood
+    elif options.n_samples is not None:
+        omitted["nll"] = f"{opened.folder} has no likelihood; a model with --code gaussian has one"
     for part in parts:
         measured[part.label] = measure(opened.model, images, METRICS, corruption=part).estimates
         as_it_is = measure(FunctionTransformer(check_inverse=False), images, ("mse",), corruption=part)
@@ -129,7 +153,8 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     memory = opened.memory(options)
     known = memory.of_all(images)
     seen, codes = memory.about(known), labelled(opened, options, images, known)
-    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise, codes)
+    of = (images.source, images.fingerprint, n, n_patches)
+    return _Evaluated(*of, measured, before, seen, noise, codes, n_samples, omitted)
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:
@@ -137,7 +162,10 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     from isthmus.commands.images.photographs import measure_photographs
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.data.noise_estimate import noise_in
+    from isthmus.estimators.adapters import adapter_of
     from isthmus.estimators.denoising.denoiser_adapter import with_level_of
+    from isthmus.studies.results.measure import has_likelihood
+    from isthmus.studies.spec.quantities import REPRESENTATION
 
     pictures = pictures_of(options, opened)
     shape, stride = opened.shape, opened.framing.stride
@@ -150,16 +178,23 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         noisy = measure_photographs(model, shape, pictures, METRICS, part, stride=stride, name=name)
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
-    noise = noise_in([picture.x for picture in itertools.islice(pictures.read(), _SAMPLED)])
+    sampled = [(picture.x, picture.label) for picture in itertools.islice(pictures.read(), _SAMPLED)]
+    noise, omitted = noise_in([x for x, _ in sampled]), dict[str, str]()
+    if has_likelihood(opened.model):
+        omitted["nll"] = "it is of a patch, and photographs are put together of patches that overlap"
+    if adapter_of(opened.model).has_code and any(label for _, label in sampled):
+        omitted |= dict.fromkeys(REPRESENTATION, "labels are of photographs, and codes of patches of them")
     n, n_patches = len(clean.values["mse"]), None if shape is None else clean.n_patches
     seen = pictures.seen(opened.memory(options))
-    return _Evaluated(options.data, clean.sha256, n, n_patches, measured, before, seen, noise)
+    of = (options.data, clean.sha256, n, n_patches)
+    return _Evaluated(*of, measured, before, seen, noise, omitted=omitted)
 
 
 def _tables(result: _Evaluated) -> str:
     """A column for each corruption; and, where there are labels, a table of the codes beside the pixels."""
     columns = {label or "clean": estimates for label, estimates in result.measured.items()}
-    table = _table(_head(result), dict.fromkeys(METRICS, ""), columns)
+    notes = dict.fromkeys(_ERRORS, "") | {"nll": f", nats by {result.n_samples:,} draws"} | dict.fromkeys(_OF_CODES, "")
+    table = _table(_head(result), notes, columns)
     if result.labelled is None:
         return table
     columns = {name: representation.estimates for name, representation in result.labelled.columns.items()}
@@ -203,6 +238,7 @@ def _cell(name: str, estimate: Estimate | None) -> str:
 def _json(opened: Opened, result: _Evaluated) -> str:
     rows = [
         {"metric": name, "corruption": label, "value": estimate.value, "ci95": estimate.ci95, "n": estimate.n}
+        | ({"n_samples": result.n_samples} if name == "nll" else {})
         for label, estimates in result.measured.items()
         for name, estimate in estimates.items()
     ]
@@ -221,4 +257,6 @@ def _json(opened: Opened, result: _Evaluated) -> str:
         facts["representation"] = result.labelled.table()
     if result.n_patches is not None:
         facts["patches"] = result.n_patches
+    if result.omitted:
+        facts["omitted"] = result.omitted
     return json.dumps({**facts, "n": result.n, "rows": rows}, allow_nan=False)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.shared.options import add_data_dir, add_short
+from isthmus.commands.shared.options import add_allow_imports, add_data_dir, add_short
 from isthmus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def add(commands: Any) -> None:
         "may be given several times",
     )
     command.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
+    add_allow_imports(command)
     add_data_dir(command)
     command.set_defaults(interrupted="")  # there is nothing to resume
 

@@ -8,7 +8,15 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.shared.options import DATA_HELP, add_command, add_sizes, check_target, checkpoints_of, threads_of
+from isthmus.commands.shared.options import (
+    DATA_HELP,
+    add_allow_imports,
+    add_command,
+    add_sizes,
+    check_target,
+    checkpoints_of,
+    threads_of,
+)
 from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note, words_of
 from isthmus.errors import RequestError, require
 from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
@@ -65,6 +73,7 @@ def add(commands: Any) -> None:
         dest="source",
         help="start from this model's weights; network, sizes, corruption, penalty and loss are kept unless set",
     )
+    add_allow_imports(command)
     command.add_argument(
         "--force", action="store_true", help="replace an existing model, or a stopped fit with other settings"
     )

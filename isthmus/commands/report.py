@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from isthmus.commands.shared.options import add_import, add_short, import_modules
+from isthmus.commands.shared.options import add_import, add_short
 from isthmus.errors import RequestError
 
 
@@ -22,7 +22,6 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     if not (options.run / "results.json").is_file():
         raise RequestError(f"{options.run} holds no results.json; give a run's folder, like runs/digits")
-    import_modules(options)
     from isthmus.report.html_page import write_report
 
     print(write_report(options.run).resolve())

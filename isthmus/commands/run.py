@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from isthmus import kinds
-from isthmus.commands.shared.options import add_data_dir, add_import, add_short, import_modules, threads_of
+from isthmus.commands.shared.options import add_allow_imports, add_data_dir, add_import, add_short, threads_of
 from isthmus.errors import RequestError, one_of, require
 
 _EXAMPLES = """
@@ -33,9 +32,7 @@ def add(commands: Any) -> None:
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
     command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models (local)")
     add_import(command)
-    command.add_argument(
-        "--allow-imports", action="store_true", help="import and call the functions that studies name to build networks"
-    )
+    add_allow_imports(command)
     command.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="train with N seeds, the study's own first (1)"
     )
@@ -51,9 +48,6 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.parts import DEVICES
     from isthmus.studies.spec.parser import load_study
 
-    import_modules(options)
-    if options.allow_imports:
-        kinds.allow_imports()
     studies = [load_study(name) for name in options.study]  # all are checked before the first runs
     names = [study.name for study in studies]
     if twice := next((name for name in names if names.count(name) > 1), None):

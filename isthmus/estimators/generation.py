@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,16 @@ class Generative(Composed):
         variance = 0.5 / loss.weight if learned is None else float(learned.variance)
         return x_hat + math.sqrt(variance) * torch.randn(x_hat.shape, generator=stream).numpy()
 
-    def log_likelihood(self, X: Any, n_samples: int = 5000) -> np.ndarray:
+    def log_likelihood(
+        self, X: Any, n_samples: int = 5000, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
         """log p(x) of each sample in nats, (n,), by importance sampling from the encoder's Gaussian.
 
         log mean_k p(x | code_k) p(code_k) / q(code_k | x) is a lower bound on average, which rises with n_samples to
         log p(x) (Burda, Grosse, Salakhutdinov 2016). The draws depend on the seed of the fit and on the sample alone.
         Of loss "mse" it is the density in the data's units. Of loss "bce" it is that of binary samples: grey ones are
-        drawn as such first, once and for all. Raises RequestError for a code without a prior.
+        drawn as such first, once and for all. on_progress: called with (samples done, samples) as they are done. Raises
+        RequestError for a code without a prior.
         """
         checks.count("n_samples", n_samples)
         self._prior()
@@ -90,6 +94,8 @@ class Generative(Composed):
                 which = slice(start, min(start + group, len(X)))
                 x = floats(X, which).to(device, dtype)
                 result[which] = _log_likelihood(network, objective, x, self.seed_, n_samples, piece)
+                if on_progress is not None:
+                    on_progress(which.stop, len(X))
         return result.astype(np.float64 if dtype == torch.float64 else np.float32)
 
 

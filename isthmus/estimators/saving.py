@@ -21,7 +21,7 @@ from isthmus import __version__
 from isthmus.errors import RequestError
 from isthmus.estimators.parameters import parameters_kept
 from isthmus.files import atomic_folder
-from isthmus.kinds import imports_are_allowed
+from isthmus.kinds import imported_function, imports_are_allowed
 from isthmus.parts import NETWORKS
 from isthmus.training.history import History
 
@@ -117,21 +117,26 @@ def digest(config: dict[str, Any]) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def give(build: Any, config: dict[str, Any], folder: Path) -> None:
-    """Put the function that builds a model's network in the place of its name. Raises RequestError if it is needed and
-    None, or is not needed.
+def give(build: Any, config: dict[str, Any], folder: Path) -> str:
+    """Put the function that builds a network in the place of its name, and return what to call it; "" without one.
+
+    Raises RequestError if it is needed and None, unless imports are allowed and it can be imported; or not needed.
     """
     searched = config["fitted"].get("autoencoder")
     models = [config, searched] if isinstance(searched, dict) else [config]
     tables = [model["parameters"].get("network") for model in models if isinstance(model.get("parameters"), dict)]
     kinds = [NETWORKS.get(str(table.get("kind"))) if isinstance(table, dict) else None for table in tables]
     named = [table for table, kind in zip(tables, kinds, strict=True) if kind is not None and kind.by_function]
-    if named and build is None and not imports_are_allowed():
-        raise RequestError(
-            f"{folder} has the weights of modules that {named[0].get('build')} built, and no code: load it in Python "
-            f"with isthmus.load({str(folder)!r}, build=...)"
-        )
+    name = str(named[0].get("build")) if named else ""
+    if name and build is None:
+        if not imports_are_allowed():
+            raise RequestError(
+                f"{folder} has the weights of modules that {name} built, and no code: add --allow-imports, which "
+                f"imports it and runs its code, or in Python isthmus.load({str(folder)!r}, build=...)"
+            )
+        imported_function(name)
     if build is not None and not named:
         raise RequestError(f"build is for a model of Module, and {folder} holds another")
     for table in named if build is not None else ():
         table["build"] = build
+    return name if build is None else "build"

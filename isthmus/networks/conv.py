@@ -140,16 +140,17 @@ class ConvNetwork(Network):
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """(n, code_size) → (n, n_features): from the code alone, unpooled to the upper left of each window."""
-        return self.decode_both(code, self._upper_left())
+        return self.decode_both(code, None)
 
     def encode_both(self, x: torch.Tensor) -> tuple[torch.Tensor, Switches]:
         """Of an unpooling decoder, the switches are what it sees beside the code."""
         code, switches = self.encoder(channels_last(self.inward(x), self.shape), self._upper_left())
         return code.flatten(1), switches[::-1]
 
-    def decode_both(self, code: torch.Tensor, beside: Switches, *, logits: bool = False) -> torch.Tensor:
-        """x_hat, or exact logits, unpooled by the switches."""
-        x_hat, _ = self.decoder(channels_last(code, self.code_shape), beside, logits=logits)
+    def decode_both(self, code: torch.Tensor, beside: Switches | None, *, logits: bool = False) -> torch.Tensor:
+        """x_hat, or exact logits, unpooled by the switches; without any, to the upper left."""
+        switches = self._upper_left() if beside is None else beside
+        x_hat, _ = self.decoder(channels_last(code, self.code_shape), switches, logits=logits)
         return self.outward(x_hat.flatten(1))
 
     def _upper_left(self) -> Switches:

@@ -49,6 +49,17 @@ def test_codes_that_are_the_labels_are_perfect():
     assert result.n_folds == 5
 
 
+def test_the_probe_has_converged_or_it_is_said(monkeypatch):
+    for codes in (None, Codes(np.maximum(X @ chance.standard_normal((64, 200)), 0) * 10.0 ** np.linspace(-4, 4, 200))):
+        given = numbered(len(X)) if codes else X
+        result = representation(codes, given[:500], Y[:500], given[500:900], Y[500:900], metrics=CLASSIFIERS)
+        assert result.remarks == ()
+    monkeypatch.setattr("isthmus.analysis.representation._STEPS", 2)
+    stopped = representation(None, X[:500], Y[:500], X[500:900], Y[500:900])
+    assert stopped.remarks == ("the linear probe's solver stopped after 2 steps, before it had converged",)
+    assert stopped["linear_probe"].value < representation(None, X[:500], Y[:500], X[500:900], Y[500:900])["knn"].value
+
+
 def test_random_codes_are_as_good_as_chance():
     y = np.arange(1000) % 4
     result = representation(

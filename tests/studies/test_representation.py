@@ -13,6 +13,7 @@ from isthmus.analysis.representation import METRICS
 from isthmus.data.images import split_dataset
 from isthmus.data.sources.registry import load
 from isthmus.errors import RequestError
+from isthmus.report.html_page import write_report
 from isthmus.studies.spec.parser import load_study
 from isthmus.studies.spec.quantities import REPRESENTATION
 
@@ -54,6 +55,16 @@ def test_a_study_says_what_codes_are_worth(run, folder, tools):
     assert (searched.value, searched.note) == (None, "its codes are searched for, which takes too long")
     schema = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
     Draft202012Validator(schema).validate(json.loads((folder / "results.json").read_text("utf-8")))
+
+
+def test_over_seeds_it_is_still_said_how_it_was_measured(run, folder, tools):
+    results = run(tools.HEAD + tools.PCA + WORTH, seeds=2)
+    (mean,) = [row for row in results.rows if (row.metric, row.seed) == ("knn", None)]
+    assert mean.note == results.row("pca-4", "knn", "test").note
+    assert mean.note.startswith("by classifiers of 300 images to train on")
+    schema = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(json.loads((folder / "results.json").read_text("utf-8")))
+    assert f">{mean.note}</small></td><td>test" in write_report(folder).read_text("utf-8")
 
 
 def test_what_was_measured_is_not_measured_again(run, tools, monkeypatch):

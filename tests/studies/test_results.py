@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
+from dataclasses import replace
 from importlib import resources
 
 import pytest
@@ -330,6 +331,17 @@ def test_over_seeds_is_students_interval():
     assert (mean.model, mean.seed, mean.n_seeds, mean.value, mean.sd) == ("a", None, 3, 2.0, 1.0)
     # Student's 97.5 % quantile with two degrees of freedom is 4.302653
     assert mean.ci95 == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+def test_over_seeds_it_is_still_said_how_it_was_measured():
+    from isthmus.metrics import Estimate
+
+    notes = ("by classifiers in 5 folds", "by classifiers in 4 folds", "by classifiers in 5 folds", "")
+    known = Estimate(0.5, None, 9)
+    rows = [replace(row_of(known, "a", i, "knn", "test", None, False), note=note) for i, note in enumerate(notes)]
+    (mean,) = over_seeds(rows)
+    assert mean.note == "by classifiers in 5 folds; by classifiers in 4 folds"
+    assert over_seeds(rows[::2])[0].note == "by classifiers in 5 folds"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from isthmus import kinds
 from isthmus.errors import RequestError, require
 from isthmus.files import prepare_folder
 from isthmus.machine import cores
@@ -63,11 +64,23 @@ def add_import(command: Any) -> None:
     command.add_argument("--import", action="append", default=[], dest="modules", metavar="MODULE", help=text)
 
 
+def add_allow_imports(command: Any) -> None:
+    """--allow-imports."""
+    text = "import and call the functions that models and studies name to build networks: this runs their code"
+    command.add_argument("--allow-imports", action="store_true", help=text)
+
+
 def import_modules(options: argparse.Namespace) -> None:
-    """Import what --import names, also a module that lies where the command is given. Raises RequestError."""
-    if os.getcwd() not in sys.path:
+    """Do what --import and --allow-imports say, also of modules that lie where the command is given.
+
+    Raises RequestError for a module that --import names and that cannot be imported.
+    """
+    modules, allowed = getattr(options, "modules", []), getattr(options, "allow_imports", False)
+    if (modules or allowed) and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    for name in options.modules:
+    if allowed:
+        kinds.allow_imports()
+    for name in modules:
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -97,6 +110,7 @@ def add_model_and_data(command: argparse.ArgumentParser) -> None:
     """Add MODEL, DATA, and the options for reading DATA."""
     command.add_argument("model", type=Path, metavar="MODEL", help="a model's folder, written by `isthmus fit`")
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_allow_imports(command)
     group = command.add_argument_group("images (prepared as for the training unless you set it)")
     group.add_argument(
         "--split",

@@ -13,6 +13,7 @@ from isthmus.explore.answers import noise, units, wire
 from isthmus.explore.answers.overview import n_units
 from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
+from isthmus.studies.results.measure import has_likelihood
 
 MOST_CODES = 64  # in one question
 N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
@@ -45,10 +46,25 @@ def _units(shelf: Shelf, name: str) -> units.Units:
 
 
 def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
-    """{"usage", "low", "high", "spread"}, each (k,): the units of `model` over the test images."""
-    surveyed = _units(shelf, query.text("model"))
+    """{"usage", "low", "high", "spread"}, each (k,): the units of `model` over the test images.
+
+    "nats" too, of a code with a prior: what each unit tells of an image, on average.
+    """
+    name = query.text("model")
+    surveyed, model = _units(shelf, name), shelf.model(name)
     arrays = {name: getattr(surveyed, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
-    return arrays, {"n": str(surveyed.n)}
+    nats = shelf.once(lambda: probe.unit_nats(model, shelf.test_images()), "nats", name)
+    return arrays | ({} if nats is None else {"nats": nats}), {"n": str(surveyed.n)}
+
+
+def sampled(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"x_hat": (n, c, h, w)}: `n` codes of the prior, decoded by `model`; the same for the same `draw`."""
+    name, n = query.text("model"), query.integer("n", 1, MOST_CODES, 1)
+    draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
+    model = shelf.with_code(name)
+    if not has_likelihood(model):
+        raise RequestError(f"{name} has no prior to sample from; choose a model with a Gaussian code")
+    return {"x_hat": shelf.as_images(model.sample(n, random_state=draw))}, {}
 
 
 def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:

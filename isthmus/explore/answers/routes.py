@@ -118,6 +118,7 @@ SLOW: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
     "errors": reconstructions.errors,
     "map": codes.code_map,
     "stops": reconstructions.at_every_stop,
+    "sample": codes.sampled,
     "units": codes.all_units,
 }
 UPLOADS: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {"picture": picture}

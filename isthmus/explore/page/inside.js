@@ -7,6 +7,7 @@ import { info } from "./data.js";
 import { $, figureOf, make, picture, steady, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
+import * as prior from "./prior.js";
 import { ask, latest, Lost, refusals } from "./server.js";
 import { isBlank, on, set, state } from "./state.js";
 import * as unit from "./unit.js";
@@ -25,10 +26,11 @@ export function begin() {
     sentence: make("span"), hand: make("span", { class: "hand" }), undo: make("button", { type: "button", class: "link", onclick: undoAll }, "Undo"), about: make("small") };
   ui.told = [make("b"), ui.sentence, ui.hand, ui.undo, ui.about];
   ui.bar.title = "The colours of the code: from minus to plus the largest value that a unit takes on the test images.";
+  const [traversals, samples] = prior.begin((text) => { ui.busy.textContent = text; });
   const panels = make("div", { class: "stack" }, make("div", { class: "columns lens" },
     make("section", { class: "panel inout", "aria-label": "Input and output" }, ui.inputFigure, ui.outFigure),
-    make("section", { class: "panel code", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, ui.caption, ui.busy),
-    unit.begin((text) => { ui.busy.textContent = text; })), ui.layers);
+    make("div", { class: "stack left" }, make("section", { class: "panel code", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, ui.caption, ui.busy), traversals),
+    unit.begin((text) => { ui.busy.textContent = text; })), samples, ui.layers);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng([panels], `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
@@ -37,7 +39,7 @@ export function begin() {
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
   on("unit", () => { if (state.view === "inside" && held.code) { codemap.redraw(); chosen(); } });
-  on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); } });
+  on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); prior.show(); } });
 }
 
 export const show = latest(async (x) => {
@@ -66,17 +68,17 @@ export const show = latest(async (x) => {
     sentence();
     codemap.redraw(); unit.sliders();
     await drawNow();
-    unit.show();
+    unit.show(); prior.show();
   } catch (error) { fail(error); }
 });
 
 const fail = refusals((text) => { ui.busy.textContent = text; });
 
-function chosen() { unit.sliders(); drawNow(); unit.show(); }
+function chosen() { unit.sliders(); drawNow(); unit.show(); prior.show(); }
 
 function open(facts) {
   held.facts = facts; held.code = held.stats = null;
-  unit.clear();
+  unit.clear(); prior.open();
   ui.bar.hidden = codemap.inBars(facts);  // bars say by their height what else the colours say
   const behind = codemap.inBars(facts) ? "Grey behind a bar: its range over the test images. " : "";
   write(ui.caption, `Click a unit, or drag it up and down to change its value. ${info.data ? `${behind}A unit that no test image switches on has a dot. ` : ""}${HAND}`);
@@ -84,7 +86,7 @@ function open(facts) {
   ui.busy.textContent = `Measuring every unit on ${info.data.n.toLocaleString("en")} test images …`;
   ask("units", { model: facts.name }).then((found) => {
     if (held.facts !== facts) return;
-    held.stats = { usage: found.usage.data, low: found.low.data, high: found.high.data, spread: found.spread.data, n: Number(found.words.n) };
+    held.stats = { usage: found.usage.data, low: found.low.data, high: found.high.data, spread: found.spread.data, nats: found.nats?.data, n: Number(found.words.n) };
     ui.busy.textContent = ""; ui.bar.says(scale());
     if (held.code) { codemap.redraw(); chosen(); }
   }).catch((error) => {
@@ -144,5 +146,7 @@ function table() {
   const { facts, code, stats } = held;
   if (!code) return toast("There is no code yet.");
   const now = edited();
-  csv(`isthmus-${facts.name}-code.csv`, [["unit", "value", "changed_to", "usage", "low", "high"], ...Array.from(code, (value, i) => [i, value, now[i] === value ? "" : now[i], stats?.usage[i], stats?.low[i], stats?.high[i]])]);
+  const nats = stats?.nats;
+  csv(`isthmus-${facts.name}-code.csv`, [["unit", "value", "changed_to", "usage", "low", "high", ...(nats ? ["nats"] : [])],
+    ...Array.from(code, (value, i) => [i, value, now[i] === value ? "" : now[i], stats?.usage[i], stats?.low[i], stats?.high[i], ...(nats ? [nats[i]] : [])])]);
 }

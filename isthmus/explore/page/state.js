@@ -2,9 +2,9 @@
 
 const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", photo: -1, label: "", kind: "gaussian", level: 0, draw: 0,
-  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "", blind: 0, wipe: 50,
+  models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "", blind: 0, wipe: 50, sample: 0,
 };
-const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
+export const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
 /** What an address need not say: what this server has decides it. */
 export const usually = (changes) => Object.assign(DEFAULTS, changes);
@@ -65,8 +65,8 @@ export function read(hash) {
     if (choices[key] && !choices[key].includes(value)) continue;
     found[key] = value;
   }
-  if (found.draw > MOST_DRAWS) found.draw = DEFAULTS.draw;
-  for (const key of ["image", "photo", "draw", "unit", "from", "to"]) found[key] = Math.floor(found[key]);
+  for (const key of ["draw", "sample"]) if (found[key] > MOST_DRAWS) found[key] = DEFAULTS[key];
+  for (const key of ["image", "photo", "draw", "unit", "from", "to", "sample"]) found[key] = Math.floor(found[key]);
   return found;
 }
 

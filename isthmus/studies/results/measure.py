@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,13 +133,29 @@ def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
     return estimates
 
 
-def nll(model: Any, images: Images, n_samples: int) -> Estimate | None:
-    """-log p(x) in nats of a sample, by `n_samples` weighted draws; None for a model that has no likelihood."""
+def has_likelihood(model: Any) -> bool:
+    """Whether `nll` can be had of a model."""
     network = adapter_of(model).network
-    if network is None or not network.code_part.in_nats:
+    return network is not None and network.code_part.in_nats
+
+
+def nll(
+    model: Any, images: Images, n_samples: int, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> Estimate | None:
+    """-log p(x) in nats of a sample, by `n_samples` weighted draws; None for a model that has no likelihood.
+
+    on_progress: called with (images done, images) as they are done.
+    """
+    if not has_likelihood(model):
         return None
-    of_chunks = [-model.log_likelihood(images.floats(which), n_samples) for which in chunks(len(images))]
-    return metrics.mean_of(np.concatenate(of_chunks), images.photographs)
+    values = np.empty(len(images))
+    for which in chunks(len(images)):
+
+        def on_part(done: int, total: int, start: int = which.start) -> None:
+            on_progress(start + done, len(images))
+
+        values[which] = -model.log_likelihood(images.floats(which), n_samples, on_progress=on_part)
+    return metrics.mean_of(values, images.photographs)
 
 
 def per_image(

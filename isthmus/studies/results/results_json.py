@@ -169,9 +169,10 @@ def over_seeds(rows: list[Row]) -> list[Row]:
         values = np.array([row.value for row in group], float)
         mean, sd = float(values.mean()), float(values.std(ddof=1))
         margin = float(student.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
+        note = "; ".join(dict.fromkeys(row.note for row in group if row.note))
         means.append(
             Row(model, None, metric, split, corruption, group[0].seen, mean, (mean - margin, mean + margin),
-                group[0].n, len(group), sd, group[0].selected, group[0].n_samples)
+                group[0].n, len(group), sd, group[0].selected, group[0].n_samples, note)
         )  # fmt: skip
     return means
 
