@@ -61,7 +61,8 @@ class _Evaluated:
     """The measurements of one collection, by corruption. before: the MSE of the model's input.
 
     n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
-    note on images that look noisy. labelled: what their labels say of the codes.
+    note on images that look noisy. labelled: what their labels say of the codes. worse: that, and by how much,
+    clean images are reconstructed worse than their mean.
     """
 
     source: str
@@ -73,6 +74,7 @@ class _Evaluated:
     seen: Seen
     noise: str = ""
     labelled: Labelled | None = None
+    worse: str = ""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -97,6 +99,8 @@ def run(options: argparse.Namespace) -> None:
         console.say(result.noise)
     if result.seen.sentence:
         console.say(result.seen.sentence)
+    if result.worse:
+        console.say(result.worse)
     for part in parts:
         if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {warning}")
@@ -109,6 +113,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     """Measure images of the model's own size, in memory."""
     from sklearn.preprocessing import FunctionTransformer
 
+    from isthmus.analysis.collapse import worse_than_mean
     from isthmus.commands.images.labelled import labelled
     from isthmus.commands.images.model_folder import images_for
     from isthmus.data.noise_estimate import noise_in
@@ -117,7 +122,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     images = images_for(opened, options)
     for part in parts:
         part.check(images.n_features, images.shape)
-    measured: dict[str | None, dict[str, Estimate]] = {None: measure(opened.model, images, METRICS).estimates}
+    clean = measure(opened.model, images, METRICS)
+    worse = worse_than_mean(opened.model, images) if (clean.unexplained or 0) > 1 else None  # which takes another pass
+    measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates}
     before: dict[str | None, float | None] = {}
     for part in parts:
         measured[part.label] = measure(opened.model, images, METRICS, corruption=part).estimates
@@ -129,7 +136,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     memory = opened.memory(options)
     known = memory.of_all(images)
     seen, codes = memory.about(known), labelled(opened, options, images, known)
-    return _Evaluated(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise, codes)
+    return _Evaluated(
+        *(images.source, images.fingerprint, n, n_patches, measured, before, seen, noise, codes), worse=worse or ""
+    )
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:

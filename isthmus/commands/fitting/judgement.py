@@ -31,6 +31,7 @@ _FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
+_FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
     "by more than chance; a network learns more than PCA"
@@ -70,9 +71,12 @@ class Judgement:
 
     @property
     def faults(self) -> list[str]:
-        """Faults to repeat whenever the model is used: a collapse, images that it makes worse."""
-        if self.collapse or self.model.corruption is None:
-            return [self.collapse] if self.collapse else []
+        """Faults to repeat whenever the model is used: a collapse, a PCA that is far better, images made worse."""
+        if self.collapse:
+            return [self.collapse]
+        if self.model.corruption is None:
+            better = self._better_by(_FAR_BEHIND)
+            return [self._worse_words(better)] if better else []
         model_errors, as_it_is, *_ = self.errors.values()
         worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value)
         return [worse] if worse else []
@@ -94,7 +98,7 @@ class Judgement:
             return
         dead = codes.estimates.get("dead_units")
         slack = 1 - _ROUNDING if kept_start else 1.0
-        better = better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
+        better = self._better_by(slack)
         if dead is not None and dead.value and MEAN_IMAGE not in better:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
@@ -107,12 +111,19 @@ class Judgement:
             yield frozen
         if not better:
             return
-        way = self._advice(better)
-        if frozen or kept_start:  # which has been said
-            way = ""
-        elif self.base is not None and better[0] == before(self.base):
+        # of the others the way out has been said
+        yield self._worse_words(better, has_way=not (frozen or kept_start))
+
+    def _better_by(self, slack: float) -> list[str]:
+        """What has less error than the model, as `better_than_first` has it."""
+        return better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
+
+    def _worse_words(self, better: list[str], *, has_way: bool = True) -> str:
+        """What the model is worse than, and what to do about it."""
+        way = self._advice(better) if has_way else ""
+        if has_way and self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
-        yield f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
+        return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
 
     def _is_pca_of_others(self, base: Base) -> bool:
         """Whether it is PCA's solution, and of other images than the model that it continued is."""
