@@ -71,14 +71,14 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     >>> collapse(model.fit(X), X).what
     'all 3 units of its code are zero for every image'
     """
-    judged = _judged(model)
+    judged = judged_of(model)
     if judged is None:
         return None
     if len(X) == 0:
         return None  # nothing was seen of it
     variation, varied, squares = Variation(), Variation(), 0.0
     on = np.zeros(judged.network_.code_size, bool)
-    for x, flat in _samples(X, judged):
+    for x, flat in samples_of(X, judged):
         x_hat = reconstruct(model, x)
         variation.add(flat)
         varied.add(x_hat)
@@ -97,8 +97,8 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
     It need not have collapsed. X: clean samples, as for `collapse`, of any model that reconstructs. The mean image is
     allowed what the mean of other images costs: of as many as the model was fitted on, or as there are, if fewer.
     """
-    judged, total = _judged(model), Variation()
-    for _, flat in _samples(X, judged):
+    judged, total = judged_of(model), Variation()
+    for _, flat in samples_of(X, judged):
         total.add(flat)
     if not total.value:
         return None
@@ -108,7 +108,7 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
         return None
     errors = [
         (metrics.squared_error(flat, reconstruct(model, x)), metrics.squared_error(flat, total.sum / total.n))
-        for x, flat in _samples(X, judged)
+        for x, flat in samples_of(X, judged)
     ]
     of_model, of_mean = (np.concatenate(parts) for parts in zip(*errors, strict=True))
     allowed = n / (n - 1) * (1 + OFF_THE_MEAN / min(n - 1, n_fitted))
@@ -123,7 +123,7 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
     )
 
 
-def _samples(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:
+def samples_of(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:
     """Chunks of samples: as a model takes them, and as rows."""
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):
@@ -131,7 +131,7 @@ def _samples(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarra
         yield x, _flat(x, model)
 
 
-def _judged(model: Any) -> Autoencoder | None:
+def judged_of(model: Any) -> Autoencoder | None:
     """The autoencoder that makes a model's code, if one does."""
     last = adapter_of(model).last
     return last.trained if last.has_code else None
@@ -160,7 +160,7 @@ def diagnose(
     pixels that are reconstructed the same for every image. clean: whether the images were shown as they are: of noisy
     ones the best model may leave much unexplained.
     """
-    model = _judged(model)
+    model = judged_of(model)
     if model is None:
         return None
     if symptoms := model.network_.code.collapse():

@@ -70,7 +70,7 @@ class _Evaluated:
 
     n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
     note on images that look noisy. labelled: what their labels say of the codes. n_samples: the draws of nll. omitted:
-    why a metric is not measured.
+    why a metric is not measured. worse: that, and by how much, clean images are reconstructed worse than their mean.
     """
 
     source: str
@@ -84,6 +84,7 @@ class _Evaluated:
     labelled: Labelled | None = None
     n_samples: int = _DRAWS
     omitted: dict[str, str] = field(default_factory=dict)
+    worse: str = ""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -109,6 +110,8 @@ def run(options: argparse.Namespace) -> None:
         console.say(result.noise)
     if result.seen.sentence:
         console.say(result.seen.sentence)
+    if result.worse:
+        console.say(result.worse)
     for part in parts:
         if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
             console.say(f"{part.label}: {warning}")
@@ -126,6 +129,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     from sklearn.preprocessing import FunctionTransformer
 
     from isthmus import console
+    from isthmus.analysis.collapse import worse_than_mean
     from isthmus.commands.images.labelled import labelled
     from isthmus.commands.images.model_folder import images_for
     from isthmus.data.noise_estimate import noise_in
@@ -134,7 +138,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     images = images_for(opened, options)
     for part in parts:
         part.check(images.n_features, images.shape)
-    measured: dict[str | None, dict[str, Estimate]] = {None: measure(opened.model, images, METRICS).estimates}
+    clean = measure(opened.model, images, METRICS)
+    worse = worse_than_mean(opened.model, images) if (clean.unexplained or 0) > 1 else None  # which takes another pass
+    measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates}
     before: dict[str | None, float | None] = {}
     n_samples, omitted = options.n_samples or _DRAWS, dict[str, str]()
     with console.progress("measuring the likelihood") as on_progress:
@@ -154,7 +160,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     known = memory.of_all(images)
     seen, codes = memory.about(known), labelled(opened, options, images, known)
     of = (images.source, images.fingerprint, n, n_patches)
-    return _Evaluated(*of, measured, before, seen, noise, codes, n_samples, omitted)
+    return _Evaluated(*of, measured, before, seen, noise, codes, n_samples, omitted, worse or "")
 
 
 def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Corruption]) -> _Evaluated:

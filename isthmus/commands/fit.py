@@ -240,7 +240,9 @@ def run(options: argparse.Namespace) -> None:
             continuation.check_same(base, facts)
         console.say(base.words(former_epochs, epochs))
     model = Autoencoder(choice.network, **parts, **choice.training, random_state=options.seed)
-    before = None if source is None else source.extra.get("seen")
+    # of what is left behind nothing is known to the weights
+    is_anew = source is None or source.begins_anew(split.train, split.validation)
+    before = None if source is None or (is_anew and split.test is not None) else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
         "seen": leakage.table_of(options.data, "train", whole, split, before),

@@ -161,22 +161,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         return self
 
     def fit_epochs(
-        self, X: Any, *, validation: Any = None, checkpoint: str | Path | Checkpoints | None = None
+        self,
+        X: Any,
+        *,
+        validation: Any = None,
+        checkpoint: str | Path | Checkpoints | None = None,
+        refit: bool = False,
     ) -> Generator[Epoch, None, None]:
         """Like `fit`, and yields each epoch's row of `history_` when it is done. Fitted once it is exhausted.
 
-        checkpoint: a folder as for `fit`, or `Checkpoints`, which their maker removes when the model is safe.
+        checkpoint: a folder as for `fit`, or `Checkpoints`, which their maker removes when the model is safe. refit:
+        whether PCA's solution, where it is kept, is fitted anew to X and `validation`, which are held out no longer.
+        Both are then `Images`, or both arrays.
         """
         self.parts()  # what contradicts itself leaves the former fit as it is
         with former_fit(self, wanted=self.warm_start) as warm_start:
             X, _ = samples_of(self, X, reset=warm_start is None)
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
-            fitting = OneFit(self, X, held_out, warm_start)
+            fitting = OneFit(self, X, held_out, warm_start, refit=refit)
             self.training_ = fitting.training
             checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
             with checkpoints.held(fitting.n_bytes):
                 self.adopt((yield from fitting.epochs(checkpoints)))
-                self._describe(X, fitting.threads)
+                self._describe(fitting.X, fitting.threads)
                 if checkpoints is not checkpoint:
                     checkpoints.remove()
 

@@ -127,6 +127,11 @@ def hold_out(X: Any, fraction: float, seed: int) -> tuple[Any, Any, np.ndarray]:
     return (X.take(train), X.take(held), train) if isinstance(X, Images) else (X[train], X[held], train)
 
 
+def joined(X: Any, other: Any) -> Any:
+    """Samples, then others: both `Images`, or both arrays."""
+    return X.followed_by(other) if isinstance(X, Images) else np.concatenate([X, other])
+
+
 def in_range(samples: Any, network: Any, *, bounded: bool) -> None:
     """A sigmoid gives numbers in [0, 1], so that is where its targets must lie; `Images` do by construction.
 

@@ -92,7 +92,8 @@ class Trained:
     image_shape: (channels, height, width) of samples that are images. seed: that of the fit. moments: the optimizer's
     name, and its tensors after the last step, if more steps may follow. pca_of_all: its weights are PCA's solution of
     all samples, those too that were held out while it was trained. pca_samples: the `hashes_of` those; None in a folder
-    of an earlier version.
+    of an earlier version. before_refit: the weights of PCA's solution of those that were trained on alone, if it was
+    asked for to be that of given validation samples too in the end.
     """
 
     network: Any
@@ -104,3 +105,4 @@ class Trained:
     moments: Moments | None = None
     pca_of_all: bool = False
     pca_samples: np.ndarray | None = None
+    before_refit: dict[str, torch.Tensor] | None = None

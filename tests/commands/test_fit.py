@@ -51,7 +51,7 @@ def test_what_was_chosen_and_how_good_it_is_are_said(digits, tmp_path, done):
     assert "; next its errors are measured, and PCA's" in err
     assert "chosen for 71 images of 1×8×8: Dense(hidden=(64, 32), bottleneck=8" in err
     assert err.count("m  epoch ") == 12
-    assert "this model is PCA of the images to train on: no epoch was better" in err  # of twelve
+    assert "this model is PCA of the images to train on and to choose by: no epoch was better" in err  # of twelve
     assert f"next: isthmus evaluate {tmp_path / 'm'} {digits}" in err
 
 
@@ -115,7 +115,7 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
     np.save(tmp_path / "noise.npy", noise)
     _, err = done("fit", tmp_path / "noise.npy", "-o", tmp_path / "m", "--epochs", 5, *QUICK[2:])
     assert "none better than the start, PCA's solution" in err
-    assert "this model is PCA of the images to train on: " in err
+    assert "this model is PCA of the images to train on and to choose by: " in err
     assert err.count("a network learns more than PCA from more images or --augmentation affine\n") == 1
     assert "this model is worse than" not in err
     _, err = done(

@@ -247,3 +247,21 @@ def test_a_large_csv_is_announced_before_it_is_written(model, digits, tmp_path, 
     assert "the CSV will have about 0 MB; an .npz of the same codes has 0 MB" in err  # 7 kB
     monkeypatch.setattr("isthmus.commands.encode._LARGE", 10_000)
     assert "MB" not in done("encode", model, digits, "-o", tmp_path / "codes.csv", "--force")[1]
+
+
+def test_images_that_are_worse_than_their_mean_are_named_with_a_way_out(model, digits, tmp_path, done):
+    assert "mean image" not in done("evaluate", model, digits)[1]
+    pixels = 255 - isthmus.open_images(digits).pixels  # in which the model has never seen anything
+    np.save(tmp_path / "inverted.npy", pixels)
+    _, err = done("evaluate", model, tmp_path / "inverted.npy")
+    assert "worse than the mean image: its error is " in err
+    assert "look whether they are in the range of those that it was fitted on" in err
+
+
+def test_that_pca_is_far_better_is_said_whenever_the_model_is_used(digits, tmp_path, done):
+    short = ("--hidden", 15, "--epochs", 2, "--threads", 1, "--device", "cpu")  # too narrow to begin at PCA's solution
+    _, err = done("fit", digits, "-o", tmp_path / "m", *short)
+    (sentence,) = (line for line in err.splitlines() if line.startswith("this model is worse than PCA, 8 numbers"))
+    assert "train longer (--epochs)" in sentence
+    for command in (("evaluate",), ("reconstruct", "-o", tmp_path / "out")):
+        assert sentence in done(command[0], tmp_path / "m", digits, *command[1:])[1]

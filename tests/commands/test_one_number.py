@@ -248,7 +248,20 @@ def test_an_upload_is_prepared_as_for_the_training(size, kinds_of_files, photogr
 
 # --- a fit on patches of photographs ---
 
-QUICK = ("--patches", "8x8", "--hidden", 16, "--bottleneck", 4, "--epochs", 2, "--threads", 1)
+QUICK = (
+    "--patches",
+    "8x8",
+    "--hidden",
+    16,
+    "--bottleneck",
+    4,
+    "--code-activation",
+    "tanh",
+    "--epochs",
+    2,
+    "--threads",
+    1,
+)
 RANDOM = ("--patches-per-image", 60)
 
 

@@ -344,6 +344,22 @@ def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_p
     assert re.search(r"\d+% of what neighbours differ by is no noise but the picture", err)
 
 
+def test_noise_that_grows_with_the_brightness_is_named(noisy_photographs, tmp_path, done):
+    """One sigma is an average then, and Poisson noise is like it."""
+    _, err = done("fit", noisy_photographs, "-o", tmp_path / "even", "--noisy", *QUICK)
+    assert "grows" not in err
+    (tmp_path / "photons").mkdir()
+    for i in range(4):
+        x = load_sample_images().images[i % 2][60 * i :][:96, 100 * i :][:, :192].mean(axis=-1) / 255
+        counts = np.random.default_rng(i).poisson(60 * x) * (4095 / 60)  # of 12 bits in 16
+        Image.fromarray(counts.round().clip(0, 4095).astype(np.uint16)).save(tmp_path / "photons" / f"{i}.tif")
+    _, err = done("fit", tmp_path / "photons", "-o", tmp_path / "m", "--noisy", "--range", "0:4095", *QUICK)
+    pattern = r"their noise grows with the brightness, .* sigma is about ([\d.]+) .* and ([\d.]+) .* poisson:(\d+) in"
+    dark, bright, peak = map(float, re.search(pattern, err).groups())
+    assert dark < bright < 0.2
+    assert 40 < peak < 90
+
+
 def test_a_small_one_among_photographs_of_other_sizes_is_trained_on_too(photographs, tmp_path, done):
     shutil.copytree(photographs, tmp_path / "mixed")
     Image.new("RGB", (90, 20), (9, 99, 9)).save(tmp_path / "mixed" / "strip.png")

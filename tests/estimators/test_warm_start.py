@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import KL, L1, Autoencoder, Conv, Dense, Dictionary, GaussianNoise
-from isthmus.errors import DoubtWarning, RequestError, RunError
+from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, RunError
 from isthmus.estimators.samples import hold_out
 from isthmus.training.checkpoint import Checkpoints, OtherTrainingError
 
@@ -183,6 +183,19 @@ def kept_at_pca(X, folder):
         model.save(folder / "m")
         model = isthmus.load(folder / "m")
     return model.set_params(**SMALL_STEPS)
+
+
+def test_a_warm_fit_that_ends_at_the_same_pca_says_so():
+    """It said nothing, as if it had learned something."""
+    X = load_digits().data[:60].astype(np.float32)
+    model = kept_at_pca(X, None)
+    before = model.transform(X)
+    told = "the model stays at PCA's solution: no epoch was better on the validation samples by more than chance; try"
+    with pytest.warns(PoorFitWarning, match=told) as warnings:
+        model.fit(X)
+    assert [warning.filename for warning in warnings] == [__file__]
+    assert model.history_.kept_start
+    np.testing.assert_allclose(model.transform(X), before, atol=1e-3 * np.abs(before).max())
 
 
 def error_of_others(X, others):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
 from isthmus.parts import Corruption
 from isthmus.parts.networks import MAX_EXACT
-from isthmus.rng import numpy_generator
 from isthmus.training.start import MAX_SAMPLES
 
 AS_IT_IS = ", as it is"
@@ -28,20 +27,25 @@ def yardsticks(
     code_size: int,
     corruption: Corruption | None = None,
     n_on: float | None = None,
+    others: Images | None = None,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
 
     Under a corruption PCA has as many components as denoise the validation images best. n_on: of a sparse code, the
-    units that are on for an image, of which there is a PCA too.
+    units that are on for an image, of which there is a PCA too. others: images that PCA is fitted to beside `train`,
+    once it is known how many components denoise best.
     """
+    fitted_on = [train] if others is None else [train, others]
     baselines: dict[str, Any] = {}
     if corruption is not None:
         baselines[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
     if corruption is not None or code_size < train.n_features:  # else a PCA is exact
-        pca = _pca(train, validation, code_size, corruption)
+        pca = _pca(fitted_on if corruption is None else [train], validation, code_size, corruption)
+        if corruption is not None and others is not None:
+            pca = _pca(fitted_on, validation, pca.n_components_, None)
         baselines[f"PCA, {pca.n_components_:,} numbers"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
-        pca = _pca(train, validation, round(n_on), None)
+        pca = _pca(fitted_on, validation, round(n_on), None)
         baselines[f"PCA, {pca.n_components_:,} numbers, as many as are on"] = pca
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
@@ -60,10 +64,10 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-def _pca(train: Images, validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
-    which = np.sort(numpy_generator(0, "split").permutation(len(train))[:MAX_SAMPLES])
+def _pca(fitted_on: Sequence[Images], validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
+    x, n_features = _evenly(fitted_on, MAX_SAMPLES), fitted_on[0].n_features
     if corruption is None:
-        return best_pca(train.floats(which), code_size)
+        return best_pca(x, code_size)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for which in chunks(len(validation)):
@@ -71,5 +75,15 @@ def _pca(train: Images, validation: Images, code_size: int, corruption: Corrupti
             yield x, noisy_version(x, corruption, validation.shape)
 
     # of large images the leading components alone
-    most = train.n_features if train.n_features <= MAX_EXACT else code_size
-    return best_pca(train.floats(which), most, pairs())
+    return best_pca(x, n_features if n_features <= MAX_EXACT else code_size, pairs())
+
+
+def _evenly(images: Sequence[Images], most: int) -> np.ndarray:
+    """Those that a training takes which begins at PCA's solution of all of these images, (n, n_features)."""
+    total = sum(map(len, images))
+    n = min(total, most)
+    which, parts, first = np.arange(n) * total // n, [], 0
+    for some in images:
+        parts.append(some.floats(which[(which >= first) & (which < first + len(some))] - first))
+        first += len(some)
+    return np.concatenate(parts)

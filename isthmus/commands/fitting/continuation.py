@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import table_of as part_table
 from isthmus.fingerprints import differing
 
@@ -87,6 +89,13 @@ class Base:
         model = self.model
         opened = Opened(model, self.folder, model.image_shape_, model.n_features_in_, framing, self.weights_sha256)
         opened.check(shape, source)
+
+    def begins_anew(self, *given: Images) -> bool:
+        """Whether it is PCA's solution, of some of these images: a fit on them begins at that of those to train on."""
+        fitted = self.model.fitted_
+        if not fitted.pca_of_all:
+            return False
+        return WarmStart(fitted).is_pca_of_some(functools.reduce(Images.followed_by, given), otherwise=False)
 
     def hand_to(self, model: Autoencoder) -> None:
         """Let an unfitted estimator continue this fit."""
@@ -178,11 +187,15 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
     if known is None:
         return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} may have been trained on")
     trained_on, selected_on = known
+    words = "none of which is held out"
+    n = len(np.unique(images.photographs[trained_on]))
+    if (~trained_on & ~selected_on).any() and base.begins_anew(images):
+        trained_on = trained_on & ~selected_on  # what chose may choose again: the weights that know it are left
+        words = "none of which is measured on"
     parts = hold_out_unseen(images, options.seed, *shares, trained_on=trained_on, selected_on=selected_on)
     if parts is None:
         return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} was trained on")
-    n = len(np.unique(images.photographs[trained_on]))
-    note = f"; {base.folder} was trained on {n:,} of them, none of which is held out" if n else ""
+    note = f"; {base.folder} was trained on {n:,} of them, {words}" if n else ""
     return replace(parts, summary=parts.summary + note)
 
 

@@ -31,10 +31,12 @@ _FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
+_FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
 _KEPT_START = (
-    "this model is PCA of the images to train on: no epoch was better than PCA's solution, where the training began, "
+    "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
     "by more than chance; a network learns more than PCA"
 )
+_AND_CHOSE = " and to choose by"
 _KEPT_FILTER = (
     "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "
     "learns more"
@@ -47,6 +49,7 @@ class Judgement:
 
     codes: what was measured of its codes. errors: its own first, then, for a denoiser, those of the corrupted images as
     they are, then those of the baselines. whole: the images are not patches. base: the fit that it continued.
+    is_refitted: it is PCA's solution, fitted to the images that chose too.
     """
 
     model: Autoencoder
@@ -56,6 +59,7 @@ class Judgement:
     errors: dict[str, Errors]
     whole: bool
     base: Base | None
+    is_refitted: bool = False
 
     @cached_property
     def collapse(self) -> str:
@@ -67,9 +71,12 @@ class Judgement:
 
     @property
     def faults(self) -> list[str]:
-        """Faults to repeat whenever the model is used: a collapse, images that it makes worse."""
-        if self.collapse or self.model.corruption is None:
-            return [self.collapse] if self.collapse else []
+        """Faults to repeat whenever the model is used: a collapse, a PCA that is far better, images made worse."""
+        if self.collapse:
+            return [self.collapse]
+        if self.model.corruption is None:
+            better = self._better_by(_FAR_BEHIND)
+            return [self._worse_words(better)] if better else []
         model_errors, as_it_is, *_ = self.errors.values()
         worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value)
         return [worse] if worse else []
@@ -77,7 +84,13 @@ class Judgement:
     def warnings(self) -> Iterator[str]:
         """Sentences on what went wrong, each with what to try."""
         model, codes, kept_start = self.model, self.codes, self.model.history_.kept_start
-        if kept_start and self.base is not None:
+        if kept_start and self.base is not None and self._is_pca_of_others(self.base):
+            pca = "PCA" if model.corruption is None else "PCA's linear filter"
+            yield (
+                f"this model is still {pca}, as {self.base.folder} was, now of the images to train on{_AND_CHOSE}: no "
+                f"epoch was better by more than chance; {self._way_on(self.base)}"
+            )
+        elif kept_start and self.base is not None:
             began = f"the weights that it began with, those of {self.base.folder}"
             yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
         if self.collapse:
@@ -85,11 +98,12 @@ class Judgement:
             return
         dead = codes.estimates.get("dead_units")
         slack = 1 - _ROUNDING if kept_start else 1.0
-        better = better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
+        better = self._better_by(slack)
         if dead is not None and dead.value and MEAN_IMAGE not in better:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
-            yield f"{_KEPT_START if model.corruption is None else _KEPT_FILTER} from {self._more_images()}"
+            sentence = _KEPT_START if model.corruption is None else _KEPT_FILTER
+            yield f"{sentence.format(_AND_CHOSE if self.is_refitted else '')} from {self._more_images()}"
             if model.corruption is None:
                 return
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
@@ -97,12 +111,24 @@ class Judgement:
             yield frozen
         if not better:
             return
-        way = self._advice(better)
-        if frozen or kept_start:  # which has been said
-            way = ""
-        elif self.base is not None and better[0] == before(self.base):
+        # of the others the way out has been said
+        yield self._worse_words(better, has_way=not (frozen or kept_start))
+
+    def _better_by(self, slack: float) -> list[str]:
+        """What has less error than the model, as `better_than_first` has it."""
+        return better_than_first({name: errors["mse"].value for name, errors in self.errors.items()}, slack)
+
+    def _worse_words(self, better: list[str], *, has_way: bool = True) -> str:
+        """What the model is worse than, and what to do about it."""
+        way = self._advice(better) if has_way else ""
+        if has_way and self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
-        yield f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
+        return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
+
+    def _is_pca_of_others(self, base: Base) -> bool:
+        """Whether it is PCA's solution, and of other images than the model that it continued is."""
+        now, former = (model.fitted_.pca_samples for model in (self.model, base.model))
+        return self.is_refitted and set(() if now is None else now) != set(() if former is None else former)
 
     def _dead_words(self, n_dead: int, n: int) -> str:
         """How many units no image needs, and what to do about them."""

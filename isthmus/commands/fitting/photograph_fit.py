@@ -23,7 +23,7 @@ from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of, to_text
-from isthmus.data.noise_estimate import CLEAN, noise_in, sigmas_of
+from isthmus.data.noise_estimate import CLEAN, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
 from isthmus.errors import DataError, RequestError, counted
@@ -175,6 +175,14 @@ def _own_noise(images: ImageList) -> GaussianNoise:
     console.say(
         f"their noise, estimated: sigma {typical:g} of black to white ({low:g} to {high:g}; texture counts as some)"
     )
+    if growth := growth_of(images.arrays):
+        peak = f"{float(f'{growth.peak:.2g}'):g}"
+        console.say(
+            "their noise grows with the brightness, as that of photons does: sigma is about "
+            f"{growth.dark:.2g} where they are dark and {growth.bright:.2g} where bright, and one for all is an "
+            "average; if there are clean images like them, as of long exposures, fit these with "
+            f"--corruption poisson:{peak} in place of --noisy"
+        )
     if typical < CLEAN:
         console.say("they have hardly any noise to learn from; of clean photographs, give --corruption gaussian:0..0.2")
     # of a crop the estimate is less certain, so the network has seen others; and without the texture it is lower

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from isthmus.commands.fitting.baselines import yardsticks
 from isthmus.commands.fitting.continuation import Base
 from isthmus.commands.fitting.judgement import Errors, Judgement, before
 from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
+from isthmus.commands.images import leakage
 from isthmus.commands.images.holdout import Parts
 from isthmus.commands.images.photographs import measure_photographs
 from isthmus.commands.shared.options import checkpoints_of
@@ -74,8 +76,8 @@ class _Held:
 class Job:
     """A fit with everything chosen.
 
-    facts: kept in config.json under "extra". force: replace a stopped fit of another kind. uncut: of patches, the
-    photographs, on which errors are measured. base: the fit to go on from.
+    facts: kept in config.json under "extra"; of "seen" what is true before the fit. force: replace a stopped fit of
+    another kind. uncut: of patches, the photographs, on which errors are measured. base: the fit to go on from.
     """
 
     model: Autoencoder
@@ -106,10 +108,16 @@ def fit(job: Job) -> Fitted:
             base.hand_to(model)
         _train(job)
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
+        seen, fitted_on, chosen = job.facts.get("seen"), train, as_chosen(model)
+        if is_refitted := chosen is not model:
+            seen, fitted_on = seen and leakage.trained_on_selected(seen), train.followed_by(validation)
+            if copied := leakage.copies(replace(parts, train=validation)):
+                console.say(copied.replace("to train on", "to choose by, on which this model is fitted too"))
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
         codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
         n_on = None if model.penalty is None else codes.estimates["l0"].value
-        baselines = yardsticks(train, validation, size, model.corruption, n_on)
+        others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
+        baselines = yardsticks(train, validation, size, model.corruption, n_on, others)
         models = {f"{folder.name}, {size:,} numbers": model} | baselines
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
@@ -118,12 +126,13 @@ def fit(job: Job) -> Fitted:
         if parts.test is None:
             on_validation, on_test = model_errors, None
         else:
-            on_validation, on_test = job.held(validation).errors(model, f"{folder.name}, validation"), model_errors
-        judgement = Judgement(model, train, folder, codes, errors, job.uncut is None, base)
+            on_validation, on_test = job.held(validation).errors(chosen, f"{folder.name}, validation"), model_errors
+        judgement = Judgement(model, train, folder, codes, errors, job.uncut is None, base, is_refitted)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
-            "data_sha256": train.fingerprint,
+            "data_sha256": fitted_on.fingerprint,
+            "seen": seen,
             "validation": _summary(on_validation),
             "test": None if on_test is None else _summary(on_test),
             "faults": judgement.faults,
@@ -136,14 +145,24 @@ def fit(job: Job) -> Fitted:
     return Fitted(model, head, errors, list(judgement.warnings()))
 
 
+def as_chosen(model: Autoencoder) -> Autoencoder:
+    """The model as it was when samples chose it: before it was fitted to them too, if it was."""
+    if model.fitted_.before_refit is None:
+        return model
+    chosen = copy.deepcopy(model)
+    chosen.network_.load_state_dict(model.fitted_.before_refit)
+    return chosen
+
+
 def _summary(errors: Errors) -> dict[str, Any]:
     return {"n": errors["mse"].n, **{name: errors[name].value for name in ("mse", "psnr")}}
 
 
-def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, force: bool) -> None:
+def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, force: bool, refit: bool = False) -> None:
     """Train an estimator beside its folder-to-be. Raises RequestError for a stopped fit of another kind there."""
+    place = checkpoints_of(folder)
     try:
-        train_with_checkpoints(model, x, held_out, checkpoints_of(folder), folder.name, progress, replace=force)
+        train_with_checkpoints(model, x, held_out, place, folder.name, progress, replace=force, refit=refit)
     except OtherTrainingError as error:
         ways = "which its own command continues; choose another -o, or add --force to start over"
         if CODE in error.summary:
@@ -156,7 +175,8 @@ def _train(job: Job) -> None:
     assert model.epochs is not None, "chosen before the training"
     with console.training_progress() as progress:
         progress.started(folder.name, model.epochs)
-        train(model, job.parts.train, job.parts.validation, folder, progress, force=job.force)
+        parts, refit = job.parts, job.parts.test is not None  # what is measured on is never fitted to
+        train(model, parts.train, parts.validation, folder, progress, force=job.force, refit=refit)
         history = model.history_
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:

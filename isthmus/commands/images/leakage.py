@@ -66,8 +66,11 @@ def table_of(
     selected_on = sorted(set(parts.validation.names) - trained_on)
     known = bool(images.names) and len(left_out) <= MAX_NAMES and not parts.doubt
     # the patches of an image count as the image
+    chose = parts.validation.photographs
+    if earlier is not None and selected is not None:
+        chose = chose[~earlier.trained_on(selected)]
     n, n_trained_on, n_selected_on = (
-        len(np.unique(subset.photographs)) for subset in (images, parts.train, parts.validation)
+        len(np.unique(some)) for some in (images.photographs, parts.train.photographs, chose)
     )
     if parts.doubt:  # so it is said of all of them
         n_trained_on = n
@@ -89,6 +92,18 @@ def table_of(
     if before is not None:
         table["before"] = [_without(subset, trained_on) for subset in (before, *_tables(before.get("before")))]
     return table
+
+
+def trained_on_selected(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of `table_of` for a model that in the end was fitted to the images too that it chose by."""
+    trained, selected = (from_text(table[name]) for name in ("trained", "selected"))
+    names = set(table["selected_on"] or ())
+    now = _without(table, names) | {
+        "n_trained_on": min(table["n"], table["n_trained_on"] + table["n_selected_on"]),
+        "n_selected_on": 0,
+        "trained": None if trained is None or selected is None else to_text(np.concatenate([trained, selected])),
+    }
+    return now | {"before": [_without(former, names) for former in table["before"]]} if "before" in table else now
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

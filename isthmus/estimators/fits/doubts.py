@@ -60,11 +60,11 @@ class Judged:
 
     def doubts(self) -> Iterator[str]:
         """Sentences; a recipe, which is to choose well, is held against more than a training that was chosen."""
-        if self.setup.is_warm and self.history.kept_start and not self.is_pca:
-            lower = f"learning_rate={self.setup.training.learning_rate / 10:.2g}"
+        if self.setup.is_warm and self.history.kept_start:
+            outcome = "the model stays at PCA's solution" if self.is_pca else "the weights of the former fit are kept"
             yield (
-                "the weights of the former fit are kept: no epoch was better on the validation samples by more than "
-                f"chance; try more samples or {lower}"
+                f"{outcome}: no epoch was better on the validation samples by more than chance; try more samples or "
+                f"learning_rate={self.setup.training.learning_rate / 10:.2g}"
             )
         judgements = (self.worse_than_mean, self._worse_than_noise, self._worse_than_pca)
         yield from itertools.islice(filter(None, (judge() for judge in judgements)), 1)  # the others are its effects

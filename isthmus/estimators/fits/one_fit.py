@@ -21,7 +21,7 @@ from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
 from isthmus.estimators.fits.doubts import Judged
 from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
-from isthmus.estimators.samples import clip_doubt, hold_out, in_range, known_doubt, n_held_out, offset_doubt
+from isthmus.estimators.samples import clip_doubt, hold_out, in_range, joined, known_doubt, n_held_out, offset_doubt
 from isthmus.fingerprints import facts_of_fit
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
@@ -56,14 +56,17 @@ class OneFit:
     """What one call of `fit` is to do with samples that have been checked; what comes of it is a `Trained`.
 
     X, held_out: `Images`, (n, n_features) floats or `Samples`; held_out None for no validation samples. warm_start: the
-    fitted network to go on from; None for a new start. Raises RequestError for whatever can be known to be wrong before
-    anything is trained.
+    fitted network to go on from; None for a new start. refit: whether PCA's solution, where it is kept, is in the end
+    that of the `held_out` too, as it is of those that the fit holds out itself. Raises RequestError for whatever can be
+    known to be wrong before anything is trained.
     """
 
     network: Network
     training_of = staticmethod(training_of)
 
-    def __init__(self, model: Composed, X: Any, held_out: Any, warm_start: WarmStart | None) -> None:
+    def __init__(
+        self, model: Composed, X: Any, held_out: Any, warm_start: WarmStart | None, *, refit: bool = False
+    ) -> None:
         if warm_start is not None and model.network is None:  # what a recipe had in its place once, it has for good
             model = copy.copy(model).set_params(network=warm_start.network.part)
         self.network_part, self.corruption, self.objective, _ = model.parts()
@@ -79,6 +82,8 @@ class OneFit:
             self.training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
         )
         self.pca_samples: np.ndarray | None = None
+        self.before_refit: dict[str, torch.Tensor] | None = None
+        self.is_refitted = self.fraction is not None or (refit and held_out is not None)
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         shape = (n, self.n_features)
         self.training, self.parameters = self.training_of(model, shape), parameters_of(model, shape)
@@ -95,7 +100,7 @@ class OneFit:
         multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
         available = torch.get_num_threads()
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
-        self.from_pca = self.fraction is not None if warm_start is None else self._restarts_at_pca(model, warm_start)
+        self.from_pca = self.is_refitted if warm_start is None else self._restarts_at_pca(model, warm_start)
 
     def _check(self) -> None:
         for part in filter(None, (self.corruption, self.augmentation)):
@@ -139,15 +144,17 @@ class OneFit:
                 held_out = "the samples that validation_fraction holds out now were trained on by the former fit"
                 warnings.warn(f"{held_out}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)  # at the line that calls `fit`
             return False
-        held_out = self.held_out
-        if self.fraction is not None:
-            if self._can_be_pca and former.is_pca_of_some(self.X, otherwise=is_same):
-                return True
-            held_out = hold_out(self.X, self.fraction, self.seed)[1]
+        if self.is_refitted and self._can_be_pca and former.is_pca_of_some(self._all_samples(), otherwise=is_same):
+            return True
+        held_out = self.held_out if self.fraction is None else hold_out(self.X, self.fraction, self.seed)[1]
         if n := former.n_known(held_out):
             known = f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples"
             warnings.warn(f"{known}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)
         return False
+
+    def _all_samples(self) -> Any:
+        """Those to train on and those that are held out."""
+        return self.X if self.held_out is None else joined(self.X, self.held_out)
 
     def _device(self) -> torch.device:
         """Where samples that are kept elsewhere lie already; "auto" follows them."""
@@ -190,6 +197,7 @@ class OneFit:
         for sentence in self._doubts(samples, validation, held_out, setup):
             warnings.warn(sentence, PoorFitWarning, stacklevel=4)  # at the line that calls `fit`
         if self.history.kept_start and self.from_pca:
+            self.X, self.before_refit = self._all_samples(), None if self.held_out is None else setup.fallback
             samples = samples_on(self.X, self.device)
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, samples, setup)
@@ -264,12 +272,13 @@ class OneFit:
         if self.warm_start is not None and self.history.kept_start and not self.from_pca:  # the former weights
             former = self.warm_start.fitted
             return Trained(self.network, *known, moments, former.pca_of_all, former.pca_samples)
-        return Trained(self.network, *known, moments, self.pca_samples is not None, self.pca_samples)
+        pca = (self.pca_samples is not None, self.pca_samples, self.before_refit)
+        return Trained(self.network, *known, moments, *pca)
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
         return facts_of_fit(
-            {**self.parameters, "image_shape": self.image_shape},
+            {**self.parameters, "image_shape": self.image_shape, "refit": self.is_refitted},
             seed=self.seed if self.is_seeded else None,
             samples=fingerprint_of(self.X),
             validation=None if self.held_out is None else fingerprint_of(self.held_out),

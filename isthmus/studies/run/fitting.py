@@ -95,13 +95,22 @@ def with_fixed_noise(images: ImageList, noise: Corruption) -> ImageList:
 
 
 def train_with_checkpoints(
-    unfitted: Any, x: Any, held_out: Any, folder: Path, label: str, progress: Progress, *, replace: bool = True
+    unfitted: Any,
+    x: Any,
+    held_out: Any,
+    folder: Path,
+    label: str,
+    progress: Progress,
+    *,
+    replace: bool = True,
+    refit: bool = False,
 ) -> None:
     """Train an estimator that has `fit_epochs`, from where an earlier run was stopped if it was.
 
     The caller must remove `folder`.
 
     replace: whether another training's checkpoints there are written over, as in a study; else that is a RequestError.
+    refit: as for `Autoencoder.fit_epochs`.
     """
 
     def say(sentence: str) -> None:
@@ -109,6 +118,8 @@ def train_with_checkpoints(
 
     checkpoints = Checkpoints(folder, say=say, replace=replace)  # which the run removes when the model is written
     validation = {} if held_out is None else {"validation": held_out}
+    if refit:
+        validation["refit"] = True
     rows = unfitted.fit_epochs(x, **validation, checkpoint=checkpoints)
     first = True
     try:
