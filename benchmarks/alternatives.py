@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -182,9 +182,7 @@ FITS: dict[str, tuple[str, Fit]] = {
 def rounds(images: Images, held_out: np.ndarray, epochs: int, repeats: int) -> dict[str, list[dict[str, float]]]:
     """Seconds and held-out error of each, in turns."""
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in FITS}
-    # their progress bars, hints and deprecations
-    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         for _, fit in FITS.values():
             fit(images.take(slice(0, 2 * BATCH_SIZE)), 1, 0)  # imports, and whatever is made when first used
         for seed in range(repeats):
@@ -193,6 +191,29 @@ def rounds(images: Images, held_out: np.ndarray, epochs: int, repeats: int) -> d
                 error = float(np.square(draw(held_out) - held_out).mean(dtype=np.float64))
                 measured[name].append({"seconds": seconds, "error": error})
     return measured
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without their progress bars, hints and deprecations."""
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def missing(packages: Iterable[str]) -> str:
+    """What to say of those that are not installed; "" where all are."""
+    names = ", ".join(package for package in packages if not _installed(package))
+    return f"benchmarks: {names} not installed; `make bench-alternatives` does, apart from the rest" if names else ""
+
+
+def held_out_and_rest(n: int) -> tuple[np.ndarray, Images]:
+    """Training images of MNIST: (10000, 784) that are held out, and n others. Ends the program where there are none."""
+    try:
+        splits = split_dataset(load_dataset("mnist"), train=n, validation=HELD_OUT, seed=0)
+    except IsthmusError as error:
+        sys.exit(f"benchmarks: {error}")
+    return splits["validation"].floats(), splits["train"]
 
 
 def table(measured: dict[str, list[dict[str, float]]]) -> list[str]:
@@ -214,16 +235,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50_000, help="trained on (50000)")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
-    missing = [package for package, _ in FITS.values() if not _installed(package)]
-    if missing:
-        sys.exit(f"benchmarks: {', '.join(missing)} not installed; `make bench-alternatives` does, apart from the rest")
+    if lacking := missing(package for package, _ in FITS.values()):
+        sys.exit(lacking)
     torch.set_num_threads(options.threads)
-    try:
-        splits = split_dataset(load_dataset("mnist"), train=options.images, validation=HELD_OUT, seed=0)
-    except IsthmusError as error:
-        sys.exit(f"benchmarks: {error}")
-    held_out = splits["validation"].floats()
-    measured = rounds(splits["train"], held_out, options.epochs, options.repeats)
+    held_out, images = held_out_and_rest(options.images)
+    measured = rounds(images, held_out, options.epochs, options.repeats)
     about = (
         f"{readme.conditions(f'{options.repeats} rounds', options.threads)}; "
         f"{options.epochs} epochs of {options.images:,} images."

@@ -1,0 +1,158 @@
+"""Variational autoencoders: isthmus, written out and as a module, beside pythae's trainer.
+
+    make bench-alternatives  # its environment, build/alternatives, has pythae
+    python -m benchmarks.variational [--images 50000] [--epochs 5] [--repeats 3] [--threads 2] [--json FILE] [--readme]
+
+The same network (784 → 512 → 256 → 128 → 30 and back, ReLU, a mean and a variance for each of thirty numbers), Adam at
+1e-3, batches of 64 and binary images, which are drawn once by their grey levels; in turns, each from its own start.
+Seconds are of the whole training. The bound is minus the evidence lower bound of 10,000 held-out training images, in
+nats, by a draw for each, which is the same program for all. --readme puts the table into README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import readme
+from benchmarks.alternatives import RATE, held_out_and_rest, missing, quiet
+from benchmarks.modules import build, module
+from isthmus import Autoencoder, Dense, Gaussian
+
+NETWORK = Dense((512, 256, 128), 30, output="sigmoid")
+BATCH_SIZE = 64
+
+# what gives a mean and the logarithm of a variance, and what gives pixels for a code
+Coder = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
+
+
+def fit_isthmus(network: Any, x: np.ndarray, epochs: int, seed: int) -> tuple[float, Coder]:
+    model = Autoencoder(
+        network,
+        code=Gaussian(),
+        loss="bce",
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=RATE,
+        precision="float32",
+        random_state=seed,
+    )
+    start = time.perf_counter()
+    model.fit(x)
+    return time.perf_counter() - start, (model.network_.encode, model.network_.decode)
+
+
+def fit_pythae(x: np.ndarray, epochs: int, seed: int) -> tuple[float, Coder]:
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    class Encoder(BaseEncoder):
+        def __init__(self, layers: nn.Module) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x: torch.Tensor) -> Any:
+            mean, log_variance = self.layers(x).chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self, layers: nn.Module) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, z: torch.Tensor) -> Any:
+            return ModelOutput(reconstruction=self.layers(z))
+
+    logging.getLogger("pythae").setLevel(logging.ERROR)
+    torch.manual_seed(seed)
+    encoder, layers = build((784,), list(NETWORK.hidden), NETWORK.bottleneck, code=2)
+    decoder = nn.Sequential(layers, nn.Sigmoid())
+    config = VAEConfig(input_dim=(784,), latent_dim=NETWORK.bottleneck, reconstruction_loss="bce")
+    model = VAE(config, Encoder(encoder), Decoder(decoder))
+    with tempfile.TemporaryDirectory() as folder:  # in which it leaves the model, pickled
+        training = BaseTrainerConfig(
+            output_dir=folder,
+            per_device_train_batch_size=BATCH_SIZE,
+            num_epochs=epochs,
+            learning_rate=RATE,
+            keep_best_on_train=True,  # it keeps the best in any case, by the validation images or else by these
+            seed=seed,
+            no_cuda=True,
+        )
+        data = BaseDataset(torch.from_numpy(x), torch.zeros(len(x)))
+        trainer = BaseTrainer(model, data, training_config=training)
+        start = time.perf_counter()
+        trainer.train()
+        duration = time.perf_counter() - start
+    return duration, (encoder.eval(), decoder.eval())
+
+
+FITS: dict[str, Callable[[np.ndarray, int, int], tuple[float, Coder]]] = {
+    "isthmus": lambda x, epochs, seed: fit_isthmus(NETWORK, x, epochs, seed),
+    "isthmus, the network as a module": lambda x, epochs, seed: fit_isthmus(module(NETWORK, code=2), x, epochs, seed),
+    "pythae": fit_pythae,
+}
+
+
+def bound(coder: Coder, x: np.ndarray) -> float:
+    """Minus the evidence lower bound of binary x, in nats, its mean over images, by a draw for each."""
+    encode, decode = coder
+    generator, images = torch.Generator().manual_seed(0), torch.from_numpy(x)
+    with torch.inference_mode():
+        mean, log_variance = encode(images).chunk(2, dim=1)
+        code = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        chance = decode(code).double().clamp(1e-7, 1 - 1e-7)
+        loss = nn.functional.binary_cross_entropy(chance, images.double(), reduction="none").sum(dim=1)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+        return float((loss + divergence).mean())
+
+
+def main() -> None:
+    parser = readme.arguments("benchmarks.variational", "Variational autoencoders, isthmus' and pythae's.")
+    parser.add_argument("--images", type=int, default=50_000, help="trained on (50000)")
+    parser.add_argument("--epochs", type=int, default=5)
+    options = parser.parse_args()
+    if lacking := missing(["pythae"]):
+        sys.exit(lacking)
+    torch.set_num_threads(options.threads)
+    held_out, images = held_out_and_rest(options.images)
+    rng = np.random.default_rng(0)
+    x, others = ((rng.random(some.shape) < some).astype(np.float32) for some in (images.floats(), held_out))
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in FITS}
+    with quiet():
+        for fit in FITS.values():
+            fit(x[: 2 * BATCH_SIZE], 1, 0)  # imports, and whatever is made when first used
+        for seed in range(options.repeats):
+            for name, fit in FITS.items():
+                seconds, coder = fit(x, options.epochs, seed)
+                measured[name].append({"seconds": seconds, "bound": bound(coder, others)})
+    lines = ["| | seconds (range) | times isthmus' (range) | bound, nats (range) |", "|---|---|---|---|"]
+    ours = [one["seconds"] for one in measured["isthmus"]]
+    for name, rounds in measured.items():
+        seconds = [one["seconds"] for one in rounds]
+        times = "1" if seconds == ours else readme.spread([a / b for a, b in zip(seconds, ours, strict=True)], 1)
+        bounds = readme.spread([one["bound"] for one in rounds], 2)
+        lines.append(f"| {name} | {readme.spread(seconds, 1)} | {times} | {bounds} |")
+    conditions = readme.conditions(f"{options.repeats} rounds", options.threads)
+    lines += ["", f"{conditions}; {options.epochs} epochs of {options.images:,} images."]
+    print("\n".join(lines))
+    if options.json:
+        options.json.write_text(json.dumps({"threads": options.threads, "rounds": measured}, indent=1), "utf-8")
+    if options.readme:
+        readme.put("benchmarks.variational", lines)
+
+
+if __name__ == "__main__":
+    main()
