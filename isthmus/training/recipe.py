@@ -19,7 +19,6 @@ _NOISE = 0.75  # by this power of 256 / batch size a batch of fewer takes more s
 _PENALIZED = 3  # times as many steps: a code becomes sparse slowly
 _LEAST, _MOST = 16, 256  # samples in a batch; more of them would cost as much, and it is steps that bring a network on
 _BATCHES = 40  # in an epoch, at least, where the samples are enough for that
-_PASSES = 200  # over few samples, at most: after more, what is learned is theirs alone
 _SELECTED = 0.2  # of few samples, to see whether the network is better than PCA; with the best weights kept
 _WORTH_SELECTING = 20  # samples
 _PATIENT = 10  # epochs, at least, without progress beyond PCA
@@ -119,7 +118,8 @@ def _fast(
     cyclic = "schedule" not in explicit or explicit["schedule"] == "one-cycle"
     adaptive = explicit.get("optimizer", plain.optimizer) != "sgd"
     rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
-    epochs = min(_PASSES, max(1, round(n_steps / math.ceil(n / batch_size))))
+    most = (CodePart if code is None else code).recipe_passes
+    epochs = min(most, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW and (code is None or code.is_plain))
     chosen = {
         "batch_size": batch_size,
