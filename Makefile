@@ -34,13 +34,12 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.dictionaries --readme
 	$(BIN)/python -m benchmarks.modules --readme
 
-# the tables of the other packages, which get an environment of their own; five minutes after that
+# the table of the other packages, which get an environment of their own; two minutes after that
 bench-alternatives:
 	$(PYTHON) -m venv $(ALTERNATIVES)
 	$(ALTERNATIVES)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	--editable . --requirement requirements-bench.txt
 	$(ALTERNATIVES)/bin/python -m benchmarks.alternatives --readme
-	$(ALTERNATIVES)/bin/python -m benchmarks.variational --readme
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("isthmus needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -1,12 +1,12 @@
 """Variational autoencoders: isthmus, written out and as a module, beside pythae's trainer.
 
     make bench-alternatives  # its environment, build/alternatives, has pythae
-    python -m benchmarks.variational [--images 50000] [--epochs 5] [--repeats 3] [--threads 2] [--json FILE] [--readme]
+    python -m benchmarks.variational [--images 50000] [--epochs 5] [--repeats 3] [--threads 2] [--json FILE]
 
 The same network (784 → 512 → 256 → 128 → 30 and back, ReLU, a mean and a variance for each of thirty numbers), Adam at
 1e-3, batches of 64 and binary images, which are drawn once by their grey levels; in turns, each from its own start.
 Seconds are of the whole training. The bound is minus the evidence lower bound of 10,000 held-out training images, in
-nats, by a draw for each, which is the same program for all. --readme puts the table into README.md.
+nats, by a draw for each, which is the same program for all.
 """
 
 from __future__ import annotations
@@ -150,8 +150,6 @@ def main() -> None:
     print("\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps({"threads": options.threads, "rounds": measured}, indent=1), "utf-8")
-    if options.readme:
-        readme.put("benchmarks.variational", lines)
 
 
 if __name__ == "__main__":
