@@ -43,6 +43,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "denoiser": {"epochs": 2, "crops_per_epoch": 32, "crop": 32},
     "dictionary-learning": {"n_images": 500, "passes": 1},
 }
+_DRAWS = 20
 # What a figure's rows are called beside its models, and what NumPy calls the file.
 RESERVED = (
     "atoms", "code", "file", "input", "labels", "original", "pixels", "positions", "reconstruction", "trained", "usage",
@@ -250,12 +251,18 @@ class Study:
         return tuple(model for model in self.models if model.name in wanted)
 
     def quick(self, available: int) -> Study:
-        """The same study in one epoch on few of the `available` training images, to see whether it runs."""
+        """The same study in one epoch on few of the `available` images, with few draws, to see whether it runs."""
         models = tuple(
             dataclasses.replace(model, arguments={**model.arguments, **_QUICK.get(model.estimator, {})})
             for model in self.models
         )
-        return dataclasses.replace(self, data=self.data.quick(available), models=models)
+        measures = tuple(
+            measure
+            if measure.n_samples is None
+            else dataclasses.replace(measure, n_samples=min(measure.n_samples, _DRAWS))
+            for measure in self.measures
+        )
+        return dataclasses.replace(self, data=self.data.quick(available), models=models, measures=measures)
 
     def within(self, sizes: Mapping[str, int]) -> Study:
         """The same study with other images wherever a split of these sizes has none at a position."""
