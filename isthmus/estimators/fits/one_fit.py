@@ -277,9 +277,9 @@ class OneFit:
 
     def _facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
-        asked = {"refit": True} if self.is_refitted and self.held_out is not None else {}  # else the fraction says it
+        refit = {"refit": True} if self.is_refitted and self.held_out is not None else {}  # else the fraction says it
         return facts_of_fit(
-            {**self.parameters, "image_shape": self.image_shape, **asked},
+            {**self.parameters, "image_shape": self.image_shape, **refit},
             seed=self.seed if self.is_seeded else None,
             samples=fingerprint_of(self.X),
             validation=None if self.held_out is None else fingerprint_of(self.held_out),
