@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,33 +67,45 @@ def fit_isthmus(images: Images, epochs: int, seed: int) -> tuple[float, Callable
 
 def fit_pythae(images: Images, epochs: int, seed: int) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
     """pythae sums the squared error over pixels where the others average; to Adam that is the same."""
-    from pythae.data.datasets import BaseDataset
     from pythae.models import AE, AEConfig
+
+    torch.manual_seed(seed)
+    layers, config = dense_64(), AEConfig(input_dim=(784,), latent_dim=64)
+    seconds = train_by_pythae(partial(AE, config), layers, lambda z: {"embedding": z}, images.floats(), epochs, seed)
+    return seconds, drawn_by(nn.Sequential(*layers))
+
+
+def train_by_pythae(
+    model: Callable[[Any, Any], Any],
+    layers: tuple[nn.Module, nn.Module],
+    named: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+    x: np.ndarray,
+    epochs: int,
+    seed: int,
+) -> float:
+    """Seconds of its trainer. layers: encoder and decoder. named: what the encoder gives, by the names it has there."""
+    from pythae.data.datasets import BaseDataset
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     class Encoder(BaseEncoder):
-        def __init__(self, layers: nn.Module) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.layers = layers
+            self.layers = layers[0]
 
         def forward(self, x: torch.Tensor) -> Any:
-            return ModelOutput(embedding=self.layers(x))
+            return ModelOutput(**named(self.layers(x)))
 
     class Decoder(BaseDecoder):
-        def __init__(self, layers: nn.Module) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.layers = layers
+            self.layers = layers[1]
 
         def forward(self, z: torch.Tensor) -> Any:
             return ModelOutput(reconstruction=self.layers(z))
 
     logging.getLogger("pythae").setLevel(logging.ERROR)
-    torch.manual_seed(seed)
-    encoder, decoder = dense_64()
-    model = AE(AEConfig(input_dim=(784,), latent_dim=64), Encoder(encoder), Decoder(decoder))
-    x = torch.from_numpy(images.floats())
     with tempfile.TemporaryDirectory() as folder:  # in which it leaves the model, pickled
         config = BaseTrainerConfig(
             output_dir=folder,
@@ -103,11 +116,11 @@ def fit_pythae(images: Images, epochs: int, seed: int) -> tuple[float, Callable[
             seed=seed,
             no_cuda=True,
         )
-        trainer = BaseTrainer(model, BaseDataset(x, torch.zeros(len(x))), training_config=config)
+        data = BaseDataset(torch.from_numpy(x), torch.zeros(len(x)))
+        trainer = BaseTrainer(model(Encoder(), Decoder()), data, training_config=config)
         start = time.perf_counter()
         trainer.train()
-        seconds = time.perf_counter() - start
-    return seconds, drawn_by(nn.Sequential(encoder, decoder))
+        return time.perf_counter() - start
 
 
 def fit_pyod(images: Images, epochs: int, seed: int) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:

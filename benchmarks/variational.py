@@ -12,11 +12,10 @@ nats, by a draw for each, which is the same program for all.
 from __future__ import annotations
 
 import json
-import logging
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,11 @@ import torch
 from torch import nn
 
 from benchmarks import readme
-from benchmarks.alternatives import RATE, held_out_and_rest, missing, quiet
+from benchmarks.alternatives import BATCH_SIZE, RATE, held_out_and_rest, missing, quiet, train_by_pythae
 from benchmarks.modules import build, module
 from isthmus import Autoencoder, Dense, Gaussian
 
 NETWORK = Dense((512, 256, 128), 30, output="sigmoid")
-BATCH_SIZE = 64
 
 # what gives a mean and the logarithm of a variance, and what gives pixels for a code
 Coder = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
@@ -52,51 +50,18 @@ def fit_isthmus(network: Any, x: np.ndarray, epochs: int, seed: int) -> tuple[fl
 
 
 def fit_pythae(x: np.ndarray, epochs: int, seed: int) -> tuple[float, Coder]:
-    from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
-    class Encoder(BaseEncoder):
-        def __init__(self, layers: nn.Module) -> None:
-            super().__init__()
-            self.layers = layers
-
-        def forward(self, x: torch.Tensor) -> Any:
-            mean, log_variance = self.layers(x).chunk(2, dim=1)
-            return ModelOutput(embedding=mean, log_covariance=log_variance)
-
-    class Decoder(BaseDecoder):
-        def __init__(self, layers: nn.Module) -> None:
-            super().__init__()
-            self.layers = layers
-
-        def forward(self, z: torch.Tensor) -> Any:
-            return ModelOutput(reconstruction=self.layers(z))
-
-    logging.getLogger("pythae").setLevel(logging.ERROR)
     torch.manual_seed(seed)
     encoder, layers = build((784,), list(NETWORK.hidden), NETWORK.bottleneck, code=2)
     decoder = nn.Sequential(layers, nn.Sigmoid())
     config = VAEConfig(input_dim=(784,), latent_dim=NETWORK.bottleneck, reconstruction_loss="bce")
-    model = VAE(config, Encoder(encoder), Decoder(decoder))
-    with tempfile.TemporaryDirectory() as folder:  # in which it leaves the model, pickled
-        training = BaseTrainerConfig(
-            output_dir=folder,
-            per_device_train_batch_size=BATCH_SIZE,
-            num_epochs=epochs,
-            learning_rate=RATE,
-            keep_best_on_train=True,  # it keeps the best in any case, by the validation images or else by these
-            seed=seed,
-            no_cuda=True,
-        )
-        data = BaseDataset(torch.from_numpy(x), torch.zeros(len(x)))
-        trainer = BaseTrainer(model, data, training_config=training)
-        start = time.perf_counter()
-        trainer.train()
-        duration = time.perf_counter() - start
-    return duration, (encoder.eval(), decoder.eval())
+
+    def named(z: torch.Tensor) -> dict[str, torch.Tensor]:
+        return dict(zip(("embedding", "log_covariance"), z.chunk(2, dim=1), strict=True))
+
+    seconds = train_by_pythae(partial(VAE, config), (encoder, decoder), named, x, epochs, seed)
+    return seconds, (encoder.eval(), decoder.eval())
 
 
 FITS: dict[str, Callable[[np.ndarray, int, int], tuple[float, Coder]]] = {

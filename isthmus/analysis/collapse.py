@@ -78,7 +78,7 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
         return None  # nothing was seen of it
     variation, varied, squares = Variation(), Variation(), 0.0
     on = np.zeros(judged.network_.code_size, bool)
-    for x, flat in samples_of(X, judged):
+    for x, flat in in_chunks(X, judged):
         x_hat = reconstruct(model, x)
         variation.add(flat)
         varied.add(x_hat)
@@ -98,7 +98,7 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
     allowed what the mean of other images costs: of as many as the model was fitted on, or as there are, if fewer.
     """
     judged, total = judged_of(model), Variation()
-    for _, flat in samples_of(X, judged):
+    for _, flat in in_chunks(X, judged):
         total.add(flat)
     if not total.value:
         return None
@@ -108,7 +108,7 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
         return None
     errors = [
         (metrics.squared_error(flat, reconstruct(model, x)), metrics.squared_error(flat, total.sum / total.n))
-        for x, flat in samples_of(X, judged)
+        for x, flat in in_chunks(X, judged)
     ]
     of_model, of_mean = (np.concatenate(parts) for parts in zip(*errors, strict=True))
     allowed = n / (n - 1) * (1 + OFF_THE_MEAN / min(n - 1, n_fitted))
@@ -123,7 +123,7 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
     )
 
 
-def samples_of(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:
+def in_chunks(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:
     """Chunks of samples: as a model takes them, and as rows."""
     rows: Any = getattr(X, "iloc", X)  # of a data frame, whose columns' names the model asks for
     for which in chunks(len(X)):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
-from isthmus.analysis.collapse import judged_of, samples_of
+from isthmus.analysis.collapse import in_chunks, judged_of
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
 from isthmus.estimators.adapters import adapter_of, reconstruct
@@ -32,7 +32,7 @@ def worse_than_pca(model: Any, X: Images | np.ndarray) -> str | None:
     """
     judged, parts, start = judged_of(model), [], 0
     chosen = np.arange(min(len(X), _MOST)) * max(1, len(X)) // max(1, min(len(X), _MOST))
-    for samples, flat in samples_of(X, judged):
+    for samples, flat in in_chunks(X, judged):
         which = chosen[(chosen >= start) & (chosen < start + len(flat))] - start
         parts.append((flat[which], reconstruct(model, samples)[which]))
         start += len(flat)

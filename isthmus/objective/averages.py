@@ -61,10 +61,9 @@ def _mse_with_gradient(
     return scale.weighted(torch.dot(flat, flat).div_(scale.divisor), difference.mul_(2 / scale.divisor))
 
 
-def _nearer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What x is nearer to, as a sign, -1 for 1 and 1 for 0, and how far that lies above x."""
-    bit = x.round()
-    return 1 - 2 * bit, bit - x
+def _mse_of_each(part: MSE, x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    difference = torch.sub(x_hat, x)
+    return difference.square(), difference.mul_(2)
 
 
 def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -73,14 +72,16 @@ def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     From the sigmoid itself it could not be had: what it is short of 1 is rounded away, and with it the logarithm. To
     choose for each number by the sign of z would take longer than all the rest.
     """
-    sign, gap = _nearer(x)
-    return functional.softplus(z * sign).addcmul_(gap, z)
+    bit = x.round()
+    return functional.softplus(z * (1 - 2 * bit)).addcmul_(bit - x, z)
 
 
-def _bce_gradient(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """sigmoid(z) - x, as a sum of two numbers that both have all their digits."""
-    sign, gap = _nearer(x)
-    return (z * sign).sigmoid_().mul_(sign).add_(gap)
+def _bce_of_each(part: BCE, z: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, and sigmoid(z) - x as a sum of two numbers that both have all their digits."""
+    bit = x.round()
+    sign, gap = 1 - 2 * bit, bit - x
+    towards = z * sign  # the bit that x is not nearer to
+    return functional.softplus(towards).addcmul_(gap, z), towards.sigmoid_().mul_(sign).add_(gap)
 
 
 def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:
@@ -121,9 +122,9 @@ def _kl_with_gradient(scale: Scale, part: KL, code: torch.Tensor) -> tuple[torch
 kinds.COMPUTES["loss"] |= {MSE: _mse, BCE: _bce}
 kinds.COMPUTES["penalty"] |= {L1: _l1, KL: _kl}
 VALUES: Mapping[type[Part], Values] = ChainMap(kinds.COMPUTES["loss"], kinds.COMPUTES["penalty"])
-# Autograd takes twice as long, and does it for all others. Of a whole term, and of each number of a loss.
+# Autograd takes twice as long, and does it for all others. Of a whole term, and the values and gradients of a loss.
 _WRITTEN_OUT: dict[type[Part], WithGradient] = {MSE: _mse_with_gradient, L1: _l1_with_gradient, KL: _kl_with_gradient}
-_GRADIENTS: dict[type[Part], Values] = {MSE: lambda _part, x_hat, x: torch.sub(x_hat, x).mul_(2), BCE: _bce_gradient}
+_OF_EACH: dict[type[Part], WithGradient] = {MSE: _mse_of_each, BCE: _bce_of_each}
 
 
 def with_gradient(
@@ -133,8 +134,9 @@ def with_gradient(
     scale = Scale.of(y.shape, per, weight)
     if written_out := _WRITTEN_OUT.get(type(part)):
         return written_out(scale, part, y, *x)
-    if gradient := _GRADIENTS.get(type(part)):
-        return scale.weighted(scale.average(VALUES[type(part)](part, y, *x)), gradient(part, y, *x).div_(scale.divisor))
+    if of_each := _OF_EACH.get(type(part)):
+        values, gradient = of_each(part, y, *x)
+        return scale.weighted(scale.average(values), gradient.div_(scale.divisor))
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         term = VALUES[type(part)](part, leaf, *x)
@@ -162,8 +164,8 @@ def of_draws_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple
 
 def _each_with_gradient(part: Any, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A loss of each number, and its gradient there."""
-    if gradient := _GRADIENTS.get(type(part)):
-        return VALUES[type(part)](part, y, x), gradient(part, y, x)
+    if of_each := _OF_EACH.get(type(part)):
+        return of_each(part, y, x)
     rows, others = y.flatten(0, 1), x.expand(y.shape).flatten(0, 1)  # as a loss from outside knows them
     with torch.enable_grad():
         leaf = rows.detach().requires_grad_()

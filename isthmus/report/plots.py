@@ -103,10 +103,11 @@ def _plot_epochs(axes: Any, rows: Arrays, first_epoch: int) -> None:
     for name, losses in rows.items():
         validation = name.endswith("(validation)")
         colour = style(models.index(name.removesuffix(" (validation)")))["color"]
-        epochs = np.arange(1, len(losses) + 1)[first_epoch - 1 :]
+        shown = slice(min(first_epoch, len(losses)) - 1, None)  # of fewer epochs, as of a quick run, the last
+        epochs = np.arange(1, len(losses) + 1)[shown]
         look = "--" if validation else "-"
         marker = "o" if len(epochs) <= 20 and not validation else None
-        axes.plot(epochs, losses[first_epoch - 1 :], look, color=colour, marker=marker, markersize=3.5,
+        axes.plot(epochs, losses[shown], look, color=colour, marker=marker, markersize=3.5,
                   linewidth=1.6, label=name)  # fmt: skip
 
 

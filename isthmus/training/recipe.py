@@ -113,14 +113,14 @@ def _fast(
     """
     plain, n = Training(), shape[0]
     batch_size = explicit.get("batch_size") or _batch_size(penalty, n)
-    times = max(network.recipe_steps, 1 if penalty is None else _PENALIZED, 1 if code is None else code.recipe_steps)
+    code = Plain() if code is None else code
+    times = max(network.recipe_steps, code.recipe_steps, 1 if penalty is None else _PENALIZED)
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in explicit or explicit["schedule"] == "one-cycle"
     adaptive = explicit.get("optimizer", plain.optimizer) != "sgd"
     rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
-    most = (CodePart if code is None else code).recipe_passes
-    epochs = min(most, max(1, round(n_steps / math.ceil(n / batch_size))))
-    start = fitted_start(network, penalty, corruption, few=n < FEW and (code is None or code.is_plain))
+    epochs = min(code.recipe_passes, max(1, round(n_steps / math.ceil(n / batch_size))))
+    start = fitted_start(network, penalty, corruption, few=n < FEW and code.is_plain)
     chosen = {
         "batch_size": batch_size,
         "epochs": epochs,

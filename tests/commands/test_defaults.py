@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -101,3 +102,19 @@ def test_a_variational_code_learns_the_noise_unless_a_loss_is_said(tmp_path, cap
     assert load(tmp_path / "q").code == Quantized(8, 2)
     assert run_command(["fit", "digits", "-o", str(tmp_path / "x"), "--code", "gausian"]) == 2
     assert 'unknown code "gausian"; known: gaussian, plain, quantized' in capsys.readouterr().err
+
+
+def test_a_variational_code_that_went_past_its_best_is_not_told_to_train_for_longer(tmp_path, capsys):
+    """Ten light pages of a round ink spot, in 12 bits: the best epoch is an early one of thirty."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :40]
+    rows = [
+        3900 - 2500 * (np.hypot(x - rng.integers(10, 30), y - rng.integers(10, 30)) < 6) + rng.normal(0, 30, x.shape)
+        for _ in range(10)
+    ]
+    np.save(tmp_path / "pages.npy", np.stack(rows).clip(0, 4095).astype("uint16"))
+    words = ["--range", "0:4095", "--code", "gaussian", "--epochs", "30", "--threads", "1"]
+    assert run_command(["fit", str(tmp_path / "pages.npy"), "-o", str(tmp_path / "m"), *words]) == 0
+    err = capsys.readouterr().err
+    assert "try --code gaussian:0.5, or more images" in err
+    assert "more --epochs" not in err

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
@@ -131,6 +132,19 @@ def test_inference_is_in_the_inputs_precision(method, decoder, colours):
     np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
     rows = [getattr(model, method)(colours[i : i + 1].astype(np.float64)) for i in range(10)]
     np.testing.assert_allclose(np.concatenate(rows), double[:10], rtol=1e-10, atol=1e-12)
+
+
+@every_decoder
+def test_an_image_alone_is_what_it_is_among_others(decoder, colours):
+    """Also where pixels tie in a maximum, with one thread, where torch has another program for a single image."""
+    model = small().set_params(network__decoder=decoder).fit(colours)
+    n_threads, ties = torch.get_num_threads(), (colours > np.median(colours)).astype(np.float32)
+    torch.set_num_threads(1)
+    try:
+        alone = [model.reconstruct(ties[i : i + 1]) for i in range(len(ties))]
+        np.testing.assert_array_equal(np.concatenate(alone), model.reconstruct(ties))
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 # --- the contract ---

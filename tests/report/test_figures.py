@@ -250,3 +250,9 @@ def test_a_unit_of_the_highest_activation_can_be_seen_and_is_no_place_without_a_
 @pytest.mark.parametrize(("share", "said"), [(0.0, "0%"), (1e-4, "below 1%"), (0.01, "1%"), (0.996, "100%")])
 def test_a_unit_that_is_on_for_some_images_is_not_said_to_be_on_for_none(share, said):
     assert _percent(share) == said
+
+
+@pytest.mark.parametrize(("n", "shown"), [(1, [1]), (2, [2]), (4, [2, 3, 4])])
+def test_curves_of_few_epochs_are_not_empty(n, shown):
+    drawn = plots.curves({"kind": "curves", "first_epoch": 2}, {"a": np.arange(n, 0.0, -1)})
+    assert [line.get_xdata().tolist() for line in drawn.axes[0].lines] == [shown]

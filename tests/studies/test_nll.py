@@ -55,6 +55,13 @@ def test_it_is_minus_the_mean_of_the_likelihoods_and_comes_with_its_draws(run, f
     assert f"{more.value:.2f}" in page
 
 
+def test_a_section_of_models_with_likelihoods_shows_them_too(run, folder, tools):
+    section = '[[section]]\nname = "nats"\ntitle = "Nats"\ntext = "These."\nmodels = ["{}"]\n'
+    for models, n_tables in (("variational", 2), ("nothing", 1)):
+        run(tools.HEAD + section.format(models) + tools.IDENTITY + VARIATIONAL + NLL)
+        assert write_report(folder).read_text("utf-8").count("nats,<br>by 7 draws") == n_tables
+
+
 @pytest.mark.parametrize(
     ("measure", "words"),
     [

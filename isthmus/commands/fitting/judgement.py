@@ -176,7 +176,7 @@ class Judgement:
         history, is_penalized = self.model.history_, self.model.penalty is not None
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
-        early = best + 1 < _EARLY * len(history)
+        early = self._best_came_early()
         if MEAN_IMAGE not in better and not is_penalized and (linear := self._linear_words()):
             return linear
         if early and losses[-1] > _BACK * losses[best] and not is_penalized:
@@ -209,7 +209,13 @@ class Judgement:
             return f"{assumed}: try --loss mse:{weight:.2g}"
         beta = getattr(self.model.network_.code_part, "beta", 0.0)
         cheaper = f"--code gaussian:{beta / 2:g}, or " if beta else ""
-        return f"what a code says costs nats that an error does not count: try {cheaper}more --epochs"
+        more = "more images" if self._best_came_early() else "more --epochs"
+        return f"what a code says costs nats that an error does not count: try {cheaper}{more}"
+
+    def _best_came_early(self) -> bool:
+        """Whether more epochs than there were would only go further away from the best."""
+        history = self.model.history_
+        return int(np.nanargmin(history.validation_losses)) + 1 < _EARLY * len(history)
 
     def _linear_words(self) -> str:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
