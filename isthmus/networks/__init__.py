@@ -13,7 +13,8 @@ from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.module import ModuleNetwork, seeded
-from isthmus.networks.network import NONE, Code, Coded, Gradients, Network, Output, Shape, Term
+from isthmus.networks.network import Code, Network, Shape
+from isthmus.networks.outputs import NONE, Coded, Gradients, Output, Term
 from isthmus.networks.pair import PairNetwork
 from isthmus.parts import Conv, Dense, Dictionary, Module, NetworkPart, Part
 

@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from functools import cached_property
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from isthmus.networks.counting import count_decoder_weights, count_multiplications
+from isthmus.networks.outputs import Coded, Gradients, Output, detached, gradients_at, write_gradients
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import Plain
 
 Shape = tuple[int, int, int] | None  # (channels, height, width) of samples that are images
-NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 1e-7  # from 0 and 1, where the default looks for what went into a sigmoid
-
-
-class Term(NamedTuple):
-    """What a network, or its code, adds to the objective, in its unit: weight · ramp · the average of values.
-
-    values: of each sample, (n,) or (n, units), or of the whole batch, () or (units,). per: what they are averaged over,
-    as of `parts.Penalty`; the objective does it. "draw": values of each of a sample's k draws, (n, k), which with the
-    loss of each make one bound. warmup: epochs over which the weight grows from 0, step by step.
-    """
-
-    values: torch.Tensor
-    weight: float = 1.0
-    per: str = "sample"
-    warmup: float = 0.0
-
-
-class Output(NamedTuple):
-    """What a network makes of samples: x_hat, (n, n_features), code, (n, code_size), and terms of its own, by name.
-
-    Of a code that draws k times, x_hat is (n * k, n_features), a sample's rows one after the other.
-    """
-
-    x_hat: torch.Tensor
-    code: torch.Tensor
-    terms: Mapping[str, Term] = NONE
-
-
-class Coded(NamedTuple):
-    """What a code makes of what the encoder gives: the code, what the decoder sees, (n, code_size) each, and terms."""
-
-    code: torch.Tensor
-    seen: torch.Tensor
-    terms: Mapping[str, Term] = NONE
 
 
 class Code(nn.Module):
@@ -105,16 +70,6 @@ class Code(nn.Module):
         return Coded(code, code)
 
 
-class Gradients(NamedTuple):
-    """The gradients of the objective at an `Output`: at x_hat; beyond what comes through x_hat, at the code; at each of
-    a term's values, by its name, one number for all or each its own.
-    """
-
-    x_hat: torch.Tensor
-    code: torch.Tensor | None = None
-    terms: Mapping[str, float | torch.Tensor] = NONE
-
-
 class TrainingPass(Protocol):
     """What the training loop calls in each step: a network itself, or the accelerator of its type."""
 
@@ -156,24 +111,13 @@ class Trainable(nn.Module):
                 x_hat, code, terms = self(x, logits=logits, generator=generator)
             terms = {name: term._replace(values=term.values.to(x.dtype)) for name, term in terms.items()}
             tapes = Output(x_hat.to(x.dtype), code.to(x.dtype), terms)
-        detached = {name: term._replace(values=term.values.detach()) for name, term in terms.items()}
-        return Output(tapes.x_hat.detach(), tapes.code.detach(), detached), tapes
+        return Output(tapes.x_hat.detach(), tapes.code.detach(), detached(terms)), tapes
 
     def backward(self, tapes: Any, at: Gradients) -> None:
         """Write the gradient of every weight, from those at what came out."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
-        terms = [(tapes.terms[name].values, given) for name, given in at.terms.items()]
-        pairs += [(v, given if isinstance(given, torch.Tensor) else torch.full_like(v, given)) for v, given in terms]
-        pairs = [(output, given) for output, given in pairs if given is not None and output.requires_grad]
-        outputs, at_outputs = [output for output, _ in pairs], [given for _, given in pairs]
-        gradients = torch.autograd.grad(outputs, parameters, at_outputs, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            assert parameter.grad is not None
-            if gradient is None:  # nothing that came out depends on it
-                parameter.grad.zero_()
-            else:
-                parameter.grad.copy_(gradient)
+        write_gradients(parameters, gradients_at(pairs, tapes.terms, at, parameters))
 
 
 class Network(Trainable, abc.ABC):

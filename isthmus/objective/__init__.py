@@ -149,7 +149,7 @@ class Objective:
                 weight = self.noise.learn((nearest * errors).sum(dim=1), x)
             each = errors * weight + self.normalizer(x) + others
             value, share = _bound(each).mean(), torch.softmax(-each, dim=1) / len(x)
-            at_x_hat = at_x_hat.mul_(weight).mul_(share.view(-1, 1))
+            at_x_hat = at_x_hat.mul_((weight * share).view(-1, 1))
             at_terms |= dict.fromkeys(draws, share)
         else:
             weight = self.weight * ramp(self.loss.warmup)

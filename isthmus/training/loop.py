@@ -130,9 +130,6 @@ class _Step:
     @contextlib.contextmanager
     def own_randomness(self, epoch: int) -> Iterator[None]:
         """An epoch in which what a module of torch draws itself (dropout) is a stream too, of torch's generators."""
-        if self.trained is not self.network:  # an accelerator draws nothing
-            yield
-            return
         device, seed = self.weights.vector.device, stream_seed(self.setup.seed, "module", epoch)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.default_generator.manual_seed(seed)

@@ -50,7 +50,7 @@ class Setup:
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """What a network is given for samples (n, n_features), and what it is to make of them."""
         if self.objective.is_binary:
-            x = torch.rand(x.shape, generator=stream, device=x.device, dtype=x.dtype).lt(x).to(x.dtype)
+            x = torch.rand(x.shape, generator=stream, device=x.device, dtype=x.dtype).lt_(x)
         return self.corrupted(x, stream), x
 
     def validation_pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,8 @@ import torch
 
 from isthmus.data.batches import Samples, batches
 from isthmus.metrics import mean_of
-from isthmus.networks.network import NONE, Term, Trainable
+from isthmus.networks.network import Trainable
+from isthmus.networks.outputs import NONE, Term
 from isthmus.rng import generator
 from isthmus.training.setup import Setup
 

@@ -108,6 +108,15 @@ def test_products_in_bfloat16_are_near_by_default_too(name):
 
 
 @every_part
+def test_a_loss_sees_all_digits_of_what_products_in_bfloat16_give(name):
+    network, x = built(name, standardize=False)
+    network, x = network.float(), x.float()
+    with torch.no_grad():
+        x_hat = training_pass(network).record(x, torch.bfloat16)[0].x_hat
+    assert (x_hat != x_hat.bfloat16()).float().mean() > 0.3, "the last layer's are not rounded"
+
+
+@every_part
 def test_derivatives_of_a_decoder_are_those_by_default(name):
     network, y = built(name, standardize=True)
     code = torch.rand((N, network.code_size), generator=seeded(1), dtype=torch.float64)

@@ -17,7 +17,7 @@ from isthmus.networks.conv import ConvNetwork
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.dictionary import DictionaryNetwork
-from isthmus.networks.network import Code, Network, Trainable, TrainingPass
+from isthmus.networks.network import Network, Trainable, TrainingPass
 
 # By the very type: a subclass may compute something else.
 PASSES: dict[type[Trainable], Any] = {
@@ -29,8 +29,8 @@ DECODERS: dict[type[Network], Any] = {DenseNetwork: DenseDecoder}
 
 
 def training_pass(network: Trainable) -> TrainingPass:
-    """What computes the steps of a network; it may keep buffers from step to step. Only with a plain code."""
-    accelerator = PASSES.get(type(network)) if type(getattr(network, "code", None)) is Code else None
+    """What computes the steps of a network, whatever its code; it may keep buffers from step to step."""
+    accelerator = PASSES.get(type(network))
     return network if accelerator is None else accelerator(network)
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import torch
 
+from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
 from isthmus.networks.accelerators.windowed import Parts, WindowedPass, pays, shares
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.conv import ConvChain, ConvNetwork, Switches, activates_first, aten, channels_last
 from isthmus.networks.dense import without_last
-from isthmus.networks.network import Gradients, Output
+from isthmus.networks.outputs import Gradients, Output
 from isthmus.parts import ConvLayer
 
 
@@ -29,7 +30,15 @@ class Tape(NamedTuple):
     y: torch.Tensor
 
 
-Tapes = WindowedPass | tuple[list[Tape], list[Tape]]  # of a network: in windows, or of the encoder and the decoder
+Half = WindowedPass | list[Tape]  # of the encoder or the decoder: computed in windows, or not
+
+
+class Tapes(NamedTuple):
+    """What the backward pass needs of a network."""
+
+    down: Half
+    between: CodeTape | None
+    up: Half
 
 
 class ConvPass:
@@ -46,18 +55,23 @@ class ConvPass:
 
         What `backward` needs may be overwritten by the next `record`.
         """
-        net = self.network
+        net, windowed = self.network, None
         on_cpu = x.device.type == "cpu" and dtype == x.dtype == net.encoder.layers[0].weight.dtype
         if on_cpu and pays(net.shape[0], net.multiplications * len(x)):
             windowed = self._pass(x)
-            x_hat, code = windowed.record(net.inward(x), logits=logits)
-            return Output(net.outward(x_hat), code), windowed
-        code, down = _record(
-            net.encoder, channels_last(net.inward(x), net.shape), dtype, [None] * len(net.encoder.plan)
-        )
-        switches = [tape.switches for tape in reversed(down)]
-        x_hat, up = _record(net.decoder, code, dtype, switches, is_last=True, logits=logits)
-        return Output(net.outward(x_hat.flatten(1)), code.flatten(1).to(x.dtype)), (down, up)
+        down: Half
+        switches: Switches = [None] * len(net.encoder.plan)
+        if windowed is not None:
+            z, down = windowed.encode(net.inward(x)), windowed
+        else:
+            maps, down = _record(net.encoder, channels_last(net.inward(x), net.shape), dtype, switches)
+            z, switches = maps.flatten(1).to(x.dtype), [tape.switches for tape in reversed(down)]
+        (code, seen, terms), between = record_code(net.code, z, generator)
+        if windowed is not None and len(seen) == len(x):  # and not one of several draws of each sample
+            return Output(net.outward(windowed.decode(seen, logits=logits)), code, terms), Tapes(down, between, down)
+        maps = channels_last(seen, net.code_shape)
+        x_hat, up = _record(net.decoder, maps, dtype, switches, is_last=True, logits=logits)
+        return Output(net.outward(x_hat.flatten(1)), code, terms), Tapes(down, between, up)
 
     def _pass(self, x: torch.Tensor) -> WindowedPass:
         """The pass for batches of this size; kept, for its buffers are large and are used in every step."""
@@ -69,16 +83,18 @@ class ConvPass:
         return self.windowed[key]
 
     def backward(self, tapes: Tapes, at: Gradients) -> None:
-        net = self.network
-        grad_x_hat = net.gradient_inward(at.x_hat)
-        if isinstance(tapes, WindowedPass):
-            tapes.backward(grad_x_hat, at.code)
-            return
-        down, up = tapes
-        grad = _backward(net.decoder, up, channels_last(grad_x_hat, net.shape), to_input=True)
-        if at.code is not None:
-            grad = grad + channels_last(at.code, net.code_shape)
-        _backward(net.encoder, down, grad, to_input=False)
+        net, (down, between, up) = self.network, tapes
+        grad = net.gradient_inward(at.x_hat)
+        if isinstance(up, WindowedPass):
+            grad = up.backward_decoder(grad)
+        else:
+            grad = _backward(net.decoder, up, channels_last(grad, net.shape), to_input=True).flatten(1).to(grad.dtype)
+        grad = backward_code(net.code, between, grad, at)
+        if isinstance(down, WindowedPass):
+            down.backward_encoder(grad)
+        else:
+            shape = net.encoder.plan[-1].n_out, *net.code_shape[1:]
+            _backward(net.encoder, down, channels_last(grad, shape), to_input=False)
 
 
 def _record(

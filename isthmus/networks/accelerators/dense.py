@@ -6,14 +6,25 @@ step.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
+from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
-from isthmus.networks.network import Gradients, Output
+from isthmus.networks.outputs import Gradients, Output
 
 # What the backward pass needs of one layer: its activation, its input, its weight as it was multiplied, z and y.
 Tape = list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class Tapes(NamedTuple):
+    """What the backward pass needs of a network."""
+
+    down: Tape
+    between: CodeTape | None
+    up: Tape
 
 
 class DensePass:
@@ -24,16 +35,17 @@ class DensePass:
 
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
-    ) -> tuple[Output, tuple[Tape, Tape]]:
+    ) -> tuple[Output, Tapes]:
         net = self.network
-        code, down = record_chain(net.encoder, net.inward(x), dtype)
-        x_hat, up = record_chain(net.decoder, code, dtype, is_last=True, logits=logits)
-        return Output(net.outward(x_hat), code.to(x.dtype)), (down, up)
+        z, down = record_chain(net.encoder, net.inward(x), dtype)
+        (code, seen, terms), between = record_code(net.code, z.to(x.dtype), generator)
+        x_hat, up = record_chain(net.decoder, seen, dtype, is_last=True, logits=logits)
+        return Output(net.outward(x_hat), code, terms), Tapes(down, between, up)
 
-    def backward(self, tapes: tuple[Tape, Tape], at: Gradients) -> None:
-        net, (down, up) = self.network, tapes
+    def backward(self, tapes: Tapes, at: Gradients) -> None:
+        net, (down, between, up) = self.network, tapes
         grad = backward_chain(net.decoder, up, net.gradient_inward(at.x_hat), to_input=True)
-        backward_chain(net.encoder, down, grad if at.code is None else grad + at.code, to_input=False)
+        backward_chain(net.encoder, down, backward_code(net.code, between, grad, at), to_input=False)
 
 
 def record_chain(
@@ -41,15 +53,18 @@ def record_chain(
 ) -> tuple[torch.Tensor, Tape]:
     """The output, and what `backward_chain` needs.
 
-    Products are in `dtype`; saturating activations, and the last layer of the last chain, in the dtype of the
-    weights. logits: without the last activation.
+    Products are in `dtype`; saturating activations, and what the last layer of the last chain gives, in the dtype of
+    the weights: a loss sees no more digits than x_hat has, but its gradient needs no more than the others.
+    logits: without the last activation.
     """
     tape: Tape = []
     for i, (layer, activation) in enumerate(zip(chain.layers, without_last(chain.activations, logits), strict=True), 1):
         full = layer.weight.dtype
-        x = x.to(full if is_last and i == len(chain.layers) else dtype)
-        weight = layer.weight.to(x.dtype)
-        z = torch.addmm(layer.bias.to(x.dtype), x, weight.t())
+        x, weight = x.to(dtype), layer.weight.to(dtype)
+        if is_last and i == len(chain.layers):
+            z = torch.addmm(layer.bias, x.to(full), layer.weight.t())
+        else:
+            z = torch.addmm(layer.bias.to(dtype), x, weight.t())
         if activation in SATURATING:
             z = z.to(full)
         y = IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
@@ -66,11 +81,16 @@ def backward_chain(chain: Chain, tape: Tape, grad: torch.Tensor, *, to_input: bo
     steps = list(zip(chain.layers, tape, strict=True))
     for i, (layer, (activation, x, weight, z, y)) in reversed(list(enumerate(steps))):
         grad = BACKWARD[activation](grad.to(y.dtype), y, z).to(x.dtype)
-        if x.dtype == layer.weight.dtype:
-            torch.mm(grad.t(), x, out=layer.weight.grad)
-        else:
-            layer.weight.grad.copy_(grad.t() @ x)
+        product(grad.t(), x, layer.weight.grad)
         torch.sum(grad, 0, dtype=layer.bias.dtype, out=layer.bias.grad)
         if i or to_input:
             grad = grad @ weight
     return grad
+
+
+def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    """a @ b into out, whatever its dtype."""
+    if a.dtype == out.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(a @ b)

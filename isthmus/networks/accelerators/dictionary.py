@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
-from isthmus.networks.accelerators.dense import Tape, backward_chain, record_chain
+from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
+from isthmus.networks.accelerators.dense import Tape, backward_chain, product, record_chain
 from isthmus.networks.dictionary import DictionaryNetwork
-from isthmus.networks.network import Gradients, Output
+from isthmus.networks.outputs import Gradients, Output
+
+
+class Tapes(NamedTuple):
+    """What the backward pass needs of a dictionary."""
+
+    encoder: Tape
+    between: CodeTape | None
+    seen: torch.Tensor
 
 
 class DictionaryPass:
@@ -17,17 +28,17 @@ class DictionaryPass:
 
     def record(
         self, x: torch.Tensor, dtype: torch.dtype, *, logits: bool = False, generator: torch.Generator | None = None
-    ) -> tuple[Output, tuple[Tape, torch.Tensor]]:
+    ) -> tuple[Output, Tapes]:
         assert not logits, "a dictionary's output is linear"
         net = self.network
-        code, tape = record_chain(net.encoder, net.inward(x), dtype)
-        code = code.to(x.dtype)
-        return Output(net.outward(code @ net.atoms), code), (tape, code)
+        z, tape = record_chain(net.encoder, net.inward(x), dtype)
+        (code, seen, terms), between = record_code(net.code, z.to(x.dtype), generator)
+        return Output(net.outward(seen @ net.atoms), code, terms), Tapes(tape, between, seen.to(dtype))
 
-    def backward(self, tapes: tuple[Tape, torch.Tensor], at: Gradients) -> None:
-        net, (tape, code) = self.network, tapes
-        grad_x_hat = net.gradient_inward(at.x_hat)
+    def backward(self, tapes: Tapes, at: Gradients) -> None:
+        net, (tape, between, seen) = self.network, tapes
+        grad = net.gradient_inward(at.x_hat).to(seen.dtype)
         assert net.atoms.grad is not None
-        torch.mm(code.t(), grad_x_hat, out=net.atoms.grad)
-        grad = grad_x_hat @ net.atoms.t()
-        backward_chain(net.encoder, tape, grad if at.code is None else grad + at.code, to_input=False)
+        product(seen.t(), grad, net.atoms.grad)
+        grad = (grad @ net.atoms.to(seen.dtype).t()).to(at.x_hat.dtype)
+        backward_chain(net.encoder, tape, backward_code(net.code, between, grad, at), to_input=False)

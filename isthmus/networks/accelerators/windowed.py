@@ -156,27 +156,35 @@ class WindowedPass:
             Up(like, *part, places if part[0].unpool is not None else None)
             for part, places in zip(decoder, switches, strict=True)
         ]
-        code = like.new_empty(shares, self.down[-1].four.shape[1] // 4, *switches[0].grid, m)
-        self.outs = [*(down.windows.seen for down in self.down[1:]), code]
-        self.grad, self.grad_code = like.new_empty(shares, *shape, m), torch.empty_like(code)
+        self.code = like.new_empty(shares, self.down[-1].four.shape[1] // 4, *switches[0].grid, m)
+        self.outs = [*(down.windows.seen for down in self.down[1:]), self.code]
+        self.seen, self.grad_code = like.new_empty(self.up[0].pooled), torch.empty_like(self.code)
+        self.grad = like.new_empty(shares, *shape, m)
 
-    def record(self, x: torch.Tensor, *, logits: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x_hat, code) of x, (n, n_features). logits: as of `Network.record`."""
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, n_features) → what the encoder gives, (n, numbers)."""
         _batch_last(x, self.down[0].windows.seen)
         for down, out in zip(self.down, self.outs, strict=True):
-            code = down.forward(out)
-        x_hat = code
+            down.forward(out)
+        return _batch_first(self.code)
+
+    def decode(self, seen: torch.Tensor, *, logits: bool = False) -> torch.Tensor:
+        """(n, code_size) → x_hat, (n, n_features). logits: as of `Network.record`."""
+        x_hat = _batch_last(seen, self.seen)
         for up in self.up:
             x_hat = up.forward(x_hat, logits=logits and up is self.up[-1])
-        return _batch_first(x_hat), _batch_first(code)
+        return _batch_first(x_hat)
 
-    def backward(self, grad_x_hat: torch.Tensor, grad_code: torch.Tensor | None) -> None:
-        """Write the gradient of every weight: see `Network.backward`."""
+    def backward_decoder(self, grad_x_hat: torch.Tensor) -> torch.Tensor:
+        """Write the gradients of the decoder's weights; return that at what it saw."""
         grad = _batch_last(grad_x_hat, self.grad)
         for up in reversed(self.up):
             grad = up.backward(grad)
-        if grad_code is not None:
-            grad = grad + _batch_last(grad_code, self.grad_code)
+        return _batch_first(grad)
+
+    def backward_encoder(self, grad: torch.Tensor) -> None:
+        """Write the gradients of the encoder's weights, from that at what it gave."""
+        grad = _batch_last(grad, self.grad_code)
         for i, down in reversed(list(enumerate(self.down))):
             grad = down.backward(grad, to_input=i > 0)
 

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from isthmus.networks.empty import empty
-from isthmus.networks.network import Output, Trainable
+from isthmus.networks.network import Trainable
+from isthmus.networks.outputs import Output
 
 
 class ImageNetwork(Trainable, abc.ABC):
