@@ -290,4 +290,6 @@ def _print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
         command = f"isthmus evaluate {model} {data}"
     if options.skip_bad:
         command += " --skip-bad"
+    if options.allow_imports:
+        command += " --allow-imports"
     console.say(f"next: {command}")

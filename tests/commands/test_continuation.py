@@ -72,6 +72,8 @@ def test_more_epochs_go_on_as_a_new_cycle_and_say_so(m, digits, done):
     assert "from PCA's solution" not in err
     fewer = Base(seen, m, {"cycles": [3]}, "")  # stopped early
     assert fewer.words(5, 7).startswith("goes on from 3 of 5 epochs, for the others were no better, to 12: a new cycle")
+    begun = Base(seen, m, {"cycles": [30, 3]}, "")  # three epochs of its own, after thirty of --from
+    assert begun.words(3, 2).startswith("goes on from 3 epochs to 5: a new cycle of 2")
     now, model = extra(m), isthmus.load(m)
     assert (now["fit"]["epochs"], now["cycles"], before["cycles"]) == (12, [5, 7], [5])
     assert len(model.history_) == 7

@@ -54,8 +54,10 @@ def test_the_function_is_imported_only_if_that_is_allowed(words, own, digits, do
     line = refused(*command)
     assert "own has the weights of modules that own_modules:build built, and no code: add --allow-imports" in line
     assert "own_modules" not in sys.modules, "nothing was imported"
-    done(*command, "--allow-imports")
+    _, err = done(*command, "--allow-imports")
     assert "own_modules" in sys.modules
+    if words.startswith("fit"):
+        assert err.splitlines()[-1].endswith(f" {digits} --allow-imports"), "what comes next needs it too"
 
 
 def test_the_page_asks_for_it_too(own, monkeypatch):

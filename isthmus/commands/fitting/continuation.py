@@ -70,7 +70,8 @@ class Base:
         """What the fit begins with. former_epochs: those that this very model was trained for before; 0 with --from."""
         if former_epochs:
             n, trained, done = former_epochs + epochs, sum(self.cycles), counted(former_epochs, "epoch")
-            done = done if trained == former_epochs else f"{trained} of {done}, for the others were no better,"
+            if trained < former_epochs:  # more are those of --from
+                done = f"{trained} of {done}, for the others were no better,"
             return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
         done = counted(sum(self.cycles), "epoch")
         return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network_.part!r}"
