@@ -1,12 +1,14 @@
 """README's command on six photographs that come with scikit-learn and scikit-image, two held out at a time.
 
-    python -m benchmarks.held_out [--pairs 3] [--levels 0.05,0.1,0.2] [--threads 2] [--json FILE] [--readme]
+    python -m benchmarks.held_out [--pairs 3] [--held-out flower] [--levels 0.05,0.1,0.2] [--threads 2] [--json FILE]
+                                  [--readme]
 
 For each pair `isthmus fit photographs/ -o restorer --corruption gaussian:0..0.2 --test 0` sees the other four. Noise is
 not clipped, one draw for each photograph and level, and PSNR that of the estimate clipped to [0, 1]; of the grey
 photograph the noise is grey too. Non-local means is told the level, and has the best strength for each photograph,
 which the model has not. A model of a pair takes a quarter of an hour; --json keeps what is measured, and
-what is there already is not measured again. --readme puts the table into README.md.
+what is there already is not measured again. --readme puts the table into README.md, and crops of the first pair into
+docs/photographs.png.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from isthmus.data.formats.writers import write_like
 from isthmus.estimators.denoising.classical import METHODS
 
 PAIRS = (("chelsea", "coffee"), ("astronaut", "flower"), ("china", "camera"))
+CROPS = {"chelsea": (70, 150), "coffee": (40, 230)}  # of the picture: where a crop begins, row and column
+SIDE, SHOWN = 150, 0.2  # pixels of a crop, and the level of its noise
 Row = dict[str, Any]
 
 
@@ -56,7 +60,6 @@ def fitted(pair: tuple[str, ...], images: dict[str, np.ndarray], threads: int) -
 
 def measured(model: Any, name: str, x: np.ndarray, levels: list[float]) -> list[Row]:
     """For each level the PSNR of the model, told and blind, and of non-local means at its best."""
-    method, strengths = METHODS["non-local-means"]
     rows = []
     for sigma in levels:
         y = noisy(x, sigma, 0)
@@ -65,9 +68,38 @@ def measured(model: Any, name: str, x: np.ndarray, levels: list[float]) -> list[
         values = {"noisy": y, "told": told, "blind": blind}
         values = {key: value.mean(axis=0, keepdims=True) if len(x) == 1 else value for key, value in values.items()}
         row = {key: psnr(value, x) for key, value in values.items()}
-        nlm = max(psnr(method(y, sigma, strength), x) for strength in strengths)
+        nlm = psnr(best_of_non_local_means(y, sigma, x), x)
         rows.append({"image": name, "sigma": sigma, **row, "non-local means": nlm})
     return rows
+
+
+def best_of_non_local_means(y: np.ndarray, sigma: float, x: np.ndarray) -> np.ndarray:
+    """Its estimate of x with the strength that is best, which only who has x knows."""
+    method, strengths = METHODS["non-local-means"]
+    return max((method(y, sigma, strength) for strength in strengths), key=lambda x_hat: psnr(x_hat, x))
+
+
+def picture(model: Any, images: dict[str, np.ndarray], path: Path) -> None:
+    """Crops of a pair, a photograph to a line: noisy, by non-local means, by the model, and as it was."""
+    from matplotlib import pyplot
+
+    figure, lines = pyplot.subplots(len(CROPS), 4, figsize=(10, 5.4), squeeze=False)
+    for line, (name, (top, left)) in zip(lines, CROPS.items(), strict=True):
+        x = images[name]
+        y = noisy(x, SHOWN, 0)
+        estimates = {
+            "noisy": y,
+            "non-local means": best_of_non_local_means(y, SHOWN, x),
+            "isthmus": model.denoise([y])[0],
+        }
+        for axes, (title, estimate) in zip(line, {**estimates, "as it was": x}.items(), strict=True):
+            crop = estimate[:, top : top + SIDE, left : left + SIDE].clip(0, 1).transpose(1, 2, 0)
+            axes.imshow(crop, interpolation="nearest")
+            axes.set_axis_off()
+            axes.set_title(title if estimate is x else f"{title}, {psnr(estimate, x):.1f} dB", fontsize=11)
+    figure.tight_layout(pad=0.4, h_pad=0.9)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
 
 
 def table(rows: list[Row]) -> list[str]:
@@ -87,17 +119,23 @@ def main() -> None:
         "benchmarks.held_out", "README's photograph command, two of six held out at a time.", 3, "--pairs"
     )
     parser.add_argument("--levels", default="0.05,0.1,0.2", help="of black to white, with commas (0.05,0.1,0.2)")
+    parser.add_argument("--held-out", metavar="NAME,...", help="hold these out together, in place of the pairs")
     options = parser.parse_args()
+    if options.held_out and options.readme:
+        parser.error("README's table has all pairs: --readme goes without --held-out")
+    groups = [tuple(options.held_out.split(","))] if options.held_out else PAIRS[: options.pairs]
     torch.set_num_threads(options.threads)
     levels = [float(level) for level in options.levels.split(",")]
     images, rows = photographs(), list[Row]()
     if options.json and options.json.exists():
         rows = json.loads(options.json.read_text("utf-8"))
-    for pair in PAIRS[: options.pairs]:
+    for pair in groups:
         if all(any(row["image"] == name for row in rows) for name in pair):
             continue
         model = fitted(pair, images, options.threads)
         rows += [row for name in pair for row in measured(model, name, images[name], levels)]
+        if options.readme and set(pair) == set(CROPS):
+            picture(model, images, readme.README.parent / "docs" / "photographs.png")
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1), "utf-8")
     lines = [
