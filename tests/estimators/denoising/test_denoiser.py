@@ -324,9 +324,7 @@ def test_tiles_of_shot_noise_give_the_pixels_of_one_piece():
 
 
 def test_shot_noise_needs_numbers_of_at_least_0():
-    with pytest.raises(
-        RequestError, match="pairs have noise of their own, and one level is estimated; leave out P"
-    ):
+    with pytest.raises(RequestError, match="pairs have noise of their own, and one level is estimated; leave out P"):
         Denoiser(Residual(4, 4), noise=Poisson(30), **SMALL).fit(photos(), photos())
     with pytest.raises(RequestError, match="images for Poisson noise must be numbers of at least 0, got -"):
         Denoiser(Residual(4, 4), noise=Poisson(30), **SMALL).fit([x - 1 for x in photos()])
