@@ -7,8 +7,8 @@ For each pair `isthmus fit photographs/ -o restorer --corruption gaussian:0..0.2
 not clipped, one draw for each photograph and level, and PSNR that of the estimate clipped to [0, 1]; of the grey
 photograph the noise is grey too. Non-local means is told the level, and has the best strength for each photograph,
 which the model has not. A model of a pair takes a quarter of an hour; --json keeps what is measured, and
-what is there already is not measured again. --readme puts the table into README.md, and crops of the first pair into
-docs/photographs.png.
+what is there already is not measured again. --readme puts the table into README.md, and crops of chelsea and coffee,
+when their model is trained, into docs/photographs.jpg.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def picture(model: Any, images: dict[str, np.ndarray], path: Path) -> None:
             axes.set_axis_off()
             axes.set_title(title if estimate is x else f"{title}, {psnr(estimate, x):.1f} dB", fontsize=11)
     figure.tight_layout(pad=0.4, h_pad=0.9)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, pil_kwargs={"quality": 88})
     pyplot.close(figure)
 
 
@@ -123,23 +123,29 @@ def main() -> None:
     options = parser.parse_args()
     if options.held_out and options.readme:
         parser.error("README's table has all pairs: --readme goes without --held-out")
-    groups = [tuple(options.held_out.split(","))] if options.held_out else PAIRS[: options.pairs]
+    images = photographs()
+    groups = [tuple(options.held_out.split(","))] if options.held_out else list(PAIRS[: options.pairs])
+    if unknown := sorted(set().union(*groups) - set(images)):
+        parser.error(f"unknown photograph {unknown[0]}; known: {', '.join(images)}")
+    if any(len(set(group)) == len(images) for group in groups):
+        parser.error("--held-out names all photographs, and leaves none to train on")
     torch.set_num_threads(options.threads)
     levels = [float(level) for level in options.levels.split(",")]
-    images, rows = photographs(), list[Row]()
+    rows = list[Row]()
     if options.json and options.json.exists():
         rows = json.loads(options.json.read_text("utf-8"))
     for pair in groups:
-        if all(any(row["image"] == name for row in rows) for name in pair):
+        if any(row["held_out"] == list(pair) for row in rows):
             continue
         model = fitted(pair, images, options.threads)
-        rows += [row for name in pair for row in measured(model, name, images[name], levels)]
+        measured_now = [row for name in pair for row in measured(model, name, images[name], levels)]
+        rows += [{**row, "held_out": list(pair)} for row in measured_now]
         if options.readme and set(pair) == set(CROPS):
-            picture(model, images, readme.README.parent / "docs" / "photographs.png")
+            picture(model, images, readme.README.parent / "docs" / "photographs.jpg")
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1), "utf-8")
     lines = [
-        *table(rows),
+        *table([row for row in rows if tuple(row["held_out"]) in groups]),
         "",
         "One draw of the noise for each photograph and level; non-local means with its best strength for each.",
     ]

@@ -29,7 +29,7 @@ from isthmus.cli import run_command
 from isthmus.codes import Code, Coded, Term, build, register
 from isthmus.errors import DataError, RequestError
 from isthmus.networks import Network, Output
-from isthmus.networks.accelerators import PASSES, training_pass
+from isthmus.networks.accelerators import PASSES, conv, training_pass
 from isthmus.objective import Objective
 from isthmus.parts import BCE, MSE, CodePart, NetworkPart
 from isthmus.parts import CODES as KINDS
@@ -205,7 +205,9 @@ def test_every_code_of_the_package_is_held_to_the_contract():
 @any_network
 @every_code
 @pytest.mark.parametrize("loss", [MSE(2.0), BCE()], ids=str)
-def test_the_gradients_of_a_step_are_autograds(name, code, loss):
+@pytest.mark.parametrize("windowed", [True, False])
+def test_the_gradients_of_a_step_are_autograds(name, code, loss, windowed, monkeypatch):
+    monkeypatch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
     code = CODES[code]
     network = build(part_of(name, code), code, 64, torch.Generator().manual_seed(0), SHAPE).double()
     x = torch.rand((6, 64), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -263,6 +265,26 @@ def test_each_is_trained_by_products_in_bfloat16_and_counted_without_being_built
     assert fitted.history_.losses == pytest.approx(exact.history_.losses, rel=0.05)
     n_weights = sum(tensor.numel() for tensor in state(fitted).values())
     assert CODES[code].n_weights(NETWORKS["dense"], 64, None) == n_weights
+
+
+class Forgetful(NormalCode):
+    """Some numbers are lost in training, by a module that draws from torch's own generator."""
+
+    def in_training(self, z, generator):
+        code, seen, terms = super().in_training(z, generator)
+        return Coded(code, torch.nn.functional.dropout(seen, 0.5), terms)
+
+
+@every_network
+def test_what_a_code_draws_from_torchs_own_generator_is_the_fits_too(name, x):
+    kinds.unregister("code", Normal)
+    register(Normal, Forgetful)
+    states = []
+    for own in (1, 2):
+        torch.manual_seed(own)
+        states.append(state(model(name).fit(x)))
+        assert torch.initial_seed() == own
+    assert same(*states)
 
 
 def test_what_was_trained_is_saved_whatever_the_argument_says_by_now(x, tmp_path):

@@ -26,3 +26,36 @@ def test_a_line_has_what_was_measured(channels):
     assert head.endswith("| σ = 0.05 | σ = 0.1 |")
     first = " / ".join(f"{rows[0][key]:.2f}" for key in ("told", "blind", "non-local means"))
     assert line.startswith(f"| ramp | {first} | ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--held-out tulip", "unknown photograph tulip; known: china, flower, "),
+        ("--held-out china,flower,astronaut,chelsea,coffee,camera", "leaves none to train on"),
+        ("--held-out flower --readme", "--readme goes without --held-out"),
+    ],
+)
+def test_what_cannot_be_held_out_is_refused_before_a_model_is_trained(words, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["held_out", *words.split()])
+    monkeypatch.setattr(held_out, "fitted", None)
+    with pytest.raises(SystemExit):
+        held_out.main()
+    assert message in capsys.readouterr().err
+
+
+def test_what_was_measured_with_others_held_out_is_not_taken_for_it(tmp_path, monkeypatch, capsys):
+    psnrs = iter([20.0, 20.0, 20.0, 30.0, 31.0])  # of four photographs in pairs, and of one alone
+
+    def measured(_model, name, *_):
+        psnr = next(psnrs)
+        return [{"image": name, "sigma": 0.1, "told": psnr, "blind": psnr, "non-local means": 1.0}]
+
+    monkeypatch.setattr(held_out, "fitted", lambda *_: None)
+    monkeypatch.setattr(held_out, "measured", measured)
+    for words, psnr in (("--pairs 2", 30), ("--held-out flower", 31), ("--held-out flower", 31), ("--pairs 2", 30)):
+        monkeypatch.setattr("sys.argv", ["held_out", *words.split(), "--json", str(tmp_path / "rows.json")])
+        held_out.main()
+        out = capsys.readouterr().out
+        assert f"| flower | {psnr}.00 / {psnr}.00 / 1.00 |" in out
+        assert ("| chelsea |" in out) is words.startswith("--pairs")

@@ -25,7 +25,7 @@ def recorded(step, x, at_x_hat, at_code, *, windowed):
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
         (x_hat, code, _), tapes = step.record(x, x.dtype)
-        assert isinstance(tapes.down, WindowedPass) is isinstance(tapes.up, WindowedPass) is windowed
+        assert isinstance(tapes.encoder, WindowedPass) is isinstance(tapes.decoder, WindowedPass) is windowed
         step.backward(tapes, Gradients(at_x_hat, at_code))
     return [x_hat, code, *(parameter.grad.clone() for parameter in step.network.parameters())]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,14 @@ class CodeTape(NamedTuple):
 
     z: torch.Tensor
     coded: Coded
+
+
+class Tapes(NamedTuple):
+    """What the backward pass needs of a network: of encoder and decoder as each pass has it, and of the code."""
+
+    encoder: Any
+    code: CodeTape | None
+    decoder: Any
 
 
 def record_code(code: Code, z: torch.Tensor, generator: torch.Generator | None) -> tuple[Coded, CodeTape | None]:

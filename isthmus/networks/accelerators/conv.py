@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
+from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
 from isthmus.networks.accelerators.windowed import Parts, WindowedPass, pays, shares
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.conv import ConvChain, ConvNetwork, Switches, activates_first, aten, channels_last
@@ -31,14 +31,6 @@ class Tape(NamedTuple):
 
 
 Half = WindowedPass | list[Tape]  # of the encoder or the decoder: computed in windows, or not
-
-
-class Tapes(NamedTuple):
-    """What the backward pass needs of a network."""
-
-    down: Half
-    between: CodeTape | None
-    up: Half
 
 
 class ConvPass:

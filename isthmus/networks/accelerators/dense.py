@@ -6,25 +6,15 @@ step.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 
-from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
+from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
 from isthmus.networks.outputs import Gradients, Output
 
 # What the backward pass needs of one layer: its activation, its input, its weight as it was multiplied, z and y.
 Tape = list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]
-
-
-class Tapes(NamedTuple):
-    """What the backward pass needs of a network."""
-
-    down: Tape
-    between: CodeTape | None
-    up: Tape
 
 
 class DensePass:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 
-from isthmus.networks.accelerators.code import CodeTape, backward_code, record_code
-from isthmus.networks.accelerators.dense import Tape, backward_chain, product, record_chain
+from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
+from isthmus.networks.accelerators.dense import backward_chain, product, record_chain
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.outputs import Gradients, Output
-
-
-class Tapes(NamedTuple):
-    """What the backward pass needs of a dictionary."""
-
-    encoder: Tape
-    between: CodeTape | None
-    seen: torch.Tensor
 
 
 class DictionaryPass:
