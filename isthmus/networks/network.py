@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from isthmus.networks.counting import count_decoder_weights, count_multiplications
-from isthmus.networks.outputs import Coded, Gradients, Output, detached, gradients_at, write_gradients
+from isthmus.networks.outputs import Coded, Gradients, Output, detached, gradients_at
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import Plain
 
@@ -117,7 +117,9 @@ class Trainable(nn.Module):
         """Write the gradient of every weight, from those at what came out."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         pairs = [(tapes.x_hat, at.x_hat), (tapes.code, at.code)]
-        write_gradients(parameters, gradients_at(pairs, tapes.terms, at, parameters))
+        gradients = gradients_at(pairs, tapes.terms, at, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient.contiguous()
 
 
 class Network(Trainable, abc.ABC):

@@ -73,13 +73,3 @@ def gradients_at(
     known = [(output, each) for output, each in known if each is not None and output.requires_grad]
     outputs, at_outputs = [output for output, _ in known], [each for _, each in known]
     return torch.autograd.grad(outputs, inputs, at_outputs, allow_unused=True)
-
-
-def write_gradients(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
-    """Into each parameter's `.grad`, over what was there."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        assert parameter.grad is not None
-        if gradient is None:  # nothing that came out depends on it
-            parameter.grad.zero_()
-        else:
-            parameter.grad.copy_(gradient)

@@ -20,7 +20,7 @@ import torch
 from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks.accelerators import training_pass
-from isthmus.networks.network import Trainable
+from isthmus.networks.network import Trainable, TrainingPass
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
@@ -77,10 +77,11 @@ def train(
     training, threads = setup.training, setup.threads
     share = FairShare(threads if samples.device.type == "cpu" else 1)
     with memory_told(training.batch_size):
-        weights = FlatWeights(network)
+        trained = training_pass(network)
+        weights = FlatWeights(network, autograd=trained is network)
     try:
         with memory_told(training.batch_size):
-            step = _Step(network, weights, setup, n_steps(len(samples), training), position)
+            step = _Step(trained, network, weights, setup, n_steps(len(samples), training), position)
         for epoch in range(position.epoch + 1, training.epochs + 1):
             with (
                 memory_told(training.batch_size),
@@ -106,11 +107,18 @@ def n_steps(n_samples: int, training: Training) -> int:
 class _Step:
     """One update of the weights, and what it carries from step to step: the optimizer and the schedule."""
 
-    def __init__(self, network: Trainable, weights: FlatWeights, setup: Setup, total: int, position: Position) -> None:
-        self.network, self.weights, self.setup, self.objective = network, weights, setup, setup.objective
-        self.trained = training_pass(network)
-        training = setup.training
-        self.optimizer = OPTIMIZERS[training.optimizer](weights.vector, position.optimizer, setup.clip)
+    def __init__(
+        self,
+        trained: TrainingPass,
+        network: Trainable,
+        weights: FlatWeights,
+        setup: Setup,
+        total: int,
+        position: Position,
+    ) -> None:
+        self.trained, self.network, self.weights = trained, network, weights
+        self.setup, self.objective, training = setup, setup.objective, setup.training
+        self.optimizer = OPTIMIZERS[training.optimizer](weights, position.optimizer, setup.clip)
         self.peak, self.schedule, self.total = training.learning_rate, SCHEDULES[training.schedule], total
         self.done = position.epoch * total // training.epochs
         self.warmup = setup.objective.warmup  # in epochs: the longest of a term's

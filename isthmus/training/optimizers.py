@@ -1,4 +1,4 @@
-"""Optimizers of one vector: an update is one or two kernels, however many weights the network has.
+"""Optimizers: an update is one or two kernels, however many weights the network has.
 
 torch.optim would spend a tenth of a small network's step on its own Python; Adam's are the kernels that it calls, with
 its default constants. Everything that an optimizer remembers is in `state`.
@@ -7,22 +7,25 @@ its default constants. Everything that an optimizer remembers is in `state`.
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
 
+from isthmus.training.weights import FlatWeights
+
 
 class Optimizer(abc.ABC):
-    """Updates `vector` in place by `vector.grad`. state: the tensors that it carries from step to step, by name.
+    """Updates weights in place by their gradients. state: the tensors that it carries from step to step, by name.
 
     former: the state of a training to go on from, which is copied; empty for a new one. clip: see `Setup`; only where
     the state knows how long gradients were.
     """
 
-    def __init__(self, vector: torch.Tensor, former: Mapping[str, torch.Tensor], clip: float | None = None) -> None:
-        assert vector.grad is not None
-        self.vector, self.gradient, self.clip = vector.detach(), vector.grad, clip
-        copies = {name: tensor.to(vector.device, copy=True) for name, tensor in former.items()}
+    def __init__(self, weights: FlatWeights, former: Mapping[str, torch.Tensor], clip: float | None = None) -> None:
+        self.weights, self.clip = weights, clip
+        self.vectors = weights.beside_gradients(weights.vector)
+        copies = {name: tensor.to(weights.vector.device, copy=True) for name, tensor in former.items()}
         self.state = copies or self.start()
 
     def start(self) -> dict[str, torch.Tensor]:
@@ -38,10 +41,11 @@ class SGD(Optimizer):
     """Gradient descent, without momentum."""
 
     def step(self, learning_rate: float | torch.Tensor) -> None:
-        if isinstance(learning_rate, torch.Tensor):
-            self.vector.sub_(self.gradient * learning_rate)
-        else:
-            self.vector.add_(self.gradient, alpha=-learning_rate)
+        for vector, gradient in zip(self.vectors, self.weights.gradients, strict=True):
+            if isinstance(learning_rate, torch.Tensor):
+                vector.sub_(gradient * learning_rate)
+            else:
+                vector.add_(gradient, alpha=-learning_rate)
 
 
 class Adam(Optimizer):
@@ -52,27 +56,33 @@ class Adam(Optimizer):
     beta2 = 0.999
 
     def start(self) -> dict[str, torch.Tensor]:
-        moments = {name: torch.zeros_like(self.vector) for name in ("exp_avg", "exp_avg_sq")}
-        return {**moments, "step": torch.zeros((), device=self.vector.device)}
+        moments = {name: torch.zeros_like(self.weights.vector) for name in ("exp_avg", "exp_avg_sq")}
+        return {**moments, "step": torch.zeros((), device=self.weights.vector.device)}
 
-    def _clip(self, clip: float) -> None:
-        """Shorten a gradient of more than `clip` times the root mean square of the norms of those before."""
+    @functools.cached_property
+    def _moments(self) -> list[list[torch.Tensor]]:
+        return [self.weights.beside_gradients(self.state[name]) for name in ("exp_avg", "exp_avg_sq")]
+
+    def gradients(self) -> list[torch.Tensor]:
+        """Shortened if they are, together, `clip` times as long as the root mean square of those before, or more."""
+        gradients = self.weights.gradients
+        if self.clip is None:
+            return gradients
         weight = 1 - self.beta2 ** self.state["step"]  # of all gradients so far; 0 before the first
-        longest = clip * (self.state["exp_avg_sq"].sum() / weight).sqrt()
-        share = longest / self.gradient.norm()
-        self.gradient.mul_(torch.where(share > 0, share, 1).clamp_(max=1.0))  # 1 where there is nothing to compare with
+        longest = self.clip * (self.state["exp_avg_sq"].sum() / weight).sqrt()
+        share = longest / torch.stack(torch._foreach_norm(gradients)).norm()
+        shortening = torch.where(share > 0, share, 1).clamp_(max=1.0)  # 1 where there is nothing to compare with
+        return list(torch._foreach_mul(gradients, shortening))
 
     def step(self, learning_rate: float | torch.Tensor) -> None:
-        if self.clip is not None:
-            self._clip(self.clip)
+        gradients = self.gradients()
         self.state["step"] += 1
         self.kernel(
-            [self.vector],
-            [self.gradient],
-            [self.state["exp_avg"]],
-            [self.state["exp_avg_sq"]],
+            self.vectors,
+            gradients,
+            *self._moments,
             [],
-            [self.state["step"]],
+            [self.state["step"]] * len(gradients),
             lr=learning_rate,
             beta1=0.9,
             beta2=self.beta2,

@@ -1,4 +1,4 @@
-"""All weights of a network in one vector, and all gradients in another."""
+"""All weights of a network in one vector, and all gradients in another where a written-out pass writes them there."""
 
 from __future__ import annotations
 
@@ -9,31 +9,44 @@ _ALIGNMENT = 16  # floats: each weight begins on a cache line
 
 
 class FlatWeights:
-    """While it holds a network, the network's parameters are views of `vector`, and their gradients of `vector.grad`.
+    """While it holds a network, the network's parameters are views of `vector`, and their gradients of `gradient`.
 
     Except for frozen ones, which stay as they are. So an optimizer updates everything in one call, and gradients stay
-    where they are from step to step.
+    where they are from step to step. autograd: it makes each gradient anew, which stays where it was made, and there is
+    no `gradient`: copying it would be a twentieth of a large network's step.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, autograd: bool = False) -> None:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        starts, total = [], 0
+        self._places, total = list[slice](), 0
         for parameter in self.parameters:
-            starts.append(total)
+            self._places.append(slice(total, total + parameter.numel()))
             total += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
         first = self.parameters[0]
-        self.vector = nn.Parameter(torch.zeros(total, dtype=first.dtype, device=first.device))
-        self.vector.grad = torch.zeros_like(self.vector)
+        self.vector = torch.zeros(total, dtype=first.dtype, device=first.device)
+        self.gradient = None if autograd else torch.zeros_like(self.vector)
         with torch.no_grad():
-            for start, parameter in zip(starts, self.parameters, strict=True):
-                place = slice(start, start + parameter.numel())
-                view = self.vector.detach()[place].view_as(parameter)
-                parameter.data = view.copy_(parameter)
-                parameter.grad = self.vector.grad[place].view_as(parameter)
+            for place, parameter in zip(self._places, self.parameters, strict=True):
+                parameter.data = self.vector[place].view_as(parameter).copy_(parameter)
+                parameter.grad = None if self.gradient is None else self.gradient[place].view_as(parameter)
+
+    @property
+    def gradients(self) -> list[torch.Tensor]:
+        """Of the last backward pass: the vector of all, or those of the parameters."""
+        if self.gradient is not None:
+            return [self.gradient]
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def beside_gradients(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """The views of a vector like `vector` that belong to `gradients`, in its order."""
+        if self.gradient is not None:
+            return [vector]
+        places = zip(self._places, self.parameters, strict=True)
+        return [vector[place].view_as(parameter) for place, parameter in places]
 
     def release(self) -> None:
         """Give the network parameters of its own again, and no gradients."""
-        self.vector.grad = None
+        self.gradient = None
         for parameter in self.parameters:
             parameter.grad = None
         for parameter in self.parameters:

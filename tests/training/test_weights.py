@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
-from isthmus.networks import Gradients, build
+from isthmus.networks import Gradients, Output, build
 from isthmus.networks.accelerators import training_pass
+from isthmus.networks.network import Trainable
 from isthmus.parts import ACTIVATIONS, Dense
+from isthmus.training.optimizers import Adam
 from isthmus.training.weights import FlatWeights
 
 
@@ -45,7 +48,7 @@ def test_gradients_written_are_those_of_autograd(activation):
     for ours, theirs in zip(gradients, expected, strict=True):
         assert theirs.abs().max() > 0
         torch.testing.assert_close(ours, theirs)
-        assert ours.untyped_storage().data_ptr() == weights.vector.grad.untyped_storage().data_ptr()
+        assert ours.untyped_storage().data_ptr() == weights.gradient.untyped_storage().data_ptr()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -89,3 +92,50 @@ def test_changing_the_vector_changes_the_network_until_release():
         weights.vector.fill_(1)
     assert all((parameter == 0).all() for parameter in net.parameters())
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_of_autograd_the_gradients_stay_where_they_were_made():
+    net = network()
+    weights = FlatWeights(net, autograd=True)
+    (x_hat, code, _), tapes = net.record(samples(), torch.float32)
+    made = of_autograd(net, samples())
+    net.backward(tapes, Gradients(2 * (x_hat - samples()) / samples().numel(), 2 * code))
+    moments = weights.beside_gradients(torch.arange(float(weights.vector.numel())))
+    for parameter, gradient, theirs, moment in zip(net.parameters(), weights.gradients, made, moments, strict=True):
+        assert gradient is parameter.grad
+        torch.testing.assert_close(gradient, theirs)
+        assert moment.shape == parameter.shape
+        assert int(moment.flatten()[0]) == parameter.storage_offset()
+
+
+class Odd(Trainable):
+    """Two of its weights have one gradient, and the third's lies in memory as it does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = (nn.Parameter(torch.rand(9, 4)) for _ in range(3))
+
+    def forward(self, x, *, logits=False, generator=None):
+        code = x @ (self.first + self.second)
+        return Output(code @ self.first.t() + self.third.sum(dim=1), code)
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_gradients_that_autograd_leaves_in_odd_places_are_followed_like_others(clip):
+    states = []
+    for autograd in (False, True):
+        torch.manual_seed(0)
+        net = Odd()
+        weights = FlatWeights(net, autograd=autograd)
+        adam = Adam(weights, {}, clip)
+        for _ in range(3):
+            gradients = of_autograd(net, samples())
+            if autograd:
+                (x_hat, code, _), tapes = net.record(samples(), torch.float32)
+                net.backward(tapes, Gradients(2 * (x_hat - samples()) / samples().numel(), 2 * code))
+            else:
+                for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+                    parameter.grad.copy_(gradient)
+            adam.step(1e-2)
+        states.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
+    torch.testing.assert_close(*states)

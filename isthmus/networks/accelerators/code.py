@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from isthmus.networks.network import Code
-from isthmus.networks.outputs import Coded, Gradients, detached, gradients_at, write_gradients
+from isthmus.networks.outputs import Coded, Gradients, detached, gradients_at
 
 
 class CodeTape(NamedTuple):
@@ -46,5 +46,10 @@ def backward_code(code: Code, tape: CodeTape | None, grad_seen: torch.Tensor, at
     coded, parameters = tape.coded, [each for each in code.parameters() if each.requires_grad]
     pairs = [(coded.seen, grad_seen.to(coded.seen.dtype)), (coded.code, at.code)]
     grad, *others = gradients_at(pairs, coded.terms, at, [tape.z, *parameters])
-    write_gradients(parameters, others)
+    for parameter, gradient in zip(parameters, others, strict=True):
+        assert parameter.grad is not None
+        if gradient is None:  # nothing that came out depends on it
+            parameter.grad.zero_()
+        else:
+            parameter.grad.copy_(gradient)
     return torch.zeros_like(tape.z) if grad is None else grad
