@@ -155,14 +155,32 @@ def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_process_that_is_killed_is_named_and_the_rest_is_kept(study, tmp_path):
+def test_a_process_that_is_killed_is_named_and_its_model_given_to_another(one_by_one, study, tmp_path):
     out = tmp_path / "runs"
     with start(study(text()), out) as process:
         until(process, "epoch 3/")
         os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.stderr
+        said = process.stderr.read()
+        assert process.wait() == 0
+    (lost,) = [line for line in said.splitlines() if "was ended by signal 9" in line]
+    assert "--threads 1" in lost
+    assert lost.endswith("another one takes it up, at its last checkpoint")
+    assert weights(out / "small") == weights(one_by_one)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_model_whose_process_is_killed_twice_fails(study, tmp_path):
+    with start(study(text()), tmp_path / "runs") as process:
+        until(process, "epoch 3/")
+        while process.poll() is None:  # whoever trains something
+            for pid in children(process.pid):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        assert process.stderr
         last = process.stderr.read().strip().splitlines()[-1]
         assert process.wait() == 1
     assert last.startswith("isthmus: ")
     assert "was ended by signal 9" in last
-    assert "--threads 1" in last
+    assert last.endswith("it was the second time, and what is finished is kept")

@@ -78,7 +78,9 @@ class Job:
         submitted = missing if self.slots else []
         self._here = [(pair, pair in missing) for pair in pairs if pair not in submitted]
         works = [context.work(self.study.model(name), seed) for name, seed in submitted]
+        self._works = {work.pair: work for work in works}
         self.waiting, self.running = longest_first(works, context.threads_each), set[Pair]()
+        self._lost = set[Pair]()
 
     def _can_be_sent(self) -> bool:
         """Whether another process can know the study: by its text, with the kinds that are named there."""
@@ -110,6 +112,13 @@ class Job:
         self.running.discard(task.pair)
         if "done" in message:
             self._record(Outcome.from_table(message["done"]))
+        elif message.get("lost") and task.pair not in self._lost:  # perhaps not by its fault
+            self._lost.add(task.pair)
+            self.waiting.insert(0, self._works[task.pair])
+            self.progress.note(f"{message['message']}; another one takes it up, at its last checkpoint")
+        elif message.get("lost"):
+            again = f"{message['message']}; it was the second time, and what is finished is kept"
+            self.failed = error_of({**message, "message": again})
         else:
             self.failed = error_of(message)
 

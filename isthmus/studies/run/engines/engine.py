@@ -18,7 +18,7 @@ ERRORS = (DataError, RequestError, RunError)  # the first that fits names a fail
 def failure(message: str, error: IsthmusError | None = None) -> Message:
     """The last message of a task that failed; without an error, one that was lost with its process or machine."""
     kind = next(kind for kind in ERRORS if isinstance(error or RunError(), kind))
-    return {"error": kind.__name__, "message": message}
+    return {"error": kind.__name__, "message": message, "lost": error is None}
 
 
 def error_of(message: Message) -> IsthmusError:
@@ -77,7 +77,7 @@ class Engine(Protocol):
     A process that is to run tasks has isthmus, and calls `Worker().run(task, send)` in `engines.worker`, or is
     `python -m isthmus.studies.run.engines.worker`, with a task as a line of JSON on stdin and messages as lines on
     stdout. Messages are passed on as they come: any number of {"call": ..., "with": [...]}, the progress; at last
-    {"done": ...} or {"error": ..., "message": ...}, the failure in words.
+    {"done": ...} or what `failure` makes, in words. A task that was lost is submitted once more.
     """
 
     def slots(self, tasks: int, planned: int) -> int:

@@ -115,4 +115,4 @@ class _Worker:
 def _lost(model: str, code: int) -> str:
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     why = "; the machine may be out of memory: --threads 1 trains one model at a time" if code == -9 else ""
-    return f"{model}: the process that trained it was ended {how}{why}; what is finished is kept"
+    return f"{model}: the process that trained it was ended {how}{why}"
