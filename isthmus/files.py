@@ -24,11 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from isthmus.errors import RequestError, RunError
+from isthmus.owner import PATTERN, Owner
 
 TEMPORARY = ".tmp"
 LOCK = ".lock"
 _REPLACED = f".old{TEMPORARY}"
-_OURS = re.compile(rf"\.(\d+|old|fetched){re.escape(TEMPORARY)}$")  # by a process, replaced, or of a download
+_OURS = re.compile(  # by a process, by one of an earlier version of isthmus, replaced, or of a download
+    rf"\.({PATTERN.pattern}|\d+|old|fetched){re.escape(TEMPORARY)}$"
+)
 
 
 def _fsync(path: Path) -> None:
@@ -62,7 +65,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     path = path.resolve()
     sweep_dead_processes(path.parent, path.name)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = _beside(path)
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -89,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     A symbolic link stays one: what it points to is replaced.
     """
     path = path.resolve()
-    building = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    building = _beside(path)
     replaced = path.with_name(f"{path.name}{_REPLACED}")
     remove(building)
     sweep_dead_processes(path.parent, path.name)
@@ -126,17 +129,16 @@ def _exchanged(first: Path, second: Path) -> bool:
 
 
 def sweep_dead_processes(folder: Path, name: str | None = None) -> None:
-    """Remove temporary files in `folder` whose process no longer runs: those of `name`, or all."""
+    """Remove temporary files in `folder` whose process is known to have ended: those of `name`, or all."""
     for leftover in folder.glob(f"{'*' if name is None else glob.escape(name)}.*{TEMPORARY}"):
-        pid = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
-        if not pid.isdecimal():
-            continue
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        owner = Owner.parsed(leftover.name.removesuffix(TEMPORARY).rpartition(".")[2])
+        if owner is not None and owner.is_dead:
             remove(leftover)
-        except (OSError, OverflowError):
-            continue  # it runs as another user; or the number is no process, but a date, say
+
+
+def _beside(path: Path) -> Path:
+    """The temporary name of what this process writes at a path."""
+    return path.with_name(f"{path.name}.{Owner.current()}{TEMPORARY}")
 
 
 def is_temporary(path: Path) -> bool:
@@ -173,7 +175,7 @@ def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
 
     Raises RequestError with the system's reason: a read-only place, a file in the way, a full disk.
     """
-    probe = folder / f"writable.{os.getpid()}{TEMPORARY}"
+    probe = _beside(folder / "writable")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(probe, "wb") as file:

@@ -22,6 +22,7 @@ from isthmus.files import (
     sweep,
     write_json,
 )
+from isthmus.owner import Owner
 
 
 def child(script, *arguments, **options):
@@ -249,19 +250,52 @@ def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_pa
     with child("") as dead:
         pass
     dead.wait()
-    for name in (f"a.{dead.pid}.tmp", f"b.{dead.pid}.tmp", "a.1.tmp", "a.20240101123000123.tmp", "a.x.tmp",
-                 f"a[.{dead.pid}.tmp"):  # fmt: skip
+    here = Owner.current()
+    gone = here._replace(process=dead.pid)
+    unknown = [gone._replace(host="0" * 8), gone._replace(namespace=1), here._replace(process=1)]
+    left = [*(f"a.{owner}.tmp" for owner in unknown), f"a.{dead.pid}.tmp", "a.20240101123000123.tmp", "a.x.tmp",
+            f"a[.{gone}.tmp"]  # fmt: skip
+    swept = [f"a.{gone}.tmp", f"b.{gone}.tmp", f"a.{here._replace(boot='0' * 8)}.tmp"]
+    for name in (*left, *swept):
         (tmp_path / name).mkdir()
     with atomic_file(tmp_path / "a"):
         pass
     with atomic_folder(tmp_path / "b"):
         pass
-    assert names(tmp_path) == ["a", "a.1.tmp", "a.20240101123000123.tmp", "a.x.tmp", f"a[.{dead.pid}.tmp", "b"]
+    assert names(tmp_path) == sorted(["a", "b", *left])
+
+
+HALF = """
+import sys, os
+from pathlib import Path
+from isthmus import owner
+from isthmus.files import atomic_folder
+owner._here = lambda: ("0" * 8, "1" * 8, 2)
+with atomic_folder(Path(sys.argv[1])) as building:
+    (building / "half").touch()
+    print(building.name, flush=True)
+    sys.stdin.read()
+    (building / "other half").touch()
+"""
+
+
+def test_what_another_machine_is_writing_is_not_removed(tmp_path):
+    """On a shared disk a process of its number may not run here."""
+    with child(HALF, tmp_path / "model") as writer:
+        building = writer.stdout.readline().decode().strip()
+        os.rename(tmp_path / building, tmp_path / (other := building.replace(str(writer.pid), "4194304")))
+        with atomic_folder(tmp_path / "model") as ours:
+            (ours / "ours").touch()
+        assert names(tmp_path) == sorted(["model", other])
+        os.rename(tmp_path / other, tmp_path / building)
+        writer.stdin.close()
+        assert writer.wait() == 0
+    assert names(tmp_path / "model") == ["half", "other half"]
 
 
 def test_sweep_removes_our_temporary_names_only(tmp_path):
     (tmp_path / "models").mkdir()
-    for name in ("a.tmp", "a.9.tmp", "a.fetched.tmp", "keep"):
+    for name in ("a.tmp", "a.9.tmp", f"a.{Owner(9, '0' * 8, '1' * 8, 2)}.tmp", "a.fetched.tmp", "keep"):
         (tmp_path / name).write_bytes(b"")
     for name in ("b.7.tmp", "gone.old.tmp", "gone", "keep.tmpl"):
         (tmp_path / "models" / name).write_bytes(b"")
