@@ -113,7 +113,8 @@ def run(options: argparse.Namespace) -> None:
     if result.worse:
         console.say(result.worse)
     for part in parts:
-        if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
+        after = result.measured[part.label]["mse"].value
+        if warning := worse_than_nothing(result.before[part.label], after, part):
             console.say(f"{part.label}: {warning}")
     for reason in dict.fromkeys(result.omitted.values()):
         console.say(

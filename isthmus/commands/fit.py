@@ -171,7 +171,7 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
+    from isthmus.commands.fitting.defaults import Wanted, check_patches, choose, fill_with_the_mean
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -193,6 +193,7 @@ def run(options: argparse.Namespace) -> None:
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
+    check_patches(framing, parts["corruption"])
     if parts["corruption"] is not None and (units := unit_note(parts["corruption"], framing.value_range)):
         console.say(units)
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)

@@ -133,6 +133,21 @@ def test_a_denoiser_that_learns_its_images_by_heart_is_told_of_patches(side, way
     assert f"a network learns more from {ways}more images\n" in err, "and not from images that are turned a little"
 
 
+def test_where_a_region_is_missing_no_patches_are_advised(tmp_path, done, refused):
+    """Each patch to train on would miss one, and of a photograph one patch does."""
+    blocks = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
+    np.save(tmp_path / "blocks.npy", blocks.repeat(4, axis=2).repeat(4, axis=3))
+    words = ("--corruption", "occlusion:8", "--bottleneck", 256, "--epochs", 60, *QUICK[2:])
+    _, err = done("fit", tmp_path / "blocks.npy", "-o", tmp_path / "m", *words)
+    assert "more images" in err
+    assert "--patches" not in err
+    np.save(tmp_path / "large.npy", np.zeros((3, 1, 40, 40), np.float32))
+    line = refused("evaluate", tmp_path / "m", tmp_path / "large.npy")
+    assert "add --resize 32x32, --crop 32x32, or fit" in line
+    line = refused("fit", tmp_path / "large.npy", "-o", tmp_path / "n", "--from", tmp_path / "m", "--patches", "32")
+    assert "leave --patches out" in line
+
+
 def test_a_collapse_is_named(digits, tmp_path, done):
     _, err = done(
         "fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--learning-rate", 0.05, "--epochs", 30, *QUICK[2:]
@@ -207,6 +222,8 @@ def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_o
         (["--resize", "3by4"], "must be a height and a width like 64x48, got '3by4'"),
         (["--device", "gpu"], "unknown device"),
         (["--patches-per-image", "3"], "given together with the size of the patches"),
+        (["--patches", "4x4", "--corruption", "occlusion:2"], "--patches 4x4 with occlusion(2): one region of a "),
+        (["--patches", "4", "--corruption", "gaussian:0.1+occlusion:2:1"], "leave --patches out"),
         (["--crop", "9"], "has 8×8 pixels, fewer than --crop 9x9"),
     ],
 )

@@ -81,7 +81,9 @@ class Opened:
         larger = shape[1] >= h and shape[2] >= w
         if patches and larger and self.framing.patches == (h, w):
             return
-        ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
+        corruption = None if self.autoencoder is None else self.autoencoder.corruption
+        is_cut = larger and not (corruption is not None and corruption.takes_one_region)
+        ways = [f"--{way} {h}x{w}" for way, fits in (("resize", True), ("crop", larger), ("patches", is_cut)) if fits]
         kind = RequestError if larger else TooSmallError
         raise kind(f"{mismatch}; add {', '.join(ways)}, or fit a model on images of this size")
 
