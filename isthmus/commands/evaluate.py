@@ -56,7 +56,8 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         action="append",
         default=[],
-        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times",
+        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1, unsaid values as in the training; may be "
+        "given several times",
     )
     command.add_argument(
         "--n-samples", type=int, metavar="N", help=f"weighted draws for each image's likelihood, nll ({_DRAWS})"
@@ -89,7 +90,8 @@ class _Evaluated:
 
 def run(options: argparse.Namespace) -> None:
     """Measure clean images, then each corruption."""
-    parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
+    for text in options.corruption:
+        read_words("corruption", text, "--corruption")  # before the model is opened
     require(options.n_samples is None or options.n_samples > 0, "--n-samples", "at least 1", options.n_samples)
 
     from isthmus import console
@@ -98,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
+    parts = [opened.corruption(text) for text in options.corruption]
     for part in parts:
         if units := unit_note(part, opened.framing.value_range):
             console.say(units)

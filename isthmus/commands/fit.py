@@ -175,6 +175,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
+    from isthmus.commands.images.model_folder import as_trained
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in
     from isthmus.estimators.autoencoder import Autoencoder
@@ -210,10 +211,9 @@ def run(options: argparse.Namespace) -> None:
         console.say("so many patches take minutes per epoch: --patches-per-image N takes N random ones of each image")
     if copied := leakage.copies(split):
         console.say(copied)
-    if words["corruption"]:
-        parts["corruption"] = read_words(
-            "corruption", fill_with_the_mean(words["corruption"], split.train), "--corruption"
-        )
+    if text := words["corruption"]:
+        text = text if source is None else as_trained(text, source.model.corruption, source.folder)[0]
+        parts["corruption"] = read_words("corruption", fill_with_the_mean(text, split.train), "--corruption")
     fixed_training = {} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)
     wanted = Wanted(
         images.shape,

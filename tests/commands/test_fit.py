@@ -361,6 +361,28 @@ def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(
     _, err = done(*fit, "masking:0.3+gaussian:0.1", "-o", tmp_path / "mean")
     assert "--corruption masking:0.3:value=mean+gaussian:0.1" in err
     assert next(part.label for part in isthmus.load(tmp_path / "mean").corruption.parts) == "masking(0.3,value=mean)"
+    tried = (tmp_path / "mean", tmp_path / "white.npy", "--corruption")
+    for command in (("evaluate", *tried), ("denoise", "-o", tmp_path / "clean", *tried)):
+        out, err = done(*command, "masking:0.2")
+        assert "masking(0.2,value=mean)" in out, "the same words mean the same"
+        assert "leaves unsaid is as " in err
+        assert "was trained: --corruption masking:0.2:value=mean\n" in err
+        out, err = done(*command, "masking:0.2:value=0", *([] if command[0] == "evaluate" else ["--force"]))
+        assert "masking(0.2)" in out
+        assert "unsaid" not in err
+    np.save(tmp_path / "dark.npy", strokes(40))
+    done(
+        "fit",
+        tmp_path / "dark.npy",
+        *QUICK[2:],
+        "--from",
+        tmp_path / "mean",
+        "-o",
+        tmp_path / "on",
+        *tried[2:],
+        "masking:0.2",
+    )
+    assert isthmus.load(tmp_path / "on").corruption.label == "masking(0.2,value=mean)"
     _, err = done(*fit, "occlusion:3:0", "-o", tmp_path / "zero")
     assert "value=mean" not in err
     np.save(tmp_path / "white.npy", strokes(40))

@@ -11,6 +11,7 @@ from typing import Any
 from isthmus import console, persistence
 from isthmus.commands.images.inputs import SIZES, framing_of, load_images, with_range
 from isthmus.commands.images.leakage import Memory, memory_of
+from isthmus.commands.shared.part_syntax import read_as_trained, read_words
 from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing, TooSmallError, framing_from
@@ -18,6 +19,7 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.parts import Corruption
 
 Shape = tuple[int, int, int]
 
@@ -56,6 +58,10 @@ class Opened:
         """Whether images of this shape can be given to the model as they are."""
         return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
 
+    def corruption(self, text: str) -> Corruption:
+        """The corruption of an option's words, in which what is unsaid is as in the training, which is printed."""
+        return as_trained(text, None if self.autoencoder is None else self.autoencoder.corruption, self.folder)[1]
+
     def memory(self, options: argparse.Namespace) -> Memory:
         """What the model's folder knows of a command's images: which of them it was trained on."""
         return memory_of(self.extra.get("seen"), options.data, options.split, str(self.folder))
@@ -92,6 +98,14 @@ def in_words(shape: Shape) -> str:
     """A shape in words: 28×28 grey, 64×64 RGB."""
     c, h, w = shape
     return f"{h}×{w} " + {1: "grey", 3: "RGB"}.get(c, f"of {c} channels")
+
+
+def as_trained(text: str, trained: Corruption | None, folder: Path) -> tuple[str, Corruption]:
+    """The words of --corruption with all that the model's own says where they say nothing, and what they mean."""
+    completed, note = read_as_trained(text, trained, "--corruption")
+    if note:
+        console.say(f"what --corruption {text} leaves unsaid is as {folder} was trained: --corruption {note}")
+    return completed, read_words("corruption", completed, "--corruption")
 
 
 def open_model(options: argparse.Namespace) -> Opened:
