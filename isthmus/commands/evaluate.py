@@ -56,8 +56,8 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         action="append",
         default=[],
-        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1, unsaid values as in the training; may be "
-        "given several times",
+        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times; "
+        "what is unsaid is as in the training",
     )
     command.add_argument(
         "--n-samples", type=int, metavar="N", help=f"weighted draws for each image's likelihood, nll ({_DRAWS})"
