@@ -143,7 +143,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     for part in parts:
         part.check(images.n_features, images.shape)
     clean = measure(opened.model, images, METRICS)
-    worse = worse_than_mean(opened.model, images) if (clean.unexplained or 0) > 1 else None  # which takes another pass
+    worse = None
+    if (clean.unexplained or 0) > 1:  # which takes another pass
+        worse = worse_than_mean(opened.model, images, opened.held_out_mse)
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates}
     before: dict[str | None, float | None] = {}
     n_samples, omitted = options.n_samples or _DRAWS, dict[str, str]()

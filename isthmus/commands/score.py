@@ -246,7 +246,9 @@ def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], white_word
     cells = stacked([image for images in shown for image in images])
     lines = {caption: cells[3 * i : 3 * i + 3] for i, (caption, _) in enumerate(rows)}
     model = "model" if white == 1 else "model\n(same)"  # three numbers side by side would run into each other
-    write_preview(path, lines, [captioned("original", white), model, f"error\n({white_words})"])
+    write_preview(
+        path, lines, [captioned("original", white), model, f"error\n({white_words})".replace(" and", "\nand")]
+    )
 
 
 def _short(name: str) -> str:

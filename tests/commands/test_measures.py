@@ -214,7 +214,7 @@ def test_errors_beyond_white_are_said(n_odd, words, tmp_path, done, monkeypatch)
     _, err = done("score", tmp_path / "half", tmp_path / "x.npy", "-o", tmp_path / "scores")
     white = json.loads((tmp_path / "scores/isthmus.json").read_text())["maps"]["white"]
     assert (white < 0.1) == (n_odd == 1)
-    assert shown == [f"error\n(white: {white:.2g}{words})"]
+    assert shown == [f"error\n(white: {white:.2g}{words.replace(' and', chr(10) + 'and')})"]
     assert f"maps/ (white: {white:.2g}{words}) and" in err
     assert score.SHEET in err
 
@@ -277,7 +277,15 @@ def test_images_that_are_worse_than_their_mean_are_named_with_a_way_out(model, d
     np.save(tmp_path / "inverted.npy", pixels)
     _, err = done("evaluate", model, tmp_path / "inverted.npy")
     assert "worse than the mean image: its error is " in err
-    assert "look whether they are in the range of those that it was fitted on" in err
+    assert "they look inverted: as 1 - x the error is 0.0" in err
+    assert "train longer" not in err
+    np.save(tmp_path / "bars.npy", (np.arange(40)[:, None, None, None] % 8 == np.arange(8)) * np.ones((8, 1)) * 0.25)
+    _, err = done("evaluate", model, tmp_path / "bars.npy")
+    assert re.search(
+        r"they are unlike those that it was fitted on, of which it left \S+ of some that were held out; ", err
+    )
+    assert "they lie in 0 to 0.25, those in 0 to 1" in err
+    assert "train longer" not in err
 
 
 def test_that_pca_is_far_better_is_said_whenever_the_model_is_used(digits, tmp_path, done):

@@ -50,6 +50,15 @@ class Opened:
         """How many channels its images have; None where nobody knows."""
         return getattr(self.model, "n_channels_", None) if self.shape is None else self.shape[0]
 
+    @property
+    def held_out_mse(self) -> float | None:
+        """The error of images that were held out of the fit: those that chose nothing, if there were such."""
+        for name in ("test", "validation"):
+            part = self.extra.get(name)
+            if isinstance(part, dict) and isinstance(part.get("mse"), float):  # the file may have been edited
+                return part["mse"]
+        return None
+
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
         return {"folder": str(self.folder), "weights_sha256": self.weights_sha256}
