@@ -131,10 +131,10 @@ def _what_is_unlike(model: Any, X: Any, of_model: float, of_mean: float, held_ou
     """Why images may be worse than their mean: they, or the model. of_model, of_mean: the errors."""
     judged = judged_of(model)
     ends = [(flat.min(), flat.max()) for _, flat in in_chunks(X, judged)]
-    own = (float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
+    extent = (float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
     known = getattr(model, "input_", {})  # not of what is in a pipeline, whose numbers are others
-    low, high = (float(known.get(name, end)) for name, end in zip(("minimum", "maximum"), own, strict=True))
-    black_and_white = (low + high + sum(own)) / 2  # exact also where neither has all of the range
+    low, high = (float(known.get(name, end)) for name, end in zip(("minimum", "maximum"), extent, strict=True))
+    black_and_white = (low + high + sum(extent)) / 2  # exact also where neither has all of the range
     n, inverted = 0, 0.0
     for x, flat in in_chunks(X, judged):
         x_hat = reconstruct(model, np.subtract(black_and_white, x))
@@ -143,11 +143,11 @@ def _what_is_unlike(model: Any, X: Any, of_model: float, of_mean: float, held_ou
     if inverted / n < of_mean:
         errors = f"the error is {error_text(inverted / n)} in place of {error_text(of_model)}"
         return f"they look inverted: as {black_and_white:.3g} - x {errors}; invert them, or fit a model on such images"
-    range_words = f"in the range of those that it was fitted on: they lie in {own[0]:.3g} to {own[1]:.3g}"
+    range_words = f"in the range of those that it was fitted on: they lie in {extent[0]:.3g} to {extent[1]:.3g}"
     if known:
         range_words = f"{range_words}, those in {low:.3g} to {high:.3g}"
     if held_out is not None and of_model > UNLIKE * held_out:
-        same_range = max(abs(own[0] - low), abs(own[1] - high)) <= 0.1 * (high - low)
+        same_range = max(abs(extent[0] - low), abs(extent[1] - high)) <= 0.1 * (high - low)
         way = "fit a model on images like them" if same_range else f"look whether they are {range_words}"
         left = f"of which it left {error_text(held_out)} of some that were held out"
         return f"they are unlike those that it was fitted on, {left}; {way}"

@@ -66,8 +66,8 @@ def read_as_trained(text: str, trained: Corruption | None, option: str) -> tuple
     words = []
     for word in PLUS.split(text):
         cls, table = _table_of("corruption", word, option)
-        own = known.get(cls.kind, [])
-        step = own.pop(0) if len(own) > 1 else own[0] if own else None
+        of_kind = known.get(cls.kind, [])
+        step = of_kind.pop(0) if len(of_kind) > 1 else of_kind[0] if of_kind else None
         unsaid = [name for name in fields_of(cls) if name not in table and step is not None]
         words.append(":".join([word, *(f"{name}={_word(getattr(step, name))}" for name in unsaid)]))
     completed = "+".join(words)

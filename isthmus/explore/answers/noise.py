@@ -65,9 +65,8 @@ def _value(shelf: Shelf | None, kind: str) -> Any:
     """What missing pixels become for the models that were trained on this kind; None if it is not one thing for all."""
     if shelf is None or not CORRUPTIONS[kind].fills:
         return None
-    trained = (
-        getattr(adapter_of(entry.model).last.trained, "corruption", None) for entry in shelf.models if entry.model
-    )
+    models = (entry.model for entry in shelf.models if entry.model is not None)
+    trained = (getattr(adapter_of(model).last.trained, "corruption", None) for model in models)
     values = {step.value for part in trained if part for step in part.steps if step.kind == kind}
     return values.pop() if len(values) == 1 else None
 
