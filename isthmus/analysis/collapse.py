@@ -12,6 +12,7 @@ from isthmus import metrics
 from isthmus.codes.gaussian import cause_of
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
+from isthmus.decimals import error_text
 from isthmus.estimators.adapters import adapter_of, chunks, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Variation
@@ -40,6 +41,9 @@ MOST_DEAD, MOST_UNEXPLAINED, UNEXPLAINED_WITHOUT_PENALTY, WIDE = 0.5, 0.5, 0.2, 
 # The mean of k images is off by 1/k of their variance on average, and where they differ in one way alone, by more than
 # four times as much once in 20 draws.
 OFF_THE_MEAN = 4
+# Times the error of held-out images: of images of another kind a model leaves far more. One of the digit 0 left 9 to 14
+# times as much of each other digit.
+UNLIKE = 3.0
 _DEAD_RELU = "a ReLU unit that is zero for every image gets no gradient, and never comes back"
 
 
@@ -91,11 +95,12 @@ def collapse(model: Any, X: Images | np.ndarray) -> Collapse | None:
     return diagnose(model, n_dead, varied.value / variation.value, unexplained, variation.frozen(varied))
 
 
-def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
+def worse_than_mean(model: Any, X: Images | np.ndarray, held_out: float | None = None) -> str | None:
     """A sentence if a fitted model reconstructs X worse than X's mean image, by more than chance; None if not.
 
     It need not have collapsed. X: clean samples, as for `collapse`, of any model that reconstructs. The mean image is
     allowed what the mean of other images costs: of as many as the model was fitted on, or as there are, if fewer.
+    held_out: the MSE of images that were held out of the fit, if known: images of which it is far more are unlike them.
     """
     judged, total = judged_of(model), Variation()
     for _, flat in in_chunks(X, judged):
@@ -118,9 +123,36 @@ def worse_than_mean(model: Any, X: Images | np.ndarray) -> str | None:
     times = of_model.mean() / of_mean.mean()
     return (
         f"worse than the mean image: its error is {times:.2f} times that of the mean of these images; "
-        "train longer or with another learning rate, and look whether they are in the range of those that it "
-        "was fitted on"
+        + _what_is_unlike(model, X, of_model.mean(), of_mean.mean(), held_out)
     )
+
+
+def _what_is_unlike(model: Any, X: Any, of_model: float, of_mean: float, held_out: float | None) -> str:
+    """Why images may be worse than their mean: they, or the model. of_model, of_mean: the errors."""
+    judged = judged_of(model)
+    ends = [(flat.min(), flat.max()) for _, flat in in_chunks(X, judged)]
+    extent = (float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
+    known = getattr(model, "input_", {})  # not of what is in a pipeline, whose numbers are others
+    low, high = (float(known.get(name, end)) for name, end in zip(("minimum", "maximum"), extent, strict=True))
+    black_and_white = (low + high + sum(extent)) / 2  # exact also where neither has all of the range
+    n, inverted = 0, 0.0
+    for x, flat in in_chunks(X, judged):
+        x_hat = reconstruct(model, np.subtract(black_and_white, x))
+        inverted += float(metrics.squared_error(black_and_white - flat, x_hat).sum())
+        n += len(flat)
+    if inverted / n < of_mean:
+        errors = f"the error is {error_text(inverted / n)} in place of {error_text(of_model)}"
+        return f"they look inverted: as {black_and_white:.3g} - x {errors}; invert them, or fit a model on such images"
+    range_words = f"in the range of those that it was fitted on: they lie in {extent[0]:.3g} to {extent[1]:.3g}"
+    if known:
+        range_words = f"{range_words}, those in {low:.3g} to {high:.3g}"
+    if held_out is not None and of_model > UNLIKE * held_out:
+        same_range = max(abs(extent[0] - low), abs(extent[1] - high)) <= 0.1 * (high - low)
+        way = "fit a model on images like them" if same_range else f"look whether they are {range_words}"
+        left = f"of which it left {error_text(held_out)} of some that were held out"
+        return f"they are unlike those that it was fitted on, {left}; {way}"
+    longer = "" if judged is None else "train longer or with another learning rate, and "
+    return f"{longer}look whether they are {range_words}"
 
 
 def in_chunks(X: Any, model: Autoencoder | None) -> Iterator[tuple[Any, np.ndarray]]:

@@ -48,12 +48,17 @@ def add(commands: Any) -> None:
         action="store_true",
         help="of photographs: average over the eight flips and turns: a little better, in eight times the time",
     )
-    command.add_argument("--corruption", metavar="WORDS", help="add this noise to clean images, like gaussian:0.1")
+    command.add_argument(
+        "--corruption",
+        metavar="WORDS",
+        help="add this noise to clean images, like gaussian:0.1; what is unsaid is as in the training",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Denoise all images; with a corruption, print how much of it is left."""
-    part = read_words("corruption", options.corruption, "--corruption") if options.corruption else None
+    if options.corruption:
+        read_words("corruption", options.corruption, "--corruption")  # before the model is opened
     from isthmus.commands.shared.output_folder import check_free
 
     check_target(options.out, options.data)
@@ -66,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
+    part = opened.corruption(options.corruption) if options.corruption else None
     if part is not None and (units := unit_note(part, opened.framing.value_range)):
         console.say(units)
     if is_denoiser := adapter_of(opened.model).takes_any_size:

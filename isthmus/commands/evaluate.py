@@ -56,7 +56,8 @@ def add(commands: Any) -> None:
         metavar="WORDS",
         action="append",
         default=[],
-        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times",
+        help="corrupt the images too, like gaussian:0.3 or masking:0.2+gaussian:0.1; may be given several times; "
+        "what is unsaid is as in the training",
     )
     command.add_argument(
         "--n-samples", type=int, metavar="N", help=f"weighted draws for each image's likelihood, nll ({_DRAWS})"
@@ -89,7 +90,8 @@ class _Evaluated:
 
 def run(options: argparse.Namespace) -> None:
     """Measure clean images, then each corruption."""
-    parts = [read_words("corruption", text, "--corruption") for text in options.corruption]
+    for text in options.corruption:
+        read_words("corruption", text, "--corruption")  # before the model is opened
     require(options.n_samples is None or options.n_samples > 0, "--n-samples", "at least 1", options.n_samples)
 
     from isthmus import console
@@ -98,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
+    parts = [opened.corruption(text) for text in options.corruption]
     for part in parts:
         if units := unit_note(part, opened.framing.value_range):
             console.say(units)
@@ -113,7 +116,8 @@ def run(options: argparse.Namespace) -> None:
     if result.worse:
         console.say(result.worse)
     for part in parts:
-        if warning := worse_than_nothing(result.before[part.label], result.measured[part.label]["mse"].value):
+        after = result.measured[part.label]["mse"].value
+        if warning := worse_than_nothing(result.before[part.label], after, part):
             console.say(f"{part.label}: {warning}")
     for reason in dict.fromkeys(result.omitted.values()):
         console.say(
@@ -139,7 +143,9 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     for part in parts:
         part.check(images.n_features, images.shape)
     clean = measure(opened.model, images, METRICS)
-    worse = worse_than_mean(opened.model, images) if (clean.unexplained or 0) > 1 else None  # which takes another pass
+    worse = None
+    if (clean.unexplained or 0) > 1:  # which takes another pass
+        worse = worse_than_mean(opened.model, images, opened.held_out_mse)
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates}
     before: dict[str | None, float | None] = {}
     n_samples, omitted = options.n_samples or _DRAWS, dict[str, str]()

@@ -171,10 +171,11 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
-    from isthmus.commands.fitting.defaults import Wanted, choose, fill_with_the_mean
+    from isthmus.commands.fitting.defaults import Wanted, check_patches, choose, fill_with_the_mean
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
+    from isthmus.commands.images.model_folder import as_trained
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in
     from isthmus.estimators.autoencoder import Autoencoder
@@ -193,6 +194,7 @@ def run(options: argparse.Namespace) -> None:
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")
+    check_patches(framing, parts["corruption"])
     if parts["corruption"] is not None and (units := unit_note(parts["corruption"], framing.value_range)):
         console.say(units)
     whole = load_images(options.data, framing, split="train", data_dir=options.data_dir, skip_bad=options.skip_bad)
@@ -209,10 +211,9 @@ def run(options: argparse.Namespace) -> None:
         console.say("so many patches take minutes per epoch: --patches-per-image N takes N random ones of each image")
     if copied := leakage.copies(split):
         console.say(copied)
-    if words["corruption"]:
-        parts["corruption"] = read_words(
-            "corruption", fill_with_the_mean(words["corruption"], split.train), "--corruption"
-        )
+    if text := words["corruption"]:
+        text = text if source is None else as_trained(text, source.model.corruption, source.folder)[0]
+        parts["corruption"] = read_words("corruption", fill_with_the_mean(text, split.train), "--corruption")
     fixed_training = {} if base is None else base.fixed_training | continuation.remaining(options.epochs, former_epochs)
     wanted = Wanted(
         images.shape,

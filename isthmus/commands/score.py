@@ -27,9 +27,10 @@ _TEXT = """
     A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
     images only; this command then prints the images with the largest reconstruction errors first. -o writes a folder:
     scores.csv with every image, the most unusual first, and, if known, whether the model was trained on it ("seen") or
-    its best epoch chosen by it ("selected"); maps/ with the errors of the most unusual as pictures, all on one scale
-    (white is largest); and most-unusual.png. With --normal, if images have labels or sub-folders, AUROC measures how
-    well the error separates the normal class from the others: 0.5 is chance, 1 perfect.
+    its best epoch chosen by it ("selected"); maps/ with the errors of the most unusual as pictures, all on one scale;
+    and most-unusual.png. White is an error that one pixel in a thousand of an image exceeds, in the image where that is
+    largest, and whatever is more: one odd pixel would leave all others black. With --normal, if images have labels or
+    sub-folders, AUROC measures how well the error separates the normal class from the others: 0.5 is chance, 1 perfect.
 """
 _EXAMPLES = """
     isthmus fit parts/good -o good-parts
@@ -100,7 +101,8 @@ def run(options: argparse.Namespace) -> None:
     print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
     if options.out is not None:
         _write(options, opened, pictures, scores, area)
-        console.say(f"written: scores.csv, maps/ and most-unusual.png in {options.out.resolve()}")
+        white = _white_words(scores)
+        console.say(f"written: scores.csv, maps/ ({white}) and most-unusual.png in {options.out.resolve()}")
         if len(scores) > options.maps:
             most = f"the {options.maps:,} most unusual of {len(scores):,} images" if options.maps else "none"
             console.say(f"maps written: {most}; --maps N writes more")
@@ -170,6 +172,17 @@ def _json(scores: list[Score], area: float | None) -> str:
 # --- the folder ---
 
 
+def _white(scores: list[Score]) -> float:
+    """The error that is white on all maps: not the largest, for one odd pixel would leave all others black."""
+    return max(score.bright for score in scores) or max(score.largest for score in scores) or 1.0
+
+
+def _white_words(scores: list[Score]) -> str:
+    """What is white on all maps, and whether there are errors beyond it."""
+    scale = _white(scores)
+    return f"white: {scale:.2g}{' and more' if max(score.largest for score in scores) > scale else ''}"
+
+
 def _write(
     options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: float | None
 ) -> None:
@@ -184,7 +197,7 @@ def _write(
     from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
 
-    scale = max(result.bright for result in scores) or 1.0
+    scale = _white(scores)
     ranks = {result.name: rank for rank, result in enumerate(scores[:_SHEET], 1)}
     rows, names = {}, {result.name for result in scores}
     mapped = {result.name for result in scores[: options.maps]}
@@ -199,7 +212,7 @@ def _write(
                 caption = f"{rank}: {_short(result.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
                 rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
         (building / "scores.csv").write_bytes(_csv(scores))
-        _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], scale)
+        _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], _white_words(scores))
         facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
@@ -224,8 +237,8 @@ def map_name(name: str, names: Collection[str]) -> str:
     return f"{name}.map.png" if f"{name}.png" in names else f"{name}.png"
 
 
-def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: float) -> None:
-    """Plot a row for each image: the original, its reconstruction, and the error."""
+def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], white_words: str) -> None:
+    """Plot a row for each image: the original, its reconstruction, and the error, with what is white in it."""
     from isthmus.commands.shared.previews import captioned, smaller, stacked, stretched, white_of, write_preview
 
     white = white_of(smaller(x) for _, (x, _, _) in rows)
@@ -233,7 +246,9 @@ def _plot_sheet(path: Path, rows: list[tuple[str, list[np.ndarray]]], scale: flo
     cells = stacked([image for images in shown for image in images])
     lines = {caption: cells[3 * i : 3 * i + 3] for i, (caption, _) in enumerate(rows)}
     model = "model" if white == 1 else "model\n(same)"  # three numbers side by side would run into each other
-    write_preview(path, lines, [captioned("original", white), model, f"error\n(white: {scale:.2g})"])
+    write_preview(
+        path, lines, [captioned("original", white), model, f"error\n({white_words})".replace(" and", "\nand")]
+    )
 
 
 def _short(name: str) -> str:

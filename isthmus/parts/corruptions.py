@@ -144,6 +144,10 @@ class Occlusion(Levelled):
         if self.image_shape is not None:
             checks.image_shape(self)
 
+    @property
+    def takes_one_region(self) -> bool:
+        return True
+
     def leaves_negative(self, before: bool) -> bool:
         return before or _is_negative(self.value)
 
@@ -252,6 +256,10 @@ class Sequence(Corruption):
     def label(self) -> str:
         """The labels of its parts: `gaussian(0.3)+masking(0.2)`."""
         return "+".join(part.label for part in self.parts)
+
+    @property
+    def takes_one_region(self) -> bool:
+        return any(part.takes_one_region for part in self.parts)
 
     def leaves_negative(self, before: bool) -> bool:
         for part in self.parts:

@@ -77,6 +77,11 @@ class Corruption(Part, abc.ABC):
         """Its level, where that is a share of the way from black to white."""
         return None
 
+    @property
+    def takes_one_region(self) -> bool:
+        """Whether each image loses one region, wherever it lies: then most of its patches lose nothing."""
+        return False
+
     def leaves_negative(self, before: bool) -> bool:
         """Whether numbers below zero may come out of it. before: whether they may go in."""
         return before

@@ -350,6 +350,23 @@ def test_of_other_images_than_it_was_fitted_on_too():
         assert "worse than the mean image: its error is " in worse_than_mean(model, test / 255)
 
 
+def test_inverted_images_are_called_that_and_no_model_is_to_train_longer_for_others():
+    train, test = digits()
+    light = 1 - 0.8 * train  # from 0.2 to 1
+    for model, black_and_white in ((PCA(10).fit(light), 0.8), (fitted(light, epochs=20), 1)):  # a PCA knows no range
+        assert worse_than_mean(model, 1 - 0.8 * test) is None
+        assert f"they look inverted: as {black_and_white} - x the error is " in worse_than_mean(model, 0.8 * test)
+        for other in (test / 255, np.roll(light, 32, axis=1)):  # no negatives, neither of them
+            assert "inverted" not in (worse_than_mean(model, other, 0.01) or "")
+    left = float(np.square(model.reconstruct(1 - 0.8 * test) - (1 - 0.8 * test)).mean())
+    assert "train longer" in worse_than_mean(model, test / 255)
+    sentence = worse_than_mean(model, test / 255, left)
+    assert "they are unlike those that it was fitted on" in sentence
+    assert sentence.endswith("they lie in 0 to 0.00392, those in 0.2 to 1")
+    assert "train longer" in worse_than_mean(drawing_lighter(model, 1.0), 1 - 0.8 * test, held_out=1.0)
+    assert "train longer" not in worse_than_mean(PCA(10).fit(light), test / 255)
+
+
 @pytest.mark.parametrize(("n_train", "n_test"), [(1000, 6), (1000, 100), (20, 20), (20, 2000), (200, 5000)])
 def test_the_mean_of_the_training_images_is_rarely_worse_than_that_of_others(n_train, n_test):
     """It is not theirs, and of few images it is none of many: no fault of a model's."""

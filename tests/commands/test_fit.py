@@ -133,6 +133,21 @@ def test_a_denoiser_that_learns_its_images_by_heart_is_told_of_patches(side, way
     assert f"a network learns more from {ways}more images\n" in err, "and not from images that are turned a little"
 
 
+def test_where_a_region_is_missing_no_patches_are_advised(tmp_path, done, refused):
+    """Each patch to train on would miss one, and of a photograph one patch does."""
+    blocks = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
+    np.save(tmp_path / "blocks.npy", blocks.repeat(4, axis=2).repeat(4, axis=3))
+    words = ("--corruption", "occlusion:8", "--bottleneck", 256, "--epochs", 60, *QUICK[2:])
+    _, err = done("fit", tmp_path / "blocks.npy", "-o", tmp_path / "m", *words)
+    assert "more images" in err
+    assert "--patches" not in err
+    np.save(tmp_path / "large.npy", np.zeros((3, 1, 40, 40), np.float32))
+    line = refused("evaluate", tmp_path / "m", tmp_path / "large.npy")
+    assert "add --resize 32x32, --crop 32x32, or fit" in line
+    line = refused("fit", tmp_path / "large.npy", "-o", tmp_path / "n", "--from", tmp_path / "m", "--patches", "32")
+    assert "leave --patches out" in line
+
+
 def test_a_collapse_is_named(digits, tmp_path, done):
     _, err = done(
         "fit", digits, "-o", tmp_path / "m", "--penalty", "l1:100", "--learning-rate", 0.05, "--epochs", 30, *QUICK[2:]
@@ -207,6 +222,8 @@ def test_notes_beside_a_model_are_never_replaced(model, digits, tmp_path, copy_o
         (["--resize", "3by4"], "must be a height and a width like 64x48, got '3by4'"),
         (["--device", "gpu"], "unknown device"),
         (["--patches-per-image", "3"], "given together with the size of the patches"),
+        (["--patches", "4x4", "--corruption", "occlusion:2"], "--patches 4x4 with occlusion(2): one region of a "),
+        (["--patches", "4", "--corruption", "gaussian:0.1+occlusion:2:1"], "leave --patches out"),
         (["--crop", "9"], "has 8×8 pixels, fewer than --crop 9x9"),
     ],
 )
@@ -344,6 +361,28 @@ def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(
     _, err = done(*fit, "masking:0.3+gaussian:0.1", "-o", tmp_path / "mean")
     assert "--corruption masking:0.3:value=mean+gaussian:0.1" in err
     assert next(part.label for part in isthmus.load(tmp_path / "mean").corruption.parts) == "masking(0.3,value=mean)"
+    tried = (tmp_path / "mean", tmp_path / "white.npy", "--corruption")
+    for command in (("evaluate", *tried), ("denoise", "-o", tmp_path / "clean", *tried)):
+        out, err = done(*command, "masking:0.2")
+        assert "masking(0.2,value=mean)" in out, "the same words mean the same"
+        assert "leaves unsaid is as " in err
+        assert "was trained: --corruption masking:0.2:value=mean\n" in err
+        out, err = done(*command, "masking:0.2:value=0", *([] if command[0] == "evaluate" else ["--force"]))
+        assert "masking(0.2)" in out
+        assert "unsaid" not in err
+    np.save(tmp_path / "dark.npy", strokes(40))
+    done(
+        "fit",
+        tmp_path / "dark.npy",
+        *QUICK[2:],
+        "--from",
+        tmp_path / "mean",
+        "-o",
+        tmp_path / "on",
+        *tried[2:],
+        "masking:0.2",
+    )
+    assert isthmus.load(tmp_path / "on").corruption.label == "masking(0.2,value=mean)"
     _, err = done(*fit, "occlusion:3:0", "-o", tmp_path / "zero")
     assert "value=mean" not in err
     np.save(tmp_path / "white.npy", strokes(40))

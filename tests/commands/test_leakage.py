@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import isthmus
+from isthmus import GaussianNoise, Occlusion, Sequence
 from isthmus.commands.images import leakage
 from isthmus.commands.score import map_name
 from isthmus.commands.shared.tables import worse_than_nothing
@@ -138,8 +139,13 @@ def test_images_that_come_out_worse(model, digits, tmp_path, done):
 
 
 def test_worse_than_nothing_needs_both_errors():
-    assert worse_than_nothing(None, 1.0) == worse_than_nothing(1.0, None) == worse_than_nothing(1.0, 0.9) == ""
-    assert worse_than_nothing(0.9, 1.0)
+    noise = GaussianNoise(0.1)
+    assert {worse_than_nothing(*errors, noise) for errors in ((None, 1.0), (1.0, None), (1.0, 0.9))} == {""}
+    assert worse_than_nothing(0.9, 1.0, noise).endswith(
+        ": of more images, for this corruption, with --patches, or for photographs with --corruption alone"
+    )
+    for part in (Occlusion(2), Sequence((noise, Occlusion(2)))):  # of which a patch has all or nothing
+        assert worse_than_nothing(0.9, 1.0, part).endswith(": of more images or for this corruption")
 
 
 # --- words ---

@@ -197,6 +197,28 @@ def test_maps_have_one_scale_that_is_stated(ones, digits, tmp_path, done):
         assert sheet.height > sheet.width
 
 
+@pytest.mark.parametrize(("n_odd", "words"), [(1, " and more"), (60, "")])
+def test_errors_beyond_white_are_said(n_odd, words, tmp_path, done, monkeypatch):
+    """One odd pixel does not make all others black, but it is not called the largest that white is."""
+    from isthmus.commands import score
+    from isthmus.commands.shared import previews
+
+    shown, write = [], previews.write_preview
+    monkeypatch.setattr(previews, "write_preview", lambda *given: (shown.append(given[2][2]), write(*given)))
+    x = np.random.default_rng(0).random((4, 1, 64, 64), np.float32) / 10
+    model = FunctionTransformer(lambda rows: rows / 2, lambda code: code, check_inverse=False)
+    monkeypatch.setattr("isthmus.persistence.load", lambda folder: model.fit(x.reshape(4, -1)))
+    isthmus.save(FunctionTransformer(check_inverse=False).fit(x.reshape(4, -1)), tmp_path / "half")
+    x[2, 0, 30, :n_odd] = 1
+    np.save(tmp_path / "x.npy", x)
+    _, err = done("score", tmp_path / "half", tmp_path / "x.npy", "-o", tmp_path / "scores")
+    white = json.loads((tmp_path / "scores/isthmus.json").read_text())["maps"]["white"]
+    assert (white < 0.1) == (n_odd == 1)
+    assert shown == [f"error\n(white: {white:.2g}{words.replace(' and', chr(10) + 'and')})"]
+    assert f"maps/ (white: {white:.2g}{words}) and" in err
+    assert score.SHEET in err
+
+
 def test_photographs_are_scored_whole(denoiser, photographs, tmp_path, done):
     out, _ = done("score", denoiser, photographs, "-o", tmp_path / "scores", "--json")
     assert {row["name"] for row in json.loads(out)["images"]} == {"china.jpg", "flower.png", "deep/grey.tif"}
@@ -255,7 +277,15 @@ def test_images_that_are_worse_than_their_mean_are_named_with_a_way_out(model, d
     np.save(tmp_path / "inverted.npy", pixels)
     _, err = done("evaluate", model, tmp_path / "inverted.npy")
     assert "worse than the mean image: its error is " in err
-    assert "look whether they are in the range of those that it was fitted on" in err
+    assert "they look inverted: as 1 - x the error is 0.0" in err
+    assert "train longer" not in err
+    np.save(tmp_path / "bars.npy", (np.arange(40)[:, None, None, None] % 8 == np.arange(8)) * np.ones((8, 1)) * 0.25)
+    _, err = done("evaluate", model, tmp_path / "bars.npy")
+    assert re.search(
+        r"they are unlike those that it was fitted on, of which it left \S+ of some that were held out; ", err
+    )
+    assert "they lie in 0 to 0.25, those in 0 to 1" in err
+    assert "train longer" not in err
 
 
 def test_that_pca_is_far_better_is_said_whenever_the_model_is_used(digits, tmp_path, done):

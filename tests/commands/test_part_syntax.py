@@ -13,6 +13,7 @@ from isthmus.commands.shared.part_syntax import (
     add_network_options,
     fields_of,
     network_words,
+    read_as_trained,
     read_words,
     words_of,
 )
@@ -38,6 +39,23 @@ WORDS = {
 def test_a_corruption_in_words(text):
     assert read_words("corruption", text, "--corruption") == WORDS[text]
     assert read_words("corruption", words_of(WORDS[text]), "--corruption") == WORDS[text]
+
+
+def test_what_words_leave_unsaid_is_as_in_the_training():
+    trained = Sequence((GaussianNoise(0.3), Masking(0.5, value="mean")))
+    for text, expected in {
+        "masking:0.2": Masking(0.2, value="mean"),
+        "masking:0.2:0": Masking(0.2),
+        "masking:0.2:value=0.5": Masking(0.2, value=0.5),
+        "occlusion:3": Occlusion(3),  # of another kind
+        "masking:0.2+gaussian:0.1": Sequence((Masking(0.2, value="mean"), GaussianNoise(0.1))),
+    }.items():
+        completed, note = read_as_trained(text, trained, "--corruption")
+        assert read_words("corruption", completed, "--corruption") == expected
+        assert note == ("" if expected == read_words("corruption", text, "--corruption") else words_of(expected))
+        assert read_as_trained(text, None, "--corruption") == (text, "")
+    both = Sequence((Masking(0.1, value=1), Masking(0.1)))
+    assert read_as_trained("masking:0.3+masking:0.2", both, "")[0] == "masking:0.3:value=1+masking:0.2:value=0.0"
 
 
 def test_augmentations_in_words():

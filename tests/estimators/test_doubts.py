@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images, open_images
+from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images, Occlusion, open_images
 from isthmus.errors import DoubtWarning, PoorFitWarning
 
 K = 5
@@ -158,6 +158,9 @@ def test_of_few_images_under_little_noise_the_way_out_is_pieces_of_them():
     (sentence,) = doubts(images, Dense(bottleneck=16, code_activation="linear"), **noise)
     assert sentence.endswith("the way out is pieces, by open_images(X, patches=(8, 8))")
     assert doubts(open_images(images, patches=(8, 8)), **noise) == []
+    missing = {"corruption": Occlusion(1, value="mean"), "recipe": "fast", "epochs": 20}
+    (sentence,) = doubts(images, Dense(bottleneck=16, code_activation="linear"), **missing)
+    assert sentence.endswith("the way out is more samples"), "pieces miss nothing, or all miss some"
 
 
 def test_a_denoiser_is_held_against_pca_of_the_best_number_of_components(x):

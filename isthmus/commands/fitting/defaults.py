@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.part_syntax import PLUS
-from isthmus.errors import counted
-from isthmus.parts import CORRUPTIONS, NETWORKS, Conv, Dense, Dictionary, NetworkPart, Part, Training
+from isthmus.errors import RequestError, counted
+from isthmus.parts import CORRUPTIONS, NETWORKS, Conv, Corruption, Dense, Dictionary, NetworkPart, Part, Training
 from isthmus.parts.corruptions import MEAN
 from isthmus.parts.networks import FEW, MAX_EXACT
 from isthmus.training.recipe import code_activation, completed, denoiser, fitted_start, output_for
 
 if TYPE_CHECKING:
+    from isthmus.data.framing import Framing
     from isthmus.data.images import Images
 
 Shape = tuple[int, int, int]
@@ -169,6 +170,17 @@ def _registered(wanted: Wanted) -> tuple[NetworkPart, str]:
 
 
 _NETWORK = {"dense": _dense, "conv": _conv, "dictionary": _dictionary}
+
+
+def check_patches(framing: Framing, corruption: Corruption | None) -> None:
+    """Raise RequestError for patches under a corruption of which each photograph would have one region, and each patch
+    to train on one of its own: what is measured and restored would be unlike all that was trained on."""
+    if framing.patches and corruption is not None and corruption.takes_one_region:
+        raise RequestError(
+            f"--patches {'x'.join(map(str, framing.patches))} with {corruption.label}: one region of a photograph is "
+            "missing, but every patch to train on would miss one, and patches without one would be unlike all of "
+            "them; leave --patches out, and bring photographs of several sizes to one with --resize or --crop"
+        )
 
 
 def fill_with_the_mean(text: str, images: Images) -> str:

@@ -78,7 +78,7 @@ class Judgement:
             better = self._better_by(_FAR_BEHIND)
             return [self._worse_words(better)] if better else []
         model_errors, as_it_is, *_ = self.errors.values()
-        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value)
+        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value, self.model.corruption)
         return [worse] if worse else []
 
     def warnings(self) -> Iterator[str]:
@@ -160,7 +160,7 @@ class Judgement:
         """
         ways, side = ["more images"], min(self.images.shape[1:])
         corruption, is_cut = self.model.corruption, not self.whole
-        if pieces and corruption is not None and self.whole:  # noise is local
+        if pieces and corruption is not None and self.whole and not corruption.takes_one_region:  # noise is local
             ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
             is_cut = len(ways) > 1
             if side >= LEAST_SIDE and corruption.for_denoiser() is not None:

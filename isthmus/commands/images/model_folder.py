@@ -11,6 +11,7 @@ from typing import Any
 from isthmus import console, persistence
 from isthmus.commands.images.inputs import SIZES, framing_of, load_images, with_range
 from isthmus.commands.images.leakage import Memory, memory_of
+from isthmus.commands.shared.part_syntax import read_as_trained, read_words
 from isthmus.data.collections.loading import MixedSizesError
 from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing, TooSmallError, framing_from
@@ -18,6 +19,7 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.parts import Corruption
 
 Shape = tuple[int, int, int]
 
@@ -48,6 +50,15 @@ class Opened:
         """How many channels its images have; None where nobody knows."""
         return getattr(self.model, "n_channels_", None) if self.shape is None else self.shape[0]
 
+    @property
+    def held_out_mse(self) -> float | None:
+        """The error of images that were held out of the fit: those that chose nothing, if there were such."""
+        for name in ("test", "validation"):
+            part = self.extra.get(name)
+            if isinstance(part, dict) and isinstance(part.get("mse"), float):  # the file may have been edited
+                return part["mse"]
+        return None
+
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
         return {"folder": str(self.folder), "weights_sha256": self.weights_sha256}
@@ -55,6 +66,10 @@ class Opened:
     def takes(self, shape: Shape) -> bool:
         """Whether images of this shape can be given to the model as they are."""
         return shape == self.shape or (self.shape is None and self.n_features in (None, math.prod(shape)))
+
+    def corruption(self, text: str) -> Corruption:
+        """The corruption of an option's words, in which what is unsaid is as in the training, which is printed."""
+        return as_trained(text, None if self.autoencoder is None else self.autoencoder.corruption, self.folder)[1]
 
     def memory(self, options: argparse.Namespace) -> Memory:
         """What the model's folder knows of a command's images: which of them it was trained on."""
@@ -81,7 +96,9 @@ class Opened:
         larger = shape[1] >= h and shape[2] >= w
         if patches and larger and self.framing.patches == (h, w):
             return
-        ways = [f"--resize {h}x{w}", *([f"--crop {h}x{w}", f"--patches {h}x{w}"] if larger else [])]
+        corruption = None if self.autoencoder is None else self.autoencoder.corruption
+        is_cut = larger and not (corruption is not None and corruption.takes_one_region)
+        ways = [f"--{way} {h}x{w}" for way, fits in (("resize", True), ("crop", larger), ("patches", is_cut)) if fits]
         kind = RequestError if larger else TooSmallError
         raise kind(f"{mismatch}; add {', '.join(ways)}, or fit a model on images of this size")
 
@@ -90,6 +107,14 @@ def in_words(shape: Shape) -> str:
     """A shape in words: 28×28 grey, 64×64 RGB."""
     c, h, w = shape
     return f"{h}×{w} " + {1: "grey", 3: "RGB"}.get(c, f"of {c} channels")
+
+
+def as_trained(text: str, trained: Corruption | None, folder: Path) -> tuple[str, Corruption]:
+    """The words of --corruption with all that the model's own says where they say nothing, and what they mean."""
+    completed, note = read_as_trained(text, trained, "--corruption")
+    if note:
+        console.say(f"what --corruption {text} leaves unsaid is as {folder} was trained: --corruption {note}")
+    return completed, read_words("corruption", completed, "--corruption")
 
 
 def open_model(options: argparse.Namespace) -> Opened:

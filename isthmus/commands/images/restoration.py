@@ -81,7 +81,7 @@ def restore(
         console.say(seen.sentence)
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
-        if warning := worse_than_nothing(before, after):
+        if warning := worse_than_nothing(before, after, corruption):
             console.say(warning)
     return errors.table("" if seen is None else seen.words)
 

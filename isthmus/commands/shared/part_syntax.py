@@ -53,6 +53,28 @@ def read_words(role: str, text: str, option: str) -> Any:
         raise RequestError(f"{where}: {error}") from None
 
 
+def read_as_trained(text: str, trained: Corruption | None, option: str) -> tuple[str, str]:
+    """The words of a corruption, completed by what a model was trained on; and, where that changes it, it in words.
+
+    A field that the words leave unsaid is that of the corruption of the same kind in `trained`, or, of several, of the
+    one at the same place among them. The note is "" where the words mean the same without a model.
+    """
+    part = read_words("corruption", text, option)
+    known: dict[str, list[Part]] = {}
+    for trained_step in () if trained is None else trained.steps:
+        known.setdefault(trained_step.kind, []).append(trained_step)
+    words = []
+    for word in PLUS.split(text):
+        cls, table = _table_of("corruption", word, option)
+        of_kind = known.get(cls.kind, [])
+        step = of_kind.pop(0) if len(of_kind) > 1 else of_kind[0] if of_kind else None
+        unsaid = [name for name in fields_of(cls) if name not in table and step is not None]
+        words.append(":".join([word, *(f"{name}={_word(getattr(step, name))}" for name in unsaid)]))
+    completed = "+".join(words)
+    now = read_words("corruption", completed, option)
+    return completed, "" if now == part else words_of(now)
+
+
 def words_of(corruption: Corruption) -> str:
     """The words that `read_words` reads as this corruption; the images' shape, which they have, is not among them.
 
@@ -94,6 +116,12 @@ def unit_note(part: Any, value_range: tuple[float, float] | None) -> str:
 
 
 def _read_one(role: str, word: str, where: str) -> Part:
+    cls, table = _table_of(role, word, where)
+    return read_table(cls, table, where).as_option(table)
+
+
+def _table_of(role: str, word: str, where: str) -> tuple[type[Any], dict[str, Any]]:
+    """The kind of part that a word names, and the fields that it gives."""
     kind, *values = word.split(":")
     kinds = {name: cls for name, cls in ROLES[role].items() if not cls.members}
     if kind not in kinds:
@@ -112,7 +140,7 @@ def _read_one(role: str, word: str, where: str) -> Part:
         table[name] = _plain(text)
     if missing := [name for name, field in fields.items() if name not in table and _is_required(field)]:
         raise RequestError(f"{where}: {missing[0]} is missing; write it as {kind}:{missing[0].upper()}")
-    return read_table(cls, table, where).as_option(table)
+    return cls, table
 
 
 def fields_of(cls: type[Part]) -> dict[str, dataclasses.Field[Any]]:

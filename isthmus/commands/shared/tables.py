@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from isthmus.decimals import error_text, interval_text
 from isthmus.metrics import Estimate, possible
+from isthmus.parts import Corruption
 
 
 def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str:
@@ -25,12 +26,13 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
     return "\n".join(lines)
 
 
-def worse_than_nothing(before: float | None, after: float | None) -> str:
-    """The warning for images whose MSE is larger after than before; "" for others."""
+def worse_than_nothing(before: float | None, after: float | None, corruption: Corruption) -> str:
+    """The warning for images whose MSE is larger after than before; "" for others. corruption: of the images before."""
     if before is None or after is None or after < before:
         return ""
     errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    return (
-        f"the model makes these images worse ({errors}): leave them as they are, or fit another: of more images, for "
-        "this corruption, with --patches, or for photographs with --corruption alone"
-    )
+    ways = ["of more images", "for this corruption"]
+    ways += [] if corruption.takes_one_region else ["with --patches"]
+    ways += ["for photographs with --corruption alone"] if corruption.for_denoiser() is not None else []
+    listed = f"{', '.join(ways[:-1])}{',' if len(ways) > 2 else ''} or {ways[-1]}"
+    return f"the model makes these images worse ({errors}): leave them as they are, or fit another: {listed}"

@@ -166,7 +166,8 @@ class Judged:
             yield f"Denoiser(noise={noise_part!r}), which is for images of any size"
         wide = min(network.n_features, 8 * network.code_size)
         if wide > n:  # and so many components there are not
-            yield "more samples" if side < 2 * _PIECE else f"pieces, by open_images(X, patches=({_PIECE}, {_PIECE}))"
+            is_whole = side < 2 * _PIECE or corruption.takes_one_region
+            yield "more samples" if is_whole else f"pieces, by open_images(X, patches=({_PIECE}, {_PIECE}))"
             return
         is_wide, is_filter = wide == network.code_size, self.setup.training.start == "pca"
         linear = (

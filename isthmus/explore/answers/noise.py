@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from isthmus.corruption import noisy_version
 from isthmus.errors import RequestError, unknown
+from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf import Shape, Shelf
 from isthmus.parts import CORRUPTIONS, Corruption
+from isthmus.parts.corruptions import MEAN
 
 MOST_DRAWS = 2**31 - 1
 
 
-def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
-    """Sliders for images of this shape, by kind of corruption.
+def kinds(shape: tuple[int, int, int], shelf: Shelf | None = None) -> dict[str, dict[str, Any]]:
+    """Sliders for images of this shape, by kind of corruption. shelf: whose models say what missing pixels become.
 
     symbol, unit: of the level. note: what else is done to the image. stops: the levels, from clean (0) to ruined.
     marks: those at which models are compared.
@@ -29,21 +32,43 @@ def kinds(shape: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     def slider(title: str, symbol: str, unit: str, stops: list[Any], marks: list[Any], **more: str) -> dict[str, Any]:
         return {"title": title, "symbol": symbol, "unit": unit, **more, "stops": stops, "marks": marks}
 
+    def filled(kind: str) -> dict[str, str]:
+        value = _value(shelf, kind)
+        if not value:  # black, which is what is taken to be missing
+            return {}
+        return {"note": f"missing pixels are {'the mean of the image' if value == MEAN else f'{value:g}'}"}
+
     return {
         "gaussian": slider("Gaussian noise", "σ", "", percent, tenths, note="clipped to black and white"),
-        "masking": slider("Masking", "share", "", percent, tenths[:-1]),
+        "masking": slider("Masking", "share", "", percent, tenths[:-1], **filled("masking")),
         "salt-and-pepper": slider("Salt and pepper", "share", "", percent, tenths[:-1]),
-        "occlusion": slider("A square", "side", "px", sizes, sizes[:: max(1, side // 8)][:8]),
+        "occlusion": slider("A square", "side", "px", sizes, sizes[:: max(1, side // 8)][:8], **filled("occlusion")),
         "poisson": slider("Photon noise", "peak", "photons", [0, *peaks], [0, 100, 50, 25, 10, 5, 3, 2, 1]),
     }
 
 
-def part_of(kind: str, level: float) -> Corruption | None:
-    """The corruption, as of `--corruption KIND:LEVEL`; None for level 0. Raises RequestError for unknown kinds."""
+def part_of(kind: str, level: float, shelf: Shelf | None = None) -> Corruption | None:
+    """The corruption, as of `--corruption KIND:LEVEL` for the shelf's models; None for level 0.
+
+    Raises RequestError for unknown kinds.
+    """
     single: dict[str, Any] = {word: cls for word, cls in CORRUPTIONS.items() if not cls.members}
     if kind not in single:
         raise RequestError(unknown("corruption", kind[:80], single))
-    return None if level == 0 else single[kind](level).as_option(())
+    if level == 0:
+        return None
+    part, value = single[kind](level).as_option(()), _value(shelf, kind)
+    return part if value is None else dataclasses.replace(part, value=value)
+
+
+def _value(shelf: Shelf | None, kind: str) -> Any:
+    """What missing pixels become for the models that were trained on this kind; None if it is not one thing for all."""
+    if shelf is None or not CORRUPTIONS[kind].fills:
+        return None
+    models = (entry.model for entry in shelf.models if entry.model is not None)
+    trained = (getattr(adapter_of(model).last.trained, "corruption", None) for model in models)
+    values = {step.value for part in trained if part for step in part.steps if step.kind == kind}
+    return values.pop() if len(values) == 1 else None
 
 
 def apply(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], draw: int) -> np.ndarray:
@@ -61,5 +86,5 @@ def apply(part: Corruption | None, x: np.ndarray, shape: tuple[int, int, int], d
 
 def of_query(shelf: Shelf, query: Query, x: np.ndarray, shape: Shape | None = None) -> np.ndarray:
     """x, (n, n_features), with the noise of a request's kind, level and draw."""
-    part = part_of(query.text("kind", "gaussian"), query.number("level", 0, 1e6, 0.0))
+    part = part_of(query.text("kind", "gaussian"), query.number("level", 0, 1e6, 0.0), shelf)
     return apply(part, x, shape or shelf.shape, query.integer("draw", 0, MOST_DRAWS, 0))

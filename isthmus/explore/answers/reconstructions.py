@@ -61,7 +61,7 @@ def at_every_stop(shelf: Shelf, query: Query, body: bytes) -> Answer:
     if len(stops) * (1 + len(models)) * shelf.n_features > MOST_AHEAD:
         raise RequestError("these are too many pixels for all stops at once; ask for one level after the other")
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
-    x_in = np.concatenate([noise.apply(noise.part_of(kind, level), x, shelf.shape, draw) for level in stops])
+    x_in = np.concatenate([noise.apply(noise.part_of(kind, level, shelf), x, shelf.shape, draw) for level in stops])
     x_hat = np.empty((len(models), *x_in.shape), np.float32)
     for model, rows in zip(models, x_hat, strict=True):
         query.go_on()
@@ -131,7 +131,7 @@ def searched(shelf: Shelf, query: Query, body: bytes, send: Callable[[Answer], N
 
 def _noisy_tests(shelf: Shelf, kind: str, level: float, x: np.ndarray) -> np.ndarray:
     """The noisy version of the test images x, for all models: computed once, if they are not too large."""
-    draw = partial(noise.apply, noise.part_of(kind, level), x, shelf.shape, 0)
+    draw = partial(noise.apply, noise.part_of(kind, level, shelf), x, shelf.shape, 0)
     small = x.size * len(noise.kinds(shelf.shape)[kind]["marks"]) <= MOST_AHEAD
     return shelf.once(draw, "noisy", kind, level) if small else draw()
 

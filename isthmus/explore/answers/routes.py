@@ -33,7 +33,7 @@ def about(shelf: Shelf) -> dict[str, Any]:
         "notes": list(shelf.notes),
         "shape": list(shelf.shape),
         "models": [facts(shelf, entry) for entry in shelf.entries.values()],
-        "noise": noise.kinds(shelf.shape),
+        "noise": noise.kinds(shelf.shape, shelf),
         "data": None
         if images is None
         else {
