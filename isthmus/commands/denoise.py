@@ -122,7 +122,9 @@ def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
             f"sigma {known[0]:g} to {known[1]:g}"
         )
     if clean := sum(sigma < CLEAN for sigma in sigmas):
-        console.say(f"{counted(clean, 'image')} with hardly any noise, and hardly changed")
+        # one that learned from noisy images alone takes out what it takes for noise, whatever level it is told
+        left = ", and hardly changed" if opened.model.target == "clean" else ""
+        console.say(f"{counted(clean, 'image')} with hardly any noise: sigma is less than {CLEAN}{left}")
 
 
 def _searched(opened: Opened) -> Any:

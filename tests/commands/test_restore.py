@@ -31,6 +31,8 @@ def test_photographs_keep_name_format_size_and_depth(denoiser, photographs, tmp_
             assert (image.format, image.mode, image.size) == (form, mode, size)
         before, after = read_image(photographs / name).pixels, read_image(tmp_path / "clean" / name).pixels
         assert 0.5 < np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.99999  # the picture, and not a copy of it
+    (row,) = json.loads((tmp_path / "clean" / "isthmus.json").read_text())["errors"]
+    assert row["against"] == "the noisy images"
 
 
 def test_noise_is_added_and_taken_out_again(denoiser, photographs, tmp_path, done):
@@ -38,7 +40,9 @@ def test_noise_is_added_and_taken_out_again(denoiser, photographs, tmp_path, don
     head, noisy, denoised = out.splitlines()
     assert head.startswith("3 images")
     assert noisy.startswith("gaussian(0.2), as it is")
-    errors = [row["mse"] for row in json.loads((tmp_path / "tried" / "isthmus.json").read_text())["errors"]]
+    rows = json.loads((tmp_path / "tried" / "isthmus.json").read_text())["errors"]
+    errors = [row["mse"] for row in rows]
+    assert all("against" not in row for row in rows)
     assert errors[1] < 0.6 * errors[0]
     assert f"{errors[1]:.6f}" in denoised
     assert (tmp_path / "tried" / "preview.png").is_file()
