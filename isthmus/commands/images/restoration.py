@@ -218,10 +218,10 @@ def _account(
     left_out: list[str],
 ) -> None:
     """What made this folder, and a picture of some: as whatever image has that name has it, not this one."""
-    rows = errors.rows()
-    if options.command == "denoise" and len(rows) == 1:
-        rows[0]["against"] = "the noisy images"  # no clean ones are known
-    facts = {"command": options.command, "model": opened.facts(), "errors": rows}
+    measured = errors.rows()
+    if errors.names == ["denoised"]:  # no clean ones are known
+        measured[0]["against"] = "the noisy images"
+    facts = {"command": options.command, "model": opened.facts(), "errors": measured}
     draws = bool(shown) and not (building / PREVIEW).exists()
     facts |= {"left_out": left_out} if left_out else {}
     write_json(building / ACCOUNT, facts | ({"drawn": [PREVIEW]} if draws else {}))
