@@ -1,4 +1,4 @@
-"""Regular files, atomic files and folders, and a lock: the only code that renames.
+"""Regular files, atomic files and folders: beside locks, the only code that renames.
 
 A file is written under a temporary name in its own folder, flushed, fsynced and renamed, and the folder is
 fsynced; a folder is built beside its place and renamed. A killed process leaves either the old or the new one.
@@ -9,25 +9,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import glob
 import json
 import os
 import re
 import shutil
-import socket
 import stat
-import sys
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-from isthmus.errors import RequestError, RunError
-from isthmus.owner import PATTERN, Owner
+from isthmus.errors import RequestError
+from isthmus.locks import PATTERN, Owner
 
 TEMPORARY = ".tmp"
-LOCK = ".lock"
 _REPLACED = f".old{TEMPORARY}"
 _OURS = re.compile(  # by a process, by one of an earlier version of isthmus, replaced, or of a download
     rf"\.({PATTERN.pattern}|\d+|old|fetched){re.escape(TEMPORARY)}$"
@@ -191,29 +187,3 @@ def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
             probe.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise RequestError(f"cannot write to {folder}: {reason}; choose another folder with {option}") from None
-
-
-@contextlib.contextmanager
-def lock(folder: Path, option: str = "--out") -> Iterator[None]:
-    """Hold `folder` for this process; raise RunError that names the holder if another process has it.
-
-    A kernel lock (flock): it is gone with the process, however that ends.
-    """
-    path = folder / LOCK
-    with open(path, "a+", encoding="utf-8", errors="replace") as file:  # arguments need not be valid UTF-8
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise RunError(
-                f"{folder} is in use by {holder}; wait for it, stop it, or choose another folder with {option}"
-            ) from None
-        file.seek(0)
-        file.truncate()
-        holder = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
-        os.write(file.fileno(), holder.encode("utf-8", "replace"))  # unbuffered
-        try:
-            yield
-        finally:
-            file.truncate(0)

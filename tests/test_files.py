@@ -5,24 +5,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from isthmus import locks
 from isthmus.errors import RequestError, RunError
 from isthmus.files import (
     _exchanged,
     atomic_file,
     atomic_folder,
-    lock,
     open_regular,
     prepare_folder,
     remove,
     sweep,
     write_json,
 )
-from isthmus.owner import Owner
+from isthmus.locks import Owner, lock
 
 
 def child(script, *arguments, **options):
@@ -268,9 +269,9 @@ def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_pa
 HALF = """
 import sys, os
 from pathlib import Path
-from isthmus import owner
+from isthmus import locks
 from isthmus.files import atomic_folder
-owner._here = lambda: ("0" * 8, "1" * 8, 2)
+locks._here = lambda: ("0" * 8, "1" * 8, 2)
 with atomic_folder(Path(sys.argv[1])) as building:
     (building / "half").touch()
     print(building.name, flush=True)
@@ -388,7 +389,7 @@ def test_a_disk_on_which_nothing_can_be_written_is_refused(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from isthmus.files import lock
+from isthmus.locks import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -428,6 +429,107 @@ def test_a_holder_whose_arguments_are_not_utf8_holds_all_the_same(tmp_path):
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(RunError, match=f"process {holder.pid}"), lock(tmp_path):
             pytest.fail("two processes held the lock")
+
+
+# --- another machine, on a disk whose kernel locks exclude nobody elsewhere ---
+
+ELSEWHERE = """
+import fcntl, os, sys
+from pathlib import Path
+from isthmus import locks
+host = sys.argv[2]
+fcntl.flock = lambda *_: None
+locks._here = lambda: (host, "1" * 8, 2)
+locks._BEAT, locks._PATIENCE = 0.05, 1.5
+"""
+HOLD_THERE = (
+    ELSEWHERE
+    + """
+with locks.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+)
+# Only one at a time finds the place free that each leaves as it was
+TAKE_TURNS = (
+    ELSEWHERE
+    + """
+import random, time
+from isthmus.errors import RunError
+inside, rng = Path(sys.argv[1], "inside"), random.Random(host)
+turns = 0
+while turns < 5:
+    try:
+        with locks.lock(Path(sys.argv[1])):
+            inside.mkdir()
+            time.sleep(rng.random() / 100)
+            inside.rmdir()
+            turns += 1
+    except RunError:
+        pass
+    time.sleep(rng.random() / 50)
+"""
+)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(locks, "_BEAT", 0.05)
+    monkeypatch.setattr(locks, "_PATIENCE", 1.5)
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+
+
+def test_what_another_machine_holds_is_refused_by_its_name(tmp_path, impatient):
+    with child(HOLD_THERE, tmp_path, "0" * 8) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"in use by process {holder.pid} on "), lock(tmp_path):
+            pytest.fail("two machines held the lock")
+        holder.stdin.close()
+        assert holder.wait() == 0
+    with lock(tmp_path):
+        assert [Owner.parsed(path.name) for path in (tmp_path / ".lock.held").iterdir()] == [Owner.current()]
+    assert names(tmp_path) == [".lock"]
+
+
+def test_a_machine_that_died_holds_nothing_after_a_while(tmp_path, impatient):
+    with child(HOLD_THERE, tmp_path, "0" * 8) as holder:
+        holder.stdout.readline()
+        holder.kill()
+    start = time.monotonic()
+    with lock(tmp_path):
+        assert time.monotonic() - start > 1.5
+    assert names(tmp_path) == [".lock"]
+
+
+def test_a_process_of_this_host_that_died_holds_nothing_at_once(tmp_path, impatient, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 1e6)
+    with child(HOLD_THERE, tmp_path, Owner.current().host) as holder:
+        holder.stdout.readline()
+        holder.kill()
+    with lock(tmp_path):
+        pass
+
+
+def test_who_was_taken_for_dead_leaves_the_lock_of_the_next_alone(tmp_path, impatient):
+    with child(HOLD_THERE, tmp_path, "0" * 8) as sleeper:
+        sleeper.stdout.readline()
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        with lock(tmp_path):
+            os.kill(sleeper.pid, signal.SIGCONT)
+            sleeper.stdin.close()
+            assert sleeper.wait() == 0
+            assert (tmp_path / ".lock.held" / str(Owner.current())).exists()
+
+
+def test_machines_take_turns_also_at_what_a_dead_one_left(tmp_path):
+    with child(HOLD_THERE, tmp_path, "f" * 8) as holder:
+        holder.stdout.readline()
+        holder.kill()
+    machines = [child(TAKE_TURNS, tmp_path, f"{i:08d}") for i in range(4)]
+    for machine in machines:
+        with machine:
+            assert machine.wait(60) == 0
+    assert names(tmp_path) == [".lock"]
 
 
 def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):

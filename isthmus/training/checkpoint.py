@@ -28,8 +28,9 @@ import torch
 from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
-from isthmus.files import LOCK, atomic_folder, is_temporary, lock, prepare_folder, remove
+from isthmus.files import atomic_folder, is_temporary, prepare_folder, remove
 from isthmus.fingerprints import differing, table_fingerprint
+from isthmus.locks import LOCKS, lock
 from isthmus.training.history import History
 from isthmus.training.loop import Position
 from isthmus.training.validation import EarlyStopping
@@ -223,9 +224,8 @@ class Checkpoints:
         """Remove all of it: the training is finished. What somebody else put there meanwhile stays."""
         if self.folder is None:
             return
-        for path in filter(_is_own, _entries(self.folder)):
+        for path in (*filter(_is_own, _entries(self.folder)), *(self.folder / name for name in LOCKS)):
             remove(path)
-        remove(self.folder / LOCK)
         with contextlib.suppress(OSError):  # there is something left in it, or it never was there
             self.folder.rmdir()
 

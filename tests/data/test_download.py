@@ -10,7 +10,7 @@ from isthmus.data.sources import download
 from isthmus.data.sources.download import get
 from isthmus.data.sources.registry import SOURCES, Source, load
 from isthmus.errors import RequestError, RunError
-from isthmus.files import lock
+from isthmus.locks import lock
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 from isthmus.data.sources.idx import read_idx
 from isthmus.data.sources.registry import SOURCES, Source, cache_folder
 from isthmus.errors import DataError, RequestError, RunError, one_line, unknown
-from isthmus.files import TEMPORARY, atomic_file, lock, prepare_folder, sweep
+from isthmus.files import TEMPORARY, atomic_file, prepare_folder, sweep
+from isthmus.locks import lock
 
 MAX_FILE = 64 << 20  # the largest published file has 30 MB
 _PIECE = 1 << 16

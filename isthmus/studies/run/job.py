@@ -6,7 +6,8 @@ import contextlib
 
 from isthmus import kinds
 from isthmus.errors import IsthmusError
-from isthmus.files import lock, prepare_folder, sweep
+from isthmus.files import prepare_folder, sweep
+from isthmus.locks import lock
 from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.facts import finished as is_finished
 from isthmus.studies.plan.preparation import prepare
