@@ -366,6 +366,8 @@ def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, 
         (("--code-activation", "relu"), "takes one: try --code-activation linear"),
         (("--code-activation", "relu", "--output", "sigmoid"), "try --code-activation linear without --output"),
         (("--code-activation", "linear", "--output", "sigmoid"), "begins at PCA's solution: leave --output out"),
+        (("--code-activation", "linear", "--loss", "bce"), "begins at PCA's solution: leave --loss bce out"),
+        (("--code-activation", "relu", "--loss", "bce"), "try --code-activation linear without --loss bce"),
     ],
 )
 def test_a_network_behind_pca_that_could_begin_there_is_told_so(options, way, digits, tmp_path, done):

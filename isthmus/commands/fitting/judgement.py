@@ -223,10 +223,12 @@ class Judgement:
         linear = None if self.model.corruption is not None else part.beginning_at_pca()
         if linear is None or linear == part or self.base is not None or not self.model.network_.code_part.is_plain:
             return ""
+        bounded = self.model.part("loss").bounded  # which takes a sigmoid, whatever is said of the output
+        option = f"--loss {self.model.part('loss').kind}" if bounded else "--output"
         if part.code_output != "linear":
             words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
-            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else " without --output")
-        return "a training with a linear output begins at PCA's solution: leave --output out"
+            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else f" without {option}")
+        return f"a training with a linear output begins at PCA's solution: leave {option} out"
 
 
 def before(base: Base) -> str:
