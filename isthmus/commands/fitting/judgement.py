@@ -13,14 +13,16 @@ import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import AS_IT_IS, MEAN_IMAGE
-from isthmus.commands.fitting.continuation import Base
+from isthmus.commands.fitting.continuation import Base, names
 from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
+from isthmus.errors import counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Estimate
 from isthmus.studies.results.measure import Measured
+from isthmus.training.recipe import highest_rate
 
 Errors = dict[str, Estimate]  # "mse" and "psnr"
 # Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
@@ -37,6 +39,7 @@ _KEPT_START = (
     "by more than chance; a network learns more than PCA"
 )
 _AND_CHOSE = " and to choose by"
+_FEW = 10  # images that choose: of six none of twenty epochs was better by more than chance, though others showed it
 _KEPT_FILTER = (
     "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "
     "learns more"
@@ -48,8 +51,9 @@ class Judgement:
     """A model that was fitted to images and lies in a folder, judged by what was measured on others.
 
     codes: what was measured of its codes. errors: its own first, then, for a denoiser, those of the corrupted images as
-    they are, then those of the baselines. whole: the images are not patches. base: the fit that it continued.
-    is_refitted: it is PCA's solution, fitted to the images that chose too.
+    they are, then those of the baselines. whole: the images are not patches. n_choosing: images that chose the epoch.
+    base: the fit that it continued; knows_others: which was trained on images that are not among these. is_refitted: it
+    is PCA's solution, fitted to the images that chose too. has_rate: the command said what the learning rate is.
     """
 
     model: Autoencoder
@@ -58,8 +62,11 @@ class Judgement:
     codes: Measured
     errors: dict[str, Errors]
     whole: bool
+    n_choosing: int
     base: Base | None
+    knows_others: bool = False
     is_refitted: bool = False
+    has_rate: bool = False
 
     @cached_property
     def collapse(self) -> str:
@@ -92,7 +99,12 @@ class Judgement:
             )
         elif kept_start and self.base is not None:
             began = f"the weights that it began with, those of {self.base.folder}"
-            yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
+            still = f"this model is still {self.base.pca}: " if self.base.is_pca else ""
+            kept = f"{still}no epoch was better by more than chance than {began}, which are kept"
+            yield f"{kept}: {self._way_on(self.base)}"
+        if kept_start and self.n_choosing <= _FEW:
+            more = "; a larger --validation shows more" if self.whole else ""
+            yield f"{counted(self.n_choosing, 'image')} chose the epoch, and so few hardly show a difference{more}"
         if self.collapse:
             yield self.collapse
             return
@@ -145,11 +157,23 @@ class Judgement:
         return f"--penalty {penalty.kind}:{penalty.weight:g}"
 
     def _way_on(self, base: Base) -> str:
-        """What to try where the former weights were no worse."""
-        ways = f"{self._more_images(pieces=False)} or --learning-rate {self.model.training_.learning_rate / 10:.2g}"
+        """What to try where the former weights were no worse: a fit of the former images too, if any."""
+        together, ways = "", [self._more_images(pieces=False)]
+        if self.knows_others:
+            sources = list(dict.fromkeys([*base.learned_from, self.images.source]))
+            together = f"try one fit of {names(sources)} in one folder, without --from; else "
+            ways = [] if self.model.augmentation is not None else ["--augmentation affine"]
+        rate, shape = self.model.training_.learning_rate, (len(self.images), self.images.n_features)
+        highest = highest_rate(self.model.network_.part, self.model.penalty, shape, self.model.corruption)
+        if rate > 2 * highest:
+            ways.append(f"--learning-rate {highest:.2g}")
+        elif not self.has_rate:  # one that was said is lower already, or as good as the one that is chosen
+            ways.append(f"--learning-rate {rate / 10:.2g}")
+        if not ways:
+            return together.removesuffix("; else ")
         if base.folder == self.folder:  # more epochs of the same fit, which takes no other images and no other rate
-            return f"try --from {shlex.quote(str(self.folder))} -o NEW with {ways}"
-        return f"try {ways}"
+            ways[0] = f"--from {shlex.quote(str(self.folder))} -o NEW with {ways[0]}"
+        return f"{together}try {' or '.join(ways)}"
 
     def _more_images(self, *, pieces: bool = True) -> str:
         """Ways to more training data that are not used yet. pieces: whether patches may be suggested.
