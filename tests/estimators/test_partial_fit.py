@@ -280,5 +280,6 @@ def test_a_doubt_of_the_samples_is_said_once_for_a_model_of_a_stream(x):
         assert {warning.filename for warning in caught} <= {__file__}
         said.append([str(one.message)[:12] for one in caught if one.category is DoubtWarning])
     assert said == [[], ["the noisy sa", "the samples'"], [], []]
-    with pytest.warns(DoubtWarning, match="clipped"):
+    with pytest.warns() as caught:
         clone(model).partial_fit(light)
+    assert sum(one.category is DoubtWarning for one in caught) == 2
