@@ -21,6 +21,8 @@ from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Estimate
+from isthmus.parts.code import SILENT
+from isthmus.parts.networks import FEW
 from isthmus.studies.results.measure import Measured
 from isthmus.training.recipe import highest_rate
 
@@ -34,6 +36,7 @@ _EARLY = 0.5  # of the epochs: where the best came before, no more of them are w
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
+_SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
     "by more than chance; a network learns more than PCA"
@@ -100,8 +103,8 @@ class Judgement:
         elif kept_start and self.base is not None:
             began = f"the weights that it began with, those of {self.base.folder}"
             still = f"this model is still {self.base.pca}: " if self.base.is_pca else ""
-            kept = f"{still}no epoch was better by more than chance than {began}, which are kept"
-            yield f"{kept}: {self._way_on(self.base)}"
+            no_better = f"{still}no epoch was better by more than chance than {began}, which are kept"
+            yield f"{no_better}: {self._way_on(self.base)}"
         if kept_start and self.n_choosing <= _FEW:
             more = "; a larger --validation shows more" if self.whole else ""
             yield f"{counted(self.n_choosing, 'image')} chose the epoch, and so few hardly show a difference{more}"
@@ -231,10 +234,28 @@ class Judgement:
         if is_assumed and error and (weight := 0.5 / error) > loss.weight:
             assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
             return f"{assumed}: try --loss mse:{weight:.2g}"
-        beta = getattr(self.model.network_.code_part, "beta", 0.0)
-        cheaper = f"--code gaussian:{beta / 2:g}, or " if beta else ""
-        more = "more images" if self._best_came_early() else "more --epochs"
-        return f"what a code says costs nats that an error does not count: try {cheaper}{more}"
+        is_early, n = self._best_came_early(), len(self.images)
+        more = "more images" if is_early else "more --epochs"
+        if self._price_costs(error or 0.0):
+            cheaper = f"--code gaussian:{self.model.network_.code_part.beta / 2:g}"
+            return f"what a code says costs nats that an error does not count: try {cheaper}, or {more}"
+        if is_early and n < FEW:
+            images = counted(n, "image")
+            return f"of {images} PCA knows more than it learns: try {more}; a variational code is for sampling"
+        return f"try {more}"
+
+    def _price_costs(self, error: float) -> bool:
+        """Whether a smaller beta is likely to help: units are silent, or the nats of the code are much of all.
+
+        Of 120 pages a code of 83 nats was beside 1,152 of the error, with no unit silent, and half of beta left as much
+        error. Whoever gave a beta below 1 has tried it.
+        """
+        code, beta = self.model.network_.code, getattr(self.model.network_.code_part, "beta", 0.0)
+        if beta < 1 or (nats := getattr(code, "nats", None)) is None:
+            return False
+        weight = self.model.part("loss").weight if code.noise is None else float(code.noise.weight)
+        n_silent, price = int((nats < SILENT).sum()), beta * float(nats.sum())
+        return n_silent > _SILENT * len(nats) or price > _PRICE * (price + weight * error * self.images.n_features)
 
     def _best_came_early(self) -> bool:
         """Whether more epochs than there were would only go further away from the best."""
