@@ -215,3 +215,20 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path, needed: int, option: str) -> Iterator[None]:
+    """A folder as by `prepare_folder`, under `lock`; a new one goes again if a signal comes while it is empty."""
+    is_new = not folder.exists()
+    prepare_folder(folder, needed, option)
+    with lock(folder, option):
+        try:
+            yield
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if is_new and all(path.name == LOCK for path in folder.iterdir()):
+                    remove(folder)
+            raise

@@ -99,6 +99,12 @@ def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, m, digits, refu
     assert weights(m) == before
 
 
+def test_one_that_stopped_early_is_refused_with_the_epochs_that_it_had(m, digits, refused):
+    edited(m, lambda known: known.update(cycles=[3]))
+    line = refused("fit", digits, "-o", m, *QUICK)
+    assert f"{m} already holds a model of 3 of 5 epochs; raise --epochs above 5 to continue" in line
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -139,7 +139,8 @@ def names(sources: list[str]) -> str:
 
 def requested_epochs(folder: Path, epochs: int | None) -> int:
     """The epochs that the model at -o was fitted for. Raises RequestError unless more are requested now."""
-    fit = _extra(persistence.read_config(folder)).get("fit")
+    extra = _extra(persistence.read_config(folder))
+    fit, cycles = extra.get("fit"), extra.get("cycles")
     former_epochs = fit.get("epochs") if isinstance(fit, dict) else None
     ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
     if type(former_epochs) is not int:
@@ -147,7 +148,9 @@ def requested_epochs(folder: Path, epochs: int | None) -> int:
     if epochs is None or epochs <= former_epochs:
         got = "" if epochs is None else f", got --epochs {epochs}"
         more = f"raise --epochs above {former_epochs} to continue, {ways}"
-        raise RequestError(f"{folder} already holds a model of {counted(former_epochs, 'epoch')}{got}; {more}")
+        done = sum(cycles) if isinstance(cycles, list) and all(type(n) is int for n in cycles) else former_epochs
+        of = f"{done} of " if done < former_epochs else ""  # more are those of --from
+        raise RequestError(f"{folder} already holds a model of {of}{counted(former_epochs, 'epoch')}{got}; {more}")
     return former_epochs
 
 
