@@ -28,7 +28,6 @@ def yardsticks(
     corruption: Corruption | None = None,
     n_on: float | None = None,
     others: Images | None = None,
-    *,
     alone: bool = False,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
