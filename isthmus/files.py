@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from isthmus.errors import RequestError
-from isthmus.locks import PATTERN, Owner
+from isthmus.locks import LOCKS, PATTERN, Owner, lock
 
 TEMPORARY = ".tmp"
 _REPLACED = f".old{TEMPORARY}"
@@ -187,3 +187,20 @@ def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
             probe.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise RequestError(f"cannot write to {folder}: {reason}; choose another folder with {option}") from None
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path, needed: int, option: str) -> Iterator[None]:
+    """A folder as by `prepare_folder`, under `lock`; a new one goes again if a signal comes while it is empty."""
+    is_new = not folder.exists()
+    prepare_folder(folder, needed, option)
+    with lock(folder, option):
+        try:
+            yield
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if is_new and all(path.name in LOCKS for path in folder.iterdir()):
+                    remove(folder)
+            raise

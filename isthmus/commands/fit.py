@@ -33,10 +33,10 @@ _TEXT = """
     MODEL is a folder of safetensors and JSON that can be copied anywhere, with a picture, preview.png. To resume a fit
     that was stopped, give the same command again.
 
-    To train a finished model further, give the same command with more --epochs, or use --from to start another model,
-    on these or other images, from its weights; its network and other settings are kept unless set. Either is a
-    new cycle of training, not the same bits as one long fit, and no image that the model was trained on counts as held
-    out.
+    To train a finished model further on the same images, give the same command with more --epochs. Use --from to start
+    another model, on these or other images, from its weights; its network and other settings are kept unless set.
+    Either is a new cycle of training, not the same bits as one long fit, and no image that the model was trained on
+    counts as held out.
 """
 _EXAMPLES = """
     isthmus fit digits -o my-model

@@ -28,9 +28,9 @@ import torch
 from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError
-from isthmus.files import atomic_folder, is_temporary, prepare_folder, remove
+from isthmus.files import atomic_folder, held_folder, is_temporary, remove
 from isthmus.fingerprints import differing, table_fingerprint
-from isthmus.locks import LOCKS, lock
+from isthmus.locks import LOCKS
 from isthmus.training.history import History
 from isthmus.training.loop import Position
 from isthmus.training.validation import EarlyStopping
@@ -147,8 +147,7 @@ class Checkpoints:
             raise RequestError(f"{self.folder} holds {strange.name}, which is not a checkpoint; {way_out}")
         if self.every:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
-        prepare_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=")
-        with lock(self.folder, "checkpoint="):
+        with held_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint="):
             for leftover in filter(is_temporary, _entries(self.folder)):
                 remove(leftover)
             try:

@@ -108,8 +108,7 @@ def _fast(
 ) -> dict[str, Any]:
     """One cycle of a high rate over few steps, from a start at which every unit can learn.
 
-    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps. Each layer
-    adds to how much one step changes x_hat, so the rate falls with the root of the depth.
+    One-cycle: Smith and Topin 2018. Fewer samples in a batch make noisier gradients, which takes more steps.
     """
     plain, n = Training(), shape[0]
     batch_size = explicit.get("batch_size") or _batch_size(penalty, n)
@@ -118,7 +117,7 @@ def _fast(
     n_steps = times * _STEPS * (_MOST / batch_size) ** _NOISE
     cyclic = "schedule" not in explicit or explicit["schedule"] == "one-cycle"
     adaptive = explicit.get("optimizer", plain.optimizer) != "sgd"
-    rate = network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
+    rate = highest_rate(network, penalty, shape, corruption)
     epochs = min(code.recipe_passes, max(1, round(n_steps / math.ceil(n / batch_size))))
     start = fitted_start(network, penalty, corruption, few=n < FEW and code.is_plain)
     chosen = {
@@ -139,6 +138,11 @@ def _fast(
         patience = passes if corruption is not None else min(passes, max(_PATIENT, passes // 4))
         chosen |= {"validation_fraction": _SELECTED, "patience": patience}
     return chosen
+
+
+def highest_rate(network: NetworkPart, penalty: Part | None, shape: tuple[int, int], corruption: Part | None) -> float:
+    """The peak of a cycle. Each layer adds to how much a step changes x_hat, so it falls with the root of the depth."""
+    return network.recipe_rate(shape, penalty, corruption) * math.sqrt(2 / network.depth)
 
 
 def fitted_start(network: NetworkPart, penalty: Part | None, corruption: Part | None, *, few: bool) -> str:

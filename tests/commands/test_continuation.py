@@ -99,6 +99,12 @@ def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, m, digits, refu
     assert weights(m) == before
 
 
+def test_one_that_stopped_early_is_refused_with_the_epochs_that_it_had(m, digits, refused):
+    edited(m, lambda known: known.update(cycles=[3]))
+    line = refused("fit", digits, "-o", m, *QUICK)
+    assert f"{m} already holds a model of 3 of 5 epochs; raise --epochs above 5 to continue" in line
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -134,7 +140,7 @@ def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
     folder = m.parent / "wild"
     done("fit", digits, "-o", folder, "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
     _, err = done("fit", digits, "-o", m.parent / "again", "--from", m, "--epochs", 3, "--learning-rate", 5, *ANY)
-    way = "try more images or --augmentation affine or --learning-rate 0.5"
+    way = "try more images or --augmentation affine or --learning-rate 0.0071"  # the recipe's, for 5 is above it
     began = f"the weights that it began with, those of {m}"
     assert f"no epoch was better by more than chance than {began}, which are kept: {way}\n" in err
     assert "none better than the start, as fitted before" in err
@@ -143,15 +149,39 @@ def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
     assert weights(folder) == weights(m)
 
 
+def test_a_fit_of_other_images_that_betters_nothing_names_one_of_all_of_them(tmp_path, done):
+    """A model of 90 digits that began PCA and stayed it, on 30 others; and on from there."""
+    for name, first, last in (("old", 0, 90), ("new", 90, 120)):
+        np.save(tmp_path / f"{name}.npy", load_digits().images[first:last].astype(np.uint8) * 15)
+    old, new, m, n = (tmp_path / name for name in ("old.npy", "new.npy", "m", "n"))
+    fit = (*ANY, "--epochs", 3, "--from")
+    done("fit", old, "-o", m, "--bottleneck", 6, "--learning-rate", 1e-9, *fit[:-1])
+    out, err = done("fit", new, "-o", n, "--learning-rate", 1e-9, *fit, m)
+    assert f"begins with the weights of {m}, PCA of {old}: Dense(" in err
+    still = f"this model is still PCA of {old}: no epoch was better by more than chance than the weights "
+    kept = f"{still}that it began with, those of {{}}, which are kept: "
+    way = f"try one fit of {old} and {new} in one folder, without --from; else try --augmentation affine"
+    assert f"{kept.format(m)}{way}\n" in err, "no rate below the one that was said"
+    assert "3 images chose the epoch, and so few hardly show a difference; a larger --validation shows more\n" in err
+    assert [line.split("  ")[0] for line in out.splitlines()][2] == "PCA of these images alone, 6 numbers"
+    _, err = done("fit", new, "-o", tmp_path / "o", "--learning-rate", 1e-9, *fit, n)
+    assert f"begins with the weights of {n}, PCA of {old}: " in err
+    assert f"{kept.format(n)}{way}\n" in err
+    np.save(new, np.concatenate([np.load(old), np.load(new)]))
+    out, err = done("fit", new, "-o", tmp_path / "all", *fit, m)
+    assert "PCA of these images alone" not in out
+    assert "in one folder" not in err
+
+
 def test_more_epochs_that_better_nothing_name_a_way_that_is_not_refused(digits, tmp_path, done):
     m = tmp_path / "m"
     for epochs in (2, 4):
         _, err = done("fit", digits, "-o", m, "--epochs", epochs, "--learning-rate", 5, *QUICK[:-2])
     line = next(line for line in err.splitlines() if "which are kept" in line)
-    ways = "more images or --augmentation affine or --learning-rate 0.5"
+    ways = "more images or --augmentation affine or --learning-rate 0.0071"
     assert line.endswith(f"which are kept: try --from {m} -o NEW with {ways}")
     assert "train longer" not in err
-    for i, way in enumerate((("--augmentation", "affine"), ("--learning-rate", 0.5))):
+    for i, way in enumerate((("--augmentation", "affine"), ("--learning-rate", 0.0071))):
         done("fit", digits, "--from", m, "-o", tmp_path / f"new-{i}", *way, "--epochs", 2, *ANY)
 
 
@@ -201,7 +231,7 @@ def test_what_is_not_said_is_the_models_own(denoiser, photographs, tmp_path, don
     assert (new.network, new.corruption, new.loss) == (old.network, old.corruption, old.part("loss"))
     assert extra(tmp_path / "n")["preparation"] == extra(denoiser)["preparation"]
     assert "images are prepared as for the training: --patches 8x8" in err
-    assert f"begins with the weights of {denoiser}, trained for 15 epochs: Dense(" in err
+    assert f"begins with the weights of {denoiser}, PCA's linear filter of {photographs}: Dense(" in err
     assert new.network_.standardization == old.network_.standardization
     assert new.history_[0].step_losses[0] < 1.5 * old.history_[-1].loss
     assert "held out" in out.splitlines()[0], "the regions of each photograph are the same"

@@ -405,12 +405,27 @@ def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, 
         (("--code-activation", "relu"), "takes one: try --code-activation linear"),
         (("--code-activation", "relu", "--output", "sigmoid"), "try --code-activation linear without --output"),
         (("--code-activation", "linear", "--output", "sigmoid"), "begins at PCA's solution: leave --output out"),
+        (("--code-activation", "linear", "--loss", "bce"), "begins at PCA's solution: leave --loss bce out"),
+        (("--code-activation", "relu", "--loss", "bce"), "try --code-activation linear without --loss bce"),
     ],
 )
 def test_a_network_behind_pca_that_could_begin_there_is_told_so(options, way, digits, tmp_path, done):
     _, err = done("fit", digits, "-o", tmp_path / "m", "--bottleneck", 8, *options, "--epochs", 60, *QUICK[2:])
     (sentence,) = (line for line in err.splitlines() if "this model is worse than PCA" in line)
     assert sentence.endswith(way)
+
+
+@pytest.mark.parametrize(("beta", "has_cheaper"), [(1, False), (20, True)])
+def test_a_smaller_beta_is_named_where_the_price_costs(beta, has_cheaper, tmp_path, done):
+    """Of few images with many pixels the nats of a code are few beside those of the error, unless beta is large."""
+    rng, patterns = np.random.default_rng(0), np.random.default_rng(1).random((6, 24, 24))
+    images = np.einsum("nk,khw->nhw", rng.random((60, 6)) / 6, patterns) + 0.02 * rng.standard_normal((60, 24, 24))
+    np.save(tmp_path / "x.npy", images.clip(0, 1).astype(np.float32)[:, None])
+    words = ("--code", f"gaussian:{beta}", "--hidden", 64, "--bottleneck", 8, "--epochs", 60, *QUICK[2:])
+    _, err = done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *words)
+    (sentence,) = (line for line in err.splitlines() if line.startswith("this model is worse than PCA"))
+    assert ("--code gaussian:10" in sentence) is has_cheaper
+    assert has_cheaper or "--code" not in sentence
 
 
 def test_a_network_worse_than_the_mean_on_its_own_images_too_is_to_train_longer(digits, tmp_path, done):

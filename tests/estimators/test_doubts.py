@@ -116,6 +116,52 @@ def test_a_model_that_has_collapsed_to_the_mean_says_so(x):
     assert "try a smaller weight of the penalty, or " in sentence
 
 
+@pytest.mark.parametrize(("network", "rate"), [(Dense((16,), 8), 0.05), (Dense((8,), 4), 1e-3)])
+def test_where_units_are_dead_no_more_epochs_are_asked_for(network, rate):
+    """Light samples, most of whose ReLU units die; longer training changes nothing, and what is named does."""
+    x = 1 - 0.2 * np.random.default_rng(0).random((160, 30)).astype(np.float32)
+    x[:, :15] -= np.random.default_rng(1).random((160, 1), np.float32) / 2
+    with pytest.warns() as caught:
+        model = fitted(x, network, epochs=60, learning_rate=rate)
+    (sentence,) = (str(one.message) for one in caught if one.category is PoorFitWarning)
+    n_dead, n = int((np.abs(model.transform(x)) < 1e-6).all(axis=0).sum()), network.bottleneck
+    assert n_dead >= n / 2
+    units = f"all {n} units" if n_dead == n else f"{n_dead} of {n} units"
+    assert f"{units} of its code are zero for every sample, and a ReLU unit that is so never comes back" in sentence
+    assert "more epochs" not in sentence
+    its_own = ", learning_rate=None" if rate > 1e-3 else ""
+    assert f'try recipe="fast"{its_own}, for ' in sentence
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorFitWarning)  # of PCA
+        assert -fitted(x, network, recipe="fast").score(x) < 0.7 * x.var(axis=0).mean()
+
+
+def test_a_dead_output_is_not_to_be_trained_longer():
+    x = 0.9 + 0.1 * np.random.default_rng(0).random((160, 30)).astype(np.float32)
+    with pytest.warns() as caught:
+        fitted(x, Dense((16,), 4, output="relu"), epochs=30, learning_rate=0.05)
+    (sentence,) = (str(one.message) for one in caught if one.category is PoorFitWarning)
+    assert 'try output="linear", for the ReLU output is the same for every sample' in sentence
+    assert "more epochs" not in sentence
+
+
+@pytest.mark.parametrize("arguments", [{"recipe": "fast"}, {}])
+def test_what_is_cut_off_by_clipping_is_not_blamed_on_the_training(arguments, x):
+    x, noise = 20 * x + 128, GaussianNoise(10, clip=True)
+    for validation in (None, x[120:]):
+        with pytest.warns() as caught:
+            fitted(x[:120], RELU, validation, corruption=noise, epochs=20, **arguments)
+        (sentence,) = (str(one.message) for one in caught if one.category is PoorFitWarning)
+        assert "clip=False in the corruption or samples scaled to [0, 1]" in sentence
+        assert "more epochs" not in sentence
+
+
+def test_the_cure_comes_before_samples_to_hold_out(x):
+    (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=150)
+    way = f"take {Dense((64,), K, code_activation='linear')!r}, which has code_activation='linear' in place of None"
+    assert f"PCA be better on others; {way}, or hold some out, by validation_fraction=0.2" in sentence
+
+
 def test_of_few_samples_a_network_as_good_as_pca_on_its_own_is_doubted_too(x):
     (sentence,) = doubts(x[:60], DEEP, recipe="fast", epochs=40)
     of_pca, left = numbers(sentence)

@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images
-from isthmus.errors import PoorFitWarning, RequestError, RunError
+from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, RunError
 
 
 def small(**changes):
@@ -266,3 +267,19 @@ def test_a_stream_that_is_not_learned_is_doubted_when_its_steps_have_doubled():
     way_out = 'try a smaller weight of the penalty, or another learning rate, or a new start with recipe="fast"; '
     assert way_out in text
     assert warned(small(network=Dense(bottleneck=8), learning_rate=0.05, penalty=L1(1e-4)), chunks)[0] == []
+
+
+def test_a_doubt_of_the_samples_is_said_once_for_a_model_of_a_stream(x):
+    """However its numbers change, and also if it is of a later part."""
+    model, light = small(corruption=GaussianNoise(0.1, clip=True)), 200 + np.abs(x)
+    said = []
+    for part in (x / 100, light[:90], light[90:], light + 7):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.partial_fit(part)
+        assert {warning.filename for warning in caught} <= {__file__}
+        said.append([str(one.message)[:12] for one in caught if one.category is DoubtWarning])
+    assert said == [[], ["the noisy sa", "the samples'"], [], []]
+    with pytest.warns() as caught:
+        clone(model).partial_fit(light)
+    assert sum(one.category is DoubtWarning for one in caught) == 2

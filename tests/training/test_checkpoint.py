@@ -581,3 +581,17 @@ def test_names_of_any_kind(x, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     stopped(small(), x, tmp_path / "link" / "c", 2)
     assert len(list(small().fit_epochs(x, checkpoint=tmp_path / "real" / "c"))) == EPOCHS - 2
+
+
+def test_what_is_stopped_before_its_first_epoch_leaves_no_folder(x, tmp_path, monkeypatch):
+    """But a folder that was there stays."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr("isthmus.estimators.fits.one_fit.session", interrupted)
+    for name in ("new", "there"):
+        with pytest.raises(KeyboardInterrupt):
+            list(small().fit_epochs(x, checkpoint=tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

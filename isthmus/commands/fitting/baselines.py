@@ -28,13 +28,15 @@ def yardsticks(
     corruption: Corruption | None = None,
     n_on: float | None = None,
     others: Images | None = None,
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
 
     Under a corruption PCA has as many components as denoise the validation images best. n_on: of a sparse code, the
     units that are on for an image, of which there is a PCA too. others: images that PCA is fitted to beside `train`,
-    once it is known how many components denoise best.
+    once it is known how many components denoise best. alone: the model has learned from other images too.
     """
+    name = "PCA of these images alone" if alone else "PCA"
     fitted_on = [train] if others is None else [train, others]
     baselines: dict[str, Any] = {}
     if corruption is not None:
@@ -43,10 +45,10 @@ def yardsticks(
         pca = _pca(fitted_on if corruption is None else [train], validation, code_size, corruption)
         if corruption is not None and others is not None:
             pca = _pca(fitted_on, validation, pca.n_components_, None)
-        baselines[f"PCA, {pca.n_components_:,} numbers"] = pca
+        baselines[f"{name}, {pca.n_components_:,} numbers"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
-        baselines[f"PCA, {pca.n_components_:,} numbers, as many as are on"] = pca
+        baselines[f"{name}, {pca.n_components_:,} numbers, as many as are on"] = pca
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,38 @@ class Base:
         """What the fit begins with. former_epochs: those that this very model was trained for before; 0 with --from."""
         if former_epochs:
             n, trained, done = former_epochs + epochs, sum(self.cycles), counted(former_epochs, "epoch")
-            if trained < former_epochs:  # more are those of --from
+            if self.is_pca:
+                done = f"{self.pca}, which no epoch has bettered,"
+            elif trained < former_epochs:  # more are those of --from
                 done = f"{trained} of {done}, for the others were no better,"
             return f"goes on from {done} to {n}: a new cycle of {epochs}, not the bits of one fit of {n}"
-        done = counted(sum(self.cycles), "epoch")
-        return f"begins with the weights of {self.folder}, trained for {done}: {self.model.network_.part!r}"
+        done = self.pca if self.is_pca else f"trained for {counted(sum(self.cycles), 'epoch')}"
+        return f"begins with the weights of {self.folder}, {done}: {self.model.network_.part!r}"
+
+    @property
+    def is_pca(self) -> bool:
+        """Whether its weights are PCA's solution still: no epoch was better."""
+        return self.extra.get("is_pca") is True or self.model.fitted_.pca_of_all
+
+    @property
+    def pca(self) -> str:
+        """What it is, if it is PCA's solution, in words."""
+        kind = "PCA" if self.model.corruption is None else "PCA's linear filter"
+        return f"{kind} of {names(self.learned_from)}"
+
+    @property
+    def learned_from(self) -> list[str]:
+        """The names of the images that its weights come of, as they were given; [] where it does not know."""
+        known = self.extra.get("learned_from", [self.extra.get("images")])
+        return known if isinstance(known, list) and all(isinstance(name, str) and name for name in known) else []
+
+    def knows_others(self, *given: Images) -> bool:
+        """Whether it was trained on images that are not among these; judged by their name where it does not know."""
+        former, marks = Former.of(self.extra.get("seen")), [marks_of(some) for some in given]
+        known = [some for some in marks if some is not None]
+        if former is None or len(known) < len(marks):
+            return self.extra.get("images") != given[0].source
+        return not np.isin(former.trained, np.concatenate(known)).all()
 
     @property
     def fixed_training(self) -> dict[str, Any]:
@@ -104,9 +132,15 @@ class Base:
         model.adopt(self.model.fitted_)
 
 
+def names(sources: list[str]) -> str:
+    """Names of images as a command line has them, in words."""
+    return " and ".join(map(shlex.quote, sources)) or "its images"
+
+
 def requested_epochs(folder: Path, epochs: int | None) -> int:
     """The epochs that the model at -o was fitted for. Raises RequestError unless more are requested now."""
-    fit = _extra(persistence.read_config(folder)).get("fit")
+    extra = _extra(persistence.read_config(folder))
+    fit, cycles = extra.get("fit"), extra.get("cycles")
     former_epochs = fit.get("epochs") if isinstance(fit, dict) else None
     ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
     if type(former_epochs) is not int:
@@ -114,7 +148,9 @@ def requested_epochs(folder: Path, epochs: int | None) -> int:
     if epochs is None or epochs <= former_epochs:
         got = "" if epochs is None else f", got --epochs {epochs}"
         more = f"raise --epochs above {former_epochs} to continue, {ways}"
-        raise RequestError(f"{folder} already holds a model of {counted(former_epochs, 'epoch')}{got}; {more}")
+        done = sum(cycles) if isinstance(cycles, list) and all(type(n) is int for n in cycles) else former_epochs
+        of = f"{done} of " if done < former_epochs else ""  # more are those of --from
+        raise RequestError(f"{folder} already holds a model of {of}{counted(former_epochs, 'epoch')}{got}; {more}")
     return former_epochs
 
 

@@ -13,14 +13,18 @@ import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import AS_IT_IS, MEAN_IMAGE
-from isthmus.commands.fitting.continuation import Base
+from isthmus.commands.fitting.continuation import Base, names
 from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
+from isthmus.errors import counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Estimate
+from isthmus.parts.code import SILENT
+from isthmus.parts.networks import FEW
 from isthmus.studies.results.measure import Measured
+from isthmus.training.recipe import highest_rate
 
 Errors = dict[str, Estimate]  # "mse" and "psnr"
 # Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
@@ -32,11 +36,13 @@ _EARLY = 0.5  # of the epochs: where the best came before, no more of them are w
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
+_SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
     "by more than chance; a network learns more than PCA"
 )
 _AND_CHOSE = " and to choose by"
+_FEW = 10  # images that choose: of six none of twenty epochs was better by more than chance, though others showed it
 _KEPT_FILTER = (
     "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "
     "learns more"
@@ -48,8 +54,9 @@ class Judgement:
     """A model that was fitted to images and lies in a folder, judged by what was measured on others.
 
     codes: what was measured of its codes. errors: its own first, then, for a denoiser, those of the corrupted images as
-    they are, then those of the baselines. whole: the images are not patches. base: the fit that it continued.
-    is_refitted: it is PCA's solution, fitted to the images that chose too.
+    they are, then those of the baselines. whole: the images are not patches. n_choosing: images that chose the epoch.
+    base: the fit that it continued; knows_others: which was trained on images that are not among these. is_refitted: it
+    is PCA's solution, fitted to the images that chose too. has_rate: the command said what the learning rate is.
     """
 
     model: Autoencoder
@@ -58,8 +65,11 @@ class Judgement:
     codes: Measured
     errors: dict[str, Errors]
     whole: bool
+    n_choosing: int
     base: Base | None
+    knows_others: bool = False
     is_refitted: bool = False
+    has_rate: bool = False
 
     @cached_property
     def collapse(self) -> str:
@@ -92,7 +102,12 @@ class Judgement:
             )
         elif kept_start and self.base is not None:
             began = f"the weights that it began with, those of {self.base.folder}"
-            yield f"no epoch was better by more than chance than {began}, which are kept: {self._way_on(self.base)}"
+            still = f"this model is still {self.base.pca}: " if self.base.is_pca else ""
+            no_better = f"{still}no epoch was better by more than chance than {began}, which are kept"
+            yield f"{no_better}: {self._way_on(self.base)}"
+        if kept_start and self.n_choosing <= _FEW:
+            more = "; a larger --validation shows more" if self.whole else ""
+            yield f"{counted(self.n_choosing, 'image')} chose the epoch, and so few hardly show a difference{more}"
         if self.collapse:
             yield self.collapse
             return
@@ -145,11 +160,23 @@ class Judgement:
         return f"--penalty {penalty.kind}:{penalty.weight:g}"
 
     def _way_on(self, base: Base) -> str:
-        """What to try where the former weights were no worse."""
-        ways = f"{self._more_images(pieces=False)} or --learning-rate {self.model.training_.learning_rate / 10:.2g}"
+        """What to try where the former weights were no worse: a fit of the former images too, if any."""
+        together, ways = "", [self._more_images(pieces=False)]
+        if self.knows_others:
+            sources = list(dict.fromkeys([*base.learned_from, self.images.source]))
+            together = f"try one fit of {names(sources)} in one folder, without --from; else "
+            ways = [] if self.model.augmentation is not None else ["--augmentation affine"]
+        rate, shape = self.model.training_.learning_rate, (len(self.images), self.images.n_features)
+        highest = highest_rate(self.model.network_.part, self.model.penalty, shape, self.model.corruption)
+        if rate > 2 * highest:
+            ways.append(f"--learning-rate {highest:.2g}")
+        elif not self.has_rate:  # one that was said is lower already, or as good as the one that is chosen
+            ways.append(f"--learning-rate {rate / 10:.2g}")
+        if not ways:
+            return together.removesuffix("; else ")
         if base.folder == self.folder:  # more epochs of the same fit, which takes no other images and no other rate
-            return f"try --from {shlex.quote(str(self.folder))} -o NEW with {ways}"
-        return f"try {ways}"
+            ways[0] = f"--from {shlex.quote(str(self.folder))} -o NEW with {ways[0]}"
+        return f"{together}try {' or '.join(ways)}"
 
     def _more_images(self, *, pieces: bool = True) -> str:
         """Ways to more training data that are not used yet. pieces: whether patches may be suggested.
@@ -207,10 +234,28 @@ class Judgement:
         if is_assumed and error and (weight := 0.5 / error) > loss.weight:
             assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
             return f"{assumed}: try --loss mse:{weight:.2g}"
-        beta = getattr(self.model.network_.code_part, "beta", 0.0)
-        cheaper = f"--code gaussian:{beta / 2:g}, or " if beta else ""
-        more = "more images" if self._best_came_early() else "more --epochs"
-        return f"what a code says costs nats that an error does not count: try {cheaper}{more}"
+        is_early, n = self._best_came_early(), len(self.images)
+        more = "more images" if is_early else "more --epochs"
+        if self._price_costs(error or 0.0):
+            cheaper = f"--code gaussian:{self.model.network_.code_part.beta / 2:g}"
+            return f"what a code says costs nats that an error does not count: try {cheaper}, or {more}"
+        if is_early and n < FEW:
+            images = counted(n, "image")
+            return f"of {images} PCA knows more than it learns: try {more}; a variational code is for sampling"
+        return f"try {more}"
+
+    def _price_costs(self, error: float) -> bool:
+        """Whether a smaller beta is likely to help: units are silent, or the nats of the code are much of all.
+
+        Of 120 pages a code of 83 nats was beside 1,152 of the error, with no unit silent, and half of beta left as much
+        error. Whoever gave a beta below 1 has tried it.
+        """
+        code, beta = self.model.network_.code, getattr(self.model.network_.code_part, "beta", 0.0)
+        if beta < 1 or (nats := getattr(code, "nats", None)) is None:
+            return False
+        weight = self.model.part("loss").weight if code.noise is None else float(code.noise.weight)
+        n_silent, price = int((nats < SILENT).sum()), beta * float(nats.sum())
+        return n_silent > _SILENT * len(nats) or price > _PRICE * (price + weight * error * self.images.n_features)
 
     def _best_came_early(self) -> bool:
         """Whether more epochs than there were would only go further away from the best."""
@@ -223,10 +268,12 @@ class Judgement:
         linear = None if self.model.corruption is not None else part.beginning_at_pca()
         if linear is None or linear == part or self.base is not None or not self.model.network_.code_part.is_plain:
             return ""
+        bounded = self.model.part("loss").bounded  # which takes a sigmoid, whatever is said of the output
+        option = f"--loss {self.model.part('loss').kind}" if bounded else "--output"
         if part.code_output != "linear":
             words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
-            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else " without --output")
-        return "a training with a linear output begins at PCA's solution: leave --output out"
+            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else f" without {option}")
+        return f"a training with a linear output begins at PCA's solution: leave {option} out"
 
 
 def before(base: Base) -> str:

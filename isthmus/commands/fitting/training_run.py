@@ -117,7 +117,8 @@ def fit(job: Job) -> Fitted:
         codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
         n_on = None if model.penalty is None else codes.estimates["l0"].value
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
-        baselines = yardsticks(train, validation, size, model.corruption, n_on, others)
+        alone = base is not None and base.knows_others(*filter(None, (train, validation, parts.test)))
+        baselines = yardsticks(train, validation, size, model.corruption, n_on, others, alone)
         models = {f"{folder.name}, {size:,} numbers": model} | baselines
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
@@ -127,7 +128,11 @@ def fit(job: Job) -> Fitted:
             on_validation, on_test = model_errors, None
         else:
             on_validation, on_test = job.held(validation).errors(chosen, f"{folder.name}, validation"), model_errors
-        judgement = Judgement(model, train, folder, codes, errors, job.uncut is None, base, is_refitted)
+        n_choosing, given = len(np.unique(validation.photographs)), job.facts.get("fit", {}).get("facts", {})
+        judgement = Judgement(
+            *(model, train, folder, codes, errors, job.uncut is None, n_choosing),
+            *(base, alone, is_refitted, "--learning-rate" in given),
+        )
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
@@ -136,6 +141,8 @@ def fit(job: Job) -> Fitted:
             "validation": _summary(on_validation),
             "test": None if on_test is None else _summary(on_test),
             "faults": judgement.faults,
+            "learned_from": _learned_from(model, train.source, base),
+            "is_pca": model.history_.kept_start and (base is None or base.is_pca),
             "cycles": [*([] if base is None else base.cycles), len(model.history_)],
         }
         persistence.save(model, folder, extra={**job.facts, **known})
@@ -152,6 +159,12 @@ def as_chosen(model: Autoencoder) -> Autoencoder:
     chosen = copy.deepcopy(model)
     chosen.network_.load_state_dict(model.fitted_.before_refit)
     return chosen
+
+
+def _learned_from(model: Autoencoder, source: str, base: Base | None) -> list[str]:
+    """The names of the images that the weights come of, in a row of --from; without those that bettered nothing."""
+    before = [] if base is None or model.fitted_.before_refit is not None else base.learned_from
+    return before if before and model.history_.kept_start else list(dict.fromkeys([*before, source]))
 
 
 def _summary(errors: Errors) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from isthmus.data.batches import Samples, Subset, batches, evenly
 from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.borrowed import best_pca
-from isthmus.metrics import Estimate, mean_of
+from isthmus.estimators.samples import clip_doubt
+from isthmus.metrics import Estimate, active, mean_of
 from isthmus.networks import Network
 from isthmus.objective import Objective
-from isthmus.parts import Corruption, Dense
+from isthmus.parts import Corruption, Dense, Training
 from isthmus.parts.networks import FEW
 from isthmus.training.history import History
 from isthmus.training.setup import Setup
@@ -38,6 +39,8 @@ _WORSE, _WORSE_ON_ITS_OWN, _BY_HEART, _VERY_FEW = 1.01, 1.05, 0.5, 1000
 _LITTLE_NOISE = 1e-3  # of what the samples' numbers span
 _PHOTOGRAPH, _PIECE = 49, 8  # pixels of a side: a code holds too little of what is larger; of pieces it holds all
 _OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
+_SAME = 0.01  # of what the samples vary: a reconstruction that does less is one for all
+_UNCUT = ("clip=False in the corruption", "samples scaled to [0, 1]")
 _RECTIFIERS = ("gelu", "leakyrelu", "relu", "silu")
 
 
@@ -114,24 +117,69 @@ class Judged:
         if self.history[-1].loss < most or (left := self._losses(self._training_samples).mean()) < most:
             return None
         done, which = counted(len(self.history), "epoch"), "its training samples"
-        ways = "more epochs or another learning rate" if self._recipe else 'recipe="fast", or more epochs'
         if self.is_pass:
             done, which = counted(len(self.history), "pass", "passes"), "the samples of its last pass"
-            ways = "another learning rate, or a new start" + ("" if self._recipe else ' with recipe="fast"')
-        if self.setup.objective.penalty is not None:
-            ways = f"a smaller weight of the penalty, or {ways}"
         variance = float(x.var(dim=0, correction=0).mean())
         is_assumed = objective.in_nats and loss.is_squared and objective.noise is None
-        if is_assumed and (noise := 0.5 / loss.weight) > variance:
+        if self._is_cut_off:
+            ways = " or ".join(_UNCUT)
+        elif is_assumed and (noise := 0.5 / loss.weight) > variance:
             # what a code says of such samples costs more than it gains (Lucas, Tucker, Grosse, Norouzi 2019)
             ways = (
                 f"loss=MSE({0.5 / variance:.3g}), for now noise of variance {noise:.2g} is assumed, and the samples "
                 f"have {variance:.2g} in all"
             )
+        else:
+            ways = self._ways_past_the_mean()
         return (
             f"the model is no better than the mean of {which}, which leaves an error of {error_text(of_mean)}: after "
             f"{done} it leaves {error_text(left)}; try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"
         )
+
+    def _ways_past_the_mean(self) -> str:
+        """What may bring it past the mean; where units are dead that is no more epochs."""
+        dead, is_penalized = "" if self.is_pass else self._dead_words(), self.setup.objective.penalty is not None
+        if not self.is_pass and self._has_dead_output:
+            return (
+                'output="linear", for the ReLU output is the same for every sample, and what is zero never comes back'
+            )
+        if self.is_pass:
+            ways = "another learning rate, or a new start" + ("" if self._recipe else ' with recipe="fast"')
+        elif not dead:
+            ways = "more epochs or another learning rate" if self._recipe else 'recipe="fast", or more epochs'
+        elif self._recipe:
+            ways = "another learning rate" if is_penalized else 'code_activation="linear", or another learning rate'
+        else:  # it begins with units that live, unless steps are so large that they die of them
+            rate = self.setup.training.learning_rate
+            ways = 'recipe="fast"' + (", learning_rate=None" if rate > Training().learning_rate else "")
+        return ("a smaller weight of the penalty, or " if is_penalized else "") + ways + dead
+
+    def _dead_words(self) -> str:
+        """Why more epochs change nothing: half of the units of a ReLU code are zero for all samples; "" for others."""
+        part, network = self.network.part, self.network
+        if getattr(part, "code_output", None) != "relu" or not network.code_part.is_plain:
+            return ""
+        with torch.no_grad():
+            codes = (network.code_of(x).flatten(1) for x in batches(self._training_samples, _CHUNK, None))
+            n_dead = int((~np.any([active(code.cpu().numpy()).any(axis=0) for code in codes], axis=0)).sum())
+        if 2 * n_dead < (n := network.code_size):
+            return ""
+        units = f"all {n:,} units" if n_dead == n else f"{n_dead:,} of {n:,} units"
+        return f", for {units} of its code are zero for every sample, and a ReLU unit that is so never comes back"
+
+    @property
+    def _has_dead_output(self) -> bool:
+        if getattr(self.network.part, "output", None) != "relu":
+            return False
+        x = self._training_samples.batch(slice(0, _CHUNK))
+        with torch.no_grad():
+            varied = self.network(x).x_hat.var(dim=0).mean()
+        return bool(varied < _SAME * x.var(dim=0).mean())
+
+    @cached_property
+    def _is_cut_off(self) -> bool:
+        """Whether most of each noisy sample is cut off, which was said before the training."""
+        return clip_doubt(self.setup.corruption, self.samples) is not None
 
     def _worse_than_noise(self) -> str | None:
         if self._recipe is None or self.setup.corruption is None or not self.setup.objective.loss.is_squared:
@@ -151,7 +199,7 @@ class Judged:
         if excess.ci95 is None or excess.ci95[0] <= 0:
             return None
         errors = f"an error of {error_text(left.mean())} on {which}, and the noise itself is"
-        way_out = " or ".join(self._ways_past_the_noise(self.setup.corruption))
+        way_out = " or ".join(_UNCUT if self._is_cut_off else self._ways_past_the_noise(self.setup.corruption))
         return f"the denoiser leaves {errors} {error_text(of_noise.mean())}; the way out is {way_out}"
 
     def _ways_past_the_noise(self, corruption: Corruption) -> Iterator[str]:
@@ -208,7 +256,8 @@ class Judged:
         errors = f"{error_text(of_pca.mean())} on {which}, this network {error_text(left.mean())}"
         numbers = f"PCA of {pca.n_components_:,} numbers leaves an error of {errors}"
         if self.validation is None and ratio < (1.0 if n < _VERY_FEW else _BY_HEART if n < FEW else 0.0):
-            return f"{numbers}: it may know them by heart, and PCA be better on others; {ways}"
+            cure = "" if (way := self._way_to_pca()) is None else f"{way[1]}, or "
+            return f"{numbers}: it may know them by heart, and PCA be better on others; {cure}{ways}"
         least = _WORSE_ON_ITS_OWN if self.validation is None and n >= _VERY_FEW else _WORSE
         if excess.ci95 is None or excess.ci95[0] <= 0 or ratio < least:
             return None
@@ -217,18 +266,26 @@ class Judged:
 
     def _cause(self, left: float) -> tuple[str, str]:
         """Why a network is likely behind PCA, and what to do about it."""
-        part = self.network.part
-        linear, leave_out = part.beginning_at_pca(), "leave the network out, which begins at PCA's solution"
-        if linear is not None and linear != part:
-            cause = "its training does not begin at PCA's solution"
-            if part.code_output in _RECTIFIERS:
-                cause = f"a code of {part.code_output} units spends two of them where a linear one spends one"
-            other = [(f.name, getattr(linear, f.name), getattr(part, f.name)) for f in dataclasses.fields(part)]
-            changed = ", ".join(f"{name}={new!r} in place of {old!r}" for name, new, old in other if new != old)
-            return cause, f"take {linear!r}, which has {changed}"
+        leave_out = "leave the network out, which begins at PCA's solution"
+        if self._is_cut_off:
+            return "of most noisy samples nearly all is cut off", f"try {' or '.join(_UNCUT)}"
+        if way := self._way_to_pca():
+            return way
         if self.history[-1].loss >= _OVERFITTED * left:
             return "it has not learned enough", f"give it more epochs or another learning rate, or {leave_out}"
         if len(self.samples) < FEW and self.setup.corruption is None:
             cause = "so few samples teach a network little that is true of others"
             return cause, f"{leave_out}, or give it more samples"
         return "it reconstructs its training samples better than others", "give it more samples or a smaller network"
+
+    def _way_to_pca(self) -> tuple[str, str] | None:
+        """What keeps the training from PCA's solution, and the network that begins there; None if this one can."""
+        part, linear = self.network.part, self.network.part.beginning_at_pca()
+        if linear is None or linear == part:
+            return None
+        cause = "its training does not begin at PCA's solution"
+        if part.code_output in _RECTIFIERS:
+            cause = f"a code of {part.code_output} units spends two of them where a linear one spends one"
+        other = [(f.name, getattr(linear, f.name), getattr(part, f.name)) for f in dataclasses.fields(part)]
+        changed = ", ".join(f"{name}={new!r} in place of {old!r}" for name, new, old in other if new != old)
+        return cause, f"take {linear!r}, which has {changed}"

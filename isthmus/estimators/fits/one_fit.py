@@ -105,11 +105,15 @@ class OneFit:
     def _check(self) -> None:
         for part in filter(None, (self.corruption, self.augmentation)):
             part.check(self.n_features, self.known_shape)
-        doubts = [doubt(self.network_part, self.objective.penalty), clip_doubt(self.corruption, self.X)]
+        doubts = {
+            "parts": doubt(self.network_part, self.objective.penalty),
+            "clip": clip_doubt(self.corruption, self.X),
+        }
         if self.held_out is not None and self.warm_start is None:
-            doubts.append(known_doubt(self.X, self.held_out))
-        for sentence in filter(None, doubts):
-            warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+            doubts["known"] = known_doubt(self.X, self.held_out)
+        for kind, sentence in doubts.items():
+            if sentence and self._is_news(kind):
+                warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
         if self.training.start == "pca" and not self._can_be_pca:
@@ -125,8 +129,13 @@ class OneFit:
         if self.objective.loss.bounded or not standardized:
             for samples in (self.X, self.held_out):
                 in_range(samples, self.network_part, bounded=self.objective.loss.bounded)
-        if warning := offset_doubt(self.X, standardized=standardized):
+        warning = offset_doubt(self.X, standardized=standardized)
+        if warning and self._is_news("offset"):
             warnings.warn(warning, DoubtWarning, stacklevel=5)
+
+    def _is_news(self, kind: str) -> bool:
+        """Whether a doubt of this kind is to be said."""
+        return True
 
     @property
     def _can_be_pca(self) -> bool:

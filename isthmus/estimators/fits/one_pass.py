@@ -44,6 +44,7 @@ class OnePass(OneFit):
     def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
         # no clone: of one of a RandomState the model's own would never move on
         single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
+        self.known_doubts: set[str] = vars(model).setdefault("_known_doubts", set())
         super().__init__(single, X, None, warm_start)
         self.peak = self.training.learning_rate
         former, self.has_rate = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
@@ -54,6 +55,12 @@ class OnePass(OneFit):
         self.history = History() if former is None else History(former.history)
         optimizer, tensors = (former and former.moments) or ("", {})
         self.position = Position(len(self.history), tensors if optimizer == self.training.optimizer else {})
+
+    def _is_news(self, kind: str) -> bool:
+        """Once for a model: each part of a stream has other numbers, and would say the same with them."""
+        is_news = kind not in self.known_doubts
+        self.known_doubts.add(kind)
+        return is_news
 
     @staticmethod
     def training_of(model: Composed, shape: tuple[int, int]) -> Training:
