@@ -149,7 +149,7 @@ class Judgement:
         """How many units no image needs, and what to do about them."""
         words = f"{n_dead:,} of {n:,} units of the code are zero for every image"
         if self.model.penalty is not None:
-            return f"{words}: --bottleneck {n - n_dead} is as good, and a smaller weight than {self._weight} uses more"
+            return f"{words}: a smaller weight than {self._weight} uses more of them"
         if self.model.network_.part.code_output == "relu":
             return f"{words}, for a rectified unit that is off never learns: try --code-activation linear"
         return f"{words}: a smaller code is as good"
@@ -166,6 +166,8 @@ class Judgement:
             sources = list(dict.fromkeys([*base.learned_from, self.images.source]))
             together = f"try one fit of {names(sources)} in one folder, without --from; else "
             ways = [] if self.model.augmentation is not None else ["--augmentation affine"]
+        if self.model.corruption is not None and base.model.corruption is None:  # a denoiser's default is a wide code
+            ways.insert(0, f"the same without --from, whose code has {self.model.network_.code_size:,} numbers,")
         rate, shape = self.model.training_.learning_rate, (len(self.images), self.images.n_features)
         highest = highest_rate(self.model.network_.part, self.model.penalty, shape, self.model.corruption)
         if rate > 2 * highest:
@@ -222,6 +224,9 @@ class Judgement:
                 f"it reconstructs its training images {far}better than others (loss {error_text(seen)} against "
                 f"{error_text(held_out)}), so give it {self._more_images()}{smaller}"
             )
+        if is_penalized and early:
+            rate = self.model.training_.learning_rate / 4
+            return f"no epoch after {best + 1} was better: try --learning-rate {rate:.2g}, or {self._more_images()}"
         if is_penalized:
             return f"the penalty takes it, so try a smaller weight than {self._weight}, or more epochs"
         images = "more images" if self.model.corruption is None else self._more_images()
@@ -265,8 +270,12 @@ class Judgement:
     def _linear_words(self) -> str:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
         part = self.model.network_.part
-        linear = None if self.model.corruption is not None else part.beginning_at_pca()
-        if linear is None or linear == part or self.base is not None or not self.model.network_.code_part.is_plain:
+        if self.model.corruption is not None or self.base is not None or not self.model.network_.code_part.is_plain:
+            return ""
+        if (linear := part.beginning_at_pca()) is None:
+            few = part.kind != "dense" and len(self.images) < FEW
+            return "of so few PCA knows more: leave --network out, and training begins at its solution" if few else ""
+        if linear == part:
             return ""
         bounded = self.model.part("loss").bounded  # which takes a sigmoid, whatever is said of the output
         option = f"--loss {self.model.part('loss').kind}" if bounded else "--output"
