@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from isthmus.errors import RunError
 
+_MACHINE_ID = "/etc/machine-id"
 LOCKS = LOCK, HELD = ".lock", ".lock.held"  # a file and a folder
 _BEAT, _PATIENCE = 5.0, 30.0  # seconds from one sign of life to the next, and without one until a lock is taken over
 
@@ -49,12 +50,10 @@ class Owner(NamedTuple):
     @property
     def is_dead(self) -> bool:
         """Whether it is known to have ended: of a process of another host or container nothing is known."""
-        host, boot, namespace = _here()
-        if self.host != host:
-            return False
-        if self.boot != boot:
-            return True
-        if self.namespace != namespace:
+        if not self.shares_kernel:
+            # of hosts without a machine-id several may have one name, each with a boot of its own
+            return self.host == _here()[0] and bool(_read(_MACHINE_ID)) and self.boot != _here()[1]
+        if self.namespace != _here()[2]:
             return False
         try:
             os.kill(self.process, 0)
@@ -66,8 +65,8 @@ class Owner(NamedTuple):
 
     @property
     def shares_kernel(self) -> bool:
-        """Whether its kernel is, or was, that of this host."""
-        return self.host == _here()[0]
+        """Whether it runs, or ran, under the kernel that runs here now."""
+        return (self.host, self.boot) == _here()[:2]
 
 
 PATTERN = re.compile(r"(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-(\d+)")
@@ -76,7 +75,7 @@ PATTERN = re.compile(r"(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-(\d+)")
 @functools.cache
 def _here() -> tuple[str, str, int]:
     """This host, its boot and the namespace of process numbers. Hosts of one name differ by their machine-id."""
-    host = _digest(socket.gethostname(), _read("/etc/machine-id"))
+    host = _digest(socket.gethostname(), _read(_MACHINE_ID))
     try:
         namespace = os.stat("/proc/self/ns/pid").st_ino
     except OSError:  # not Linux
@@ -100,27 +99,28 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
     """Hold `folder` for this process; raise RunError that names the holder if another process has it.
 
     A kernel lock (flock), which is gone with the process, however that ends. On some shared disks it excludes nobody on
-    another machine, so there is a folder too, which is made in one step, with a sign of life that its holder renews. A
-    machine that died holds nothing after half a minute.
+    another machine, so there is a folder too, which is renamed into place in one step, with a sign of life that its
+    holder renews. A machine that died holds nothing after half a minute.
     """
     with open(folder / LOCK, "a+", encoding="utf-8", errors="replace") as file:  # arguments need not be valid UTF-8
+        has_kernels = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise _in_use(folder, file.read(), option) from None
         except OSError:  # this disk has no such locks
-            pass
-        file.seek(0)
-        file.truncate()
+            has_kernels = False
         name = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
         holder = name.encode("utf-8", "replace")
-        os.write(file.fileno(), holder)  # unbuffered
-        try:
-            with _held(folder, holder, option):
+        with _held(folder, holder, option, has_kernels=has_kernels):
+            file.seek(0)
+            file.truncate()
+            os.write(file.fileno(), holder)  # unbuffered
+            try:
                 yield
-        finally:
-            file.truncate(0)
+            finally:
+                file.truncate(0)
 
 
 def _in_use(folder: Path, holder: str, option: str) -> RunError:
@@ -129,8 +129,8 @@ def _in_use(folder: Path, holder: str, option: str) -> RunError:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, holder: bytes, option: str) -> Iterator[None]:
-    """Hold `folder` against other machines."""
+def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Iterator[None]:
+    """Hold `folder` against other machines. has_kernels: whether the kernel's lock is held, against this machine's."""
     owner, stopped = str(Owner.current()), threading.Event()
     place, building = folder / HELD, folder / f"{HELD}.{owner}.tmp"
     sign = place / owner
@@ -145,22 +145,20 @@ def _held(folder: Path, holder: bytes, option: str) -> Iterator[None]:
             except OSError:
                 continue
 
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    (building / owner).write_bytes(b"%012d " % 0 + holder)
+    for leftover in folder.glob(f"{HELD}.*.tmp"):
+        if (known := Owner.parsed(leftover.name.split(".")[-2])) and (known.is_dead or str(known) == owner):
+            shutil.rmtree(leftover, ignore_errors=True)
     try:
+        building.mkdir()
+        (building / owner).write_bytes(b"%012d " % 0 + holder)
         while not _renamed(building, place):
-            _take_away(place, _dead_sign(folder, option))
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+            _take_away(place, _dead_sign(folder, option, has_kernels=has_kernels))
+        threading.Thread(target=beat, daemon=True).start()
         yield
     finally:
         stopped.set()
-        thread.join()
-        if sign.exists():  # else another machine took this one for dead
+        shutil.rmtree(building, ignore_errors=True)
+        if sign.exists():  # else another machine has it, or took this one for dead
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -175,19 +173,21 @@ def _renamed(folder: Path, place: Path) -> bool:
     return True
 
 
-def _dead_sign(folder: Path, option: str) -> tuple[str, bytes]:
+def _dead_sign(folder: Path, option: str, *, has_kernels: bool) -> tuple[str, bytes]:
     """The sign of life, name and content, of a holder that is dead. Raises RunError for one that lives."""
     seen, since = _sign(folder / HELD), time.monotonic()
-    while not ((owner := Owner.parsed(seen[0])) and owner.shares_kernel):  # else the kernel's lock was its, and is ours
+    while (folder / HELD).exists():
+        owner = Owner.parsed(seen[0])
+        # under this kernel it would hold the kernel's lock, which is ours
+        if owner and (owner.is_dead or (has_kernels and owner.shares_kernel)):
+            break
         time.sleep(min(0.2, _BEAT / 5))
         now = _sign(folder / HELD)
-        if now == seen and time.monotonic() - since > _PATIENCE:
-            break
         if now[0] == seen[0] and now[1] != seen[1]:
             raise _in_use(folder, now[1].partition(b" ")[2].decode("utf-8", "replace"), option)
-        if now[0] != seen[0]:  # another holder, or none any more
+        if now != seen:  # another holder, or none any more
             seen, since = now, time.monotonic()
-        if not (folder / HELD).exists():
+        elif time.monotonic() - since > _PATIENCE:
             break
     return seen
 
@@ -203,9 +203,10 @@ def _sign(place: Path) -> tuple[str, bytes]:
 
 def _take_away(place: Path, dead: tuple[str, bytes]) -> None:
     """Remove the lock of a holder that is dead, but not that of who has taken it over since."""
-    grave = place.with_name(f"{HELD}.{Owner.current()}.dead.tmp")
+    grave = place.with_name(f"{HELD}.dead.{Owner.current()}.tmp")
     with contextlib.suppress(OSError):
-        os.rename(place, grave)
-        if _sign(grave) != dead:
-            os.rename(grave, place)
+        if _sign(place) == dead:
+            os.rename(place, grave)
+            if _sign(grave) != dead:  # in the moment between
+                os.rename(grave, place)
     shutil.rmtree(grave, ignore_errors=True)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import resource
@@ -247,16 +248,19 @@ def test_kill_9_while_a_folder_is_replaced_leaves_the_old_or_the_new(how, step, 
     assert names(path) == ["config", "weights"]
 
 
-def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(tmp_path):
+@pytest.mark.parametrize("machine_id", ["known", ""])
+def test_what_the_dead_left_is_removed_by_the_next_and_the_livings_is_not(machine_id, tmp_path, monkeypatch):
+    here = Owner.current()  # which is known for good then
+    monkeypatch.setattr(locks, "_read", lambda _: machine_id)
     with child("") as dead:
         pass
     dead.wait()
-    here = Owner.current()
     gone = here._replace(process=dead.pid)
     unknown = [gone._replace(host="0" * 8), gone._replace(namespace=1), here._replace(process=1)]
     left = [*(f"a.{owner}.tmp" for owner in unknown), f"a.{dead.pid}.tmp", "a.20240101123000123.tmp", "a.x.tmp",
             f"a[.{gone}.tmp"]  # fmt: skip
-    swept = [f"a.{gone}.tmp", f"b.{gone}.tmp", f"a.{here._replace(boot='0' * 8)}.tmp"]
+    swept, before = [f"a.{gone}.tmp", f"b.{gone}.tmp"], f"a.{here._replace(boot='0' * 8)}.tmp"
+    (swept if machine_id else left).append(before)  # without one, another host may have the name
     for name in (*left, *swept):
         (tmp_path / name).mkdir()
     with atomic_file(tmp_path / "a"):
@@ -437,9 +441,9 @@ ELSEWHERE = """
 import fcntl, os, sys
 from pathlib import Path
 from isthmus import locks
-host = sys.argv[2]
+host, boot, namespace = sys.argv[2:5]
 fcntl.flock = lambda *_: None
-locks._here = lambda: (host, "1" * 8, 2)
+locks._here = lambda: (host, boot, int(namespace))
 locks._BEAT, locks._PATIENCE = 0.05, 1.5
 """
 HOLD_THERE = (
@@ -472,6 +476,9 @@ while turns < 5:
 )
 
 
+THERE = ("0" * 8, "1" * 8, "2")
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(locks, "_BEAT", 0.05)
@@ -479,40 +486,61 @@ def impatient(monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_: None)
 
 
+@contextmanager
+def holder(folder, *where):
+    with child(HOLD_THERE, folder, *map(str, where)) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.stdin.close()
+        process.wait()
+
+
 def test_what_another_machine_holds_is_refused_by_its_name(tmp_path, impatient):
-    with child(HOLD_THERE, tmp_path, "0" * 8) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(RunError, match=f"in use by process {holder.pid} on "), lock(tmp_path):
-            pytest.fail("two machines held the lock")
-        holder.stdin.close()
-        assert holder.wait() == 0
+    with (
+        holder(tmp_path, *THERE) as other,
+        pytest.raises(RunError, match=f"in use by process {other.pid} on "),
+        lock(tmp_path),
+    ):
+        pytest.fail("two machines held the lock")
     with lock(tmp_path):
         assert [Owner.parsed(path.name) for path in (tmp_path / ".lock.held").iterdir()] == [Owner.current()]
     assert names(tmp_path) == [".lock"]
 
 
 def test_a_machine_that_died_holds_nothing_after_a_while(tmp_path, impatient):
-    with child(HOLD_THERE, tmp_path, "0" * 8) as holder:
-        holder.stdout.readline()
-        holder.kill()
+    with holder(tmp_path, *THERE) as other:
+        other.kill()
     start = time.monotonic()
     with lock(tmp_path):
         assert time.monotonic() - start > 1.5
     assert names(tmp_path) == [".lock"]
 
 
-def test_a_process_of_this_host_that_died_holds_nothing_at_once(tmp_path, impatient, monkeypatch):
+def test_a_process_of_this_kernel_that_died_holds_nothing_at_once(tmp_path, impatient, monkeypatch):
     monkeypatch.setattr(locks, "_PATIENCE", 1e6)
-    with child(HOLD_THERE, tmp_path, Owner.current().host) as holder:
-        holder.stdout.readline()
-        holder.kill()
+    with holder(tmp_path, *Owner.current()[1:]) as other:
+        other.kill()
     with lock(tmp_path):
         pass
 
 
+def test_without_the_kernels_locks_a_living_process_is_refused_and_a_dead_one_is_not(tmp_path, impatient, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    monkeypatch.setattr(locks, "_PATIENCE", 1e6)
+    with holder(tmp_path, *Owner.current()[1:]) as other:
+        with pytest.raises(RunError, match=f"in use by process {other.pid}"), lock(tmp_path):
+            pytest.fail("two processes held the lock")
+        other.kill()
+        other.wait()
+        with lock(tmp_path):
+            pass
+
+
 def test_who_was_taken_for_dead_leaves_the_lock_of_the_next_alone(tmp_path, impatient):
-    with child(HOLD_THERE, tmp_path, "0" * 8) as sleeper:
-        sleeper.stdout.readline()
+    with holder(tmp_path, *THERE) as sleeper:
         os.kill(sleeper.pid, signal.SIGSTOP)
         with lock(tmp_path):
             os.kill(sleeper.pid, signal.SIGCONT)
@@ -522,14 +550,29 @@ def test_who_was_taken_for_dead_leaves_the_lock_of_the_next_alone(tmp_path, impa
 
 
 def test_machines_take_turns_also_at_what_a_dead_one_left(tmp_path):
-    with child(HOLD_THERE, tmp_path, "f" * 8) as holder:
-        holder.stdout.readline()
-        holder.kill()
-    machines = [child(TAKE_TURNS, tmp_path, f"{i:08d}") for i in range(4)]
+    with holder(tmp_path, "f" * 8, *THERE[1:]) as dead:
+        dead.kill()
+    for stage in ("", "dead."):  # of one that was killed while it took the lock, or took it over
+        (tmp_path / f".lock.held.{stage}{Owner(dead.pid, '0' * 7 + '1', *THERE[1:])}.tmp").mkdir()
+    machines = [child(TAKE_TURNS, tmp_path, f"{i:08d}", *THERE[1:]) for i in range(4)]
     for machine in machines:
         with machine:
             assert machine.wait(60) == 0
     assert names(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "write_bytes"])
+def test_a_lock_that_cannot_be_had_leaves_nothing(failing, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, failing, full)
+        with pytest.raises(OSError, match="No space left"), lock(tmp_path):
+            pytest.fail("held")
+    assert names(tmp_path) == [".lock"]
+    with lock(tmp_path):
+        pass
 
 
 def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):

@@ -35,7 +35,8 @@ class FlatWeights:
         """Of the last backward pass: the vector of all, or those of the parameters."""
         if self.gradient is not None:
             return [self.gradient]
-        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        grads = ((parameter, parameter.grad) for parameter in self.parameters)
+        return [torch.zeros_like(parameter) if grad is None else grad for parameter, grad in grads]  # frozen so far
 
     def beside_gradients(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """The views of a vector like `vector` that belong to `gradients`, in its order."""

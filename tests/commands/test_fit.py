@@ -406,7 +406,7 @@ def test_of_few_images_convolutions_are_told_that_pca_knows_more(digits, tmp_pat
     np.save(few, isthmus.open_images(digits).pixels[:120])
     _, err = done("fit", few, "-o", tmp_path / "m", "--network", "conv", "--epochs", 60, *QUICK[2:])
     assert "worse than PCA" in err
-    assert "leave --network out, and training begins at its solution" in err
+    assert "try --network dense, whose training begins at its solution" in err
 
 
 @pytest.mark.parametrize(

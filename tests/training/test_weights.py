@@ -8,7 +8,7 @@ from isthmus.networks import Gradients, Output, build
 from isthmus.networks.accelerators import training_pass
 from isthmus.networks.network import Trainable
 from isthmus.parts import ACTIVATIONS, Dense
-from isthmus.training.optimizers import Adam
+from isthmus.training.optimizers import SGD, Adam
 from isthmus.training.weights import FlatWeights
 
 
@@ -106,6 +106,19 @@ def test_of_autograd_the_gradients_stay_where_they_were_made():
         torch.testing.assert_close(gradient, theirs)
         assert moment.shape == parameter.shape
         assert int(moment.flatten()[0]) == parameter.storage_offset()
+
+
+def test_what_has_no_gradient_yet_stays_as_it_is():
+    net = network()
+    weights = FlatWeights(net, autograd=True)
+    first, *others = net.parameters()
+    before = [parameter.detach().clone() for parameter in (first, *others)]
+    for parameter in others:
+        parameter.grad = torch.ones_like(parameter)
+    for kind in (Adam, SGD):
+        kind(weights, {}).step(1e-2)
+    assert torch.equal(first, before[0])
+    assert all((parameter < former).all() for parameter, former in zip(others, before[1:], strict=True))
 
 
 class Odd(Trainable):

@@ -152,7 +152,7 @@ class Judgement:
             return f"{words}: a smaller weight than {self._weight} uses more of them"
         if self.model.network_.part.code_output == "relu":
             return f"{words}, for a rectified unit that is off never learns: try --code-activation linear"
-        return f"{words}: a smaller code is as good"
+        return words
 
     @property
     def _weight(self) -> str:
@@ -162,7 +162,7 @@ class Judgement:
     def _way_on(self, base: Base) -> str:
         """What to try where the former weights were no worse: a fit of the former images too, if any."""
         together, ways = "", [self._more_images(pieces=False)]
-        if self.knows_others:
+        if self.knows_others and base.learned_from:
             sources = list(dict.fromkeys([*base.learned_from, self.images.source]))
             together = f"try one fit of {names(sources)} in one folder, without --from; else "
             ways = [] if self.model.augmentation is not None else ["--augmentation affine"]
@@ -170,7 +170,7 @@ class Judgement:
             ways.insert(0, f"the same without --from, whose code has {self.model.network_.code_size:,} numbers,")
         rate, shape = self.model.training_.learning_rate, (len(self.images), self.images.n_features)
         highest = highest_rate(self.model.network_.part, self.model.penalty, shape, self.model.corruption)
-        if rate > 2 * highest:
+        if self.model.training_.schedule == "one-cycle" and rate > 2 * highest:
             ways.append(f"--learning-rate {highest:.2g}")
         elif not self.has_rate:  # one that was said is lower already, or as good as the one that is chosen
             ways.append(f"--learning-rate {rate / 10:.2g}")
@@ -269,16 +269,17 @@ class Judgement:
 
     def _linear_words(self) -> str:
         """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
-        part = self.model.network_.part
+        part, loss = self.model.network_.part, self.model.part("loss")
         if self.model.corruption is not None or self.base is not None or not self.model.network_.code_part.is_plain:
             return ""
         if (linear := part.beginning_at_pca()) is None:
-            few = part.kind != "dense" and len(self.images) < FEW
-            return "of so few PCA knows more: leave --network out, and training begins at its solution" if few else ""
+            if part.kind == "dense" or len(self.images) >= FEW:
+                return ""
+            without = f" without --loss {loss.kind}" if loss.bounded else ""
+            return f"of so few PCA knows more: try --network dense{without}, whose training begins at its solution"
         if linear == part:
             return ""
-        bounded = self.model.part("loss").bounded  # which takes a sigmoid, whatever is said of the output
-        option = f"--loss {self.model.part('loss').kind}" if bounded else "--output"
+        option = f"--loss {loss.kind}" if loss.bounded else "--output"  # such a loss takes a sigmoid, whatever is said
         if part.code_output != "linear":
             words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
             return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else f" without {option}")

@@ -17,13 +17,23 @@ class Crops:
     """Random square crops of photographs (c, h, w), `n` in an epoch, in the eight flips and turns.
 
     Each photograph is cropped as often as any other, whatever its size. scale: what its numbers are divided by.
+    any_colour: a crop's channels come in any order, for what is learned of the colours of few photographs is theirs.
     Position i of epoch e has the number e · n + i, so that a batch is a function of its numbers alone. A photograph
     that is smaller than a crop is continued by its mirror image.
     """
 
     def __init__(
-        self, photos: ImageList, size: int, n: int, device: torch.device, *, scale: float = 1.0, seed: int = 0
+        self,
+        photos: ImageList,
+        size: int,
+        n: int,
+        device: torch.device,
+        *,
+        scale: float = 1.0,
+        seed: int = 0,
+        any_colour: bool = False,
     ) -> None:
+        self.any_colour = any_colour
         self.photos, self.size, self.n, self.device, self.seed = photos, size, n, device, seed
         self.unit, self.channels = photos.unit / scale, photos.channels
         self.n_features = self.channels * size * size
@@ -48,11 +58,12 @@ class Crops:
         into = crops.numpy()
         for i, number in enumerate(numbers):
             epoch, position = divmod(number, self.n)
-            index, rows, columns, turns = self._places(epoch)
+            index, rows, columns, turns, orders = self._places(epoch)
             crop = self._crop(self.photos.arrays[index[position]], rows[position], columns[position])
             turn = int(turns[position])
             crop = np.rot90(crop, turn % 4, axes=(1, 2))
-            into[i] = crop[:, :, ::-1] if turn >= 4 else crop
+            crop = crop[:, :, ::-1] if turn >= 4 else crop
+            into[i] = crop if orders is None else crop[orders[position]]
         return crops.mul_(self.unit).flatten(1).to(self.device)
 
     def _crop(self, photo: np.ndarray, row: float, column: float) -> np.ndarray:
@@ -65,9 +76,14 @@ class Crops:
             crop = np.pad(crop, ((0, 0), (0, below), (0, beside)), mode="symmetric")
         return crop
 
-    def _all_places(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of each position of an epoch: the photograph, the corner as shares of height and width, the turn."""
+    def _all_places(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Of each position of an epoch: the photograph, the corner as shares of height and width, the turn, and the
+        order of the channels, if it is any.
+        """
         stream, n_photos = numpy_generator(self.seed, "crop", epoch), len(self.photos)
         rounds = [stream.permutation(n_photos) for _ in range(-(-self.n // n_photos))]
         corners = stream.random((2, self.n))
-        return np.concatenate(rounds)[: self.n], *corners, stream.integers(_TURNS, size=self.n)
+        turns, orders = stream.integers(_TURNS, size=self.n), None
+        if self.any_colour and self.channels > 1:
+            orders = stream.permuted(np.tile(np.arange(self.channels), (self.n, 1)), axis=1)
+        return np.concatenate(rounds)[: self.n], *corners, turns, orders

@@ -35,7 +35,7 @@ _BATCH = 16
 # costs more.
 _RATE = {"clean": 1.6e-3, "noisy": 1e-3}
 _EPOCHS = {"clean": {"bfloat16": 15, "float32": 7}, "noisy": {"bfloat16": 10, "float32": 4}}
-_IN_COLOUR = 1.5  # times as many, of clean images
+_IN_COLOUR = 1.0  # times as many, of clean images
 _LEAST_NOISE, _MOST_NOISE = 1e-3, 5.0  # of what the images' numbers span: what is less or more is in another unit
 _CHECKED_CROPS = 64  # of the validation photographs
 _BELONGS = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "validation_fraction", "patience")
@@ -179,7 +179,9 @@ class DenoiserFit:
             held = images.take(np.sort(order[:n_held]))
             held_out = self._checked(held)
             images = images.take(np.sort(order[n_held:]))
-        return Crops(images, self.crop, self.n_crops, self.device, scale=self.scale, seed=self.seed), held_out
+        any_colour = self.training.recipe is not None and self.target == "clean" and not self.is_paired
+        how: dict[str, Any] = {"scale": self.scale, "seed": self.seed, "any_colour": any_colour}
+        return Crops(images, self.crop, self.n_crops, self.device, **how), held_out
 
     def _checked(self, held: ImageList) -> Crops:
         n = max(len(held), _CHECKED_CROPS)

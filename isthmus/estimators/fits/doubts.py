@@ -35,6 +35,7 @@ _NO_BETTER, _NO_BETTER_IN_A_PASS = 0.99, 0.95
 # it a network knows them by heart: of faces and digits such had 1.4 to 1.9 times PCA's error on others. Of fewer than
 # 1,000 samples what it leaves of its own says nothing: 0.55 to 1.02 times as much as PCA was 1.2 to 1.5 times on others
 # (240 drawings, 3 seeds).
+_CUT_OFF = 0.5  # of the samples' numbers: of a few beyond black and white the noise is as it should be
 _WORSE, _WORSE_ON_ITS_OWN, _BY_HEART, _VERY_FEW = 1.01, 1.05, 0.5, 1000
 _LITTLE_NOISE = 1e-3  # of what the samples' numbers span
 _PHOTOGRAPH, _PIECE = 49, 8  # pixels of a side: a code holds too little of what is larger; of pieces it holds all
@@ -179,7 +180,10 @@ class Judged:
     @cached_property
     def _is_cut_off(self) -> bool:
         """Whether most of each noisy sample is cut off, which was said before the training."""
-        return clip_doubt(self.setup.corruption, self.samples) is not None
+        if clip_doubt(self.setup.corruption, self.samples) is None:
+            return False
+        x = self.samples.batch(slice(0, _CHUNK))
+        return float(((x < 0) | (x > 1)).float().mean()) > _CUT_OFF
 
     def _worse_than_noise(self) -> str | None:
         if self._recipe is None or self.setup.corruption is None or not self.setup.objective.loss.is_squared:

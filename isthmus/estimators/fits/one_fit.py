@@ -78,15 +78,16 @@ class OneFit:
         # of flat samples, the network may know the shape
         self.known_shape = self.image_shape or getattr(self.network_part, "image_shape", None)
         # which a recipe may choose too
-        self.fraction = (
-            self.training_of(model, (len(X), self.n_features)).validation_fraction if held_out is None else None
-        )
+        chosen = self.training_of(model, (len(X), self.n_features)) if held_out is None else None
+        self.fraction = None if chosen is None else chosen.validation_fraction
         self.pca_samples: np.ndarray | None = None
         self.before_refit: dict[str, torch.Tensor] | None = None
         self.is_refitted = self.fraction is not None or (refit and held_out is not None)
         n = len(X) - (0 if self.fraction is None else n_held_out(len(X), self.fraction))
         shape = (n, self.n_features)
         self.training, self.parameters = self.training_of(model, shape), parameters_of(model, shape)
+        if self.training.patience is None and chosen is not None:  # of those that are left a recipe would hold none out
+            self.training = dataclasses.replace(self.training, patience=chosen.patience)
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
