@@ -47,6 +47,21 @@ def test_every_place_and_turn_of_every_photograph_comes_up():
     assert seen == possible
 
 
+def test_of_any_colour_the_channels_come_in_all_orders_and_nothing_else_changes():
+    grey = numbered((9, 7), (8, 8)).arrays
+    colours = ImageList(tuple(np.concatenate([x, x + 1000, x + 2000]) for x in grey))
+    plain, any_colour = (Crops(colours, 4, 200, CPU, any_colour=on) for on in (False, True))
+    orders = set()
+    pairs = zip(plain.batch(plain.order(2)), any_colour.batch(any_colour.order(2)), strict=True)
+    for before, after in ((a.view(3, -1), b.view(3, -1)) for a, b in pairs):
+        order = (after[:, 0] // 1000).int().tolist()
+        assert torch.equal(after, before[order])
+        orders.add(tuple(order))
+    assert len(orders) == 6
+    one, same = (Crops(ImageList(grey), 4, 200, CPU, any_colour=on) for on in (False, True))
+    assert torch.equal(one.batch(one.order(2)), same.batch(same.order(2)))
+
+
 def test_each_photograph_is_cropped_as_often_whatever_its_size():
     crops = Crops(numbered((8, 8), (80, 80), (9, 30)), 8, 300, CPU)
     of_first = (crops.batch(crops.order(1)).max(dim=1).values < 64).sum()

@@ -133,7 +133,7 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     model = Denoiser(noise=noise, target=target, recipe=recipe, random_state=options.seed, **crop, **training)
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
-    n_epochs = training_of(model, train_on.images.channels).epochs
+    n_epochs = training_of(model).epochs
     crops = f"{model.crops_per_epoch:,} crops of {model.crop}×{model.crop}"
     slow = "" if crop else ", a minute or two each on two cores"
     console.say(f"{model.part('network')!r}, {counted(n_epochs, 'epoch')} of {crops}{slow}")

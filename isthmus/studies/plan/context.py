@@ -167,7 +167,7 @@ class Context:
             return None
         unfitted = estimator(model, 0, self.device.type)
         return (
-            denoiser_fit.training_of(unfitted, self.shape[0])
+            denoiser_fit.training_of(unfitted)
             if model.part
             else training_of(unfitted, self.shape_of(self.fit_split(model)))
         )

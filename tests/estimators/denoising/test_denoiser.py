@@ -9,7 +9,9 @@ from sklearn.base import clone
 
 from isthmus import Denoiser, GaussianNoise, Poisson, Residual, Sequence, UNet
 from isthmus.data.images import pixels_of
+from isthmus.data.photographs.image_list import image_list
 from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import denoise_tiles
 
 SMALL = {"crop": 16, "crops_per_epoch": 64, "epochs": 2, "precision": "float32", "random_state": 0}
@@ -337,3 +339,21 @@ def test_shot_noise_is_saved(tmp_path, shot_model):
     again, y = isthmus.load(tmp_path / "den"), shot(photos(2, seed=9), 30, 0)
     assert again.noise == shot_model.noise
     assert all(np.array_equal(a, b) for a, b in zip(again.denoise(y), shot_model.denoise(y), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n", "others", "expected"),
+    [
+        ({"recipe": "fast"}, 4, False, True),
+        ({}, 4, False, False),
+        ({"recipe": "fast", "target": "noisy"}, 4, False, False),
+        ({"recipe": "fast"}, 4, True, False),
+        ({"recipe": "fast"}, 100, False, False),
+    ],
+)
+def test_channels_come_in_any_order_where_few_clean_photographs_have_colours(arguments, n, others, expected):
+    images = image_list([np.random.default_rng(i).random((3, 20, 20), np.float32) for i in range(n)])
+    fit = DenoiserFit(
+        Denoiser(crop=16, noise=GaussianNoise(0.1), **arguments), images, images if others else None, print
+    )
+    assert fit._split()[0].any_colour is expected
