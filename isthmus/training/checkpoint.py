@@ -105,7 +105,7 @@ class OtherTrainingError(RequestError):
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder of their own, which is held for this process by a kernel lock.
+    """The checkpoints of one training, in a folder of their own, which is locked for this process.
 
     folder: made if it is not there, and of its own: one that holds anything else is refused, for it will be removed.
     None keeps nothing. every: seconds of training steps from one to the next; None is `EVERY`. replace: whether a

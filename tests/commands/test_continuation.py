@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import isthmus
 from isthmus.cli import run_command
 from isthmus.commands.fitting.continuation import Base
 from isthmus.commands.fitting.judgement import better_than_first
+from isthmus.commands.fitting.training_run import _learned_from
 from isthmus.commands.shared.part_syntax import read_words
 from isthmus.data.identity import from_text, marks_of, to_text
 from isthmus.training import checkpoint, session
@@ -358,3 +360,22 @@ def test_marks_come_back_as_they_were_written():
     for wrong in (None, 3, "?", "AAA=", ["a"]):
         assert from_text(wrong) is None
     assert to_text(np.arange(200_000)) is None
+
+
+@pytest.mark.parametrize(
+    ("former", "kept_start", "is_refitted", "expected"),
+    [
+        (None, False, False, ["new"]),
+        (["old"], False, False, ["old", "new"]),
+        (["old"], True, False, ["old"]),
+        (["old"], True, True, ["new"]),
+        (["new"], False, False, ["new"]),
+        ([], False, False, []),
+        ([], True, True, ["new"]),
+    ],
+)
+def test_what_weights_come_of(former, kept_start, is_refitted, expected):
+    fitted = SimpleNamespace(before_refit={} if is_refitted else None)
+    model = SimpleNamespace(fitted_=fitted, history_=SimpleNamespace(kept_start=kept_start))
+    base = None if former is None else SimpleNamespace(learned_from=former)
+    assert _learned_from(model, "new", base) == expected

@@ -163,10 +163,11 @@ def as_chosen(model: Autoencoder) -> Autoencoder:
 
 def _learned_from(model: Autoencoder, source: str, base: Base | None) -> list[str]:
     """The names of the images that the weights come of, in a row of --from; without those that bettered nothing."""
-    if base is not None and not base.learned_from:  # it does not know, so nothing is known
-        return []
-    before = [] if base is None or model.fitted_.before_refit is not None else base.learned_from
-    return before if before and model.history_.kept_start else list(dict.fromkeys([*before, source]))
+    if base is None or model.fitted_.before_refit is not None:
+        return [source]
+    if not (before := base.learned_from) or model.history_.kept_start:  # who does not know, never will
+        return before
+    return list(dict.fromkeys([*before, source]))
 
 
 def _summary(errors: Errors) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Job:
         elif message.get("lost") and task.pair not in self._lost:  # perhaps not by its fault
             self._lost.add(task.pair)
             self.waiting.insert(0, self._works[task.pair])
-            self.progress.note(f"{message['message']}; another one takes it up, at its last checkpoint")
+            self.progress.note(f"{message['message']}; another one takes it up, at its last checkpoint if there is one")
         elif message.get("lost"):
             again = f"{message['message']}; it was the second time, and what is finished is kept"
             self.failed = error_of({**message, "message": again})
