@@ -70,9 +70,12 @@ class Adam(Optimizer):
             return gradients
         weight = 1 - self.beta2 ** self.state["step"]  # of all gradients so far; 0 before the first
         longest = self.clip * (self.state["exp_avg_sq"].sum() / weight).sqrt()
-        share = longest / torch.stack(torch._foreach_norm(gradients)).norm()
+        norms = [gradient.norm() for gradient in gradients]
+        share = longest / (norms[0] if len(norms) == 1 else torch.stack(norms).norm())
         shortening = torch.where(share > 0, share, 1).clamp_(max=1.0)  # 1 where there is nothing to compare with
-        return list(torch._foreach_mul(gradients, shortening))
+        if self.weights.gradient is not None:
+            return [self.weights.gradient.mul_(shortening)]  # new memory each time would cost as much as the step
+        return list(torch._foreach_mul(gradients, shortening))  # of autograd two may be one
 
     def step(self, learning_rate: float | torch.Tensor) -> None:
         gradients = self.gradients()
