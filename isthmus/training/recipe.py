@@ -128,13 +128,11 @@ def _fast(
         "start": start,
         "standardize": True,
     }
-    by_heart = code.in_nats and n < FEW
-    if (by_heart or explicit.get("start", start) == "pca") and n >= _WORTH_SELECTING:
+    if explicit.get("start", start) == "pca" and n >= _WORTH_SELECTING:
         passes = explicit.get("epochs") or epochs
         # Few samples teach a network little that is true of others, so some of them say when it is better than PCA. On
         # all data that were tried it became so in the first epochs, or not at all; a denoiser, which does not begin
-        # there, when its rate has fallen. With a code in nats it learns them by heart: of 160 faces the likelihood of
-        # others was best after 30 epochs, and in the end it was none, or no number.
+        # there, when its rate has fallen.
         patience = passes if corruption is not None else min(passes, max(_PATIENT, passes // 4))
         chosen |= {"validation_fraction": _SELECTED, "patience": patience}
     return chosen

@@ -75,12 +75,6 @@ def test_a_code_in_nats_takes_more_steps_up_to_the_most_passes():
     assert completed(FAST, DEEP, None, (60_000, 784), code=Gaussian()).epochs == 800  # as README's likelihood had
 
 
-def test_a_code_in_nats_of_few_samples_is_chosen_by_others():
-    few, more, very_few = (completed(FAST, DEEP, None, (n, 784), code=Gaussian()) for n in (160, 2000, 19))
-    assert (few.validation_fraction, few.patience) == (0.2, 200)
-    assert more.validation_fraction is very_few.validation_fraction is None
-
-
 def test_a_penalty_that_is_summed_over_the_batch_keeps_its_strength():
     sizes = [completed(FAST, DEEP, L1(0.1, per="batch"), (n, 784)).batch_size for n in (100, 50_000)]
     assert sizes == [Training().batch_size] * 2

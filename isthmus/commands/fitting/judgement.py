@@ -273,7 +273,7 @@ class Judgement:
         if self.model.corruption is not None or self.base is not None or not self.model.network_.code_part.is_plain:
             return ""
         if (linear := part.beginning_at_pca()) is None:
-            if part.kind == "dense" or len(self.images) >= FEW:
+            if self.model.network_.shape is None or len(self.images) >= FEW:  # of convolutions it is not None
                 return ""
             without = f" without --loss {loss.kind}" if loss.bounded else ""
             return f"of so few PCA knows more: try --network dense{without}, whose training begins at its solution"
