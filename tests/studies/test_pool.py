@@ -167,20 +167,3 @@ def test_a_process_that_is_killed_is_named_and_its_model_given_to_another(one_by
     assert "--threads 1" in lost
     assert lost.endswith("another one takes it up, at its last checkpoint if there is one")
     assert weights(out / "small") == weights(one_by_one)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_model_whose_process_is_killed_twice_fails(study, tmp_path):
-    with start(study(text()), tmp_path / "runs") as process:
-        until(process, "epoch 3/")
-        while process.poll() is None:  # whoever trains something
-            for pid in children(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-        assert process.stderr
-        last = process.stderr.read().strip().splitlines()[-1]
-        assert process.wait() == 1
-    assert last.startswith("isthmus: ")
-    assert "was ended by signal 9" in last
-    assert last.endswith("it was the second time, and what is finished is kept")
