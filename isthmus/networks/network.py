@@ -86,9 +86,8 @@ class Trainable(nn.Module):
     """A module that the training loop trains: its `forward` gives an `Output`, and autograd the rest.
 
     It may have buffers and frozen parameters: they are saved and resumed like weights, and no step moves them. What is
-    frozen when a training begins is for all of it. Where
-    the written-out passes in `networks.accelerators` have one for its type, it takes the place of `record` and
-    `backward`.
+    frozen when a training begins is frozen for all of it. Where the written-out passes in `networks.accelerators` have
+    one for its type, it takes the place of `record` and `backward`.
     """
 
     def after_step(self) -> None:

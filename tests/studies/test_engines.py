@@ -8,6 +8,7 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,8 @@ from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import Task
+from isthmus.studies.run.engines.engine import failure
+from isthmus.studies.run.job import Job
 from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study, parse_study
 
@@ -284,3 +287,23 @@ def test_the_command_imports_a_module_that_registers_an_engine(tmp_path, monkeyp
 def test_an_unknown_engine_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r'unknown engine "locl".*Did you mean "local"'):
         run_study(load_study("digits"), Request(tmp_path, engine="locl"), Lines())
+
+
+def test_a_task_is_taken_up_once_where_it_was_lost_and_never_where_it_failed():
+    def received(*messages):
+        job, task = object.__new__(Job), SimpleNamespace(pair=("a", 3))
+        job.waiting, job.running, job._works, job._lost, job.failed = [], {task.pair}, {task.pair: "work"}, set(), None
+        job.progress = Lines()
+        for message in messages:
+            job.receive(task, message)
+        return job
+
+    lost = failure("a: its process was ended")
+    once, twice, failed = (
+        received(lost),
+        received(lost, lost),
+        received(failure("a: diverged", RunError("a: diverged"))),
+    )
+    assert (once.waiting, once.running, once.failed) == (["work"], set(), None)
+    assert "the second time" in str(twice.failed)
+    assert (failed.waiting, str(failed.failed)) == ([], "a: diverged")
