@@ -19,9 +19,9 @@ def verdict(page, text):
     page.wait_for_function("text => document.querySelector('#models .says').textContent.includes(text)", arg=text)
 
 
-def settled(page):
-    """The address, once it says what is shown."""
-    page.wait_for_timeout(450)
+def settled(page, *parts):
+    """The address, once it has these."""
+    page.wait_for_function("parts => parts.every(one => location.hash.includes(one))", arg=parts)
     return page.evaluate("location.hash.slice(1)")
 
 
@@ -47,14 +47,14 @@ def test_a_caption_follows_the_pictures_source(open_page, stroke, ink):
     verdict(page, "Draw a digit on the pad.")
     stroke(page)
     caption(page, "your drawing")
-    drawn = settled(page)
+    drawn = settled(page, "own=", "source=draw")
     page.click("#tab-upload")  # there is no file yet: the drawing stays, and is called one
     caption(page, "your drawing")
     assert page.text_content("#upload-says").startswith("PNG, JPEG")
     page.set_input_files("#file", ink)
     caption(page, "bar.png")
     assert page.text_content("#upload-says").startswith("bar.png: 120×120, dark on light")
-    uploaded = settled(page)
+    uploaded = settled(page, "own=", "source=upload")
     page.keyboard.press("p")
     caption(page, "test image no. 0, a 2")
     assert page.text_content("#upload-says").startswith("PNG, JPEG"), "no word of a picture that is not shown"
@@ -90,7 +90,8 @@ def test_more_than_eight_bits_are_not_rounded_for_the_address(open_page, tmp_pat
     sent = np.frombuffer(asked.value.post_data_buffer, "<f4")
     np.testing.assert_array_equal(sent, ramp.ravel() / np.float32(65535))
     caption(page, "deep.png")
-    assert "own=" not in settled(page)
+    page.wait_for_function("() => location.hash.includes('source=upload')")
+    assert "own=" not in page.evaluate("location.hash")
     page.click("#copy-link")
     page.wait_for_selector("#toast:has-text('Your picture itself is not in it')")
 

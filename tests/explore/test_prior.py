@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +99,8 @@ def test_the_units_that_tell_most_come_first_and_are_moved_along_the_prior(open_
     found = pictures(page, ".traversals canvas").reshape(8, 7, 8, 8, 4)[..., 0]
     np.testing.assert_allclose(found / 255, np.stack([row[:, 0] for row in rows.values()]), atol=0.51 / 255)
     page.click(".traversals .row >> nth=2 >> button")
-    assert f"unit={page.locator('.traversals .row button').nth(2).get_attribute('data-unit')}" in page.evaluate(
-        "new Promise(done => setTimeout(() => done(location.hash), 400))"
-    )
+    unit = page.locator(".traversals .row button").nth(2).get_attribute("data-unit")
+    page.wait_for_function("unit => location.hash.includes(`unit=${unit}`)", arg=unit)
 
 
 def test_a_button_samples_new_images_and_the_address_has_them(open_page, here, variational):
@@ -109,7 +109,10 @@ def test_a_button_samples_new_images_and_the_address_has_them(open_page, here, v
     before = pictures(page, ".samples canvas")
     page.click("button:text-is('New samples')")
     page.wait_for_function("() => location.hash.includes('sample=1')")
-    page.wait_for_timeout(300)
+    page.wait_for_function(
+        f"before => JSON.stringify([...document.querySelectorAll('.samples canvas')].map({PIXELS})) !== before",
+        arg=json.dumps(before.tolist(), separators=(",", ":")),
+    )
     found = pictures(page, ".samples canvas").reshape(-1, 8, 8, 4)[..., 0]
     expected = variational.model("variational").sample(len(found), random_state=1)[:, 0]
     np.testing.assert_allclose(found / 255, expected, atol=0.51 / 255)
@@ -142,7 +145,7 @@ def test_without_test_images_the_units_stand_in_their_order(open_page, serve, tm
         page.mouse.down()
         page.mouse.move(pad["x"] + 150, pad["y"] + 200, steps=5)
         page.mouse.up()
-        page.wait_for_selector(".traversals .row button")
+        page.wait_for_selector(".traversals .row button:has-text('unit')")
         texts = page.locator(".traversals .row button").all_text_contents()
         assert [text.strip() for text in texts] == [f"unit {i}" for i in range(8)]
         page.close()

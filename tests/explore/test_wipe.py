@@ -317,7 +317,7 @@ def test_a_person_wipes_magnifies_and_uploads(open_page, serve, denoisers, photo
         assert page.evaluate(f"(() => {{ {audit}; return [...nameless(), ...faint()]; }})()") == []
         page.click(".strip button >> nth=1")
         says(page, "flower.png")
-        assert "photo=1" in page.evaluate("() => new Promise((done) => setTimeout(() => done(location.hash), 500))")
+        page.wait_for_function("() => location.hash.includes('photo=1')")
     denoisers.closing.clear()
 
 
