@@ -12,7 +12,7 @@ import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
-from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, collapse, load
+from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, Masking, collapse, load
 from isthmus.codes.gaussian import GaussianCode
 from isthmus.errors import PoorFitWarning, RequestError
 from isthmus.objective import Objective
@@ -185,6 +185,25 @@ def test_pixels_are_drawn_as_black_and_white_in_each_epoch_unless_said_otherwise
     of_grey = drawn.log_likelihood(grey[:9], n_samples=500)
     assert np.abs(of_grey[:, None] - each).min(axis=1).max() < 0.3, "of one of these"
     assert len(set(drawn.reconstruct(grey).round(5).ravel().tolist())) > 2
+
+
+def test_black_and_white_is_trained_on_as_it_is():
+    """Nothing is drawn for it: a corruption's stream is where it would be without."""
+    rng = np.random.default_rng(0)
+    bits = (rng.random((60, 6)) < 0.4).astype(np.float32)
+    nearly = bits.copy()
+    nearly[7, 3] = 0.5
+
+    def weights(x, binary):
+        model = Autoencoder(
+            Dense((8,), 2, output="sigmoid"),
+            **{"code": Gaussian(), "corruption": Masking(0.2), "loss": BCE(binary=binary)},
+            **{"epochs": 2, "batch_size": 20, "random_state": 0},
+        )
+        return [weight.numpy() for weight in model.fit(x).network_.state_dict().values()]
+
+    np.testing.assert_equal(weights(bits, True), weights(bits, False))
+    assert not np.array_equal(weights(nearly, True)[0], weights(nearly, False)[0])
 
 
 def test_early_stopping_watches_the_whole_bound(x, pca):

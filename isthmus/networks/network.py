@@ -140,6 +140,7 @@ class Network(Trainable, abc.ABC):
     shape: tuple[int, int, int] | None = None
     code_shape: tuple[int, int, int] | None = None
     standardization: Standardization | None = None
+    _maps_out = False  # whether what the last layer gives is in other units than the data
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,6 +149,7 @@ class Network(Trainable, abc.ABC):
     def standardize(self, standardization: Standardization | None) -> None:
         """Apply this at both ends from now on. Raises ValueError for other samples than the network's."""
         self.standardization = standardization
+        self._maps_out = standardization is not None and not standardization.leaves_output
         if standardization is not None:
             # not among the weights: a model's configuration has it, by channel
             numbers = standardization.of_features(self.n_features).to(next(self.parameters()).device)
@@ -159,15 +161,15 @@ class Network(Trainable, abc.ABC):
 
     def outward(self, y: torch.Tensor) -> torch.Tensor:
         """What the last layer gives, (n, n_features), in the data's units."""
-        return y if self.standardization is None else torch.addcmul(self.ends[2], y, self.ends[3])
+        return torch.addcmul(self.ends[2], y, self.ends[3]) if self._maps_out else y
 
     def target(self, x: torch.Tensor) -> torch.Tensor:
         """What the last layer has to give for x: the inverse of `outward`."""
-        return x if self.standardization is None else (x - self.ends[2]).div_(self.ends[3])
+        return (x - self.ends[2]).div_(self.ends[3]) if self._maps_out else x
 
     def gradient_inward(self, grad_x_hat: torch.Tensor) -> torch.Tensor:
         """The gradient at x_hat as that at what the last layer gives."""
-        return grad_x_hat if self.standardization is None else grad_x_hat * self.ends[3]
+        return grad_x_hat * self.ends[3] if self._maps_out else grad_x_hat
 
     @abc.abstractmethod
     def encode(self, x: torch.Tensor) -> torch.Tensor:

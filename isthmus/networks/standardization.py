@@ -58,6 +58,11 @@ class Standardization:
         """A squared error of 1 inside the network, in the data's units squared."""
         return float(np.mean(np.square(self.scale)))
 
+    @property
+    def leaves_output(self) -> bool:
+        """Whether what comes out is as it is: of a loss that takes numbers in [0, 1]."""
+        return not any(self.out_offset) and all(scale == 1 for scale in self.out_scale)
+
     def of_features(self, n_features: int) -> torch.Tensor:
         """(4, n_features) float32: offset, scale, out_offset and out_scale of each number of a sample."""
         rows = np.array(list(self.table().values()), np.float32)

@@ -73,15 +73,20 @@ def _bce(part: BCE, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     choose for each number by the sign of z would take longer than all the rest.
     """
     bit = x.round()
-    return functional.softplus(z * (1 - 2 * bit)).addcmul_(bit - x, z)
+    return functional.softplus(z * _sign(bit)).addcmul_(bit - x, z)
 
 
 def _bce_of_each(part: BCE, z: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The same, and sigmoid(z) - x as a sum of two numbers that both have all their digits."""
     bit = x.round()
-    sign, gap = 1 - 2 * bit, bit - x
+    sign, gap = _sign(bit), bit - x
     towards = z * sign  # the bit that x is not nearer to
     return functional.softplus(towards).addcmul_(gap, z), towards.sigmoid_().mul_(sign).add_(gap)
+
+
+def _sign(bit: torch.Tensor) -> torch.Tensor:
+    """1 for 0 and -1 for 1."""
+    return bit.mul(-2).add_(1)
 
 
 def _l1(part: L1, code: torch.Tensor) -> torch.Tensor:

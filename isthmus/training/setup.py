@@ -49,7 +49,7 @@ class Setup:
 
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """What a network is given for samples (n, n_features), and what it is to make of them."""
-        if self.objective.is_binary:
+        if self.objective.is_binary and not _are_bits(x):
             x = torch.rand(x.shape, generator=stream, device=x.device, dtype=x.dtype).lt_(x)
         return self.corrupted(x, stream), x
 
@@ -60,3 +60,11 @@ class Setup:
     def still_noise(self, device: torch.device) -> torch.Generator:
         """The stream of epoch 0, which no training epoch uses: the same noise whenever it is asked for."""
         return generator(self.seed, "noise", 0, device)
+
+
+def _are_bits(x: torch.Tensor) -> bool:
+    """Whether x is all 0 and 1, which a draw leaves as they are: it would be a twentieth of a step.
+
+    Of a batch on a CPU alone: to ask a GPU is to wait for it.
+    """
+    return x.device.type == "cpu" and torch.equal(x.square(), x)

@@ -44,14 +44,14 @@ def record_chain(
     """The output, and what `backward_chain` needs.
 
     Products are in `dtype`; saturating activations, and what the last layer of the last chain gives, in the dtype of
-    the weights: a loss sees no more digits than x_hat has, but its gradient needs no more than the others.
-    logits: without the last activation.
+    the weights: a difference between x_hat and x has no more digits than x_hat, but its gradient needs no more than the
+    others. logits: without the last activation; a sigmoid's input is not subtracted from anything, so it is in `dtype`.
     """
     tape: Tape = []
     for i, (layer, activation) in enumerate(zip(chain.layers, without_last(chain.activations, logits), strict=True), 1):
         full = layer.weight.dtype
         x, weight = x.to(dtype), layer.weight.to(dtype)
-        if is_last and i == len(chain.layers):
+        if is_last and not logits and i == len(chain.layers):
             z = torch.addmm(layer.bias, x.to(full), layer.weight.t())
         else:
             z = torch.addmm(layer.bias.to(dtype), x, weight.t())
@@ -72,7 +72,7 @@ def backward_chain(chain: Chain, tape: Tape, grad: torch.Tensor, *, to_input: bo
     for i, (layer, (activation, x, weight, z, y)) in reversed(list(enumerate(steps))):
         grad = BACKWARD[activation](grad.to(y.dtype), y, z).to(x.dtype)
         product(grad.t(), x, layer.weight.grad)
-        torch.sum(grad, 0, dtype=layer.bias.dtype, out=layer.bias.grad)
+        torch.sum(grad.to(layer.bias.dtype), 0, out=layer.bias.grad)  # of bfloat16 itself it takes four times as long
         if i or to_input:
             grad = grad @ weight
     return grad
