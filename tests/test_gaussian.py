@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from isthmus import BCE, MSE, Autoencoder, Conv, Dense, Gaussian, GaussianNoise, Masking, collapse, load
 from isthmus.codes.gaussian import GaussianCode
+from isthmus.data.batches import samples_on
 from isthmus.errors import PoorFitWarning, RequestError
+from isthmus.estimators.samples import hold_out
 from isthmus.objective import Objective
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.setup import Setup
+from isthmus.training.validation import mean_loss
 
 LINEAR = Dense(bottleneck=2, code_activation="linear")
 
@@ -294,6 +298,28 @@ def test_the_unit_of_the_data_says_nothing_of_whether_it_was_learned(scale):
     assert -fitted.score(x) < 0.95 * x.var()
     with pytest.warns(PoorFitWarning, match="no better than the mean"):
         Autoencoder(network, code=Gaussian(beta=20), recipe="fast", epochs=60, random_state=0).fit(x)
+
+
+def test_noise_that_is_learned_of_few_samples_is_not_that_of_what_is_known_by_heart():
+    """Of others the log-likelihood was -340,000 nats, and that of one normal distribution, their own, is 34."""
+    rng = np.random.default_rng(0)
+    digits = (load_digits().data / 16).astype(np.float32)[rng.permutation(1797)]
+    fitted = Autoencoder(Dense((128, 64), 8), code=Gaussian(), recipe="fast", random_state=0).fit(digits[:60])
+    nats = fitted.log_likelihood(digits[60:560], n_samples=100)
+    assert nats.mean() > -10
+    best = int(np.argmin(fitted.history_.validation_losses))
+    assert best < 100 < len(fitted.history_) == fitted.training_.epochs
+
+
+def test_an_end_that_is_as_good_as_the_best_epoch_is_kept(x, pca):
+    """At the end of a cycle weights have settled; of the epochs before it some are better by chance."""
+    given = {"schedule": "constant", "epochs": 100, "validation_fraction": 0.3, "patience": 100}
+    fitted = model(pca, loss=MSE(), code=Gaussian(noise="learned"), **given).fit(x)
+    losses = fitted.history_.validation_losses
+    assert losses.min() < losses[-1] < losses.min() + 0.1
+    held_out = samples_on(hold_out(x, 0.3, 0)[1], torch.device("cpu"))
+    setup = Setup(fitted.training_, Objective(MSE(), in_nats=True, noise=fitted.network_.code.noise), seed=0)
+    assert mean_loss(fitted.network_, held_out, setup) == pytest.approx(losses[-1], rel=1e-5)
 
 
 @pytest.fixture(scope="module", params=[(1, 0), (255, 1000)], ids=["as-it-is", "of-255-far-from-0"])

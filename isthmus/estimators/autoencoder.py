@@ -58,8 +58,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         good error after few epochs, whatever the data's offset and scale; see `training_`.
     shuffle : True for a new order in each epoch, "once" for one order, False for the order of X.
     validation_fraction : the share of X to hold out for the validation loss, if `fit` is given no validation samples.
-    patience : stop after so many epochs without a better validation loss, and keep the best weights. A
-        "one-cycle" that is stopped early is worth little: there let it be `epochs`, and only keep the best.
+    patience : stop after so many epochs without a better validation loss, and keep the best weights; of a code in nats
+        those of the end, where that loss is within a standard error of the best. A "one-cycle" that is stopped early is
+        worth little: there let it be `epochs`, and only keep the best.
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
     device : "auto", "cpu", "cuda" or "mps".
     warm_start : whether `fit` goes on from the weights of the former fit, if there is one: a new cycle with a new

@@ -13,6 +13,8 @@ from isthmus.parts.part import Part
 
 Shape = tuple[int, int, int] | None
 SILENT = 0.01  # nats below which a unit says nothing of a sample
+_WORTH_CHOOSING = 20  # samples: of fewer none is held out
+_A_TENTH, _LEAST_HELD_OUT, _MOST_HELD_OUT = 0.1, 8, 500  # of the samples that are held out
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +26,7 @@ class CodePart(Part):
     activation that the encoder must end in, and does where nothing is said of it; None for any. in_nats: whether the
     loss is minus the logarithm of a likelihood, in nats of a whole sample, which the code's own term compares with.
     recipe_steps: times as many as a recipe takes with a plain code. recipe_passes: over the samples, at most.
+    recipe_held_out: of n samples, the share that a recipe holds out to choose an epoch by; None for none.
     """
 
     encoded: ClassVar[int] = 1
@@ -43,6 +46,9 @@ class CodePart(Part):
     def learning_noise(self) -> CodePart:
         """The same with noise that is learned, if it is a code in nats that can be trained so."""
         return self
+
+    def recipe_held_out(self, n: int) -> float | None:
+        return None
 
     def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
         """Numbers in a code."""
@@ -84,7 +90,8 @@ class Gaussian(CodePart):
     Gaussian noise of variance 1 / (2 * weight) in the data's units. The prior of the code is N(0, I).
 
     noise: "learned" for noise of the variance that is likeliest, one number for all data that is learned with the
-    weights (Rybkin, Daniilidis, Levine 2021); None for that of the loss, but under a recipe of loss "mse" the same.
+    weights (Rybkin, Daniilidis, Levine 2021); None for that of the loss, but under a recipe of loss "mse" the same. A
+    recipe then holds out a tenth of the samples, at most 500, which say whether an epoch was better than the end.
 
     beta: the weight of KL(code of x ‖ prior); with 1, the objective is minus the evidence lower bound (Higgins et al.
     2017 for others). warmup: epochs over which it grows from 0. free_bits: nats that each unit may have for nothing, on
@@ -119,6 +126,17 @@ class Gaussian(CodePart):
 
     def learning_noise(self) -> CodePart:
         return dataclasses.replace(self, noise="learned")
+
+    def recipe_held_out(self, n: int) -> float | None:
+        """Noise that is learned has no end: it goes to 0 with the error on samples that are known by heart.
+
+        After 800 passes over 160 faces, 60 to 400 digits or 3,000 of MNIST, minus the log-likelihood of others was 400
+        to 300,000 nats, where after the best epoch, about the fortieth, it was -400, -15 to 0 and -312. A fifth held
+        out in place of a tenth made it no less.
+        """
+        if self.noise is None or n < _WORTH_CHOOSING:
+            return None
+        return min(max(_A_TENTH, _LEAST_HELD_OUT / n), _MOST_HELD_OUT / n)
 
 
 @dataclass(frozen=True, repr=False)

@@ -135,6 +135,8 @@ def _fast(
         # there, when its rate has fallen.
         patience = passes if corruption is not None else min(passes, max(_PATIENT, passes // 4))
         chosen |= {"validation_fraction": _SELECTED, "patience": patience}
+    elif held_out := code.recipe_held_out(n):
+        chosen |= {"validation_fraction": held_out, "patience": explicit.get("epochs") or epochs}
     return chosen
 
 

@@ -16,7 +16,7 @@ from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
 from isthmus.training.loop import Position, train
 from isthmus.training.setup import Setup
-from isthmus.training.validation import EarlyStopping, is_better, mean_loss
+from isthmus.training.validation import EarlyStopping, is_as_good, is_better, mean_loss
 
 _AT_THE_END = 0.1  # of the time from one checkpoint to the next: what comes after the last epoch takes time too
 
@@ -34,7 +34,7 @@ def session(
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
     rows first. In the end the setup's fallback is kept, unless the validation samples say that an epoch is better by
-    more than chance.
+    more than chance. With patience the best epoch's weights are; in nats, those of a cycle's end if they are as good.
     Raises DivergedError too if the validation loss is not finite.
     """
     training, position = setup.training, Position()
@@ -55,13 +55,26 @@ def session(
             yield row
             if over:
                 break
-    if stopping.weights is not None:
+    if stopping.weights is not None and not _ends_as_well(network, stopping, held_out, setup):
         network.load_state_dict(stopping.weights)
     if fallback is not None and held_out is not None:
         with using_threads(setup.threads):
             history.kept_start = not is_better(network, fallback, held_out, setup)
         if history.kept_start:
             network.load_state_dict(fallback)
+
+
+def _ends_as_well(network: Trainable, stopping: EarlyStopping, held_out: Samples | None, setup: Setup) -> bool:
+    """Whether the weights that a whole training ended with are as good as the best epoch's, of a loss in nats.
+
+    Within a standard error (Breiman et al. 1984), sample by sample: of hundreds of epochs one is best by chance, and a
+    rate that is still high has left its weights less settled, as no mean over samples tells.
+    """
+    if held_out is None or not setup.objective.in_nats or stopping.is_over:
+        return False
+    assert stopping.weights is not None
+    with using_threads(setup.threads):
+        return is_as_good(network, stopping.weights, held_out, setup)
 
 
 def _validation_loss(network: Trainable, held_out: Samples, setup: Setup) -> float:

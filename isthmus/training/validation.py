@@ -82,13 +82,27 @@ def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup
     Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell. A denoiser that did not
     start with these weights has no less reason to be taken than they have: then by any difference.
     """
-    trained, best = sample_losses(network, samples, setup), weights_of(network)
-    network.load_state_dict(start)
-    difference = mean_of(trained - sample_losses(network, samples, setup))
-    network.load_state_dict(best)
+    difference = mean_of(_differences(network, start, samples, setup))
     if setup.corruption is not None and not setup.is_warm:
         return difference.value is not None and difference.value < 0
     return difference.ci95 is not None and difference.ci95[1] < 0
+
+
+@torch.no_grad()
+def is_as_good(network: Trainable, best: Weights, samples: Samples, setup: Setup) -> bool:
+    """Whether a network has a loss within a standard error of that which it has with these weights."""
+    difference = _differences(network, best, samples, setup)
+    return bool(len(difference) > 1 and difference.mean() <= difference.std(ddof=1) / math.sqrt(len(difference)))
+
+
+def _differences(network: Trainable, others: Weights, samples: Samples, setup: Setup) -> np.ndarray:
+    """Each sample's loss, less that with other weights, (n,)."""
+    its_own = weights_of(network)
+    each = sample_losses(network, samples, setup)
+    network.load_state_dict(others)
+    each -= sample_losses(network, samples, setup)
+    network.load_state_dict(its_own)
+    return each
 
 
 @torch.no_grad()

@@ -75,6 +75,21 @@ def test_a_code_in_nats_takes_more_steps_up_to_the_most_passes():
     assert completed(FAST, DEEP, None, (60_000, 784), code=Gaussian()).epochs == 800  # as README's likelihood had
 
 
+def test_of_samples_whose_noise_is_learned_some_choose_the_epoch():
+    def chosen(n, code, **said):
+        training = completed(FAST | said, Dense((8,), 2), None, (n, 9), code=code)
+        return training.validation_fraction, training.patience, training.epochs
+
+    learned = Gaussian(noise="learned")
+    for n, held_out in ((20, 8), (60, 8), (300, 30), (5_000, 500), (50_000, 500)):
+        fraction, patience, epochs = chosen(n, learned)
+        assert fraction * n == pytest.approx(held_out)
+        assert patience == epochs, "it is not stopped: the rate has to fall"
+    assert chosen(300, learned, epochs=7)[1:] == (7, 7)
+    assert chosen(300, learned, validation_fraction=0.3)[0] == 0.3
+    assert chosen(19, learned)[:2] == chosen(300, Gaussian())[:2] == (None, None)
+
+
 def test_a_penalty_that_is_summed_over_the_batch_keeps_its_strength():
     sizes = [completed(FAST, DEEP, L1(0.1, per="batch"), (n, 784)).batch_size for n in (100, 50_000)]
     assert sizes == [Training().batch_size] * 2
