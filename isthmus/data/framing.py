@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Framing:
     grey: bool = False
     value_range: ValueRange | None = None
     stride: Size | None = None
+    keeps_integers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop", "patches", "stride"):
@@ -60,6 +61,11 @@ class Framing:
         """The same preparation without patches."""
         return replace(self, patches=None, patches_per_image=None, stride=None)
 
+    @property
+    def as_stored(self) -> AsStored:
+        """The same preparation, which leaves images of 16 bits uint16."""
+        return AsStored(**{each.name: getattr(self, each.name) for each in fields(self)})
+
     def words(self) -> str:
         """As options: --resize 32x32 --grey."""
         sizes = {name: getattr(self, name) for name in ("resize", "crop", "patches", "stride")}
@@ -68,13 +74,13 @@ class Framing:
         return " ".join([*options, *([range_option(self.value_range)] if self.value_range else [])])
 
     def pixels(self, page: Page, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The whole image, uint8 or float32 in [0, 1], and the kinds of notes on it. Raises DataError as `Page.scaled`.
+        """The whole image, as `Page.scaled` gives it, and the kinds of notes on it. Raises DataError as that.
 
         where: the file, and the page if it has several.
         """
         notes = page.notes
         try:
-            image = page.scaled(self.value_range)
+            image = page.scaled(self.value_range, integers=self.keeps_integers and self.resize is None)
         except Refused as error:
             raise DataError(f"{where} {error}") from None
         if self.value_range:
@@ -125,6 +131,15 @@ class Framing:
         return cut_at(image, self.patches, self.corners(shape, index, where))
 
 
+class AsStored(Framing):
+    """Images of 16 bits stay uint16, which is half of float32, unless they are resized, or read by a worker process.
+
+    That reads small files alone.
+    """
+
+    keeps_integers = True
+
+
 def table_of(framing: Framing) -> dict[str, Any]:
     """The preparation as JSON values; `framing_from` reads them."""
     table = {
@@ -141,9 +156,9 @@ def table_of(framing: Framing) -> dict[str, Any]:
 def framing_from(table: Any, where: str) -> Framing:
     """The inverse of `table_of`. Raises DataError for anything else."""
     try:
-        fields: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-        return Framing(**fields)
+        given: dict[str, Any] = {"value_range" if name == "range" else name: value for name, value in table.items()}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return Framing(**given)
     except (AttributeError, TypeError, RequestError):
         raise DataError(f"{where}: {table!r} is not a preparation of images") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.data.formats.page import full_scale_of
 from isthmus.errors import DataError, RequestError, counted
 from isthmus.rng import numpy_generator
 
@@ -183,17 +184,19 @@ class Images:
 
 
 def floats_of(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as `Images` have them in float32, [0, 1]: a new array."""
+    """Pixels, uint8, uint16 or in [0, 1] already, in float32, [0, 1]: a new array."""
     if pixels.dtype == np.uint8:
         return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32, order="C")
+    if pixels.dtype == np.uint16:
+        return np.divide(pixels, np.float32(65535), dtype=np.float32, order="C")
     return pixels.copy()
 
 
-def pixels_of(floats: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1], clipped, as uint8, as files of 8 bits have them. Raises DataError for NaN and infinity."""
+def pixels_of(floats: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats in [0, 1], clipped, as uint8 or uint16, as files have them. Raises DataError for NaN and infinity."""
     if not np.isfinite(floats).all():
-        raise DataError("the image that was made has values that are NaN or infinite, which no file of 8 bits has")
-    return np.rint(floats.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
+        raise DataError("the image that was made has values that are NaN or infinite, which no file of integers has")
+    return np.rint(floats.astype(np.float64).clip(0, 1) * full_scale_of(dtype)).astype(dtype)
 
 
 def is_8_bit(low: float, high: float) -> bool:

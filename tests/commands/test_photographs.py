@@ -17,7 +17,7 @@ import isthmus
 from isthmus import cli, console, persistence
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
-from isthmus.data.images import pixels_of
+from isthmus.data.images import floats_of, pixels_of
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising import denoiser
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -125,16 +125,21 @@ def test_the_mean_over_flips_and_turns(fitted, photographs, tmp_path, done):
     assert 0 < np.abs(images[0] - images[1]).mean() < 5
 
 
-def test_a_grey_model_counts_the_tiles_of_all_channels(photographs, tmp_path, done, monkeypatch):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_grey_model_counts_the_tiles_of_all_channels(dtype, photographs, tmp_path, done, monkeypatch):
     grey = tmp_path / "grey"
     done("fit", photographs, "-o", grey, "--grey", *FIT, "--test", "0")
     model, steps = isthmus.load(grey), []
+    model.precision_ = "float32"  # of 16 bits rounding to bfloat16 would be seen
     x = isthmus.open_images(photographs / "flower.png").pixels[0]
+    x = pixels_of(floats_of(x), np.dtype(dtype))
     adapter = adapter_of(AtLevel(model, 0.1))
     monkeypatch.setattr(denoiser, "denoise_tiles", partial(denoise_tiles, tile=64))
     rounded = adapter.reconstruct_image(x, lambda *step: steps.append(step), rounded=True)
     assert steps == [(i, 12) for i in range(1, 13)]
-    np.testing.assert_array_equal(rounded, pixels_of(adapter.reconstruct_image(x)), strict=True)
+    np.testing.assert_array_equal(rounded, pixels_of(adapter.reconstruct_image(x), x.dtype), strict=True)
+    of_floats = pixels_of(adapter.reconstruct_image(floats_of(x)), x.dtype)
+    assert np.abs(rounded.astype(float) - of_floats).max() <= 1, "whether a number is multiplied or divided"
 
 
 def test_a_level_that_is_told_is_what_the_model_is_given(fitted, photographs, tmp_path, done):

@@ -7,6 +7,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from isthmus.data.formats import image_file
+from isthmus.data.formats import page as page_module
 from isthmus.data.formats.image_file import quiet_readers, read_pages
 from isthmus.data.formats.tiff_exif import Layout, add_lists
 from isthmus.data.formats.writers import write_like
@@ -145,6 +146,21 @@ def test_a_tiff_keeps_it_all_in_any_layout(options, tmp_path, monkeypatch):
     values = np.random.default_rng(0).integers(0, 2**16, (40, 30, 4), np.uint16)
     make(tmp_path / "a.tif", values, 6, "unassalpha", **options)
     check(tmp_path / "a.tif", values, 6, "unassalpha")
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3)], ids=["grey", "rgb"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_pixels_of_a_large_tiff_are_no_view_of_its_file(shape, dtype, byteorder, tmp_path, monkeypatch):
+    """A file that is cut short while a view of it is read ends the program."""
+    monkeypatch.setattr(image_file, "_LARGE", 0)
+    monkeypatch.setattr(page_module, "_BAND", 1000)
+    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, byteorder=byteorder, photometric="rgb" if len(shape) == 3 else None)
+    (page,) = read_pages(tmp_path / "a.tif")
+    np.testing.assert_array_equal(page.pixels, np.atleast_3d(values).transpose(2, 0, 1))
+    assert page.pixels.base is None
+    assert page.pixels.dtype == dtype
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16B"])

@@ -23,7 +23,7 @@ from isthmus.parts import Corruption
 class Result:
     """A picture, what the model was given of it if that was corrupted, and what it made of it: (c, h, w).
 
-    x_hat: float32, or uint8 where it was rounded.
+    x_hat: float32, or where it was rounded of the picture's own type.
     """
 
     picture: Picture
@@ -54,9 +54,9 @@ def through(
     """Each picture with what the model makes of it, in order; many small ones go through the model at a time.
 
     shape: of the model's images, of which larger pictures are put together, `stride` apart; None where it takes them
-    all as they are. corruption: applied to the whole picture first, with its own noise. rounded: of a picture of 8 bits
-    that goes through the model in tiles, each is rounded to 8 bits at once. Said on stderr: how far it is, in files; of
-    one file in its pages; and of a large picture in the tiles, or rows of pixels, that it is put together of.
+    all as they are. corruption: applied to the whole picture first, with its own noise. rounded: of a picture of 8 or
+    16 bits that goes through the model in tiles, each is rounded to its bits at once. Said on stderr: how far it is, in
+    files; of one file in its pages; and of a large picture in the tiles, or rows of pixels, that it is put together of.
     """
     adapter: Any = adapter_of(model)
     done = set[int]()

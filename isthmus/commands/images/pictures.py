@@ -21,7 +21,7 @@ from isthmus.data.collections.loading import left_out, listed, way_out
 from isthmus.data.collections.pieces import page_name
 from isthmus.data.collections.reader_pool import all_shapes, read_all
 from isthmus.data.formats.image_file import is_image, read_shapes
-from isthmus.data.formats.page import NOTES, bands
+from isthmus.data.formats.page import NOTES, bands, full_scale_of
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
 from isthmus.errors import DataError, counted
@@ -31,7 +31,7 @@ from isthmus.metrics import squared_error
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture. pixels: (c, h, w), uint8 or float32 as `Images` have them, with as many channels as the model's.
+    """One picture. pixels: (c, h, w), uint8, uint16 or float32 in [0, 1], with as many channels as the model's.
 
     number: its place, or its file's, in DATA. path: its file, if it has one; file: as DATA names it. page: which of the
     file's pages it is, from 0. grey: it was grey, and made RGB for a model of RGB images. size: its (height, width)
@@ -52,8 +52,8 @@ class Picture:
 
     @property
     def is_written_as_it_is(self) -> bool:
-        """Whether what the model makes of it is written without a change but rounding to 8 bits."""
-        return self.pixels.dtype == np.uint8 and not self.grey and self.size is None
+        """Whether what the model makes of it is written without a change but rounding to the bits that it has."""
+        return full_scale_of(self.pixels.dtype) > 1 and not self.grey and self.size is None
 
     @property
     def x(self) -> np.ndarray:
@@ -148,7 +148,7 @@ def _from_files(
     listing: Listing, options: argparse.Namespace, opened: Opened, printed: set[str], bad: dict[str, DataError]
 ) -> Iterator[Picture]:
     paths, n, kinds = listing.paths(), len(listing.names), Counter[str]()
-    framing = opened.framing.whole
+    framing = opened.framing.whole.as_stored
     resized_only = framing.resize and not framing.crop
     for i, (name, path, block) in enumerate(zip(listing.names, paths, read_all(paths, framing, cores()), strict=True)):
         try:
@@ -160,9 +160,8 @@ def _from_files(
             pictures = []
             for page, pixels in enumerate(several):
                 page_of = page_name(name, page, len(several))
-                x = Images(pixels[None], source=printable(path)).pixels[0]
-                grey = len(x) == 1 and opened.channels == 3
-                x = np.broadcast_to(x, (3, *x.shape[1:])) if grey else x
+                grey = len(pixels) == 1 and opened.channels == 3
+                x = np.broadcast_to(pixels, (3, *pixels.shape[1:])) if grey else pixels
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
                 size = shapes[page][1:] if shapes else None
                 known = block[2][page]

@@ -116,14 +116,14 @@ def read_pages(path: Path | str) -> list[Page]:
 
 def iterate_pages(path: Path | str) -> Iterator[Page]:
     """The pictures of an image file, one at a time. Raises as `read_pages`."""
-    data = bytes_of(path)
+    data = bytes_or_map(path)
     with faults_named(path):
         yield from format_of(path, data).pages(data)
 
 
 def read_shapes(path: Path | str) -> list[Shape]:
     """(channels, height, width) of each page, from the header alone. Raises as `read_pages`."""
-    data = bytes_of(path)
+    data = bytes_or_map(path)
     with faults_named(path):
         return format_of(path, data).shapes(data)
 
@@ -167,7 +167,10 @@ def bytes_of(path: Path | str) -> bytes:
 
 
 def bytes_or_map(path: Path | str) -> Any:
-    """A file's bytes; of a large TIFF or PNG a map, of which only what is read takes memory. Raises as `bytes_of`."""
+    """A file's bytes; of a large TIFF or PNG a map, of which only what is read takes memory. Raises as `bytes_of`.
+
+    Nothing that is read of it may stay a view: a file that is cut short later would end the program.
+    """
     with contextlib.suppress(OSError), open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > _LARGE and file.read(8).startswith((*tiff.STARTS, png.START)):
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # which stays when the file is closed

@@ -69,6 +69,22 @@ def forget(data: Any) -> None:
         data.madvise(mmap.MADV_DONTNEED)
 
 
+def copied(pixels: np.ndarray, data: Any) -> np.ndarray:
+    """Pixels (c, h, w) in the order of their axes; of a file's map a copy, beside which no more of it takes memory."""
+    if not isinstance(data, mmap.mmap):
+        return np.ascontiguousarray(pixels)
+    result = np.empty(pixels.shape, pixels.dtype)
+    for rows in bands(pixels.shape):
+        result[:, rows] = pixels[:, rows]
+        forget(data)
+    return result
+
+
+def full_scale_of(dtype: np.dtype) -> int:
+    """The number that is white in pixels of files of 8 or 16 bits, as they are stored; 1 in floats."""
+    return int(np.iinfo(dtype).max) if dtype in (np.uint8, np.uint16) else 1
+
+
 @dataclass(frozen=True)
 class Form:
     """How a page is stored. channels: 1 or 3, as it is read. bits: of a number."""
@@ -110,15 +126,17 @@ class Page:
         kind = self.pixels.dtype.kind
         return f"{self.bits}-bit floats" if kind == "f" else f"{'signed ' if kind == 'i' else ''}{self.bits} bits"
 
-    def scaled(self, value_range: ValueRange | None = None) -> np.ndarray:
+    def scaled(self, value_range: ValueRange | None = None, *, integers: bool = False) -> np.ndarray:
         """The pixels as models see them: uint8 in 0..255, or float32 in [0, 1].
 
-        value_range: the numbers that are black and white; what lies outside is clipped. Without it, unsigned integers
-        of up to 16 bits are divided by `white`, and floats must lie in [0, 1]. Raises Refused for other numbers, and
-        for NaN.
+        integers: those of 16 bits stay uint16, which takes half the memory. value_range: the numbers that are black and
+        white; what lies outside is clipped. Without it, unsigned integers of up to 16 bits are divided by `white`, and
+        floats must lie in [0, 1]. Raises Refused for other numbers, and for NaN.
         """
         pixels = self.pixels
         if value_range is None and self.bits == 8 and pixels.dtype == np.uint8:
+            return pixels
+        if integers and value_range is None and self.white == 65535:
             return pixels
         if value_range is not None:
             self._refuse_nan()

@@ -14,6 +14,7 @@ from isthmus.data.formats.page import (
     Page,
     Refused,
     check_size,
+    copied,
     from_cmyk,
     multiplied,
     unread,
@@ -33,6 +34,7 @@ from isthmus.data.formats.tiff_header import (
     Shape,
     check,
     has_alpha,
+    is_plain,
     n_slices,
     name_of,
     opened,
@@ -67,7 +69,7 @@ def pages(data: bytes) -> Iterator[Page]:
         for page in some:
             check(page, len(data))
             for values in _slices(file, page, data, single=len(file.pages) == 1):
-                yield _page(page, values, ["reduced"] if aside else [])
+                yield _page(page, values, ["reduced"] if aside else [], data)
 
 
 def shapes(data: bytes) -> list[Shape]:
@@ -99,8 +101,11 @@ def _slices(file: TiffFile, page: TiffPage, data: bytes, *, single: bool) -> Ite
     n = n_slices(file, page, single=single)
     if n > (page.imagedepth or 1):
         values = file.series[0].asarray(maxworkers=1)
-    elif page.is_contiguous and page.dtype == np.uint8 and page.dataoffsets[0] + page.nbytes <= len(data):
-        values = np.frombuffer(data, np.uint8, page.nbytes, page.dataoffsets[0])  # a large image not copied
+    elif is_plain(file, page) and page.dataoffsets[0] + page.nbytes <= len(data):
+        dtype = np.dtype(page.dtype)  # a large image is not copied
+        values = np.frombuffer(
+            data, dtype, page.nbytes // dtype.itemsize, page.dataoffsets[0]
+        )  # not copied: it is large
     else:
         values = page.asarray(maxworkers=1)
     if values.dtype != page.dtype and page.dtype is not None and values.dtype.kind != page.dtype.kind:
@@ -118,7 +123,7 @@ def _stored(page: TiffPage) -> tuple[int, ...]:
     return (s, h, w) if apart else (h, w, s)
 
 
-def _page(page: TiffPage, values: np.ndarray, notes: list[str]) -> Page:
+def _page(page: TiffPage, values: np.ndarray, notes: list[str], data: Any) -> Page:
     """The picture that the values (h, w, samples) are."""
     colour = int(page.photometric) if page.photometric is not None else BLACK_IS_ZERO
     bits = int(page.bitspersample)
@@ -144,7 +149,7 @@ def _page(page: TiffPage, values: np.ndarray, notes: list[str]) -> Page:
     if (orientation := orientation_of(page)) != 1:
         pixels = upright(pixels, orientation)
         notes.append("turned")
-    return Page(np.ascontiguousarray(pixels), bits, tuple(notes))
+    return Page(copied(pixels, data), bits, tuple(notes))
 
 
 def _rgb_of(page: TiffPage, values: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -121,3 +122,9 @@ def palette_of(page: TiffPage) -> np.ndarray:
 def orientation_of(page: TiffPage) -> int:
     value = page.tags.valueof(ORIENTATION, 1)
     return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def is_plain(file: TiffFile, page: TiffPage) -> bool:
+    """Whether its pixels lie in one piece of the file, in numbers of 8 or 16 bits as this machine has them."""
+    is_native = file.byteorder == ("<" if sys.byteorder == "little" else ">")
+    return bool(page.is_contiguous) and (page.dtype == np.uint8 or (page.dtype == np.uint16 and is_native))

@@ -11,7 +11,7 @@ import numpy as np
 
 from isthmus.data.formats import png
 from isthmus.data.formats.image_file import bytes_or_map, faults_named, format_of, quiet_readers
-from isthmus.data.formats.page import LUMA, Form, ValueRange, bands
+from isthmus.data.formats.page import LUMA, Form, ValueRange, bands, full_scale_of
 from isthmus.errors import RequestError
 from isthmus.files import atomic_file
 
@@ -27,7 +27,7 @@ def write_like(
 ) -> tuple[str, ...]:
     """Write images to `target`, whole or not at all, in the form of `original`; as PNG if that is None.
 
-    images: one, or one for each page of the original, (c, h, w) floats in [0, 1] or uint8, c being 1 or 3. The
+    images: one, or one for each page of the original, (c, h, w) floats in [0, 1], uint8 or uint16, c being 1 or 3. The
     original's format is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's
     compression and layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0
     and 1 are in the original's numbers. grey: a grey image of a colour file stays grey, without colours and their
@@ -83,12 +83,13 @@ def _stored(
     image: np.ndarray, channels: int, dtype: np.dtype, white: int | None, value_range: ValueRange | None
 ) -> np.ndarray:
     """The image, clipped, in the numbers and with as many channels as a file has."""
-    if (image.dtype, white, value_range, channels) == (dtype, 255, None, len(image)):
+    full = full_scale_of(image.dtype)
+    if (image.dtype, white, value_range, channels) == (dtype, full, None, len(image)):
         return image
     stored = np.empty((channels, *image.shape[1:]), dtype)
     for rows in bands(image.shape):
         part = image[:, rows].astype(np.float64)
-        part = part / 255 if image.dtype == np.uint8 else part.clip(0, 1)
+        part = part.clip(0, 1) if full == 1 else part / full
         if channels < len(part):  # a grey file that was read beside colour ones
             part = np.tensordot(LUMA, part, 1)[None]
         stored[:, rows] = _numbers(part, dtype, white, value_range)

@@ -10,6 +10,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
+from isthmus.data.images import pixels_of
 from isthmus.data.noise_estimate import estimated_sigma
 from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.data.sizes import cropped
@@ -108,7 +109,7 @@ class ClassicalDenoiser(TransformerMixin, Savable):
         sigma: float | None,
         on_progress: Callable[[int, int], None] | None = None,
         *,
-        rounded: bool = False,
+        rounded: np.dtype | None = None,
     ) -> list[np.ndarray]:
         """Denoise each image, as of `Denoiser.denoise_list`."""
         method, denoised, sigmas = METHODS[self.method][0], list[np.ndarray](), list[float]()
@@ -117,7 +118,7 @@ class ClassicalDenoiser(TransformerMixin, Savable):
             sigmas.append(estimated_sigma(y) if sigma is None else float(sigma))
             strength = float(np.interp(sigmas[-1], _LEVELS, self.strengths_))
             x_hat = method(y, sigmas[-1], strength) if sigmas[-1] else y  # they divide by the level
-            denoised.append(np.rint(255 * x_hat.clip(0, 1)).astype(np.uint8) if rounded else x_hat.astype(np.float32))
+            denoised.append(pixels_of(x_hat, rounded) if rounded else x_hat.astype(np.float32))
             if on_progress is not None:
                 on_progress(1, 1)
         self.sigma_ = np.array(sigmas)

@@ -213,11 +213,12 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         sigma: float | None,
         on_progress: Callable[[int, int], None] | None = None,
         *,
-        rounded: bool = False,
+        rounded: np.dtype | None = None,
     ) -> list[np.ndarray]:
         """Denoise each image as `denoise` does.
 
-        rounded: clip to [0, 1] and round to uint8, tile by tile, so that a large image takes a quarter of the memory.
+        rounded: clip to [0, 1] and round to uint8 or uint16, tile by tile: a large image takes a quarter of the memory,
+        or half.
         """
         if images.channels != self.n_channels_:
             way_out = "repeat a grey image, or give one image as [image]"

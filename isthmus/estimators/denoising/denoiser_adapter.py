@@ -10,6 +10,7 @@ import numpy as np
 
 from isthmus import kinds
 from isthmus.corruption import noisy_version
+from isthmus.data.formats.page import full_scale_of
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DoubtWarning, require
 from isthmus.estimators.adapters import Adapter, adapter_of
@@ -72,11 +73,11 @@ class DenoiserAdapter(Adapter):
     def reconstruct_image(
         self, x: np.ndarray, on_progress: OnProgress | None = None, *, rounded: bool = False
     ) -> np.ndarray:
-        """An image (c, h, w), float32 or as `Images` have uint8, without its noise: float32, or rounded to uint8."""
-        unit = 1 / 255 if x.dtype == np.uint8 else 1.0
+        """An image (c, h, w), float32, uint8 or uint16, without its noise: float32, or rounded to x's own type."""
+        unit, dtype = 1 / full_scale_of(x.dtype), x.dtype if rounded else None
         if self.model.n_channels_ > 1 or len(x) == 1:
-            return self.model.denoise_list(ImageList((x,), unit), self.sigma, on_progress, rounded=rounded)[0]
-        x_hat, sigmas = np.empty(x.shape, np.uint8 if rounded else np.float32), []  # as so many grey images
+            return self.model.denoise_list(ImageList((x,), unit), self.sigma, on_progress, rounded=dtype)[0]
+        x_hat, sigmas = np.empty(x.shape, dtype or np.float32), []  # as so many grey images
         for i, plane in enumerate(x):
 
             def on_tiles(done: int, n: int, before: int = i) -> None:
@@ -84,7 +85,7 @@ class DenoiserAdapter(Adapter):
                     on_progress(before * n + done, len(x) * n)
 
             images = ImageList((plane[None],), unit)
-            x_hat[i] = self.model.denoise_list(images, self.sigma, on_tiles, rounded=rounded)[0][0]
+            x_hat[i] = self.model.denoise_list(images, self.sigma, on_tiles, rounded=dtype)[0][0]
             sigmas += self.model.sigma_.tolist()
         self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
         return x_hat

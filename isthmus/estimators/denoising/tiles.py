@@ -27,14 +27,14 @@ def denoise_tiles(
     read: float | None = None,
     tile: int = TILE,
     self_ensemble: bool = False,
-    rounded: bool = False,
+    rounded: np.dtype | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """An image (c, h, w) without its noise, float32. level: its standard deviation. scale: the network's unit.
 
     unit: what the image's numbers are multiplied by first, tile by tile: no large image is whole in float32 beside it.
     self_ensemble: the mean of what the eight flips and turns of a tile give. rounded: what comes out lies in [0, 1],
-    and is given as uint8.
+    and is given as this type, uint8 or uint16.
 
     Beyond its border an image goes on as its mirror image, so every pixel is seen with all that it depends on. What
     the network would take from an image that is constant is given back: where there is nothing, nothing changes.
@@ -49,7 +49,7 @@ def denoise_tiles(
     device, factor = next(network.parameters()).device, network.factor
     c, h, w = image.shape
     # colours beside each other, as most files have them: then no large image is copied to be written
-    result = np.empty((h, w, c), np.uint8).transpose(2, 0, 1) if rounded else np.empty(image.shape, np.float32)
+    result = np.empty((h, w, c), rounded).transpose(2, 0, 1) if rounded else np.empty(image.shape, np.float32)
     reach, side = -(-network.reach // factor) * factor, max(factor, tile // factor * factor)
     margin = 0 if read is None else SHOT_MARGIN  # beside a tile, for its plane
 
@@ -87,7 +87,8 @@ def denoise_tiles(
             x_hat = denoise(torch.from_numpy(part)[None].to(device))
             x_hat = x_hat - change.repeat(1, x_hat.shape[1] // factor, x_hat.shape[2] // factor)
             done_tile = (x_hat[:, :rows, :columns] * scale).cpu().numpy()
-            result[:, top : top + rows, left : left + columns] = pixels_of(done_tile) if rounded else done_tile
+            done_tile = pixels_of(done_tile, rounded) if rounded else done_tile
+            result[:, top : top + rows, left : left + columns] = done_tile
             if on_progress:
                 on_progress(done, len(tiles))
     return result

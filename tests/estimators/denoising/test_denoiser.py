@@ -163,8 +163,9 @@ def test_tiles_give_the_pixels_of_one_piece(part, size, self_ensemble):
     whole = denoise_tiles(network, image, 0.1, **arguments)
     tiled = denoise_tiles(network, image, 0.1, tile=24, on_progress=lambda *n: done.append(n), **arguments)
     assert np.abs(tiled - whole).max() < 1e-5
-    rounded = denoise_tiles(network, image, 0.1, tile=24, rounded=True, **arguments)
-    np.testing.assert_array_equal(rounded, pixels_of(tiled), strict=True)
+    for dtype in map(np.dtype, (np.uint8, np.uint16)):
+        rounded = denoise_tiles(network, image, 0.1, tile=24, rounded=dtype, **arguments)
+        np.testing.assert_array_equal(rounded, pixels_of(tiled, dtype), strict=True)
     assert np.abs(whole - image).max() > 0.01
     assert done == [(i + 1, len(done)) for i in range(len(done))]
     assert len(done) > 4
@@ -230,7 +231,7 @@ def test_wrong_input(model):
         (x_hat,) = model.denoise([np.full(shape, 0.5, np.float32)])
         np.testing.assert_allclose(x_hat, 0.5, atol=1e-5)
     with pytest.raises(DataError, match="NaN or infinite"):
-        pixels_of(np.array([0.5, np.nan]))
+        pixels_of(np.array([0.5, np.nan]), np.dtype(np.uint8))
     with pytest.raises(RequestError, match="3 channels"):
         model.denoise(photos(1, channels=3), 0.1)
     with pytest.raises(DataError, match="NaN"):
@@ -242,7 +243,7 @@ def test_wrong_input(model):
     of_counts = r"noise of 100 photons of a pixel of 1, so 3.*e\+05 of one at that, .*: divide them, so that white is 1"
     with pytest.warns(DoubtWarning, match=of_counts):
         Denoiser(Residual(4, 4), **SMALL | {"noise": Poisson((100, 1000))}).fit([4095 * x for x in photos()])
-    mixed = [*photos(2), *(pixels_of(x) for x in photos(2))]
+    mixed = [*photos(2), *(pixels_of(x, np.dtype(np.uint8)) for x in photos(2))]
     with pytest.warns(DoubtWarning, match="X holds numbers of float32 and uint8, which are taken as they are"):
         Denoiser(Residual(4, 4), noise=GaussianNoise(20.0), **SMALL).fit(mixed)
 
