@@ -17,12 +17,14 @@ _MOST, _PARTS = 4096, 5  # samples that are judged by, and parts of them, each o
 _CLEARLY = 1.2  # PCA of 1,000 digits leaves 1.07 times as much of those by other writers as PCA of theirs does
 
 
-def worse_than_pca(model: Any, X: Images | np.ndarray) -> str | None:
+def worse_than_pca(model: Any, X: Images | np.ndarray, *, training: Images | np.ndarray | None = None) -> str | None:
     """A sentence if a fitted model reconstructs X clearly worse than PCA of as many numbers; None if not.
 
     That is by a fifth, beyond chance. X: clean samples, as for `collapse`, of any model that reconstructs; of many
     4,096. They may be those that it was fitted to, or others like them: what PCA makes of a fifth of X (of patches, of
     the photographs) it has from the other four, so it knows none of what it is judged by, but what X has in common.
+    training: the clean samples that the model was fitted to; then PCA is fitted to these alone, and X are others. With
+    them few samples of X can tell.
 
     >>> from isthmus import Autoencoder, Dense
     >>> X = np.random.default_rng(0).normal(size=(300, 9)) * [5, 4, 3, 1, 1, 1, 1, 1, 1]
@@ -41,14 +43,15 @@ def worse_than_pca(model: Any, X: Images | np.ndarray) -> str | None:
     x, x_hat = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     groups = np.unique(X.photographs[chosen] if isinstance(X, Images) else chosen, return_inverse=True)[1]
     k = adapter_of(model).code_size(x.shape[1])
-    if k >= x.shape[1] or groups.max() + 1 < 2 * _PARTS:  # then PCA is exact, or nobody knows
+    if k >= x.shape[1] or (training is None and groups.max() + 1 < 2 * _PARTS):  # then PCA is exact, or nobody knows
         return None
-    of_pca = np.zeros(len(x))
-    for part in range(_PARTS):
-        held_out = groups % _PARTS == part
-        pca = best_pca(x[~held_out], k)
-        projected = pca.inverse_transform(pca.transform(x[held_out]))
-        of_pca[held_out] = metrics.squared_error(x[held_out], projected)
+    if training is None:
+        of_pca = np.zeros(len(x))
+        for part in range(_PARTS):
+            held_out = groups % _PARTS == part
+            of_pca[held_out] = _of_pca(x[~held_out], x[held_out], k)
+    else:
+        of_pca = _of_pca(np.concatenate([flat for _, flat in in_chunks(training, judged)]), x, k)
     of_model = metrics.squared_error(x, x_hat)
     excess = metrics.mean_of(of_model - _CLEARLY * of_pca, groups)
     if excess.ci95 is None or not excess.ci95[0] > 0:
@@ -61,3 +64,9 @@ def worse_than_pca(model: Any, X: Images | np.ndarray) -> str | None:
         f"worse than PCA of {k:,} numbers: on samples that PCA was not fitted to it leaves an error of "
         f"{error_text(of_pca.mean())}, and this model {error_text(of_model.mean())}, {times:.2f} times as much; {way}"
     )
+
+
+def _of_pca(known: np.ndarray, x: np.ndarray, k: int) -> np.ndarray:
+    """The squared error of each of x, (n,), with k components of what is known."""
+    pca = best_pca(known, k)
+    return metrics.squared_error(x, pca.inverse_transform(pca.transform(x)))

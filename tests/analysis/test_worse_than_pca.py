@@ -39,6 +39,19 @@ def test_a_plain_training_that_is_far_behind_is_said_to_be():
     assert "worse than PCA" in worse_than_pca(fitted(frame), frame)
 
 
+def test_with_its_training_samples_a_few_others_can_tell():
+    model, few = fitted(X[:1000], epochs=60), X[1000:1009]
+    assert worse_than_pca(model, few) is None
+    pca = PCA(8).fit(X[:1000])
+    of_pca = np.square(pca.inverse_transform(pca.transform(few)) - few).mean()
+    sentence = worse_than_pca(model, few, training=X[:1000])
+    assert float(sentence.split(" times as much")[0].split()[-1]) == pytest.approx(-model.score(few) / of_pca, abs=0.01)
+    as_images = [Images(part.reshape(-1, 1, 8, 8)) for part in (few, X[:1000])]
+    assert worse_than_pca(model, as_images[0], training=as_images[1]) == sentence
+    assert worse_than_pca(pca, few, training=X[:1000]) is None
+    assert worse_than_pca(model, few[:1], training=X[:1000]) is None, "one may be by chance"
+
+
 def test_what_is_no_worse_is_not(monkeypatch):
     good = fitted(X[:1000], recipe="fast", network=Dense((64,), 8, code_activation="linear"), epochs=30)
     assert worse_than_pca(good, X[1000:]) is None

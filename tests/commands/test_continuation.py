@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 
 import isthmus
 from isthmus.cli import run_command
+from isthmus.commands.fitting.baselines import better_than_first
 from isthmus.commands.fitting.continuation import Base
-from isthmus.commands.fitting.judgement import better_than_first
 from isthmus.commands.fitting.training_run import _learned_from
 from isthmus.commands.shared.part_syntax import read_words
 from isthmus.data.identity import from_text, marks_of, to_text

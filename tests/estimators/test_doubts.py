@@ -177,6 +177,11 @@ def test_noise_in_another_unit_than_the_samples_is_said(x):
     assert sentence.endswith(f"so that 0.1 of black to white is {span / 10:.3g}")
 
 
+def test_noise_that_buries_the_samples_is_in_another_unit_too(x):
+    (sentence,) = doubts(x, corruption=GaussianNoise(25.0), recipe="fast", epochs=5)
+    assert "the noise has a standard deviation of 25, and the samples' numbers span " in sentence
+
+
 def test_a_denoiser_worse_than_the_noise_is_doubted_by_its_own_samples_too(x):
     (sentence,) = doubts(x, LINEAR, corruption=GaussianNoise(0.01), recipe="fast", start="data", epochs=60)
     assert "on its training samples, and the noise itself is" in sentence
@@ -220,7 +225,7 @@ def test_a_warm_fit_that_keeps_the_former_weights_says_so(x):
     model = fitted(train, LINEAR, validation, epochs=60, learning_rate=0.02, patience=20)
     before = model.transform(x)
     model.set_params(warm_start=True, learning_rate=1e-9, epochs=1)
-    with pytest.warns(PoorFitWarning, match="the weights of the former fit are kept: no epoch was better .*=1e-10"):
+    with pytest.warns(PoorFitWarning, match="former fit are kept: no epoch was better .*; try more samples$"):
         model.fit(train, validation=validation)
     assert model.history_.kept_start
     np.testing.assert_array_equal(model.transform(x), before)

@@ -290,6 +290,16 @@ def test_samples_that_were_trained_on_are_doubted_when_they_are_held_out(x):
     model.set_params(validation_fraction=0.3).fit(x[::2] + 1)  # others
 
 
+def test_a_lower_rate_is_named_once(x):
+    """A tenth of a tenth of a tenth never was any better."""
+    model = small(network=Dense((8,), 3), standardize=True, epochs=60, patience=60).fit(x, validation=x[:50])
+    model.set_params(learning_rate=3.0, epochs=3, optimizer="sgd")
+    with pytest.warns(PoorFitWarning, match=r"are kept: .*; try more samples or learning_rate=0\.3$"):
+        model.fit(x, validation=x[:50])
+    with pytest.warns(PoorFitWarning, match=r"are kept: .*; try more samples$"):
+        model.set_params(learning_rate=1e-12).fit(x, validation=x[:50])
+
+
 def test_patience_counts_from_the_former_weights(x):
     model = small(standardize=True, epochs=60, patience=60).fit(x, validation=x[:50])
     model.set_params(learning_rate=3.0, epochs=20, patience=3).fit(x, validation=x[:50])

@@ -89,3 +89,12 @@ def _evenly(images: Sequence[Images], most: int) -> np.ndarray:
         parts.append(some.floats(which[(which >= first) & (which < first + len(some))] - first))
         first += len(some)
     return np.concatenate(parts)
+
+
+def better_than_first(errors: dict[str, float | None], slack: float = 1.0) -> list[str]:
+    """The names with less error than `slack` times the first: the best, and those that learned nothing."""
+    first = next(iter(errors.values()))
+    if first is None:
+        return []
+    less = sorted((value, name) for name, value in errors.items() if value is not None and value < slack * first)
+    return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE or name.endswith(AS_IT_IS)]

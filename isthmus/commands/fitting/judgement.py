@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
-from isthmus.commands.fitting.baselines import AS_IT_IS, MEAN_IMAGE
+from isthmus.commands.fitting.baselines import MEAN_IMAGE, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
 from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.shared.tables import worse_than_nothing
@@ -92,7 +92,13 @@ class Judgement:
         return [worse] if worse else []
 
     def warnings(self) -> Iterator[str]:
-        """Sentences on what went wrong, each with what to try."""
+        """Sentences on what went wrong, each with what to try; what is less sure comes last."""
+        yield from self._warnings()
+        if self.model.history_.kept_start and self.n_choosing <= _FEW:
+            more = "; a larger --validation shows more" if self.whole else ""
+            yield f"{counted(self.n_choosing, 'image')} chose the epoch, and so few hardly show a difference{more}"
+
+    def _warnings(self) -> Iterator[str]:
         model, codes, kept_start = self.model, self.codes, self.model.history_.kept_start
         if kept_start and self.base is not None and self._is_pca_of_others(self.base):
             pca = "PCA" if model.corruption is None else "PCA's linear filter"
@@ -105,9 +111,6 @@ class Judgement:
             still = f"this model is still {self.base.pca}: " if self.base.is_pca else ""
             no_better = f"{still}no epoch was better by more than chance than {began}, which are kept"
             yield f"{no_better}: {self._way_on(self.base)}"
-        if kept_start and self.n_choosing <= _FEW:
-            more = "; a larger --validation shows more" if self.whole else ""
-            yield f"{counted(self.n_choosing, 'image')} chose the epoch, and so few hardly show a difference{more}"
         if self.collapse:
             yield self.collapse
             return
@@ -289,12 +292,3 @@ class Judgement:
 def before(base: Base) -> str:
     """The name, in tables, of the model that a fit continued."""
     return f"{base.folder.name}, before"
-
-
-def better_than_first(errors: dict[str, float | None], slack: float = 1.0) -> list[str]:
-    """The names with less error than `slack` times the first: the best, and those that learned nothing."""
-    first = next(iter(errors.values()))
-    if first is None:
-        return []
-    less = sorted((value, name) for name, value in errors.items() if value is not None and value < slack * first)
-    return [name for i, (_, name) in enumerate(less) if i == 0 or name == MEAN_IMAGE or name.endswith(AS_IT_IS)]

@@ -37,7 +37,7 @@ _NO_BETTER, _NO_BETTER_IN_A_PASS = 0.99, 0.95
 # (240 drawings, 3 seeds).
 _CUT_OFF = 0.5  # of the samples' numbers: of a few beyond black and white the noise is as it should be
 _WORSE, _WORSE_ON_ITS_OWN, _BY_HEART, _VERY_FEW = 1.01, 1.05, 0.5, 1000
-_LITTLE_NOISE = 1e-3  # of what the samples' numbers span
+_LITTLE_NOISE, _MUCH_NOISE = 1e-3, 5  # of what the samples' numbers span
 _PHOTOGRAPH, _PIECE = 49, 8  # pixels of a side: a code holds too little of what is larger; of pieces it holds all
 _OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
 _SAME = 0.01  # of what the samples vary: a reconstruction that does less is one for all
@@ -66,10 +66,10 @@ class Judged:
         """Sentences; a recipe, which is to choose well, is held against more than a training that was chosen."""
         if self.setup.is_warm and self.history.kept_start:
             outcome = "the model stays at PCA's solution" if self.is_pca else "the weights of the former fit are kept"
-            yield (
-                f"{outcome}: no epoch was better on the validation samples by more than chance; try more samples or "
-                f"learning_rate={self.setup.training.learning_rate / 10:.2g}"
-            )
+            rate = self.setup.training.learning_rate  # one that is low was chosen after this very sentence
+            lower = f" or learning_rate={rate / 10:.2g}" if rate >= Training().learning_rate else ""
+            why = "no epoch was better on the validation samples by more than chance"
+            yield f"{outcome}: {why}; try more samples{lower}"
         judgements = (self.worse_than_mean, self._worse_than_noise, self._worse_than_pca)
         yield from itertools.islice(filter(None, (judge() for judge in judgements)), 1)  # the others are its effects
 
@@ -193,7 +193,8 @@ class Judged:
         pairs = (self.setup.pair(x, noise) for x in batches(samples, _CHUNK, None))
         of_noise = torch.cat([self._objective.of_samples(x_in, x) for x_in, x in pairs]).double().cpu().numpy()
         x = samples.batch(slice(0, _CHUNK))
-        if (deviation := math.sqrt(of_noise.mean())) < _LITTLE_NOISE * (span := float(x.max() - x.min())):
+        deviation, span = math.sqrt(of_noise.mean()), float(x.max() - x.min())
+        if not _LITTLE_NOISE * span <= deviation <= _MUCH_NOISE * span:
             return (
                 f"the noise has a standard deviation of {deviation:.2g}, and the samples' numbers span {span:.4g}: it "
                 f"is in their unit, so that 0.1 of black to white is {span / 10:.3g}"
