@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def cores() -> int:
@@ -22,10 +22,20 @@ def worker(call: str, environment: Mapping[str, str] | None = None) -> subproces
     """
     module, function = call.split(":")
     code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import {function}; {function}()"
+    return piped([interpreter(), "-c", code, *sys.path], environment)
+
+
+def interpreter() -> str:
+    """The path of this Python."""
+    return sys.executable
+
+
+def piped(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a command as `worker` starts Python."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the child inherits
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", code, *sys.path],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **(environment or {})},

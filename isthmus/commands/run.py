@@ -30,7 +30,19 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
-    command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models (local)")
+    command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models: local, slurm (local)")
+    command.add_argument(
+        "--launch",
+        default="",
+        metavar="PREFIX",
+        help="start the workers by this, on machines that share a disk: 'ssh {host}', 'srun -n1 -c{threads}'",
+    )
+    command.add_argument(
+        "--hosts", default="", metavar="A,B", help="machines that take the place of {host} in --launch"
+    )
+    command.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="with --launch: workers on each host, or in all (1)"
+    )
     add_import(command)
     add_allow_imports(command)
     command.add_argument(
@@ -57,6 +69,12 @@ def run(options: argparse.Namespace) -> None:
     one_of("device", options.device, DEVICES)
     threads = threads_of(options)
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
+    require(options.workers >= 1, "--workers", "at least 1", options.workers)
+    hosts = tuple(host for host in map(str.strip, options.hosts.split(",")) if host)
+    if not options.launch and (hosts or options.workers > 1):
+        raise RequestError("--hosts and --workers say where --launch starts workers: give it, such as 'ssh {host}'")
+    if options.launch and options.engine != "local":
+        raise RequestError(f"--launch is an engine itself; leave --engine {options.engine} out")
 
     from isthmus import console
     from isthmus.report.html_page import write_report
@@ -73,6 +91,9 @@ def run(options: argparse.Namespace) -> None:
         quick=options.quick,
         command=options.command,
         engine=options.engine,
+        launch=options.launch,
+        hosts=hosts,
+        workers=options.workers,
     )
     with console.training_progress() as progress, contextlib.closing(run_studies(studies, request, progress)) as runs:
         for results in runs:  # while a report is written, the next study may train

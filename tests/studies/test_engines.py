@@ -17,6 +17,7 @@ from isthmus.cli import run_command
 from isthmus.console import Lines
 from isthmus.errors import RequestError, RunError
 from isthmus.files import sweep
+from isthmus.locks import lock
 from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.run import engines
@@ -69,11 +70,15 @@ def context(tmp_path):
     return made
 
 
-@pytest.fixture(params=["local", "threads", SLOW])
-def engine(request, extension):
+@pytest.fixture(params=["local", "threads", SLOW, pytest.param("launched", marks=pytest.mark.slow)])
+def engine(request, extension, context):
     """Each of them, with room for two tasks at once."""
     extension("engines")
-    return engines.engine(request.param)
+    if request.param != "launched":
+        yield engines.engine(request.param)
+        return
+    with lock(context.folder):  # by which workers know it
+        yield engines.launched("sh -c '\"$@\"; exit $?' sh", [], 2)  # a shell stays between the two
 
 
 def ended(engine, n: int) -> tuple[dict, dict]:
@@ -273,7 +278,7 @@ def test_the_command_imports_a_module_that_registers_an_engine(tmp_path, monkeyp
     monkeypatch.setattr(sys, "path", [*sys.path])
     command = ["run", "digits", "--quick", "--only", "pca-*", "--threads", "1", "--engine", "mine"]
     assert run_command(command) == 2
-    assert 'unknown engine "mine"; known: local; --import MODULE registers others' in capsys.readouterr().err
+    assert 'unknown engine "mine"; known: local, slurm; --import MODULE registers others' in capsys.readouterr().err
     assert run_command([*command, "--import", "my_engines"]) == 2
     assert "cannot import the module my_engines: No module named" in capsys.readouterr().err
     try:

@@ -40,6 +40,9 @@ class Request:
     quick: bool = False
     command: str = ""
     engine: str = "local"
+    launch: str = ""
+    hosts: tuple[str, ...] = ()
+    workers: int = 1
 
 
 @dataclass

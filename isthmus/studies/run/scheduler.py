@@ -34,7 +34,12 @@ def run_studies(studies: Sequence[Study], request: Request, progress: Progress) 
     Where a study leaves a slot of the engine without work, the next one is begun. The results of a study do not depend
     on those that it is run with, and an error of one study is raised when those before it are over.
     """
-    engine, coming = engines.engine(request.engine), deque(studies)
+    coming = deque(studies)
+    engine = (
+        engines.launched(request.launch, request.hosts, request.workers)
+        if request.launch
+        else engines.engine(request.engine)
+    )
     with contextlib.ExitStack() as locks:
 
         def next_job() -> Job | None:

@@ -1,4 +1,4 @@
-"""Engines, which run the models of a study: worker processes of this machine, and those registered from outside."""
+"""Engines, which run a study's models: worker processes, here or elsewhere, and those registered from outside."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from isthmus.errors import RequestError, unknown
 from isthmus.studies.run.engines.engine import Engine, Message, Task
+from isthmus.studies.run.engines.launched import launched, slurm
 from isthmus.studies.run.engines.local import Local
 
 LOCAL = "local"
-_ENGINES: dict[str, Callable[[], Engine]] = {LOCAL: Local}
+_ENGINES: dict[str, Callable[[], Engine]] = {LOCAL: Local, "slurm": slurm}
 
 
 def register(name: str, make: Callable[[], Engine]) -> None:
@@ -24,4 +25,4 @@ def engine(name: str) -> Engine:
     return _ENGINES[name]()
 
 
-__all__ = ["LOCAL", "Engine", "Message", "Task", "engine", "register"]
+__all__ = ["LOCAL", "Engine", "Message", "Task", "engine", "launched", "register"]

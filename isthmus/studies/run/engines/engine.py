@@ -52,7 +52,7 @@ class Task:
         """The task of one model of a run."""
         study, request = context.study, asdict(context.request)
         paths = {name: str(request[name]) for name in ("out", "data_dir") if request[name] is not None}
-        request |= {**paths, "only": list(request["only"])}
+        request |= {**paths, "only": list(request["only"]), "hosts": list(request["hosts"])}
         plan = [context.n_parallel, *context.plans]
         return cls(study.name, study.text, request, plan, kinds.registered(), *pair)
 

@@ -11,6 +11,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 from isthmus.machine import worker
 from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
@@ -29,11 +30,11 @@ class Local:
     @contextlib.contextmanager
     def open(self, slots: int, threads: int) -> Iterator[None]:
         self._tasks, self._messages = queue.SimpleQueue(), queue.SimpleQueue()
-        workers: list[_Worker] = []
+        workers: list[Process] = []
         feeders: list[threading.Thread] = []
         try:
-            for _ in range(slots):
-                workers.append(_Worker(threads))
+            for place in range(slots):
+                workers.append(self.process(place, threads))
                 feeders.append(threading.Thread(target=self._feed, args=(workers[-1],), daemon=True))
                 feeders[-1].start()
             yield
@@ -53,18 +54,27 @@ class Local:
     def receive(self) -> tuple[Task, Message]:
         return self._messages.get()
 
-    def _feed(self, worker: _Worker) -> None:
+    def process(self, place: int, threads: int) -> Process:
+        """What runs the tasks of one of the slots."""
+        return Process(threads)
+
+    def _feed(self, worker: Process) -> None:
         while task := self._tasks.get():
             for message in worker.run(task):
                 self._messages.put((task, message))
 
 
-class _Worker:
+def environment_of(threads: int) -> dict[str, str]:
+    """The variables of a process that trains with so many threads."""
+    # a pool of threads is as large as this from its birth, and one that waits must not keep another from its core
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class Process:
     """A process that runs tasks, and after it was lost another one."""
 
     def __init__(self, threads: int) -> None:
-        # a pool of threads is as large as this from its birth, and one that waits must not keep another from its core
-        self._environment = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        self._environment = environment_of(threads)
         self._stopped, self._lock = False, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = self._start()
 
@@ -82,8 +92,9 @@ class _Worker:
             process = self._process
         assert process.stdin
         assert process.stdout
-        with contextlib.suppress(OSError):  # that it is gone is seen where its messages are read
-            process.stdin.write(json.dumps(task.table()).encode() + b"\n")
+        with contextlib.suppress(OSError, ValueError):  # that it is gone is seen where its messages are read
+            for line in self._lines(task):
+                process.stdin.write(line + b"\n")
             process.stdin.flush()
         for line in process.stdout:
             try:
@@ -97,19 +108,32 @@ class _Worker:
         self.close()
         yield failure(_lost(task.model, code))
 
+    def _lines(self, task: Task) -> Iterator[bytes]:
+        """What the process is told of a task."""
+        yield json.dumps(task.table()).encode()
+
     def stop(self) -> None:
         """End the process, whatever it does, and start no other."""
         with self._lock:
             self._stopped = True
             if self._process is not None:
                 self._process.terminate()
+                # where that was another one's start, on another machine, it ends when nobody tells it anything more
+                _close(self._process.stdin)
 
     def close(self) -> None:
         """Close the pipes of a process that has ended."""
         if self._process is not None:
-            with contextlib.suppress(OSError):  # what it has not read is lost with it
-                self._process.communicate()
+            _close(self._process.stdin)
+            _close(self._process.stdout)
+            self._process.wait()
             self._process = None
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    with contextlib.suppress(OSError):  # what was not read is lost with it
+        if pipe is not None:
+            pipe.close()
 
 
 def _lost(model: str, code: int) -> str:

@@ -1,7 +1,8 @@
 """What runs the tasks of an engine: in any process that has isthmus, or as a process of its own.
 
 `python -m isthmus.studies.run.engines.worker` takes tasks as lines of JSON on stdin and gives messages as lines on
-stdout, so that nothing is unpickled. It ends as soon as stdin does.
+stdout, so that nothing is unpickled. It ends as soon as stdin does. {"check": ...} is answered by {"checked": ...}: ""
+if it is on the same disk and has the same versions, else a sentence.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from isthmus import kinds
+from isthmus.fingerprints import code_fingerprint, differing, versions
 from isthmus.studies.plan.context import Context, Request
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.run.engines.engine import ERRORS, Message, Task, failure
@@ -22,6 +25,8 @@ from isthmus.studies.run.model_run import run_model
 from isthmus.studies.run.progress import Sender
 from isthmus.studies.spec.parser import parse_study
 from isthmus.training.hardware import using_threads_everywhere
+
+_PATIENCE = 10.0  # seconds until a folder that was made on another machine must be seen
 
 
 class Worker:
@@ -56,7 +61,7 @@ class Worker:
 def _prepared(task: Task) -> Context:
     kinds.register_all(task.registered)
     paths = {name: Path(task.request[name]) if task.request[name] else None for name in ("out", "data_dir")}
-    request = Request(**{**task.request, **paths, "only": tuple(task.request["only"])})
+    request = Request(**{**task.request, **paths, **{name: tuple(task.request[name]) for name in ("only", "hosts")}})
     context, _ = prepare(parse_study(task.text, task.study, f"{task.study}.toml"), request)
     context.n_parallel, *plans = task.plan
     context.plans = tuple(plans)
@@ -67,8 +72,8 @@ def main() -> None:
     """Run the tasks that come on stdin, and end when it does."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what prints must not come between the lines
-    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    lines: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
 
     def send(message: Message) -> None:
         try:
@@ -79,12 +84,38 @@ def main() -> None:
 
     worker = Worker()
     while True:
-        worker.run(tasks.get(), send)
+        line = lines.get()
+        if "check" in line:
+            send({"checked": _unlike(**line["check"])})
+        else:
+            worker.run(Task(**line), send)
 
 
-def _read_tasks(tasks: queue.SimpleQueue[Task]) -> None:
+def kept_equal() -> dict[str, str]:
+    """What has to be the same in all processes of a run, by name: others may draw and add up other numbers."""
+    return {**versions(), "code": code_fingerprint()[:12]}
+
+
+def _unlike(folder: str, held: str, equal: dict[str, str]) -> str:
+    """Why this process cannot run the tasks of one that is in `folder`, and whose sign of a lock is `held`; ""."""
+    present = kept_equal()
+    if other := differing(equal, present):
+        return "it has " + ", ".join(f"{name} {present.get(name)} in place of {equal.get(name)}" for name in other)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return f"it does not have the folder {folder}, in which the command was given ({error.strerror})"
+    until = time.monotonic() + _PATIENCE
+    while not os.path.exists(held):  # a shared disk shows what is new after a while
+        if time.monotonic() > until:
+            return f"{Path(held).parents[1].absolute()} is not the folder of this run there; all must share a disk"
+        time.sleep(0.1)
+    return ""
+
+
+def _read_lines(lines: queue.SimpleQueue[Message]) -> None:
     for line in sys.stdin.buffer:
-        tasks.put(Task(**json.loads(line)))
+        lines.put(json.loads(line))
     os._exit(0)  # the run is over, or was killed: also in the middle of a step, for files are written whole
 
 

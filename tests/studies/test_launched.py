@@ -1,0 +1,172 @@
+"""Workers that a prefix starts: the same bytes as here, from a shell that has neither this folder nor its variables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from isthmus.cli import run_command
+from isthmus.errors import RequestError
+from isthmus.locks import HELD, Owner, lock
+from isthmus.studies.run import engines
+from isthmus.studies.run.engines import worker
+from isthmus.studies.run.engines.launched import Launched, launched
+
+STUDY = """
+title = "small"
+seed = 3
+[data]
+name = "digits"
+train = 60
+test = 60
+"""
+MODEL = """
+[[model]]
+name = "{name}"
+estimator = "autoencoder"
+network = {{kind = "dense", bottleneck = {width}, output = "sigmoid"}}
+epochs = 3
+batch_size = 20
+"""
+TEXT = STUDY + "".join(MODEL.format(name=name, width=width) for name, width in (("a", 2), ("b", 3), ("c", 4)))
+# as sshd does: in another folder, with few variables, the words joined for a shell
+SSH = """#!/bin/sh
+echo "$1" >> "{log}"
+shift
+cd / && exec env -i PATH="{path}" HOME=/ sh -c "$*"
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path, monkeypatch):
+    """A program `ssh` that starts a command on "another machine"; the file that has the hosts it was given."""
+    (tmp_path / "bin").mkdir()
+    script, log = tmp_path / "bin" / "ssh", tmp_path / "hosts"
+    script.write_text(SSH.format(log=log, path=os.environ["PATH"]), "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    return log
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where commands are given, with a name that a shell would take apart."""
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "small.toml").write_text(TEXT, "utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), *sys.path])))
+    return folder
+
+
+def made(out):
+    """The bytes of each model's weights."""
+    return {path.parent.name: path.read_bytes() for path in sorted(out.glob("small/models/*/model.safetensors"))}
+
+
+def has_namespaces():
+    """Whether a process can be put into a network of its own here."""
+    command = ["unshare", "--map-root-user", "--net", "true"]
+    return shutil.which("unshare") and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--launch", "ssh {host}", "--hosts", "one,two"],
+        ["--launch", "unshare --map-root-user --net", "--workers", "2"],
+        ["--launch", "nice", "--workers", "5"],
+    ],
+    ids=["ssh", "network-namespace", "more-than-there-are-models"],
+)
+def test_models_are_byte_for_byte_those_of_one_machine(options, folder, ssh, capfd):
+    if "unshare" in options[1] and not has_namespaces():
+        pytest.skip("no namespaces for this user")
+    common = ["run", "small.toml", "--threads", "1", "--device", "cpu"]
+    assert run_command([*common, "--out", "here"]) == 0
+    assert run_command([*common, "--out", "there", *options]) == 0
+    assert len(made(folder / "here")) == 3
+    assert made(folder / "there") == made(folder / "here")
+    assert (folder / "there" / "small" / "report.html").is_file()
+    assert "cannot be used" not in capfd.readouterr().err
+    if "ssh" in options[1]:
+        assert sorted(ssh.read_text("utf-8").split()) == ["one", "two"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_be_reached_or_used_is_named(folder, ssh, capfd):
+    common = ["run", "small.toml", "--threads", "1", "--device", "cpu", "--out", "there"]
+    ssh.with_name("bin").joinpath("ssh").write_text("#!/bin/sh\necho no route to $1 >&2\nexit 255\n", "utf-8")
+    assert run_command([*common, "--launch", "ssh {host}", "--hosts", "nowhere"]) == 1
+    err = capfd.readouterr().err
+    assert "no route to nowhere" in err
+    assert "with exit code 255; another one takes it up" in err
+    assert "it was the second time" in err
+    hidden = "unshare --map-root-user --mount sh -c 'mount -t tmpfs none . && cd / && exec \"$@\"' sh"
+    if has_namespaces():
+        assert run_command([*common, "--launch", hidden]) == 2
+        assert "is not the folder of this run there; all must share a disk" in capfd.readouterr().err
+
+
+def test_what_a_worker_is_asked_before_it_is_given_anything(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(worker, "_PATIENCE", 0.2)
+    equal = worker.kept_equal()
+    with lock(tmp_path):
+        held = f"{HELD}/{Owner.current()}"
+        assert worker._unlike(str(tmp_path), held, equal) == ""
+        other = worker._unlike(str(tmp_path), held, {**equal, "torch": "1.0", "code": "else"})
+        assert other == f"it has code {equal['code']} in place of else, torch {equal['torch']} in place of 1.0"
+        nowhere = worker._unlike(str(tmp_path / "none"), held, equal)
+        assert f"does not have the folder {tmp_path / 'none'}, in which the command was given" in nowhere
+    assert "is not the folder of this run there" in worker._unlike(str(tmp_path), str(tmp_path / held), equal)
+
+
+def test_the_command_that_starts_a_worker(monkeypatch):
+    monkeypatch.setenv("ISTHMUS_DATA", "/my data")
+    monkeypatch.setenv("PYTHONPATH", "/x")
+    run = ["-m", "isthmus.studies.run.engines.worker"]
+    command = Launched("env -u X nice -n{threads}", [""]).command("", 3)
+    assert command[:5] == ["env", "-u", "X", "nice", "-n3"]
+    assert command[5:7] == ["env", "OMP_NUM_THREADS=3"]
+    assert command[-3:] == [sys.executable, *run]
+    assert {"ISTHMUS_DATA=/my data", "PYTHONPATH=/x"} < set(command)
+    monkeypatch.setattr(shutil, "which", lambda program: program)
+    assert "'ISTHMUS_DATA=/my data'" in Launched("ssh -p 22 {host}", ["one"]).command("one", 1)
+    assert launched("ssh {host}", ["a", "b"], 2).places == ("a", "a", "b", "b")
+    assert launched("srun", [], 3).places == ("", "", "")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    engine = engines.engine("slurm")
+    assert (len(engine.places), engine.slots(9, 1), engine.slots(1, 1)) == (4, 4, 1)
+    assert engine.command("", 2)[:4] == ["srun", "--nodes=1", "--ntasks=1", "--cpus-per-task=2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--launch", "no-such-program {host}", "--hosts", "a"], "there is no program no-such-program on this machine"),
+        (["--launch", "ssh {host}"], "--hosts must be given with --launch that has {host} in it"),
+        (["--launch", "env", "--hosts", "a,b"], "--hosts must be given with --launch that has {host} in it, got 'a,b'"),
+        (["--launch", "env 'a"], "is not a command (No closing quotation)"),
+        (["--launch", "env", "--engine", "slurm"], "--launch is an engine itself; leave --engine slurm out"),
+        (["--hosts", "a"], "say where --launch starts workers"),
+        (["--launch", "env", "--workers", "0"], "--workers must be at least 1"),
+        (["--engine", "slurm"], "runs inside an allocation"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_options_are_refused(options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    assert run_command(["run", "digits", "--quick", "--out", str(tmp_path), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_prefix_is_refused():
+    with pytest.raises(RequestError, match="--launch must be a command"):
+        Launched(" ", [""])
