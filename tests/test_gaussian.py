@@ -288,6 +288,18 @@ def test_noise_larger_than_the_samples_vary_is_named_and_the_way_out_is_one():
     assert -learned.score(x) < 0.6 * -poor.score(x), "where the recipe chooses, it is learned"
 
 
+def test_a_noise_that_is_no_larger_than_the_samples_vary_is_not_to_blame():
+    rng = np.random.default_rng(0)
+    x = (0.1 * rng.normal(size=(200, 9))).astype(np.float32)
+    given = {"code": Gaussian(), "epochs": 1, "random_state": 0}
+    learned = r'try recipe="fast" and code=Gaussian\(noise="learned"\), for now noise of variance 0.5 is assumed'
+    with pytest.warns(PoorFitWarning, match=rf"leaves [\d.]+ nats: after 1 epoch it leaves [\d.]+ nats; {learned}"):
+        Autoencoder(Dense(bottleneck=2), **given).fit(x)
+    with pytest.warns(PoorFitWarning, match='try recipe="fast", or more epochs; ') as warned:
+        Autoencoder(Dense(bottleneck=2), loss=MSE(0.5 / x.var()), **given).fit(x)
+    assert not any("is assumed" in str(one.message) for one in warned)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1, 4095])
 def test_the_unit_of_the_data_says_nothing_of_whether_it_was_learned(scale):
     """Of these a code tells little, yet more than the mean does: in nats a hundredth is no unit of that."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus.commands.images.separation import Areas, areas, facts_of
 from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
 from isthmus.decimals import error_text
-from isthmus.errors import RequestError, counted, require
+from isthmus.errors import require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +97,9 @@ def run(options: argparse.Namespace) -> None:
     scores = sorted((_score(score, memory) for score in results), key=lambda score: -score.mse)
     if warning := pictures.seen(memory).sentence:
         console.say(warning)
-    area = None if options.normal is None else _auroc(scores, options.normal)
+    area = None if options.normal is None else areas(scores, options.normal)
     # before the maps, which may take longer than the numbers
-    print(_json(scores, area) if options.json else _table(scores, options.top, area, options.normal), flush=True)
+    print(_json(scores, area) if options.json else _table(scores, options.top, area), flush=True)
     if options.out is not None:
         _write(options, opened, pictures, scores, area)
         white = _white_words(scores)
@@ -122,21 +123,7 @@ def _score(result: Result, memory: Memory) -> Score:
     return Score(name, result.picture.label, known.trained_on, known.selected_on, mse, largest, bright)
 
 
-def _auroc(scores: list[Score], normal: str) -> float:
-    import numpy as np
-
-    from isthmus.analysis.screening import auroc
-    from isthmus.errors import unknown
-
-    labels = {score.label for score in scores}
-    if labels == {""}:
-        raise RequestError("--normal needs labels; put the images of each class into a sub-folder")
-    if normal not in labels:
-        raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
-    return auroc(np.array([score.mse for score in scores]), np.array([score.label != normal for score in scores]))
-
-
-def _table(scores: list[Score], top: int, area: float | None, normal: str | None) -> str:
+def _table(scores: list[Score], top: int, area: Areas | None) -> str:
     shown = scores[:top]
     width = max(4, *(len(score.name) for score in shown)) + 2
     labels = max(5, *(len(score.label) for score in shown)) + 2
@@ -149,12 +136,11 @@ def _table(scores: list[Score], top: int, area: float | None, normal: str | None
     if len(scores) > top:
         lines.append(f"      ... and {len(scores) - top:,} more")
     if area is not None:
-        n = sum(score.label == normal for score in scores)
-        lines.append(f"AUROC {area:.4f}: {counted(n, 'image')} of class {normal} against {len(scores) - n:,} others")
+        lines.append(area.sentence())
     return "\n".join(lines)
 
 
-def _json(scores: list[Score], area: float | None) -> str:
+def _json(scores: list[Score], area: Areas | None) -> str:
     rows = [
         {
             "name": s.name,
@@ -166,7 +152,7 @@ def _json(scores: list[Score], area: float | None) -> str:
         }
         for s in scores
     ]
-    return json.dumps({"auroc": area, "images": rows}, allow_nan=False)
+    return json.dumps({**facts_of(area), "images": rows}, allow_nan=False)
 
 
 # --- the folder ---
@@ -184,7 +170,7 @@ def _white_words(scores: list[Score]) -> str:
 
 
 def _write(
-    options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: float | None
+    options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: Areas | None
 ) -> None:
     """Write the maps and tables, in a second pass over the most unusual images: now the scale is known."""
     import numpy as np
@@ -213,7 +199,7 @@ def _write(
                 rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
         (building / "scores.csv").write_bytes(_csv(scores))
         _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], _white_words(scores))
-        facts = {"command": options.command, "model": opened.facts(), "auroc": area, "normal": options.normal}
+        facts = {"command": options.command, "model": opened.facts(), **facts_of(area), "normal": options.normal}
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
         write_json(

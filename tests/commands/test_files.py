@@ -115,9 +115,10 @@ def test_data_info_says_what_numbers_there_are(stacks, tmp_path, done):
 
 
 def test_dark_images_are_said_to_be_dark(stacks, tmp_path, done):
-    _, err = done("fit", stacks, "-o", tmp_path / "m", "--patches", 8, *FIT)
-    assert "the brightest pixel is 0.06" in err
-    assert "of white: --range LOW:HIGH or --range auto says what is white" in err
+    for command in (("fit", stacks, "-o", tmp_path / "m", "--patches", 8, *FIT), ("score", tmp_path / "m", stacks)):
+        _, err = done(*command)
+        assert err.count("the brightest pixel is 0.06") == 1
+        assert "of white: --range LOW:HIGH or --range auto says what is white" in err
 
 
 def test_numbers_beyond_a_range_are_refused_with_the_option_that_helps(tmp_path, done, refused):

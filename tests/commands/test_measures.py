@@ -175,9 +175,19 @@ def test_the_most_unusual_come_first(ones, digits, tmp_path, done):
     assert len(rows) == 90
     assert (np.diff(errors) <= 0).all()
     assert out.splitlines()[1].split()[:3] == ["1", rows[0]["name"], rows[0]["label"]]
-    area = roc_auc_score([row["label"] != "one" for row in rows], errors)
-    assert area > 0.8
-    assert f"AUROC {area:.4f}: 30 images of class one against 60 others" in out
+    is_new = np.array([not {row["seen"], row["selected"]} & {"1", "true", "True", "yes"} for row in rows])
+    is_other = np.array([row["label"] != "one" for row in rows])
+    area, of_new = roc_auc_score(is_other, errors), roc_auc_score(is_other[is_new], errors[is_new])
+    n = int((~is_other & is_new).sum())
+    assert 0 < n < 30
+    assert of_new > 0.8
+    known = f"{30 - n} of them were trained on or chose the epoch"
+    assert (
+        f"AUROC {of_new:.4f}: {n} new images of class one against others; {area:.4f} with all 30, though {known}\n"
+        in out
+    )
+    facts = json.loads((tmp_path / "scores/isthmus.json").read_text("utf-8"))
+    assert (facts["auroc"], facts["auroc_new"]) == (pytest.approx(area), pytest.approx(of_new))
     assert "... and 85 more" in out
     images, model = isthmus.open_images(digits), isthmus.load(ones)
     i = images.names.index(rows[0]["name"])

@@ -17,11 +17,11 @@ from isthmus.commands.images.leakage import Memory, Seen
 from isthmus.commands.images.model_folder import Opened, Shape
 from isthmus.commands.shared.options import printable
 from isthmus.data.collections.listing import Listing, list_images
-from isthmus.data.collections.loading import left_out, listed, way_out
+from isthmus.data.collections.loading import dark_words, left_out, listed, way_out
 from isthmus.data.collections.pieces import page_name
 from isthmus.data.collections.reader_pool import all_shapes, read_all
 from isthmus.data.formats.image_file import is_image, read_shapes
-from isthmus.data.formats.page import NOTES, bands, full_scale_of
+from isthmus.data.formats.page import DARK, NOTES, bands, full_scale_of
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
 from isthmus.errors import DataError, counted
@@ -150,6 +150,7 @@ def _from_files(
     paths, n, kinds = listing.paths(), len(listing.names), Counter[str]()
     framing = opened.framing.whole.as_stored
     resized_only = framing.resize and not framing.crop
+    brightest = 0.0  # of white; 8 bits use theirs
     for i, (name, path, block) in enumerate(zip(listing.names, paths, read_all(paths, framing, cores()), strict=True)):
         try:
             if isinstance(block, DataError):
@@ -163,6 +164,8 @@ def _from_files(
                 grey = len(pixels) == 1 and opened.channels == 3
                 x = np.broadcast_to(pixels, (3, *pixels.shape[1:])) if grey else pixels
                 opened.check(x.shape, page_name(printable(path), page, len(several)), patches=True, grey=grey)
+                is_coarse = x.dtype == np.uint8 or framing.value_range is not None
+                brightest = max(brightest, 1.0 if is_coarse else float(x.max()) / full_scale_of(x.dtype))
                 size = shapes[page][1:] if shapes else None
                 known = block[2][page]
                 pictures.append(Picture(page_of, x, known, label, i, Path(path), name, page, len(several), grey, size))
@@ -178,7 +181,7 @@ def _from_files(
             f"{listing.folder}: none of {counted(n, 'file')} can be used; the first: {bad[listing.names[0]]}"
         )
     notes = [NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind]]
-    for note in [*notes, *left_out(bad)]:
+    for note in [*notes, *([dark_words(brightest)] if brightest <= DARK else []), *left_out(bad)]:
         if note not in printed:
             printed.add(note)
             console.say(note)

@@ -94,6 +94,11 @@ def dark_note(pixels: np.ndarray, likely: str = "--range LOW:HIGH") -> str:
     """A note on float images that are dark throughout; "" for others. likely: the option that may be what they need."""
     if pixels.dtype == np.uint8 or not (brightest := float(pixels.max())) <= DARK:
         return ""
+    return dark_words(brightest, likely)
+
+
+def dark_words(brightest: float, likely: str = "--range LOW:HIGH") -> str:
+    """The note on images whose brightest pixel is that share of white."""
     return f"the brightest pixel is {brightest:.3g} of white: {likely} or --range auto says what is white"
 
 

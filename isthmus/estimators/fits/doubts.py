@@ -37,6 +37,7 @@ _NO_BETTER, _NO_BETTER_IN_A_PASS = 0.99, 0.95
 # (240 drawings, 3 seeds).
 _CUT_OFF = 0.5  # of the samples' numbers: of a few beyond black and white the noise is as it should be
 _WORSE, _WORSE_ON_ITS_OWN, _BY_HEART, _VERY_FEW = 1.01, 1.05, 0.5, 1000
+_MUCH_VARIANCE = 1.5  # of the samples' own, in noise that is assumed: with less the advice has been taken
 _LITTLE_NOISE, _MUCH_NOISE = 1e-3, 5  # of what the samples' numbers span
 _PHOTOGRAPH, _PIECE = 49, 8  # pixels of a side: a code holds too little of what is larger; of pieces it holds all
 _OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
@@ -124,17 +125,18 @@ class Judged:
         is_assumed = objective.in_nats and loss.is_squared and objective.noise is None
         if self._is_cut_off:
             ways = " or ".join(_UNCUT)
-        elif is_assumed and (noise := 0.5 / loss.weight) > variance:
+        elif is_assumed and (noise := 0.5 / loss.weight) > _MUCH_VARIANCE * variance:
             # what a code says of such samples costs more than it gains (Lucas, Tucker, Grosse, Norouzi 2019)
-            ways = (
-                f"loss=MSE({0.5 / variance:.3g}), for now noise of variance {noise:.2g} is assumed, and the samples "
-                f"have {variance:.2g} in all"
-            )
+            learned = 'recipe="fast" and code=Gaussian(noise="learned")'
+            ways = f"loss=MSE({0.5 / variance:.3g})" if self._recipe else learned
+            ways += f", for now noise of variance {noise:.2g} is assumed, and the samples have {variance:.2g} in all"
         else:
             ways = self._ways_past_the_mean()
+        unit, text = ("", error_text) if not objective.in_nats else (" nats", "{:.5g}".format)
+        leaves = f"{'' if unit else 'an error of '}{text(of_mean)}{unit}: after {done} it leaves {text(left)}{unit}"
         return (
-            f"the model is no better than the mean of {which}, which leaves an error of {error_text(of_mean)}: after "
-            f"{done} it leaves {error_text(left)}; try {ways}; isthmus.collapse.collapse(model, X) looks for a cause"
+            f"the model is no better than the mean of {which}, which leaves {leaves}; try {ways}; "
+            "isthmus.collapse.collapse(model, X) looks for a cause"
         )
 
     def _ways_past_the_mean(self) -> str:

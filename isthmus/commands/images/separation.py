@@ -1,0 +1,59 @@
+"""How well the error separates a class from the others, and whether it is measured on images that the model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.errors import RequestError, counted, unknown
+
+
+@dataclass(frozen=True)
+class Areas:
+    """AUROC of all images, and of those that the model knows nothing of, if there are others; n: of the normal ones."""
+
+    normal: str
+    of_all: float
+    n: int
+    n_others: int
+    of_new: float | None = None
+    n_new: int = 0
+
+    def sentence(self) -> str:
+        images = f"{counted(self.n, 'image')} of class {self.normal} against {self.n_others:,} others"
+        if self.n_new == self.n:
+            return f"AUROC {self.of_all:.4f}: {images}"
+        known = f"{self.n - self.n_new:,} of them were trained on or chose the epoch"
+        if self.of_new is None:
+            return f"AUROC {self.of_all:.4f}: {images}; {known}, which is too good: score some that are new"
+        new = f"{counted(self.n_new, 'new image')} of class {self.normal}"
+        return f"AUROC {self.of_new:.4f}: {new} against others; {self.of_all:.4f} with all {self.n:,}, though {known}"
+
+
+def areas(scores: Sequence[Any], normal: str) -> Areas:
+    """Of scores with a label, an mse, and what the model knows of the image: `seen` and `selected`."""
+    new = [score for score in scores if not (score.seen or score.selected)]
+    n, n_new = (sum(score.label == normal for score in some) for some in (scores, new))
+    of_new = _auroc(new, normal) if 0 < n_new < len(new) else None
+    return Areas(normal, _auroc(scores, normal), n, len(scores) - n, of_new, n_new)
+
+
+def _auroc(scores: Sequence[Any], normal: str) -> float:
+    import numpy as np
+
+    from isthmus.analysis.screening import auroc
+
+    labels = {score.label for score in scores}
+    if labels == {""}:
+        raise RequestError("--normal needs labels; put the images of each class into a sub-folder")
+    if normal not in labels:
+        raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
+    return auroc(np.array([score.mse for score in scores]), np.array([score.label != normal for score in scores]))
+
+
+def facts_of(area: Areas | None) -> dict[str, float | None]:
+    """As JSON has it."""
+    if area is None:
+        return {"auroc": None, "auroc_new": None}
+    return {"auroc": area.of_all, "auroc_new": area.of_new}
