@@ -294,3 +294,5 @@ def _print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
     if options.allow_imports:
         command += " --allow-imports"
     console.say(f"next: {command}")
+    if fitted.model.corruption is None:
+        console.say(f"or:   isthmus score {model} OTHERS, for what is unusual among others")

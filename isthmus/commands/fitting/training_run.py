@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from isthmus import console, persistence
 from isthmus.commands.fitting.baselines import yardsticks
 from isthmus.commands.fitting.continuation import Base
+from isthmus.commands.fitting.crowd import WatchedProgress
 from isthmus.commands.fitting.judgement import Errors, Judgement, before
 from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
 from isthmus.commands.images import leakage
@@ -192,7 +194,8 @@ def _train(job: Job) -> None:
     with console.training_progress() as progress:
         progress.started(folder.name, model.epochs)
         parts, refit = job.parts, job.parts.test is not None  # what is measured on is never fitted to
-        train(model, parts.train, parts.validation, folder, progress, force=job.force, refit=refit)
+        watched = WatchedProgress(progress, torch.get_num_threads())
+        train(model, parts.train, parts.validation, folder, watched, force=job.force, refit=refit)
         history = model.history_
         best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
         if history.kept_start:

@@ -196,7 +196,7 @@ class Judged:
         of_noise = torch.cat([self._objective.of_samples(x_in, x) for x_in, x in pairs]).double().cpu().numpy()
         x = samples.batch(slice(0, _CHUNK))
         deviation, span = math.sqrt(of_noise.mean()), float(x.max() - x.min())
-        if not _LITTLE_NOISE * span <= deviation <= _MUCH_NOISE * span:
+        if span and not _LITTLE_NOISE * span <= deviation <= _MUCH_NOISE * span:
             return (
                 f"the noise has a standard deviation of {deviation:.2g}, and the samples' numbers span {span:.4g}: it "
                 f"is in their unit, so that 0.1 of black to white is {span / 10:.3g}"
