@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import isthmus
 from isthmus.cli import run_command
 from isthmus.errors import RequestError
 from isthmus.locks import HELD, Owner, lock
@@ -111,6 +112,10 @@ def test_a_worker_that_cannot_be_reached_or_used_is_named(folder, ssh, capfd):
     if has_namespaces():
         assert run_command([*common, "--launch", hidden]) == 2
         assert "is not the folder of this run there; all must share a disk" in capfd.readouterr().err
+    (folder / "sitecustomize.py").write_text("import isthmus; isthmus.__version__ = '0.0.0'\n", "utf-8")
+    assert run_command([*common, "--launch", "env"]) == 2
+    assert f"it has isthmus 0.0.0 in place of {isthmus.__version__}" in capfd.readouterr().err
+    assert not made(folder / "there"), "what waited for it was not trained"
 
 
 def test_what_a_worker_is_asked_before_it_is_given_anything(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 `python -m isthmus.studies.run.engines.worker` takes tasks as lines of JSON on stdin and gives messages as lines on
 stdout, so that nothing is unpickled. It ends as soon as stdin does. {"check": ...} is answered by {"checked": ...}: ""
-if it is on the same disk and has the same versions, else a sentence.
+if it is on the same disk and has the same versions, else a sentence, with which it ends.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def main() -> None:
     while True:
         line = lines.get()
         if "check" in line:
-            send({"checked": _unlike(**line["check"])})
+            send({"checked": (sentence := _unlike(**line["check"]))})
+            if sentence:
+                return  # before the task that waits behind it: another version would write other numbers
         else:
             worker.run(Task(**line), send)
 
