@@ -11,12 +11,13 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Any, NoReturn
 
 from isthmus.commands import data, denoise, encode, evaluate, explore, fit, reconstruct, report, run, score, studies
 from isthmus.commands.shared.options import examples_of, import_modules
-from isthmus.errors import IsthmusError, RequestError, one_line, unknown
+from isthmus.errors import DoubtWarning, IsthmusError, RequestError, one_line, unknown
 
 
 def main() -> NoReturn:
@@ -24,6 +25,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for jobs that a script starts with &
         signal.signal(signal.SIGINT, _stop)
+    warnings.formatwarning = _in_a_line
     try:
         try:
             code = run_command(sys.argv[1:])
@@ -73,6 +75,16 @@ def run_command(arguments: list[str]) -> int:
 def _fail(message: str, code: int) -> int:
     print("isthmus: " + one_line(message), file=sys.stderr)
     return code
+
+
+def _in_a_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
+    """What the library doubts, without the line of its own source that says so."""
+    return (
+        f"{message}\n" if issubclass(category, DoubtWarning) else _WITH_ITS_SOURCE(message, category, filename, lineno)
+    )
+
+
+_WITH_ITS_SOURCE = warnings.formatwarning
 
 
 class _Terminated(BaseException):

@@ -235,6 +235,19 @@ def test_the_command_itself_is_quick_and_quiet():
         assert "Traceback" not in done.stderr
 
 
+def test_what_the_library_doubts_is_a_line_of_its_own():
+    program = (
+        "import warnings, isthmus.cli as c\n"
+        "from isthmus.errors import DoubtWarning\n"
+        "def doubting(arguments): warnings.warn('it is odd', DoubtWarning); warnings.warn('and old')\n"
+        "c.run_command = doubting; c.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    first, second, *_ = done.stderr.splitlines()
+    assert first == "it is odd"
+    assert second.endswith("UserWarning: and old")
+
+
 def test_a_reader_that_leaves_is_no_error_with_a_traceback():
     command = f"'{sys.executable}' -m isthmus studies show compress | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)

@@ -19,7 +19,7 @@ from isthmus.estimators.fits.one_pass import OnePass
 from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.generation import Generative
 from isthmus.estimators.inference import infer
-from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_of
+from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_for, samples_of
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.parts import Augmentation, CodePart, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
@@ -246,8 +246,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes, (n, bottleneck), in X's float32 or float64 (float32 for `Images`)."""
-        check_is_fitted(self)
-        X, _ = samples_of(self, X, reset=False)
+        X, _ = samples_for(self, X)
         return infer(self, X, lambda network, x: network.code_of(x))
 
     def inverse_transform(self, code: Any) -> np.ndarray:
@@ -266,15 +265,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
 
         But for a `Conv` that unpools: here its decoder sees the encoder's switches, there it has the code alone.
         """
-        check_is_fitted(self)
-        X, shape = samples_of(self, X, reset=False)
+        X, shape = samples_for(self, X)
         x_hat = infer(self, X, lambda network, x: network(x)[0])
         return x_hat if shape is None else x_hat.reshape(-1, *shape)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus each sample's squared error, averaged over its features: (n,)."""
-        check_is_fitted(self)
-        X, _ = samples_of(self, X, reset=False)
+        X, _ = samples_for(self, X)
         error = infer(self, X, lambda network, x: (network(x)[0] - x).square().mean(dim=1, keepdim=True))
         return -error[:, 0]
 

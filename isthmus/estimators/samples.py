@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from isthmus.data.batches import Subset, batches, evenly, fingerprint_of, is_samples
+from isthmus.data.batches import Subset, batches, evenly, fingerprint_of, floats, is_samples
 from isthmus.data.collections.arrays import stacked
 from isthmus.data.images import Images, is_8_bit
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.splits import is_cut, split
-from isthmus.errors import DataError, RequestError, require
+from isthmus.errors import DataError, DoubtWarning, RequestError, require
 from isthmus.metrics import active, l0, mean_activation
+from isthmus.networks.standardization import SPREAD
 from isthmus.rng import numpy_generator
 
 FLOATS = (np.float32, np.float64)  # anything else becomes float32
@@ -176,7 +178,43 @@ def offset_doubt(samples: Any, *, standardized: bool) -> str | None:
     )
 
 
-_LOOKED_AT, _COMPARED = 256, 64  # validation samples, and numbers of each, which are those that differ most
+# Standard deviations of the training samples. What is farther on average is in other numbers, as 255 for white is where
+# it was 1; what spans less, and is not all the same, is in fractions of white where it was 255. Two numbers of 8 bits
+# that are neighbours are 0.013 apart.
+_OTHER, _NOTHING = 20.0, 0.012
+_LOOKED_AT = 256  # samples
+
+
+def unit_doubt(network: Any, samples: Any) -> str | None:
+    """The sentence for samples that are in other numbers than those that a network was fitted to; None for others.
+
+    That is known of a network that standardizes: it has the median and the spread of those.
+    """
+    if network.standardization is None or not len(samples):
+        return None
+    some = slice(None, None, max(1, len(samples) // _LOOKED_AT))
+    x = evenly(samples, _LOOKED_AT) if is_samples(samples) else floats(samples, some)
+    offset, scale = network.ends[:2].to(x.device, torch.float64)
+    deviations = (x.flatten(1).double() - offset).abs_().div_(SPREAD * scale)
+    low, high, middle, spread = float(x.min()), float(x.max()), float(offset.median()), float(SPREAD * scale.median())
+    if not (float(deviations.mean()) > _OTHER or 0 < high - low < _NOTHING * spread):
+        return None
+    return (
+        f"the samples' numbers go from {low:.3g} to {high:.3g}, and those of the training lay about {middle:.3g}, with "
+        f"a standard deviation of {spread:.2g}: they are in other units"
+    )
+
+
+def samples_for(model: Any, X: Any) -> tuple[Any, Any]:
+    """`samples_of` what a fitted model is given; warn of such as are in other numbers than those of the training."""
+    check_is_fitted(model)
+    X, shape = samples_of(model, X, reset=False)
+    if sentence := unit_doubt(model.network_, X):
+        warnings.warn(sentence, DoubtWarning, stacklevel=3)  # at the line that calls the model
+    return X, shape
+
+
+_COMPARED = 64  # numbers of each validation sample, which are those that differ most
 
 
 def known_doubt(samples: Any, validation: Any) -> str | None:

@@ -19,7 +19,7 @@ from isthmus.data.batches import Samples, evenly
 
 # Numbers of images light on black, in [0, 1], have a standard deviation of about 0.3: for these the recipe's learning
 # rates were found, and penalties' weights are known. So all data are brought to it.
-_SPREAD = 0.3
+SPREAD = 0.3
 _SAMPLED = 2**20  # numbers of which the median is taken
 _CHUNK = 2**22  # numbers that are looked at at a time
 
@@ -124,8 +124,8 @@ def standardization_of(samples: Samples, channels: int, output: str, *, bounded:
     ranges = _ranges(samples, channels)
     varying = [channel.deviation for channel in ranges if channel.deviation > 0]
     # a channel that is the same everywhere has no scale of its own
-    usual = math.sqrt(sum(d * d for d in varying) / len(varying)) if varying else _SPREAD
-    scales = [(channel.deviation or usual) / _SPREAD for channel in ranges]
+    usual = math.sqrt(sum(d * d for d in varying) / len(varying)) if varying else SPREAD
+    scales = [(channel.deviation or usual) / SPREAD for channel in ranges]
     outs = [(0.0, 1.0) if bounded else _OUTPUTS[output](*pair) for pair in zip(ranges, scales, strict=True)]
     offsets = tuple(channel.median for channel in ranges)
     return Standardization(offsets, tuple(scales), tuple(o for o, _ in outs), tuple(s for _, s in outs))

@@ -284,6 +284,22 @@ def test_noise_that_would_cut_most_of_the_samples_off_is_doubted(x):
         model.set_params(corruption=GaussianNoise(0.1, clip=True)).fit((images - 200) / np.ptp(images))
 
 
+@pytest.mark.parametrize("white", [1, 255])
+def test_samples_in_other_numbers_than_those_of_the_training_are_doubted(white):
+    x = (load_digits().data[:200] / 16 * white).astype(np.float32)
+    model = Autoencoder(Dense(bottleneck=4, code_activation="linear"), recipe="fast", epochs=1, random_state=0).fit(x)
+    others = [x * 255 if white == 1 else x / 255]
+    others += [(255 * x).astype(np.uint8), Images((255 * x).astype(np.uint8).reshape(-1, 1, 8, 8)).floats() * 255]
+    for other in others if white == 1 else others[:1]:
+        for use in (model.transform, model.reconstruct, model.score_samples, model.score):
+            with pytest.warns(DoubtWarning, match="those of the training lay about .*: they are in other units"):
+                use(other)
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings(action="error"):
+        for like in (x, white - x, 0 * x, 0 * x + white, x[:1], x + 2 * white * rng.normal(size=x.shape)):
+            model.reconstruct(like)
+
+
 @pytest.mark.parametrize("arguments", [{}, {"recipe": "fast"}, {"recipe": "fast", "corruption": GaussianNoise(0.1)}])
 def test_samples_that_are_all_the_same_are_told_in_one_sentence(arguments):
     model = Autoencoder(Dense(bottleneck=4, code_activation="linear"), epochs=2, random_state=0, **arguments)
