@@ -50,7 +50,10 @@ def run_command(arguments: list[str]) -> int:
         options = parser().parse_args(arguments)
         options.command = "isthmus " + shlex.join(arguments)
         import_modules(options)
-        options.call(options)
+        with warnings.catch_warnings():
+            # of images in other numbers the commands speak themselves, in the words of --range
+            warnings.filterwarnings("ignore", "the samples' numbers go from", DoubtWarning)
+            options.call(options)
         sys.stdout.flush()
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)

@@ -289,10 +289,7 @@ def _print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
         command = f"isthmus denoise {model} {data} -o denoised --corruption {words_of(fitted.model.corruption)}"
     else:
         command = f"isthmus evaluate {model} {data}"
-    if options.skip_bad:
-        command += " --skip-bad"
-    if options.allow_imports:
-        command += " --allow-imports"
-    console.say(f"next: {command}")
+    allowed = " --allow-imports" if options.allow_imports else ""
     if fitted.model.corruption is None:
-        console.say(f"or:   isthmus score {model} OTHERS, for what is unusual among others")
+        console.say(f"to find what is unusual among other images: isthmus score {model} OTHERS{allowed}")
+    console.say(f"next: {command}{' --skip-bad' if options.skip_bad else ''}{allowed}")
