@@ -22,12 +22,7 @@ def worker(call: str, environment: Mapping[str, str] | None = None) -> subproces
     """
     module, function = call.split(":")
     code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import {function}; {function}()"
-    return piped([interpreter(), "-c", code, *sys.path], environment)
-
-
-def interpreter() -> str:
-    """The path of this Python."""
-    return sys.executable
+    return piped([sys.executable, "-c", code, *sys.path], environment)
 
 
 def piped(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

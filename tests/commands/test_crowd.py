@@ -32,4 +32,4 @@ def test_it_is_said_once_where_the_threads_had_less_than_a_core(threads, share, 
         assert not lines.notes or epoch >= 10
     assert lines.epochs == list(range(1, 40))
     assert len(lines.notes) == said
-    assert all("had 0.40 of one so far, and 2 threads" in one and "--threads 1" in one for one in lines.notes)
+    assert all("had 0.40 of one lately, and 2 threads" in one and "--threads 1" in one for one in lines.notes)

@@ -182,10 +182,8 @@ def test_the_most_unusual_come_first(ones, digits, tmp_path, done):
     assert 0 < n < 30
     assert of_new > 0.8
     known = f"{30 - n} of them were trained on or chose the epoch"
-    assert (
-        f"AUROC {of_new:.4f}: {n} new images of class one against others; {area:.4f} with all 30, though {known}\n"
-        in out
-    )
+    new = f"{n} new images of class one against 60 new others"
+    assert f"AUROC {of_new:.4f}: {new}; {area:.4f} of all 90, though {known}\n" in out
     facts = json.loads((tmp_path / "scores/isthmus.json").read_text("utf-8"))
     assert (facts["auroc"], facts["auroc_new"]) == (pytest.approx(area), pytest.approx(of_new))
     assert "... and 85 more" in out

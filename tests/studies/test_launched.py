@@ -16,24 +16,9 @@ from isthmus.locks import HELD, Owner, lock
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import worker
 from isthmus.studies.run.engines.launched import Launched, launched
+from tests.studies.test_engines import MODEL, STUDY
 
-STUDY = """
-title = "small"
-seed = 3
-[data]
-name = "digits"
-train = 60
-test = 60
-"""
-MODEL = """
-[[model]]
-name = "{name}"
-estimator = "autoencoder"
-network = {{kind = "dense", bottleneck = {width}, output = "sigmoid"}}
-epochs = 3
-batch_size = 20
-"""
-TEXT = STUDY + "".join(MODEL.format(name=name, width=width) for name, width in (("a", 2), ("b", 3), ("c", 4)))
+TEXT = STUDY + "".join(MODEL.format(name=name, width=width, epochs=3) for name, width in (("a", 2), ("b", 3), ("c", 4)))
 # as sshd does: in another folder, with few variables, the words joined for a shell
 SSH = """#!/bin/sh
 echo "$1" >> "{log}"
@@ -82,8 +67,9 @@ def has_namespaces():
         ["--launch", "ssh {host}", "--hosts", "one,two"],
         ["--launch", "unshare --map-root-user --net", "--workers", "2"],
         ["--launch", "nice", "--workers", "5"],
+        ["--launch", "sh -c 'echo welcome; echo 1; exec \"$@\"' sh", "--workers", "2"],
     ],
-    ids=["ssh", "network-namespace", "more-than-there-are-models"],
+    ids=["ssh", "network-namespace", "more-than-there-are-models", "a-greeting"],
 )
 def test_models_are_byte_for_byte_those_of_one_machine(options, folder, ssh, capfd):
     if "unshare" in options[1] and not has_namespaces():

@@ -25,7 +25,7 @@ class WatchedProgress:
             return
         if cpu < _CROWDED * wall:
             self.note(
-                f"other programs want the cores: this training had {cpu / wall:.2f} of one so far, and {self.threads} "
+                f"other programs want the cores: this training had {cpu / wall:.2f} of one lately, and {self.threads} "
                 "threads that wait for each other may take longer than --threads 1"
             )
             self.threads = 1  # it is said

@@ -11,24 +11,29 @@ from isthmus.errors import RequestError, counted, unknown
 
 @dataclass(frozen=True)
 class Areas:
-    """AUROC of all images, and of those that the model knows nothing of, if there are others; n: of the normal ones."""
+    """AUROC of all images, and of those that the model knows nothing of; None where these cannot be told apart.
+
+    n, n_others: images of the normal class, and others; n_new, n_new_others: those that are new to the model.
+    """
 
     normal: str
     of_all: float
     n: int
     n_others: int
-    of_new: float | None = None
-    n_new: int = 0
+    of_new: float | None
+    n_new: int
+    n_new_others: int
 
     def sentence(self) -> str:
         images = f"{counted(self.n, 'image')} of class {self.normal} against {self.n_others:,} others"
-        if self.n_new == self.n:
+        n_known = self.n + self.n_others - self.n_new - self.n_new_others
+        if not n_known:
             return f"AUROC {self.of_all:.4f}: {images}"
-        known = f"{self.n - self.n_new:,} of them were trained on or chose the epoch"
+        known = f"{n_known:,} of them were trained on or chose the epoch"
         if self.of_new is None:
-            return f"AUROC {self.of_all:.4f}: {images}; {known}, which is too good: score some that are new"
-        new = f"{counted(self.n_new, 'new image')} of class {self.normal}"
-        return f"AUROC {self.of_new:.4f}: {new} against others; {self.of_all:.4f} with all {self.n:,}, though {known}"
+            return f"AUROC {self.of_all:.4f}: {images}; {known}, so it is not that of new ones: score such"
+        new = f"{counted(self.n_new, 'new image')} of class {self.normal} against {self.n_new_others:,} new others"
+        return f"AUROC {self.of_new:.4f}: {new}; {self.of_all:.4f} of all {self.n + self.n_others:,}, though {known}"
 
 
 def areas(scores: Sequence[Any], normal: str) -> Areas:
@@ -36,7 +41,7 @@ def areas(scores: Sequence[Any], normal: str) -> Areas:
     new = [score for score in scores if not (score.seen or score.selected)]
     n, n_new = (sum(score.label == normal for score in some) for some in (scores, new))
     of_new = _auroc(new, normal) if 0 < n_new < len(new) else None
-    return Areas(normal, _auroc(scores, normal), n, len(scores) - n, of_new, n_new)
+    return Areas(normal, _auroc(scores, normal), n, len(scores) - n, of_new, n_new, len(new) - n_new)
 
 
 def _auroc(scores: Sequence[Any], normal: str) -> float:

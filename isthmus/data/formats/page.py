@@ -71,7 +71,7 @@ def forget(data: Any) -> None:
 
 def copied(pixels: np.ndarray, data: Any) -> np.ndarray:
     """Pixels (c, h, w) in the order of their axes; of a file's map a copy, beside which no more of it takes memory."""
-    if not isinstance(data, mmap.mmap):
+    if not isinstance(data, mmap.mmap) or not np.may_share_memory(pixels, np.frombuffer(data, np.uint8)):
         return np.ascontiguousarray(pixels)
     result = np.empty(pixels.shape, pixels.dtype)
     for rows in bands(pixels.shape):

@@ -10,12 +10,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isthmus.errors import RequestError, require
 from isthmus.locks import HELD, Owner
-from isthmus.machine import interpreter, piped
+from isthmus.machine import piped
 from isthmus.studies.run.engines.engine import Message, Task, failure
 from isthmus.studies.run.engines.local import Local, Process, environment_of
 from isthmus.studies.run.engines.worker import kept_equal
@@ -53,7 +54,7 @@ class Launched(Local):
             prefix = [word.replace(field, value) for word in prefix]
         carried = {name: os.environ[name] for name in _CARRIED if name in os.environ}
         variables = [f"{name}={value}" for name, value in {**environment_of(threads), **carried}.items()]
-        words = ["env", *variables, interpreter(), "-m", _MODULE]
+        words = ["env", *variables, sys.executable, "-m", _MODULE]
         if Path(prefix[0]).name == "ssh":  # which joins its words, for a shell to take apart
             words = [shlex.quote(word) for word in words]
         return [*prefix, *words]

@@ -97,10 +97,9 @@ class Process:
                 process.stdin.write(line + b"\n")
             process.stdin.flush()
         for line in process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:  # the last line of a process that was killed
-                break
+            message = _message(line)
+            if message is None:
+                continue
             yield message
             if is_last(message):
                 return
@@ -128,6 +127,15 @@ class Process:
             _close(self._process.stdout)
             self._process.wait()
             self._process = None
+
+
+def _message(line: bytes) -> Message | None:
+    """What a line says; None of the last one of a process that was killed, or of the greeting of a login."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
 
 
 def _close(pipe: IO[bytes] | None) -> None:
