@@ -123,6 +123,20 @@ def test_a_restored_drawing_is_on_the_pad_and_can_be_drawn_on(open_page, stroke)
     assert again.locator("#pad-says").is_visible()
 
 
+@pytest.mark.parametrize("button", ["#clear", "#undo"])
+def test_a_pad_that_is_cleared_while_the_server_looks_at_the_drawing_stays_empty(open_page, stroke, button):
+    page, held = open_page("source=draw"), []
+    page.route("**/api/drawing", lambda route: route.continue_() if held else held.append(route))
+    stroke(page)
+    page.wait_for_function("() => document.getElementById('pad-says').hidden")
+    while not held:
+        page.wait_for_timeout(20)
+    page.click(button)
+    held[0].continue_()
+    page.wait_for_selector("text=Draw a digit on the pad")
+    assert page.locator("#pad-says").is_visible()
+
+
 def test_looking_inside_begins_with_the_best_model_that_has_a_code(open_page, shelf, run):
     from isthmus.studies.results.results_json import read_results
 

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -549,12 +550,12 @@ def test_a_server_that_is_gone_is_said_and_its_return_noticed(open_page, serve, 
 
 
 def test_a_server_that_comes_back_with_other_models_is_shown_anew(open_page, faults):
-    page = open_page("level=0.3")
-    page.route("**/api/**", lambda route: route.abort())
+    page, is_back = open_page("level=0.3"), threading.Event()
+    page.route("**/api/about", lambda route: route.fulfill(json=route.fetch().json() | {"title": "another run"}))
+    page.route("**/api/**", lambda route: route.fallback() if is_back.is_set() else route.abort())
     page.click("#new-draw")
     page.wait_for_selector("#banner:visible")
-    page.unroute("**/api/**")
-    page.route("**/api/about", lambda route: route.fulfill(json=route.fetch().json() | {"title": "another run"}))
+    is_back.set()
     page.wait_for_selector("#title:has-text('another run')")
     page.wait_for_selector("#models .says b")
     assert page.text_content("#level-says") == "0.3"

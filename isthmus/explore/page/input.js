@@ -182,14 +182,15 @@ export const undoStroke = () => undo();
 
 function pad() {
   const canvas = $("pad"), context = canvas.getContext("2d", { willReadFrequently: true }), size = canvas.width;
-  let strokes = [], now = null, erases = false, at = [size / 2, size / 2], below = null;
+  let strokes = [], now = null, erases = false, at = [size / 2, size / 2], below = null, answered = false;
   const send = latest(async () => {
     const data = context.getImageData(0, 0, size, size).data, ink = new Uint8Array(size * size);
     for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i];
     try {
       const { x } = await ask("drawing", {}, ink);
+      answered = true;  // the pad may have been cleared meanwhile
       if (state.source === "draw") keepOwn(x.data, "draw", { name: "your drawing" });
-    } catch (error) { refusals(toast)(error); }
+    } catch (error) { refusals(toast)(error); } finally { answered = false; }
   });
   const draw = () => {
     $("pad-says").hidden = strokes.length > 0 || below !== null;
@@ -240,9 +241,9 @@ function pad() {
   undo = () => { if (strokes.pop()) changed(); else if (below) { below = null; changed(); } };
   /** Hand out the drawing on the pad again, if there is one. */
   redraw = () => { if (strokes.length || below) send(); return strokes.length > 0 || below !== null; };
-  /** Show a drawing of an address, whose strokes are not known. */
+  /** Show a drawing of an address, whose strokes are not known. What comes of the pad itself is not put on it again. */
   restore = (own) => {
-    if (strokes.length || below) return;
+    if (answered || strokes.length || below) return;
     below = document.createElement("canvas");
     grey(below, floats(own), info.shape);
     draw();
