@@ -1,4 +1,4 @@
-"""Progress on stderr: live bars on a terminal, a line per epoch elsewhere; and the summary of a run."""
+"""Progress on stderr: live bars on a terminal, lines on epochs elsewhere; and the summary of a run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isthmus.training.history import Epoch
 
 _SILENCE = 10  # seconds between two lines of progress
+_MOST_LINES = 20  # of a training whose epochs are short
 
 
 def say(line: str) -> None:
@@ -65,7 +66,10 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
 
 
 class Lines:
-    """Progress for files, pipes and notebooks: a line per epoch."""
+    """Progress for files, pipes and notebooks: a line per epoch, or of many some twenty, and one every ten seconds."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, float] = {}  # when a model was last heard of
 
     def planned(self, results: Results, finished: set[tuple[str, int]]) -> None:
         todo = results.plan
@@ -86,6 +90,11 @@ class Lines:
         pass
 
     def epoch(self, name: str, row: Epoch, epochs: int) -> None:
+        now = time.monotonic()
+        is_marked = row.epoch in (1, epochs) or row.epoch % max(1, -(-epochs // _MOST_LINES)) == 0
+        if not is_marked and now - self.shown.get(name, now) < _SILENCE:
+            return  # hundreds of lines would bury what is said before and after them
+        self.shown[name] = now
         validation = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
         say(f"{name}  epoch {row.epoch}/{epochs}  loss {error_text(row.loss)}{validation}  {row.seconds:.2f} s")
 
@@ -114,6 +123,7 @@ class Bars(Lines):
         from rich import progress
         from rich.console import Console
 
+        super().__init__()
         columns = (
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -124,7 +134,6 @@ class Bars(Lines):
         )
         self.progress = progress.Progress(*columns, console=Console(stderr=True), transient=True)
         self.tasks: dict[str, TaskID] = {}
-        self.shown: dict[str, float] = {}
 
     def started(self, name: str, epochs: int) -> None:
         self._clear(name)

@@ -7,10 +7,12 @@ import pty
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from isthmus.cli import run_command
-from isthmus.console import duration
+from isthmus.console import Lines, duration
+from isthmus.training.history import Epoch
 
 STUDY = """
 title = "tiny"
@@ -72,6 +74,23 @@ def test_a_file_gets_the_plan_first_and_a_line_for_each_epoch(command, capsys):
     assert all("validation 0." in line for line in epochs)
     assert "0 of 1 published numbers agree" in out
     assert "differs: tiny.wrong" in out
+
+
+@pytest.mark.parametrize(("epochs", "each"), [(1, 0.1), (20, 0.1), (21, 0.1), (800, 0.1), (800, 6.0)])
+def test_hundreds_of_epochs_have_some_twenty_lines_or_one_in_ten_seconds(epochs, each, monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr("isthmus.console.time.monotonic", lambda: now[0])
+    lines = Lines()
+    for number in range(1, epochs + 1):
+        now[0] += each
+        lines.epoch("m", Epoch(number, 0.5, each), epochs)
+    shown = [int(line.split()[2].partition("/")[0]) for line in capsys.readouterr().err.splitlines()]
+    assert shown[0] == 1
+    assert shown[-1] == epochs
+    if each < 1:
+        assert min(epochs, 11) <= len(shown) <= 22
+    else:
+        assert max(np.diff(shown)) * each < 20
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(65.3, "agrees"), (70, "differs")])

@@ -56,7 +56,8 @@ WITHIN = {
     "explore.serving": {"explore.answers", "explore.folder", "explore.shelf", "explore.shelf_loader"},
     "commands.shared": set(),
     "commands.images": {"commands.shared"},
-    "commands.fitting": {"commands.shared", "commands.images"},
+    "commands.screening": {"commands.shared", "commands.images"},
+    "commands.fitting": {"commands.shared", "commands.images", "commands.screening"},
 }
 MOST_MODULES, MOST_LINES = 12, 300  # without __init__, __main__ and cli
 FULLER = {"": 15}

@@ -8,10 +8,11 @@ import io
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.commands.images.separation import Areas, areas, facts_of
+from isthmus.commands.screening.separation import Areas, areas, facts_of
 from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
 from isthmus.decimals import error_text
 from isthmus.errors import require
@@ -19,19 +20,25 @@ from isthmus.errors import require
 if TYPE_CHECKING:
     import numpy as np
 
-    from isthmus.commands.images.leakage import Memory
     from isthmus.commands.images.model_folder import Opened
-    from isthmus.commands.images.passage import Result
     from isthmus.commands.images.pictures import Picture, Pictures
+    from isthmus.commands.screening.unusual import HeldOut, Score
 
 _TEXT = """
     A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
-    images only; this command then prints the images with the largest reconstruction errors first. -o writes a folder:
-    scores.csv with every image, the most unusual first, and, if known, whether the model was trained on it ("seen") or
-    its best epoch chosen by it ("selected"); maps/ with the errors of the most unusual as pictures, all on one scale;
-    and most-unusual.png. White is an error that one pixel in a thousand of an image exceeds, in the image where that is
-    largest, and whatever is more: one odd pixel would leave all others black. With --normal, if images have labels or
-    sub-folders, AUROC measures how well the error separates the normal class from the others: 0.5 is chance, 1 perfect.
+    images only; this command then prints the images with the largest reconstruction errors first. --by says which
+    error: mse, the mean of all pixels, or spot, that of the 5x5 neighbouring pixels in which it is largest, for flaws
+    that are small. What reconstructs best need not detect best: patches reconstruct flaws too.
+
+    p is an image's place among those that were held out of the fit: the share of them, and of itself, with as large an
+    error. Of normal images one in twenty has a p of 0.05 or less; the error above which an image has is printed.
+
+    -o writes a folder: scores.csv with every image, the most unusual first, and, if known, whether the model was
+    trained on it ("seen") or its best epoch chosen by it ("selected"); maps/ with the errors of the most unusual as
+    pictures, all on one scale; and most-unusual.png. White is an error that one pixel in a thousand of an image
+    exceeds, in the image where that is largest, and whatever is more: one odd pixel would leave all others black. With
+    --normal, if images have labels or sub-folders, AUROC measures how well the error separates the normal class from
+    the others: 0.5 is chance, 1 perfect.
 """
 _EXAMPLES = """
     isthmus fit parts/good -o good-parts
@@ -52,27 +59,14 @@ def add(commands: Any) -> None:
     command.add_argument("-o", "--out", type=Path, metavar="OUT", help="folder for the table and the maps")
     command.add_argument("--force", action="store_true", help="replace existing results")
     command.add_argument("--normal", metavar="CLASS", help="the normal class: a label, or the name of a sub-folder")
+    command.add_argument(
+        "--by", choices=("mse", "spot"), default="mse", help="the error that ranks: of all pixels, or of 5x5 (mse)"
+    )
     command.add_argument("--top", type=int, default=20, metavar="N", help="print the N most unusual (20)")
     command.add_argument(
         "--maps", type=int, default=100, metavar="N", help="write error maps of the N most unusual into -o (100)"
     )
     command.add_argument("--json", action="store_true", help="print all as one line of JSON")
-
-
-@dataclass(frozen=True)
-class Score:
-    """The errors of an image. mse: averaged over pixels. largest: of any pixel. bright: the 99.9 % quantile of its map.
-
-    seen: whether the model was trained on it; selected: whether it chose the best epoch instead; None if unknown.
-    """
-
-    name: str
-    label: str
-    seen: bool | None
-    selected: bool | None
-    mse: float
-    largest: float
-    bright: float
 
 
 def run(options: argparse.Namespace) -> None:
@@ -89,19 +83,22 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.passage import through
     from isthmus.commands.images.pictures import pictures_of
+    from isthmus.commands.screening.unusual import HeldOut, score_of
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
     memory = opened.memory(options)
     results = through(opened.model, opened.shape, pictures, stride=opened.framing.stride, task="scoring")
-    scores = sorted((_score(score, memory) for score in results), key=lambda score: -score.mse)
+    scores = sorted((score_of(result, memory) for result in results), key=lambda score: -getattr(score, options.by))
+    if held_out := HeldOut.of(opened, options.by):
+        scores = held_out.place(scores)
     if warning := pictures.seen(memory).sentence:
         console.say(warning)
-    area = None if options.normal is None else areas(scores, options.normal)
+    ranking = _Ranking(scores, options.by, options.normal, held_out)
     # before the maps, which may take longer than the numbers
-    print(_json(scores, area) if options.json else _table(scores, options.top, area), flush=True)
+    print(json.dumps(ranking.table(), allow_nan=False) if options.json else ranking.text(options.top), flush=True)
     if options.out is not None:
-        _write(options, opened, pictures, scores, area)
+        _write(options, opened, pictures, ranking)
         white = _white_words(scores)
         console.say(f"written: scores.csv, maps/ ({white}) and most-unusual.png in {options.out.resolve()}")
         if len(scores) > options.maps:
@@ -109,50 +106,76 @@ def run(options: argparse.Namespace) -> None:
             console.say(f"maps written: {most}; --maps N writes more")
 
 
-def _score(result: Result, memory: Memory) -> Score:
-    import numpy as np
+@dataclass(frozen=True)
+class _Ranking:
+    """Scores, the most unusual by `kind` first, and how well they tell the class `normal`, if named, from others."""
 
-    from isthmus.analysis.screening import error_map
-    from isthmus.metrics import squared_error
+    scores: list[Score]
+    kind: str
+    normal: str | None
+    held_out: HeldOut | None
 
-    errors = error_map(result.picture.x, result.x_hat)
-    mse = float(squared_error(result.picture.x[None], result.x_hat[None])[0])
-    name = printable(result.picture.name)
-    known = memory.of(result.picture.name, result.picture.identity)
-    largest, bright = float(errors.max()), float(np.quantile(errors, 0.999))
-    return Score(name, result.picture.label, known.trained_on, known.selected_on, mse, largest, bright)
+    @cached_property
+    def areas(self) -> dict[str, Areas]:
+        """By each kind of error. Raises RequestError for a class that there is not."""
+        from isthmus.commands.screening.unusual import KINDS
 
+        return {} if self.normal is None else {kind: areas(self.scores, self.normal, kind) for kind in KINDS}
 
-def _table(scores: list[Score], top: int, area: Areas | None) -> str:
-    shown = scores[:top]
-    width = max(4, *(len(score.name) for score in shown)) + 2
-    labels = max(5, *(len(score.label) for score in shown)) + 2
-    lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{'largest error':>15}"]
-    for rank, score in enumerate(shown, 1):
-        known = "  trained on" if score.seen else "  selected on" if score.selected else ""
-        largest = f"{score.largest:.3f}" if score.largest >= _SMALL else f"{score.largest:.2e}"
-        errors = f"{error_text(score.mse):>10}{largest:>15}"
-        lines.append(f"{rank:>4}  {score.name:<{width}}{score.label:<{labels}}{errors}{known}")
-    if len(scores) > top:
-        lines.append(f"      ... and {len(scores) - top:,} more")
-    if area is not None:
-        lines.append(area.sentence())
-    return "\n".join(lines)
+    def text(self, top: int) -> str:
+        """For people: the first `top`, and what is to be said of all."""
+        from isthmus.analysis.screening import SIDE
+        from isthmus.commands.screening.unusual import KINDS
 
+        shown = self.scores[:top]
+        width = max(4, *(len(score.name) for score in shown)) + 2
+        labels = max(5, *(len(score.label) for score in shown)) + 2
+        p = "" if self.held_out is None else f"{'p':>8}"
+        worst = f"worst {SIDE}x{SIDE}"
+        lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{worst:>12}{'largest error':>15}{p}"]
+        for rank, score in enumerate(shown, 1):
+            known = "  trained on" if score.seen else "  selected on" if score.selected else ""
+            largest = f"{score.largest:.3f}" if score.largest >= _SMALL else f"{score.largest:.2e}"
+            p = "" if score.p is None else f"{score.p:>8.2g}"
+            errors = f"{error_text(score.mse):>10}{error_text(score.spot):>12}{largest:>15}{p}"
+            lines.append(f"{rank:>4}  {score.name:<{width}}{score.label:<{labels}}{errors}{known}")
+        if len(self.scores) > top:
+            lines.append(f"      ... and {len(self.scores) - top:,} more")
+        lines += self.held_out.sentences(self.scores) if self.held_out else []
+        if self.areas:
+            lines.append(self.areas[self.kind].sentence())
+            lines += [
+                f"AUROC {area.best_known:.4f} by the {KINDS[kind]}: --by {kind}"
+                for kind, area in self.areas.items()
+                if kind != self.kind
+            ]
+        return "\n".join(lines)
 
-def _json(scores: list[Score], area: Areas | None) -> str:
-    rows = [
-        {
-            "name": s.name,
-            "label": s.label,
-            "seen": s.seen,
-            "selected": s.selected,
-            "mse": s.mse,
-            "largest_error": s.largest,
-        }
-        for s in scores
-    ]
-    return json.dumps({**facts_of(area), "images": rows}, allow_nan=False)
+    def caption(self, score: Score) -> str:
+        """The error that ranks, for a picture."""
+        return f"{'MSE' if self.kind == 'mse' else 'worst MSE'} {error_text(getattr(score, self.kind))}"
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of all."""
+        by_kind = {kind: facts_of(area)["auroc"] for kind, area in self.areas.items()}
+        return {"by": self.kind, **facts_of(self.areas.get(self.kind)), "auroc_by": by_kind or None}
+
+    def table(self) -> dict[str, Any]:
+        """As JSON."""
+        rows = [
+            {
+                "name": s.name,
+                "label": s.label,
+                "seen": s.seen,
+                "selected": s.selected,
+                "mse": s.mse,
+                "spot": s.spot,
+                "largest_error": s.largest,
+                "p": s.p,
+            }
+            for s in self.scores
+        ]
+        return {**self.facts(), "images": rows}
 
 
 # --- the folder ---
@@ -169,9 +192,7 @@ def _white_words(scores: list[Score]) -> str:
     return f"white: {scale:.2g}{' and more' if max(score.largest for score in scores) > scale else ''}"
 
 
-def _write(
-    options: argparse.Namespace, opened: Opened, pictures: Pictures, scores: list[Score], area: Areas | None
-) -> None:
+def _write(options: argparse.Namespace, opened: Opened, pictures: Pictures, ranking: _Ranking) -> None:
     """Write the maps and tables, in a second pass over the most unusual images: now the scale is known."""
     import numpy as np
 
@@ -183,6 +204,7 @@ def _write(
     from isthmus.data.formats.writers import write_like
     from isthmus.files import write_json
 
+    scores = ranking.scores
     scale = _white(scores)
     ranks = {result.name: rank for rank, result in enumerate(scores[:_SHEET], 1)}
     rows, names = {}, {result.name for result in scores}
@@ -195,11 +217,11 @@ def _write(
             if printable(result.picture.name) in mapped:
                 write_like(None, errors, building / "maps" / map_name(result.picture.name, names))
             if rank := ranks.get(printable(result.picture.name)):
-                caption = f"{rank}: {_short(result.picture.name)}, MSE {error_text(scores[rank - 1].mse)}"
+                caption = f"{rank}: {_short(result.picture.name)}, {ranking.caption(scores[rank - 1])}"
                 rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
         (building / "scores.csv").write_bytes(_csv(scores))
         _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], _white_words(scores))
-        facts = {"command": options.command, "model": opened.facts(), **facts_of(area), "normal": options.normal}
+        facts = {"command": options.command, "model": opened.facts(), **ranking.facts(), "normal": options.normal}
         if pictures.left_out:
             facts["left_out"] = [printable(name) for name in pictures.left_out]
         write_json(
@@ -245,7 +267,7 @@ def _short(name: str) -> str:
 def _csv(scores: list[Score]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen", "selected"])
+    writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen", "selected", "spot", "p"])
     for rank, score in enumerate(scores, 1):
         writer.writerow(
             [
@@ -255,6 +277,8 @@ def _csv(scores: list[Score]) -> bytes:
                 f"{score.mse:.9g}",
                 f"{score.largest:.9g}",
                 *({True: "yes", False: "no", None: ""}[known] for known in (score.seen, score.selected)),
+                f"{score.spot:.9g}",
+                "" if score.p is None else f"{score.p:.6g}",
             ]
         )
     return text.getvalue().encode()

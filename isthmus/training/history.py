@@ -38,11 +38,12 @@ class History:
 
     kept_start: whether the weights of the start were kept: no epoch was better by more than chance than PCA's solution
         or, after a warm start, than the weights that had been fitted before; or the last pass was taken back.
+    kept_end: whether those of the last epoch were, of a loss in nats: they are as good as the best one's.
     """
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self.epochs = list(epochs)
-        self.kept_start = False
+        self.kept_start = self.kept_end = False
 
     def __len__(self) -> int:
         return len(self.epochs)

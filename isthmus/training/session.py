@@ -55,7 +55,8 @@ def session(
             yield row
             if over:
                 break
-    if stopping.weights is not None and not _ends_as_well(network, stopping, held_out, setup):
+    history.kept_end = stopping.weights is not None and _ends_as_well(network, stopping, held_out, setup)
+    if stopping.weights is not None and not history.kept_end:
         network.load_state_dict(stopping.weights)
     if fallback is not None and held_out is not None:
         with using_threads(setup.threads):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isthmus.analysis.screening import auroc, error_map
+from isthmus.analysis.screening import auroc, conformal_p_values, error_map, largest_local_error, threshold
 from isthmus.errors import RequestError
 
 
@@ -26,3 +26,25 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
 def test_auroc_of_one_kind_is_refused(unusual):
     with pytest.raises(RequestError, match=r"got [03] and [03]"):
         auroc(np.arange(3.0), unusual)
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 9), (3, 7, 6), (1, 5, 5), (2, 3, 20), (1, 1, 1), (1, 6, 5)])
+def test_the_worst_pixels_are_those_of_all_windows(shape):
+    x, x_hat = np.random.default_rng(1).random((2, *shape), np.float32)
+    squared = np.square(x.astype(np.float64) - x_hat).mean(axis=0)
+    h, w = (min(5, n) for n in squared.shape)
+    windows = np.lib.stride_tricks.sliding_window_view(squared, (h, w))
+    assert largest_local_error(x, x_hat) == pytest.approx(windows.mean(axis=(2, 3)).max(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "p"), [(19, 0.05), (18, 0.05), (100, 0.05), (99, 0.1), (7, 0.3), (2, 0.5)])
+def test_above_the_threshold_p_is_small_and_nowhere_else(n, p):
+    held_out = np.random.default_rng(n).random(n)
+    limit, scores = threshold(held_out, p), np.concatenate([held_out, np.linspace(-1, 2, 101)])
+    values = conformal_p_values(scores, held_out)
+    if limit is None:
+        assert values.min() > p
+    else:
+        np.testing.assert_array_equal(values <= p + 1e-12, scores > limit)
+    assert values.min() == 1 / (n + 1)
+    assert values.max() == 1

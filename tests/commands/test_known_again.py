@@ -63,8 +63,8 @@ def test_images_are_known_again_one_by_one(model, mixture, tmp_path, done):
         out, err = done(command[0], model, folder, "--grey", *command[1:])
         assert out.startswith("20 images, 10 trained on, 4 selected on  ")
         assert words in err
-    lines = done("score", model, folder, "--grey", "--top", 20)[0].splitlines()[1:]
-    marked = {line.split()[1]: " ".join(line.split()[4:]) for line in lines}
+    lines = done("score", model, folder, "--grey", "--top", 20)[0].splitlines()[1:21]
+    marked = {line.split()[1]: " ".join(line.split()[6:]) for line in lines}
     assert marked == {name: "" if what == "new" else f"{what} on" for name, what in truth.items()}
 
 

@@ -252,9 +252,9 @@ def test_the_numbers_come_before_the_maps_and_there_are_not_too_many_maps(ones, 
     from isthmus.commands import score
 
     events = []
-    write, table = score._write, score._table
+    write, text = score._write, score._Ranking.text
     monkeypatch.setattr(score, "_write", lambda *given: (events.append("maps"), write(*given)))
-    monkeypatch.setattr(score, "_table", lambda *given: (events.append("numbers"), table(*given))[1])
+    monkeypatch.setattr(score._Ranking, "text", lambda *given: (events.append("numbers"), text(*given))[1])
     _, err = done("score", ones, digits, "-o", tmp_path / "scores", "--maps", 5)
     assert events == ["numbers", "maps"]
     assert "the 5 most unusual of 90 images; --maps N writes more" in err

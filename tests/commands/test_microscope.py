@@ -51,8 +51,8 @@ def test_errors_of_dim_images_keep_their_digits(dim, tmp_path, done):
     out, _ = done("score", dim / "m", tmp_path / "dimmer.npy")
     scores = json.loads(done("score", dim / "m", tmp_path / "dimmer.npy", "--json")[0])["images"]
     assert scores[0]["largest_error"] < 0.01, "or three decimals are enough"
-    shown = out.splitlines()[1].split()[2:4]
-    assert all(map(agrees, shown, [scores[0]["mse"], scores[0]["largest_error"]]))
+    shown = out.splitlines()[1].split()[2:5]
+    assert all(map(agrees, shown, [scores[0][name] for name in ("mse", "spot", "largest_error")]))
     out, err = done("fit", dim / "x.npy", "-o", tmp_path / "m", *FIT)
     assert re.search(r"loss [1-9]\.\d\de-0\d, validation [1-9]\.\d\de-0\d", err)
     assert re.search(r"the mean image +[1-9]\.\d\de-0\d  \S+ to [1-9]\.\d\de-0\d", out)

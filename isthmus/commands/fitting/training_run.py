@@ -19,6 +19,8 @@ from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
 from isthmus.commands.images import leakage
 from isthmus.commands.images.holdout import Parts
 from isthmus.commands.images.photographs import measure_photographs
+from isthmus.commands.images.pictures import Picture, Pictures
+from isthmus.commands.screening.unusual import held_out_errors
 from isthmus.commands.shared.options import checkpoints_of
 from isthmus.commands.shared.previews import white_of, write_preview
 from isthmus.commands.shared.tables import error_table
@@ -63,6 +65,18 @@ class _Held:
     images: Images
     photographs: HeldOut | None
     corruption: Corruption | None
+
+    def of_each(self, model: Any, *, selected: bool) -> dict[str, Any] | None:
+        """The errors of each, without a corruption, for `isthmus score`; None of regions, which are no whole images."""
+        if self.photographs is not None:
+            held = self.photographs
+            pictures, stride = held.pictures, held.stride
+            if not held.are_whole:
+                return None
+        else:
+            pixels, stride = self.images.pixels, None
+            pictures = Pictures(len(pixels), pixels.dtype, lambda: (Picture("", x, identity=0) for x in pixels))
+        return held_out_errors(model, self.images.shape, pictures, stride, selected=selected)
 
     def errors(self, model: Any, name: str) -> Errors:
         """MSE and PSNR. name: the model's, for the progress."""
@@ -142,6 +156,7 @@ def fit(job: Job) -> Fitted:
             "seen": seen,
             "validation": _summary(on_validation),
             "test": None if on_test is None else _summary(on_test),
+            "held_out_errors": measured.of_each(model, selected=parts.test is None),
             "faults": judgement.faults,
             "learned_from": _learned_from(model, train.source, base),
             "is_pca": model.history_.kept_start and (base is None or base.is_pca),
@@ -197,7 +212,9 @@ def _train(job: Job) -> None:
         watched = WatchedProgress(progress, torch.get_num_threads())
         train(model, parts.train, parts.validation, folder, watched, force=job.force, refit=refit)
         history = model.history_
-        best = f"the best was {int(np.nanargmin(history.validation_losses)) + 1}"
+        best = f"the best was {(best_epoch := int(np.nanargmin(history.validation_losses)) + 1)}"
+        if history.kept_end and best_epoch < len(history):
+            best += ", and the last, which is as good, is kept"
         if history.kept_start:
             best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
         summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"

@@ -46,11 +46,12 @@ class Region:
 @dataclass(frozen=True)
 class HeldOut:
     """Photographs to measure errors on, or regions of them. where: which they are, for the head of a table. stride: of
-    the patches that they are put together of."""
+    the patches that they are put together of. are_whole: none is a region."""
 
     pictures: Pictures
     where: str
     stride: Size | None
+    are_whole: bool
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Uncut:
         where = counted(n, "photograph") if n == of_all else f"{n:,} of {counted(of_all, 'photograph')}"
         where = f"regions of {where}" if self.by_regions else where
         where = f"{where} (of large ones the middle)" if is_middle else where
-        return HeldOut(Pictures(n, pixels[0].dtype, read), where, self.framing.stride)
+        are_whole = all(region.box is None for region in regions)
+        return HeldOut(Pictures(n, pixels[0].dtype, read), where, self.framing.stride, are_whole)
 
     def _regions(self, part: Images) -> tuple[list[Region], int, bool]:
         """What is measured, in the order of the photographs; how many photographs there are; whether a middle alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,13 @@ class Opened:
             if isinstance(part, dict) and isinstance(part.get("mse"), float):  # the file may have been edited
                 return part["mse"]
         return None
+
+    @property
+    def is_prepared_as_trained(self) -> bool:
+        """Whether a command's images are prepared as those of the fit, so that errors compare with theirs."""
+        known = framing_from(self.extra.get("preparation", {}), str(self.folder / persistence.CONFIG))
+        # a model's channels are one or three already, so --grey alone makes no difference to images that fit it
+        return replace(known, grey=False).words() == replace(self.framing, grey=False).words()
 
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""

@@ -24,6 +24,11 @@ class Areas:
     n_new: int
     n_new_others: int
 
+    @property
+    def best_known(self) -> float:
+        """Of new images, or of all where these cannot be told apart."""
+        return self.of_all if self.of_new is None else self.of_new
+
     def sentence(self) -> str:
         images = f"{counted(self.n, 'image')} of class {self.normal} against {self.n_others:,} others"
         n_known = self.n + self.n_others - self.n_new - self.n_new_others
@@ -36,15 +41,15 @@ class Areas:
         return f"AUROC {self.of_new:.4f}: {new}; {self.of_all:.4f} of all {self.n + self.n_others:,}, though {known}"
 
 
-def areas(scores: Sequence[Any], normal: str) -> Areas:
-    """Of scores with a label, an mse, and what the model knows of the image: `seen` and `selected`."""
+def areas(scores: Sequence[Any], normal: str, kind: str = "mse") -> Areas:
+    """Of scores with a label, an error of this kind, and what the model knows of the image: `seen` and `selected`."""
     new = [score for score in scores if not (score.seen or score.selected)]
     n, n_new = (sum(score.label == normal for score in some) for some in (scores, new))
-    of_new = _auroc(new, normal) if 0 < n_new < len(new) else None
-    return Areas(normal, _auroc(scores, normal), n, len(scores) - n, of_new, n_new, len(new) - n_new)
+    of_new = _auroc(new, normal, kind) if 0 < n_new < len(new) else None
+    return Areas(normal, _auroc(scores, normal, kind), n, len(scores) - n, of_new, n_new, len(new) - n_new)
 
 
-def _auroc(scores: Sequence[Any], normal: str) -> float:
+def _auroc(scores: Sequence[Any], normal: str, kind: str) -> float:
     import numpy as np
 
     from isthmus.analysis.screening import auroc
@@ -54,7 +59,8 @@ def _auroc(scores: Sequence[Any], normal: str) -> float:
         raise RequestError("--normal needs labels; put the images of each class into a sub-folder")
     if normal not in labels:
         raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
-    return auroc(np.array([score.mse for score in scores]), np.array([score.label != normal for score in scores]))
+    errors = np.array([getattr(score, kind) for score in scores])
+    return auroc(errors, np.array([score.label != normal for score in scores]))
 
 
 def facts_of(area: Areas | None) -> dict[str, float | None]:

@@ -1,0 +1,123 @@
+"""How unusual images are: their errors, and those of the images that were held out of the fit beside them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.analysis.screening import SIDE, conformal_p_values, error_map, largest_local_error, threshold
+from isthmus.commands.images.leakage import Memory
+from isthmus.commands.images.model_folder import Opened, Shape
+from isthmus.commands.images.passage import Result, through
+from isthmus.commands.images.pictures import Pictures
+from isthmus.commands.shared.options import printable
+from isthmus.data.sizes import Size
+from isthmus.decimals import error_text
+from isthmus.errors import counted
+from isthmus.metrics import squared_error
+
+KINDS = {"mse": "MSE", "spot": f"MSE of the worst {SIDE}x{SIDE} pixels"}  # what images are ranked by, in words
+P = 0.05
+_MOST = 2000  # held-out errors that config.json has of each kind, in 11 kB
+_DTYPE = "<f4"
+
+
+@dataclass(frozen=True)
+class Score:
+    """The errors of an image. mse: averaged over pixels. spot: over those 5x5 in which it is largest. largest: of any
+    pixel. bright: the 99.9 % quantile of its map. p: as `conformal_p_values` has it; None if unknown.
+
+    seen: whether the model was trained on it; selected: whether it chose the best epoch instead; None if unknown.
+    """
+
+    name: str
+    label: str
+    seen: bool | None
+    selected: bool | None
+    mse: float
+    spot: float
+    largest: float
+    bright: float
+    p: float | None = None
+
+
+def score_of(result: Result, memory: Memory) -> Score:
+    """The errors of a picture that went through a model."""
+    picture, x_hat = result.picture, result.x_hat
+    x, known = picture.x, memory.of(picture.name, picture.identity)
+    errors = error_map(x, x_hat)
+    return Score(
+        *(printable(picture.name), picture.label, known.trained_on, known.selected_on, _mse(x, x_hat)),
+        *(largest_local_error(x, x_hat), float(errors.max()), float(np.quantile(errors, 0.999))),
+    )
+
+
+def _mse(x: np.ndarray, x_hat: np.ndarray) -> float:
+    return float(squared_error(x[None], x_hat[None])[0])
+
+
+# --- the images that were held out of the fit ---
+
+
+def held_out_errors(model: Any, shape: Shape, pictures: Pictures, stride: Size | None, *, selected: bool) -> Any:
+    """What config.json keeps of held-out images: their errors of both kinds. selected: they chose the epoch."""
+    errors: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for result in through(model, shape, pictures, stride=stride, task="errors of images held out"):
+        errors["mse"].append(_mse(result.picture.x, result.x_hat))
+        errors["spot"].append(largest_local_error(result.picture.x, result.x_hat))
+    texts = {kind: base64.b64encode(_evenly(values).tobytes()).decode("ascii") for kind, values in errors.items()}
+    return {"selected": selected, **texts}
+
+
+def _evenly(values: list[float]) -> np.ndarray:
+    """Sorted, and of too many evenly spaced ones."""
+    ordered = np.sort(np.array(values, _DTYPE))
+    return ordered if len(ordered) <= _MOST else ordered[np.linspace(0, len(ordered) - 1, _MOST).round().astype(int)]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The errors of one kind of the images that were held out of a fit. selected: they chose the epoch."""
+
+    kind: str
+    errors: np.ndarray
+    selected: bool
+
+    @classmethod
+    def of(cls, opened: Opened, kind: str) -> HeldOut | None:
+        """As the model's folder has them; None where it has none, or images are now prepared in another way."""
+        table = opened.extra.get("held_out_errors")
+        if not isinstance(table, dict) or not opened.is_prepared_as_trained:  # the file may have been edited
+            return None
+        try:
+            errors = np.frombuffer(base64.b64decode(table.get(kind, ""), validate=True), _DTYPE)
+        except (TypeError, ValueError):
+            return None
+        return cls(kind, errors, bool(table.get("selected"))) if len(errors) and np.isfinite(errors).all() else None
+
+    def place(self, scores: Sequence[Score]) -> list[Score]:
+        """The scores, each with its p."""
+        values = conformal_p_values(np.array([getattr(score, self.kind) for score in scores], _DTYPE), self.errors)
+        return [replace(score, p=float(p)) for score, p in zip(scores, values, strict=True)]
+
+    def sentences(self, scores: Sequence[Score]) -> list[str]:
+        """What p is, and how many images lie beyond the threshold; of those that the model has not learned from."""
+        images = f"{counted(len(self.errors), 'image')} held out of the fit{', which chose its epoch' * self.selected}"
+        meaning = f"p: the share of {images}, and of this one, with as large an {KINDS[self.kind]}"
+        limit = threshold(self.errors, P)
+        if limit is None:
+            return [f"{meaning}; for a p of {P:g} it takes {round(1 / P) - 1}, and `fit --test` holds out more"]
+        new = [score for score in scores if not (score.seen or score.selected)]
+        if not new:
+            return [f"{meaning}; it means nothing here, for the model knows all of these images"]
+        beyond = sum(score.p is not None and score.p <= P for score in new)
+        have = "1 new image has" if beyond == 1 else f"{beyond:,} new images have"
+        return [
+            meaning,
+            f"p is at most {P:g} above {error_text(limit)}: {have} that, of {len(new):,}; "
+            f"if all were normal, about {P * len(new):.2g} would",
+        ]
