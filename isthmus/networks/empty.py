@@ -20,3 +20,13 @@ def empty(kind: type[Layer], *sizes: int, **options: object) -> Layer:
         assert "." not in name, "a layer, not a network"
         setattr(layer, name, nn.Parameter(torch.empty(weight.shape)))
     return layer
+
+
+def draw_normal(weight: torch.Tensor, sd: float, generator: torch.Generator) -> None:
+    """Draw a weight's numbers, N(0, sd²).
+
+    None on the meta device, which has no numbers to draw: torch would compute there by Python, and import SymPy for it.
+    """
+    if not weight.is_meta:
+        with torch.no_grad():
+            weight.normal_(0, sd, generator=generator)

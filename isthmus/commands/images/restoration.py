@@ -70,6 +70,7 @@ def restore(
                 shown += [errors.shown(result) for result in _some_of(pages, pictures.n)]
                 first = pages[0].picture
                 notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
+                del pages, first  # two large images
             _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
     for note, n in notes.items():
         console.say(f"{counted(n, 'file')}: {note}")

@@ -10,7 +10,6 @@ from PIL import Image
 
 from isthmus.data.sizes import cropped
 from isthmus.files import atomic_file
-from isthmus.report.figures import figure_png
 
 _SIDE = 160  # pixels: larger images are scaled down
 _DIM = 0.5  # images without a brighter pixel are stretched: 12 bits in a range of 16 are nearly black
@@ -21,6 +20,8 @@ def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str]
 
     white: the value that is shown as white, which the captions then state.
     """
+    from isthmus.report.figures import figure_png  # Matplotlib, 20 MiB, when large images are not there any more
+
     rows = {captioned(name, white): stretched(row, white) for name, row in rows.items()}
     arrays = {**rows, "labels": np.array(labels)} if labels else rows
     with atomic_file(path) as file:

@@ -13,7 +13,8 @@ from isthmus.data.images import pixels_of
 from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
 from isthmus.networks.denoisers.image_network import ImageNetwork, inner
 
-TILE = 512  # pixels to a side, without what overlaps: some 100 MB of activations
+TILE = 512  # pixels to a side, without what overlaps: up to 80 MiB of activations
+_LARGE, _SMALLER = 1 << 27, 384  # beside an image of so many numbers there is less room: 45 MiB, in a tenth more time
 
 
 def denoise_tiles(
@@ -25,7 +26,7 @@ def denoise_tiles(
     dtype: torch.dtype,
     unit: float = 1.0,
     read: float | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
     self_ensemble: bool = False,
     rounded: np.dtype | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -46,6 +47,7 @@ def denoise_tiles(
     if _is_repeated(image):
         level *= math.sqrt(len(image))
         read = None if read is None else read * math.sqrt(len(image))
+    tile = tile or (TILE if image.size < _LARGE else _SMALLER)
     device, factor = next(network.parameters()).device, network.factor
     c, h, w = image.shape
     # colours beside each other, as most files have them: then no large image is copied to be written

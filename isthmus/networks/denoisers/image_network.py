@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from isthmus.networks.empty import empty
+from isthmus.networks.empty import draw_normal, empty
 from isthmus.networks.network import Trainable
 from isthmus.networks.outputs import Output
 
@@ -64,10 +64,9 @@ class ImageNetwork(Trainable, abc.ABC):
 def convolution(n_in: int, n_out: int, generator: torch.Generator, *, size: int = 3, stride: int = 1) -> nn.Conv2d:
     """A convolution, weights ~ N(0, 2 / fan) (He et al. 2015), no bias at the start."""
     layer = empty(nn.Conv2d, n_in, n_out, kernel_size=size, padding=size // 2 if stride == 1 else 0, stride=stride)
-    with torch.no_grad():
-        layer.weight.normal_(0, math.sqrt(2 / (n_in * size * size)), generator=generator)
-        assert layer.bias is not None
-        layer.bias.zero_()
+    draw_normal(layer.weight, math.sqrt(2 / (n_in * size * size)), generator)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
     return layer
 
 

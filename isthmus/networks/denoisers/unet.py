@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from isthmus.networks.denoisers.image_network import Block, ImageNetwork, convolution, unshuffled
-from isthmus.networks.empty import empty
+from isthmus.networks.empty import draw_normal, empty
 from isthmus.parts import UNet
 
 
@@ -54,8 +54,7 @@ class UNetNetwork(ImageNetwork):
 
 def _transposed(n_in: int, n_out: int, generator: torch.Generator) -> nn.ConvTranspose2d:
     layer = empty(nn.ConvTranspose2d, n_in, n_out, kernel_size=2, stride=2)
-    with torch.no_grad():
-        layer.weight.normal_(0, math.sqrt(1 / n_in), generator=generator)
-        assert layer.bias is not None
-        layer.bias.zero_()
+    draw_normal(layer.weight, math.sqrt(1 / n_in), generator)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
     return layer
