@@ -38,7 +38,7 @@ def test_a_network_is_built_without_sympy():
         "build(Conv(channels=(2,)), 64, torch.Generator(), (1, 8, 8)); "
         "from isthmus.networks.denoisers import build; from isthmus.parts import Residual, UNet; "
         "torch.set_default_device('meta'); "
-        "[build(part, 1, torch.Generator('cpu')) for part in (Residual(width=8, depth=1), UNet(width=8))]; "
+        "[build(part, 1, torch.Generator('cpu')) for part in (Residual(width=8, depth=2), UNet(width=8))]; "
         "sys.exit('sympy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -69,6 +69,7 @@ def through(
                 at_once = rounded and picture.is_written_as_it_is
                 pixels = picture.pixels if x_in is None else x_in
                 made = [adapter.reconstruct_image(pixels, partial(on_part, "tiles"), rounded=at_once)]
+                del pixels
             elif shape in (None, group[0].pixels.shape):
                 given = [p.x if x is None else x for p, x in zip(group, corrupted, strict=True)]
                 flat = np.stack(given).reshape(len(group), -1)

@@ -29,7 +29,7 @@ from isthmus.machine import cores
 from isthmus.metrics import squared_error
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Picture:
     """One picture. pixels: (c, h, w), uint8, uint16 or float32 in [0, 1], with as many channels as the model's.
 
@@ -49,6 +49,10 @@ class Picture:
     pages: int = 1
     grey: bool = False
     size: tuple[int, int] | None = None
+
+    def forget(self) -> None:
+        """Let the pixels go, when they are not needed any more: of a large image they take as much as the result."""
+        self.pixels = self.pixels[:, :0].copy()
 
     @property
     def is_written_as_it_is(self) -> bool:
@@ -157,6 +161,7 @@ def _from_files(
                 raise block
             shapes = read_shapes(path) if resized_only else []
             several = [image for (image,) in block[0]]
+            block[0].clear()  # the pictures alone have the pixels, and may let them go
             label = listing.label_names[listing.labels[i]] if listing.labels else ""
             pictures = []
             for page, pixels in enumerate(several):
@@ -175,6 +180,7 @@ def _from_files(
             bad[name] = error
             continue
         kinds.update(block[1])
+        del several, pixels, x
         yield from pictures
     if len(bad) == n:
         raise DataError(

@@ -70,7 +70,7 @@ def restore(
                 shown += [errors.shown(result) for result in _some_of(pages, pictures.n)]
                 first = pages[0].picture
                 notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
-                del pages, first  # two large images
+                del pages, first  # a large image
             _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
     for note, n in notes.items():
         console.say(f"{counted(n, 'file')}: {note}")
@@ -100,6 +100,8 @@ def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:
 def _write(pages: list[Result], opened: Opened, target: Path) -> tuple[str, ...]:
     framing = opened.framing
     images = [page.written() for page in pages]
+    for page in pages:
+        page.picture.forget()  # its error is known, and a file is compressed in memory
     return write_like(
         pages[0].picture.path, images, target, value_range=framing.value_range, grey=framing.grey, clip=True
     )

@@ -57,7 +57,7 @@ def pages(data: bytes) -> Iterator[Page]:
     orientation = _orientation(data, kinds)
     notes = [*(["alpha"] if values.shape[2] > colours else []), *(["turned"] if orientation != 1 else [])]
     pixels = upright(values[:, :, :colours].transpose(2, 0, 1), orientation)
-    yield Page(np.ascontiguousarray(pixels), data[24], tuple(notes))
+    yield Page(pixels, data[24], tuple(notes))
 
 
 def shapes(data: bytes) -> list[Shape]:
