@@ -20,6 +20,7 @@ from isthmus.commands.fitting.training_run import _learned_from
 from isthmus.commands.shared.part_syntax import read_words
 from isthmus.data.identity import from_text, marks_of, to_text
 from isthmus.training import checkpoint, session
+from isthmus.training.checkpoint import OtherTrainingError
 
 # so that a training does not begin at PCA's solution, which would be that of what chose too
 LEARNING = ("--code-activation", "tanh")
@@ -149,6 +150,22 @@ def test_weights_that_no_epoch_betters_are_kept(m, digits, done):
     assert "this model is PCA" not in err
     assert "train longer" not in err
     assert weights(folder) == weights(m)
+
+
+def test_a_stopped_cycle_of_other_options_names_the_way_back_to_the_finished_model(
+    m, digits, tmp_path, refused, monkeypatch
+):
+    def stopped(*_, **__):
+        raise OtherTrainingError("m.checkpoint holds another training (different: epochs)")
+
+    monkeypatch.setattr("isthmus.commands.fitting.training_run.train_with_checkpoints", stopped)
+    before = weights(m)
+    line = refused("fit", digits, "-o", m, "--epochs", 9, *QUICK)
+    assert (
+        f"to go on from the finished model without it, delete {m}.checkpoint; --force would train another model" in line
+    )
+    assert weights(m) == before
+    assert "add --force to start over" in refused("fit", digits, "-o", tmp_path / "none", *QUICK)
 
 
 def test_a_fit_of_other_images_that_betters_nothing_names_one_of_all_of_them(tmp_path, done):

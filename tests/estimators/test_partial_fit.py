@@ -188,6 +188,18 @@ def test_many_passes_over_the_same_samples_never_make_them_worse(network):
     assert errors[-1] < 1.001 * np.square(pca.inverse_transform(pca.transform(x)) - x).mean()
 
 
+def test_the_rate_of_a_cycle_is_none_of_passes():
+    """`isthmus fit` writes down the one that it chose: steps of it undo what the end of the cycle has settled."""
+    x = (load_digits().data / 16).astype(np.float32)[:500]
+    said = {"learning_rate": 0.02, "schedule": "one-cycle", "epochs": 40}
+    model = Autoencoder(Dense((64, 32), 8), start="data", random_state=0, **said).fit(x[:480])
+    for some in np.array_split(x[480:], 2):
+        before = -model.score(some)
+        assert -model.partial_fit(some).score(some) <= before
+    assert model.training_.learning_rate <= 1e-3
+    assert model.learning_rate == 0.02
+
+
 def test_a_pass_after_the_end_of_a_cycle_does_not_undo_it():
     x = (load_digits().data / 16).astype(np.float32)[:500]
     model = Autoencoder(Dense((64, 32), 8), recipe="fast", epochs=20, start="data", random_state=0).fit(x)

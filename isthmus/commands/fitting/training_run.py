@@ -198,6 +198,11 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
         train_with_checkpoints(model, x, held_out, place, folder.name, progress, replace=force, refit=refit)
     except OtherTrainingError as error:
         ways = "which its own command continues; choose another -o, or add --force to start over"
+        if (folder / persistence.CONFIG).is_file():  # which --force would replace
+            ways = (
+                f"which its own command continues; to go on from the finished model without it, delete {place}; "
+                "--force would train another model in its place"
+            )
         if CODE in error.summary:
             ways = f"which that version of isthmus continues; with this {ways.partition('; ')[2]}"
         raise RequestError(f"{error.summary}: an interrupted fit, {ways}") from None

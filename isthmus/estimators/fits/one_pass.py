@@ -36,18 +36,22 @@ _LEAST_JUDGED, _LARGE_RATE = 20, 0.01  # samples of a pass; 1 / steps
 class OnePass(OneFit):
     """A fit of one epoch at a constant rate, which goes on where the one before it ended.
 
-    A rate that was not said may be too high for what is there: at PCA's solution of few wide samples, or at the end of
-    a cycle, any step of Adam's usual size is a step back. So such a pass is taken back if it leaves its own samples
-    worse than they were, and the next ones are slower.
+    A rate that was not said for passes may be too high for what is there: at PCA's solution of few wide samples, or at
+    the end of a cycle, any step of Adam's usual size is a step back. So such a pass is taken back if it leaves its own
+    samples worse than they were, and the next ones are slower.
     """
 
     def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
         # no clone: of one of a RandomState the model's own would never move on
-        single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
+        single = copy.copy(model).set_params(epochs=1, validation_fraction=None, patience=None)
+        if model.schedule not in (None, "constant"):  # then the rate is the highest of a cycle, and none of passes
+            single.set_params(learning_rate=None)
+        self.has_rate = single.learning_rate is not None
+        single.set_params(schedule="constant")
         self.known_doubts: set[str] = vars(model).setdefault("_known_doubts", set())
         super().__init__(single, X, None, warm_start)
         self.peak = self.training.learning_rate
-        former, self.has_rate = None if warm_start is None else warm_start.fitted, model.learning_rate is not None
+        former = None if warm_start is None else warm_start.fitted
         if former and former.moments and not self.has_rate:
             rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)
             rate = min(self.peak, max(_SLOWEST * self.peak, rate))
