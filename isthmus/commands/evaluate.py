@@ -191,7 +191,7 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
         measured[part.label] = noisy.estimates()
         before[part.label] = noisy.before
     sampled = [(picture.x, picture.label) for picture in itertools.islice(pictures.read(), _SAMPLED)]
-    noise, omitted = noise_in([x for x, _ in sampled]), dict[str, str]()
+    noise, omitted = opened.noisy_target or noise_in([x for x, _ in sampled]), dict[str, str]()
     if has_likelihood(opened.model):
         omitted["nll"] = "it is of a patch, and photographs are put together of patches that overlap"
     if adapter_of(opened.model).has_code and any(label for _, label in sampled):

@@ -92,6 +92,8 @@ def run(options: argparse.Namespace) -> None:
     scores = sorted((score_of(result, memory) for result in results), key=lambda score: -getattr(score, options.by))
     if held_out := HeldOut.of(opened, options.by):
         scores = held_out.place(scores)
+    if opened.noisy_target:
+        console.say(opened.noisy_target)
     if warning := pictures.seen(memory).sentence:
         console.say(warning)
     ranking = _Ranking(scores, options.by, options.normal, held_out)

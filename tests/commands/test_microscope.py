@@ -8,9 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus import Images, open_images
+from isthmus import Autoencoder, Dense, Images, open_images
 from isthmus.commands.shared import previews
 from isthmus.errors import DataError
+from isthmus.report import figures
 
 FIT = ("--epochs", 1, "--threads", 1, "--bottleneck", 4)
 
@@ -192,6 +193,45 @@ def test_what_is_no_image_says_the_way_out(counts, refused, monkeypatch, tmp_pat
         Images(counts[:, None])
 
 
+@pytest.mark.parametrize(
+    ("make", "options", "bits", "words"),
+    [
+        (lambda x: x, ("--range", "0:4095"), 16, " as PNG of 16 bits, in numbers from 0 to 4095"),
+        (lambda x: x, (), 16, " as PNG of 16 bits"),
+        (lambda x: (x / 4095).astype(np.float32), (), 16, " as PNG of 16 bits"),
+        (lambda x: x / 100 - 4.0, ("--range=-4:40",), 16, " as PNG of 16 bits"),
+        (lambda x: (x / 16).clip(0, 255).astype(np.uint8), (), 8, " as PNG of 8 bits"),
+    ],
+)
+def test_an_array_is_written_to_a_folder_with_as_many_bits_as_it_had(
+    make, options, bits, words, counts, tmp_path, done
+):
+    np.save(tmp_path / "x.npy", make(counts))
+    done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *FIT, *options)
+    _, err = done("reconstruct", tmp_path / "m", tmp_path / "x.npy", "-o", tmp_path / "r")
+    assert f"{tmp_path / 'r'}{words}\n" in err
+    done("reconstruct", tmp_path / "m", tmp_path / "x.npy", "-o", tmp_path / "r.npy")
+    made = np.load(tmp_path / "r.npy")[:, 0].astype(float)
+    with Image.open(tmp_path / "r" / "07.png") as picture:
+        numbers = np.asarray(picture).astype(float)
+    full = 255 if bits == 8 else 65535
+    if options == ("--range", "0:4095") or bits == 8:
+        np.testing.assert_allclose(numbers, made[7], atol=0.51)
+    else:
+        low, high = (-4, 40) if options else (0, 1)
+        np.testing.assert_allclose(numbers / full, (made[7] - low) / (high - low), atol=0.51 / full)
+
+
+@pytest.mark.parametrize(("scale", "is_other"), [(1.0, True), (1 / 4095, False)])
+def test_a_model_of_other_numbers_says_so_on_the_command_line(scale, is_other, counts, tmp_path, done):
+    x = (counts * scale).astype(np.float32)
+    Autoencoder(Dense(bottleneck=4), recipe="fast", epochs=2, random_state=0).fit(x).save(tmp_path / "m")
+    np.save(tmp_path / "x.npy", counts)
+    for command in (("encode", "-o", tmp_path / "c.npz"), ("reconstruct", "-o", tmp_path / "r"), ("score",)):
+        _, err = done(command[0], tmp_path / "m", tmp_path / "x.npy", *command[1:], "--range", "0:4095")
+        assert ("m was fitted in Python to numbers about 1" in err) == is_other
+
+
 # --- what is drawn of dim images ---
 
 
@@ -204,8 +244,8 @@ def inside(path):
 
 
 def test_pictures_of_dim_images_are_stretched_alike_and_say_by_how_much(dim, counts, tmp_path, done, monkeypatch):
-    drawn, draw = [], previews.figure_png
-    monkeypatch.setattr(previews, "figure_png", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
+    drawn, draw = [], figures.figure_png
+    monkeypatch.setattr(figures, "figure_png", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
     model, source, white = dim / "m", dim / "x.npy", f"(white: {counts.max() / 65535:.2g})"
     done("fit", source, "-o", tmp_path / "m", *FIT)
     done("reconstruct", model, source, "-o", tmp_path / "r")
@@ -236,7 +276,7 @@ def test_what_is_bright_enough_or_black_is_drawn_as_it_is(brightest, white, tmp_
 
 def test_the_ground_around_small_dim_images_stays_white(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(previews, "figure_png", lambda facts, arrays: (drawn.append(arrays), b"")[1])
+    monkeypatch.setattr(figures, "figure_png", lambda facts, arrays: (drawn.append(arrays), b"")[1])
     page = previews.stacked([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
     previews.write_preview(tmp_path / "a.png", {"original": page}, white=0.1)
     assert drawn[0]["original\n(white: 0.1)"][0, 0, 0, 0] == 1

@@ -308,6 +308,15 @@ def test_a_second_fit_of_a_large_folder_reads_the_cache_and_is_the_same(photogra
     assert weights[0] == weights[1] == weights[2]
 
 
+@pytest.mark.parametrize("options", [("--range", "0:4095"), ()])
+def test_photographs_of_an_array_are_known_again(options, tmp_path, done):
+    x = np.random.default_rng(0).integers(0, 4096 if options else 65536, (10, 64, 64)).astype(np.uint16)
+    np.save(tmp_path / "x.npy", x)
+    done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--corruption", "gaussian:0.1", *options, *QUICK)
+    for command in ("evaluate", "score"):
+        assert "m was trained on 9 of these 10 images" in done(command, tmp_path / "m", tmp_path / "x.npy")[1]
+
+
 @pytest.fixture(scope="module")
 def noisy_photographs(tmp_path_factory):
     """Six pieces of the two photographs with noise of 25 of 255, clipped and rounded, as files have it."""
@@ -335,7 +344,9 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
     assert "beyond the noise" not in err
     before, after = (read_image(folder / "0.png").pixels / 255 for folder in (noisy_photographs, tmp_path / "clean"))
     assert 0.005 < (before - after).std() < 0.13
-    done("evaluate", tmp_path / "m", noisy_photographs)
+    for command in ("evaluate", "score"):
+        _, err = done(command, tmp_path / "m", noisy_photographs)
+        assert "learned from noisy images alone; its errors here are against the images as they are" in err
 
 
 def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_photographs, tmp_path, done):

@@ -132,6 +132,14 @@ def test_what_a_folder_does_not_know_is_not_said(bench, tmp_path, done, text, mo
     assert {row["p"] for row in scored(done, bench)[1].values()} == {None}
 
 
+def test_images_with_hardly_an_error_are_unusual_too(bench, tmp_path, done):
+    x = np.concatenate([surface(20, 3), np.full((2, SIDE, SIDE), 0.5, np.float32)])
+    np.save(tmp_path / "x.npy", x)
+    text, _ = done("score", bench / "m", tmp_path / "x.npy")
+    assert "2 of them have less than half of the least error of those held out: blank or smudged" in text
+    assert "less than half" not in done("score", bench / "m", bench / "new.npz")[0]
+
+
 def test_images_prepared_in_another_way_have_no_place(bench, done):
     assert {row["p"] for row in scored(done, bench, "--range", "0:2")[1].values()} == {None}
 

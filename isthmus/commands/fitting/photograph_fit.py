@@ -22,7 +22,7 @@ from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import Framing, table_of
-from isthmus.data.identity import identities_of, to_text
+from isthmus.data.identity import marks_of, to_text
 from isthmus.data.noise_estimate import CLEAN, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
@@ -198,7 +198,9 @@ def _read(options: argparse.Namespace) -> Photographs:
     if listing is None:
         whole = load_images(options.data, framing, split="train")
         unit = 1 / 255 if whole.pixels.dtype == np.uint8 else 1.0
-        return Photographs(ImageList(tuple(whole.pixels), unit), identities_of(whole.pixels), framing)
+        marks = marks_of(whole)  # as they are stored, without --range
+        assert marks is not None
+        return Photographs(ImageList(tuple(whole.pixels), unit), marks, framing)
     with console.progress("photographs read") as on_progress:
         album = open_album(listing, framing, skip_bad=options.skip_bad, on_progress=on_progress)
     for note in [*(f"left out: {error}" for error in album.left_out), *album.notes]:

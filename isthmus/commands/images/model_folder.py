@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isthmus import console, persistence
 from isthmus.commands.images.inputs import SIZES, framing_of, load_images, with_range
 from isthmus.commands.images.leakage import Memory, memory_of
@@ -19,6 +21,7 @@ from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.networks.standardization import SPREAD
 from isthmus.parts import Corruption
 
 Shape = tuple[int, int, int]
@@ -65,6 +68,16 @@ class Opened:
         known = framing_from(self.extra.get("preparation", {}), str(self.folder / persistence.CONFIG))
         # a model's channels are one or three already, so --grey alone makes no difference to images that fit it
         return replace(known, grey=False).words() == replace(self.framing, grey=False).words()
+
+    @property
+    def noisy_target(self) -> str:
+        """A note on the errors of a denoiser that never saw clean images; "" for other models."""
+        if getattr(self.model, "target", "clean") != "noisy":
+            return ""
+        return (
+            f"{self.folder} learned from noisy images alone; its errors here are against the images as they are, so "
+            "that of noisy ones leaving the noise would have the least: they say how much it changes, not how well"
+        )
 
     def facts(self) -> dict[str, str]:
         """What results say of the model that made them."""
@@ -142,9 +155,25 @@ def open_model(options: argparse.Namespace) -> Opened:
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")
+    if "preparation" not in extra and (numbers := _other_numbers(model)):
+        console.say(
+            f"{folder} was fitted in Python to {numbers}; the commands give it images in [0, 1], so what it makes of "
+            "them means nothing: use it in Python, or fit one with `isthmus fit --range LOW:HIGH`"
+        )
     return Opened(
         model, folder, shape, getattr(model, "n_features_in_", None), framing, config["weights_sha256"], extra
     )
+
+
+def _other_numbers(model: Any) -> str:
+    """The numbers that a model which standardizes was fitted to, if they cannot have been in [0, 1]; else ""."""
+    known = getattr(getattr(adapter_of(model).trained, "network_", None), "standardization", None)
+    if known is None:
+        return ""
+    middle, spread = float(np.median(known.offset)), SPREAD * float(np.median(np.abs(known.scale)))
+    if spread <= 1 and -1 <= middle <= 2:
+        return ""
+    return f"numbers about {middle:.3g}, with a standard deviation of {spread:.2g}"
 
 
 def as_for_the_training(options: argparse.Namespace, extra: dict[str, Any], folder: Path) -> Framing:

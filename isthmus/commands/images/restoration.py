@@ -21,7 +21,7 @@ from isthmus.commands.shared.tables import error_table, worse_than_nothing
 from isthmus.data.collections.listing import ACCOUNT
 from isthmus.data.formats.image_file import KINDS, is_image
 from isthmus.data.formats.page import ValueRange
-from isthmus.data.formats.writers import write_like
+from isthmus.data.formats.writers import fits_16_bits, write_like
 from isthmus.data.images import floats_of
 from isthmus.errors import RequestError, counted
 from isthmus.files import atomic_file, write_json
@@ -62,14 +62,15 @@ def restore(
             raise RequestError(f"{target} names one image, but there are {pictures.n:,}; give a folder with -o")
         _check_format(target, Path(options.data))
         for pages in _by_file(errors.watch(results)):
-            notes.update(_write(pages, opened, target))
+            notes.update(_write(pages, opened, target, pictures))
     else:
         with result_folder(target, force=options.force) as building:
             shown: list[dict[str, np.ndarray]] = []
             for pages in _by_file(errors.watch(results)):
                 shown += [errors.shown(result) for result in _some_of(pages, pictures.n)]
                 first = pages[0].picture
-                notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png")))
+                notes.update(_write(pages, opened, building / (first.file or f"{first.name}.png"), pictures))
+                form = _form(opened.framing.value_range, pictures) if first.path is None else ""
                 del pages, first  # a large image
             _account(building, options, opened, errors, shown, [printable(name) for name in pictures.left_out])
     for note, n in notes.items():
@@ -97,14 +98,26 @@ def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:
             pages = []
 
 
-def _write(pages: list[Result], opened: Opened, target: Path) -> tuple[str, ...]:
-    framing = opened.framing
+def _form(value_range: ValueRange | None, pictures: Pictures) -> str:
+    """How images of an array are written, in words."""
+    units = f", in numbers from {value_range[0]:g} to {value_range[1]:g}" if value_range else ""
+    return f" as PNG of {_bits(pictures)} bits{units if fits_16_bits(value_range) else ''}"
+
+
+def _bits(pictures: Pictures) -> int:
+    """Of a channel, for images without a file: as many as keep what an array had."""
+    return 8 if pictures.dtype == np.uint8 else 16
+
+
+def _write(pages: list[Result], opened: Opened, target: Path, pictures: Pictures) -> tuple[str, ...]:
+    framing, path, value_range = opened.framing, pages[0].picture.path, opened.framing.value_range
+    if path is None and not fits_16_bits(value_range):
+        value_range = None
     images = [page.written() for page in pages]
     for page in pages:
         page.picture.forget()  # its error is known, and a file is compressed in memory
-    return write_like(
-        pages[0].picture.path, images, target, value_range=framing.value_range, grey=framing.grey, clip=True
-    )
+    bits = _bits(pictures)
+    return write_like(path, images, target, value_range=value_range, grey=framing.grey, clip=True, bits=bits)
 
 
 def _some_of(pages: list[Result], n: int) -> list[Result]:

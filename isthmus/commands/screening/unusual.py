@@ -22,6 +22,7 @@ from isthmus.metrics import squared_error
 
 KINDS = {"mse": "MSE", "spot": f"MSE of the worst {SIDE}x{SIDE} pixels"}  # what images are ranked by, in words
 P = 0.05
+_SMALL = 0.5  # of the least error of those held out
 _MOST = 2000  # held-out errors that config.json has of each kind, in 11 kB
 _DTYPE = "<f4"
 
@@ -116,8 +117,14 @@ class HeldOut:
             return [f"{meaning}; it means nothing here, for the model knows all of these images"]
         beyond = sum(score.p is not None and score.p <= P for score in new)
         have = "1 new image has" if beyond == 1 else f"{beyond:,} new images have"
+        n_small = sum(getattr(score, self.kind) < _SMALL * float(self.errors.min()) for score in new)
+        small = (
+            f"{n_small:,} of them have less than half of the least error of those held out: blank or smudged images "
+            "have little to reconstruct, and are unusual too; they are the last ones"
+        )
         return [
             meaning,
             f"p is at most {P:g} above {error_text(limit)}: {have} that, of {len(new):,}; "
             f"if all were normal, about {P * len(new):.2g} would",
+            *([small] if n_small else []),
         ]

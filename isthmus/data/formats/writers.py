@@ -24,14 +24,16 @@ def write_like(
     value_range: ValueRange | None = None,
     grey: bool = False,
     clip: bool = False,
+    bits: int = 8,
 ) -> tuple[str, ...]:
-    """Write images to `target`, whole or not at all, in the form of `original`; as PNG if that is None.
+    """Write images to `target`, whole or not at all, in the form of `original`; as PNG of so many bits if that is None.
 
     images: one, or one for each page of the original, (c, h, w) floats in [0, 1], uint8 or uint16, c being 1 or 3. The
     original's format is kept, with its type of numbers, its resolution, EXIF, description and colour profile, a TIFF's
     compression and layout, a JPEG's subsampling (at quality 95), and whether a WebP is lossless. value_range: what 0
     and 1 are in the original's numbers. grey: a grey image of a colour file stays grey, without colours and their
-    profile. Folders on the way to `target` are made. clip: without a note on the values that are clipped.
+    profile. Folders on the way to `target` are made. clip: without a note on the values that are clipped. bits: 8 or
+    16, where there is no original; of 16 value_range holds too, if `fits_16_bits`.
 
     Returns sentences on what could not be kept, and on values that had to be clipped. Raises RequestError for an
     array that is no such image, DataError if the original cannot be read.
@@ -48,7 +50,8 @@ def write_like(
         notes.append(f"{outside:,} of {total:,} values lay outside [0, 1] and were clipped")
     if original is None:
         with _made(target) as file:
-            file.write(png.encoded(_stored(many[0], len(many[0]), np.dtype(np.uint8), 255, None)))
+            full, dtype = 2**bits - 1, np.dtype(f"uint{bits}")
+            file.write(png.encoded(_stored(many[0], len(many[0]), dtype, full, value_range)))
     else:
         data = bytes_or_map(original)
         with quiet_readers():
@@ -69,6 +72,11 @@ def write_like(
             with _made(target) as file:
                 notes += module.write(file, data, stored)
     return tuple(dict.fromkeys(notes))
+
+
+def fits_16_bits(value_range: ValueRange | None) -> bool:
+    """Whether the numbers of a range are whole ones from 0 to 65535, and many enough to be told apart."""
+    return value_range is not None and value_range[0] >= 0 and 255 < value_range[1] <= 65535
 
 
 @contextlib.contextmanager
