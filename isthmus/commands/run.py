@@ -30,7 +30,12 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
-    command.add_argument("--engine", default="local", metavar="NAME", help="what runs the models: local, slurm (local)")
+    command.add_argument(
+        "--engine", default="local", metavar="NAME", help="what runs the models: local, slurm, ray (local)"
+    )
+    command.add_argument(
+        "--address", default="", metavar="HOST:PORT", help="of the cluster of --engine ray (one is started here)"
+    )
     command.add_argument(
         "--launch",
         default="",
@@ -75,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
         raise RequestError("--hosts and --workers say where --launch starts workers: give it, such as 'ssh {host}'")
     if options.launch and options.engine != "local":
         raise RequestError(f"--launch is an engine itself; leave --engine {options.engine} out")
+    if options.address and options.engine != "ray":
+        raise RequestError("--address is that of a Ray cluster: add --engine ray")
 
     from isthmus import console
     from isthmus.report.html_page import write_report
@@ -91,6 +98,7 @@ def run(options: argparse.Namespace) -> None:
         quick=options.quick,
         command=options.command,
         engine=options.engine,
+        address=options.address,
         launch=options.launch,
         hosts=hosts,
         workers=options.workers,

@@ -40,6 +40,7 @@ class Request:
     quick: bool = False
     command: str = ""
     engine: str = "local"
+    address: str = ""
     launch: str = ""
     hosts: tuple[str, ...] = ()
     workers: int = 1

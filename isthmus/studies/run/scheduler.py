@@ -38,7 +38,7 @@ def run_studies(studies: Sequence[Study], request: Request, progress: Progress) 
     engine = (
         engines.launched(request.launch, request.hosts, request.workers)
         if request.launch
-        else engines.engine(request.engine)
+        else engines.engine(request.engine, request.address)
     )
     with contextlib.ExitStack() as locks:
 

@@ -8,9 +8,11 @@ from isthmus.errors import RequestError, unknown
 from isthmus.studies.run.engines.engine import Engine, Message, Task
 from isthmus.studies.run.engines.launched import launched, slurm
 from isthmus.studies.run.engines.local import Local
+from isthmus.studies.run.engines.ray_cluster import OnRay
 
 LOCAL = "local"
-_ENGINES: dict[str, Callable[[], Engine]] = {LOCAL: Local, "slurm": slurm}
+RAY = "ray"
+_ENGINES: dict[str, Callable[[], Engine]] = {LOCAL: Local, "slurm": slurm, RAY: OnRay}
 
 
 def register(name: str, make: Callable[[], Engine]) -> None:
@@ -18,11 +20,11 @@ def register(name: str, make: Callable[[], Engine]) -> None:
     _ENGINES[name] = make
 
 
-def engine(name: str) -> Engine:
-    """The engine of this name. Raises RequestError for one that is not registered."""
+def engine(name: str, address: str = "") -> Engine:
+    """The engine of this name. address: of a Ray cluster. Raises RequestError for one that is not registered."""
     if name not in _ENGINES:
         raise RequestError(f"{unknown('engine', name, _ENGINES)}; --import MODULE registers others")
-    return _ENGINES[name]()
+    return OnRay(address) if address else _ENGINES[name]()
 
 
-__all__ = ["LOCAL", "Engine", "Message", "Task", "engine", "launched", "register"]
+__all__ = ["LOCAL", "RAY", "Engine", "Message", "Task", "engine", "launched", "register"]

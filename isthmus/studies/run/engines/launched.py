@@ -18,12 +18,28 @@ from isthmus.errors import RequestError, require
 from isthmus.locks import HELD, Owner
 from isthmus.machine import piped
 from isthmus.studies.run.engines.engine import Message, Task, failure
-from isthmus.studies.run.engines.local import Local, Process, environment_of
+from isthmus.studies.run.engines.local import Local, Process, Runner, environment_of
 from isthmus.studies.run.engines.worker import kept_equal
 
 _MODULE = "isthmus.studies.run.engines.worker"
 _CARRIED = ("PYTHONPATH", "ISTHMUS_DATA", "ISTHMUS_CACHE")  # variables that a shell on another machine does not have
 _SRUN = "srun --nodes=1 --ntasks=1 --cpus-per-task={threads} --exact"
+
+
+def carried() -> dict[str, str]:
+    """Variables that a process on another machine is given."""
+    return {name: os.environ[name] for name in _CARRIED if name in os.environ}
+
+
+def checking(task: Task) -> bytes:
+    """What a worker that may be elsewhere is asked first: whether it is like this process, and on the same disk."""
+    held = Path(task.request["out"]) / task.study / HELD / str(Owner.current())
+    return json.dumps({"check": {"folder": os.getcwd(), "held": str(held), "equal": kept_equal()}}).encode()
+
+
+def refusal(message: Message) -> str | None:
+    """Why a worker cannot be used, as it answered, "" if it can; None for another message."""
+    return message.get("checked")
 
 
 class Launched(Local):
@@ -43,7 +59,7 @@ class Launched(Local):
     def slots(self, tasks: int, planned: int) -> int:
         return min(tasks, len(self.places))  # of one model too: it may be meant for a machine that has what this lacks
 
-    def process(self, place: int, threads: int) -> Process:
+    def process(self, place: int, threads: int) -> Runner:
         return _Launched(self.command(self.places[place], threads), self.places[place], threads)
 
     def command(self, host: str, threads: int) -> list[str]:
@@ -52,8 +68,7 @@ class Launched(Local):
         prefix = list(self.prefix)
         for field, value in fields.items():
             prefix = [word.replace(field, value) for word in prefix]
-        carried = {name: os.environ[name] for name in _CARRIED if name in os.environ}
-        variables = [f"{name}={value}" for name, value in {**environment_of(threads), **carried}.items()]
+        variables = [f"{name}={value}" for name, value in {**environment_of(threads), **carried()}.items()]
         words = ["env", *variables, sys.executable, "-m", _MODULE]
         if Path(prefix[0]).name == "ssh":  # which joins its words, for a shell to take apart
             words = [shlex.quote(word) for word in words]
@@ -73,10 +88,10 @@ class _Launched(Process):
 
     def run(self, task: Task) -> Iterator[Message]:
         for message in super().run(task):
-            if "checked" not in message:
+            if (reason := refusal(message)) is None:
                 yield message
-            elif message["checked"]:
-                yield failure(f"the worker {self._name} cannot be used: {message['checked']}", RequestError())
+            elif reason:
+                yield failure(f"the worker {self._name} cannot be used: {reason}", RequestError())
                 return
 
     @property
@@ -86,8 +101,7 @@ class _Launched(Process):
     def _lines(self, task: Task) -> Iterator[bytes]:
         if not self._is_known:
             self._is_known = True
-            held = Path(task.request["out"]) / task.study / HELD / str(Owner.current())
-            yield json.dumps({"check": {"folder": os.getcwd(), "held": str(held), "equal": kept_equal()}}).encode()
+            yield checking(task)
         yield from super()._lines(task)
 
 

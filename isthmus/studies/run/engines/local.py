@@ -11,10 +11,23 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Protocol
 
 from isthmus.machine import worker
 from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
+
+
+class Runner(Protocol):
+    """What runs the tasks of one slot, one after the other."""
+
+    def run(self, task: Task) -> Iterator[Message]:
+        """What is said of a task, to the last message; nothing after `stop`."""
+
+    def stop(self) -> None:
+        """End whatever is run, and run nothing more."""
+
+    def close(self) -> None:
+        """Let go of what has ended."""
 
 
 class Local:
@@ -30,7 +43,7 @@ class Local:
     @contextlib.contextmanager
     def open(self, slots: int, threads: int) -> Iterator[None]:
         self._tasks, self._messages = queue.SimpleQueue(), queue.SimpleQueue()
-        workers: list[Process] = []
+        workers: list[Runner] = []
         feeders: list[threading.Thread] = []
         try:
             for place in range(slots):
@@ -54,11 +67,11 @@ class Local:
     def receive(self) -> tuple[Task, Message]:
         return self._messages.get()
 
-    def process(self, place: int, threads: int) -> Process:
+    def process(self, place: int, threads: int) -> Runner:
         """What runs the tasks of one of the slots."""
         return Process(threads)
 
-    def _feed(self, worker: Process) -> None:
+    def _feed(self, worker: Runner) -> None:
         while task := self._tasks.get():
             for message in worker.run(task):
                 self._messages.put((task, message))
@@ -97,7 +110,7 @@ class Process:
                 process.stdin.write(line + b"\n")
             process.stdin.flush()
         for line in process.stdout:
-            message = _message(line)
+            message = message_of(line)
             if message is None:
                 continue
             yield message
@@ -105,7 +118,7 @@ class Process:
                 return
         code = process.wait()
         self.close()
-        yield failure(_lost(task.model, code))
+        yield failure(lost(task.model, code))
 
     def _lines(self, task: Task) -> Iterator[bytes]:
         """What the process is told of a task."""
@@ -129,7 +142,7 @@ class Process:
             self._process = None
 
 
-def _message(line: bytes) -> Message | None:
+def message_of(line: bytes) -> Message | None:
     """What a line says; None of the last one of a process that was killed, or of the greeting of a login."""
     try:
         message = json.loads(line)
@@ -144,7 +157,8 @@ def _close(pipe: IO[bytes] | None) -> None:
             pipe.close()
 
 
-def _lost(model: str, code: int) -> str:
+def lost(model: str, code: int) -> str:
+    """That a process which trained a model has ended with this code, in words."""
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     why = "; the machine may be out of memory: --threads 1 trains one model at a time" if code == -9 else ""
     return f"{model}: the process that trained it was ended {how}{why}"

@@ -1,0 +1,97 @@
+"""The engine of a Ray cluster: the same bytes as here, on two nodes, and after one of them was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from isthmus.errors import RequestError
+from isthmus.studies.run import engines
+from tests.studies.test_engines import MODEL, STUDY
+
+WIDTHS = {"a": 2, "b": 3, "c": 4, "d": 5}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    return tmp_path
+
+
+def study(folder, epochs):
+    models = (MODEL.format(name=name, width=width, epochs=epochs) for name, width in WIDTHS.items())
+    (folder / "small.toml").write_text(STUDY + "".join(models), "utf-8")
+
+
+def command(*more):
+    words = ["run", "small.toml", "--threads", "1", "--device", "cpu", *more]
+    return [sys.executable, "-W", "ignore", "-m", "isthmus", *words]
+
+
+def made(out):
+    """The bytes of each model's weights."""
+    return {path.parent.name: path.read_bytes() for path in sorted(out.glob("small/models/*/model.safetensors"))}
+
+
+@contextlib.contextmanager
+def two_nodes():
+    """A cluster of two nodes of one core each, on this machine; the second one is yielded too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster_utils = pytest.importorskip("ray.cluster_utils")
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        try:
+            yield cluster, cluster.add_node(num_cpus=1)
+        finally:
+            cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed(folder):
+    study(folder, epochs=3000)
+    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
+    expected = made(folder / "here")
+    assert set(expected) == set(WIDTHS)
+    with two_nodes() as (cluster, node):
+        on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
+        with subprocess.Popen(on_it, stderr=subprocess.PIPE, text=True) as run:
+            lines = []
+            for line in run.stderr:  # to the first news of a second model: then both nodes train
+                lines.append(line)
+                if len({words[0] for words in map(str.split, lines) if words[1:2] == ["epoch"]}) == 2:
+                    break
+            cluster.remove_node(node, allow_graceful=False)
+            rest = run.stderr.read()
+            assert run.wait(300) == 0, "".join(lines) + rest
+    assert "or its node, was lost" in rest
+    assert "another one takes it up" in rest
+    assert made(folder / "there") == expected
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
+    study(folder, epochs=2)
+    begun = time.monotonic()
+    refused = subprocess.run(command("--engine", "ray", "--address", "127.0.0.1:9"), capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "--address 127.0.0.1:9: no Ray cluster can be used" in refused.stderr
+    assert time.monotonic() - begun < 120
+    with two_nodes() as (cluster, _):
+        words = [word if word != "1" else "2" for word in command("--engine", "ray", "--address", cluster.address)]
+        refused = subprocess.run(words, capture_output=True, text=True)
+        assert refused.returncode == 2
+        assert "each model has 2 threads, and no node of the cluster has more than 1" in refused.stderr
+
+
+def test_what_has_to_be_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RequestError, match=r'engine "ray" needs Ray: pip install "isthmus\[ray\]"'):
+        engines.engine("ray")
