@@ -16,13 +16,14 @@ CLEAN = 0.008  # two of 255 levels
 NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
 _LEAST_SIDE = 16  # in smaller images, most fine detail is signal
 _LOOKED_AT, _MIDDLE = 500, 512
-_SQUARED = 100  # images that are looked at in squares, which takes four times as long
-_SQUARE, _LEAST_SQUARES = 16, 5  # pixels of a side, and squares that are compared with as many others
-_FLAT = 1.3  # times as much along rows and columns as along diagonals; of noise alone 1, give or take 0.2
-_FLAT_BELOW = 1.6  # times as much along diagonals of four times as many pixels; of noise alone 1, give or take 0.35
-_CUT = 0.01  # of a square's pixels, at an end of the range: where more are, noise has lost a tail
-# Times the noise of the dark parts, where uniform noise is at most 1.1; cut off at black it has lost up to 0.4 of it.
-_GROWS, _GROWS_FROM_BLACK, _GROWS_BY_HALVES, _MOST_OF_THEM = 1.3, 2.0, 1.1, 0.75
+_IN_CELLS = 50  # images that are looked at in cells, which takes four times as long
+_CELL, _TENTHS, _MOST_CELLS = 4, 10, 8192  # pixels of a side; and cells of an image: more are told no better
+_LEAST_CELLS, _LEAST_IN_AN_IMAGE = 20, 5  # that are smooth, and are compared with as many others
+_SMOOTH = 0.25  # of the cells of one brightness
+_WHITE = 2.0  # times as much along diagonals of four times as many pixels; of noise alone 1, of coins' relief 3
+_CUT = 0.01  # of a tenth's pixels, at an end of the range: where more are, noise has lost a tail
+# Times the noise of the dark parts: uniform noise is at most 1.4 of few cells, and cut off at black has lost up to 0.2.
+_GROWS, _GROWS_FROM_BLACK, _GROWS_IN_AN_IMAGE, _MOST_OF_THEM = 1.45, 1.8, 1.1, 0.75
 
 
 def estimated_sigma(image: np.ndarray) -> float:
@@ -103,52 +104,60 @@ class Growth:
 
 def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:
     """How the noise of images (c, h, w), as `sigmas_of` has them, grows with their brightness; None if it does not, or
-    where too little of them is flat to know.
+    where too little of them is smooth to know.
 
-    In squares of 16×16 pixels that have hardly more of it along rows and columns, and from four pixels to the next,
-    than along diagonals noise is nearly alone.
+    Along rows, columns and diagonals white noise is independent. So of the cells of 4×4 pixels of one brightness those
+    with the least along rows and columns, where the image is smooth, have along diagonals the noise as it is.
     """
-    squares, grows = [np.zeros((3, 0))], []
-    for image in _some_of(images, _SQUARED):
-        squares.append(np.stack(_of_flat_squares(image)))
-        if len(order := np.argsort(squares[-1][0])) >= 2 * _LEAST_SQUARES:
-            halves = np.array_split(squares[-1][1, order], 2)
-            grows.append(_GROWS_BY_HALVES * halves[0].mean() < halves[1].mean())
-    if not grows or np.mean(grows) < _MOST_OF_THEM:  # brighter images may be noisier for being other images
+    cells = [np.zeros((6, 0)), *(_cells_of(image) for image in _some_of(images, _IN_CELLS))]
+    in_images = [ends for of_image in cells if (ends := _darkest_and_brightest(of_image, _LEAST_IN_AN_IMAGE))]
+    grows = [bright[1] > _GROWS_IN_AN_IMAGE**2 * dark[1] for dark, bright in in_images]
+    ends = _darkest_and_brightest(np.concatenate(cells, axis=1), _LEAST_CELLS)
+    # brighter images may be noisier for being other images
+    if ends is None or not grows or np.mean(grows) < _MOST_OF_THEM:
         return None
-    brightness, variance, black = np.concatenate(squares, axis=1)
-    order, n = np.argsort(brightness), max(_LEAST_SQUARES, len(brightness) // 10)
-    dark, bright = order[:n], order[-n:]
-    # of the bright ones the quarter below: texture that passes for noise makes some of them differ from the others
-    low, high = float(np.median(variance[dark])), float(np.quantile(variance[bright], 0.25))
-    least = _GROWS if np.median(black[dark]) <= _CUT else _GROWS_FROM_BLACK
+    (darkness, low, black), (brightness, high, _) = ends
+    least = _GROWS if black <= _CUT else _GROWS_FROM_BLACK
     if high <= least**2 * low or high < (2 * CLEAN) ** 2:
         return None
-    contrast = float(np.median(brightness[bright]) - np.median(brightness[dark]))
-    return Growth(math.sqrt(low), math.sqrt(high), contrast / (high - low))
+    return Growth(math.sqrt(low), math.sqrt(high), (brightness - darkness) / (high - low))
 
 
-def _of_flat_squares(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of an image's flat squares, (n,) each: brightness, variance of the noise, and the share of pixels that are black.
+def _darkest_and_brightest(
+    cells: np.ndarray, least: int
+) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+    """Of the darkest and the brightest tenth of cells in which noise is known: brightness, variance of the noise, and
+    the share of pixels that are black. None where there is no such pair, or of fewer smooth cells than `least`.
 
-    Noise that is cut at white, or has lost more than half of itself at black, is left out.
+    Left out are texture, noise that is cut at white, and tenths of which more than a quarter is black.
     """
+    known = []
+    for tenth in np.array_split(cells[:, np.argsort(cells[0])], _TENTHS, axis=1):
+        n = int(_SMOOTH * tenth.shape[1])
+        if n < least:
+            return None
+        brightness, _, variance, coarse, *_ = tenth[:, np.argsort(tenth[1])[:n]].mean(axis=1).tolist()
+        black, white = tenth[4:].mean(axis=1).tolist()
+        if white <= _CUT and black < 0.25 and variance > 0 and coarse <= _WHITE * variance:
+            known.append((brightness, variance, black))
+    return (known[0], known[-1]) if len(known) > 1 else None
+
+
+def _cells_of(image: np.ndarray) -> np.ndarray:
+    """Of an image's cells (6, n): brightness; mean square along rows and columns, along diagonals, and along diagonals
+    of four times as many pixels; and the shares of pixels that are black and white."""
     c, h, w = image.shape
-    x = image[:, : h // _SQUARE * _SQUARE, : w // _SQUARE * _SQUARE] / (255.0 if image.dtype == np.uint8 else 1.0)
-    if not x.size:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
+    x = image[:, : h // _CELL * _CELL, : w // _CELL * _CELL] / np.float32(255 if image.dtype == np.uint8 else 1)
     low, rows, columns, diagonals = _haar(x)
-    coarse = _haar(low)[3]
 
     def mean(part: np.ndarray) -> np.ndarray:
-        side = part.shape[1] * _SQUARE // x.shape[1]
-        means: np.ndarray = part.reshape(c, x.shape[1] // _SQUARE, side, -1, side).mean(axis=(2, 4)).ravel()
+        side = part.shape[1] * _CELL // x.shape[1]
+        means: np.ndarray = part.reshape(c, x.shape[1] // _CELL, side, -1, side).mean(axis=(2, 4)).ravel()
         return means
 
-    variance, black, white = mean(diagonals**2), mean(x <= x.min()), mean(x >= x.max())
-    is_flat = (mean(rows**2 + columns**2) <= 2 * _FLAT * variance) & (mean(coarse**2) <= _FLAT_BELOW * variance)
-    which = is_flat & (white <= _CUT) & (black < 0.5) & (variance > 0)
-    return mean(x)[which], variance[which], black[which]
+    squares = (rows**2 + columns**2, diagonals**2, _haar(low)[3] ** 2)
+    cells = np.stack([mean(part) for part in (x, *squares, x <= x.min(), x >= x.max())], dtype=np.float32)
+    return cells[:, :: max(1, -(-cells.shape[1] // _MOST_CELLS))]
 
 
 def _haar(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
