@@ -40,7 +40,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     network : `Residual` or `UNet`; None for `Residual()`.
     noise : a `GaussianNoise`, a `Poisson`, or a `Sequence` of Poisson and then Gaussian noise; sigma or peak
         may be a range, (low, high), from which each crop's is sampled. Not clipped. Of Poisson noise the
-        plane has the level of each pixel.
+        plane has the level of each pixel. Of pairs, and with target="noisy", nothing is learned from it, whatever noise
+        the images have: it must be Gaussian, and is what `score`, and `fit` of its `validation` images, add.
     blind : whether it estimates the level of each image, whatever it is told.
     self_ensemble : whether each image is denoised in its eight flips and turns, and their mean is taken: in eight times
         the time, 0.07 to 0.1 dB better (Timofte, Rothe, Van Gool 2016). It changes nothing of the training.

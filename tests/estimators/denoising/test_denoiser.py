@@ -212,6 +212,11 @@ def test_validation_photographs_are_held_out_whole():
         ({"epochs": 0}, "epochs"),
         ({"target": "clear"}, "target"),
         ({"target": "noisy", "crop": 9}, "even"),
+        ({"target": "noisy", "noise": Poisson(30)}, 'images of target="noisy" have noise of their own, .* leave out P'),
+        (
+            {"target": "noisy", "noise": Sequence([Poisson(30), GaussianNoise(0.1)])},
+            "one level is estimated; leave out S",
+        ),
         ({"patience": 2}, "patience needs validation"),
     ],
 )
