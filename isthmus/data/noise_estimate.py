@@ -18,9 +18,10 @@ _LEAST_SIDE = 16  # in smaller images, most fine detail is signal
 _LOOKED_AT, _MIDDLE = 500, 512
 _IN_CELLS = 50  # images that are looked at in cells, which takes four times as long
 _CELL, _TENTHS, _MOST_CELLS = 4, 10, 8192  # pixels of a side; and cells of an image: more are told no better
-_LEAST_CELLS, _LEAST_IN_AN_IMAGE = 20, 5  # that are smooth, and are compared with as many others
+_LEAST_CELLS, _LEAST_IN_AN_IMAGE = 20, 5  # smooth ones, to compare with as many others
 _SMOOTH = 0.25  # of the cells of one brightness
 _WHITE = 2.0  # times as much along diagonals of four times as many pixels; of noise alone 1, of coins' relief 3
+_WHITE_ALONE = 1.5  # where all tenths count alike, and some may be left out
 _CUT = 0.01  # of a tenth's pixels, at an end of the range: where more are, noise has lost a tail
 # Times the noise of the dark parts: uniform noise is at most 1.4 of few cells, and cut off at black has lost up to 0.2.
 _GROWS, _GROWS_FROM_BLACK, _GROWS_IN_AN_IMAGE, _MOST_OF_THEM = 1.45, 1.8, 1.1, 0.75
@@ -35,6 +36,22 @@ def estimated_sigma(image: np.ndarray) -> float:
     """
     differences = _cells(image)[0]  # of one row or column there are none
     return float(np.median(np.abs(differences))) / 2 / 0.6745 if differences.size else 0.0
+
+
+def estimated_smooth_sigma(image: np.ndarray) -> float:
+    """Standard deviation of white noise in the smooth parts of an image (c, h, w), in its units; of noise that differs
+    with the brightness, the median.
+
+    Unlike `estimated_sigma` it leaves out texture; of images that are too small, or all texture, it is that.
+
+    >>> image = np.sin(2.0 * np.add.outer(np.arange(100), np.arange(100))[None])
+    >>> image[:, 40:] = 0  # less than half is texture
+    >>> image += np.random.default_rng(0).normal(0, 0.05, image.shape)
+    >>> bool(estimated_sigma(image) > 0.07), bool(abs(estimated_smooth_sigma(image) - 0.05) < 0.005)
+    (True, True)
+    """
+    known = _smooth_tenths(_cells_of(image), _LEAST_IN_AN_IMAGE, _WHITE_ALONE)
+    return float(np.median([variance for _, variance, _ in known])) ** 0.5 if known else estimated_sigma(image)
 
 
 def estimated_shot_sigma(image: np.ndarray, brightness: np.ndarray, read: float) -> float:
@@ -110,24 +127,23 @@ def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:
     with the least along rows and columns, where the image is smooth, have along diagonals the noise as it is.
     """
     cells = [np.zeros((6, 0)), *(_cells_of(image) for image in _some_of(images, _IN_CELLS))]
-    in_images = [ends for of_image in cells if (ends := _darkest_and_brightest(of_image, _LEAST_IN_AN_IMAGE))]
-    grows = [bright[1] > _GROWS_IN_AN_IMAGE**2 * dark[1] for dark, bright in in_images]
-    ends = _darkest_and_brightest(np.concatenate(cells, axis=1), _LEAST_CELLS)
+    in_images = [known for of_image in cells if len(known := _smooth_tenths(of_image, _LEAST_IN_AN_IMAGE)) > 1]
+    grows = [known[-1][1] > _GROWS_IN_AN_IMAGE**2 * known[0][1] for known in in_images]
+    known = _smooth_tenths(np.concatenate(cells, axis=1), _LEAST_CELLS)
     # brighter images may be noisier for being other images
-    if ends is None or not grows or np.mean(grows) < _MOST_OF_THEM:
+    if len(known) < 2 or not grows or np.mean(grows) < _MOST_OF_THEM:
         return None
-    (darkness, low, black), (brightness, high, _) = ends
+    (darkness, low, black), (brightness, high, _) = known[0], known[-1]
     least = _GROWS if black <= _CUT else _GROWS_FROM_BLACK
     if high <= least**2 * low or high < (2 * CLEAN) ** 2:
         return None
     return Growth(math.sqrt(low), math.sqrt(high), (brightness - darkness) / (high - low))
 
 
-def _darkest_and_brightest(
-    cells: np.ndarray, least: int
-) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
-    """Of the darkest and the brightest tenth of cells in which noise is known: brightness, variance of the noise, and
-    the share of pixels that are black. None where there is no such pair, or of fewer smooth cells than `least`.
+def _smooth_tenths(cells: np.ndarray, least: int, most: float = _WHITE) -> list[tuple[float, float, float]]:
+    """Of each tenth of cells in which noise is known, the darkest first: brightness, variance of the noise, and the
+    share of pixels that are black. None of them where a tenth has fewer smooth cells than `least`. most: times as much
+    along diagonals of four times as many pixels.
 
     Left out are texture, noise that is cut at white, and tenths of which more than a quarter is black.
     """
@@ -135,18 +151,20 @@ def _darkest_and_brightest(
     for tenth in np.array_split(cells[:, np.argsort(cells[0])], _TENTHS, axis=1):
         n = int(_SMOOTH * tenth.shape[1])
         if n < least:
-            return None
+            return []
         brightness, _, variance, coarse, *_ = tenth[:, np.argsort(tenth[1])[:n]].mean(axis=1).tolist()
         black, white = tenth[4:].mean(axis=1).tolist()
-        if white <= _CUT and black < 0.25 and variance > 0 and coarse <= _WHITE * variance:
+        if white <= _CUT and black < 0.25 and variance > 0 and coarse <= most * variance:
             known.append((brightness, variance, black))
-    return (known[0], known[-1]) if len(known) > 1 else None
+    return known
 
 
 def _cells_of(image: np.ndarray) -> np.ndarray:
     """Of an image's cells (6, n): brightness; mean square along rows and columns, along diagonals, and along diagonals
     of four times as many pixels; and the shares of pixels that are black and white."""
     c, h, w = image.shape
+    if min(h, w) < _CELL:
+        return np.zeros((6, 0), np.float32)
     x = image[:, : h // _CELL * _CELL, : w // _CELL * _CELL] / np.float32(255 if image.dtype == np.uint8 else 1)
     low, rows, columns, diagonals = _haar(x)
 
