@@ -27,6 +27,20 @@ class DoubtWarning(UserWarning):
     """A request that can be met, but may not do what is hoped for."""
 
 
+class OtherNumbersWarning(DoubtWarning):
+    """Images in other numbers than those of a denoiser's training.
+
+    span, scale: how far their numbers go, and those of the training.
+    """
+
+    def __init__(self, span: float, scale: float) -> None:
+        self.span, self.scale = span, scale
+        super().__init__(
+            f"the numbers of Y span {span:g}, and those of the training {scale:g}: images to denoise must be in the "
+            f"same numbers, so multiply them by {scale / span:.3g} or so"
+        )
+
+
 class PoorFitWarning(DoubtWarning):
     """A training is done, and what came of it is no better than what was there, or than what needs no training."""
 

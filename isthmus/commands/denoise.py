@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.commands.images.restoration import restore
+    from isthmus.commands.images.unit_note import other_numbers_noted
     from isthmus.estimators.adapters import adapter_of
 
     opened = open_model(options)
@@ -86,7 +87,8 @@ def run(options: argparse.Namespace) -> None:
         model = _searched(opened)
     elif not is_denoiser:
         _note_its_training(opened, part)
-    table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
+    with other_numbers_noted():
+        table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
     if is_denoiser and part is None and options.sigma is None:
         _note_the_level(opened, model.sigmas)
     if part is not None:

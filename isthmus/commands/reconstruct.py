@@ -37,6 +37,9 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.pictures import pictures_of
     from isthmus.commands.images.restoration import restore
+    from isthmus.commands.images.unit_note import other_numbers_noted
 
     opened = open_model(options)
-    print(restore(options, opened, pictures_of(options, opened)))
+    with other_numbers_noted():
+        table = restore(options, opened, pictures_of(options, opened))
+    print(table)

@@ -16,13 +16,15 @@ CLEAN = 0.008  # two of 255 levels
 NOISY = 0.05  # clean photographs measured 0 to 0.036, the finest grass 0.047
 _LEAST_SIDE = 16  # in smaller images, most fine detail is signal
 _LOOKED_AT, _MIDDLE = 500, 512
-_SQUARED = 100  # images that are looked at in squares, which takes four times as long
-_SQUARE, _LEAST_SQUARES = 16, 5  # pixels of a side, and squares that are compared with as many others
-_FLAT = 1.3  # times as much along rows and columns as along diagonals; of noise alone 1, give or take 0.2
-_FLAT_BELOW = 1.6  # times as much along diagonals of four times as many pixels; of noise alone 1, give or take 0.35
-_CUT = 0.01  # of a square's pixels, at an end of the range: where more are, noise has lost a tail
-# Times the noise of the dark parts, where uniform noise is at most 1.1; cut off at black it has lost up to 0.4 of it.
-_GROWS, _GROWS_FROM_BLACK, _GROWS_BY_HALVES, _MOST_OF_THEM = 1.3, 2.0, 1.1, 0.75
+_IN_CELLS = 50  # images that are looked at in cells, which takes four times as long
+_CELL, _TENTHS, _MOST_CELLS = 4, 10, 8192  # pixels of a side; and cells of an image: more are told no better
+_LEAST_CELLS, _LEAST_IN_AN_IMAGE = 20, 5  # smooth ones, to compare with as many others
+_SMOOTH = 0.25  # of the cells of one brightness
+_WHITE = 2.0  # times as much along diagonals of four times as many pixels; of noise alone 1, of coins' relief 3
+_WHITE_ALONE = 1.5  # where all tenths count alike, and some may be left out
+_CUT = 0.01  # of a tenth's pixels, at an end of the range: where more are, noise has lost a tail
+# Times the noise of the dark parts: uniform noise is at most 1.4 of few cells, and cut off at black has lost up to 0.2.
+_GROWS, _GROWS_FROM_BLACK, _GROWS_IN_AN_IMAGE, _MOST_OF_THEM = 1.45, 1.8, 1.1, 0.75
 
 
 def estimated_sigma(image: np.ndarray) -> float:
@@ -34,6 +36,22 @@ def estimated_sigma(image: np.ndarray) -> float:
     """
     differences = _cells(image)[0]  # of one row or column there are none
     return float(np.median(np.abs(differences))) / 2 / 0.6745 if differences.size else 0.0
+
+
+def estimated_smooth_sigma(image: np.ndarray) -> float:
+    """Standard deviation of white noise in the smooth parts of an image (c, h, w), in its units; of noise that differs
+    with the brightness, the median.
+
+    Unlike `estimated_sigma` it leaves out texture; of images that are too small, or all texture, it is that.
+
+    >>> image = np.sin(2.0 * np.add.outer(np.arange(100), np.arange(100))[None])
+    >>> image[:, 40:] = 0  # less than half is texture
+    >>> image += np.random.default_rng(0).normal(0, 0.05, image.shape)
+    >>> bool(estimated_sigma(image) > 0.07), bool(abs(estimated_smooth_sigma(image) - 0.05) < 0.005)
+    (True, True)
+    """
+    known = _smooth_tenths(_cells_of(image), _LEAST_IN_AN_IMAGE, _WHITE_ALONE)
+    return float(np.median([variance for _, variance, _ in known])) ** 0.5 if known else estimated_sigma(image)
 
 
 def estimated_shot_sigma(image: np.ndarray, brightness: np.ndarray, read: float) -> float:
@@ -103,52 +121,61 @@ class Growth:
 
 def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:
     """How the noise of images (c, h, w), as `sigmas_of` has them, grows with their brightness; None if it does not, or
-    where too little of them is flat to know.
+    where too little of them is smooth to know.
 
-    In squares of 16×16 pixels that have hardly more of it along rows and columns, and from four pixels to the next,
-    than along diagonals noise is nearly alone.
+    Along rows, columns and diagonals white noise is independent. So of the cells of 4×4 pixels of one brightness those
+    with the least along rows and columns, where the image is smooth, have along diagonals the noise as it is.
     """
-    squares, grows = [np.zeros((3, 0))], []
-    for image in _some_of(images, _SQUARED):
-        squares.append(np.stack(_of_flat_squares(image)))
-        if len(order := np.argsort(squares[-1][0])) >= 2 * _LEAST_SQUARES:
-            halves = np.array_split(squares[-1][1, order], 2)
-            grows.append(_GROWS_BY_HALVES * halves[0].mean() < halves[1].mean())
-    if not grows or np.mean(grows) < _MOST_OF_THEM:  # brighter images may be noisier for being other images
+    cells = [np.zeros((6, 0)), *(_cells_of(image) for image in _some_of(images, _IN_CELLS))]
+    in_images = [known for of_image in cells if len(known := _smooth_tenths(of_image, _LEAST_IN_AN_IMAGE)) > 1]
+    grows = [known[-1][1] > _GROWS_IN_AN_IMAGE**2 * known[0][1] for known in in_images]
+    known = _smooth_tenths(np.concatenate(cells, axis=1), _LEAST_CELLS)
+    # brighter images may be noisier for being other images
+    if len(known) < 2 or not grows or np.mean(grows) < _MOST_OF_THEM:
         return None
-    brightness, variance, black = np.concatenate(squares, axis=1)
-    order, n = np.argsort(brightness), max(_LEAST_SQUARES, len(brightness) // 10)
-    dark, bright = order[:n], order[-n:]
-    # of the bright ones the quarter below: texture that passes for noise makes some of them differ from the others
-    low, high = float(np.median(variance[dark])), float(np.quantile(variance[bright], 0.25))
-    least = _GROWS if np.median(black[dark]) <= _CUT else _GROWS_FROM_BLACK
+    (darkness, low, black), (brightness, high, _) = known[0], known[-1]
+    least = _GROWS if black <= _CUT else _GROWS_FROM_BLACK
     if high <= least**2 * low or high < (2 * CLEAN) ** 2:
         return None
-    contrast = float(np.median(brightness[bright]) - np.median(brightness[dark]))
-    return Growth(math.sqrt(low), math.sqrt(high), contrast / (high - low))
+    return Growth(math.sqrt(low), math.sqrt(high), (brightness - darkness) / (high - low))
 
 
-def _of_flat_squares(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of an image's flat squares, (n,) each: brightness, variance of the noise, and the share of pixels that are black.
+def _smooth_tenths(cells: np.ndarray, least: int, most: float = _WHITE) -> list[tuple[float, float, float]]:
+    """Of each tenth of cells in which noise is known, the darkest first: brightness, variance of the noise, and the
+    share of pixels that are black. None of them where a tenth has fewer smooth cells than `least`. most: times as much
+    along diagonals of four times as many pixels.
 
-    Noise that is cut at white, or has lost more than half of itself at black, is left out.
+    Left out are texture, noise that is cut at white, and tenths of which more than a quarter is black.
     """
+    known = []
+    for tenth in np.array_split(cells[:, np.argsort(cells[0])], _TENTHS, axis=1):
+        n = int(_SMOOTH * tenth.shape[1])
+        if n < least:
+            return []
+        brightness, _, variance, coarse, *_ = tenth[:, np.argsort(tenth[1])[:n]].mean(axis=1).tolist()
+        black, white = tenth[4:].mean(axis=1).tolist()
+        if white <= _CUT and black < 0.25 and variance > 0 and coarse <= most * variance:
+            known.append((brightness, variance, black))
+    return known
+
+
+def _cells_of(image: np.ndarray) -> np.ndarray:
+    """Of an image's cells (6, n): brightness; mean square along rows and columns, along diagonals, and along diagonals
+    of four times as many pixels; and the shares of pixels that are black and white."""
     c, h, w = image.shape
-    x = image[:, : h // _SQUARE * _SQUARE, : w // _SQUARE * _SQUARE] / (255.0 if image.dtype == np.uint8 else 1.0)
-    if not x.size:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
+    if min(h, w) < _CELL:
+        return np.zeros((6, 0), np.float32)
+    x = image[:, : h // _CELL * _CELL, : w // _CELL * _CELL] / np.float32(255 if image.dtype == np.uint8 else 1)
     low, rows, columns, diagonals = _haar(x)
-    coarse = _haar(low)[3]
 
     def mean(part: np.ndarray) -> np.ndarray:
-        side = part.shape[1] * _SQUARE // x.shape[1]
-        means: np.ndarray = part.reshape(c, x.shape[1] // _SQUARE, side, -1, side).mean(axis=(2, 4)).ravel()
+        side = part.shape[1] * _CELL // x.shape[1]
+        means: np.ndarray = part.reshape(c, x.shape[1] // _CELL, side, -1, side).mean(axis=(2, 4)).ravel()
         return means
 
-    variance, black, white = mean(diagonals**2), mean(x <= x.min()), mean(x >= x.max())
-    is_flat = (mean(rows**2 + columns**2) <= 2 * _FLAT * variance) & (mean(coarse**2) <= _FLAT_BELOW * variance)
-    which = is_flat & (white <= _CUT) & (black < 0.5) & (variance > 0)
-    return mean(x)[which], variance[which], black[which]
+    squares = (rows**2 + columns**2, diagonals**2, _haar(low)[3] ** 2)
+    cells = np.stack([mean(part) for part in (x, *squares, x <= x.min(), x >= x.max())], dtype=np.float32)
+    return cells[:, :: max(1, -(-cells.shape[1] // _MOST_CELLS))]
 
 
 def _haar(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

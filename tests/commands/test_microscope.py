@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isthmus import Autoencoder, Dense, Images, open_images
+from isthmus import Autoencoder, Denoiser, Dense, GaussianNoise, Images, Residual, open_images, persistence
 from isthmus.commands.shared import previews
 from isthmus.errors import DataError
 from isthmus.report import figures
@@ -128,6 +128,21 @@ def test_numbers_far_below_a_range_are_said(counts, tmp_path, done):
         ):
             assert f"{n}: {said}" in "".join(done(*command)), command
     assert not open_images(counts, value_range=(0, 65535)).notes, "though the brightest is 0.025 of white"
+
+
+def test_a_denoiser_of_other_numbers_is_doubted_once_for_all_images(counts, tmp_path, done):
+    settings = {"crop": 8, "crops_per_epoch": 16, "epochs": 1, "random_state": 0}
+    model = Denoiser(Residual(4, 4), noise=GaussianNoise(0.05), **settings).fit(list(counts[:, None] / 4095))
+    persistence.save(model, tmp_path / "m")
+    floats = (counts / 4095**2).astype(np.float32)
+    floats[:2] *= 4095
+    np.save(tmp_path / "x.npy", floats)
+    for command in ("denoise", "reconstruct"):
+        _, err = done(command, tmp_path / "m", tmp_path / "x.npy", "-o", tmp_path / f"{command}.npy")
+        (line,) = (line for line in err.splitlines() if "other numbers" in line)
+        assert line.startswith("38 images in other numbers than those of the training: from dark to bright 8")
+        assert line.endswith("of black to white, there 0.37; say what is black and white with --range LOW:HIGH")
+        assert "of Y" not in err
 
 
 def test_images_of_several_sizes_are_refused_before_the_work(counts, tmp_path, done, refused, monkeypatch):

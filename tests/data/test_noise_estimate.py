@@ -32,6 +32,16 @@ def micrographs(n=8, side=128, ground=0.05):
     return images.clip(0, 1)
 
 
+def cells_under_a_microscope(n=12, side=128):
+    """Small bright blobs, (1, side, side), that are nowhere flat."""
+    rng, (rows, columns) = np.random.default_rng(0), np.mgrid[:side, :side]
+    images = np.full((n, 1, side, side), 0.05)
+    for image in images:
+        for y, x, width, height in rng.uniform((0, 0, 2, 0.2), (side, side, 5, 0.5), (25, 4)):
+            image[0] += height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2 / width**2)
+    return images.clip(0, 1)
+
+
 def poisson(x, peak, seed=0):
     return (np.random.default_rng(seed).poisson(x * peak) / peak).astype(np.float32)
 
@@ -54,6 +64,28 @@ def test_that_of_photons_does_and_is_as_large_as_it_is(cut, peak):
         growth = growth_of([CUTS[cut](poisson(x, peak)) for x in images])
         assert growth.bright > 1.5 * growth.dark
         assert 0.6 * peak < growth.peak < 1.7 * peak
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_it_is_seen_where_what_is_bright_is_nowhere_flat(n):
+    """As of a camera of 12 bits: 6 counts² for each count, and 144 without light."""
+    rng = np.random.default_rng(1)
+    images = cells_under_a_microscope(n)
+    noisy = images + np.sqrt(images * 6 / 4095 + 144 / 4095**2) * rng.normal(size=images.shape)
+    growth = growth_of(noisy.astype(np.float32))
+    dark = (0.05 * 6 / 4095 + 144 / 4095**2) ** 0.5
+    assert 0.9 * dark < growth.dark < 1.1 * dark
+    assert growth.bright > 1.8 * growth.dark
+    assert 0.8 * 4095 / 6 < growth.peak < 1.25 * 4095 / 6
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("sigma", [0.005, 0.01, 0.03, 0.1, 0.2])
+def test_uniform_noise_does_not_grow_on_them(sigma, cut):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        noisy = [CUTS[cut](x + sigma * rng.normal(size=x.shape)) for x in cells_under_a_microscope()]
+        assert [growth_of(noisy), *(growth_of([image]) for image in noisy)] == [None] * 13
 
 
 def test_brighter_images_that_are_noisier_say_nothing_of_brightness():

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 import warnings
 
 import pytest
@@ -79,11 +78,10 @@ def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
     study(folder, epochs=2)
-    begun = time.monotonic()
+    pytest.importorskip("ray")
     refused = subprocess.run(command("--engine", "ray", "--address", "127.0.0.1:9"), capture_output=True, text=True)
     assert refused.returncode == 2
-    assert "--address 127.0.0.1:9: no Ray cluster can be used" in refused.stderr
-    assert time.monotonic() - begun < 120
+    assert "--address 127.0.0.1:9: no Ray cluster can be used there: Connection refused" in refused.stderr
     with two_nodes() as (cluster, _):
         words = [word if word != "1" else "2" for word in command("--engine", "ray", "--address", cluster.address)]
         refused = subprocess.run(words, capture_output=True, text=True)

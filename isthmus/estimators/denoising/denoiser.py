@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma
+from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma, estimated_smooth_sigma
 from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
@@ -40,7 +40,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     network : `Residual` or `UNet`; None for `Residual()`.
     noise : a `GaussianNoise`, a `Poisson`, or a `Sequence` of Poisson and then Gaussian noise; sigma or peak
         may be a range, (low, high), from which each crop's is sampled. Not clipped. Of Poisson noise the
-        plane has the level of each pixel.
+        plane has the level of each pixel. Of pairs, and with target="noisy", nothing is learned from it, whatever noise
+        the images have: it must be Gaussian, and is what `score`, and `fit` of its `validation` images, add.
     blind : whether it estimates the level of each image, whatever it is told.
     self_ensemble : whether each image is denoised in its eight flips and turns, and their mean is taken: in eight times
         the time, 0.07 to 0.1 dB better (Timofte, Rothe, Van Gool 2016). It changes nothing of the training.
@@ -198,7 +199,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         """The images without their noise, in Y's own form, float32: an array for an array, else a list.
 
         sigma: the standard deviation of the noise, in the images' unit, and of Poisson noise that at 1: 1/√peak; None
-        estimates that of each image, and `sigma_` has them. on_progress: called with the tiles of an image that are
+        estimates that of each image; `sigma_` has them. on_progress: called with the tiles of an image that are
         done, and all of them.
         """
         check_is_fitted(self)
@@ -237,8 +238,9 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             if not sigmas:
                 low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
                 doubt_units(self, float(high - low), sigma)
-            sigmas.append(self._estimated(y, images.unit) if sigma is None else float(sigma))
-            denoised.append(self._denoised(y, sigmas[-1], images.unit, **options))
+            given, level = self._estimated(y, images.unit) if sigma is None else (float(sigma), float(sigma))
+            sigmas.append(level)
+            denoised.append(self._denoised(y, given, images.unit, **options))
         self.sigma_ = np.array(sigmas)
         return denoised
 
@@ -257,19 +259,20 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             **options,
         )
 
-    def _estimated(self, y: np.ndarray, unit: float) -> float:
-        """The level of the noise in the middle of an image: of what the network takes out of it.
+    def _estimated(self, y: np.ndarray, unit: float) -> tuple[float, float]:
+        """What the network is told of the noise in the middle of an image, and its level: of what it takes out of it.
 
-        Of the image itself fine texture is counted as noise: on photographs 1.5 of 255 too much where it is 15, and
-        0.4 too little of what is taken out.
+        Of the image itself fine texture is counted as noise: on photographs 1.5 of 255 too much of 15. A network that
+        saw no clean images may take out half of it; told all, photographs with texture were up to 0.2 dB worse.
         """
         top, left = (max(0, (side - TILE) // 2) for side in y.shape[1:])
         middle = np.multiply(y[:, top : top + TILE, left : left + TILE], np.float32(unit), dtype=np.float32)
         is_shot, read = self.noise.shot_and_read
         if is_shot and self.target == "clean":
             x_hat = self._denoised(middle, estimated_shot_sigma(middle, middle, read))
-            return estimated_shot_sigma(middle - x_hat, x_hat, read)
-        return estimated_sigma(middle - self._denoised(middle, estimated_sigma(middle)))
+            return (estimated_shot_sigma(middle - x_hat, x_hat, read),) * 2
+        taken_out = estimated_sigma(middle - self._denoised(middle, estimated_sigma(middle)))
+        return taken_out, estimated_smooth_sigma(middle) if self.target == "noisy" else taken_out
 
     def transform(self, X: Any) -> Any:
         """The images without their noise, whose level is estimated: `denoise(X)`."""

@@ -24,7 +24,7 @@ OnProgress = Callable[[int, int], None]
 class AtLevel:
     """A fitted denoiser that is told the standard deviation of all noise; None has it estimate that of each image.
 
-    sigmas: what each image was denoised with.
+    sigmas: the level of the noise in each image.
     """
 
     def __init__(self, model: Denoiser, sigma: float | None) -> None:

@@ -91,8 +91,10 @@ class DenoiserFit:
                 "noise must be a GaussianNoise that is neither clipped nor relative, a Poisson, or a Sequence of "
                 f"Poisson and then such Gaussian noise of one sigma, got {self.noise!r}"
             )
-        if self.is_paired and wanted.shot_and_read[0]:  # denoise would tell a level for each pixel, which no step did
-            raise RequestError(f"pairs have noise of their own, and one level is estimated; leave out {self.noise!r}")
+        # score and the validation would tell a level for each pixel, which no step did
+        if (self.is_paired or model.target == "noisy") and wanted.shot_and_read[0]:
+            given = "pairs" if self.is_paired else 'images of target="noisy"'
+            raise RequestError(f"{given} have noise of their own, and one level is estimated; leave out {self.noise!r}")
         checks.count("crop", model.crop, 8)
         checks.count("crops_per_epoch", model.crops_per_epoch)
         if model.target == "noisy" and not self.is_paired:  # of which every second row and column is taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from isthmus.errors import DoubtWarning
+from isthmus.errors import DoubtWarning, OtherNumbersWarning
 
 _FAR = 5  # times the numbers that the model has seen: noise of σ = 1 adds as much to a span of 1
 _NEAR = 1e-3  # of them: what is less is no noise, or images in fractions of white where it has seen counts
@@ -18,10 +18,7 @@ def doubt_units(model: Any, span: float, sigma: float | None) -> None:
     """
     least = 0.0 if model.noise.shot_and_read[0] else _NEAR * model.scale_  # shot noise grows with the brightness
     if span > _FAR * model.scale_ or 0 < span < _NEAR * model.scale_:
-        way_out = f"images to denoise must be in the same numbers, so multiply them by {model.scale_ / span:.3g} or so"
-        given = f"the numbers of Y span {span:g}, and those of the training {model.scale_:g}"
+        warnings.warn(OtherNumbersWarning(span, model.scale_), stacklevel=4)
     elif sigma and not least <= sigma <= _FAR * model.scale_:
-        given, way_out = f"sigma is {sigma:g}, and the images' numbers span {model.scale_:g}", "it is in their unit"
-    else:
-        return
-    warnings.warn(f"{given}: {way_out}", DoubtWarning, stacklevel=4)
+        given = f"sigma is {sigma:g}, and the images' numbers span {model.scale_:g}: it is in their unit"
+        warnings.warn(given, DoubtWarning, stacklevel=4)

@@ -100,6 +100,18 @@ def test_without_clean_images_it_learns_from_noisy_ones(other, model):
     assert mse(blind.denoise(y), unseen) < 3 * mse(model.denoise(y), unseen)
 
 
+@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
+def test_of_noisy_images_alone_the_level_is_that_of_their_noise(sigma):
+    """Also where the network takes out less, or more, than the noise; edges and stripes are not counted."""
+    stripes = 0.2 + 0.1 * np.sin(2.0 * np.add.outer(np.arange(60), np.arange(60)))
+    images = [np.pad(x, ((0, 0), (0, 60), (0, 60)), "reflect") for x in photos(4)]
+    for x in images[2:]:
+        x[:, :40, :60] = stripes[:40]
+    small = Denoiser(Residual(8, 4), target="noisy", **SMALL).fit(noisy(images, sigma))
+    small.denoise(noisy(images, sigma, seed=2))
+    assert small.sigma_ == pytest.approx([sigma] * 4, rel=0.12)
+
+
 def test_pairs_must_fit():
     X = photos()
     with pytest.raises(DataError, match="X has 6 images and Y 5"):
@@ -212,6 +224,11 @@ def test_validation_photographs_are_held_out_whole():
         ({"epochs": 0}, "epochs"),
         ({"target": "clear"}, "target"),
         ({"target": "noisy", "crop": 9}, "even"),
+        ({"target": "noisy", "noise": Poisson(30)}, 'images of target="noisy" have noise of their own, .* leave out P'),
+        (
+            {"target": "noisy", "noise": Sequence([Poisson(30), GaussianNoise(0.1)])},
+            "one level is estimated; leave out S",
+        ),
         ({"patience": 2}, "patience needs validation"),
     ],
 )

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
 from isthmus.studies.run.engines.launched import carried, checking, refusal
 from isthmus.studies.run.engines.local import Local, Runner, environment_of, lost, message_of
 
+_PATIENCE = 10.0  # seconds in which a cluster must answer
 _LOOKS = 1.0  # seconds until a slot that waits for a node looks whether the run has ended
 
 
@@ -69,6 +71,7 @@ class OnRay(Local):
     def _connect(self) -> None:
         if self.ray.is_initialized():
             return
+        self._reach()
         quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
         where = {"address": self.address} if self.address else {"num_cpus": cores(), "include_dashboard": False}
         on_term = signal.getsignal(signal.SIGTERM)
@@ -80,6 +83,17 @@ class OnRay(Local):
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_term)  # which leaves things whole, as Ray's own would not
+
+    def _reach(self) -> None:
+        """Raise RequestError where nobody listens: Ray itself would try for minutes."""
+        host, _, port = self.address.rpartition(":")
+        if not (host and port.isdecimal()):
+            return
+        try:
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        except OSError as error:
+            reason = error.strerror or "no answer"
+            raise RequestError(f"--address {self.address}: no Ray cluster can be used there: {reason}") from None
 
 
 class _Host:
