@@ -81,6 +81,7 @@ def test_only_a_constant_rate_is_stopped_early():
 def test_a_denoiser_has_a_wider_code():
     plain, noisy = (choose(Wanted((1, 28, 28), 1000, corruption=part)).network for part in (None, GaussianNoise(0.3)))
     assert plain.bottleneck < noisy.bottleneck
+    assert choose(Wanted((1, 8, 8), 12_000, corruption=GaussianNoise(0.1))).network.bottleneck >= 4 * 64
 
 
 @pytest.mark.parametrize("recipe", ["fast", "plain"])
