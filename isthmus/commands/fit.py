@@ -226,6 +226,7 @@ def run(options: argparse.Namespace) -> None:
         recipe=options.recipe,
         **{role: parts[role] for role in ("corruption", "penalty", "loss")},
         plain=parts["code"] is None or parts["code"].is_plain,
+        n_pieces=1 if parts["code"] is None else parts["code"].n_pieces,
     )
     choice = choose(wanted)
     if choice.why:

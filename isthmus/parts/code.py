@@ -26,7 +26,8 @@ class CodePart(Part):
     activation that the encoder must end in, and does where nothing is said of it; None for any. in_nats: whether the
     loss is minus the logarithm of a likelihood, in nats of a whole sample, which the code's own term compares with.
     recipe_steps: times as many as a recipe takes with a plain code. recipe_passes: over the samples, at most.
-    recipe_held_out: of n samples, the share that a recipe holds out to choose an epoch by; None for none.
+    recipe_held_out: of n samples, the share that a recipe holds out to choose an epoch by; None for none. n_pieces: of
+    equal size, into which its numbers, or its maps, can be cut.
     """
 
     encoded: ClassVar[int] = 1
@@ -36,6 +37,10 @@ class CodePart(Part):
     recipe_steps: ClassVar[int] = 1
     recipe_passes: ClassVar[int] = 200  # over few samples; after more, what is learned is theirs alone
     dry_run: ClassVar[Callable[..., Any]]  # (network, n_features, image_shape) → both as a module; `codes` provides it
+
+    @property
+    def n_pieces(self) -> int:
+        return 1
 
     def contradiction(self, code_activation: str | None) -> str | None:
         """Why it cannot be had of an encoder that ends in this activation; None if it can."""
@@ -156,6 +161,10 @@ class Quantized(CodePart):
     commitment: float = 0.25
     decay: float = 0.99
     restart: int = 100
+
+    @property
+    def n_pieces(self) -> int:
+        return self.n_parts
 
     def __post_init__(self) -> None:
         super().__post_init__()

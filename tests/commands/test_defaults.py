@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,19 @@ def test_the_choice_fits_the_images(shape, corruption, penalty):
 @pytest.mark.parametrize("kind", [kind for kind, part in NETWORKS.items() if not part.by_function])
 def test_a_kind_that_was_said_is_chosen(kind):
     assert choose(Wanted((1, 28, 28), 1000, kind=kind)).network.kind == kind
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("corruption", [None, GaussianNoise(0.1)], ids=["clean", "noisy"])
+@pytest.mark.parametrize("n_parts", [3, 4, 5])
+def test_a_code_that_is_cut_into_pieces_is_chosen_so_that_it_can_be(kind, corruption, n_parts):
+    code, shape = Quantized(64, n_parts), (1, 40, 52)
+    wanted = Wanted(shape, 100, kind=kind, corruption=corruption, plain=False, n_pieces=code.n_pieces)
+    network = choose(wanted).network
+    assert code.width(network, 2080, shape) % n_parts == 0
+    fields = {"bottleneck": 7} if kind == "dense" else {"channels": (7,)}
+    said = choose(replace(wanted, fields=fields)).network
+    assert (said.bottleneck if kind == "dense" else said.channels[-1]) == 7, "what is said is kept"
 
 
 def test_what_was_said_is_kept_and_not_told_again():
@@ -67,6 +81,7 @@ def test_only_a_constant_rate_is_stopped_early():
 def test_a_denoiser_has_a_wider_code():
     plain, noisy = (choose(Wanted((1, 28, 28), 1000, corruption=part)).network for part in (None, GaussianNoise(0.3)))
     assert plain.bottleneck < noisy.bottleneck
+    assert choose(Wanted((1, 8, 8), 12_000, corruption=GaussianNoise(0.1))).network.bottleneck >= 4 * 64
 
 
 @pytest.mark.parametrize("recipe", ["fast", "plain"])

@@ -87,6 +87,32 @@ def test_of_few_wide_samples_the_filter_is_no_worse_than_the_noise():
     assert np.square(of_pca(x, 29, x_noisy) - others).mean() > 5 * 0.03**2
 
 
+def walks(n, n_features):
+    x = np.random.default_rng(0).normal(scale=0.1, size=(n, n_features)).cumsum(axis=1)
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize("code", [39, 200], ids=["of PCA", "wider than PCA"])
+@pytest.mark.parametrize("n_features", [400, 1600], ids=["all components", "more than all"])
+def test_of_few_wide_samples_the_filter_is_better_than_any_pca(n_features, code):
+    """The last components, which PCA of most samples does not have, were taken for nothing."""
+    x, noise = walks(540, n_features), GaussianNoise(0.05)
+    x, others = x[:40], x[40:]
+    network = build(Dense((), code, activation="gelu"), n_features, torch.Generator().manual_seed(0), None)
+    pca_start(network, Pixels(x, CPU), replace(SETUP, corruption=noise))
+    x_noisy = others + 0.05 * np.random.default_rng(1).standard_normal(others.shape).astype(np.float32)
+    error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - others).mean()
+    best = min(np.square(of_pca(x, k, x_noisy) - others).mean() for k in range(20, 40, 3))
+    assert error < best if code > 39 else error < 1.002 * best
+
+
+def test_pca_of_few_wide_samples_is_exact():
+    x = np.random.default_rng(0).normal(size=(100, 1600)).astype(np.float32)
+    kept, exact = fit_pca(x, 30), PCA(30, svd_solver="full").fit(x.astype(np.float64))
+    cosines = np.linalg.svd(kept.components_ @ exact.components_.T, compute_uv=False)
+    assert cosines.min() > 1 - 1e-5
+
+
 @pytest.mark.parametrize(("sigma", "kept"), [(0.02, True), (0.3, False)])
 def test_a_denoiser_is_the_best_linear_filter_where_it_is_no_better(sigma, kept):
     """It had more error than PCA under little noise; under much it learns from the data's start, to the same bits."""

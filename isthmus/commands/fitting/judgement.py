@@ -14,7 +14,7 @@ import numpy as np
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import MEAN_IMAGE, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
-from isthmus.commands.fitting.defaults import LEAST_SIDE
+from isthmus.commands.fitting.ways import larger_network, more_images
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
@@ -27,9 +27,6 @@ from isthmus.studies.results.measure import Measured
 from isthmus.training.recipe import highest_rate
 
 Errors = dict[str, Estimate]  # "mse" and "psnr"
-# Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
-# 25×25 it was worse than the noisy images themselves, and with pieces of 8×8 had half of their error.
-_PIECES = ((64, 16), (16, 8))
 _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network needs differ by a few per cent
 _FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
@@ -121,16 +118,27 @@ class Judgement:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             sentence = _KEPT_START if model.corruption is None else _KEPT_FILTER
-            yield f"{sentence.format(_AND_CHOSE if self.is_refitted else '')} from {self._more_images()}"
+            yield f"{sentence.format(_AND_CHOSE if self.is_refitted else '')} from {self._more()}"
             if model.corruption is None:
                 return
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
         if frozen:
             yield frozen
+        yield from self._psnr_words()
         if not better:
             return
         # of the others the way out has been said
         yield self._worse_words(better, has_way=not (frozen or kept_start))
+
+    def _psnr_words(self) -> Iterator[str]:
+        """That a denoiser's mean PSNR is worse than the corrupted images' where its MSE, which is compared, is not."""
+        if self.model.corruption is None:
+            return
+        after, before = list(self.errors.values())[:2]
+        (mse, psnr), (mse_before, psnr_before) = ((e["mse"].value or 0.0, e["psnr"].value) for e in (after, before))
+        if mse < mse_before and psnr is not None and psnr_before is not None and psnr < psnr_before:
+            shown = f"PSNR {psnr_before:.2f} before, {psnr:.2f} after"
+            yield f"it makes images that little is wrong with worse ({shown}), though the MSE of all is less"
 
     def _better_by(self, slack: float) -> list[str]:
         """What has less error than the model, as `better_than_first` has it."""
@@ -184,22 +192,19 @@ class Judgement:
         return f"{together}try {' or '.join(ways)}"
 
     def _more_images(self, *, pieces: bool = True) -> str:
-        """Ways to more training data that are not used yet. pieces: whether patches may be suggested.
+        """Ways to more training data that are not used yet. pieces: whether patches may be suggested."""
+        return more_images(self.model, self.images, whole=self.whole, pieces=pieces)
 
-        Under noise, images that are turned a little are no way where pieces are: of 62 micrographs they left 9 to 11
-        times a noise of 1 %, and pieces of 8×8 a fifth of it; of 120 scans and of their pieces, as much as without (3
-        seeds each).
-        """
-        ways, side = ["more images"], min(self.images.shape[1:])
-        corruption, is_cut = self.model.corruption, not self.whole
-        if pieces and corruption is not None and self.whole and not corruption.takes_one_region:  # noise is local
-            ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
-            is_cut = len(ways) > 1
-            if side >= LEAST_SIDE and corruption.for_denoiser() is not None:
-                ways.insert(0, "--corruption alone, which trains a denoiser of whole photographs,")
-        if self.model.augmentation is None and (corruption is None or not is_cut):
-            ways.append("--augmentation affine")
-        return " or ".join(ways)
+    def _more(self) -> str:
+        """What lets a network learn more than the linear filter that it is, or PCA."""
+        is_limit = self.model.corruption is not None and self._learns_others()
+        return larger_network(self.model, self.images) if is_limit else self._more_images()
+
+    def _learns_others(self) -> bool:
+        """Whether it has as little error on other images as on its own, so that more images would hardly lower it."""
+        history = self.model.history_
+        best = int(np.nanargmin(history.validation_losses))
+        return history.losses[-1] >= _ITS_OWN * history.validation_losses[best]
 
     def _advice(self, better: list[str]) -> str:
         """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
