@@ -110,10 +110,10 @@ def run(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class _Ranking:
-    """Scores, the most unusual by `kind` first, and how well they tell the class `normal`, if named, from others."""
+    """Scores, the most unusual `by` this error first, and how well they tell the class `normal` from others."""
 
     scores: list[Score]
-    kind: str
+    by: str
     normal: str | None
     held_out: HeldOut | None
 
@@ -145,22 +145,22 @@ class _Ranking:
             lines.append(f"      ... and {len(self.scores) - top:,} more")
         lines += self.held_out.sentences(self.scores) if self.held_out else []
         if self.areas:
-            lines.append(self.areas[self.kind].sentence())
+            lines.append(self.areas[self.by].sentence())
             lines += [
                 f"AUROC {area.best_known:.4f} by the {KINDS[kind]}: --by {kind}"
                 for kind, area in self.areas.items()
-                if kind != self.kind
+                if kind != self.by
             ]
         return "\n".join(lines)
 
     def caption(self, score: Score) -> str:
         """The error that ranks, for a picture."""
-        return f"{'MSE' if self.kind == 'mse' else 'worst MSE'} {error_text(getattr(score, self.kind))}"
+        return f"{'MSE' if self.by == 'mse' else 'worst MSE'} {error_text(getattr(score, self.by))}"
 
     def facts(self) -> dict[str, Any]:
         """What is known of all."""
         by_kind = {kind: facts_of(area)["auroc"] for kind, area in self.areas.items()}
-        return {"by": self.kind, **facts_of(self.areas.get(self.kind)), "auroc_by": by_kind or None}
+        return {"by": self.by, **facts_of(self.areas.get(self.by)), "auroc_by": by_kind or None}
 
     def table(self) -> dict[str, Any]:
         """As JSON."""

@@ -278,7 +278,9 @@ def test_the_command_imports_a_module_that_registers_an_engine(tmp_path, monkeyp
     monkeypatch.setattr(sys, "path", [*sys.path])
     command = ["run", "digits", "--quick", "--only", "pca-*", "--threads", "1", "--engine", "mine"]
     assert run_command(command) == 2
-    assert 'unknown engine "mine"; known: local, slurm; --import MODULE registers others' in capsys.readouterr().err
+    assert (
+        'unknown engine "mine"; known: local, ray, slurm; --import MODULE registers others' in capsys.readouterr().err
+    )
     assert run_command([*command, "--import", "my_engines"]) == 2
     assert "cannot import the module my_engines: No module named" in capsys.readouterr().err
     try:

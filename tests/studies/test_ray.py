@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,17 @@ def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
         refused = subprocess.run(words, capture_output=True, text=True)
         assert refused.returncode == 2
         assert "each model has 2 threads, and no node of the cluster has more than 1" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ray", "dask"])
+def test_a_grid_search_on_a_cluster_has_the_scores_of_one_core(kind, monkeypatch):
+    example = Path(__file__).parents[2] / "examples" / "grid_search_on_a_cluster.py"
+    pytest.importorskip(kind)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = subprocess.run([sys.executable, "-W", "ignore", example, kind], capture_output=True, text=True, timeout=300)
+    assert done.stdout.count("network__bottleneck") == 5, done.stderr
+    assert "the same as on one core: True" in done.stdout
 
 
 def test_what_has_to_be_installed_is_named(monkeypatch):
