@@ -140,7 +140,7 @@ def gone(pids: list[int]) -> bool:
 def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_one, run, study, tmp_path):
     out = tmp_path / "runs"
     with start(study(text()), out) as process:
-        until(process, "epoch 3/")
+        until(process, "epoch 90/")
         started = children(process.pid)
         assert len(started) == 2
         process.send_signal(sent)
@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_
 def test_a_process_that_is_killed_is_named_and_its_model_given_to_another(one_by_one, study, tmp_path):
     out = tmp_path / "runs"
     with start(study(text()), out) as process:
-        until(process, "epoch 3/")
+        until(process, "epoch 90/")
         os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.stderr
         said = process.stderr.read()

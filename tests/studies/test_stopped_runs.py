@@ -23,7 +23,7 @@ batch_size = 10
 
 
 @contextmanager
-def running(path: Path, out: Path, until: str = "long  epoch 2/"):
+def running(path: Path, out: Path, until: str = "long  epoch 5/"):
     """`isthmus run` in a process of its own, in the middle of training `long`."""
     command = [
         sys.executable,
