@@ -192,7 +192,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         """Take one pass over X, from the present weights, at a constant learning rate. y is ignored.
 
         The first call makes the start, and fits to its X what standardizes; both stay. epochs, schedule,
-        validation_fraction and patience have no say. Where learning_rate is None, or that of a schedule, a pass that
+        validation_fraction and patience have no say. Where learning_rate is None, or was that of `fit`, a pass that
         leaves X worse is taken back (`history_.kept_start`), and the next are slower. Each call has an order and noise
         of its own, and the same calls give the same bits. The optimizer's moments go on until `fit` or loading. One
         that fails changes nothing.

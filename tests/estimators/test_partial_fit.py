@@ -188,16 +188,23 @@ def test_many_passes_over_the_same_samples_never_make_them_worse(network):
     assert errors[-1] < 1.001 * np.square(pca.inverse_transform(pca.transform(x)) - x).mean()
 
 
-def test_the_rate_of_a_cycle_is_none_of_passes():
-    """`isthmus fit` writes down the one that it chose: steps of it undo what the end of the cycle has settled."""
+@pytest.mark.parametrize("schedule", ["one-cycle", None])
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_the_rate_of_a_fit_is_none_of_passes(schedule, is_loaded, tmp_path):
+    """`isthmus fit` writes down the one that it chose: steps of it undo what the end of the fit has settled."""
     x = (load_digits().data / 16).astype(np.float32)[:500]
-    said = {"learning_rate": 0.02, "schedule": "one-cycle", "epochs": 40}
+    said = {"learning_rate": 0.02, "schedule": schedule, "epochs": 40}
     model = Autoencoder(Dense((64, 32), 8), start="data", random_state=0, **said).fit(x[:480])
-    for some in np.array_split(x[480:], 2):
+    for some in np.array_split(x[480:], 4):
+        if is_loaded:
+            model.save(tmp_path / "m")
+            model = isthmus.load(tmp_path / "m")
         before = -model.score(some)
         assert -model.partial_fit(some).score(some) <= before
     assert model.training_.learning_rate <= 1e-3
     assert model.learning_rate == 0.02
+    model.set_params(learning_rate=0.01).partial_fit(x[480:])
+    assert model.training_.learning_rate == 0.01, "what is said since is taken as it is"
 
 
 def test_a_pass_after_the_end_of_a_cycle_does_not_undo_it():

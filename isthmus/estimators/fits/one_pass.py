@@ -33,6 +33,15 @@ _SLOWER, _FASTER, _SLOWEST = 0.5, 1.2, 1e-3
 _LEAST_JUDGED, _LARGE_RATE = 20, 0.01  # samples of a pass; 1 / steps
 
 
+def _rate_of_fit(training: Training, rate: float | None) -> float | None:
+    """The rate that is a parameter, if it is that of the fit before and was not said for passes since; else None.
+
+    Of what was saved after passes, nobody knows what was said.
+    """
+    was_pass = (training.epochs, training.schedule) == (1, "constant")
+    return rate if was_pass or rate == training.learning_rate else None
+
+
 class OnePass(OneFit):
     """A fit of one epoch at a constant rate, which goes on where the one before it ended.
 
@@ -43,15 +52,19 @@ class OnePass(OneFit):
 
     def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
         # no clone: of one of a RandomState the model's own would never move on
-        single = copy.copy(model).set_params(epochs=1, validation_fraction=None, patience=None)
-        if model.schedule not in (None, "constant"):  # then the rate is the highest of a cycle, and none of passes
+        single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
+        former = None if warm_start is None else warm_start.fitted
+        if former and not former.moments:  # a whole fit, or loading
+            vars(model)["_fit_rate"] = _rate_of_fit(former.training, model.learning_rate)
+        self.has_rate = model.learning_rate not in (None, vars(model).get("_fit_rate"))
+        if not self.has_rate:
             single.set_params(learning_rate=None)
-        self.has_rate = single.learning_rate is not None
-        single.set_params(schedule="constant")
         self.known_doubts: set[str] = vars(model).setdefault("_known_doubts", set())
         super().__init__(single, X, None, warm_start)
+        if not self.has_rate and model.learning_rate is not None:
+            lower = min(self.training.learning_rate, model.learning_rate)
+            self.training = replace(self.training, learning_rate=lower)
         self.peak = self.training.learning_rate
-        former = None if warm_start is None else warm_start.fitted
         if former and former.moments and not self.has_rate:
             rate = former.training.learning_rate * (_SLOWER if former.history.kept_start else _FASTER)
             rate = min(self.peak, max(_SLOWEST * self.peak, rate))
