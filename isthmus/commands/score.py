@@ -46,6 +46,7 @@ _EXAMPLES = """
     isthmus fit digits -o zeros --classes 0
     isthmus score zeros digits --normal 0
 """
+_HEADS = {"mse": "MSE", "spot": "worst 5x5"}
 SHEET = "most-unusual.png"
 _SMALL = 0.01  # of a largest error below it three decimals leave a digit or none
 _SHEET = 12  # images on most-unusual.png
@@ -126,15 +127,14 @@ class _Ranking:
 
     def text(self, top: int) -> str:
         """For people: the first `top`, and what is to be said of all."""
-        from isthmus.analysis.screening import SIDE
         from isthmus.commands.screening.unusual import KINDS
 
         shown = self.scores[:top]
         width = max(4, *(len(score.name) for score in shown)) + 2
         labels = max(5, *(len(score.label) for score in shown)) + 2
         p = "" if self.held_out is None else f"{'p':>8}"
-        worst = f"worst {SIDE}x{SIDE}"
-        lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{'MSE':>10}{worst:>12}{'largest error':>15}{p}"]
+        heads = f"{_HEADS['mse']:>10}{_HEADS['spot']:>12}{'largest error':>15}{p}"
+        lines = [f"{'rank':>4}  {'name':<{width}}{'label':<{labels}}{heads}"]
         for rank, score in enumerate(shown, 1):
             known = "  trained on" if score.seen else "  selected on" if score.selected else ""
             largest = f"{score.largest:.3f}" if score.largest >= _SMALL else f"{score.largest:.2e}"
@@ -155,7 +155,7 @@ class _Ranking:
 
     def caption(self, score: Score) -> str:
         """The error that ranks, for a picture."""
-        return f"{'MSE' if self.by == 'mse' else 'worst MSE'} {error_text(getattr(score, self.by))}"
+        return f"{_HEADS[self.by]} {error_text(getattr(score, self.by))}"
 
     def facts(self) -> dict[str, Any]:
         """What is known of all."""

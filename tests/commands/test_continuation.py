@@ -350,6 +350,7 @@ def test_images_that_were_all_trained_on_are_not_called_held_out(m, digits, tmp_
     out, err = done("fit", known, "-o", tmp_path / "n", "--from", m, "--epochs", 1, *ANY)
     assert out.splitlines()[0].startswith(f"on 10 images, which {m} was trained on")
     assert "held" not in out
+    assert extra(tmp_path / "n")["held_out_errors"] is None, "`score` has none to compare others with"
     assert extra(tmp_path / "n")["seen"]["left_out"] is None
     _, err = done("evaluate", tmp_path / "n", known)
     assert "was trained on these 71 images" in err

@@ -136,7 +136,7 @@ def test_images_with_hardly_an_error_are_unusual_too(bench, tmp_path, done):
     x = np.concatenate([surface(20, 3), np.full((2, SIDE, SIDE), 0.5, np.float32)])
     np.save(tmp_path / "x.npy", x)
     text, _ = done("score", bench / "m", tmp_path / "x.npy")
-    assert "2 of them have less than half of the least error of those held out: blank or smudged" in text
+    assert "2 new images with less than half of the least error of those held out: what is blank" in text
     assert "less than half" not in done("score", bench / "m", bench / "new.npz")[0]
 
 

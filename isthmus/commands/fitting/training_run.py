@@ -156,7 +156,8 @@ def fit(job: Job) -> Fitted:
             "seen": seen,
             "validation": _summary(on_validation),
             "test": None if on_test is None else _summary(on_test),
-            "held_out_errors": measured.of_each(model, selected=parts.test is None),
+            # of images that it may have been trained on before there is nothing to compare with
+            "held_out_errors": None if parts.doubt else measured.of_each(model, selected=parts.test is None),
             "faults": judgement.faults,
             "learned_from": _learned_from(model, train.source, base),
             "is_pca": model.history_.kept_start and (base is None or base.is_pca),

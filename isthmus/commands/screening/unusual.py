@@ -119,8 +119,8 @@ class HeldOut:
         have = "1 new image has" if beyond == 1 else f"{beyond:,} new images have"
         n_small = sum(getattr(score, self.kind) < _SMALL * float(self.errors.min()) for score in new)
         small = (
-            f"{n_small:,} of them have less than half of the least error of those held out: blank or smudged images "
-            "have little to reconstruct, and are unusual too; they are the last ones"
+            f"{counted(n_small, 'new image')} with less than half of the least error of those held out: what is blank "
+            "or smudged leaves little to reconstruct, and is unusual too; look at the last ones"
         )
         return [
             meaning,
