@@ -30,6 +30,15 @@ _OURS = re.compile(  # by a process, by one of an earlier version of isthmus, re
 )
 
 
+def cache_folder(kind: str) -> Path:
+    """Where entries of a kind lie: below $ISTHMUS_CACHE, or below the user's cache folder, as the platform has it."""
+    if chosen := os.environ.get("ISTHMUS_CACHE"):
+        return Path(chosen) / kind
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("isthmus", appauthor=False)) / kind
+
+
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -40,13 +40,18 @@ ROOT = {"__init__"}  # names everything, and imports it when it is used
 WITHIN = {
     "data.formats": set(),
     "data.sources": {"data.images"},
+    "data.stored": {"data.images"},
     "data.collections": {
-        *("data.formats", "data.sources"),
+        *("data.formats", "data.sources", "data.stored"),
         *("data.framing", "data.identity", "data.images", "data.sizes"),
     },
     "data.photographs": {
         *("data.formats", "data.sources", "data.collections"),
         *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes"),
+    },
+    "data.conversion": {
+        *("data.formats", "data.sources", "data.stored", "data.collections"),
+        *("data.framing", "data.identity", "data.images"),
     },
     "studies.spec": set(),
     "studies.plan": {"studies.spec"},

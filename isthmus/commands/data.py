@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from isthmus.commands.shared.options import add_data_dir, add_short, add_sizes, examples_of
+from isthmus.commands.shared.options import (
+    add_command,
+    add_data_dir,
+    add_short,
+    add_sizes,
+    check_target,
+    examples_of,
+)
+from isthmus.errors import RequestError, counted, require
 
 _EXAMPLES = """
     isthmus data list
     isthmus data get mnist
     isthmus data info photographs/
+    isthmus data convert photographs/ -o shards/ --resize 64x64
+"""
+_CONVERT = """
+    isthmus data convert photographs/ -o shards/ --resize 64x64
+    isthmus data convert train.parquet -o shards/
+    isthmus fit shards/ -o my-model
+"""
+_CONVERT_TEXT = """
+    Writes all images of SOURCE into shards: arrays in NumPy's format, of one size of image, with an index, labels and
+    names. All commands read such a folder in place of images, from the disk as they go, so it may be larger than
+    memory. SOURCE is a folder of image files, an array (.npy, .npz, IDX), Parquet files, tar files as of WebDataset, or
+    a data set that Hugging Face's `datasets` saved to the disk.
+
+    Each shard is read again and held against what was written. A conversion that was stopped goes on by the same
+    command.
 """
 
 
 def add(commands: Any) -> None:
-    """The parsers of `isthmus data list`, `info` and `get`."""
+    """The parsers of `isthmus data list`, `info`, `get` and `convert`."""
     data = commands.add_parser("data", help="list, fetch and describe data sets", **examples_of(_EXAMPLES))
     data.set_defaults(call=lambda options: data.print_help())
     inner = data.add_subparsers(title="commands", metavar="COMMAND", parser_class=type(data))
@@ -37,6 +61,19 @@ def add(commands: Any) -> None:
         "--mirror", action="append", metavar="URL", help="fetch from this address instead; may be given several times"
     )
     add_data_dir(get)
+    convert = add_command(
+        inner, "convert", _convert, "SOURCE -o SHARDS", "write images into shards", _CONVERT_TEXT, _CONVERT
+    )
+    convert.set_defaults(interrupted="whole shards are kept, and the same command goes on after them")
+    convert.add_argument("data", metavar="SOURCE", help="a folder, .npy, .npz, IDX, .parquet, .arrow, .tar")
+    convert.add_argument("-o", "--out", type=Path, required=True, metavar="SHARDS", help="the folder of the shards")
+    convert.add_argument("--force", action="store_true", help="replace what is there")
+    convert.add_argument("--dtype", metavar="TYPE", help="uint8, float16 or float32 (uint8, or float32 of 16 bits)")
+    convert.add_argument("--colour", action="store_true", help="make grey images RGB, for grey ones among colour ones")
+    convert.add_argument("--shard-size", type=int, default=256, metavar="MIB", help="of pixels in a shard, about (256)")
+    convert.add_argument("--image-column", metavar="NAME", help="the column of images, of tables")
+    convert.add_argument("--label-column", metavar="NAME", help="the column of labels, of tables")
+    add_sizes(convert)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -107,3 +144,44 @@ def _info(options: argparse.Namespace) -> None:
         print(f"      {file}  sha256 {checksum}")
     for note in dataset.notes:
         print(note)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from isthmus import console
+    from isthmus.commands.images.inputs import existing, framing_of, part_of, with_range
+    from isthmus.data.conversion.conversion import convert
+    from isthmus.data.conversion.kinds_of_source import source_of
+    from isthmus.data.conversion.table_source import tables_of
+    from isthmus.data.conversion.tar_source import tars_of
+    from isthmus.data.framing import table_of
+
+    require(options.shard_size >= 1, "--shard-size", "at least 1", options.shard_size)
+    path = existing(options.data)
+    if options.range == "auto" and path.exists() and (tables_of(path) or tars_of(path)):
+        raise RequestError(f"--range auto would read all of {path} twice; say --range LOW:HIGH")
+    check_target(options.out, options.data)
+    framing = with_range(framing_of(options), options)
+    path = part_of(options.data, "train")
+    columns = {"image": options.image_column, "label": options.label_column}
+    source = source_of(path, framing, skip_bad=options.skip_bad, **columns)
+    with console.progress("images converted") as on_progress:
+        images = convert(
+            source,
+            options.out,
+            dtype=options.dtype,
+            colour=options.colour,
+            shard_bytes=options.shard_size << 20,
+            options=table_of(framing),
+            force=options.force,
+            on_progress=lambda done, total, n: on_progress(done, total or 0, "" if total else f"; {n:,} images"),
+        )
+    for note in images.notes:
+        console.say(note)
+    c, h, w = images.shape
+    n_shards = counted(len(images.pixels.files), "shard")  # type: ignore[attr-defined]
+    labels = "" if images.labels is None else f", with {counted(len(set(images.labels.tolist())), 'label')}"
+    size = images.n_bytes / 1e6
+    console.say(
+        f"{counted(len(images), 'image')} of {c}×{h}×{w} {images.pixels.dtype}{labels} in {n_shards}, {size:,.0f} MB"
+    )
+    print(options.out)

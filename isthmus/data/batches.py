@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from isthmus.data.images import Images
+from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.rng import generator
 
@@ -54,8 +55,12 @@ def is_samples(x: Any) -> bool:
 
 
 def samples_on(x: Any, device: torch.device, *, shuffle: bool | str = False, seed: int = 0) -> Samples:
-    """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`."""
-    return x if is_samples(x) else Pixels(x, device, shuffle=shuffle, seed=seed)
+    """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`, unless they are stored."""
+    if is_samples(x):
+        return x
+    if isinstance(x, Images) and x.are_stored:
+        return StoredSamples(x.pixels, device, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+    return Pixels(x, device, shuffle=shuffle, seed=seed)
 
 
 def floats(x: Any, which: slice) -> torch.Tensor:
@@ -67,7 +72,9 @@ def floats(x: Any, which: slice) -> torch.Tensor:
 
 def fingerprint_of(x: Any) -> str:
     """sha256 of samples: of their type, shape and numbers, or what `Samples` say themselves."""
-    return x.fingerprint if is_samples(x) else array_fingerprint(x.pixels if isinstance(x, Images) else x)
+    if isinstance(x, Images):
+        x = x.pixels
+    return array_fingerprint(x) if isinstance(x, np.ndarray) else x.fingerprint
 
 
 class Pixels:

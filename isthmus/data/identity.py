@@ -72,6 +72,8 @@ def from_text(text: Any) -> np.ndarray | None:
 
 def _normalized(pixels: np.ndarray) -> np.ndarray:
     """Floats as 8 bits where 255ths or whole, or as 16 where whole; else as float32, if that has them exactly."""
+    if pixels.itemsize < 4:  # whose largest number is below 65535
+        pixels = pixels.astype(np.float32)
     for part in (pixels[:, :1], pixels):  # of nearly all others the first row is enough
         numbers = part * np.float32(255)
         near = np.rint(numbers)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.formats.page import full_scale_of
+from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import DataError, RequestError, counted
 from isthmus.rng import numpy_generator
 
@@ -19,7 +20,7 @@ class Images:
     """A set of images of one size, kept as they came.
 
     pixels: (n, channels, height, width), uint8 in 0..255 or float32 in [0, 1]; uint8 stays uint8 until a batch of it
-        is used, and is then divided by 255.
+        is used, and is then divided by 255. What is too large for memory stays on the disk, as `StoredPixels`.
     labels: (n,) integers, or None. label_names: what the integers stand for, if it is known.
     source: where the images come from, in words.
     names: each image's file, relative to the folder that was read, with '/'; () if there were no files.
@@ -43,12 +44,12 @@ class Images:
 
     def __post_init__(self) -> None:
         pixels = self.pixels
-        if not isinstance(pixels, np.ndarray) or pixels.ndim != 4:
+        if not isinstance(pixels, np.ndarray | StoredPixels) or pixels.ndim != 4:
             shape = getattr(pixels, "shape", type(pixels).__name__)
             raise DataError(f"{self.source}: images must be (n, channels, height, width), got {shape}")
         if 0 in pixels.shape:
             raise DataError(f"{self.source}: no images, the shape is {pixels.shape}")
-        if pixels.dtype != np.uint8:
+        if pixels.dtype != np.uint8 and not self.are_stored:
             if not np.issubdtype(pixels.dtype, np.floating):
                 raise DataError(
                     f"{self.source}: pixels must be uint8 or float in [0, 1], got {pixels.dtype}; "
@@ -92,6 +93,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def are_stored(self) -> bool:
+        """Whether the pixels are on the disk, and read when they are needed."""
+        return isinstance(self.pixels, StoredPixels)
+
     def __repr__(self) -> str:
         """One line, without pixels and names."""
         size = "×".join(map(str, self.shape))
@@ -126,18 +132,21 @@ class Images:
     def fingerprint(self) -> str:
         """sha256 of the type, the shape, the pixels and the labels; names and notes are not in it."""
         digest = hashlib.sha256(f"{self.pixels.dtype}{self.pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(self.pixels).data)
+        if isinstance(self.pixels, StoredPixels):
+            digest.update(self.pixels.fingerprint.encode())
+        else:
+            digest.update(np.ascontiguousarray(self.pixels).data)
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels, np.int64).data)
         return digest.hexdigest()
 
     def take(self, which: np.ndarray | slice) -> Images:
-        """The images at these positions; a slice shares the pixels, an index copies them."""
+        """The images at these positions; a slice shares the pixels, an index copies them, unless they are stored."""
         labels = None if self.labels is None else self.labels[which]
         names = tuple(self.names[i] for i in np.arange(len(self))[which]) if self.names else ()
         places = None if self.places is None else self.places[which]
         identities = None if self.identities is None else self.identities[which]
-        pixels = self.pixels[which]
+        pixels = self.pixels.part(which) if isinstance(self.pixels, StoredPixels) else self.pixels[which]
         return replace(self, pixels=pixels, labels=labels, names=names, places=places, identities=identities)
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -174,7 +183,7 @@ class Images:
             identities = np.concatenate([self.identities, other.identities])
         return replace(
             self,
-            pixels=np.concatenate([self.pixels, other.pixels]),
+            pixels=joined(self.pixels, other.pixels),
             labels=labels,
             names=self.names + other.names if self.names and other.names else (),
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
@@ -189,7 +198,16 @@ def floats_of(pixels: np.ndarray) -> np.ndarray:
         return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32, order="C")
     if pixels.dtype == np.uint16:
         return np.divide(pixels, np.float32(65535), dtype=np.float32, order="C")
-    return pixels.copy()
+    return pixels.astype(np.float32)
+
+
+def joined(pixels: Any, others: Any) -> Any:
+    """Pixels, then others: of the same files on the disk they stay there."""
+    if isinstance(pixels, StoredPixels) and isinstance(others, StoredPixels):
+        together = pixels.followed_by(others)
+        if together is not None:
+            return together
+    return np.concatenate([pixels, others])
 
 
 def pixels_of(floats: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -22,6 +22,7 @@ from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.identity import from_text, marks_of, to_text
 from isthmus.data.images import Images
+from isthmus.data.stored.shards import INDEX, is_shards
 from isthmus.errors import counted
 
 MAX_NAMES = 10_000  # that config.json lists
@@ -33,8 +34,8 @@ def collection_of(data: str, split: str) -> str:
         return f"{data} {split}"
     path = Path(data)
     path = path / split if is_mvtec(path) else path
-    names = list_images(path).names if path.is_dir() else (path.name,)
     folder = path if path.is_dir() else path.parent
+    names = (path.name,) if folder != path else (INDEX,) if is_shards(path) else list_images(path).names
     facts = [[name, _size(folder / name)] for name in names]
     return "sha256 " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -24,6 +24,7 @@ from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import DARK, NOTES, bands, full_scale_of
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
+from isthmus.data.stored.shards import is_shards
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 from isthmus.metrics import squared_error
@@ -120,7 +121,7 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
     """
     if not is_named(options.data):
         path = existing(options.data)
-        if path.is_dir() or is_image(path):
+        if (path.is_dir() or is_image(path)) and not is_shards(path):
             path = part_of(options.data, options.split)
             listing = list_images(path) if path.is_dir() else Listing(path.parent, (path.name,), None, (), ())
             for note in listing.notes:
@@ -144,8 +145,10 @@ def pictures_of(options: argparse.Namespace, opened: Opened) -> Pictures:
 def _from_images(images: Images) -> Iterator[Picture]:
     width = len(str(len(images) - 1))
     identities = identities_of(images.pixels) if images.identities is None else images.identities
-    for i, identity in enumerate(identities.tolist()):
-        yield Picture(f"{i:0{width}d}", images.pixels[i], identity, label_word(images, i), i)
+    for i, (identity, pixels) in enumerate(zip(identities.tolist(), images.pixels, strict=True)):
+        name = images.names[i] if images.names else f"{i:0{width}d}"
+        x = pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
+        yield Picture(name, x, identity, label_word(images, i), i)
 
 
 def _from_files(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import struct
 import zipfile
 import zlib
@@ -19,21 +18,11 @@ from typing import IO, Any
 import numpy as np
 
 from isthmus.data.sources.idx import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
+from isthmus.data.stored.npy_header import read_header
 from isthmus.errors import DataError, one_line
 from isthmus.files import open_regular
 
-MAX_RANK = 64  # NumPy's own limit
-_MAGIC = b"\x93NUMPY"
-_MAX_HEADER = 1 << 16
 _PIECE = 1 << 20
-# the header is a Python literal; only what NumPy writes for plain numbers matches, and nothing is evaluated
-_HEADER = re.compile(
-    r"\{\s*'descr':\s*(?P<descr>'[^']*'|\[.*\]),\s*'fortran_order':\s*(?P<fortran>True|False),"
-    r"\s*'shape':\s*\((?P<shape>[\d, ]*)\),?\s*\}\s*",
-    re.DOTALL,
-)
-_PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
-_TEXT = re.compile(r"[<>|=]?[US][1-9]\d{0,4}")
 _IMAGE_KEYS, _LABEL_KEYS = ("images", "x", "X", "arr_0"), ("labels", "y")
 _UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what numpy.savez writes; others have unbounded windows
 
@@ -81,7 +70,7 @@ def _rank(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     """The number of axes of an array of numbers; 0 for anything else."""
     try:
         with archive.open(info) as file:
-            return len(_read_header(info.filename, file)[1])
+            return len(read_header(info.filename, file)[1])
     except DataError:
         return 0
 
@@ -101,40 +90,9 @@ def _read_member(
         return _read_array(where, file, info.file_size, max_bytes, labels)
 
 
-def _read_header(where: str, file: IO[bytes], labels: str = "") -> tuple[np.dtype, tuple[int, ...], bool, int]:
-    """The type and the shape of the array, whether it is Fortran's, and the bytes before its numbers.
-
-    labels: what labels are called, which may be text.
-    """
-    start = file.read(8)
-    if start[:6] != _MAGIC:
-        kind = "is a pickle, which isthmus never loads" if start[:1] == b"\x80" else "is not in NumPy's format"
-        description = start.hex(" ") or "nothing"
-        raise DataError(f"{where} {kind}: it starts with {description}; save it with numpy.save")
-    if start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-        raise DataError(f"{where} has version {start[6:].hex('.')} of NumPy's format; known: 01.00, 02.00, 03.00")
-    width = 2 if start[6] == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
-    text = file.read(min(length, _MAX_HEADER)).decode("latin-1")
-    header = _HEADER.fullmatch(text)
-    if header is None or len(text) < length:
-        raise DataError(f"{where} has no header that NumPy would write for an array; save it again with numpy.save")
-    descr = header["descr"].strip("'")
-    if "O" in descr:
-        way_out = "numbers in one array, and images of several sizes as files in a folder"
-        way_out = f"text, {labels}={labels}.astype(str)" if labels else way_out
-        raise DataError(f"{where} holds Python objects, a pickle, which isthmus never loads; save {way_out}")
-    sizes = [part.strip() for part in header["shape"].split(",") if part.strip()]
-    is_known = _PLAIN.fullmatch(descr) or (labels and _TEXT.fullmatch(descr))
-    if not is_known or len(sizes) > MAX_RANK or any(len(n) > 19 or " " in n for n in sizes):
-        description = one_line(f"{descr[:40]} of shape ({header['shape'][:80]})")
-        raise DataError(f"{where} holds {description}, not numbers in an array")
-    return np.dtype(descr), tuple(map(int, sizes)), header["fortran"] == "True", 8 + width + length
-
-
 def _read_array(where: str, file: IO[bytes], size: int, max_bytes: int, labels: str = "") -> np.ndarray:
     """One array in NumPy's format from a stream of `size` bytes."""
-    dtype, shape, is_fortran, before = _read_header(where, file, labels)
+    dtype, shape, is_fortran, before = read_header(where, file, labels)
     expected, dims = prod(shape) * dtype.itemsize, "×".join(map(str, shape)) or "one number"
     held = size - before
     if expected > max_bytes:

@@ -36,6 +36,7 @@ from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sizes import Size
 from isthmus.data.sources.idx import read_idx
+from isthmus.data.stored.shards import is_shards, open_map, open_shards, stays_stored
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.files import open_regular
 from isthmus.machine import cores
@@ -66,7 +67,9 @@ def open_images(
         sub-folders, if all images lie in at least two of them, are the labels; one such file; a .npy, .npz or IDX file;
         a NumPy array or a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), or a list of n such images,
         uint8, uint16, bool or float in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of
-        an animation is an image.
+        an animation is an image. A folder of shards (`isthmus data convert`), and a .npy file of more than a gibibyte
+        with (n, h, w) or (n, c, h, w) of uint8, float16 or float32, stay on the disk, where they are read as they are
+        needed; they are as they were stored, without any of the preparation below.
     resize, crop, patches: (height, width). Each image is brought to a size, anti-aliased, its proportions not kept;
         then its centre is taken; then it is cut into patches that cover it, `stride` (height, width) apart, by default
         half a patch, or into `patches_per_image` random ones, drawn from `seed`.
@@ -93,7 +96,17 @@ def open_images(
     if not isinstance(source, str | os.PathLike):
         raise RequestError(f"images must be a path, a NumPy array or a torch tensor, got {type(source).__name__}")
     path = Path(source)
+    is_plain = framing == Framing(seed=seed)
+    if is_shards(path):
+        if not is_plain:
+            raise DataError(
+                f"{path} holds shards, whose images were prepared when they were converted; leave "
+                f"{framing.words() or 'the preparation'} out, or convert them again with it"
+            )
+        return open_shards(path, on_progress)
     listing = listing_of(path)
+    if listing is None and is_plain and stays_stored(path):
+        return open_map(path, on_progress)
     if listing is None:
         pixels, labels = read_array_file(path)
         return _framed(pixels, labels, str(path), str(path), framing)
@@ -121,6 +134,8 @@ def find_range(source: Any, *, skip_bad: bool = False) -> ValueRange:
     array = from_any(source)
     if array is not None:
         return range_of_array(array, "the array")
+    if is_shards(Path(source)):
+        raise DataError(f"{source} holds shards, whose numbers are in [0, 1] already; leave --range out")
     listing = listing_of(Path(source))
     if listing is None:
         return range_of_array(read_array_file(Path(source))[0], str(source))
@@ -128,9 +143,12 @@ def find_range(source: Any, *, skip_bad: bool = False) -> ValueRange:
 
 
 def listing_of(path: Path) -> Listing | None:
-    """The image files that a path stands for; None for a file of an array. Raises RequestError if it is not there."""
+    """The image files that a path stands for; None for a file of an array, and for shards.
+
+    Raises RequestError if it is not there.
+    """
     if path.is_dir():
-        return list_images(path)
+        return None if is_shards(path) else list_images(path)
     if not os.path.lexists(path):
         raise RequestError(_missing(path))
     return Listing(path.parent, (path.name,), None, (), ()) if is_image(path) else None

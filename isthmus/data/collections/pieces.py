@@ -9,12 +9,13 @@ import contextlib
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
 
-from isthmus.data.formats.image_file import quiet_readers, read_pages, register_all, registered
+from isthmus.data.formats.image_file import Page, quiet_readers, read_pages, register_all, registered
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.identity import identity_of
 from isthmus.errors import DataError
@@ -68,19 +69,23 @@ def read_piece(piece: Piece, framing: Framing) -> Reading:
     return [_block(path, index, framing) for index, path in enumerate(piece.paths, piece.first)]
 
 
+def block_of(pages: Sequence[Page], path: str, index: int, framing: Framing) -> Block:
+    """The pages of a file, framed. path: the file; index: its place in the collection. Raises DataError."""
+    images, notes = [], list[str]()
+    if len(pages) == 1:  # as nearly always
+        image, kinds = framing.pixels(pages[0], path)
+        return [framing(image, index, path)], kinds, [identity_of(pages[0])]
+    for number, page in enumerate(pages):
+        where = page_name(path, number, len(pages))
+        image, kinds = framing.pixels(page, where)
+        images.append(framing(image, page_index(index, number), where))
+        notes += kinds
+    return images, tuple(dict.fromkeys(notes)), [identity_of(page) for page in pages]
+
+
 def _block(path: str, index: int, framing: Framing) -> Block:
     try:
-        pages = read_pages(path)
-        images, notes = [], list[str]()
-        if len(pages) == 1:  # as nearly always
-            image, kinds = framing.pixels(pages[0], path)
-            return [framing(image, index, path)], kinds, [identity_of(pages[0])]
-        for number, page in enumerate(pages):
-            where = page_name(path, number, len(pages))
-            image, kinds = framing.pixels(page, where)
-            images.append(framing(image, page_index(index, number), where))
-            notes += kinds
-        return images, tuple(dict.fromkeys(notes)), [identity_of(page) for page in pages]
+        return block_of(read_pages(path), path, index, framing)
     except DataError as error:
         return error
 

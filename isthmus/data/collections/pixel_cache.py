@@ -19,7 +19,7 @@ import numpy as np
 from isthmus.data.collections.arrays import read_npy
 from isthmus.data.images import Images
 from isthmus.errors import DataError
-from isthmus.files import atomic_folder, is_temporary, remove
+from isthmus.files import atomic_folder, cache_folder, is_temporary, remove
 from isthmus.fingerprints import array_fingerprint
 
 FORMAT = 4
@@ -29,12 +29,8 @@ _PIXELS, _PLACES, _ABOUT = "pixels.npy", "places.npy", "about.json"
 
 
 def folder() -> Path:
-    """Where entries lie: below $ISTHMUS_CACHE, or below the user's cache folder, by the platform's convention."""
-    if chosen := os.environ.get("ISTHMUS_CACHE"):
-        return Path(chosen) / "decoded"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("isthmus", appauthor=False)) / "decoded"
+    """Where entries lie."""
+    return cache_folder("decoded")
 
 
 def key(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> str | None:

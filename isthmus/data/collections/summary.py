@@ -21,6 +21,7 @@ from isthmus.data.formats.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.formats.page import DARK, NOTES, Page, range_option
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.images import Images
+from isthmus.data.stored.shards import is_shards
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 
@@ -46,8 +47,10 @@ def summary(path: Path, framing: Framing | None = None, *, skip_bad: bool = Fals
 
     framing: the preparation of a fit. skip_bad: leave out what a fit with that option leaves out.
     """
-    listing = listing_of(path)
     framing = framing or Framing()
+    if is_shards(path):
+        return _of_images(open_images(path, **vars(framing)))
+    listing = listing_of(path)
     return _of_array(path, framing) if listing is None else _of_files(path, listing, framing, skip_bad=skip_bad)
 
 

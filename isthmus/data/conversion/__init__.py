@@ -1,0 +1,1 @@
+"""Conversion of images from wherever they are into a folder of shards."""

@@ -1,0 +1,1 @@
+"""Images that stay on the disk: arrays and folders of shards, of which rows are read when they are needed."""

@@ -1,0 +1,155 @@
+"""Pixels that stay on the disk, in place of an array of `Images`: what is indexed is read."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.stored.array_file import ArrayFile, Readers
+from isthmus.fingerprints import table_fingerprint
+
+_GAP, _SPAN = 64 << 10, 16 << 20  # bytes between two rows that are read through; bytes that are read at once
+_CHUNK = 4 << 20  # bytes of images that are looked at together
+
+
+class StoredPixels:
+    """(n, c, h, w) in files, one after the other; of these all rows, or some in any order.
+
+    As of an array there are shape, ndim, dtype, nbytes, len, indexing by positions or a slice, iteration, min and max.
+    What is indexed is read into a new array; `part` reads nothing. digest: sha256 of the files' numbers.
+
+    files: their rows are images, (c, h, w) or (h, w), uint8, float16 or float32. which: positions in all of them.
+    """
+
+    ndim = 4
+
+    def __init__(
+        self,
+        files: Sequence[ArrayFile],
+        image_shape: tuple[int, int, int],
+        digest: str,
+        which: np.ndarray | None = None,
+    ) -> None:
+        self.files, self.digest, self.which = tuple(files), digest, which
+        self.dtype, self.image_shape = files[0].dtype, image_shape
+        self.starts = np.cumsum([0, *map(len, files)])  # of each file among all rows
+        self.readers = Readers()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, channels, height, width)."""
+        return (len(self), *self.image_shape)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1]) if self.which is None else len(self.which)
+
+    @property
+    def row_bytes(self) -> int:
+        """Of an image."""
+        return math.prod(self.image_shape) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Of all images, on the disk."""
+        return len(self) * self.row_bytes
+
+    def __getitem__(self, which: Any) -> np.ndarray:
+        if isinstance(which, int | np.integer):
+            return self.rows(self._positions(np.array([which])))[0]
+        return self.rows(self._positions(which))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for chunk in self.chunks():
+            yield from chunk
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """All images, a few megabytes at a time."""
+        n = max(1, _CHUNK // self.row_bytes)
+        return (self[start : start + n] for start in range(0, len(self), n))
+
+    def min(self) -> float:
+        """The smallest number, for which all are read; NaN if any is."""
+        return self._ends[0]
+
+    def max(self) -> float:
+        """The largest number, likewise."""
+        return self._ends[1]
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        ends = np.array([(chunk.min(), chunk.max()) for chunk in self.chunks()], np.float64)
+        return float(ends[:, 0].min()), float(ends[:, 1].max())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the files' own, of how they are read, and of which of their rows these are."""
+        which = None if self.which is None else hashlib.sha256(np.asarray(self.which, "<i8").data).hexdigest()
+        return table_fingerprint([self.digest, str(self.dtype), self.image_shape, which])
+
+    def part(self, which: np.ndarray | slice) -> StoredPixels:
+        """The images at these positions, of which nothing is read."""
+        return self._with(self._positions(which))
+
+    def followed_by(self, other: StoredPixels) -> StoredPixels | None:
+        """These, then others of the same files; None if they are in others."""
+        if other.files != self.files:
+            return None
+        return self._with(np.concatenate([self._positions(slice(None)), other._positions(slice(None))]))
+
+    def _with(self, which: np.ndarray) -> StoredPixels:
+        return StoredPixels(self.files, self.image_shape, self.digest, which)
+
+    def _positions(self, which: Any) -> np.ndarray:
+        """Rows of the files. Raises IndexError for a position that is none."""
+        if self.which is not None:
+            return self.which[which]
+        if isinstance(which, slice):
+            return np.arange(*which.indices(len(self)))
+        which = np.asarray(which)
+        which = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.int64)
+        if len(which) and not (-len(self) <= which.min() and which.max() < len(self)):
+            raise IndexError(f"a position beyond {len(self):,} images")
+        return np.where(which < 0, which + len(self), which)
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """(k, c, h, w) of these rows of the files: neighbours are read together, in the order of the disk."""
+        shape = (len(rows), math.prod(self.image_shape))
+        order = None if (np.diff(rows) > 0).all() else np.argsort(rows, kind="stable")
+        sorted_rows = rows if order is None else rows[order]
+        result = np.empty(shape, self.dtype)
+        for begin, end, file, first in self._runs(sorted_rows):
+            span = int(sorted_rows[end - 1] - sorted_rows[begin]) + 1
+            is_whole = order is None and span == end - begin
+            read = result[begin:end] if is_whole else np.empty((span, shape[1]), self.dtype)
+            self.readers.read(file, first, read.reshape(-1).view(np.uint8).data)
+            if not is_whole:
+                places = slice(begin, end) if order is None else order[begin:end]
+                result[places] = read[sorted_rows[begin:end] - sorted_rows[begin]]
+        return result.reshape(-1, *self.image_shape)
+
+    def announce(self, which: slice) -> None:
+        """Have the system read these images ahead, where it can."""
+        for begin, end, file, first in self._runs(np.sort(self._positions(which))):
+            self.readers.announce(file, first, end - begin)
+
+    def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, ArrayFile, int]]:
+        """Runs of sorted rows that are read at once: from where to where, of which file, from which of its rows on."""
+        if not len(rows):
+            return
+        number = np.searchsorted(self.starts, rows, side="right") - 1
+        most = max(1, _SPAN // self.row_bytes)
+        is_new = (np.diff(number) > 0) | (np.diff(rows) > 1 + _GAP // self.row_bytes)
+        is_new |= np.diff((rows - rows[0]) // most) > 0
+        edges = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(rows)]
+        for begin, end in itertools.pairwise(edges):
+            file = int(number[begin])
+            yield begin, end, self.files[file], int(rows[begin] - self.starts[file])

@@ -1,0 +1,110 @@
+"""Samples that stay on the disk: an order in shuffled blocks, and memory for the blocks that are being taken from.
+
+Single rows in any order cost a disk ten times as much as neighbours do. So an epoch takes blocks of neighbouring
+samples in a random order, a window of blocks at a time, and the samples of a window in a random order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from isthmus.data.stored.stored_pixels import StoredPixels
+from isthmus.rng import generator
+
+# A block of 256 KiB is read at a disk's full speed. Samples of 64 blocks at a time, from anywhere in the files, are
+# mixed well enough: also where the files are sorted by their labels, no batch knows it.
+_BLOCK, _WINDOW = 256 << 10, 64
+_SLOTS = 2 * _WINDOW  # a batch may take from the end of one window and the beginning of the next
+
+
+class StoredSamples:
+    """Stored pixels as what a training reads, scaled to [0, 1], on a device.
+
+    shuffle: True for an order of each epoch, "once" for one order, False for that of the pixels; seed: what it is a
+    function of. In memory are 128 blocks of about 256 KiB, and 8 bytes for each sample.
+    """
+
+    def __init__(
+        self, pixels: StoredPixels, device: torch.device, *, shuffle: bool | str = False, seed: int = 0
+    ) -> None:
+        self.pixels, self.device, self.shuffle, self.seed = pixels, device, shuffle, seed
+        self.n_features = int(np.prod(pixels.image_shape))
+        self.scale = 1 / 255 if pixels.dtype == np.uint8 else None
+        self.block = max(1, _BLOCK // pixels.row_bytes)  # samples
+        self.n_blocks = -(-len(pixels) // self.block)
+        self.slot_of = torch.full((self.n_blocks,), -1)  # of each block, where it is in memory
+        self.block_in = torch.full((min(_SLOTS, self.n_blocks),), -1)  # and of each place, which block is there
+        self.turn = 0  # the place whose block was read longest ago
+        self.following: dict[int, torch.Tensor] = {}  # by the first block of a window, the next window's
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what the files hold, and of which of it these are."""
+        return self.pixels.fingerprint
+
+    @cached_property
+    def memory(self) -> torch.Tensor:
+        """The blocks in memory, (slots * block, n_features)."""
+        dtype = torch.from_numpy(np.empty(0, self.pixels.dtype)).dtype
+        return torch.empty((len(self.block_in) * self.block, self.n_features), dtype=dtype)
+
+    def order(self, epoch: int) -> torch.Tensor | None:
+        """Which sample an epoch (from 1) takes when: blocks shuffled, and then the samples of each 64 blocks."""
+        if self.shuffle is False:
+            return None
+        stream = generator(self.seed, "order", 0 if self.shuffle == "once" else epoch)
+        blocks = torch.randperm(self.n_blocks, generator=stream)
+        order, done = torch.empty(len(self), dtype=torch.int64), 0
+        windows = blocks.split(_WINDOW)
+        for window in windows:
+            places = (window[:, None] * self.block + torch.arange(self.block)).view(-1)
+            places = places[places < len(self)]
+            order[done : done + len(places)] = places[torch.randperm(len(places), generator=stream)]
+            done += len(places)
+        self.following = {int(block): after for window, after in itertools.pairwise(windows) for block in window}
+        return order.to(self.device)
+
+    def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
+        """A new float32 tensor of these samples, (len(which), n_features)."""
+        places = torch.arange(*which.indices(len(self))) if isinstance(which, slice) else which.cpu()
+        blocks = places // self.block
+        if self._holds(blocks):
+            rows = self.memory.index_select(0, self.slot_of[blocks] * self.block + places % self.block)
+        else:
+            rows = torch.from_numpy(self.pixels[places.numpy()].reshape(len(places), -1))
+        x = rows.to(self.device, torch.float32)
+        return x if self.scale is None else x.mul_(self.scale)
+
+    def _holds(self, blocks: torch.Tensor) -> bool:
+        """Whether all of these blocks are in memory, now that they were asked for; not of samples from all over."""
+        is_missing = self.slot_of[blocks] < 0
+        if not is_missing.any():
+            return True
+        needed, missing = blocks.unique(), blocks[is_missing].unique()
+        if len(needed) > len(self.block_in) or (len(missing) > _WINDOW and len(missing) * self.block > 4 * len(blocks)):
+            return False
+        self._load(missing, needed)
+        return True
+
+    def _load(self, missing: torch.Tensor, needed: torch.Tensor) -> None:
+        """Read blocks into the places of those that were read longest ago, and are not needed now."""
+        for block in missing.tolist():
+            while bool((needed == self.block_in[self.turn]).any()):
+                self.turn = (self.turn + 1) % len(self.block_in)
+            slot, start = self.turn, block * self.block
+            if (former := int(self.block_in[slot])) >= 0:
+                self.slot_of[former] = -1
+            rows = torch.from_numpy(self.pixels[start : start + self.block])
+            self.memory[slot * self.block : slot * self.block + len(rows)] = rows.view(len(rows), -1)
+            self.slot_of[block], self.block_in[slot] = slot, block
+            self.turn = (slot + 1) % len(self.block_in)
+        if (ahead := self.following.get(int(missing[0]))) is not None:
+            for block in ahead.tolist():
+                self.pixels.announce(slice(block * self.block, (block + 1) * self.block))
