@@ -16,6 +16,7 @@ from isthmus.commands.shared.options import (
 )
 from isthmus.errors import RequestError, counted, require
 
+MIB = 1 << 20
 _EXAMPLES = """
     isthmus data list
     isthmus data get mnist
@@ -170,7 +171,7 @@ def _convert(options: argparse.Namespace) -> None:
             options.out,
             dtype=options.dtype,
             colour=options.colour,
-            shard_bytes=options.shard_size << 20,
+            shard_bytes=options.shard_size * MIB,
             options=table_of(framing),
             force=options.force,
             on_progress=lambda done, total, n: on_progress(done, total or 0, "" if total else f"; {n:,} images"),
@@ -180,7 +181,7 @@ def _convert(options: argparse.Namespace) -> None:
     c, h, w = images.shape
     n_shards = counted(len(images.pixels.files), "shard")  # type: ignore[attr-defined]
     labels = "" if images.labels is None else f", with {counted(len(set(images.labels.tolist())), 'label')}"
-    size = images.n_bytes / 1e6
+    size = images.pixels.nbytes / 1e6
     console.say(
         f"{counted(len(images), 'image')} of {c}×{h}×{w} {images.pixels.dtype}{labels} in {n_shards}, {size:,.0f} MB"
     )

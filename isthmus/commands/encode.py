@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
 from isthmus.errors import RequestError, counted, require
@@ -48,29 +50,43 @@ def run(options: argparse.Namespace) -> None:
 
     from isthmus import console
     from isthmus.commands.images.model_folder import images_for, open_model
-    from isthmus.estimators.adapters import adapter_of, encode
+    from isthmus.estimators.adapters import adapter_of
     from isthmus.files import atomic_file
 
     opened = open_model(options)
     model = opened.model
     require(adapter_of(model).has_code, "MODEL", "a model with an encoder", type(model).__name__)
     images = images_for(opened, options)
-    code = encode(model, images)
-    if kind == ".csv" and (size := _CSV_BYTES * code.size) > _LARGE:
+    size = model.transform(images.floats(slice(0, 1))).shape[1]
+    n_bytes, as_csv = 4 * size * len(images), _CSV_BYTES * size * len(images)
+    if kind == ".csv" and as_csv > _LARGE:
         console.say(
-            f"the CSV will have about {size / 1e6:,.0f} MB; an .npz of the same codes has {code.nbytes / 1e6:,.0f} MB "
+            f"the CSV will have about {as_csv / 1e6:,.0f} MB; an .npz of the same codes has {n_bytes / 1e6:,.0f} MB "
             "and loads faster"
         )
-    with atomic_file(options.out) as file:
-        file.write(_npz(code, images) if kind == ".npz" else _csv(code, images))
+    with console.progress("encoding") as on_progress, atomic_file(options.out) as file:
+        (_write_npz if kind == ".npz" else _write_csv)(
+            file, _codes(model, images, on_progress), (len(images), size), images
+        )
     print(options.out)
-    console.say(f"{counted(len(code), 'code')} of {counted(code.shape[1], 'number')}")
+    console.say(f"{counted(len(images), 'code')} of {counted(size, 'number')}")
 
 
-def _npz(code: np.ndarray, images: Images) -> bytes:
+def _codes(model: Any, images: Images, on_progress: Any) -> Iterator[np.ndarray]:
+    """Of some images at a time: all would fill the memory that the images themselves do not."""
+    from isthmus.estimators.adapters import chunks
+
+    for which in chunks(len(images)):
+        yield model.transform(images.floats(which))
+        on_progress(which.stop, len(images))
+
+
+def _write_npz(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images) -> None:
+    """As `numpy.savez` writes it, the codes piece by piece."""
     import numpy as np
+    from numpy.lib import format as npy
 
-    arrays: dict[str, Any] = {"code": code}
+    arrays: dict[str, np.ndarray] = {}
     if images.names:
         arrays["name"] = np.array([printable(name) for name in images.names])
     if images.places is not None:
@@ -79,21 +95,31 @@ def _npz(code: np.ndarray, images: Images) -> bytes:
         arrays["label"] = images.labels
     if images.label_names:
         arrays["label_names"] = np.array(images.label_names)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
+    with zipfile.ZipFile(file, "w") as archive:
+        for i, code in enumerate(codes):
+            if i == 0:
+                member = archive.open(zipfile.ZipInfo("code.npy"), "w", force_zip64=True)
+                descr = npy.dtype_to_descr(code.dtype)
+                npy.write_array_header_1_0(member, {"descr": descr, "fortran_order": False, "shape": shape})
+            member.write(np.ascontiguousarray(code).data)
+        member.close()
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
 
 
-def _csv(code: np.ndarray, images: Images) -> bytes:
+def _write_csv(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images) -> None:
     from isthmus.commands.images.inputs import label_word
 
-    text = io.StringIO(newline="")
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
-    places = images.places
+    places, first = images.places, 0
     corner = [] if places is None else ["row", "column"]
-    writer.writerow(["name", "label", *corner, *(f"code_{i}" for i in range(code.shape[1]))])
-    for i, row in enumerate(code.tolist()):
-        number, *place = [i] if places is None else places[i].tolist()
-        name = printable(images.names[i]) if images.names else str(number)
-        writer.writerow([name, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
-    return text.getvalue().encode()
+    writer.writerow(["name", "label", *corner, *(f"code_{i}" for i in range(shape[1]))])
+    for code in codes:
+        for i, row in enumerate(code.tolist(), first):
+            number, *place = [i] if places is None else places[i].tolist()
+            name = printable(images.names[i]) if images.names else str(number)
+            writer.writerow([name, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
+        first += len(code)
+    text.detach()

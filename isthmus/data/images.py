@@ -116,8 +116,8 @@ class Images:
 
     @property
     def n_bytes(self) -> int:
-        """What the pixels take."""
-        return self.pixels.nbytes
+        """What the pixels take in memory."""
+        return 0 if self.are_stored else self.pixels.nbytes
 
     @property
     def photographs(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isthmus.data.collections import image_parts
 from isthmus.data.photographs.photograph_set import find
 from isthmus.data.sources import registry
 from isthmus.errors import RequestError
@@ -73,4 +74,6 @@ def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Ru
         known = Path(results.data["path"])
         place = find(None, data_dir) if data_dir is not None or not known.is_dir() else known
         return Run(run, results, None, only, tuple(file for name in names if (file := place / name).is_file()))
+    if name == image_parts.NAME:
+        return Run(run, results, image_parts.load_unseen(results.data["path"], data_dir), only)
     return Run(run, results, None if name == BUILT_IN else registry.load_unseen(name, data_dir), only)

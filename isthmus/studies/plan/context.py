@@ -154,7 +154,7 @@ class Context:
 
     @property
     def _n_bytes(self) -> int:
-        """What the pixels of the whole data set take, of which every process has a copy."""
+        """What the pixels of the whole data set take in memory, of which every process has a copy."""
         return int(self.dataset.train.n_bytes + self.dataset.test.n_bytes)
 
     def n_images(self, split: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from isthmus.data.collections import image_parts
 from isthmus.data.photographs import photograph_set
 from isthmus.data.sources.registry import load as load_dataset
 from isthmus.studies.plan.context import Context, Request, split_for
@@ -23,6 +24,8 @@ def prepare(study: Study, request: Request) -> tuple[Context, list[str]]:
         study = dataclasses.replace(study, data=dataclasses.replace(study.data, validation=few))
         if not dataset.is_published or study.data.test is not None:  # of all test photographs
             study = dataclasses.replace(study, references=())
+    elif study.data.is_images:
+        dataset = image_parts.load(study.data.path, request.data_dir)
     else:
         dataset = load_dataset(study.data.name, request.data_dir)
     if request.quick:

@@ -14,9 +14,11 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from isthmus.corruption import noisy_version
+from isthmus.data.collections.stack import memory_limit
+from isthmus.data.images import Images
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
-from isthmus.errors import DoubtWarning, RunError
+from isthmus.errors import DoubtWarning, RunError, counted
 from isthmus.estimators.adapters import adapter_of, chunks, encode
 from isthmus.estimators.borrowed import keep_best_components
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -56,6 +58,8 @@ def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[
     else:
         images = images.take(slice(0, context.n_fitted(model)))
         of_any_size = adapter_of(unfitted).takes_any_size
+        if not of_any_size:
+            _check_memory(label, images)
         x = images if of_any_size else encode(context.fitted[model.of, seed], images) if model.of else images.floats()
         start = time.perf_counter()
         with warnings.catch_warnings():
@@ -134,6 +138,15 @@ def train_with_checkpoints(
             say("goes on after its last epoch, where it was stopped")
     except RunError as error:
         raise RunError(f"{label}: {error}") from error
+
+
+def _check_memory(label: str, images: Images) -> None:
+    """Raise RunError for more images than scikit-learn can have in memory, which a training reads from the disk."""
+    if (needed := 4 * len(images) * images.n_features) > memory_limit():
+        raise RunError(
+            f"{label}: {counted(len(images), 'image')} take {needed / 1e9:,.1f} GB as floats, more than half of this "
+            "machine's memory; give the study fewer, with train = N, or leave this model out"
+        )
 
 
 def _keep_the_best(pca: PCA, context: Context, model: Model, seed: int) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from isthmus import persistence
 from isthmus.analysis.collapse import Collapse
-from isthmus.data.identity import to_text
+from isthmus.data.identity import marks_of, to_text
 from isthmus.decimals import error_text
 from isthmus.errors import DataError
 from isthmus.files import remove
@@ -47,8 +47,9 @@ def run_model(context: Context, model: Model, seed: int, progress: Progress, *, 
         with using_threads(context.threads_each):
             fitted, timing = fit(context, model, seed, progress)
         extra = {"facts": facts_of(context, model, seed), "timing": timing}
-        if context.study.data.is_photographs:  # so that commands and pages know them again
-            marks = context.splits[context.fit_split(model)].marks
+        if context.dataset.place:  # so that commands and pages know them again
+            fitted_on = context.splits[context.fit_split(model)]
+            marks = fitted_on.marks if context.study.data.is_photographs else marks_of(fitted_on)
             extra["seen"] = {"trained": to_text(marks), "selected": to_text([])}
         persistence.save(fitted, folder, extra=extra)
         how = f"fitted in {timing['seconds']:.1f} s"

@@ -9,6 +9,7 @@ from isthmus.errors import one_of, require
 from isthmus.studies.spec.figures import DATA
 
 PHOTOGRAPHS = "photographs"  # of any sizes, in a folder
+IMAGES = "images"  # of one size, in a folder with train and test
 QUICK_IMAGES, QUICK_PHOTOGRAPHS, QUICK_SIDE = 2000, 2, 128
 
 
@@ -16,8 +17,8 @@ QUICK_IMAGES, QUICK_PHOTOGRAPHS, QUICK_SIDE = 2000, 2, 128
 class Data:
     """Which images, and how they are split. pool_test: models are fitted on train + test, scored as split "all".
 
-    Of photographs: path, the folder, unless `isthmus run --data-dir` says another; side: of test photographs with more
-    pixels to a side, so much of the middle is measured.
+    path: of photographs and images, the folder, unless `isthmus run --data-dir` says another. side: of test photographs
+    with more pixels to a side, so much of the middle is measured.
     """
 
     name: str
@@ -31,8 +32,9 @@ class Data:
     side: int = 1024
 
     def __post_init__(self) -> None:
-        one_of("data set", self.name, (*DATA, PHOTOGRAPHS))
-        require(self.path is None or self.is_photographs, "path", f'given for "{PHOTOGRAPHS}" alone', self.path)
+        one_of("data set", self.name, (*DATA, IMAGES, PHOTOGRAPHS))
+        in_folder = self.is_photographs or self.is_images
+        require(self.path is None or in_folder, "path", f'given for "{IMAGES}" or "{PHOTOGRAPHS}"', self.path)
         require(self.side >= 16, "side", "at least 16", self.side)
         whole = not (self.is_photographs and (self.pool_test or self.classes or self.split != "random"))
         require(whole, "the data of photographs", "without pool_test, classes and split", self)
@@ -46,6 +48,11 @@ class Data:
     def is_photographs(self) -> bool:
         """Whether they are photographs of any sizes."""
         return self.name == PHOTOGRAPHS
+
+    @property
+    def is_images(self) -> bool:
+        """Whether they are images of one size in a folder."""
+        return self.name == IMAGES
 
     def quick(self, available: int) -> Data:
         """Few of the `available` training images, and few to measure."""
