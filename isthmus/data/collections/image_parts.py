@@ -30,15 +30,18 @@ def load(path: str | None, data_dir: Path | None) -> Dataset:
         raise DataError(f"{folder}: images have {' and '.join(sizes)}; bring them to one size")
     if train.label_names != test.label_names:
         raise DataError(f"{folder}: the classes in {_PARTS[0]} and {_PARTS[1]} are not the same; give both all of them")
-    return Dataset(
-        NAME, _title(folder, train, test), train, test, _notes(train, test), place={"path": str(folder.resolve())}
-    )
+    sums = {part: images.fingerprint for part, images in zip(_PARTS, (train, test), strict=True)}
+    notes = tuple(dict.fromkeys((*train.notes, *test.notes)))
+    title = f"{_count(train)} to train on, {len(test):,} to measure, of {folder.name}"
+    return Dataset(NAME, title, train, test, notes, sums, {"path": str(folder.resolve())})
 
 
 def load_unseen(path: str, data_dir: Path | None = None) -> Unseen:
     """The test images alone, of a run that was made with `path`. Raises as `load`."""
-    dataset = load(path, data_dir)
-    return Unseen(dataset.title, dataset.test, dataset.notes, {}, dataset.fingerprint)
+    folder = _folder(path, data_dir)
+    test = open_images(_part(folder, _PARTS[1]))
+    title = f"{_count(test)}, the test images of {folder.name}"
+    return Unseen(title, test, test.notes, {_PARTS[1]: test.fingerprint}, None)
 
 
 def _folder(path: str | None, data_dir: Path | None) -> Path:
@@ -58,10 +61,5 @@ def _part(folder: Path, part: str) -> Path:
     return place
 
 
-def _title(folder: Path, train: Images, test: Images) -> str:
-    size = "×".join(map(str, train.shape))
-    return f"{counted(len(train), 'image')} of {size} to train on, {len(test):,} to measure, of {folder.name}"
-
-
-def _notes(train: Images, test: Images) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*train.notes, *test.notes)))
+def _count(images: Images) -> str:
+    return f"{counted(len(images), 'image')} of {'×'.join(map(str, images.shape))}"
