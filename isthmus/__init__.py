@@ -40,6 +40,7 @@ _HOME = {
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources.registry",
     "open_images": "isthmus.data.collections.collection",
+    "open_rows": "isthmus.data.stored.rows",
     "representation": "isthmus.analysis.representation",
     "save": "isthmus.persistence",
 }
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from isthmus.data.collections.collection import open_images
     from isthmus.data.images import Images
     from isthmus.data.sources.registry import load as load_dataset
+    from isthmus.data.stored.rows import open_rows
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior
@@ -108,6 +110,7 @@ __all__ = [
     "load",
     "load_dataset",
     "open_images",
+    "open_rows",
     "representation",
     "save",
 ]

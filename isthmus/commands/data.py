@@ -66,7 +66,11 @@ def add(commands: Any) -> None:
         inner, "convert", _convert, "SOURCE -o SHARDS", "write images into shards", _CONVERT_TEXT, _CONVERT
     )
     convert.set_defaults(interrupted="whole shards are kept, and the same command goes on after them")
-    convert.add_argument("data", metavar="SOURCE", help="a folder, .npy, .npz, IDX, .parquet, .arrow, .tar")
+    convert.add_argument(
+        "data",
+        metavar="SOURCE",
+        help="a folder, .npy, .npz, IDX, .parquet, .arrow, .tar, or the training images of a data set",
+    )
     convert.add_argument("-o", "--out", type=Path, required=True, metavar="SHARDS", help="the folder of the shards")
     convert.add_argument("--force", action="store_true", help="replace what is there")
     convert.add_argument("--dtype", metavar="TYPE", help="uint8, float16 or float32 (uint8, or float32 of 16 bits)")
@@ -149,22 +153,28 @@ def _info(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     from isthmus import console
-    from isthmus.commands.images.inputs import existing, framing_of, part_of, with_range
+    from isthmus.commands.images.inputs import existing, framing_of, is_named, load_images, part_of, with_range
     from isthmus.data.conversion.conversion import convert
+    from isthmus.data.conversion.file_source import ImagesSource
     from isthmus.data.conversion.kinds_of_source import source_of
+    from isthmus.data.conversion.source import Source
     from isthmus.data.conversion.table_source import tables_of
     from isthmus.data.conversion.tar_source import tars_of
     from isthmus.data.framing import table_of
 
     require(options.shard_size >= 1, "--shard-size", "at least 1", options.shard_size)
-    path = existing(options.data)
-    if options.range == "auto" and path.exists() and (tables_of(path) or tars_of(path)):
-        raise RequestError(f"--range auto would read all of {path} twice; say --range LOW:HIGH")
     check_target(options.out, options.data)
-    framing = with_range(framing_of(options), options)
-    path = part_of(options.data, "train")
-    columns = {"image": options.image_column, "label": options.label_column}
-    source = source_of(path, framing, skip_bad=options.skip_bad, **columns)
+    source: Source
+    if is_named(options.data):
+        framing = with_range(framing_of(options), options, "train")
+        source = ImagesSource(load_images(options.data, framing, split="train", data_dir=options.data_dir))
+    else:
+        path = existing(options.data)
+        if options.range == "auto" and path.exists() and (tables_of(path) or tars_of(path)):
+            raise RequestError(f"--range auto would read all of {path} twice; say --range LOW:HIGH")
+        framing, path = with_range(framing_of(options), options), part_of(options.data, "train")
+        columns = {"image": options.image_column, "label": options.label_column}
+        source = source_of(path, framing, skip_bad=options.skip_bad, **columns)
     with console.progress("images converted") as on_progress:
         images = convert(
             source,

@@ -393,3 +393,13 @@ def test_names_come_back_as_they_were(tmp_path, array, name):
     path.write_bytes(png(array[0]))
     (tmp_path / "images" / "z.png").write_bytes(png(array[1]))
     assert set(converted(tmp_path / "images", tmp_path / "shards").names) == {name, "z.png"}
+
+
+def test_images_in_memory_keep_all_that_is_known_of_them(tmp_path, array):
+    path, _ = as_folder(tmp_path, array)
+    images = open_images(path, grey=True)
+    stored = convert(file_source.ImagesSource(images), tmp_path / "shards", shard_bytes=300)
+    np.testing.assert_array_equal(stored.pixels[:], images.pixels)
+    np.testing.assert_array_equal(stored.identities, images.identities)
+    assert (stored.names, stored.label_names) == (images.names, images.label_names)
+    assert stored.labels.tolist() == images.labels.tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Dense, open_images
+from isthmus import Autoencoder, Dense, open_images, open_rows
 from isthmus.data.batches import Pixels, batches, samples_on
 from isthmus.data.conversion.conversion import convert
 from isthmus.data.conversion.kinds_of_source import source_of
@@ -322,3 +322,52 @@ def test_shards_are_not_prepared_again(tmp_path):
         open_images(tmp_path / "shards", grey=True)
     with pytest.raises(DataError, match=r"in \[0, 1\] already"):
         open_images(tmp_path / "shards", value_range="auto")
+
+
+# --- rows of numbers ---
+
+
+def rows_of(folder, array):
+    np.save(folder / "rows.npy", array)
+    return open_rows(folder / "rows.npy", seed=3)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_rows_are_taken_as_they_are(tmp_path, dtype):
+    array = (np.random.default_rng(0).normal(size=(N, 7)) * 30 + 100).astype(dtype)
+    rows = rows_of(tmp_path, array)
+    assert (len(rows), rows.n_features) == (N, 7)
+    order = rows.order(1)
+    read = torch.cat(list(batches(rows, 64, order)))
+    np.testing.assert_array_equal(read.numpy(), array[order.numpy()].astype(np.float32))
+
+
+def test_a_model_of_rows_is_that_of_the_array(tmp_path, x):
+    rows = rows_of(tmp_path, x)
+    rows.shuffle = False
+    options = {"epochs": 3, "batch_size": 32, "random_state": 0, "shuffle": False, "recipe": "fast"}
+    models = [Autoencoder(Dense(bottleneck=4), **options).fit(samples) for samples in (rows, x)]
+    np.testing.assert_array_equal(models[0].transform(x), models[1].transform(rows))
+    shuffled = Autoencoder(Dense(bottleneck=4), **options, validation_fraction=0.1).fit(
+        open_rows(tmp_path / "rows.npy")
+    )
+    assert shuffled.score(x) > -x.var()
+
+
+@pytest.mark.parametrize(
+    ("array", "error"),
+    [
+        (np.zeros((3, 4)), "holds 3×4 float64; rows are"),
+        (np.zeros(4, np.float32), "holds 4 float32"),
+        (np.zeros((0, 4), np.float32), "holds 0×4"),
+        (np.array([[1, np.nan]], np.float32), "contains NaN or infinity"),
+        (np.array([[1, np.inf]], np.float16), "contains NaN or infinity"),
+        (np.zeros((3, 4), ">f4"), "rows are"),
+        (np.asfortranarray(np.zeros((3, 4), np.float32)), "Fortran"),
+    ],
+    ids=str,
+)
+def test_rows_that_are_none_are_refused(tmp_path, array, error):
+    with pytest.raises(DataError, match=error):
+        rows_of(tmp_path, array)

@@ -19,7 +19,8 @@ from isthmus.data.conversion.source import OUTSIDE, Converted
 from isthmus.data.formats.image_file import quiet_readers, read_pages
 from isthmus.data.formats.page import grey_of, stretched
 from isthmus.data.framing import Framing
-from isthmus.data.identity import identities_of
+from isthmus.data.identity import identities_of, marks_of
+from isthmus.data.images import Images
 from isthmus.data.stored.array_file import ArrayFile, Readers
 from isthmus.errors import DataError
 from isthmus.machine import cores
@@ -132,3 +133,25 @@ class ArraySource:
 
     def _framed(self, image: np.ndarray, i: int) -> np.ndarray:
         return self.framing(grey_of(image) if self.framing.grey else image, i, f"{self.words}: image {i:,}")
+
+
+class ImagesSource:
+    """Images that are in memory, and prepared. A position is an image's."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, images: Images) -> None:
+        self.images, self.words, self.n, self.label_names = images, images.source, len(images), images.label_names
+        self.facts = images.fingerprint
+
+    def form(self) -> tuple[int, bool]:
+        return self.images.shape[0], self.images.pixels.dtype != np.uint8
+
+    def pieces(self, position: int) -> Iterator[Converted]:
+        step = max(1, _CHUNK // self.images.pixels[:1].nbytes)
+        for start in range(position, self.n, step):
+            some = self.images.take(slice(start, start + step))
+            labels = [] if some.labels is None else some.labels.tolist()
+            marks = marks_of(some)
+            known = [] if marks is None else marks.tolist()
+            yield Converted(start + len(some), some.pixels, some.names, labels, known)

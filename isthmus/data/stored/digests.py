@@ -109,7 +109,7 @@ def _cached(file: ArrayFile) -> Digest | None:
 
 
 def _cache(file: ArrayFile, digest: Digest) -> None:
-    if not math.isfinite(digest.low):  # which is refused, and has no place in JSON
+    if not math.isfinite(digest.high - digest.low):  # which is refused, and has no place in JSON
         return
     with contextlib.suppress(OSError):
         entry = _entry(file.path)

@@ -22,18 +22,24 @@ _SLOTS = 2 * _WINDOW  # a batch may take from the end of one window and the begi
 
 
 class StoredSamples:
-    """Stored pixels as what a training reads, scaled to [0, 1], on a device.
+    """Stored pixels as what a training reads, on a device; uint8 scaled to [0, 1], unless they are to be as they are.
 
     shuffle: True for an order of each epoch, "once" for one order, False for that of the pixels; seed: what it is a
     function of. In memory are 128 blocks of about 256 KiB, and 8 bytes for each sample.
     """
 
     def __init__(
-        self, pixels: StoredPixels, device: torch.device, *, shuffle: bool | str = False, seed: int = 0
+        self,
+        pixels: StoredPixels,
+        device: torch.device,
+        *,
+        shuffle: bool | str = False,
+        seed: int = 0,
+        scaled: bool = True,
     ) -> None:
         self.pixels, self.device, self.shuffle, self.seed = pixels, device, shuffle, seed
         self.n_features = int(np.prod(pixels.image_shape))
-        self.scale = 1 / 255 if pixels.dtype == np.uint8 else None
+        self.scale = 1 / 255 if scaled and pixels.dtype == np.uint8 else None
         self.block = max(1, _BLOCK // pixels.row_bytes)  # samples
         self.n_blocks = -(-len(pixels) // self.block)
         self.slot_of = torch.full((self.n_blocks,), -1)  # of each block, where it is in memory
