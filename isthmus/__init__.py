@@ -40,7 +40,7 @@ _HOME = {
     "load": "isthmus.persistence",
     "load_dataset": "isthmus.data.sources.registry",
     "open_images": "isthmus.data.collections.collection",
-    "open_rows": "isthmus.data.stored.rows",
+    "open_rows": "isthmus.data.stored.stored_rows",
     "representation": "isthmus.analysis.representation",
     "save": "isthmus.persistence",
 }
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from isthmus.data.collections.collection import open_images
     from isthmus.data.images import Images
     from isthmus.data.sources.registry import load as load_dataset
-    from isthmus.data.stored.rows import open_rows
+    from isthmus.data.stored.stored_rows import open_rows
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior
