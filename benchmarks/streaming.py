@@ -59,19 +59,20 @@ def write(folder: Path, gib: float) -> None:
 
 
 class Part:
-    """So many samples of an epoch: a whole one takes minutes."""
+    """So many samples of an epoch: a whole one takes minutes. Its order, which is of all, is computed before."""
 
     def __init__(self, samples: Any, n: int) -> None:
-        self.samples, self.n, self.fingerprint = samples, n, "a part"
+        self.n, self.fingerprint = n, "a part"
         self.n_features, self.device, self.batch = samples.n_features, samples.device, samples.batch
+        order = samples.order(1)
+        assert order is not None
+        self.which = order[:n]
 
     def __len__(self) -> int:
         return self.n
 
     def order(self, epoch: int) -> torch.Tensor:
-        order = self.samples.order(epoch)
-        assert order is not None
-        return order[: self.n]
+        return self.which
 
 
 class _Watch(threading.Thread):

@@ -81,8 +81,9 @@ def _scale(samples: Any) -> int:
 def extremes(samples: Any) -> tuple[float, float]:
     """The least and the largest number of samples, as a network sees them."""
     if is_samples(samples):
-        ends = [torch.stack(torch.aminmax(x)) for x in batches(samples, _DOUBTED, None)]
-        return float(torch.stack(ends)[:, 0].min()), float(torch.stack(ends)[:, 1].max())
+        # as numbers at once: small tensors, kept between large ones that are freed, would tear holes into the heap
+        ends = np.array([[float(end) for end in torch.aminmax(x)] for x in batches(samples, _DOUBTED, None)])
+        return float(ends[:, 0].min()), float(ends[:, 1].max())
     pixels, scale = samples.pixels if isinstance(samples, Images) else samples, _scale(samples)
     return float(pixels.min()) / scale, float(pixels.max()) / scale
 

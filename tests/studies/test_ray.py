@@ -77,6 +77,28 @@ def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed
 
 
 @pytest.mark.slow
+def test_a_run_whose_last_node_has_gone_ends_and_says_so(folder):
+    study(folder, epochs=20_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster_utils = pytest.importorskip("ray.cluster_utils")
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
+        with subprocess.Popen(on_it, stderr=subprocess.PIPE, text=True) as run:
+            for line in run.stderr:
+                if "epoch" in line:
+                    break
+            cluster.remove_node(node, allow_graceful=False)
+            rest = run.stderr.read()
+            assert run.wait(120) == 1, rest
+    finally:
+        cluster.shutdown()
+    assert "no node of the Ray cluster is left that has 1 core" in rest
+
+
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
     study(folder, epochs=2)
     pytest.importorskip("ray")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -39,6 +40,7 @@ class StoredPixels:
         self.files, self.digest, self.which = tuple(files), digest, which
         self.dtype, self.image_shape = files[0].dtype, image_shape
         self.starts = np.cumsum([0, *map(len, files)])  # of each file among all rows
+        self.edges: list[int] = self.starts.tolist()
         self.readers = Readers()
 
     @property
@@ -136,10 +138,27 @@ class StoredPixels:
                 result[places] = read[sorted_rows[begin:end] - sorted_rows[begin]]
         return result.reshape(-1, *self.image_shape)
 
-    def announce(self, which: slice) -> None:
-        """Have the system read these images ahead, where it can."""
-        for begin, end, file, first in self._runs(np.sort(self._positions(which))):
-            self.readers.announce(file, first, end - begin)
+    def read_into(self, rows: np.ndarray, start: int) -> None:
+        """Images from a position on, as many as there are rows, (k, n_features): of whole files without any copy."""
+        if self.which is not None:
+            rows[:] = self[start : start + len(rows)].reshape(rows.shape)
+            return
+        for begin, end, file, first in self._neighbours(start, start + len(rows)):
+            self.readers.read(file, first, rows[begin:end].reshape(-1).view(np.uint8).data)
+
+    def announce(self, start: int, stop: int) -> None:
+        """Have the system read images ahead, where it can."""
+        if self.which is None:
+            for begin, end, file, first in self._neighbours(start, min(stop, len(self))):
+                self.readers.announce(file, first, end - begin)
+
+    def _neighbours(self, start: int, stop: int) -> Iterator[tuple[int, int, ArrayFile, int]]:
+        """As `_runs` of rows that follow each other, without an array of them."""
+        number, begin = bisect_right(self.edges, start) - 1, start
+        while begin < stop:
+            end = min(stop, self.edges[number + 1])
+            yield begin - start, end - start, self.files[number], begin - self.edges[number]
+            number, begin = number + 1, end
 
     def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, ArrayFile, int]]:
         """Runs of sorted rows that are read at once: from where to where, of which file, from which of its rows on."""

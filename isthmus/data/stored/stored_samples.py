@@ -43,7 +43,7 @@ class StoredSamples:
         self.block = max(1, _BLOCK // pixels.row_bytes)  # samples
         self.n_blocks = -(-len(pixels) // self.block)
         self.slot_of = torch.full((self.n_blocks,), -1)  # of each block, where it is in memory
-        self.block_in = torch.full((min(_SLOTS, self.n_blocks),), -1)  # and of each place, which block is there
+        self.block_in = [-1] * min(_SLOTS, self.n_blocks)  # and of each place, which block is there
         self.turn = 0  # the place whose block was read longest ago
         self.following: dict[int, torch.Tensor] = {}  # by the first block of a window, the next window's
 
@@ -56,10 +56,14 @@ class StoredSamples:
         return self.pixels.fingerprint
 
     @cached_property
-    def memory(self) -> torch.Tensor:
-        """The blocks in memory, (slots * block, n_features)."""
-        dtype = torch.from_numpy(np.empty(0, self.pixels.dtype)).dtype
-        return torch.empty((len(self.block_in) * self.block, self.n_features), dtype=dtype)
+    def memory(self) -> np.ndarray:
+        """The blocks in memory, (slots, block, n_features)."""
+        return np.empty((len(self.block_in), self.block, self.n_features), self.pixels.dtype)
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        """The same memory, (slots * block, n_features)."""
+        return torch.from_numpy(self.memory).view(-1, self.n_features)
 
     def order(self, epoch: int) -> torch.Tensor | None:
         """Which sample an epoch (from 1) takes when: blocks shuffled, and then the samples of each 64 blocks."""
@@ -82,7 +86,7 @@ class StoredSamples:
         places = torch.arange(*which.indices(len(self))) if isinstance(which, slice) else which.cpu()
         blocks = places // self.block
         if self._holds(blocks):
-            rows = self.memory.index_select(0, self.slot_of[blocks] * self.block + places % self.block)
+            rows = self.rows.index_select(0, self.slot_of[blocks] * self.block + places % self.block)
         else:
             rows = torch.from_numpy(self.pixels[places.numpy()].reshape(len(places), -1))
         x = rows.to(self.device, torch.float32)
@@ -101,16 +105,16 @@ class StoredSamples:
 
     def _load(self, missing: torch.Tensor, needed: torch.Tensor) -> None:
         """Read blocks into the places of those that were read longest ago, and are not needed now."""
+        keep = set(needed.tolist())
         for block in missing.tolist():
-            while bool((needed == self.block_in[self.turn]).any()):
+            while self.block_in[self.turn] in keep:
                 self.turn = (self.turn + 1) % len(self.block_in)
             slot, start = self.turn, block * self.block
-            if (former := int(self.block_in[slot])) >= 0:
+            if (former := self.block_in[slot]) >= 0:
                 self.slot_of[former] = -1
-            rows = torch.from_numpy(self.pixels[start : start + self.block])
-            self.memory[slot * self.block : slot * self.block + len(rows)] = rows.view(len(rows), -1)
+            self.pixels.read_into(self.memory[slot, : len(self) - start], start)
             self.slot_of[block], self.block_in[slot] = slot, block
             self.turn = (slot + 1) % len(self.block_in)
         if (ahead := self.following.get(int(missing[0]))) is not None:
             for block in ahead.tolist():
-                self.pixels.announce(slice(block * self.block, (block + 1) * self.block))
+                self.pixels.announce(block * self.block, (block + 1) * self.block)

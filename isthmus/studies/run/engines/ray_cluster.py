@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from isthmus.errors import RequestError, one_line
+from isthmus.errors import RequestError, RunError, counted, one_line
 from isthmus.machine import cores, worker
 from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
 from isthmus.studies.run.engines.launched import carried, checking, refusal
@@ -24,6 +24,7 @@ from isthmus.studies.run.engines.local import Local, Runner, environment_of, los
 
 _PATIENCE = 10.0  # seconds in which a cluster must answer
 _LOOKS = 1.0  # seconds until a slot that waits for a node looks whether the run has ended
+_GONE = 30.0  # seconds without any node that has the cores for a model, after which none is waited for
 
 
 class OnRay(Local):
@@ -66,7 +67,7 @@ class OnRay(Local):
                 self._messages.put((task, message))
 
     def _cores_of_nodes(self) -> list[int]:
-        return [int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"]]
+        return _cores(self.ray)
 
     def _connect(self) -> None:
         if self.ray.is_initialized():
@@ -94,6 +95,11 @@ class OnRay(Local):
         except OSError as error:
             reason = error.strerror or "no answer"
             raise RequestError(f"--address {self.address}: no Ray cluster can be used there: {reason}") from None
+
+
+def _cores(ray: Any) -> list[int]:
+    """Of each node that is there."""
+    return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
 
 
 class _Host:
@@ -127,9 +133,14 @@ class _Actor:
         self._ray, self._threads = ray, threads
         self._stopped, self._lock, self._is_checked = False, threading.Lock(), False
         self._actor: Any = None
+        self._is_alone = False  # no node is left that could have an actor
 
     def ready(self) -> bool:
-        """Wait for an actor; False after `stop`. Until then no task is taken, for others may have room for it."""
+        """Wait for an actor; False after `stop`. Until then no task is taken, for others may have room for it.
+
+        Where no node is left that could have one, the next task is taken all the same: to say so.
+        """
+        last_seen = time.monotonic()
         while True:
             with self._lock:
                 if self._stopped:
@@ -141,9 +152,12 @@ class _Actor:
             begun = coming.ready.remote()
             try:
                 while not self._ray.wait([begun], timeout=_LOOKS)[0]:
-                    if self._stopped:
+                    if max(_cores(self._ray), default=0) >= self._threads:
+                        last_seen = time.monotonic()
+                    self._is_alone = time.monotonic() - last_seen > _GONE
+                    if self._stopped or self._is_alone:
                         self._ray.kill(coming)
-                        return False
+                        return self._is_alone
                 self._ray.get(begun)
                 with self._lock:
                     self._actor = coming
@@ -153,6 +167,10 @@ class _Actor:
     def run(self, task: Task) -> Iterator[Message]:
         """What the actor says of a task, to the last message; nothing after `stop`."""
         lines = [json.dumps(task.table()).encode()]
+        if self._is_alone:
+            cores_of = f"{counted(self._threads, 'core')}"
+            yield failure(f"{task.model}: no node of the Ray cluster is left that has {cores_of}", RunError())
+            return
         with self._lock:
             actor = self._actor
             if self._stopped or actor is None:
