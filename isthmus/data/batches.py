@@ -163,6 +163,18 @@ class Subset:
         return self.samples.batch(self.which[which])
 
 
+_TOGETHER = 2**24  # numbers, 64 MiB in float32
+
+
+def at_a_time(most: int, n_features: int, numbers: int = _TOGETHER) -> int:
+    """How many samples to have in memory at a time: `most`, or of large ones fewer.
+
+    >>> at_a_time(1000, 784), at_a_time(1000, 3 * 224 * 224)
+    (1000, 111)
+    """
+    return max(1, min(most, numbers // n_features))
+
+
 def evenly(samples: Samples, most: int) -> torch.Tensor:
     """Samples taken evenly from all, (n, n_features): `most`, or all of fewer."""
     n = min(len(samples), most)
@@ -174,6 +186,11 @@ def batches(samples: Samples, batch_size: int, order: torch.Tensor | None) -> It
     for start in range(0, len(samples), batch_size):
         stop = min(start + batch_size, len(samples))
         yield samples.batch(slice(start, stop) if order is None else order[start:stop])
+
+
+def in_chunks(samples: Samples, most: int = 1000) -> Iterator[torch.Tensor]:
+    """All samples in their order, as many as `at_a_time` has."""
+    return batches(samples, at_a_time(most, samples.n_features), None)
 
 
 def hashes_of(chunks: Iterable[torch.Tensor]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.batches import floats
+from isthmus.data.batches import at_a_time, floats
 from isthmus.networks import Network
 
 _CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
@@ -37,8 +37,9 @@ def infer(
     network, device, dtype = for_inference(model, X)
     result = None
     with torch.inference_mode():
-        for start in range(0, n, _CHUNK):
-            which = slice(start, min(start + _CHUNK, n))
+        chunk = at_a_time(_CHUNK, X.n_features if hasattr(X, "n_features") else X.shape[1])
+        for start in range(0, n, chunk):
+            which = slice(start, min(start + chunk, n))
             x = floats(X, which).to(device, dtype)
             y = compute(network, x if len(x) > 1 else torch.cat([x, x]))
             if result is None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from isthmus.data.batches import Subset, batches, evenly, fingerprint_of, floats, is_samples
+from isthmus.data.batches import Subset, at_a_time, evenly, fingerprint_of, floats, in_chunks, is_samples
 from isthmus.data.collections.arrays import stacked
 from isthmus.data.images import Images, is_8_bit
 from isthmus.data.layouts import as_channels_first
@@ -82,7 +82,7 @@ def extremes(samples: Any) -> tuple[float, float]:
     """The least and the largest number of samples, as a network sees them."""
     if is_samples(samples):
         # as numbers at once: small tensors, kept between large ones that are freed, would tear holes into the heap
-        ends = np.array([[float(end) for end in torch.aminmax(x)] for x in batches(samples, _DOUBTED, None)])
+        ends = np.array([[float(end) for end in torch.aminmax(x)] for x in in_chunks(samples)])
         return float(ends[:, 0].min()), float(ends[:, 1].max())
     pixels, scale = samples.pixels if isinstance(samples, Images) else samples, _scale(samples)
     return float(pixels.min()) / scale, float(pixels.max()) / scale
@@ -161,9 +161,10 @@ def offset_doubt(samples: Any, *, standardized: bool) -> str | None:
     What they have in common then outweighs in every unit what tells them apart.
     """
     if is_samples(samples):
-        some = evenly(samples, _DOUBTED).cpu().numpy()
+        some = evenly(samples, at_a_time(_DOUBTED, samples.n_features)).cpu().numpy()
     else:
-        some = (samples.pixels if isinstance(samples, Images) else samples)[:: max(1, len(samples) // _DOUBTED)]
+        array = samples.pixels if isinstance(samples, Images) else samples
+        some = array[:: max(1, len(array) // at_a_time(_DOUBTED, math.prod(array.shape[1:])))]
     if len(some) > 1 and (some == some[:1]).all():
         return f"the samples are all the same ({len(some):,} were looked at), so there is nothing to learn from them"
     if standardized:

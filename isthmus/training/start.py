@@ -25,7 +25,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from isthmus.data.batches import Samples, evenly
+from isthmus.data.batches import Samples, at_a_time, evenly
 from isthmus.networks import Network
 from isthmus.parts.networks import MAX_EXACT, PAIRS
 from isthmus.training.setup import Setup
@@ -37,7 +37,7 @@ _OUTPUTS = ("linear", "sigmoid")
 _ABOVE = 2.0  # standard deviations by which a rectified code is above its kink: at first nearly linear, like a PCA
 _CONTRAST = 0.5  # of the first drawings, as a share of the images'; less than all, for they are wrong
 
-MAX_SAMPLES = 20_000  # that PCA is fitted to: more move the first components no more
+_MOST, _NUMBERS_OF_PCA = 20_000, 2**28  # that PCA is fitted to: more samples move the first components no more
 _FAR = 20.0  # from where on gelu and silu are straight lines, to the last digits of float32
 _FOLDS, _LITTLE = 4, 10  # samples for each of their numbers, of which components are not what they seem
 # Products of an exact decomposition of few wide samples: seconds. Of 1,000 of 2,080 it took a third of the time of the
@@ -45,6 +45,11 @@ _FOLDS, _LITTLE = 4, 10  # samples for each of their numbers, of which component
 _EXACT = 10**10
 # Of the largest deviation: a component that varies less, as by the rounding of float32, has no scale of its own.
 _LEAST = 5e-4
+
+
+def n_of_pca(n_features: int) -> int:
+    """How many samples PCA is fitted to: of large ones, as many as have a gibibyte of numbers together."""
+    return at_a_time(_MOST, n_features, _NUMBERS_OF_PCA)
 
 
 def _some_of(samples: Samples, setup: Setup, most: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,7 +142,7 @@ def fit_pca(x: np.ndarray, k: int) -> PCA:
 @torch.no_grad()
 def pca_start(network: Network, samples: Samples, setup: Setup) -> None:
     """Set the weights of a new dense network, whose part has `n_components`, in place."""
-    target, x = _some_of(samples, setup, MAX_SAMPLES)
+    target, x = _some_of(samples, setup, n_of_pca(samples.n_features))
     # a linear output has the scale of the input, so that what goes in and what comes out are in the same units
     clean = network.inward(target).cpu().numpy()
     _set_weights(network, clean, clean if setup.corruption is None else network.inward(x).cpu().numpy())

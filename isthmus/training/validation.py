@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from isthmus.data.batches import Samples, batches
+from isthmus.data.batches import Samples, at_a_time, batches
 from isthmus.metrics import mean_of
 from isthmus.networks.network import Trainable
 from isthmus.networks.outputs import NONE, Term
@@ -54,10 +54,10 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
+def mean_loss(network: Trainable, samples: Samples, setup: Setup) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
     loss, total = setup.objective.of_loss, 0.0
-    for x_hat, code, x, terms in _outputs(network, samples, setup, chunk):
+    for x_hat, code, x, terms in _outputs(network, samples, setup, at_a_time(_CHUNK, samples.n_features)):
         total += float(loss(x_hat, code, x, terms=terms if loss.in_nats else NONE)) * len(x)
     return total / len(samples)
 
@@ -108,7 +108,7 @@ def _differences(network: Trainable, others: Weights, samples: Samples, setup: S
 @torch.no_grad()
 def sample_losses(network: Trainable, samples: Samples, setup: Setup) -> np.ndarray:
     """Each sample's loss, (n,), of which `mean_loss` is the mean."""
-    loss, outputs = setup.objective.of_loss, _outputs(network, samples, setup, _CHUNK)
+    loss, outputs = setup.objective.of_loss, _outputs(network, samples, setup, at_a_time(_CHUNK, samples.n_features))
     each = [loss.of_samples(x_hat, x, terms if loss.in_nats else NONE) for x_hat, _, x, terms in outputs]
     return torch.cat(each).double().cpu().numpy()
 

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -371,3 +373,46 @@ def test_a_model_of_rows_is_that_of_the_array(tmp_path, x):
 def test_rows_that_are_none_are_refused(tmp_path, array, error):
     with pytest.raises(DataError, match=error):
         rows_of(tmp_path, array)
+
+
+# --- memory ---
+
+_FIT = """
+import threading
+import numpy as np
+from isthmus import Autoencoder, Dense, open_images
+from isthmus.data.stored import shards
+
+def memory():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+shards.STORED_BYTES = 1000
+most, done = [0], threading.Event()
+
+def watch():
+    while not done.wait(0.005):
+        most[0] = max(most[0], memory())
+
+rng = np.random.default_rng(0)
+Autoencoder(Dense(bottleneck=4), epochs=1, recipe="fast", random_state=0).fit(rng.random((600, 64), np.float32))
+before = memory()
+threading.Thread(target=watch, daemon=True).start()
+images = open_images("a.npy")
+model = Autoencoder(Dense(bottleneck=4), epochs=2, recipe="fast", validation_fraction=0.1, patience=2, random_state=0)
+model.fit(images)
+model.score(images.take(slice(0, 100)))
+done.set()
+print(most[0] - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_fit_has_no_more_in_memory_than_some_blocks(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (160_000, 56, 56))
+    for i in range(0, len(array), 1000):
+        array[i : i + 1000] = np.arange(i, i + 1000)[:, None, None] // 700
+    array.flush()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", _FIT], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 330_000, f"{int(done.stdout):,} kB beside {array.nbytes:,} bytes of images"

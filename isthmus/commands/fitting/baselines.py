@@ -15,7 +15,7 @@ from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
 from isthmus.parts import Corruption
 from isthmus.parts.networks import MAX_EXACT
-from isthmus.training.start import MAX_SAMPLES
+from isthmus.training.start import n_of_pca
 
 AS_IT_IS = ", as it is"
 MEAN_IMAGE = "the mean image"
@@ -67,7 +67,8 @@ class _Constant:
 
 
 def _pca(fitted_on: Sequence[Images], validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
-    x, n_features = _evenly(fitted_on, MAX_SAMPLES), fitted_on[0].n_features
+    n_features = fitted_on[0].n_features
+    x = _evenly(fitted_on, n_of_pca(n_features))
     if corruption is None:
         return best_pca(x, code_size)
 

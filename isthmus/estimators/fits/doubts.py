@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from isthmus.data.batches import Samples, Subset, batches, evenly
+from isthmus.data.batches import Samples, Subset, at_a_time, evenly, in_chunks
 from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.borrowed import best_pca
@@ -26,7 +26,7 @@ from isthmus.training.history import History
 from isthmus.training.setup import Setup
 from isthmus.training.validation import sample_losses
 
-_MOST, _CHUNK = 2048, 1000  # training samples that are judged, and samples at a time
+_MOST = 2048  # training samples that are judged
 _OF_PCA = 4096  # samples that PCA is fitted to: 20,000 took half a second of a small network's two
 # Of the mean's error on the training samples: what has learned anything leaves less. A pass' samples may be few.
 _NO_BETTER, _NO_BETTER_IN_A_PASS = 0.99, 0.95
@@ -80,8 +80,8 @@ class Judged:
 
     @cached_property
     def _training_samples(self) -> Samples:
-        n = len(self.samples)
-        return self.samples if n <= _MOST else Subset(self.samples, np.arange(_MOST) * n // _MOST)
+        n, most = len(self.samples), at_a_time(_MOST, self.samples.n_features, 2**26)
+        return self.samples if n <= most else Subset(self.samples, np.arange(most) * n // most)
 
     @cached_property
     def _objective(self) -> Objective:
@@ -163,7 +163,7 @@ class Judged:
         if getattr(part, "code_output", None) != "relu" or not network.code_part.is_plain:
             return ""
         with torch.no_grad():
-            codes = (network.code_of(x).flatten(1) for x in batches(self._training_samples, _CHUNK, None))
+            codes = (network.code_of(x).flatten(1) for x in in_chunks(self._training_samples))
             n_dead = int((~np.any([active(code.cpu().numpy()).any(axis=0) for code in codes], axis=0)).sum())
         if 2 * n_dead < (n := network.code_size):
             return ""
@@ -174,7 +174,7 @@ class Judged:
     def _has_dead_output(self) -> bool:
         if getattr(self.network.part, "output", None) != "relu":
             return False
-        x = self._training_samples.batch(slice(0, _CHUNK))
+        x = next(in_chunks(self._training_samples))
         with torch.no_grad():
             varied = self.network(x).x_hat.var(dim=0).mean()
         return bool(varied < _SAME * x.var(dim=0).mean())
@@ -184,7 +184,7 @@ class Judged:
         """Whether most of each noisy sample is cut off, which was said before the training."""
         if clip_doubt(self.setup.corruption, self.samples) is None:
             return False
-        x = self.samples.batch(slice(0, _CHUNK))
+        x = next(in_chunks(self.samples))
         return float(((x < 0) | (x > 1)).float().mean()) > _CUT_OFF
 
     def _worse_than_noise(self) -> str | None:
@@ -192,9 +192,9 @@ class Judged:
             return None
         samples, which = self._judging()
         noise = self.setup.still_noise(samples.device)
-        pairs = (self.setup.pair(x, noise) for x in batches(samples, _CHUNK, None))
+        pairs = (self.setup.pair(x, noise) for x in in_chunks(samples))
         of_noise = torch.cat([self._objective.of_samples(x_in, x) for x_in, x in pairs]).double().cpu().numpy()
-        x = samples.batch(slice(0, _CHUNK))
+        x = next(in_chunks(samples))
         deviation, span = math.sqrt(of_noise.mean()), float(x.max() - x.min())
         if span and not _LITTLE_NOISE * span <= deviation <= _MUCH_NOISE * span:
             return (
@@ -251,11 +251,12 @@ class Judged:
 
         def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             noise = setup.still_noise(samples.device)
-            for x in batches(samples, _CHUNK, None):
+            for x in in_chunks(samples):
                 x_in, target = setup.pair(x, noise)
                 yield target.cpu().numpy(), x_in.cpu().numpy()
 
-        pca = best_pca(evenly(self.samples, _OF_PCA).cpu().numpy(), k, pairs() if denoises else None)
+        few = evenly(self.samples, at_a_time(_OF_PCA, network.n_features, 2**28))
+        pca = best_pca(few.cpu().numpy(), k, pairs() if denoises else None)
         projected = ((x, pca.inverse_transform(pca.transform(x_in))) for x, x_in in pairs())
         of_pca = objective.loss.weight * np.concatenate([np.square(x_hat - x).mean(axis=1) for x, x_hat in projected])
         left = self._losses(samples)

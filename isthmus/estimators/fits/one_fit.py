@@ -41,7 +41,7 @@ from isthmus.training.history import Epoch, History, Moments, Trained
 from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
-from isthmus.training.start import MAX_SAMPLES, fit_start, pca_start
+from isthmus.training.start import fit_start, n_of_pca, pca_start
 from isthmus.training.validation import weights_of
 
 _TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
@@ -211,7 +211,7 @@ class OneFit:
             samples = samples_on(self.X, self.device)
             with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, samples, setup)
-            self.pca_samples = hashes_of([evenly(samples, MAX_SAMPLES)])
+            self.pca_samples = hashes_of([evenly(samples, n_of_pca(self.n_features))])
         return self.trained()
 
     def _doubts(self, samples: Samples, validation: Samples | None, held_out: Any, setup: Setup) -> list[str]:

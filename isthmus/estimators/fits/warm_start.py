@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from isthmus.codes import build
-from isthmus.data.batches import batches, hashes_of, samples_on
+from isthmus.data.batches import hashes_of, in_chunks, samples_on
 from isthmus.errors import RequestError
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.networks import Network
@@ -22,8 +22,6 @@ from isthmus.networks.standardization import Standardization
 from isthmus.parts import CodePart, NetworkPart
 from isthmus.rng import content_seeds
 from isthmus.training.history import Trained
-
-_CHUNK = 1000  # samples at a time
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def former_fit(model: Any, *, wanted: bool) -> Iterator[WarmStart | None]:
 
 
 def _hashes(samples: Any) -> np.ndarray:
-    return hashes_of(batches(samples_on(samples, torch.device("cpu")), _CHUNK, None))
+    return hashes_of(in_chunks(samples_on(samples, torch.device("cpu"))))
 
 
 def _ends(table: Standardization) -> zip[tuple[float, float]]:

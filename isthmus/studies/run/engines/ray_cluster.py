@@ -168,8 +168,8 @@ class _Actor:
         """What the actor says of a task, to the last message; nothing after `stop`."""
         lines = [json.dumps(task.table()).encode()]
         if self._is_alone:
-            cores_of = f"{counted(self._threads, 'core')}"
-            yield failure(f"{task.model}: no node of the Ray cluster is left that has {cores_of}", RunError())
+            wanted = counted(self._threads, "core")
+            yield failure(f"{task.model}: no node of the Ray cluster is left that has {wanted}", RunError())
             return
         with self._lock:
             actor = self._actor
