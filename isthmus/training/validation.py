@@ -54,10 +54,10 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(network: Trainable, samples: Samples, setup: Setup) -> float:
+def mean_loss(network: Trainable, samples: Samples, setup: Setup, chunk: int = _CHUNK) -> float:
     """The loss without the penalty, averaged over samples, in float32 and the data's units."""
     loss, total = setup.objective.of_loss, 0.0
-    for x_hat, code, x, terms in _outputs(network, samples, setup, at_a_time(_CHUNK, samples.n_features)):
+    for x_hat, code, x, terms in _outputs(network, samples, setup, at_a_time(chunk, samples.n_features)):
         total += float(loss(x_hat, code, x, terms=terms if loss.in_nats else NONE)) * len(x)
     return total / len(samples)
 
