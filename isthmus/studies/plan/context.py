@@ -238,6 +238,7 @@ class Context:
             "gflop": round(work.gflop, 1),
             "threads": self.threads(model),
             "side_by_side": self.n_parallel,
+            **({"other_seconds": round(work.other, 1)} if work.other else {}),
             **({} if (precision := self.precision(model)) == "float32" else {"precision": precision}),
         }
 
