@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    began = time.perf_counter()
     from isthmus.parts import DEVICES
     from isthmus.studies.spec.parser import load_study
 
@@ -79,12 +81,14 @@ def run(options: argparse.Namespace) -> None:
         quick=options.quick,
     )
     context, notes = prepare(study, request)
+    ready = time.perf_counter() - began  # as a run is, that has imported as much and read the same images
     for note in notes:
         console.say(note)
     trained = [model for model in context.models if context.training(model)]
     console.say(f"{study.title}: measuring steps of {counted(len(trained), 'model')}, {at_once(context)} at a time")
     with console.progress("measuring") as on_progress:
         measured = measure(context, trained, options.seconds, on_progress)
+    measured.start += ready
     on_gpu = context.device.type == "cuda"
     per_node = max(1, options.gpus) if on_gpu else at_once(context)
     result = forecast(context, measured, options.nodes, per_node)
@@ -97,15 +101,15 @@ def run(options: argparse.Namespace) -> None:
 def _table(result: Forecast) -> list[str]:
     """A line for each model."""
     width = max(len(_name(cost, result)) for cost in result.costs) + 2
-    lines = [
-        f"{'model':<{width}}{'steps':>9}{'a step':>11}{'training':>14}{'measuring':>14}{'memory':>10}{'written':>10}"
-    ]
+    head = f"{'model':<{width}}{'steps':>9}{'a step':>11}{'training':>14}{'measuring':>14}"
+    lines = [f"{head}{'memory':>10}{'measured':>10}{'written':>10}"]
     for cost in result.costs:
         step = "guessed" if cost.step is None else f"{cost.step * 1e3:,.2f} ms"
         most = "at most " if cost.is_upper_bound else ""
         lines.append(
             f"{_name(cost, result):<{width}}{cost.steps or '–':>9}{step:>11}{most + _time(cost.training):>14}"
-            f"{_time(cost.measuring):>14}{_size(cost.memory):>10}{_size(cost.written):>10}"
+            f"{_time(cost.measuring):>14}{_size(cost.memory):>10}"
+            f"{_size(cost.measured_memory) if cost.measured_memory else '–':>10}{_size(cost.written):>10}"
         )
     return lines
 
@@ -118,7 +122,7 @@ def _summary(result: Forecast, *, gpus: int, on_gpu: bool) -> list[str]:
         share = f"efficiency {100 * result.efficiency:.0f} %"
         lines.append(f"on {result.nodes} nodes like this one: {_time(result.wall())}, {share}")
     lines.append(f"the longest way: {_time(result.longest)}, and no number of nodes is faster")
-    most = result.per_node * max(cost.memory for cost in result.costs)
+    most = result.per_node * max(cost.most_memory for cost in result.costs)
     lines.append(f"memory of a node: {_size(most)}, if {result.per_node} of the largest train at once")
     back = sum(cost.written for cost in result.costs)
     lines.append(f"moved: {_size(result.images)} of images to each node, {_size(back)} of models and checkpoints back")

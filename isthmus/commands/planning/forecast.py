@@ -83,6 +83,11 @@ class Cost:
         """From its start to its end."""
         return self.training + self.measuring
 
+    @property
+    def most_memory(self) -> int:
+        """By the formula or as it was measured, whichever is more."""
+        return max(self.memory, self.measured_memory)
+
     def table(self) -> dict[str, Any]:
         """As JSON has it."""
         return {**asdict(self), "hours": self.seconds / 3600}
@@ -92,7 +97,7 @@ class Cost:
 class Forecast:
     """What a study costs on so many nodes like this one. per_node: models that one trains at once.
 
-    start: seconds until a process can train. images: bytes that each node reads.
+    start: seconds until a run can train. images: bytes that each node reads.
     """
 
     study: str
@@ -108,7 +113,7 @@ class Forecast:
         """Seconds until all models are there, the longest way first, as the scheduler has it."""
         works = [Work(cost.model, cost.seed, cost.of, other=cost.seconds) for cost in self.costs]
         slots = self.per_node * (self.nodes if nodes is None else nodes)
-        return makespan(works, slots, 1) + (self.start if slots > 1 else 0.0)
+        return self.start + makespan(works, slots, 1)
 
     @property
     def seconds(self) -> float:
@@ -145,7 +150,7 @@ class Forecast:
             "one_node_hours": self.wall(1) / 3600,
             "longest_hours": self.longest / 3600,
             "efficiency": self.efficiency,
-            "memory_of_a_node": self.per_node * max((cost.memory for cost in self.costs), default=0),
+            "memory_of_a_node": self.per_node * max((cost.most_memory for cost in self.costs), default=0),
             "moved": self.moved,
         }
 

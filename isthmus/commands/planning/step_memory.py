@@ -1,4 +1,4 @@
-"""Bytes of all that a step's forward pass makes of one sample, counted on torch's meta device."""
+"""Bytes of all that a step makes of one sample before it goes back, counted on torch's meta device."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ class _Counter(TorchDispatchMode):
         return sum(storage.nbytes() for storage in self.storages.values())
 
 
-def activations(context: Context, model: Model) -> int:
-    """Bytes of what a forward pass in float32 makes of one sample, its input and its target too; 0 if unknown.
-
-    Of these a step keeps at most all for the way back. In bfloat16 it is about half.
+def forward_bytes(network: Any, n_inputs: int, n_targets: int) -> int:
+    """Bytes of what a module on the meta device makes of one sample in float32: its input, its target, all between, and
+    the gradients at what came out, which are there while nothing else is gone. 0 where a pass needs numbers.
     """
-    shape = context.shape
+    x = torch.empty(1, n_inputs, device="meta")
     try:
-        if model.part is not None:
-            assert model.part.of_crops
-            part, side = model.part.of_crops
-            n_inputs, n_targets = (shape[0] + 1) * side * side, shape[0] * side * side
-            with torch.device("meta"):
-                network: Any = build(part, shape[0], torch.Generator())
-        else:
-            n_inputs, image_shape = inputs(context.study, model, shape)
-            n_targets = n_inputs
-            network = model.code.dry_run(model.network, n_inputs, image_shape)
-        x = torch.empty(1, n_inputs, device="meta")
         with _Counter(x, *network.parameters(), *network.buffers()) as counter:
-            network(x)
-    except (NotImplementedError, RuntimeError):  # a module whose pass has to know numbers
+            output = network(x)
+    except (NotImplementedError, RuntimeError):
         return 0
-    return counter.n_bytes + 4 * (n_inputs + n_targets)
+    return counter.n_bytes + 4 * (n_inputs + n_targets + output.x_hat.numel() + output.code.numel())
+
+
+def activations(context: Context, model: Model) -> int:
+    """`forward_bytes` of a model that is trained by the loop."""
+    shape = context.shape
+    if model.part is None:
+        n_features, image_shape = inputs(context.study, model, shape)
+        return forward_bytes(model.code.dry_run(model.network, n_features, image_shape), n_features, n_features)
+    assert model.part.of_crops
+    part, side = model.part.of_crops
+    with torch.device("meta"):
+        network = build(part, shape[0], torch.Generator())
+    return forward_bytes(network, (shape[0] + 1) * side * side, shape[0] * side * side)

@@ -147,10 +147,10 @@ def _peak() -> Iterator[Any]:
     yield lambda: resident("VmHWM") if known else 0
 
 
-def resident(which: str = "VmRSS") -> int:
-    """Bytes of memory that this process has, or with VmHWM has had at most; 0 where the system does not say."""
+def resident(which: str = "VmRSS", process: int | str = "self") -> int:
+    """Bytes of memory that a process has, or with VmHWM has had at most; 0 where the system does not say."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        for line in Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines():
             if line.startswith(f"{which}:"):
                 return int(line.split()[1]) << 10
     return 0
