@@ -27,6 +27,8 @@ _EXAMPLES = """
     isthmus plan lab --only 'deep-*' --json > plan.json
 """
 
+_BUSY = 0.8  # of the cores
+
 
 def add(commands: Any) -> None:
     """The parser of `isthmus plan`."""
@@ -89,6 +91,9 @@ def run(options: argparse.Namespace) -> None:
     with console.progress("measuring") as on_progress:
         measured = measure(context, trained, options.seconds, on_progress)
     measured.start += ready
+    if measured.share < _BUSY:
+        had = f"a training had {100 * measured.share:.0f} % of its cores"
+        console.say(f"other programs ran while steps were measured: {had}, and all times are too long by as much")
     on_gpu = context.device.type == "cuda"
     per_node = max(1, options.gpus) if on_gpu else at_once(context)
     result = forecast(context, measured, options.nodes, per_node)

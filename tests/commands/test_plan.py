@@ -269,6 +269,14 @@ def test_wrong_input_is_one_line(arguments, words, refused):
     assert words in refused("plan", *arguments)
 
 
+def test_a_busy_machine_is_told(study, done, monkeypatch):
+    arguments = ("plan", study, "--device", "cpu", "--threads", 1, "--only", "dense-4")
+    for share in (0.5, 0.9):
+        monkeypatch.setattr(crew, "step_time", lambda *_, share=share: StepTime(0.01, 0.0, 4, share=share))
+        _, err = done(*arguments)
+        assert ("a training had 50 % of its cores" in err) == (share == 0.5)
+
+
 def test_help_says_what_is_not_counted(capsys):
     assert run_command(["plan", "--help"]) == 0
     assert "Not counted" in capsys.readouterr().out

@@ -31,11 +31,19 @@ OnProgress = Callable[..., None]  # (done, total, words)
 
 @dataclass
 class Measured:
-    """Step times by the model's name. start: seconds until a process is ready. resident: its bytes before it trains."""
+    """Step times by the model's name. start: seconds until a process is ready.
+
+    resident: the bytes that it has before it trains; on a GPU those of the images.
+    """
 
     steps: dict[str, StepTime] = field(default_factory=dict)
     start: float = 0.0
     resident: int = 0
+
+    @property
+    def share(self) -> float:
+        """The part of its cores that a training had, by the median of all models."""
+        return statistics.median([1.0] if not self.steps else [timed.share for timed in self.steps.values()])
 
 
 def measure(context: Context, models: Sequence[Model], seconds: float, on_progress: OnProgress) -> Measured:
@@ -52,7 +60,8 @@ def measure(context: Context, models: Sequence[Model], seconds: float, on_progre
                 statistics.median(answer.step for answer in answers),
                 statistics.median(answer.pass_ for answer in answers),
                 min(answer.steps for answer in answers),
-                max(answer.rss for answer in answers),
+                max(answer.memory for answer in answers),
+                statistics.median(answer.share for answer in answers),
             )
     return measured
 
@@ -68,7 +77,9 @@ Ask = Callable[[Model, float], list[StepTime]]
 
 @contextlib.contextmanager
 def _in_this_process(context: Context) -> Iterator[tuple[Measured, Ask]]:
-    yield Measured(resident=resident()), lambda model, seconds: [step_time(context, model, seconds)]
+    on_cpu = context.device.type == "cpu"
+    at_rest = resident() if on_cpu else int(context.splits["train"].n_bytes)
+    yield Measured(resident=at_rest), lambda model, seconds: [step_time(context, model, seconds)]
 
 
 @contextlib.contextmanager

@@ -189,7 +189,7 @@ def _cost(context: Context, measured: Measured, model: Model, seed: int) -> Cost
         seconds,
         _measuring(context, measured, model),
         measured.resident + states + taken,
-        timed.rss,
+        timed.memory,
         weights,
         FLOAT * weights + checkpoints * (states - FLOAT * weights),
         is_upper_bound=_may_stop(training),

@@ -11,13 +11,15 @@ import contextlib
 import statistics
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from isthmus.estimators.samples import n_held_out
 from isthmus.parts import Training
 from isthmus.studies.plan.context import Context, inputs
 from isthmus.studies.run.fitting import with_fixed_noise
@@ -26,8 +28,9 @@ from isthmus.studies.spec.study import Model
 from isthmus.training.hardware import using_threads_everywhere
 from isthmus.training.loop import n_steps
 
-SECONDS = 1.5  # of measured steps; a step that is longer is measured three times
+SECONDS = 1.5  # of measured steps; of long ones a dozen
 _EPOCH = 0.25  # seconds of steps in what counts as an epoch here, unless a real one is shorter
+_FEWEST = 4  # steps in it all the same
 _LEAST, _MOST = 3, 40  # epochs that are measured, after one that is not
 _IMAGES = 64  # photographs that crops are cut from
 _HELD_OUT = 2048  # validation samples that a pass is measured on
@@ -40,13 +43,15 @@ class StepTime:
     """What was measured of a training, in seconds and bytes.
 
     step: the median of a training step. pass_: what comes after each epoch, such as the pass over the validation
-    samples. steps: how many were measured. rss: the process' most memory meanwhile; 0 where the system does not say.
+    samples. steps: how many were measured. memory: the most that the process had meanwhile, or the tensors on its GPU;
+    0 where the system does not say. share: of each core that it might have had, the part that it had.
     """
 
     step: float
     pass_: float
     steps: int
-    rss: int = 0
+    memory: int = 0
+    share: float = 1.0
 
 
 def step_time(context: Context, model: Model, seconds: float = SECONDS) -> StepTime:
@@ -57,11 +62,13 @@ def step_time(context: Context, model: Model, seconds: float = SECONDS) -> StepT
     training = context.training(model)
     assert training is not None
     per_epoch = n_steps(samples_per_epoch(context, model), training) // training.epochs
-    with using_threads_everywhere(context.threads_each), _peak() as rss:
-        few, _ = _epochs(context, model, training, min(per_epoch, 2), 0.0)
-        k = max(1, min(per_epoch, round(_EPOCH / min(few))))
-        steps, passes = _epochs(context, model, training, k, seconds)
-    return StepTime(statistics.median(steps), statistics.median(passes), k * len(steps), rss())
+    with using_threads_everywhere(context.threads_each), _peak(context.device) as most:
+        few, passes, _ = _epochs(context, model, training, min(per_epoch, 2), 0.0, validated=True)
+        k = min(per_epoch, max(_FEWEST, round(_EPOCH / min(few))))
+        # without a pass between them, after which a step has to ask the system for its memory anew: few are after one
+        steps, _, cpu = _epochs(context, model, training, k, seconds, validated=False)
+    share = cpu / context.threads(model) if context.device.type == "cpu" else 1.0
+    return StepTime(statistics.median(steps), statistics.median(passes), k * len(steps), most(), min(1.0, share))
 
 
 def samples_per_epoch(context: Context, model: Model) -> int:
@@ -75,14 +82,17 @@ def samples_per_epoch(context: Context, model: Model) -> int:
 def _held_out(context: Context, training: Training | None, n: int) -> int:
     """Of n samples, those that the fit itself holds out: none where the study has validation images."""
     fraction = None if training is None or "validation" in context.splits else training.validation_fraction
-    return 0 if fraction is None else max(1, round(n * fraction))
+    return 0 if fraction is None else n_held_out(n, fraction)
 
 
 def _epochs(
-    context: Context, model: Model, training: Training, k: int, seconds: float
-) -> tuple[list[float], list[float]]:
-    """Of epochs of k steps, until so many seconds are over: seconds of a step, and between two epochs."""
+    context: Context, model: Model, training: Training, k: int, seconds: float, *, validated: bool
+) -> tuple[list[float], list[float], float]:
+    """Of epochs of k steps, until so many seconds are over: seconds of a step, those between two epochs, and how many
+    cores this process had.
+    """
     x, held_out, scale = _samples(context, model, training, k)
+    held_out = held_out if validated else None
     unfitted = estimator(model, context.study.seed + model.seed_offset, context.device.type)
     unfitted.set_params(**_same_steps(model, training, k, validated=held_out is not None))
     validation = {} if held_out is None else {"validation": held_out}
@@ -91,15 +101,17 @@ def _epochs(
         warnings.simplefilter("ignore")
         with contextlib.closing(unfitted.fit_epochs(x, **validation)) as rows:
             next(rows)  # memory is taken, and what is compiled is compiled
-            began = last = time.perf_counter()
+            began, computed = time.perf_counter(), time.process_time()
+            last = began
             for row in rows:
                 now = time.perf_counter()
-                steps.append(row.seconds / k)
+                steps.append(row.seconds / len(row.step_losses))
                 passes.append(scale * max(0.0, now - last - row.seconds))
                 last = now
                 if len(steps) >= _MOST or (len(steps) >= _LEAST and now - began >= seconds):
                     break
-    return steps, passes
+            cores = (time.process_time() - computed) / (time.perf_counter() - began)
+    return steps, passes, cores
 
 
 def _same_steps(model: Model, training: Training, k: int, *, validated: bool) -> dict[str, Any]:
@@ -137,8 +149,12 @@ def _samples(context: Context, model: Model, training: Training, k: int) -> tupl
 
 
 @contextlib.contextmanager
-def _peak() -> Iterator[Any]:
-    """Yield what says, inside, the most memory that this process had since; 0 where the system does not say."""
+def _peak(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Yield what says, inside, the most memory that there was since; 0 where the system does not say."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield lambda: torch.cuda.max_memory_allocated(device)
+        return
     try:
         Path("/proc/self/clear_refs").write_text("5", "ascii")  # VmHWM begins anew
         known = True
