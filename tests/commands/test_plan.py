@@ -190,6 +190,19 @@ def test_a_step_that_is_measured_is_one_of_the_loop(name, monkeypatch):
     assert measured.steps >= 3
 
 
+def test_without_validation_images_a_recipe_holds_some_out_and_others_have_no_pass():
+    text = STUDY.replace("validation = 60\n", "").replace("patience = 1\n", "")
+    context = context_of(text)
+    measured = {name: step_time(context, context.study.model(name), 0.01) for name in ("dense-4", "of-codes", "recipe")}
+    assert all(timed.step > 0 for timed in measured.values())
+    assert measured["recipe"].pass_ > 0
+    costs = {cost.model: cost for cost in plan(text).costs}
+    assert costs["dense-4"].steps == 2 * 6
+    recipe = context.training(context.study.model("recipe"))
+    assert costs["recipe"].steps == recipe.epochs * -(-240 // recipe.batch_size), "a fifth of 300 is held out"
+    assert costs["recipe"].epochs == recipe.epochs
+
+
 PHOTOGRAPHS = """
 title = "grains"
 [data]

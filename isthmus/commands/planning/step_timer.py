@@ -144,7 +144,7 @@ def _samples(context: Context, model: Model, training: Training, k: int) -> tupl
         x, checked = codes[:n], codes[n:]
     else:
         x = images.take(slice(0, n))
-        checked = (held_out or images).take(slice(0, min(n_held, _HELD_OUT)))
+        checked = (held_out or images).take(slice(0, max(1, min(n_held, _HELD_OUT))))
     return (x, checked, n_held / len(checked)) if n_held else (x, None, scale)
 
 
