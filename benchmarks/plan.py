@@ -37,7 +37,7 @@ name = "{name}"
 estimator = "denoiser"
 network = {{kind = "{kind}"}}
 target = "{target}"
-epochs = 4
+epochs = 6
 crops_per_epoch = 512
 precision = "auto"
 """
@@ -63,7 +63,12 @@ def denoisers(folder: Path) -> list[str]:
             for left in range(0, photograph.shape[1] - _SIDE, _SIDE):
                 piece = photograph[top : top + _SIDE, left : left + _SIDE].mean(axis=2).round().astype("uint8")
                 Image.fromarray(piece).save(pieces / f"{number}-{top}-{left}.png")
-    models = [("residual", "residual", "clean"), ("unet", "unet", "clean"), ("from-noisy", "residual", "noisy")]
+    models = [  # so many that two train at a time
+        ("residual", "residual", "clean"),
+        ("unet", "unet", "clean"),
+        ("residual-from-noisy", "residual", "noisy"),
+        ("unet-from-noisy", "unet", "noisy"),
+    ]
     text = "".join(_MODEL.format(name=name, kind=kind, target=target) for name, kind, target in models)
     study = folder / "denoisers.toml"
     study.write_text(_DENOISERS + text + _MEASURE, "utf-8")

@@ -176,8 +176,7 @@ def _cost(context: Context, measured: Measured, model: Model, seed: int) -> Cost
     seconds = training_seconds(timed.step, steps, timed.pass_, training.epochs)
     best = training.patience is not None
     states = state_bytes(weights, _MOMENTS.get(training.optimizer, 2), best=best)
-    share = 0.5 if context.precision(model) == "bfloat16" else 1.0
-    taken = round(share * training.batch_size * activations(context, model))
+    taken = training.batch_size * activations(context, model)
     checkpoints = min(training.epochs, math.ceil(seconds / _CHECKPOINT))
     return Cost(
         model.name,
