@@ -195,7 +195,9 @@ def table_of_checks(checks: list[dict[str, Any]]) -> list[str]:
         rows += [("weights written", one["weights"], "B")]
         lines += [_check(one["study"], *row) for row in rows]
     loads = [f"{one['load']:g}, of {one['cores']} cores" for one in checks]
-    return [*lines, "", f"The machine's load was {'; '.join(loads)}; each run used {checks[0]['threads']}."]
+    busy = any(one["load"] > one["threads"] + 0.5 for one in checks)
+    doubt = " Other programs had part of them, now more and now less, so these seconds prove little." if busy else ""
+    return [*lines, "", f"The machine's load was {'; '.join(loads)}; each run used {checks[0]['threads']}.{doubt}"]
 
 
 def _check(study: str, what: str, row: dict[str, float], unit: str) -> str:
