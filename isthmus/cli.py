@@ -15,7 +15,20 @@ import warnings
 from types import FrameType
 from typing import Any, NoReturn
 
-from isthmus.commands import data, denoise, encode, evaluate, explore, fit, reconstruct, report, run, score, studies
+from isthmus.commands import (
+    data,
+    denoise,
+    encode,
+    evaluate,
+    explore,
+    fit,
+    plan,
+    reconstruct,
+    report,
+    run,
+    score,
+    studies,
+)
 from isthmus.commands.shared.options import examples_of, import_modules
 from isthmus.errors import DoubtWarning, IsthmusError, RequestError, one_line, unknown
 
@@ -146,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     top.set_defaults(call=lambda options: top.print_help())
 
-    for module in (run, report, explore, studies, fit, evaluate, reconstruct, denoise, encode, score, data):
+    for module in (run, plan, report, explore, studies, fit, evaluate, reconstruct, denoise, encode, score, data):
         module.add(commands)
 
     return top

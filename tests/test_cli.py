@@ -39,7 +39,7 @@ def test_version(capsys):
 
 
 ON_A_MODEL = ("fit", "evaluate", "reconstruct", "denoise", "encode", "score")
-OTHERS = ([], ["run"], ["report"], ["studies"], ["studies", "show"], ["data", "info"])
+OTHERS = ([], ["run"], ["plan"], ["report"], ["studies"], ["studies", "show"], ["data", "info"])
 
 
 @pytest.mark.parametrize("command", [*OTHERS, *([name] for name in ON_A_MODEL)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isthmus.studies.plan.workload import Work, how_many_at_once, longest_first, makespan, ready
+from isthmus.studies.plan.workload import Work, guessed_seconds, how_many_at_once, longest_first, makespan, ready
 
 
 def works(*seconds: float, of: tuple[str | None, ...] = ()) -> list[Work]:
@@ -76,3 +76,19 @@ def test_makespan_of_the_longest_first():
     assert makespan(works(1, 1, 4, 2), 2, 1) == pytest.approx(4)
     assert makespan(works(1, 1, 4, 2), 1, 1) == pytest.approx(8)
     assert makespan([], 2, 1) == 0
+
+
+# Epochs of the study of photographs on two cores with AVX-512, two trainings at a time: GFLOP, steps, seconds
+EPOCHS = {"residual": (226564.9 / 15, 512, 81), "unet": (77720.1 / 15, 512, 35), "from-noisy": (151043.3 / 10, 512, 71)}
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_the_first_guess_at_a_denoiser_is_near_what_was_measured(name):
+    gflop, steps, seconds = EPOCHS[name]
+    row = {"model": name, "seed": 0, "steps": steps, "gflop": gflop, "threads": 1, "side_by_side": 2}
+    assert guessed_seconds([{**row, "precision": "bfloat16"}]) == pytest.approx(seconds, rel=0.3)
+
+
+def test_what_is_no_training_counts_in_the_first_guess():
+    row = {"model": "a", "seed": 0, "steps": 0, "gflop": 0.0, "threads": 1, "side_by_side": 1}
+    assert guessed_seconds([row, {**row, "other_seconds": 120.0}]) == pytest.approx(120)

@@ -210,7 +210,7 @@ class Context:
                 model.name, seed, model.of, n_steps(n, training), 1e-9 * operations, precision=self.precision(model)
             )
         assert model.part is not None
-        other = model.part.seconds_to_fit * n + model.part.seconds_to_code * self._n_measured(model)
+        other = model.part.seconds_to_fit * n + model.part.seconds_to_code * self.n_measured(model)
         return Work(model.name, seed, model.of, 0, 2e-9 * self.splits["train"].n_features ** 2 * n, other)
 
     def n_fitted(self, model: Model) -> int:
@@ -218,7 +218,7 @@ class Context:
         n = self.n_images(self.fit_split(model))
         return n if model.part is None else model.part.n_fitted(n)
 
-    def _n_measured(self, model: Model) -> int:
+    def n_measured(self, model: Model) -> int:
         """The images that a model is measured on, each under each corruption."""
         sets: set[tuple[str, Any]] = {("test", None)}
         for measure in self.study.measures:
@@ -238,23 +238,25 @@ class Context:
             "gflop": round(work.gflop, 1),
             "threads": self.threads(model),
             "side_by_side": self.n_parallel,
+            **({"other_seconds": round(work.other, 1)} if work.other else {}),
             **({} if (precision := self.precision(model)) == "float32" else {"precision": precision}),
         }
 
     def room(self) -> int:
         """Bytes that the weights of all models to be trained may take, and the largest one's checkpoints."""
-        sizes = [4 * self._n_weights(model) for model in self.models]
+        sizes = [4 * self.n_weights(model) for model in self.models]
         trained = [size for size, model in zip(sizes, self.models, strict=True) if model.training]
         checkpoints = 12 * max(trained, default=0)  # weights, moments and best weights; two of them and a third
         return len(self.seeds) * sum(sizes) + checkpoints
 
-    def _n_weights(self, model: Model) -> int:
+    def n_weights(self, model: Model) -> int:
+        """Numbers that a model learns, or has of the model that it is of."""
         n, shape = inputs(self.study, model, self.shape) if self.shape[1] else (0, None)
         if model.part is None:
             return model.code.n_weights(model.network, n, shape)
         if model.part.any_size:
             return size_of(model.part.of_crops[0], self.shape[0], 64)[0] if model.part.of_crops else 0
-        return self._n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
+        return self.n_weights(self.study.model(str(model.of))) if model.part.searches else model.part.n_weights(n)
 
 
 def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict[str, Split]:

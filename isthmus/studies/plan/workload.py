@@ -19,7 +19,9 @@ from typing import Any
 
 Pair = tuple[str, int]  # a model's name, and a seed
 
-_GFLOP_PER_SECOND = {"float32": 50, "bfloat16": 300}  # of one thread, roughly
+# Of one thread, roughly. Measured with AVX-512 while all cores were busy, bfloat16: a denoiser's chain of convolutions
+# 190, a U-Net 150, dense networks 125; float32: 90 for the same, and less without AVX-512.
+_GFLOP_PER_SECOND = {"float32": 50, "bfloat16": 180}
 _STEP = 0.0012  # seconds that a step costs on top of its arithmetic, whatever its size
 _THREADS_GAIN = 0.7  # n threads are n ** 0.7 times as fast as one
 _START = 6.0  # seconds until a process of its own has imported torch and read the images
@@ -89,7 +91,11 @@ def makespan(works: Iterable[Work], at_once: int, threads: int) -> float:
 def guessed_seconds(rows: list[dict[str, Any]]) -> float:
     """A first guess at the time of these rows of results.json's plan, which all train the same number at once."""
     works = [
-        Work(row["model"], row["seed"], None, row["steps"], row["gflop"], precision=row.get("precision", "float32"))
+        Work(
+            *(row["model"], row["seed"], None, row["steps"], row["gflop"]),
+            row.get("other_seconds", 0.0),
+            row.get("precision", "float32"),
+        )
         for row in rows
     ]
     threads = max((row["threads"] for row in rows), default=1)

@@ -54,11 +54,12 @@ class Worker:
         head = {**task.table(), "model": None, "seed": None}
         if self._context is None or head != self._head:
             self._context = None  # before the images of another study are read
-            self._context, self._head = _prepared(task), head
+            self._context, self._head = prepared(task), head
         return self._context
 
 
-def _prepared(task: Task) -> Context:
+def prepared(task: Task) -> Context:
+    """The context of a task's study in this process, with the task's own plan and the kinds that it names."""
     kinds.register_all(task.registered)
     paths = {name: Path(task.request[name]) if task.request[name] else None for name in ("out", "data_dir")}
     request = Request(**{**task.request, **paths, **{name: tuple(task.request[name]) for name in ("only", "hosts")}})
