@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import readme
 from benchmarks.recipes import NETWORKS
 from isthmus import Autoencoder, Images, IsthmusError, load_dataset
-from isthmus.data.images import split_dataset
+from isthmus.data.splits import split_dataset
 
 HELD_OUT = 10_000
 RATE, BATCH_SIZE = 1e-3, 64

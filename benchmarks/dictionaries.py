@@ -33,7 +33,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import readme
 from isthmus import L1, Autoencoder, Dictionary, Images, IsthmusError, load_dataset
-from isthmus.data.images import split_dataset
+from isthmus.data.splits import split_dataset
 from isthmus.metrics import l0
 
 N_ATOMS, BATCH_SIZE = 256, 64

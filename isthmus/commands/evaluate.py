@@ -159,7 +159,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
         measured[part.label] = measure(opened.model, images, METRICS, corruption=part).estimates
         as_it_is = measure(FunctionTransformer(check_inverse=False), images, ("mse",), corruption=part)
         before[part.label] = as_it_is.estimates["mse"].value
-    n = len(set(images.photographs.tolist()))
+    n = images.n_photographs
     n_patches = len(images) if images.places is not None else None
     noise = noise_in(images.pixels)
     memory = opened.memory(options)

@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> None:
     wanted = Wanted(
         images.shape,
         len(split.train),
-        n_photographs=len(set(split.train.photographs.tolist())),
+        n_photographs=split.train.n_photographs,
         kind=kind,
         fields=fields,
         given=None if base is None else base.model.network_.part,

@@ -20,6 +20,7 @@ from isthmus.data.images import Images
 
 _PIXELS = 1 << 18  # that are hashed, or up to twice as many
 _SAME = 1e-4  # of a step of 8 bits: what rounding to float32 does to a number of 8 bits, and less than any other step
+_AT_A_TIME = 1 << 20
 MOST = 100_000  # images whose marks config.json lists, in a megabyte
 _DTYPE = "<u8"
 
@@ -44,7 +45,7 @@ def identity_of(page: Page) -> int:
 def identities_of(pixels: np.ndarray) -> np.ndarray:
     """The identities, (n,) uint64, of images (n, c, h, w) in any numbers."""
     bits = pixels.dtype.itemsize * 8
-    return np.array([identity_of(Page(image, bits)) for image in pixels], np.uint64)
+    return np.fromiter((identity_of(Page(image, bits)) for image in pixels), np.uint64, len(pixels))
 
 
 def marks_of(images: Images) -> np.ndarray | None:
@@ -54,11 +55,27 @@ def marks_of(images: Images) -> np.ndarray | None:
     return None if images.places is not None else identities_of(images.pixels)
 
 
+def among(few: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """Whether each of a few marks is one of many, (n_few,): as `np.isin`, which would sort the many."""
+    order = np.argsort(few, kind="stable")
+    sorted_few, known = few[order], np.zeros(len(few), bool)
+    for start in range(0, len(many) if len(few) else 0, _AT_A_TIME):
+        some = many[start : start + _AT_A_TIME]
+        first, last = (np.searchsorted(sorted_few, some, side) for side in ("left", "right"))
+        hits = np.flatnonzero(first < last)
+        for i, j in zip(first[hits].tolist(), last[hits].tolist(), strict=True):
+            known[order[i:j]] = True
+    return known
+
+
 def to_text(marks: Iterable[int] | np.ndarray | None) -> str | None:
     """Marks as config.json has them; None for those that are not known, or too many."""
     if marks is None:
         return None
-    array = np.unique(np.asarray(marks, _DTYPE))
+    array = np.asarray(marks, _DTYPE)
+    if len(np.unique(array[: 2 * MOST])) > MOST:  # of many millions all need not be sorted for that
+        return None
+    array = np.unique(array)
     return None if len(array) > MOST else base64.b64encode(array.tobytes()).decode("ascii")
 
 

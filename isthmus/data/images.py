@@ -12,7 +12,6 @@ import numpy as np
 from isthmus.data.formats.page import full_scale_of
 from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import DataError, RequestError, counted
-from isthmus.rng import numpy_generator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,6 +117,16 @@ class Images:
     def n_bytes(self) -> int:
         """What the pixels take in memory."""
         return 0 if self.are_stored else self.pixels.nbytes
+
+    @property
+    def are_single(self) -> bool:
+        """Whether each is known to be a photograph of its own, without a look at any."""
+        return self.places is None and not self.names
+
+    @property
+    def n_photographs(self) -> int:
+        """How many photographs there are."""
+        return len(self) if self.are_single else len(np.unique(self.photographs))
 
     @property
     def photographs(self) -> np.ndarray:
@@ -244,53 +253,3 @@ class Dataset:
     def fingerprint(self) -> str:
         """sha256 of both parts' fingerprints."""
         return hashlib.sha256(f"{self.train.fingerprint}{self.test.fingerprint}".encode()).hexdigest()
-
-
-def split_dataset(
-    dataset: Dataset,
-    *,
-    train: int | None = None,
-    validation: int = 0,
-    split: str = "random",
-    classes: tuple[int, ...] | None = None,
-    seed: int = 0,
-) -> dict[str, Images]:
-    """The named splits of a study: "train", "test" and, where they were asked for, "validation".
-
-    The validation images are taken from the source's training images: at random by the stream `split` of the seed,
-    or, with split="file", those that follow the training images in the order of the file. `classes` keeps these labels
-    in every split, after splitting, so that which image lies in which split does not depend on them.
-    Raises RequestError if there are fewer images than asked for.
-    """
-    n = len(dataset.train)
-    n_train = n - validation if train is None else train
-    if n_train < 1 or n_train + validation > n:
-        raise RequestError(
-            f"{dataset.name} has {n:,} training images; train = {n_train:,} and validation = {validation:,} do not fit"
-        )
-    order = np.arange(n) if split == "file" else numpy_generator(seed, "split").permutation(n)
-    # within a split, images keep the order of the file: shuffling is the training's business
-    chosen = {"train": order[:n_train], "validation": order[n_train : n_train + validation]}
-    splits = {
-        name: dataset.train if len(which) == n else dataset.train.take(np.sort(which))
-        for name, which in chosen.items()
-        if len(which)
-    }
-    splits["test"] = dataset.test
-    if not classes:
-        return splits
-    for name, images in splits.items():
-        _check_classes(dataset, name, images, classes)
-    return {name: images.only(classes) for name, images in splits.items()}
-
-
-def _check_classes(dataset: Dataset, name: str, images: Images, classes: tuple[int, ...]) -> None:
-    """Raise RequestError for a class that only this split lacks; `Images.only` reports one that does not exist."""
-    if dataset.train.labels is None or images.labels is None:
-        return
-    for label in classes:
-        if label in dataset.train.labels and label not in images.labels:
-            raise RequestError(
-                f'split "{name}" of {dataset.name}, {counted(len(images), "image")}, has none of class {label}; '
-                "give it more images, or leave the class out"
-            )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isthmus.data.collections.pieces import file_of
-from isthmus.data.images import Images
+from isthmus.data.images import Dataset, Images
 from isthmus.errors import RequestError, counted
 from isthmus.rng import numpy_generator
 
@@ -16,12 +16,12 @@ SEVERAL = 6  # photographs of which two can be held out whole, and two thirds ar
 
 def is_cut(images: Images) -> bool:
     """Whether some of the images are patches of one photograph."""
-    return len(np.unique(images.photographs)) < len(images)
+    return images.n_photographs < len(images)
 
 
 def by_regions(images: Images) -> bool:
     """Whether `split` holds out regions: for patches of too few photographs to hold out whole ones."""
-    return is_cut(images) and len(np.unique(images.photographs)) < SEVERAL
+    return images.n_photographs < min(SEVERAL, len(images))
 
 
 def split(images: Images, shares: Sequence[float], seed: int) -> list[np.ndarray]:
@@ -62,12 +62,16 @@ def together(images: Images) -> np.ndarray:
     """(n,) integers, equal where images are held out together: the patches of a photograph, and of several files the
     pages of each, for neighbours in a stack show much the same.
     """
+    if images.are_single:
+        return images.photographs
     files = files_of(images)
     return files if len(np.unique(files)) >= SEVERAL else images.photographs
 
 
 def by_runs(images: Images) -> bool:
     """Whether `split` holds out runs of pages: of stacks that are too few, or too long, for holding out whole files."""
+    if images.are_single:
+        return False
     pages = np.unique(np.stack([files_of(images), images.photographs]), axis=1)[0]
     counts = np.unique(pages, return_counts=True)[1]
     return counts.max() > 1 and (len(counts) < SEVERAL or counts.max() > len(pages) / 3)
@@ -140,6 +144,8 @@ def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
 
     The pages of a file are held out together, if there are several files.
     """
+    if images.are_single:
+        return _chosen(len(images), shares, numpy_generator(seed, "split").permutation(len(images)))
     first = of = np.arange(len(images))
     groups = together(images)
     if len(np.unique(groups)) < len(images):
@@ -153,7 +159,7 @@ def _whole(images: Images, shares: Sequence[float], seed: int) -> np.ndarray:
 
 def _chosen(n: int, shares: Sequence[float], shuffled: np.ndarray) -> np.ndarray:
     """(n,): the parts, the first of the shuffled for the first share, and so on."""
-    part, start = np.zeros(n, np.int64), 0
+    part, start = np.zeros(n, np.int8), 0
     for number, share in enumerate(shares, 1):
         stop = start + max(1, round(n * share))
         part[shuffled[start:stop]] = number
@@ -207,3 +213,56 @@ def _cut_across(starts: np.ndarray, length: int, shares: Sequence[float], backwa
         edge = low
     part[(part == 0) & (lows + length > edge)] = -1
     return part if (part == 0).any() else None
+
+
+# --- of a study ---
+
+
+def split_dataset(
+    dataset: Dataset,
+    *,
+    train: int | None = None,
+    validation: int = 0,
+    split: str = "random",
+    classes: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> dict[str, Images]:
+    """The named splits of a study: "train", "test" and, where they were asked for, "validation".
+
+    The validation images are taken from the source's training images: at random by the stream `split` of the seed,
+    or, with split="file", those that follow the training images in the order of the file. `classes` keeps these labels
+    in every split, after splitting, so that which image lies in which split does not depend on them.
+    Raises RequestError if there are fewer images than asked for.
+    """
+    n = len(dataset.train)
+    n_train = n - validation if train is None else train
+    if n_train < 1 or n_train + validation > n:
+        raise RequestError(
+            f"{dataset.name} has {n:,} training images; train = {n_train:,} and validation = {validation:,} do not fit"
+        )
+    order = np.arange(n) if split == "file" else numpy_generator(seed, "split").permutation(n)
+    # within a split, images keep the order of the file: shuffling is the training's business
+    chosen = {"train": order[:n_train], "validation": order[n_train : n_train + validation]}
+    splits = {
+        name: dataset.train if len(which) == n else dataset.train.take(np.sort(which))
+        for name, which in chosen.items()
+        if len(which)
+    }
+    splits["test"] = dataset.test
+    if not classes:
+        return splits
+    for name, images in splits.items():
+        _check_classes(dataset, name, images, classes)
+    return {name: images.only(classes) for name, images in splits.items()}
+
+
+def _check_classes(dataset: Dataset, name: str, images: Images, classes: tuple[int, ...]) -> None:
+    """Raise RequestError for a class that only this split lacks; `Images.only` reports one that does not exist."""
+    if dataset.train.labels is None or images.labels is None:
+        return
+    for label in classes:
+        if label in dataset.train.labels and label not in images.labels:
+            raise RequestError(
+                f'split "{name}" of {dataset.name}, {counted(len(images), "image")}, has none of class {label}; '
+                "give it more images, or leave the class out"
+            )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from isthmus.data import identity
 from isthmus.data.formats.page import Page
 from isthmus.data.identity import identities_of, identity_of
 
@@ -59,3 +60,12 @@ def test_large_images_are_told_apart():
     assert identity_of(Page(large, 8)) == identity_of(Page(np.repeat(large, 3, 0), 8))
     assert identity_of(Page(large, 8)) != identity_of(Page(large[:, ::-1], 8))
     assert identity_of(Page(large, 8)) != identity_of(Page(large // 2, 8))
+
+
+@pytest.mark.parametrize("n", [0, 1, 500])
+def test_marks_among_many_are_those_that_numpy_finds(n, monkeypatch):
+    monkeypatch.setattr(identity, "_AT_A_TIME", 100)
+    rng = np.random.default_rng(n)
+    few, many = (rng.integers(0, 300, size).astype(np.uint64) for size in (n, 1234))
+    np.testing.assert_array_equal(identity.among(few, many), np.isin(few, many))
+    assert not identity.among(few, many[:0]).any()

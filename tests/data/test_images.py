@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isthmus.data.images import Dataset, Images, split_dataset
+from isthmus.data.images import Dataset, Images
+from isthmus.data.splits import split_dataset
 from isthmus.errors import DataError, RequestError
 
 

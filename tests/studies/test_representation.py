@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 import isthmus
 from isthmus.analysis.representation import METRICS
-from isthmus.data.images import split_dataset
 from isthmus.data.sources.registry import load
+from isthmus.data.splits import split_dataset
 from isthmus.errors import RequestError
 from isthmus.report.html_page import write_report
 from isthmus.studies.spec.parser import load_study

@@ -144,7 +144,7 @@ def fit(job: Job) -> Fitted:
             on_validation, on_test = model_errors, None
         else:
             on_validation, on_test = job.held(validation).errors(chosen, f"{folder.name}, validation"), model_errors
-        n_choosing, given = len(np.unique(validation.photographs)), job.facts.get("fit", {}).get("facts", {})
+        n_choosing, given = validation.n_photographs, job.facts.get("fit", {}).get("facts", {})
         judgement = Judgement(
             *(model, train, folder, codes, errors, job.uncut is None, n_choosing),
             *(base, alone, is_refitted, "--learning-rate" in given),

@@ -43,7 +43,7 @@ class Parts:
 
     def head(self, photographs: str | None = None) -> str:
         """What a table of errors is of. photographs: which of them they are measured on, if not on these images."""
-        count = photographs or counted(len(np.unique(self.measured.photographs)), "image")
+        count = photographs or counted(self.measured.n_photographs, "image")
         if self.doubt:
             return f"on {count}, {self.doubt}"
         if self.test is None:
@@ -56,7 +56,7 @@ def hold_out(images: Images, seed: int, validation: float | None = None, test: f
 
     With validation alone, or a test of 0, there are two parts. Raises RequestError for too few images, and as `split`.
     """
-    n = len(np.unique(images.photographs))
+    n = images.n_photographs
     if len(images) == 1:
         raise RequestError(
             f"{images.source}: one image is too few to train on and hold one out; give more, or cut it with --patches "
@@ -133,7 +133,7 @@ def _summary(images: Images, parts: Sequence[Images], regions: bool) -> str:
     words = [counted(len(parts[0]), "patch", "patches") if cut else counted(len(parts[0]), "image")]
     words += [f"{len(part):,}" for part in parts[1:]]
     if cut and not regions:
-        numbers = [len(np.unique(part.photographs)) for part in parts]
+        numbers = [part.n_photographs for part in parts]
         of = [counted(numbers[0], "image"), *(f"{n:,}" for n in numbers[1:])]
         words = [f"{word} of {n}" for word, n in zip(words, of, strict=True)]
     purposes = [*_PURPOSES]
@@ -143,10 +143,10 @@ def _summary(images: Images, parts: Sequence[Images], regions: bool) -> str:
     if have_neighbours(parts) and not regions:
         sentence += ": neighbouring pages of a file are in two parts, so expect larger errors on other files"
     elif by_runs(images) and not regions:
-        n, n_left = (sum(len(np.unique(part.photographs)) for part in some) for some in ([images], parts))
+        n, n_left = (sum(part.n_photographs for part in some) for some in ([images], parts))
         sentence += f": runs of neighbouring pages; {n - n_left:,} next to them are left out"
     if regions:
         left = len(images) - sum(map(len, parts))
         touching = f"; {left:,} that touch two of them are left out" if left else ""
-        sentence += f": regions of {counted(len(np.unique(images.photographs)), 'image')} that share no pixel{touching}"
+        sentence += f": regions of {counted(images.n_photographs, 'image')} that share no pixel{touching}"
     return sentence

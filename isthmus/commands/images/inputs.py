@@ -18,6 +18,7 @@ from isthmus.data.collections.collection import AUTO, find_range, open_images
 from isthmus.data.collections.listing import MASKS, is_mvtec
 from isthmus.data.formats.page import range_option
 from isthmus.data.framing import Framing, table_of
+from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sources import registry
 from isthmus.errors import RequestError, SkippedWarning, unknown
@@ -99,9 +100,20 @@ def load_images(
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
         images = open_images(part_of(data, split), **preparation, skip_bad=skip_bad, on_progress=on_progress)
+    if images.are_stored and images.identities is None:  # a large array: known now, its parts need not be read for it
+        images = replace(images, identities=_identities(images))
     for note in images.notes:
         console.say(note)
     return images
+
+
+def _identities(images: Images) -> np.ndarray:
+    marks: list[np.ndarray] = []
+    with console.progress("images looked at") as on_progress:
+        for chunk in images.pixels.chunks():  # type: ignore[attr-defined]
+            marks.append(identities_of(chunk))
+            on_progress(sum(map(len, marks)), len(images))
+    return np.concatenate(marks)
 
 
 def _named(data: str, split: str, data_dir: Path | None, *, notes: bool = False) -> Images:

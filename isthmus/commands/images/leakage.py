@@ -20,7 +20,7 @@ import numpy as np
 from isthmus.commands.images.holdout import Parts
 from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
-from isthmus.data.identity import from_text, marks_of, to_text
+from isthmus.data.identity import among, from_text, marks_of, to_text
 from isthmus.data.images import Images
 from isthmus.data.stored.shards import INDEX, is_shards
 from isthmus.errors import counted
@@ -70,9 +70,7 @@ def table_of(
     chose = parts.validation.photographs
     if earlier is not None and selected is not None:
         chose = chose[~earlier.trained_on(selected)]
-    n, n_trained_on, n_selected_on = (
-        len(np.unique(some)) for some in (images.photographs, parts.train.photographs, chose)
-    )
+    n, n_trained_on, n_selected_on = images.n_photographs, parts.train.n_photographs, len(np.unique(chose))
     if parts.doubt:  # so it is said of all of them
         n_trained_on = n
     elif earlier is not None and marks is not None and trained is not None:
@@ -153,22 +151,24 @@ def copies(parts: Parts) -> str:
     """The sentence for images that errors are measured on and that are trained on too, as copies; "" for none."""
     if parts.regions:
         return ""
-    measured = photographs_of(parts.measured)[1]
-    n = int(np.isin(measured, photographs_of(parts.train)[1]).sum())
-    if not n:
-        return ""
-    return (
-        f"{n:,} of {counted(len(measured), 'image')} to measure the errors "
-        f"{'is a copy' if n == 1 else 'are copies'} of images to train on: expect larger errors on new ones"
-    )
+    measured = _marks_of_photographs(parts.measured)
+    n = int(among(measured, _marks_of_photographs(parts.train)).sum())
+    words = f"{n:,} of {counted(len(measured), 'image')} to measure the errors"
+    are = "is a copy" if n == 1 else "are copies"
+    return f"{words} {are} of images to train on: expect larger errors on new ones" if n else ""
 
 
 def photographs_of(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """The names ("" where there are none) and the identities of the photographs: of patches each counts once."""
     first = np.unique(images.photographs, return_index=True)[1]
-    marks = marks_of(images)
-    identities = np.zeros(len(first), np.uint64) if marks is None else marks[first]
-    return np.array(images.names, object)[first] if images.names else np.full(len(first), "", object), identities
+    names = np.array(images.names, object)[first] if images.names else np.full(len(first), "", object)
+    return names, _marks_of_photographs(images)
+
+
+def _marks_of_photographs(images: Images) -> np.ndarray:
+    marks, n = marks_of(images), images.n_photographs
+    first = slice(None) if images.are_single else np.unique(images.photographs, return_index=True)[1]
+    return np.zeros(n, np.uint64) if marks is None else marks[first]
 
 
 @dataclass(frozen=True)

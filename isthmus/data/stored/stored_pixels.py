@@ -117,10 +117,11 @@ class StoredPixels:
         if isinstance(which, slice):
             return np.arange(*which.indices(len(self)))
         which = np.asarray(which)
-        which = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.int64)
-        if len(which) and not (-len(self) <= which.min() and which.max() < len(self)):
+        which = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.int64, copy=False)
+        low, high = (int(which.min()), int(which.max())) if len(which) else (0, 0)
+        if not -len(self) <= low <= high < len(self):
             raise IndexError(f"a position beyond {len(self):,} images")
-        return np.where(which < 0, which + len(self), which)
+        return which if low >= 0 else np.where(which < 0, which + len(self), which)
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """(k, c, h, w) of these rows of the files: neighbours are read together, in the order of the disk."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.data.images import Dataset, split_dataset
+from isthmus.data.images import Dataset
+from isthmus.data.splits import split_dataset
 from isthmus.estimators.denoising import denoiser_fit
 from isthmus.estimators.parameters import training_of
 from isthmus.networks.denoisers import size_of
