@@ -65,6 +65,7 @@ class GaussianCode(Code):
     nats: KL(q ‖ prior) of each unit, (code_size,), averaged over the samples of the last fifty steps or so.
     """
 
+    averaged = ("nats", "n_steps")
     nats: torch.Tensor
     n_steps: torch.Tensor
 

@@ -20,19 +20,20 @@ _CACHED = 2**17  # numbers: half a megabyte
 class Scale(NamedTuple):
     """What the sum of a term's values over a batch is divided by, and then multiplied with: nothing else averages."""
 
-    divisor: int
+    divisor: float
     weight: float = 1.0
 
     @classmethod
-    def of(cls, shape: torch.Size, per: str, weight: float = 1.0) -> Scale:
+    def of(cls, shape: torch.Size, per: str, weight: float = 1.0, pieces: float = 1) -> Scale:
         """The scale of values of each sample, (n, ...), or of a batch, (), which are no average already.
 
         per: "sample" sums over units and averages over samples; "element" averages over both; "batch" sums over both.
+        pieces: how many times the samples are those of a batch, of which they are a shard.
         """
         if per in ("element", "draw"):
-            return cls(shape.numel(), weight)
+            return cls(shape.numel() * pieces, weight)
         one_of('value of "per"', per, PER)
-        return cls(shape[0] if shape and per == "sample" else 1, weight)
+        return cls(shape[0] * pieces if shape and per == "sample" else 1, weight)
 
     def average(self, values: torch.Tensor) -> torch.Tensor:
         """Without the weight."""
@@ -133,10 +134,10 @@ _OF_EACH: dict[type[Part], WithGradient] = {MSE: _mse_of_each, BCE: _bce_of_each
 
 
 def with_gradient(
-    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor
+    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor, pieces: float = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A loss or a penalty, and its gradient at y, a new tensor."""
-    scale = Scale.of(y.shape, per, weight)
+    """A loss or a penalty, and its gradient at y, a new tensor. pieces: of `Scale.of`."""
+    scale = Scale.of(y.shape, per, weight, pieces)
     if written_out := _WRITTEN_OUT.get(type(part)):
         return written_out(scale, part, y, *x)
     if of_each := _OF_EACH.get(type(part)):
@@ -145,7 +146,7 @@ def with_gradient(
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         term = VALUES[type(part)](part, leaf, *x)
-        scale = Scale.of(term.shape, per, weight)
+        scale = Scale.of(term.shape, per, weight, pieces)
         value = scale.average(term) * scale.weight
     return value.detach(), torch.autograd.grad(value, leaf)[0]
 
