@@ -67,7 +67,7 @@ class Shards(Whole):
 
     def __init__(self, setup: Setup, network: Trainable, weights: FlatWeights) -> None:
         self.n_shards, self.world, self.seed, self.weights = setup.shards, setup.world, setup.seed, weights
-        each, device = self.n // self.world.size, weights.vector.device
+        each, device = self.n_shards // self.world.size, weights.vector.device
         self.shards = range(self.world.rank * each, (self.world.rank + 1) * each)
         self.each_streams = {shard: Streams.on(device) for shard in self.shards}
         self.module_states: dict[int, torch.Tensor] = {}
