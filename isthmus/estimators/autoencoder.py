@@ -185,9 +185,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
             fitting = OneFit(self, X, held_out, warm_start, refit=refit)
             self.training_ = fitting.training
+            checkpoint = checkpoint if fitting.world.is_first else Checkpoints(None)
             checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-            if not fitting.world.is_first:
-                checkpoints = checkpoint = Checkpoints(None)
             with checkpoints.held(fitting.n_bytes):
                 self.adopt((yield from fitting.epochs(checkpoints)))
                 self._describe(fitting.X, fitting.threads)
