@@ -115,9 +115,8 @@ class Shards(Whole):
         self.weights.give_back(self.averaged)
         while len(rows) > 1:
             rows = [a + b for a, b in zip(rows[::2], rows[1::2], strict=True)]
-        if not names:
-            return rows[0], {}
-        return rows[0][0], dict(zip(names, rows[0][1:], strict=True))
+        loss, *values = rows[0].view(-1)
+        return loss, dict(zip(names, values, strict=True))
 
     def _grow(self, i: int) -> None:
         """Add the leaf i of this process's tree, which is in the weights, to what is complete of it on its left."""
