@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -269,10 +270,10 @@ def torchrun(n, *arguments, restarts=0, **environment):
 def outcomes_of(n, *arguments, **options):
     process = torchrun(n, *arguments, **options)
     try:
-        output, _ = process.communicate(timeout=240)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # it ends those that it started, which SIGKILL would leave
+        output, _ = process.communicate()
     assert process.returncode == 0, output.decode()
     return [json.loads((arguments[1] / f"{rank}.json").read_text()) for rank in range(n)]
 
@@ -336,24 +337,33 @@ def test_a_stopped_fit_leaves_no_process_and_a_checkpoint(sent, tmp_path):
 def test_where_another_process_is_gone_a_checkpoint_of_the_last_epoch_is_written(tmp_path):
     for error, n_checkpoints in ((RunError("diverged"), 0), (LostError("gone"), 1)):
         checkpoints = Checkpoints(tmp_path / type(error).__name__)
-        with pytest.raises(type(error)), contextlib.closing(iter_of(checkpoints)) as rows, checkpoints.held(100):
-            next(rows)
-            raise error
+        with pytest.raises(type(error)):
+            stopped_by(error, checkpoints)
         assert len(checkpoints._places()) == n_checkpoints
 
 
-def iter_of(checkpoints):
-    """Epochs of a fit, after each of which a checkpoint may be due."""
-    checkpoints.begin(dict)
-    history = History()
-    for epoch in (1, 2):
-        history.epochs.append(Epoch(epoch, 1.0, 0.1))
-        snapshot = Snapshot(0, history, {"w": np.zeros(2)}, {}, np.inf, 0, None)
-        checkpoints.keep(lambda snapshot=snapshot: snapshot)
-        yield
+def stopped_by(error, checkpoints):
+    """A fit after whose first epoch no checkpoint is due yet."""
+    with checkpoints.held(100):
+        checkpoints.begin(dict)
+        history = History([Epoch(1, 1.0, 0.1)])
+        checkpoints.keep(lambda: Snapshot(0, history, {"w": np.zeros(2)}, {}, np.inf, 0, None))
+        raise error
 
 
 def test_a_peer_that_is_gone_is_said_in_words():
-    with pytest.raises(LostError, match="another process of this fit ended, or was not heard of for 10 minutes"):
-        with processes._together():
-            raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    words = "another process of this fit ended, or was not heard of for 10 minutes; the same command resumes"
+    with pytest.raises(LostError, match=words), processes._together():
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+
+
+def test_restarted_processes_do_not_read_what_the_former_ones_wrote():
+    """In a store that outlives them, as torchrun's does."""
+    store = torch.distributed.HashStore()
+    tokens = []
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            found = [pool.submit(processes._agreed_token, store, rank, 4) for rank in range(4)]
+            tokens.append({each.result(timeout=10) for each in found})
+    assert [len(each) for each in tokens] == [1, 1, 1]
+    assert len(set.union(*tokens)) == 3

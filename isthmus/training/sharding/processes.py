@@ -9,12 +9,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from isthmus.errors import IsthmusError, LostError, RequestError, RunError, require
 from isthmus.fingerprints import differing
@@ -114,7 +118,7 @@ def _together() -> Iterator[None]:
     """What torch raises where another process is gone, as a LostError."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, TimeoutError) as error:
         lost = f"another process of this fit ended, or was not heard of for {MINUTES} minutes"
         raise LostError(f"{lost}; the same command resumes from the last checkpoint") from error
 
@@ -140,8 +144,34 @@ def _join() -> None:
     if has_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     with _together():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if has_gpus else "gloo", init_method="env://", timeout=_TIMEOUT)
+        store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+        store = PrefixStore(_agreed_token(store, rank, size), store)
+        backend = "cpu:gloo,cuda:nccl" if has_gpus else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     atexit.register(_leave)
+
+
+def _agreed_token(store: Store, rank: int, size: int) -> str:
+    """A word that is new in torchrun's store, for these processes alone.
+
+    torchrun keeps its store when it starts them again, and gloo would read where the former ones were: now and then a
+    restarted fit waited for them. So each of the others writes a word of its own, until the first has answered to it.
+    """
+    token = uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"asks/{rank}", token)
+        answer: str = store.get(f"answer/{token}").decode()
+        store.set(f"has/{answer}/{rank}", "")
+        return answer
+    missing, end = set(range(1, size)), time.monotonic() + _TIMEOUT.total_seconds()
+    while missing:
+        for other in [other for other in missing if store.check([f"asks/{other}"])]:
+            store.set(f"answer/{store.get(f'asks/{other}').decode()}", token)
+        missing = {other for other in missing if not store.check([f"has/{token}/{other}"])}
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
+    return token
 
 
 def _leave() -> None:
