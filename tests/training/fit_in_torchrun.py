@@ -124,6 +124,7 @@ def endless(folder, rank):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as the command does: what is unwritten is written then
     warnings.simplefilter("ignore")
     task, folder = {"all": all_of_them, "killed": killed, "endless": endless}[sys.argv[1]], Path(sys.argv[2])
     rank = int(os.environ["RANK"])
