@@ -76,7 +76,6 @@ class DenoiserFit:
     ) -> None:
         self.training = training_of(model)
         self.shards, self.world = model.shards, processes_for(model.shards)
-        check_shards(self.shards, self.world.size, most=min(self.training.batch_size, model.crops_per_epoch))
         if held_out is not None:
             require(others is None, "validation", "left out for pairs; set validation_fraction", "images")
             require(
@@ -108,6 +107,8 @@ class DenoiserFit:
         if model.patience is not None and model.validation_fraction is None and held_out is None:
             raise RequestError("patience needs validation images: set validation_fraction")
         self.n_crops = model.crops_per_epoch
+        if self.shards > 1:
+            check_shards(self.shards, self.world.size, most=min(self.training.batch_size, self.n_crops))
         self.device = resolve_device(model.device)
         check_device(self.device, self.world)
         self.precision = resolve_precision(model.precision, self.device)
