@@ -79,7 +79,7 @@ def train(
     share = FairShare(threads if samples.device.type == "cpu" else 1)
     with memory_told(training.batch_size):
         trained = training_pass(network)
-        beside = sum(buffer.numel() for buffer in averaged_buffers(network))
+        beside = 0 if setup.shards == 1 else sum(buffer.numel() for buffer in averaged_buffers(network))
         weights = FlatWeights(network, autograd=trained is network and setup.shards == 1, beside=beside)
     try:
         with memory_told(training.batch_size):

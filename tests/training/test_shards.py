@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from isthmus import (
@@ -23,12 +24,14 @@ from isthmus import (
     MSE,
     Autoencoder,
     Conv,
+    Denoiser,
     Dense,
     Dictionary,
     Gaussian,
     Module,
     Plain,
     Quantized,
+    Residual,
 )
 from isthmus.cli import run_command
 from isthmus.codes import build
@@ -255,6 +258,58 @@ def test_the_command_refuses_what_processes_cannot_share(
     assert line.startswith("isthmus, rank 1: ")
     assert len(line.splitlines()) == 1
     assert re.search(message, line)
+
+
+@pytest.fixture
+def data(tmp_path):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (60, 6, 6), np.uint8))
+    return str(tmp_path / "images.npy")
+
+
+FIT = ["--shards", "4", "--epochs", "1", "--batch-size", "16", "--hidden", "8", "--bottleneck", "2"]
+
+
+def test_the_command_trains_in_shards_and_resumes_with_no_others(data, tmp_path, capsys):
+    out = str(tmp_path / "model")
+    assert run_command(["fit", data, "-o", out, *FIT]) == 0
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["parameters"]["shards"] == 4
+    error = "--shards must be a power of two, at most the 16 samples of a batch (1, 2, 4, 8, 16), got 32"
+    capsys.readouterr()
+    assert run_command(["fit", data, "-o", out + "2", *FIT, "--shards", "32"]) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_another_process_than_the_first_writes_and_prints_nothing(data, tmp_path, capsys, second_of_two, monkeypatch):
+    worlds = []
+
+    def processes_for(shards):
+        worlds.append(Recorded(1, 2))
+        return worlds[-1]
+
+    monkeypatch.setattr("isthmus.estimators.fits.one_fit.processes_for", processes_for)
+    assert run_command(["fit", data, "-o", str(tmp_path / "model"), *FIT]) == 0
+    assert len(worlds) == 1
+    assert worlds[0].sums
+    assert capsys.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"target": "noisy"}, {"recipe": "fast", "batch_size": 8}])
+def test_a_denoiser_learns_in_shards(changes):
+    model = Denoiser(Residual(width=4, depth=4), crop=16, crops_per_epoch=24, random_state=0, shards=2)
+    model.set_params(**{"epochs": 2, "batch_size": 8, **changes})
+    model.fit(fit_in_torchrun.photographs())
+    whole = clone(model).set_params(shards=1).fit(fit_in_torchrun.photographs())
+    assert np.allclose(model.history_.losses, whole.history_.losses, rtol=0.5)
+    assert model.history_[0].loss != whole.history_[0].loss
+    with pytest.raises(RequestError, match="at most the 8 samples of a batch"):
+        model.set_params(shards=16).fit(fit_in_torchrun.photographs())
+
+
+def test_a_warm_fit_and_the_next_one_have_the_same_shards():
+    model = model_of("gaussian", warm_start=True).fit(images())
+    again = model_of("gaussian", warm_start=True).fit(images())
+    assert outcome(model.fit(images())) == outcome(again.fit(images()))
 
 
 def torchrun(n, *arguments, restarts=0, **environment):
