@@ -63,7 +63,7 @@ def _model(name: str, shards: int, steps: int, epochs: int) -> tuple[Any, Any]:
 def measure(name: str, shards: int, steps: int, epochs: int) -> dict[str, float]:
     """Milliseconds of a step in the fastest epoch but the first, and of its parts, in this process."""
     spent: dict[str, float] = defaultdict(float)
-    _timed(loop._Step, "_gradients", "gradients", spent)
+    _timed(loop._Step, "gradients", "gradients", spent)
     _timed(Shards, "_grow", "tree", spent)
     _timed(Processes, "add_up", "exchange", spent)
     _timed(OPTIMIZERS["adam"], "step", "optimizer", spent)

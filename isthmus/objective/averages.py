@@ -99,9 +99,12 @@ def _l1_with_gradient(scale: Scale, part: L1, code: torch.Tensor) -> tuple[torch
     return factor * code.abs().sum(), code.sign().mul_(factor)
 
 
-def _mean_activation(code: torch.Tensor) -> torch.Tensor:
-    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite."""
-    return code.mean(dim=0).clamp_(1e-6, 1 - 1e-6)
+def _mean_activation(code: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite.
+
+    mean: of the batch, where the code is of a shard of it.
+    """
+    return (code.mean(dim=0) if mean is None else mean).clamp(1e-6, 1 - 1e-6)
 
 
 def _kl_of_units(t: float, rho: torch.Tensor) -> torch.Tensor:
@@ -115,12 +118,14 @@ def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
     return _kl_of_units(part.target, _mean_activation(code)).expand(code.shape)
 
 
-def _kl_with_gradient(scale: Scale, part: KL, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _kl_with_gradient(
+    scale: Scale, part: KL, code: torch.Tensor, mean: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away that they are n.
 
     Also of a unit whose ρ is clamped, where autograd would give 0, so that a unit that is off throughout can come back.
     """
-    t, rho, factor = part.target, _mean_activation(code), scale.weight / scale.divisor
+    t, rho, factor = part.target, _mean_activation(code, mean), scale.weight / scale.divisor
     gradient = ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1).mul_(factor)
     return factor * (_kl_of_units(t, rho).sum() * len(code)), gradient
 
@@ -130,6 +135,8 @@ kinds.COMPUTES["penalty"] |= {L1: _l1, KL: _kl}
 VALUES: Mapping[type[Part], Values] = ChainMap(kinds.COMPUTES["loss"], kinds.COMPUTES["penalty"])
 # Autograd takes twice as long, and does it for all others. Of a whole term, and the values and gradients of a loss.
 _WRITTEN_OUT: dict[type[Part], WithGradient] = {MSE: _mse_with_gradient, L1: _l1_with_gradient, KL: _kl_with_gradient}
+# Penalties that are functions of the code's mean over the batch, which they are given of a batch in shards
+OF_MEAN: set[type[Part]] = {KL}
 _OF_EACH: dict[type[Part], WithGradient] = {MSE: _mse_of_each, BCE: _bce_of_each}
 
 

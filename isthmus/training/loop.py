@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks.accelerators import training_pass
 from isthmus.networks.network import Trainable, TrainingPass
+from isthmus.networks.outputs import Output
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
@@ -166,18 +168,32 @@ class _Step:
         return losses
 
     def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor, n: int | None = None) -> Losses:
-        losses = self.division.of_batch(self._gradients, x, len(x) if n is None else n)
+        losses = self.division.of_batch(self, x, len(x) if n is None else n)
         self.optimizer.step(learning_rate)
         self.network.finish_step()
         return losses
 
-    def _gradients(self, x: torch.Tensor, streams: Streams, pieces: float) -> Losses:
-        """Leave the gradients at samples in the weights. pieces: as of `Objective.with_gradients`."""
+    def _recorded(self, x: torch.Tensor, streams: Streams) -> tuple[Output, torch.Tensor, Any]:
+        """The output of samples, what it is to be, and what the backward pass needs."""
         x = self.setup.augmented(x, streams.change)
         (x_in, target), logits = self.setup.pair(x, streams.noise), self.objective.takes_logits
         output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=streams.latent)
+        return output, target, tapes
+
+    def averages(self, x: torch.Tensor, streams: Streams, pieces: float) -> torch.Tensor:
+        """What of a shard adds up to the averages over a batch that `learn` takes."""
+        output, target, _ = self._recorded(x, streams)
+        return self.objective.of_shard(output.x_hat, output.code, target, self.ramp, output.terms, pieces)
+
+    def gradients(
+        self, x: torch.Tensor, streams: Streams, pieces: float = 1, mean_code: torch.Tensor | None = None
+    ) -> Losses:
+        """Leave the gradients at samples in the weights. pieces, mean_code: as of `Objective.with_gradients`."""
+        output, target, tapes = self._recorded(x, streams)
         self.warmup = max((self.warmup, *(term.warmup for term in output.terms.values())))
-        value, at = self.objective.with_gradients(output.x_hat, output.code, target, self.ramp, output.terms, pieces)
+        value, at = self.objective.with_gradients(
+            output.x_hat, output.code, target, self.ramp, output.terms, pieces, mean_code
+        )
         self.trained.backward(tapes, at)
         return value, averages(output.terms, pieces)
 

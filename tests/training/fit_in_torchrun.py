@@ -16,6 +16,7 @@ import torch
 
 from isthmus import (
     BCE,
+    KL,
     L1,
     MSE,
     Affine,
@@ -52,6 +53,8 @@ MODELS = {
     },
     "convolutions, augmented": {"network": Conv(channels=(4, 2)), "augmentation": Affine(share=0.5)},
     "gaussian": {"network": Dense(bottleneck=3), "code": Gaussian(), "loss": MSE(5)},
+    "learned noise": {"network": Dense(bottleneck=3), "code": Gaussian(noise="learned"), "recipe": "fast"},
+    "kl": {"network": Dense(bottleneck=4, code_activation="sigmoid"), "penalty": KL(0.1)},
     "dictionary": {"network": Dictionary(n_atoms=8), "penalty": L1(1e-3, warmup=2), "schedule": "one-cycle"},
     "dropout": {"network": Module(dropping)},
     "sigmoid": {"network": Dense(bottleneck=5, output="sigmoid"), "loss": BCE()},

@@ -32,6 +32,7 @@ from isthmus import (
     Plain,
     Quantized,
     Residual,
+    kinds,
 )
 from isthmus.cli import run_command
 from isthmus.codes import build
@@ -67,24 +68,29 @@ def step_of(network, setup, n_samples=32):
 def gradients_of(part, code, objective, shards, x, monkeypatch):
     """The losses of a batch, its gradients in one row, and the code's buffers after it."""
     network = build(part, code, x.shape[1], torch.Generator().manual_seed(0), (1, 4, 4)).train()
+    loss, penalty = objective
+    objective = Objective(loss, penalty, in_nats=code.in_nats, noise=network.code.noise)
     step = step_of(network, Setup(Training(), objective, 0, image_shape=(1, 4, 4), shards=shards))
     step.division.begin(1)
-    if shards > 1:  # the noise of a batch is drawn row by row, so the shards draw the same from one stream
-        streams = loop.Streams.on(x.device)
-        step.division.each_streams = dict.fromkeys(range(shards), streams)
-        streams.begin(0, 1)
+    if shards > 1:  # each draws what the whole batch does for its rows: its stream is as many numbers further
+        for shard, streams in step.division.each_streams.items():
+            streams.begin(0, 1)
+            n_before = shard * len(x) // shards
+            torch.rand(n_before * x.shape[1], generator=streams.noise)
+            torch.randn(n_before * getattr(code, "samples", 1) * network.code_size, generator=streams.latent)
     monkeypatch.setattr(step.optimizer, "step", lambda rate: None)
     with torch.no_grad():
         value, terms = step(x, len(x))
     gradients = torch.cat([gradient.flatten() for gradient in step.weights.gradients])
     if step.weights.gradient is not None:  # without what fills the cache lines
         gradients = torch.cat([gradients[place] for place in step.weights._places])
-    return value, terms, gradients, [buffer.clone() for buffer in averaged_buffers(network)]
+    return value, terms, gradients, [buffer.clone() for buffer in network.code.buffers()]
 
 
 NETWORKS = {
     "dense": Dense(hidden=(8,), bottleneck=4, activation="tanh"),
     "sigmoid": Dense(hidden=(8,), bottleneck=4, output="sigmoid"),
+    "sigmoid code": Dense(bottleneck=4, code_activation="sigmoid"),
     "conv": Conv(channels=(3, 4)),
     "dictionary": Dictionary(n_atoms=8),
     "module": Module(lambda shape: (nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh()), nn.Linear(8, 16))),
@@ -97,6 +103,10 @@ COMPOSED = [
     *[(name, code, MSE(5), None) for name in ("dense", "dictionary", "module of a code")
       for code in (Gaussian(), Gaussian(samples=2))],
     ("sigmoid", Gaussian(), BCE(), None),
+    *[(name, Gaussian(noise="learned", samples=samples), MSE(), None) for name in ("dense", "module of a code")
+      for samples in (1, 2)],
+    *[("sigmoid code", Plain(), MSE(), KL(0.1, target=0.3, per=per)) for per in ("sample", "element")],
+    ("sigmoid code", Gaussian(noise="learned"), MSE(), KL(0.1)),
 ]  # fmt: skip
 
 
@@ -104,7 +114,7 @@ COMPOSED = [
 @pytest.mark.parametrize(("name", "code", "loss", "penalty"), COMPOSED, ids=str)
 def test_the_shards_of_a_batch_add_up_to_it(name, code, loss, penalty, shards, monkeypatch):
     x = torch.rand((32, 16), generator=torch.Generator().manual_seed(1)).round(decimals=2)
-    objective = Objective(loss, penalty, in_nats=code.in_nats)
+    objective = loss, penalty
     whole = gradients_of(NETWORKS[name], code, objective, 1, x, monkeypatch)
     cut = gradients_of(NETWORKS[name], code, objective, shards, x, monkeypatch)
     assert whole[2].abs().max() > 0
@@ -189,8 +199,6 @@ def counting(shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"penalty": KL(0.1), "network": Dense(activation="sigmoid")}, r"penalty KL\(.*all samples of a batch"),
-        ({"code": Gaussian(noise="learned")}, "noise that is learned.*--loss mse:50"),
         ({"code": Gaussian(free_bits=0.1), "loss": MSE(5)}, "the term paid_kl"),
         ({"code": Quantized(n_vectors=4), "network": Dense(bottleneck=4)}, "moves code"),
         ({"network": Module(normalized)}, "BatchNorm1d, normalizes|a BatchNorm1d.*GroupNorm"),
@@ -208,6 +216,15 @@ def test_what_is_no_sum_over_samples_is_refused_before_training(changes, message
     monkeypatch.setattr("isthmus.training.loop.train", lambda *_: pytest.fail("a step was taken"))
     model = Autoencoder(**{"network": Dense(bottleneck=4), "shards": 2, "random_state": 0, **changes})
     with pytest.raises(RequestError, match=message):
+        model.fit(images())
+
+
+@pytest.mark.parametrize(("role", "kind"), [("penalty", L1), ("loss", MSE)])
+def test_a_part_whose_value_of_a_sample_depends_on_the_others_is_refused(role, kind, monkeypatch):
+    """As one from outside may; of all in the package, what they need of a whole batch is known."""
+    monkeypatch.setitem(kinds.COMPUTES[role], kind, lambda part, y, *x: y / y.mean(dim=0))
+    model = Autoencoder(Dense(bottleneck=4), shards=2, random_state=0, **{role: kind(0.5)})
+    with pytest.raises(RequestError, match=rf"{role} {kind.__name__}.* depends on all samples of a batch at once"):
         model.fit(images())
 
 

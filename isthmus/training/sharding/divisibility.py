@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from isthmus.data.batches import Samples, evenly
 from isthmus.errors import RequestError
 from isthmus.networks.network import Trainable
-from isthmus.objective.averages import VALUES
+from isthmus.objective.averages import OF_MEAN, VALUES
 from isthmus.training.setup import Setup
 from isthmus.training.sharding.shards import averaged_buffers
 
@@ -29,11 +29,8 @@ def check_divisible(network: Trainable, samples: Samples, setup: Setup) -> None:
             kind = type(module).__name__
             raise _refused(f"{name}, a {kind}, normalizes by all samples of a batch", "take a GroupNorm or a LayerNorm")
     objective = setup.objective
-    if objective.noise is not None:
-        is_of_all = "noise that is learned is the mean error of all samples of a batch"
-        raise _refused(is_of_all, "say the noise's variance by the loss, such as MSE(50) or --loss mse:50")
     for role, part, n_arguments in (("loss", objective.loss, 2), ("penalty", objective.penalty, 1)):
-        if part is not None and not _is_of_each_sample(part, n_arguments):
+        if part is not None and type(part) not in OF_MEAN and not _is_of_each_sample(part, n_arguments):
             raise _refused(f"{role} {part!r} depends on all samples of a batch at once", f"take another {role}")
     _check_forward(network, evenly(samples, _TRIED), setup)
 

@@ -7,12 +7,13 @@ of (seed, purpose, epoch, shard).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from isthmus.networks.network import Trainable
+from isthmus.objective import Objective
 from isthmus.rng import stream_seed
 from isthmus.training.replay import Losses
 from isthmus.training.setup import Setup
@@ -36,8 +37,19 @@ class Streams(NamedTuple):
             stream.manual_seed(stream_seed(seed, purpose, epoch, shard))
 
 
-# (samples, the streams, how many times these are the batch) → their share of its losses; gradients are in the weights
-Gradients = Callable[[torch.Tensor, Streams, float], Losses]
+class Step(Protocol):
+    """The step of the training loop, of samples and their streams. pieces: how many times these are the batch."""
+
+    objective: Objective
+    network: Any
+
+    def averages(self, x: torch.Tensor, streams: Streams, pieces: float) -> torch.Tensor:
+        """Their share of the averages over the batch that `Objective.learn` takes."""
+
+    def gradients(
+        self, x: torch.Tensor, streams: Streams, pieces: float = 1, mean_code: torch.Tensor | None = None
+    ) -> Losses:
+        """Their share of the batch's losses; the gradients are left in the weights."""
 
 
 class Whole:
@@ -54,9 +66,9 @@ class Whole:
         """Which samples of a batch of n are for this process."""
         return slice(0, n)
 
-    def of_batch(self, gradients: Gradients, x: torch.Tensor, n: int) -> Losses:
+    def of_batch(self, step: Step, x: torch.Tensor, n: int) -> Losses:
         """Leave the gradients of a whole batch of n in the weights. x: those `rows` of it."""
-        return gradients(x, self.streams, 1)
+        return step.gradients(x, self.streams)
 
     def of_epoch(self, losses: torch.Tensor, named: dict[str, torch.Tensor]) -> None:
         """Make an epoch's losses, (n_steps,), those of the whole batches, in place."""
@@ -94,28 +106,54 @@ class Shards(Whole):
     def rows(self, n: int) -> slice:
         return slice(self._start(self.shards.start, n), self._start(self.shards.stop, n))
 
-    def of_batch(self, gradients: Gradients, x: torch.Tensor, n: int) -> Losses:
-        before, names, rows = [buffer.clone() for buffer in self.averaged], list[str](), list[torch.Tensor]()
+    def _pieces(self, n: int) -> Iterator[tuple[int, int, slice]]:
+        """Of a batch of n: each shard that is not empty, by its place here and its number, and its samples here."""
+        first = self._start(self.shards.start, n)
         for i, shard in enumerate(self.shards):
-            start, stop = (self._start(which, n) - self._start(self.shards.start, n) for which in (shard, shard + 1))
-            if start == stop:
-                self.weights.sums.zero_()
-                rows.append(x.new_zeros(()))
-            else:
+            start, stop = (self._start(which, n) - first for which in (shard, shard + 1))
+            if start < stop:
+                yield i, shard, slice(start, stop)
+
+    def _mean_code(self, step: Step, x: torch.Tensor, n: int) -> torch.Tensor | None:
+        """What the shards' gradients need of the whole batch, for which each is computed twice, with the same draws."""
+        if not step.objective.is_of_batch:
+            return None
+        rows = [x.new_zeros(2 + step.network.code_size)] * len(self.shards)
+        before = [buffer.clone() for buffer in self.averaged]
+        for i, shard, place in self._pieces(n):
+            streams = self.each_streams[shard]
+            states = [stream.get_state() for stream in streams]
+            self._modules_draw_from.set_state(self.module_states[shard])
+            rows[i] = step.averages(x[place], streams, n / (place.stop - place.start))
+            for stream, state in zip(streams, states, strict=True):
+                stream.set_state(state)
+            for buffer, former in zip(self.averaged, before, strict=True):
+                buffer.copy_(former)
+        averages = _tree_sum(rows)
+        self.world.add_up(averages)
+        return step.objective.learn(averages)
+
+    def of_batch(self, step: Step, x: torch.Tensor, n: int) -> Losses:
+        mean_code = self._mean_code(step, x, n)
+        before, names = [buffer.clone() for buffer in self.averaged], list[str]()
+        rows, places = [x.new_zeros(())] * len(self.shards), {i: (shard, place) for i, shard, place in self._pieces(n)}
+        for i in range(len(self.shards)):
+            if i in places:
+                shard, place = places[i]
                 for buffer, former in zip(self.averaged, before, strict=True):
                     buffer.copy_(former)
                 self._modules_draw_from.set_state(self.module_states[shard])
-                loss, terms = gradients(x[start:stop], self.each_streams[shard], n / (stop - start))
+                pieces = n / (place.stop - place.start)
+                loss, terms = step.gradients(x[place], self.each_streams[shard], pieces, mean_code)
                 self.module_states[shard] = self._modules_draw_from.get_state()
-                names = list(terms)
-                rows.append(torch.stack([loss, *terms.values()]))
-                self.weights.gather(self.averaged, (stop - start) / n)
+                names, rows[i] = list(terms), torch.stack([loss, *terms.values()])
+                self.weights.gather(self.averaged, 1 / pieces)
+            else:
+                self.weights.sums.zero_()
             self._grow(i)
         self.world.add_up(self.weights.sums)
         self.weights.give_back(self.averaged)
-        while len(rows) > 1:
-            rows = [a + b for a, b in zip(rows[::2], rows[1::2], strict=True)]
-        loss, *values = rows[0].view(-1)
+        loss, *values = _tree_sum(rows).view(-1)
         return loss, dict(zip(names, values, strict=True))
 
     def _grow(self, i: int) -> None:
@@ -132,6 +170,12 @@ class Shards(Whole):
         self.world.add_up(rows)
         for row, whole in zip((losses, *named.values()), rows, strict=True):
             row.copy_(whole)
+
+
+def _tree_sum(rows: list[torch.Tensor]) -> torch.Tensor:
+    while len(rows) > 1:
+        rows = [a + b for a, b in zip(rows[::2], rows[1::2], strict=True)]
+    return rows[0]
 
 
 def averaged_buffers(network: Trainable) -> list[torch.Tensor]:
