@@ -212,11 +212,12 @@ def counting(shape):
     ],
     ids=str,
 )
-def test_what_is_no_sum_over_samples_is_refused_before_training(changes, message, monkeypatch):
+def test_what_is_no_sum_over_samples_is_refused_before_training(changes, message, monkeypatch, tmp_path):
     monkeypatch.setattr("isthmus.training.loop.train", lambda *_: pytest.fail("a step was taken"))
     model = Autoencoder(**{"network": Dense(bottleneck=4), "shards": 2, "random_state": 0, **changes})
     with pytest.raises(RequestError, match=message):
-        model.fit(images())
+        model.fit(images(), checkpoint=tmp_path / "checkpoint")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("role", "kind"), [("penalty", L1), ("loss", MSE)])
