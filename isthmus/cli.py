@@ -7,11 +7,14 @@ a framework takes 0.1 s to import.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
 import sys
+import time
 import warnings
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -31,6 +34,7 @@ from isthmus.commands import (
 )
 from isthmus.commands.shared.options import examples_of, import_modules
 from isthmus.errors import DoubtWarning, IsthmusError, RequestError, one_line, unknown
+from isthmus.machine import launched
 
 
 def main() -> NoReturn:
@@ -62,8 +66,9 @@ def run_command(arguments: list[str]) -> int:
     try:
         options = parser().parse_args(arguments)
         options.command = "isthmus " + shlex.join(arguments)
+        _check_launched(options)
         import_modules(options)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_unless_first():
             # of images in other numbers the commands speak themselves, in the words of --range
             warnings.filterwarnings("ignore", "the samples' numbers go from", DoubtWarning)
             options.call(options)
@@ -71,11 +76,10 @@ def run_command(arguments: list[str]) -> int:
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except IsthmusError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail(f"interrupted{again()}", 130)
-    except _Terminated:
-        return _fail(f"terminated{again()}", 143)
+        return error.exit_code if error.is_known else _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, _Terminated) as stop:
+        word, code = ("terminated", 143) if isinstance(stop, _Terminated) else ("interrupted", 130)
+        return _fail(f"{word}{again()}", code) if launched()[0] == 0 else code
     except BrokenPipeError:  # the reader of our output is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -89,8 +93,34 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print("isthmus: " + one_line(message), file=sys.stderr)
+    rank, _ = launched()
+    if rank > 0:
+        time.sleep(_HEAD_START)  # what the first process refuses too, it says, and then torchrun ends the others
+    print(f"isthmus{f', rank {rank}' if rank > 0 else ''}: {one_line(message)}", file=sys.stderr)
     return code
+
+
+_HEAD_START = 2.0  # seconds
+
+
+def _check_launched(options: argparse.Namespace) -> None:
+    """Raise RequestError for a command that several processes of torchrun cannot share."""
+    n_processes = launched()[1]
+    if n_processes > 1 and not hasattr(options, "shards"):
+        raise RequestError(
+            f"torchrun started {n_processes} processes, and only `isthmus fit ... --shards {n_processes}` is shared by "
+            "several; give this command without torchrun"
+        )
+
+
+@contextlib.contextmanager
+def _silent_unless_first() -> Iterator[None]:
+    """Print nothing where torchrun started this process beside another one that prints the same."""
+    if launched()[0] == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
 
 
 def _in_a_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:

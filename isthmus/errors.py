@@ -11,6 +11,7 @@ class IsthmusError(Exception):
     """Base of all errors that isthmus raises on purpose; the command line prints them as one line."""
 
     exit_code = 1
+    is_known = False  # of a fit over several processes: whether another one of them says it
 
 
 class RequestError(IsthmusError, ValueError):
@@ -53,6 +54,10 @@ class RunError(IsthmusError):
     """A sound request that failed: training diverged, a disk was full. Exit code 1."""
 
 
+class LostError(RunError):
+    """Another process of the same fit ended before its time."""
+
+
 class DivergedError(RunError):
     """The loss of a training is not finite. step: from 1, over all epochs. samples: of that step's batch."""
 
@@ -61,6 +66,11 @@ class DivergedError(RunError):
     ) -> None:
         super().__init__(message)
         self.step, self.epoch, self.learning_rate, self.samples = step, epoch, learning_rate, samples
+
+
+def is_fault(stop: BaseException) -> bool:
+    """Whether a fit that is stopped by it would fail again: not by a signal, nor where another process is gone."""
+    return isinstance(stop, Exception) and not isinstance(stop, LostError)
 
 
 def require(holds: bool, name: str, rule: str, value: Any) -> None:

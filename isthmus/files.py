@@ -200,15 +200,15 @@ def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
 
 @contextlib.contextmanager
 def held_folder(folder: Path, needed: int, option: str) -> Iterator[None]:
-    """A folder as by `prepare_folder`, under `lock`; a new one goes again if a signal comes while it is empty."""
+    """A folder as by `prepare_folder`, under `lock`; a new one that is empty goes again on a signal or a refusal."""
     is_new = not folder.exists()
     prepare_folder(folder, needed, option)
     with lock(folder, option):
         try:
             yield
-        except (Exception, GeneratorExit):
-            raise
-        except BaseException:
+        except BaseException as stop:
+            if isinstance(stop, Exception | GeneratorExit) and not isinstance(stop, RequestError):
+                raise
             with contextlib.suppress(OSError):
                 if is_new and all(path.name in LOCKS for path in folder.iterdir()):
                     remove(folder)

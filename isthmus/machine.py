@@ -1,4 +1,4 @@
-"""Cores of the machine, and worker processes."""
+"""Cores of the machine, worker processes, and the processes that torchrun started together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,39 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from isthmus.errors import RequestError, require
+
 
 def cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def launched() -> tuple[int, int]:
+    """The rank of this process among those that torchrun started, and how many these are; (0, 1) without torchrun."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def check_shards(shards: object, n_processes: int, name: str = "shards", most: int | None = None) -> None:
+    """Raise RequestError, with those that are possible, unless each batch can be cut into so many shards.
+
+    most: the samples of a batch.
+
+    >>> check_shards(4, 2)
+    """
+    if n_processes & (n_processes - 1):
+        raise RequestError(f"one fit takes 1, 2, 4, 8, … processes, and torchrun started {n_processes}")
+    possible = [n for n in (1, 2, 4, 8, 16, 32, 64) if n >= n_processes and (most is None or n <= most)]
+    if most is not None and n_processes > most:
+        raise RequestError(f"{n_processes} processes are too many for batches of {most} samples; start fewer")
+    listed = ", ".join(map(str, possible)) + ("" if most is not None and most < 128 else ", …")
+    rule = "a power of two" + (f" and a multiple of the {n_processes} processes" if n_processes > 1 else "")
+    rule += "" if most is None else f", at most the {most} samples of a batch"
+    is_one = isinstance(shards, int) and not isinstance(shards, bool) and shards > 0 and shards & (shards - 1) == 0
+    fits = is_one and shards >= n_processes and (most is None or shards <= most)  # type: ignore[operator]
+    require(fits, name, f"{rule} ({listed})", shards)
 
 
 def worker(call: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

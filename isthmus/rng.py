@@ -33,13 +33,14 @@ PURPOSES = (
 )
 
 
-def stream_seed(seed: int, purpose: str, epoch: int = 0) -> int:
-    """A 63-bit seed for the stream (seed, purpose, epoch): the head of a BLAKE2b hash.
+def stream_seed(seed: int, purpose: str, epoch: int = 0, shard: int | None = None) -> int:
+    """A 63-bit seed for the stream (seed, purpose, epoch): the head of a BLAKE2b hash. shard: of a batch in shards.
 
     Hashing, rather than adding, keeps the streams of neighbouring seeds and epochs unrelated.
     """
     assert purpose in PURPOSES, purpose
-    digest = hashlib.blake2b(f"isthmus/{seed}/{purpose}/{epoch}".encode(), digest_size=8).digest()
+    text = f"isthmus/{seed}/{purpose}/{epoch}" + ("" if shard is None else f"/{shard}")
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

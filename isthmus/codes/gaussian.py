@@ -53,9 +53,14 @@ class NoiseVariance(nn.Module):
     @torch.no_grad()
     def learn(self, errors: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Take in the squared errors of a step's samples, (n,) or their mean (), each a sum; the weight from now on."""
-        least = x.square().mean().mul_(_ROUNDING**2).clamp_(min=torch.finfo(x.dtype).tiny)
+        return self.take_in(errors.mean() / x.shape[1], x.square().mean())
+
+    @torch.no_grad()
+    def take_in(self, error: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+        """The same, from the mean squared error of a number and from the mean square of the samples' numbers, ()."""
+        least = (square * _ROUNDING**2).clamp_(min=torch.finfo(square.dtype).tiny)
         self.n_steps += 1
-        self.variance.lerp_(torch.maximum(errors.mean() / x.shape[1], least), 1 / self.n_steps.clamp(max=_AVERAGED))
+        self.variance.lerp_(torch.maximum(error, least), 1 / self.n_steps.clamp(max=_AVERAGED))
         return self.weight
 
 
@@ -65,6 +70,7 @@ class GaussianCode(Code):
     nats: KL(q ‖ prior) of each unit, (code_size,), averaged over the samples of the last fifty steps or so.
     """
 
+    averaged = ("nats", "n_steps")
     nats: torch.Tensor
     n_steps: torch.Tensor
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,12 @@ from isthmus.commands.shared.options import (
     checkpoints_of,
     threads_of,
 )
-from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note, words_of
+from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note
 from isthmus.errors import RequestError, require
+from isthmus.machine import check_shards, launched
 from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
 
 if TYPE_CHECKING:
-    from isthmus.commands.fitting.training_run import Fitted
     from isthmus.data.images import Images
 
 _TEXT = """
@@ -138,6 +137,14 @@ def add(commands: Any) -> None:
         "--seed", type=int, default=0, metavar="N", help="of the weights, the order, the noise and the split (0)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (the cores)")
+    group.add_argument(
+        "--shards",
+        type=int,
+        default=1,
+        metavar="S",
+        help="cut each batch into S pieces, of one thread each, which processes share: torchrun --nproc-per-node 2 -m "
+        "isthmus fit ... --shards 4; with 1, 2 or 4 processes the model is the same, to the bit (1)",
+    )
 
 
 def _left(options: argparse.Namespace) -> str:
@@ -165,6 +172,10 @@ def run(options: argparse.Namespace) -> None:
     require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)
     require(test is None or 0 <= test < 1, "--test", "a share of at least 0 and below 1", test)
     require(options.seed >= 0, "--seed", "at least 0", options.seed)
+    check_shards(options.shards, launched()[1], "--shards")
+    if options.shards > 1:
+        require(options.threads in (None, 1), "--threads", "left out: each of --shards has one", options.threads)
+        options.threads = 1
     threads = threads_of(options)
     check_target(options.out, options.data, needed=64 << 20)
     is_there = _is_there(options.out)
@@ -241,7 +252,10 @@ def run(options: argparse.Namespace) -> None:
         if former_epochs:
             continuation.check_same(base, facts)
         console.say(base.words(former_epochs, epochs))
-    model = Autoencoder(choice.network, **parts, **choice.training, random_state=options.seed)
+    if options.shards > 1:
+        most = min(len(split.train), int(choice.training["batch_size"]))
+        check_shards(options.shards, launched()[1], "--shards", most)
+    model = Autoencoder(choice.network, **parts, **choice.training, shards=options.shards, random_state=options.seed)
     # of what is left behind nothing is known to the weights
     is_anew = source is None or source.begins_anew(split.train, split.validation)
     before = None if source is None or (is_anew and split.test is not None) else source.extra.get("seen")
@@ -253,9 +267,10 @@ def run(options: argparse.Namespace) -> None:
     uncut = None
     if framing.patches:
         uncut = whole_photographs.Uncut(options.data, options.data_dir, framing, options.seed, split.regions)
-    fitted = training_run.fit(training_run.Job(model, split, options.out, threads, noted, options.force, uncut, base))
-    print(fitted.table())
-    _print_next_steps(fitted, options)
+    job = training_run.Job(model, split, options.out, threads, noted, options.force, uncut, base)
+    if (fitted := training_run.fit(job)) is not None:
+        print(fitted.table())
+        training_run.print_next_steps(fitted, options)
 
 
 def _is_there(folder: Path) -> bool:
@@ -277,20 +292,3 @@ def _only(images: Images, classes: str | None) -> Images:
     from isthmus.commands.images.inputs import label_of
 
     return images.only(tuple(label_of(images, word) for word in classes.split(",")))
-
-
-def _print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
-    from isthmus import console
-
-    for line in fitted.warnings:
-        console.say(line)
-    console.say(f"model: {options.out.resolve()}  (look at {options.out / 'preview.png'})")
-    model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
-    if fitted.model.corruption is not None:
-        command = f"isthmus denoise {model} {data} -o denoised --corruption {words_of(fitted.model.corruption)}"
-    else:
-        command = f"isthmus evaluate {model} {data}"
-    allowed = " --allow-imports" if options.allow_imports else ""
-    if fitted.model.corruption is None:
-        console.say(f"to find what is unusual among other images: isthmus score {model} OTHERS{allowed}")
-    console.say(f"next: {command}{' --skip-bad' if options.skip_bad else ''}{allowed}")

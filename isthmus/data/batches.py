@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -181,11 +181,19 @@ def evenly(samples: Samples, most: int) -> torch.Tensor:
     return samples.batch(torch.arange(n, device=samples.device) * len(samples) // n)
 
 
-def batches(samples: Samples, batch_size: int, order: torch.Tensor | None) -> Iterator[torch.Tensor]:
-    """The samples in this order, in batches; the last one is what is left."""
+def batches(
+    samples: Samples, batch_size: int, order: torch.Tensor | None, rows: Callable[[int], slice] | None = None
+) -> Iterator[torch.Tensor]:
+    """The samples in this order, in batches; the last one is what is left. rows: which of a batch of n are wanted."""
     for start in range(0, len(samples), batch_size):
         stop = min(start + batch_size, len(samples))
-        yield samples.batch(slice(start, stop) if order is None else order[start:stop])
+        if rows is not None:
+            wanted = rows(stop - start)
+            start, stop = start + wanted.start, start + wanted.stop
+        if start == stop:
+            yield torch.empty(0, samples.n_features, device=samples.device)
+        else:
+            yield samples.batch(slice(start, stop) if order is None else order[start:stop])
 
 
 def in_chunks(samples: Samples, most: int = 1000) -> Iterator[torch.Tensor]:

@@ -67,6 +67,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         optimizer, and its schedule over its own epochs, so not the bits of one long fit. What standardizes stays as it
         was fitted first, and `start` has no say. With validation samples and patience the former weights are kept
         unless these say that an epoch is better by more than chance (`history_.kept_start`).
+    shards : a power of two, into how many pieces each batch is cut. Processes that torchrun starts, as many as divide
+        it, share these, and all end with the same bits, however many they are; each computes on one thread.
     verbose : 1 prints a line per epoch.
     random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
         device with the same number of threads.
@@ -119,6 +121,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         standardize: bool | None = None,
         recipe: str | None = None,
         warm_start: bool = False,
+        shards: int = 1,
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -142,6 +145,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         self.standardize = standardize
         self.recipe = recipe
         self.warm_start = warm_start
+        self.shards = shards
         self.verbose = verbose
         self.random_state = random_state
 
@@ -181,6 +185,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
             fitting = OneFit(self, X, held_out, warm_start, refit=refit)
             self.training_ = fitting.training
+            checkpoint = checkpoint if fitting.world.is_first else Checkpoints(None)
             checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
             with checkpoints.held(fitting.n_bytes):
                 self.adopt((yield from fitting.epochs(checkpoints)))

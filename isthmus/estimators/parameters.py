@@ -64,6 +64,8 @@ class OfParts(BaseEstimator):
 class Composed(OfParts):
     """The parameters of an autoencoder, checked together when they are used."""
 
+    shards: int
+
     def part(self, role: str) -> Any:
         """The part in a role of the constructor's: for a name the part that it stands for, for None the default."""
         value = getattr(self, role, None)
@@ -120,7 +122,8 @@ def parameters_of(model: BaseEstimator, shape: tuple[int, int]) -> dict[str, Any
         parts = {role: table_of(model.part(role)) for role in ROLES}
         if (function := getattr(model.part("network"), "function", None)) is not None:
             parts["code of the network"] = source_fingerprint(function)
-        return {**kind, **parts, **chosen}
+        shards = {} if model.shards == 1 else {"shards": model.shards}
+        return {**kind, **parts, **chosen, **shards}
     arguments = model.get_params(deep=False)
     return {**kind, **{name: table_of(value) for name, value in arguments.items() if name not in _NO_PARAMETERS}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -22,8 +22,11 @@ class Code(nn.Module):
     """What lies between encoder and decoder. This one is plain: the code is what the encoder gives. Others differ.
 
     Buffers and parameters are saved and resumed, the latter trained as well. noise: what learns the variance of a
-    squared error in nats; None where the loss has it.
+    squared error in nats; None where the loss has it. averaged: buffers that a step moves linearly in the average of
+    its batch: of one in shards they are averaged, and a code that moves any other is refused.
     """
+
+    averaged: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         super().__init__()

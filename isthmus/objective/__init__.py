@@ -10,7 +10,7 @@ import torch
 
 from isthmus import kinds
 from isthmus.networks import NONE, Gradients, Term
-from isthmus.objective.averages import VALUES, Scale, Values, of_draws_with_gradient, with_gradient
+from isthmus.objective.averages import OF_MEAN, VALUES, Scale, Values, of_draws_with_gradient, with_gradient
 from isthmus.parts import Loss, Penalty
 
 # How far a warm-up of so many epochs has come, from 0 to 1.
@@ -31,13 +31,14 @@ def register(kind: type[Penalty] | type[Loss], values: Values) -> None:
     kinds.register("penalty" if issubclass(kind, Penalty) else "loss", kind, values)
 
 
-def _scale(term: Term, ramp: Ramp) -> Scale:
-    return Scale.of(term.values.shape, term.per, term.weight * ramp(term.warmup))
+def _scale(term: Term, ramp: Ramp, pieces: float = 1) -> Scale:
+    return Scale.of(term.values.shape, term.per, term.weight * ramp(term.warmup), pieces)
 
 
-def averages(terms: Mapping[str, Term]) -> dict[str, torch.Tensor]:
-    """What each term is on average, without its weight."""
-    return {name: Scale.of(term.values.shape, term.per).average(term.values) for name, term in terms.items()}
+def averages(terms: Mapping[str, Term], pieces: float = 1) -> dict[str, torch.Tensor]:
+    """What each term is on average, without its weight. pieces: as of `Objective.with_gradients`."""
+    scales = {name: Scale.of(term.values.shape, term.per, pieces=pieces) for name, term in terms.items()}
+    return {name: scale.average(terms[name].values) for name, scale in scales.items()}
 
 
 class Objective:
@@ -136,8 +137,15 @@ class Objective:
         x: torch.Tensor,
         ramp: Ramp = _risen,
         terms: Mapping[str, Term] = NONE,
+        pieces: float = 1,
+        mean_code: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Gradients]:
-        """The value, and what autograd gives for it, except for `KL` where its ρ is clamped."""
+        """The value, and what autograd gives for it, except for `KL` where its ρ is clamped.
+
+        pieces: how many times the samples are those of a batch, of which they are a shard: then its shards' values and
+        gradients add up to its own. mean_code: what `learn` gave of all of them, where the objective `is_of_batch`.
+        """
+        is_learned = mean_code is not None
         at_code: torch.Tensor | None = None
         at_terms: dict[str, float | torch.Tensor] = {}
         if draws := _of_draws(terms):
@@ -146,28 +154,61 @@ class Objective:
             weight = self.weight
             if self.noise is not None:
                 nearest = torch.softmax(-errors * self.noise.weight - others, dim=1)
-                weight = self.noise.learn((nearest * errors).sum(dim=1), x)
+                weight = self.noise.weight if is_learned else self.noise.learn((nearest * errors).sum(dim=1), x)
             each = errors * weight + self.normalizer(x) + others
-            value, share = _bound(each).mean(), torch.softmax(-each, dim=1) / len(x)
+            value, share = _bound(each).mean() / pieces, torch.softmax(-each, dim=1) / (len(x) * pieces)
             at_x_hat = at_x_hat.mul_((weight * share).view(-1, 1))
             at_terms |= dict.fromkeys(draws, share)
         else:
             weight = self.weight * ramp(self.loss.warmup)
-            value, at_x_hat = with_gradient(self.loss, self.per, weight, x_hat, x)
+            value, at_x_hat = with_gradient(self.loss, self.per, weight, x_hat, x, pieces=pieces)
             if self.noise is not None:
-                learned = self.noise.learn(value, x)
+                learned = self.noise.weight if is_learned else self.noise.learn(value, x)
                 value, at_x_hat = value * learned, at_x_hat * learned
             if self.in_nats:
-                value = value + self.normalizer(x)
+                value = value + self.normalizer(x) / pieces
         if self.penalty is not None and (weight := self.penalty.weight * ramp(self.penalty.warmup)):
-            of_penalty, at_code = with_gradient(self.penalty, self.penalty.per, weight, code)
+            mean = () if mean_code is None or type(self.penalty) not in OF_MEAN else (mean_code,)
+            of_penalty, at_code = with_gradient(self.penalty, self.penalty.per, weight, code, *mean, pieces=pieces)
             value = value + of_penalty
         for name, term in terms.items():
             if name not in draws:
-                scale = _scale(term, ramp)
+                scale = _scale(term, ramp, pieces)
                 value = value + scale.average(term.values) * scale.weight
                 at_terms[name] = scale.weight / scale.divisor
         return value, Gradients(at_x_hat, at_code, at_terms)
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether the gradient at a sample depends on averages over its whole batch."""
+        return self.noise is not None or type(self.penalty) in OF_MEAN
+
+    def of_shard(
+        self,
+        x_hat: torch.Tensor,
+        code: torch.Tensor,
+        x: torch.Tensor,
+        ramp: Ramp,
+        terms: Mapping[str, Term],
+        pieces: float,
+    ) -> torch.Tensor:
+        """What of shards adds up to the averages over their batch that `learn` takes, (2 + code_size,)."""
+        error = x.new_zeros(())
+        if self.noise is not None and (draws := _of_draws(terms)):
+            errors, _ = of_draws_with_gradient(self.loss, x_hat, x)
+            others = sum(term.values for term in draws.values())
+            nearest = torch.softmax(-errors * self.noise.weight - others, dim=1)
+            error = (nearest * errors).sum(dim=1).mean() / pieces
+        elif self.noise is not None:
+            error, _ = with_gradient(self.loss, self.per, self.weight * ramp(self.loss.warmup), x_hat, x, pieces=pieces)
+        means = [error.view(1) / x.shape[1], x.square().mean().view(1) / pieces, code.mean(dim=0) / pieces]
+        return torch.cat(means)
+
+    def learn(self, averages: torch.Tensor) -> torch.Tensor:
+        """Take in the averages over a batch in shards, before any of their gradients; the mean code, (code_size,)."""
+        if self.noise is not None:
+            self.noise.take_in(averages[0], averages[1])
+        return averages[2:]
 
 
 def _of_draws(terms: Mapping[str, Term]) -> dict[str, Term]:

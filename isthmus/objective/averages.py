@@ -20,19 +20,20 @@ _CACHED = 2**17  # numbers: half a megabyte
 class Scale(NamedTuple):
     """What the sum of a term's values over a batch is divided by, and then multiplied with: nothing else averages."""
 
-    divisor: int
+    divisor: float
     weight: float = 1.0
 
     @classmethod
-    def of(cls, shape: torch.Size, per: str, weight: float = 1.0) -> Scale:
+    def of(cls, shape: torch.Size, per: str, weight: float = 1.0, pieces: float = 1) -> Scale:
         """The scale of values of each sample, (n, ...), or of a batch, (), which are no average already.
 
         per: "sample" sums over units and averages over samples; "element" averages over both; "batch" sums over both.
+        pieces: how many times the samples are those of a batch, of which they are a shard.
         """
         if per in ("element", "draw"):
-            return cls(shape.numel(), weight)
+            return cls(shape.numel() * pieces, weight)
         one_of('value of "per"', per, PER)
-        return cls(shape[0] if shape and per == "sample" else 1, weight)
+        return cls(shape[0] * pieces if shape and per == "sample" else 1, weight)
 
     def average(self, values: torch.Tensor) -> torch.Tensor:
         """Without the weight."""
@@ -98,9 +99,12 @@ def _l1_with_gradient(scale: Scale, part: L1, code: torch.Tensor) -> tuple[torch
     return factor * code.abs().sum(), code.sign().mul_(factor)
 
 
-def _mean_activation(code: torch.Tensor) -> torch.Tensor:
-    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite."""
-    return code.mean(dim=0).clamp_(1e-6, 1 - 1e-6)
+def _mean_activation(code: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+    """ρ_j, (code_size,). A unit that is off, or on, in the whole batch has a ρ at which KL would be infinite.
+
+    mean: of the batch, where the code is of a shard of it.
+    """
+    return (code.mean(dim=0) if mean is None else mean).clamp(1e-6, 1 - 1e-6)
 
 
 def _kl_of_units(t: float, rho: torch.Tensor) -> torch.Tensor:
@@ -114,12 +118,14 @@ def _kl(part: KL, code: torch.Tensor) -> torch.Tensor:
     return _kl_of_units(part.target, _mean_activation(code)).expand(code.shape)
 
 
-def _kl_with_gradient(scale: Scale, part: KL, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _kl_with_gradient(
+    scale: Scale, part: KL, code: torch.Tensor, mean: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(1 - t) / (1 - ρ_j) - t / ρ_j, the same for each sample: that ρ is a mean over n takes away that they are n.
 
     Also of a unit whose ρ is clamped, where autograd would give 0, so that a unit that is off throughout can come back.
     """
-    t, rho, factor = part.target, _mean_activation(code), scale.weight / scale.divisor
+    t, rho, factor = part.target, _mean_activation(code, mean), scale.weight / scale.divisor
     gradient = ((1 - t) / (1 - rho) - t / rho).repeat(len(code), 1).mul_(factor)
     return factor * (_kl_of_units(t, rho).sum() * len(code)), gradient
 
@@ -129,14 +135,16 @@ kinds.COMPUTES["penalty"] |= {L1: _l1, KL: _kl}
 VALUES: Mapping[type[Part], Values] = ChainMap(kinds.COMPUTES["loss"], kinds.COMPUTES["penalty"])
 # Autograd takes twice as long, and does it for all others. Of a whole term, and the values and gradients of a loss.
 _WRITTEN_OUT: dict[type[Part], WithGradient] = {MSE: _mse_with_gradient, L1: _l1_with_gradient, KL: _kl_with_gradient}
+# Penalties that are functions of the code's mean over the batch, which they are given of a batch in shards
+OF_MEAN: set[type[Part]] = {KL}
 _OF_EACH: dict[type[Part], WithGradient] = {MSE: _mse_of_each, BCE: _bce_of_each}
 
 
 def with_gradient(
-    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor
+    part: Any, per: str, weight: float, y: torch.Tensor, *x: torch.Tensor, pieces: float = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A loss or a penalty, and its gradient at y, a new tensor."""
-    scale = Scale.of(y.shape, per, weight)
+    """A loss or a penalty, and its gradient at y, a new tensor. pieces: of `Scale.of`."""
+    scale = Scale.of(y.shape, per, weight, pieces)
     if written_out := _WRITTEN_OUT.get(type(part)):
         return written_out(scale, part, y, *x)
     if of_each := _OF_EACH.get(type(part)):
@@ -145,7 +153,7 @@ def with_gradient(
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         term = VALUES[type(part)](part, leaf, *x)
-        scale = Scale.of(term.shape, per, weight)
+        scale = Scale.of(term.shape, per, weight, pieces)
         value = scale.average(term) * scale.weight
     return value.detach(), torch.autograd.grad(value, leaf)[0]
 

@@ -27,7 +27,7 @@ import safetensors.numpy
 import torch
 from torch.nn import Module
 
-from isthmus.errors import DataError, DoubtWarning, RequestError
+from isthmus.errors import DataError, DoubtWarning, RequestError, is_fault
 from isthmus.files import atomic_folder, held_folder, is_temporary, remove
 from isthmus.fingerprints import differing, table_fingerprint
 from isthmus.locks import LOCKS
@@ -153,7 +153,7 @@ class Checkpoints:
             try:
                 yield
             except BaseException as stop:
-                if self._unwritten is not None and not isinstance(stop, Exception):  # what failed would fail again
+                if self._unwritten is not None and not is_fault(stop):
                     self._write_to(self.folder, self._unwritten)
                 raise
 

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks.accelerators import training_pass
 from isthmus.networks.network import Trainable, TrainingPass
+from isthmus.networks.outputs import Output
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
@@ -29,6 +31,7 @@ from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.replay import RECORDERS, Losses, Replayed
 from isthmus.training.setup import Setup
+from isthmus.training.sharding.shards import Streams, averaged_buffers, division_of
 from isthmus.training.weights import FlatWeights
 
 
@@ -78,7 +81,8 @@ def train(
     share = FairShare(threads if samples.device.type == "cpu" else 1)
     with memory_told(training.batch_size):
         trained = training_pass(network)
-        weights = FlatWeights(network, autograd=trained is network)
+        beside = 0 if setup.shards == 1 else sum(buffer.numel() for buffer in averaged_buffers(network))
+        weights = FlatWeights(network, autograd=trained is network and setup.shards == 1, beside=beside)
     try:
         with memory_told(training.batch_size):
             step = _Step(trained, network, weights, setup, n_steps(len(samples), training), position)
@@ -123,17 +127,10 @@ class _Step:
         self.done = position.epoch * total // training.epochs
         self.warmup = setup.objective.warmup  # in epochs: the longest of a term's
         self.dtype = torch.bfloat16 if setup.precision == "bfloat16" else torch.float32
-        device = weights.vector.device
-        self.change, self.noise, self.latent = (torch.Generator(device) for _ in range(3))
+        self.division = division_of(setup, network, weights)
         self.replayed: Replayed | None = None
-        if device.type in RECORDERS:
-            self.replayed = Replayed(self._compute, training.batch_size, (self.change, self.noise, self.latent))
-
-    def begin(self, epoch: int) -> None:
-        """Begin the epoch's streams of randomness."""
-        self.change.manual_seed(stream_seed(self.setup.seed, "augment", epoch))
-        self.noise.manual_seed(stream_seed(self.setup.seed, "noise", epoch))
-        self.latent.manual_seed(stream_seed(self.setup.seed, "latent", epoch))
+        if weights.vector.device.type in RECORDERS and setup.shards == 1:
+            self.replayed = Replayed(self._compute, training.batch_size, self.division.streams)
 
     @contextlib.contextmanager
     def own_randomness(self, epoch: int) -> Iterator[None]:
@@ -160,31 +157,52 @@ class _Step:
         steps = warmup * self.total / self.setup.training.epochs
         return min(1.0, self.done / steps) if steps else 1.0
 
-    def __call__(self, x: torch.Tensor) -> Losses:
-        """Update the weights on a batch, (n, n_features), and return its losses, on the device."""
+    def __call__(self, x: torch.Tensor, n: int) -> Losses:
+        """Update the weights on a batch of n, and return its losses, on the device. x: its rows for this process."""
         # what is recorded has one weight of each term for good, so a warm-up is not
-        compute = self._compute if self.replayed is None or self.ramp(self.warmup) < 1 else self.replayed
-        losses = compute(x, self.learning_rate)
+        if self.replayed is None or self.ramp(self.warmup) < 1:
+            losses = self._compute(x, self.learning_rate, n)
+        else:
+            losses = self.replayed(x, self.learning_rate)
         self.done += 1
         return losses
 
-    def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor) -> Losses:
-        x = self.setup.augmented(x, self.change)
-        (x_in, target), logits = self.setup.pair(x, self.noise), self.objective.takes_logits
-        output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=self.latent)
-        self.warmup = max((self.warmup, *(term.warmup for term in output.terms.values())))
-        value, at = self.objective.with_gradients(output.x_hat, output.code, target, self.ramp, output.terms)
-        self.trained.backward(tapes, at)
+    def _compute(self, x: torch.Tensor, learning_rate: float | torch.Tensor, n: int | None = None) -> Losses:
+        losses = self.division.of_batch(self, x, len(x) if n is None else n)
         self.optimizer.step(learning_rate)
         self.network.finish_step()
-        return value, averages(output.terms)
+        return losses
+
+    def _recorded(self, x: torch.Tensor, streams: Streams) -> tuple[Output, torch.Tensor, Any]:
+        """The output of samples, what it is to be, and what the backward pass needs."""
+        x = self.setup.augmented(x, streams.change)
+        (x_in, target), logits = self.setup.pair(x, streams.noise), self.objective.takes_logits
+        output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=streams.latent)
+        return output, target, tapes
+
+    def averages(self, x: torch.Tensor, streams: Streams, pieces: float) -> torch.Tensor:
+        """What of a shard adds up to the averages over a batch that `learn` takes."""
+        output, target, _ = self._recorded(x, streams)
+        return self.objective.of_shard(output.x_hat, output.code, target, self.ramp, output.terms, pieces)
+
+    def gradients(
+        self, x: torch.Tensor, streams: Streams, pieces: float = 1, mean_code: torch.Tensor | None = None
+    ) -> Losses:
+        """Leave the gradients at samples in the weights. pieces, mean_code: as of `Objective.with_gradients`."""
+        output, target, tapes = self._recorded(x, streams)
+        self.warmup = max((self.warmup, *(term.warmup for term in output.terms.values())))
+        value, at = self.objective.with_gradients(
+            output.x_hat, output.code, target, self.ramp, output.terms, pieces, mean_code
+        )
+        self.trained.backward(tapes, at)
+        return value, averages(output.terms, pieces)
 
 
 @torch.no_grad()
 def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch:
     training, ids = step.setup.training, step.setup.ids
     device = samples.device
-    step.begin(epoch)
+    step.division.begin(epoch)
     step.network.train()
     first, n = step.done, len(samples)
     # one tensor for all losses: small ones, kept between large ones that are freed, would tear holes into the heap
@@ -193,11 +211,12 @@ def _epoch(step: _Step, samples: Samples, epoch: int, share: FairShare) -> Epoch
     share.resume()
     start = time.perf_counter()
     order = samples.order(epoch)
-    for i, x in enumerate(batches(samples, training.batch_size, order)):
+    for i, x in enumerate(batches(samples, training.batch_size, order, step.division.rows)):
         share.look()
-        losses[i], terms = step(x)
+        losses[i], terms = step(x, min(training.batch_size, n - i * training.batch_size))
         for name, value in terms.items():
             named.setdefault(name, torch.zeros_like(losses))[i] = value
+    step.division.of_epoch(losses, named)
     values = losses.cpu().double() * step.objective.unit
     seconds = time.perf_counter() - start
     share.pause()  # what the caller does between epochs is not measured

@@ -60,7 +60,7 @@ def session(
         network.load_state_dict(stopping.weights)
     if fallback is not None and held_out is not None:
         with using_threads(setup.threads):
-            history.kept_start = not is_better(network, fallback, held_out, setup)
+            history.kept_start = not setup.world.decided(lambda: is_better(network, fallback, held_out, setup))
         if history.kept_start:
             network.load_state_dict(fallback)
 
@@ -74,13 +74,17 @@ def _ends_as_well(network: Trainable, stopping: EarlyStopping, held_out: Samples
     if held_out is None or not setup.objective.in_nats or stopping.is_over:
         return False
     assert stopping.weights is not None
+    best = stopping.weights
     with using_threads(setup.threads):
-        return is_as_good(network, stopping.weights, held_out, setup)
+        return bool(setup.world.decided(lambda: is_as_good(network, best, held_out, setup)))
 
 
 def _validation_loss(network: Trainable, held_out: Samples, setup: Setup) -> float:
-    with memory_told(setup.training.batch_size), using_threads(setup.threads):
-        return mean_loss(network, held_out, setup)
+    def loss() -> float:
+        with memory_told(setup.training.batch_size), using_threads(setup.threads):
+            return mean_loss(network, held_out, setup)
+
+    return float(setup.world.decided(loss))
 
 
 def _validated(row: Epoch, loss: float) -> Epoch:

@@ -12,6 +12,7 @@ from isthmus.corruption import corrupt
 from isthmus.objective import Objective
 from isthmus.parts import Augmentation, Corruption, Training
 from isthmus.rng import generator
+from isthmus.training.sharding.processes import ALONE, Alone
 
 CLIP = 4.0  # of a denoiser's gradients one in 1,000 is 2.8 times as long as the others, so they are hardly touched
 
@@ -24,7 +25,8 @@ class Setup:
     image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. threads: of
     steps and of validation, whose bits would be others with more. ids: (n,), what to call the samples in messages, if
     not by their position. is_warm: the weights were fitted before. fallback: weights that are kept in the end, unless
-    the validation samples say that an epoch is better by more than chance.
+    the validation samples say that an epoch is better by more than chance. shards: into which each batch is cut.
+    world: the processes that compute them.
     """
 
     training: Training
@@ -38,6 +40,8 @@ class Setup:
     ids: np.ndarray | None = None
     is_warm: bool = False
     fallback: dict[str, torch.Tensor] | None = None
+    shards: int = 1
+    world: Alone = ALONE
 
     @property
     def clip(self) -> float | None:

@@ -14,9 +14,11 @@ class FlatWeights:
     Except for frozen ones, which stay as they are. So an optimizer updates everything in one call, and gradients stay
     where they are from step to step. autograd: it makes each gradient anew, which stays where it was made, and there is
     no `gradient`: copying it would be a twentieth of a large network's step.
+
+    sums: of a batch in shards, what is added up: the `gradient`, and `beside` other numbers after it.
     """
 
-    def __init__(self, network: nn.Module, *, autograd: bool = False) -> None:
+    def __init__(self, network: nn.Module, *, autograd: bool = False, beside: int = 0) -> None:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._places, total = list[slice](), 0
         for parameter in self.parameters:
@@ -24,11 +26,36 @@ class FlatWeights:
             total += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
         first = self.parameters[0]
         self.vector = torch.zeros(total, dtype=first.dtype, device=first.device)
-        self.gradient = None if autograd else torch.zeros_like(self.vector)
+        self.sums = self.vector.new_zeros(0 if autograd else total + beside)
+        self.gradient = None if autograd else self.sums[:total]
+        self._views = list[torch.Tensor | None]()
         with torch.no_grad():
             for place, parameter in zip(self._places, self.parameters, strict=True):
                 parameter.data = self.vector[place].view_as(parameter).copy_(parameter)
-                parameter.grad = None if self.gradient is None else self.gradient[place].view_as(parameter)
+                self._views.append(None if self.gradient is None else self.gradient[place].view_as(parameter))
+                parameter.grad = self._views[-1]
+
+    def gather(self, buffers: list[torch.Tensor], share: float) -> None:
+        """Copy into `gradient` what autograd made elsewhere, and beside it a share of these buffers."""
+        for parameter, view in zip(self.parameters, self._views, strict=True):
+            assert view is not None
+            if parameter.grad is None:
+                view.zero_()
+            elif parameter.grad is not view:
+                view.copy_(parameter.grad)
+        if buffers:
+            torch.cat([buffer.flatten().to(self.sums.dtype) for buffer in buffers], out=self._beside)
+            self._beside.mul_(share)
+
+    def give_back(self, buffers: list[torch.Tensor]) -> None:
+        """Set these buffers to what stands beside the gradient, whole numbers to the nearest."""
+        sizes = [buffer.numel() for buffer in buffers]
+        for buffer, numbers in zip(buffers, self._beside.split(sizes) if sizes else (), strict=True):
+            buffer.copy_((numbers if buffer.is_floating_point() else numbers.round()).view_as(buffer))
+
+    @property
+    def _beside(self) -> torch.Tensor:
+        return self.sums[len(self.vector) :]
 
     @property
     def gradients(self) -> list[torch.Tensor]:
@@ -47,7 +74,7 @@ class FlatWeights:
 
     def release(self) -> None:
         """Give the network parameters of its own again, and no gradients."""
-        self.gradient = None
+        self.gradient, self._views, self.sums = None, [], self.vector.new_zeros(0)
         for parameter in self.parameters:
             parameter.grad = None
         for parameter in self.parameters:

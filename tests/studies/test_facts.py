@@ -238,6 +238,7 @@ DEFAULTS = {
         "verbose": (1, set()),
         "random_state": (7, set()),
         "warm_start": (True, set()),  # which a new model has nothing to go on from
+        "shards": (2, AUTOENCODERS),
     },
     DecoderPrior: {
         "solver": ("adam", {"searched"}),

@@ -30,6 +30,7 @@ from isthmus.errors import DataError, RequestError, counted
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_fit import training_of
 from isthmus.files import remove
+from isthmus.machine import check_shards, launched
 from isthmus.parts import GaussianNoise
 from isthmus.rng import numpy_generator
 from isthmus.training.hardware import using_threads_everywhere
@@ -130,7 +131,10 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     crop = {} if options.training_crop is None else {"crop": options.training_crop}
     recipe = None if options.recipe == "plain" else options.recipe
     target = "noisy" if options.noisy else "clean"
-    model = Denoiser(noise=noise, target=target, recipe=recipe, random_state=options.seed, **crop, **training)
+    how = {"recipe": recipe, "shards": options.shards, "random_state": options.seed}
+    model = Denoiser(noise=noise, target=target, **how, **crop, **training)
+    if options.shards > 1:
+        check_shards(options.shards, launched()[1], "--shards", training_of(model).batch_size)
     extra: dict[str, Any] = {"images": options.data, "preparation": table_of(photographs.framing), "faults": []}
     extra["seen"] = _seen(options.data, photographs, train_on)
     n_epochs = training_of(model).epochs
@@ -143,6 +147,8 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
             train(model, train_on.images, None, folder, progress, force=options.force)
             epochs, seconds = len(model.history_), model.history_.seconds
             progress.finished(folder.name, f"{counted(epochs, 'epoch')} in {console.duration(seconds)}")
+        if launched()[0] > 0:  # of several processes of torchrun the first measures and saves
+            return
         result = None
         if test is not None:
             name = f"{folder.name}, {model.n_parameters_:,} weights"

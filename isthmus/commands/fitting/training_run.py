@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from isthmus.commands.images.photographs import measure_photographs
 from isthmus.commands.images.pictures import Picture, Pictures
 from isthmus.commands.screening.unusual import held_out_errors
 from isthmus.commands.shared.options import checkpoints_of
+from isthmus.commands.shared.part_syntax import words_of
 from isthmus.commands.shared.previews import white_of, write_preview
 from isthmus.commands.shared.tables import error_table
 from isthmus.corruption import noisy_version
@@ -31,6 +34,7 @@ from isthmus.estimators.adapters import adapter_of, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
 from isthmus.fingerprints import CODE
+from isthmus.machine import launched
 from isthmus.parts import Corruption, doubt
 from isthmus.studies.results.measure import measure
 from isthmus.studies.run.fitting import train_with_checkpoints
@@ -110,10 +114,11 @@ class Job:
         return _Held(images, None if self.uncut is None else self.uncut.of(images), self.model.corruption)
 
 
-def fit(job: Job) -> Fitted:
+def fit(job: Job) -> Fitted | None:
     """Train an estimator, measure it and save it into its folder, whole or not at all.
 
-    Raises RunError if another process trains the same model, and as `Autoencoder.fit`.
+    Of several processes of torchrun the first alone measures and saves; the others return None. Raises RunError if
+    another process trains the same model, and as `Autoencoder.fit`.
     """
     model, parts, folder, base = job.model, job.parts, job.folder, job.base
     train, validation = parts.train, parts.validation
@@ -123,6 +128,8 @@ def fit(job: Job) -> Fitted:
         if base is not None:
             base.hand_to(model)
         _train(job)
+        if launched()[0] > 0:
+            return None
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
         seen, fitted_on, chosen = job.facts.get("seen"), train, as_chosen(model)
         if is_refitted := chosen is not model:
@@ -168,6 +175,22 @@ def fit(job: Job) -> Fitted:
         preview(model, parts.measured, folder)
     head = parts.head(None if measured.photographs is None else measured.photographs.where)
     return Fitted(model, head, errors, list(judgement.warnings()))
+
+
+def print_next_steps(fitted: Fitted, options: argparse.Namespace) -> None:
+    """Say what is worth knowing of a fit, and which command comes next."""
+    for line in fitted.warnings:
+        console.say(line)
+    console.say(f"model: {options.out.resolve()}  (look at {options.out / 'preview.png'})")
+    model, data = shlex.quote(str(options.out)), shlex.quote(options.data)
+    if fitted.model.corruption is not None:
+        command = f"isthmus denoise {model} {data} -o denoised --corruption {words_of(fitted.model.corruption)}"
+    else:
+        command = f"isthmus evaluate {model} {data}"
+    allowed = " --allow-imports" if options.allow_imports else ""
+    if fitted.model.corruption is None:
+        console.say(f"to find what is unusual among other images: isthmus score {model} OTHERS{allowed}")
+    console.say(f"next: {command}{' --skip-bad' if options.skip_bad else ''}{allowed}")
 
 
 def as_chosen(model: Autoencoder) -> Autoencoder:

@@ -53,7 +53,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
     recipe : "fast": what is best after about a quarter of an hour on two cores.
     validation_fraction : the share of the images to hold out for the validation loss. patience : stop after so many
         epochs without a better one, and keep the best weights.
-    precision, device, verbose, random_state : as of `Autoencoder`. "bfloat16" holds for `denoise` too.
+    precision, device, shards, verbose, random_state : as of `Autoencoder`. "bfloat16" holds for `denoise` too.
 
     Attributes
     ----------
@@ -95,6 +95,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         precision: str = "auto",
         device: str = "auto",
         recipe: str | None = None,
+        shards: int = 1,
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -115,6 +116,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self.precision = precision
         self.device = device
         self.recipe = recipe
+        self.shards = shards
         self.verbose = verbose
         self.random_state = random_state
 
@@ -158,6 +160,7 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         held_out = None if validation is None else image_list(validation, name="validation")
         fitting = DenoiserFit(self, images, others, self._say, held_out)
         self.training_ = fitting.training
+        checkpoint = checkpoint if fitting.world.is_first else Checkpoints(None)
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
         with checkpoints.held(fitting.n_bytes):
             self.adopt((yield from fitting.epochs(checkpoints)), fitting.scale)
@@ -206,7 +209,8 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         denoised = self.denoise_list(image_list(Y, name="Y"), sigma, on_progress)
         if isinstance(Y, np.ndarray | Images):
             return np.stack(denoised)
-        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if _is_list(Y) else denoised
+        is_list = isinstance(Y, list | tuple)
+        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if is_list else denoised
 
     def denoise_list(
         self,
@@ -294,7 +298,3 @@ class Denoiser(TransformerMixin, Savable, OfParts):
             x_hat = np.clip(self.denoise([noisy], sigma)[0], x.min(), x.max())
             values.append(psnr(squared_error(x[None] / self.scale_, x_hat[None] / self.scale_))[0])
         return float(np.nanmean(values))
-
-
-def _is_list(Y: Any) -> bool:
-    return isinstance(Y, list | tuple)

@@ -18,6 +18,7 @@ from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
 from isthmus.estimators.parameters import table_of
 from isthmus.fingerprints import facts_of_fit
+from isthmus.machine import check_shards
 from isthmus.networks.denoisers import build
 from isthmus.objective import Objective
 from isthmus.parts import IMAGE_NETWORKS, MSE, Corruption, Training, checks
@@ -26,6 +27,8 @@ from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, processor_of, resolve_device, resolve_precision
 from isthmus.training.history import Epoch, History, Trained
 from isthmus.training.session import session
+from isthmus.training.sharding.divisibility import check_divisible
+from isthmus.training.sharding.processes import check_device, processes_for
 
 _BATCH = 16
 # Of clean images a rate of 1.6e-3 was better than 1e-3 by 0.11 to 0.16 dB on 40 photographs, after four epochs of 360
@@ -72,6 +75,7 @@ class DenoiserFit:
         held_out: ImageList | None = None,
     ) -> None:
         self.training = training_of(model)
+        self.shards, self.world = model.shards, processes_for(model.shards)
         if held_out is not None:
             require(others is None, "validation", "left out for pairs; set validation_fraction", "images")
             require(
@@ -79,7 +83,8 @@ class DenoiserFit:
             )
         self.held_out = held_out
         self.channels, self.is_paired, self.target = images.channels, others is not None, model.target
-        self.images, self.say = images if others is None else images.beside(others), say
+        self.images = images if others is None else images.beside(others)
+        self.say = say if self.world.is_first else lambda _: None
         self.part, self.crop = model.part("network"), model.crop
         self.noise: Any = model.noise
         if not isinstance(self.part, tuple(IMAGE_NETWORKS.values())):
@@ -102,21 +107,26 @@ class DenoiserFit:
         if model.patience is not None and model.validation_fraction is None and held_out is None:
             raise RequestError("patience needs validation images: set validation_fraction")
         self.n_crops = model.crops_per_epoch
+        if self.shards > 1:
+            check_shards(self.shards, self.world.size, most=min(self.training.batch_size, self.n_crops))
         self.device = resolve_device(model.device)
+        check_device(self.device, self.world)
         self.precision = resolve_precision(model.precision, self.device)
-        self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
-        self.threads = torch.get_num_threads()
+        seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
+        self.seed = self.world.decided(lambda: seed)
+        self.threads = torch.get_num_threads() if self.shards == 1 else 1  # shards take the place of threads
         self.scale = images.span()
         self.history = History()
         adds_noise = model.target == "clean" and not self.is_paired
         if adds_noise and wanted.shot_and_read[0]:  # pixels of files are at least 0
             low = min((float(x.min()) for x in self.images.arrays if isinstance(x, np.ndarray)), default=0.0)
             require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
-        if adds_noise and (doubt := self._unit_doubt(wanted)):
+        if adds_noise and (doubt := self._unit_doubt(wanted)) and self.world.is_first:
             warnings.warn(doubt, DoubtWarning, stacklevel=5)
         network = build(model.part("network"), self.channels, generator(self.seed, "init"))
         self.network = network.to(self.device)
         self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
+        self.world.agree(self._facts)
 
     def _unit_doubt(self, noise: Any) -> str:
         """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
@@ -130,12 +140,14 @@ class DenoiserFit:
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
         """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained."""
-        former = checkpoints.begin(self._facts)
+        former = self.world.decided(lambda: checkpoints.begin(self._facts))
         if former is not None:
             self.seed = former.seed
             self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         train, held_out = self._split()
         setup = self._setup()
+        if self.shards > 1:
+            check_divisible(self.network, train, setup)
         rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)
         with contextlib.closing(rows), memory_told(self.training.batch_size):
             for row in rows:
@@ -157,6 +169,8 @@ class DenoiserFit:
             "precision": self.precision,
             "threads": self.threads,
             "scale": self.scale,
+            "shards": self.shards,
+            "world": self.world,
         }
         if self.is_paired:
             return PairSetup(**arguments)
@@ -200,6 +214,7 @@ class DenoiserFit:
             "noise": table_of(self.noise),
             "crop": self.crop,
             "crops_per_epoch": self.n_crops,
+            **({} if self.shards == 1 else {"shards": self.shards}),
         }
         return facts_of_fit(
             {"estimator": "Denoiser", **parts, **named},

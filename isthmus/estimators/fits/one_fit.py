@@ -19,10 +19,11 @@ from isthmus.data.images import Images
 from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
 from isthmus.estimators.fits.doubts import Judged
-from isthmus.estimators.fits.warm_start import WarmStart
+from isthmus.estimators.fits.warm_start import WarmStart, restarts_at_pca
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import clip_doubt, hold_out, in_range, joined, known_doubt, n_held_out, offset_doubt
 from isthmus.fingerprints import facts_of_fit
+from isthmus.machine import check_shards
 from isthmus.networks import Network
 from isthmus.networks.standardization import standardization_of
 from isthmus.objective import Objective
@@ -36,20 +37,16 @@ from isthmus.training.hardware import (
     resolve_precision,
     step_threads,
     using_threads,
+    using_threads_everywhere,
 )
 from isthmus.training.history import Epoch, History, Moments, Trained
 from isthmus.training.recipe import described
 from isthmus.training.session import session
 from isthmus.training.setup import Setup
+from isthmus.training.sharding.divisibility import check_divisible
+from isthmus.training.sharding.processes import check_device, processes_for
 from isthmus.training.start import fit_start, n_of_pca, pca_start
 from isthmus.training.validation import weights_of
-
-_TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
-
-
-def _is_fitted_on(model: Composed, X: Any) -> bool:
-    """Whether a fitted model was fitted on these very samples."""
-    return getattr(model, "input_", {}).get("sha256") == fingerprint_of(X)
 
 
 class OneFit:
@@ -72,7 +69,8 @@ class OneFit:
         self.network_part, self.corruption, self.objective, _ = model.parts()
         self.augmentation, self.code_part = model.part("augmentation"), model.part("code")
         self.X, self.held_out, self.image_shape = X, held_out, model.image_shape_
-        self.say: Callable[[str], None] = print if model.verbose else lambda _: None
+        self.shards, self.world = model.shards, processes_for(model.shards)
+        self.say: Callable[[str], None] = print if model.verbose and self.world.is_first else lambda _: None
         self.warm_start, self.history = warm_start, History()
         self.n_features = model.n_features_in_
         # of flat samples, the network may know the shape
@@ -93,15 +91,21 @@ class OneFit:
             network = f"{self.network_part!r}, " if model.network is None else ""
             self.say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
         self.device = self._device()
+        if self.shards > 1:
+            check_device(self.device, self.world)
+            check_shards(self.shards, self.world.size, most=min(n, self.training.batch_size))
         self._check()
         self.precision = resolve_precision(self.training.precision, self.device)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
             self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
+        self.seed = self.world.decided(lambda: self.seed)
         multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
-        available = torch.get_num_threads()
+        # one for each process, however many there are: shards take the place of threads
+        available = torch.get_num_threads() if self.shards == 1 else 1
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
-        self.from_pca = self.is_refitted if warm_start is None else self._restarts_at_pca(model, warm_start)
+        self.from_pca = self.is_refitted if warm_start is None else restarts_at_pca(self, model, warm_start)
+        self.world.agree(self._facts)
 
     def _check(self) -> None:
         for part in filter(None, (self.corruption, self.augmentation)):
@@ -114,10 +118,10 @@ class OneFit:
             doubts["known"] = known_doubt(self.X, self.held_out)
         for kind, sentence in doubts.items():
             if sentence and self._is_news(kind):
-                warnings.warn(sentence, DoubtWarning, stacklevel=5)  # at the line that calls `fit`
+                self.warn(sentence)
         if self.training.patience is not None and self.held_out is None and self.fraction is None:
             raise RequestError("patience needs validation samples: set validation_fraction, or fit(X, validation=...)")
-        if self.training.start == "pca" and not self._can_be_pca:
+        if self.training.start == "pca" and not self.can_be_pca:
             raise RequestError(
                 'start="pca" needs a Dense network with a linear code and output, and hidden layers of at least twice '
                 f"the code that are linear or rectifiers (as a denoiser's code may be), got {self.network_part!r}"
@@ -132,37 +136,23 @@ class OneFit:
                 in_range(samples, self.network_part, bounded=self.objective.loss.bounded)
         warning = offset_doubt(self.X, standardized=standardized)
         if warning and self._is_news("offset"):
-            warnings.warn(warning, DoubtWarning, stacklevel=5)
+            self.warn(warning)
+
+    def warn(self, sentence: str) -> None:
+        """Say a doubt once, at the line that calls `fit`, which is five calls away."""
+        if self.world.is_first:
+            warnings.warn(sentence, DoubtWarning, stacklevel=6)
 
     def _is_news(self, kind: str) -> bool:
         """Whether a doubt of this kind is to be said."""
         return True
 
     @property
-    def _can_be_pca(self) -> bool:
+    def can_be_pca(self) -> bool:
         corrupted = self.corruption is not None
         return self.code_part.is_plain and self.network_part.n_components(corrupted=corrupted) > 0
 
-    def _restarts_at_pca(self, model: Composed, former: WarmStart) -> bool:
-        """Whether to begin with PCA of the samples that are not held out, in place of that of all.
-
-        Where that would forget other samples, or is no PCA, warn of validation samples that the former fit knows.
-        """
-        is_same = self.fraction is not None and _is_fitted_on(model, self.X)
-        if not former.fitted.pca_of_all:
-            if is_same and former.fitted.training.validation_fraction != self.fraction:
-                held_out = "the samples that validation_fraction holds out now were trained on by the former fit"
-                warnings.warn(f"{held_out}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)  # at the line that calls `fit`
-            return False
-        if self.is_refitted and self._can_be_pca and former.is_pca_of_some(self._all_samples(), otherwise=is_same):
-            return True
-        held_out = self.held_out if self.fraction is None else hold_out(self.X, self.fraction, self.seed)[1]
-        if n := former.n_known(held_out):
-            known = f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples"
-            warnings.warn(f"{known}, {_TOO_GOOD}", DoubtWarning, stacklevel=5)
-        return False
-
-    def _all_samples(self) -> Any:
+    def all_samples(self) -> Any:
         """Those to train on and those that are held out."""
         return self.X if self.held_out is None else joined(self.X, self.held_out)
 
@@ -184,7 +174,7 @@ class OneFit:
 
         All of it is computed by as many threads as a step is worth, so that what comes of it depends on no others.
         """
-        former = checkpoints.begin(self._facts)
+        former = self.world.decided(lambda: checkpoints.begin(self._facts))
         if former is not None and self.warm_start is None:
             self.seed = former.seed
         X, held_out, ids = self.X, self.held_out, None
@@ -204,12 +194,12 @@ class OneFit:
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
                 self.say(f"{epoch}: loss {error_text(row.loss)}{validated} ({row.seconds:.1f} s)")
                 yield row
-        for sentence in self._doubts(samples, validation, held_out, setup):
+        for sentence in self._doubts(samples, validation, held_out, setup) if self.world.is_first else ():
             warnings.warn(sentence, PoorFitWarning, stacklevel=4)  # at the line that calls `fit`
         if self.history.kept_start and self.from_pca:
-            self.X, self.before_refit = self._all_samples(), None if self.held_out is None else setup.fallback
+            self.X, self.before_refit = self.all_samples(), None if self.held_out is None else setup.fallback
             samples = samples_on(self.X, self.device)
-            with using_threads(self.threads):  # nothing was learned that could be judged: so of all samples
+            with self._threads():  # nothing was learned that could be judged: so of all samples
                 pca_start(self.network, samples, setup)
             self.pca_samples = hashes_of([evenly(samples, n_of_pca(self.n_features))])
         return self.trained()
@@ -236,7 +226,7 @@ class OneFit:
                 drawn = generator(self.seed, "init")
                 network = build(self.network_part, self.code_part, self.n_features, drawn, self.image_shape)
             self.network = network.to(self.device)
-        with using_threads(self.threads):
+        with self._threads():
             if self.training.standardize and self.warm_start is None:
                 channels = self.known_shape[0] if self.known_shape else 1
                 output, bounded = self.network_part.output, self.objective.loss.bounded
@@ -257,7 +247,11 @@ class OneFit:
                 self.threads,
                 ids,
                 self.warm_start is not None,
+                shards=self.shards,
+                world=self.world,
             )
+            if self.shards > 1:
+                check_divisible(network, samples, setup)
             start = self.training.start if self.warm_start is None else "pca" if self.from_pca else ""
             best = network
             if start == "pca":  # after a checkpoint too: it may turn out to be the best there was
@@ -269,6 +263,10 @@ class OneFit:
         if is_judged and (self.warm_start is not None or self.training.start == "pca"):
             setup = dataclasses.replace(setup, fallback=weights_of(best))
         return setup
+
+    def _threads(self) -> contextlib.AbstractContextManager[None]:
+        """Those of the fit; of one in shards NumPy's too, which torchrun sets to 1, and one process alone does not."""
+        return using_threads(self.threads) if self.shards == 1 else using_threads_everywhere(self.threads)
 
     @cached_property
     def stream(self) -> int:
@@ -289,7 +287,7 @@ class OneFit:
         """What must be the same for a training to go on from a checkpoint and end with the same bytes."""
         refit = {"refit": True} if self.is_refitted and self.held_out is not None else {}  # else the fraction says it
         return facts_of_fit(
-            {**self.parameters, "image_shape": self.image_shape, **refit},
+            {**self.parameters, "image_shape": self.image_shape, **refit},  # the shards too, not who computes them
             seed=self.seed if self.is_seeded else None,
             samples=fingerprint_of(self.X),
             validation=None if self.held_out is None else fingerprint_of(self.held_out),

@@ -14,7 +14,7 @@ import numpy as np
 
 from isthmus.data.batches import Samples, samples_on
 from isthmus.decimals import error_text
-from isthmus.errors import PoorFitWarning
+from isthmus.errors import PoorFitWarning, require
 from isthmus.estimators.fits.doubts import Judged
 from isthmus.estimators.fits.one_fit import OneFit
 from isthmus.estimators.fits.warm_start import WarmStart
@@ -51,6 +51,7 @@ class OnePass(OneFit):
     """
 
     def __init__(self, model: Any, X: Any, warm_start: WarmStart | None) -> None:
+        require(model.shards == 1, "shards", "1 for partial_fit, which trains in one process", model.shards)
         # no clone: of one of a RandomState the model's own would never move on
         single = copy.copy(model).set_params(schedule="constant", epochs=1, validation_fraction=None, patience=None)
         former = None if warm_start is None else warm_start.fitted

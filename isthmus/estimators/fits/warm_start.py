@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from isthmus.codes import build
-from isthmus.data.batches import hashes_of, in_chunks, samples_on
+from isthmus.data.batches import fingerprint_of, hashes_of, in_chunks, samples_on
 from isthmus.errors import RequestError
+from isthmus.estimators.samples import hold_out
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.networks import Network
 from isthmus.networks.standardization import Standardization
@@ -93,6 +94,31 @@ class WarmStart:
         network.load_state_dict(fitted)
         network.standardize(self.network.standardization)
         return network
+
+
+_TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
+
+
+def restarts_at_pca(fitting: Any, model: Any, former: WarmStart) -> bool:
+    """Whether a fit begins with PCA of the samples that are not held out, in place of that of all.
+
+    fitting: a `OneFit`. Where that would forget other samples, or is no PCA, warn of validation samples that the former
+    fit knows.
+    """
+    known, others, fraction = getattr(model, "input_", {}).get("sha256"), fitting.held_out, fitting.fraction
+    is_same = fraction is not None and known == fingerprint_of(fitting.X)
+    if not former.fitted.pca_of_all:
+        if is_same and former.fitted.training.validation_fraction != fraction:
+            fitting.warn(
+                f"the samples that validation_fraction holds out now were trained on by the former fit, {_TOO_GOOD}"
+            )
+        return False
+    if fitting.is_refitted and fitting.can_be_pca and former.is_pca_of_some(fitting.all_samples(), otherwise=is_same):
+        return True
+    held_out = others if fraction is None else hold_out(fitting.X, fraction, fitting.seed)[1]
+    if n := former.n_known(held_out):
+        fitting.warn(f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples, {_TOO_GOOD}")
+    return False
 
 
 @contextlib.contextmanager
