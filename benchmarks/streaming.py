@@ -31,7 +31,7 @@ from benchmarks import readme
 from isthmus import Autoencoder, Dense, Images, open_images
 from isthmus.data.batches import Pixels, batches, samples_on
 from isthmus.data.stored.digests import digest_of
-from isthmus.data.stored.shards import FORMAT, INDEX, shard_table
+from isthmus.data.stored.shard_folder import FORMAT, INDEX, shard_table
 
 _SHARD = 256 << 20
 _SIDE = 28

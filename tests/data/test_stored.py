@@ -17,7 +17,7 @@ from isthmus.data.conversion.conversion import convert
 from isthmus.data.conversion.kinds_of_source import source_of
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
-from isthmus.data.stored import digests, shards, stored_samples
+from isthmus.data.stored import digests, shard_folder, stored_samples
 from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.errors import DataError
 from isthmus.training.checkpoint import Checkpoints
@@ -220,7 +220,7 @@ def test_a_large_array_stays_where_it_is(tmp_path, monkeypatch, shape):
     array = np.random.default_rng(1).random(shape, np.float32)
     np.save(tmp_path / "a.npy", array)
     assert not open_images(tmp_path / "a.npy").are_stored
-    monkeypatch.setattr(shards, "STORED_BYTES", 1000)
+    monkeypatch.setattr(shard_folder, "STORED_BYTES", 1000)
     images = open_images(tmp_path / "a.npy")
     assert images.are_stored
     np.testing.assert_array_equal(images.pixels[:].reshape(shape), array)
@@ -232,7 +232,7 @@ def test_a_large_array_with_a_number_that_is_no_pixel_is_refused(tmp_path, monke
     array = np.full((N, 5, 4), 0.5, np.float32)
     array[700, 2, 1] = worst
     np.save(tmp_path / "a.npy", array)
-    monkeypatch.setattr(shards, "STORED_BYTES", 1000)
+    monkeypatch.setattr(shard_folder, "STORED_BYTES", 1000)
     monkeypatch.setattr(digests, "_BLOCK", 4000)
     with pytest.raises(DataError, match=r"a.npy: float pixels must lie in \[0, 1\]"):
         open_images(tmp_path / "a.npy")
@@ -381,12 +381,12 @@ _FIT = """
 import threading
 import numpy as np
 from isthmus import Autoencoder, Dense, open_images
-from isthmus.data.stored import shards
+from isthmus.data.stored import shard_folder
 
 def memory():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
 
-shards.STORED_BYTES = 1000
+shard_folder.STORED_BYTES = 1000
 most, done = [0], threading.Event()
 
 def watch():

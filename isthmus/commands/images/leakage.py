@@ -22,7 +22,7 @@ from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
 from isthmus.data.identity import among, from_text, marks_of, to_text
 from isthmus.data.images import Images
-from isthmus.data.stored.shards import INDEX, is_shards
+from isthmus.data.stored.shard_folder import INDEX, is_shards
 from isthmus.errors import counted
 
 MAX_NAMES = 10_000  # that config.json lists

@@ -24,7 +24,7 @@ from isthmus.data.formats.image_file import is_image, read_shapes
 from isthmus.data.formats.page import DARK, NOTES, bands, full_scale_of
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images, floats_of
-from isthmus.data.stored.shards import is_shards
+from isthmus.data.stored.shard_folder import is_shards
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 from isthmus.metrics import squared_error

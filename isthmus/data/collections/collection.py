@@ -36,7 +36,7 @@ from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sizes import Size
 from isthmus.data.sources.idx import read_idx
-from isthmus.data.stored.shards import is_shards, open_map, open_shards, stays_stored
+from isthmus.data.stored.shard_folder import is_shards, open_map, open_shards, stays_stored
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.files import open_regular
 from isthmus.machine import cores

@@ -21,7 +21,7 @@ from isthmus.data.formats.image_file import Shape, quiet_readers, read_pages
 from isthmus.data.formats.page import DARK, NOTES, Page, range_option
 from isthmus.data.framing import Framing, TooSmallError
 from isthmus.data.images import Images
-from isthmus.data.stored.shards import is_shards
+from isthmus.data.stored.shard_folder import is_shards
 from isthmus.errors import DataError, counted
 from isthmus.machine import cores
 

@@ -21,7 +21,7 @@ from isthmus.data.formats.page import NOTES
 from isthmus.data.images import Images, floats_of
 from isthmus.data.stored.array_file import DTYPES, ArrayFile
 from isthmus.data.stored.digests import digest_of, digests_of
-from isthmus.data.stored.shards import (
+from isthmus.data.stored.shard_folder import (
     FORMAT,
     IDENTITIES,
     INDEX,

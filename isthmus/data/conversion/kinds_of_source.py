@@ -10,7 +10,7 @@ from isthmus.data.conversion.source import Source
 from isthmus.data.conversion.table_source import TableSource, tables_of
 from isthmus.data.conversion.tar_source import TarSource, tars_of
 from isthmus.data.framing import Framing
-from isthmus.data.stored.shards import is_shards
+from isthmus.data.stored.shard_folder import is_shards
 from isthmus.errors import RequestError
 
 
