@@ -173,8 +173,9 @@ def fitted(images, **options):
     return Autoencoder(Dense(bottleneck=4), epochs=3, batch_size=50, random_state=0, **options).fit(images)
 
 
-def test_a_fit_in_the_files_order_has_the_bits_of_one_in_memory(several, array):
-    models = [fitted(images, shuffle=False, recipe="fast") for images in (several, Images(array))]
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_fit_in_the_files_order_has_the_bits_of_one_in_memory(several, array, shards):
+    models = [fitted(images, shuffle=False, recipe="fast", shards=shards) for images in (several, Images(array))]
     for name, tensor in models[0].network_.state_dict().items():
         assert torch.equal(tensor, models[1].network_.state_dict()[name]), name
     np.testing.assert_array_equal(models[0].transform(several), models[0].transform(Images(array)))
