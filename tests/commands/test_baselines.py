@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from isthmus import GaussianNoise, Images
+from isthmus import Affine, GaussianNoise, Images, Masking
+from isthmus.augmentation import augment
 from isthmus.commands.fitting import baselines as module
 from isthmus.commands.fitting.baselines import yardsticks
+from isthmus.rng import generator
 from isthmus.studies.results.measure import measure
 
 K = 3
@@ -87,3 +90,28 @@ def test_under_noise_more_components_than_images_have_are_not_chosen(train):
     found = errors(train, train, K, GaussianNoise(0.01))
     assert "PCA, 3 numbers" in found
     assert of(found, "PCA") == pytest.approx(K / 36 * 0.01**2, rel=0.2), "what three numbers let through"
+
+
+def test_under_an_augmentation_there_is_a_pca_of_such_images_too(train):
+    moved = Affine(rotation=20, share=1.0)
+    models = yardsticks(train, train, K, augmentation=moved)
+    name = "PCA of augmented images, 3 numbers"
+    assert set(models) - set(yardsticks(train, train, K)) == {name}
+    stream = generator(1, "augment")
+    turned = Images(
+        augment(moved, torch.from_numpy(train.floats()), stream, train.shape).clamp(0, 1).numpy().reshape(-1, 1, 6, 6)
+    )
+    on_turned = {key: measure(models[key], turned, ("mse",)).estimates["mse"].value for key in models if "PCA" in key}
+    assert on_turned[name] < 0.95 * on_turned["PCA, 3 numbers"]
+
+
+def test_whole_images_with_gaussian_noise_have_methods_beside_them_that_learn_nothing():
+    rng = np.random.default_rng(0)
+    steps = np.kron(rng.random((40, 1, 4, 4)), np.ones((1, 1, 5, 5))).astype(np.float32)  # flat parts, sharp edges
+    noise, train = GaussianNoise(0.1), Images(steps)
+    found = errors(train, train, 400, noise)
+    for name in ("total variation, told the noise", "non-local means, told the noise"):
+        assert found[name] < 0.5 * of(found, "as it is")
+    few = Images(steps[:, :, :12, :12])
+    for images, corruption in ((few, noise), (train, Masking(0.3)), (train, None)):
+        assert not any("told" in name for name in yardsticks(images, images, 100, corruption))

@@ -303,3 +303,13 @@ def test_that_pca_is_far_better_is_said_whenever_the_model_is_used(digits, tmp_p
     assert "train longer (--epochs)" in sentence
     for command in (("evaluate",), ("reconstruct", "-o", tmp_path / "out")):
         assert sentence in done(command[0], tmp_path / "m", digits, *command[1:])[1]
+
+
+@pytest.mark.parametrize(
+    "command", [("evaluate",), ("score",), ("reconstruct", "-o", "out"), ("encode", "-o", "c.npz")]
+)
+def test_patches_of_a_model_of_whole_images_are_refused(command, digits, model, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, *more = command
+    error = refused(name, model, digits, "--patches", "4x4", *more)
+    assert "was fitted on whole images, and takes those of 8×8; leave --patches out" in error

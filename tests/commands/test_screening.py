@@ -95,6 +95,12 @@ def test_few_held_out_images_say_that_they_are_few(tmp_path, bench, done):
 def test_of_images_that_the_model_knows_p_means_nothing(bench, done):
     text, _ = done("score", bench / "few", bench / "normal.npy", "--top", 3)
     assert "p is at most" in text  # of those held out, which chose nothing
+    assert text.splitlines()[-1].endswith("none of these images is new: they are those of the fit")
+    rows = json.loads(done("score", bench / "few", bench / "normal.npy", "--json")[0])["images"]
+    held_out = [row for row in rows if not (row["seen"] or row["selected"])]
+    of_each = sorted((row["mse"] for row in held_out), reverse=True)
+    for row in held_out:  # its place among the others that were held out, itself counted once
+        assert row["p"] == pytest.approx((1 + of_each.index(row["mse"])) / len(held_out), abs=1e-6)
     words = ("fit", bench / "normal.npy", "-o", bench / "all", "--test", 0, "--bottleneck", 3, "--epochs", 3)
     done(*words, "--threads", 1)
     text, _ = done("score", bench / "all", bench / "normal.npy", "--top", 3)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from isthmus.augmentation import augment
 from isthmus.data.batches import Pixels
 from isthmus.networks import build
 from isthmus.objective import Objective
-from isthmus.parts import MSE, Conv, Dense, Dictionary, GaussianNoise, Training
+from isthmus.parts import MSE, Affine, Conv, Dense, Dictionary, GaussianNoise, Training
 from isthmus.rng import generator
 from isthmus.training.setup import Setup
-from isthmus.training.start import fit_start
+from isthmus.training.start import fit_start, pca_start
 
 CPU = torch.device("cpu")
 
@@ -155,3 +156,17 @@ def test_pictures_that_do_not_vary_leave_finite_weights():
     for value in (0.0, 0.5):
         network = of_pictures(conv("deconv", "relu"), np.full((20, 2, 12, 12), value, np.float32))
         assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+@torch.no_grad()
+def test_pca_of_few_augmented_samples_knows_more_of_such():
+    pixels = np.random.default_rng(0).random((30, 64)).astype(np.float32)
+    shape, moved = (1, 8, 8), Affine(rotation=20, shift=1, share=1.0)
+    others = augment(moved, torch.from_numpy(pixels), generator(5, "augment"), shape)
+    left = []
+    for augmentation in (None, moved):
+        network = build(Dense((), 12, code_activation="linear"), 64, generator(0, "init"), shape)
+        given = Setup(Training(), Objective(MSE()), 0, augmentation=augmentation, image_shape=shape)
+        pca_start(network, Pixels(pixels, CPU), given)
+        left.append(float((network(others).x_hat - others).square().mean()))
+    assert left[1] < 0.9 * left[0]

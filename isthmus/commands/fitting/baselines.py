@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
+from isthmus.augmentation import augment
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
-from isthmus.parts import Corruption
+from isthmus.estimators.denoising.classical import ClassicalDenoiser
+from isthmus.parts import Augmentation, Corruption
 from isthmus.parts.networks import MAX_EXACT
-from isthmus.training.start import n_of_pca
+from isthmus.rng import generator
+from isthmus.training.start import changed_often, n_of_pca
 
+_LEAST_SIDE, _TRIED = 16, 40  # pixels below which no method sees what is alike; images that the strength is chosen on
 AS_IT_IS = ", as it is"
 MEAN_IMAGE = "the mean image"
 
@@ -29,12 +34,17 @@ def yardsticks(
     n_on: float | None = None,
     others: Images | None = None,
     alone: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
 
     Under a corruption PCA has as many components as denoise the validation images best. n_on: of a sparse code, the
     units that are on for an image, of which there is a PCA too. others: images that PCA is fitted to beside `train`,
-    once it is known how many components denoise best. alone: the model has learned from other images too.
+    once it is known how many components denoise best. alone: the model has learned from other images too. augmentation:
+    what the model's images were changed by, for a PCA of such images too: else what they add would seem the network's.
+
+    Under Gaussian noise of one level, of whole images that are not tiny, there are methods too that are told the level
+    and learn nothing but how strongly.
     """
     name = "PCA of these images alone" if alone else "PCA"
     fitted_on = [train] if others is None else [train, others]
@@ -49,8 +59,46 @@ def yardsticks(
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
         baselines[f"{name}, {pca.n_components_:,} numbers, as many as are on"] = pca
+    if corruption is None and augmentation is not None and code_size < train.n_features:
+        pca = best_pca(_augmented(fitted_on, augmentation), code_size)
+        baselines[f"PCA of augmented images, {code_size:,} numbers"] = pca
+    baselines |= _classical(train, corruption)
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
+
+
+def _augmented(fitted_on: Sequence[Images], augmentation: Augmentation) -> np.ndarray:
+    """The images that PCA is fitted to, changed again and again, to as many as it is fitted to of many."""
+    shape, stream = fitted_on[0].shape, generator(0, "augment")
+    x = torch.from_numpy(_evenly(fitted_on, n_of_pca(fitted_on[0].n_features)))
+    return changed_often(x, lambda x: augment(augmentation, x, stream, shape)).numpy()
+
+
+def _classical(train: Images, corruption: Corruption | None) -> dict[str, Any]:
+    """Total variation and non-local means for noise that they are for, with the strengths that suit these images."""
+    noise = None if corruption is None or train.places is not None else corruption.for_denoiser()
+    if noise is None or len({*noise.sigma_range}) > 1 or noise.shot_and_read[0] or min(train.shape[1:]) < _LEAST_SIDE:
+        return {}
+    some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))
+    images = list(some.floats().reshape(-1, *train.shape))
+    sigma = float(noise.sigma_range[1])
+    methods = {"total variation": "total-variation", "non-local means": "non-local-means"}
+    fitted = {name: ClassicalDenoiser(method).fit(images) for name, method in methods.items()}
+    return {f"{name}, told the noise": _Flat(model, sigma, train.shape) for name, model in fitted.items()}
+
+
+class _Flat:
+    """A method for images of any size, on rows of images of one size."""
+
+    def __init__(self, model: ClassicalDenoiser, sigma: float, shape: tuple[int, int, int]) -> None:
+        self.model, self.sigma, self.shape = model, sigma, shape
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def inverse_transform(self, code: np.ndarray) -> np.ndarray:
+        denoised = self.model.denoise(list(code.reshape(-1, *self.shape).astype(np.float32)), self.sigma)
+        return np.stack([image.ravel() for image in denoised])
 
 
 class _Constant:

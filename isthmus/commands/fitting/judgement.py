@@ -36,7 +36,8 @@ _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever i
 _SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
-    "by more than chance; a network learns more than PCA"
+    "by more than chance. Its code has each component in units of its spread, as of PCA(whiten=True); a network learns "
+    "more than PCA"
 )
 _AND_CHOSE = " and to choose by"
 _FEW = 10  # images that choose: of six none of twenty epochs was better by more than chance, though others showed it
@@ -112,13 +113,13 @@ class Judgement:
             yield self.collapse
             return
         dead = codes.estimates.get("dead_units")
-        slack = 1 - _ROUNDING if kept_start else 1.0
-        better = self._better_by(slack)
+        better = self._better_by(1 - _ROUNDING if kept_start else 1.0)
         if dead is not None and dead.value and MEAN_IMAGE not in better:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             sentence = _KEPT_START if model.corruption is None else _KEPT_FILTER
-            yield f"{sentence.format(_AND_CHOSE if self.is_refitted else '')} from {self._more()}"
+            of = f"{_AND_CHOSE * self.is_refitted}{', augmented' * (model.augmentation is not None)}"
+            yield f"{sentence.format(of)} from {self._more()}"
             if model.corruption is None:
                 return
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)

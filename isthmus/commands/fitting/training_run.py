@@ -141,7 +141,9 @@ def fit(job: Job) -> Fitted | None:
         n_on = None if model.penalty is None else codes.estimates["l0"].value
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
         alone = base is not None and base.knows_others(*filter(None, (train, validation, parts.test)))
-        baselines = yardsticks(train, validation, size, model.corruption, n_on, others, alone)
+        baselines = yardsticks(
+            train, validation, size, model.corruption, n_on, others, alone, model.part("augmentation")
+        )
         models = {f"{folder.name}, {size:,} numbers": model} | baselines
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others

@@ -152,6 +152,10 @@ def open_model(options: argparse.Namespace) -> Opened:
     framing = as_for_the_training(options, extra, folder)
     framing = with_range(framing, options, options.split)
     shape: Shape | None = getattr(adapter_of(model).trained, "image_shape_", None)
+    whole = shape is not None and "patches" not in extra.get("preparation", {}) and shape[1:] != options.patches
+    if options.patches and (whole or adapter_of(model).takes_any_size):
+        of = "of any size" if shape is None else f"of {shape[1]}×{shape[2]}"
+        raise RequestError(f"{folder} was fitted on whole images, and takes those {of}; leave --patches out")
     faults = extra.get("faults", [])
     for fault in faults if isinstance(faults, list) else []:  # the file may have been edited
         console.say(f"{folder}, when it was fitted: {fault}")

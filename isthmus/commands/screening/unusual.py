@@ -23,6 +23,7 @@ from isthmus.metrics import squared_error
 KINDS = {"mse": "MSE", "spot": f"MSE of the worst {SIDE}x{SIDE} pixels"}  # what images are ranked by, in words
 P = 0.05
 _SMALL = 0.5  # of the least error of those held out
+_ROUNDING = 2e-6  # of an error, by which it may differ where it is computed again
 _MOST = 2000  # held-out errors that config.json has of each kind, in 11 kB
 _DTYPE = "<f4"
 
@@ -101,9 +102,19 @@ class HeldOut:
         return cls(kind, errors, bool(table.get("selected"))) if len(errors) and np.isfinite(errors).all() else None
 
     def place(self, scores: Sequence[Score]) -> list[Score]:
-        """The scores, each with its p."""
-        values = conformal_p_values(np.array([getattr(score, self.kind) for score in scores], _DTYPE), self.errors)
+        """The scores, each with its p; of an image that is one of those held out, its place among the others."""
+        values, n = conformal_p_values(self._values(scores), self.errors), 1 + len(self.errors)
+        values = np.where(self._are_held_out(scores), (values * n - 1) / max(1, n - 1), values)
         return [replace(score, p=float(p)) for score, p in zip(scores, values, strict=True)]
+
+    def _values(self, scores: Sequence[Score]) -> np.ndarray:
+        return np.array([getattr(score, self.kind) for score in scores], _DTYPE)
+
+    def _are_held_out(self, scores: Sequence[Score]) -> np.ndarray:
+        """(n,): which are, by their very errors, of the images that p is computed from."""
+        ordered, values = np.sort(self.errors), self._values(scores)
+        near = np.searchsorted(ordered, values)[:, None] + [-1, 0]
+        return np.isclose(ordered[near.clip(0, len(ordered) - 1)], values[:, None], rtol=_ROUNDING, atol=0).any(axis=1)
 
     def sentences(self, scores: Sequence[Score]) -> list[str]:
         """What p is, and how many images lie beyond the threshold; of those that the model has not learned from."""
@@ -112,7 +123,11 @@ class HeldOut:
         limit = threshold(self.errors, P)
         if limit is None:
             return [f"{meaning}; for a p of {P:g} it takes {round(1 / P) - 1}, and `fit --test` holds out more"]
-        new = [score for score in scores if not (score.seen or score.selected)]
+        others = [score for score in scores if not (score.seen or score.selected)]
+        new = [score for score, held in zip(others, self._are_held_out(others), strict=True) if not held]
+        above = f"p is at most {P:g} above {error_text(limit)}"
+        if not new and others:
+            return [meaning, f"{above}; none of these images is new: they are those of the fit"]
         if not new:
             return [f"{meaning}; it means nothing here, for the model knows all of these images"]
         beyond = sum(score.p is not None and score.p <= P for score in new)
@@ -124,7 +139,6 @@ class HeldOut:
         )
         return [
             meaning,
-            f"p is at most {P:g} above {error_text(limit)}: {have} that, of {len(new):,}; "
-            f"if all were normal, about {P * len(new):.2g} would",
+            f"{above}: {have} that, of {len(new):,}; if all were normal, about {P * len(new):.2g} would",
             *([small] if n_small else []),
         ]

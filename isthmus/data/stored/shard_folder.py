@@ -49,7 +49,7 @@ def open_shards(folder: Path, on_progress: OnProgress | None = None) -> Images:
         index = json.loads((folder / INDEX).read_bytes())
         shape, dtype, n = tuple(index["shape"]), np.dtype(index["dtype"]), index["n"]
         shards = [(folder / shard["name"], shard) for shard in index["shards"]]
-        texts = index["source"], tuple(index["label_names"]), tuple(index["notes"])
+        texts = f"{folder}, of {index['source']}", tuple(index["label_names"]), tuple(index["notes"])
         known, is_sound = index["format"] == FORMAT, dtype in DTYPES and sum(shard["n"] for _, shard in shards) == n
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder, f"{INDEX} cannot be read ({type(error).__name__})") from None
