@@ -191,8 +191,6 @@ def _convert(options: argparse.Namespace) -> None:
     c, h, w = images.shape
     n_shards = counted(len(images.pixels.files), "shard")  # type: ignore[attr-defined]
     labels = "" if images.labels is None else f", with {counted(len(set(images.labels.tolist())), 'label')}"
-    size = images.pixels.nbytes / 1e6
-    console.say(
-        f"{counted(len(images), 'image')} of {c}×{h}×{w} {images.pixels.dtype}{labels} in {n_shards}, {size:,.0f} MB"
-    )
+    size = f"{n_bytes / 1e6:,.0f} MB" if (n_bytes := images.pixels.nbytes) >= 1e6 else f"{n_bytes / 1e3:,.0f} kB"
+    console.say(f"{counted(len(images), 'image')} of {c}×{h}×{w} {images.pixels.dtype}{labels} in {n_shards}, {size}")
     print(options.out)

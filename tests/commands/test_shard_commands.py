@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 
 import isthmus
+from isthmus.commands.fitting import photograph_fit
+from isthmus.commands.images.gallery import gallery_of
+from isthmus.data.conversion.conversion import convert
+from isthmus.data.conversion.kinds_of_source import source_of
+from isthmus.data.framing import Framing
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,21 @@ def test_codes_are_written_as_numpy_would(done, model, shards, tmp_path):
         assert codes["name"].tolist() == list(images.names)
         np.testing.assert_array_equal(codes["label"], images.labels)
         assert codes["label_names"].tolist() == ["one", "seven", "zero"]
+
+
+def test_the_page_shows_shards(model, shards, digits):
+    galleries = [gallery_of(model, str(data)) for data in (shards, digits)]
+    assert len(galleries[0].images) == len(galleries[1].images) > 0
+    assert galleries[0].images.names == galleries[1].images.names
+    assert galleries[0].files == ()
+
+
+def test_a_denoiser_of_photographs_does_not_read_more_than_memory(refused, tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (8, 64, 64), dtype=np.uint8))
+    convert(source_of(tmp_path / "a.npy", Framing()), tmp_path / "s")
+    monkeypatch.setattr(photograph_fit, "memory_limit", lambda: 1000)
+    error = refused("fit", tmp_path / "s", "-o", tmp_path / "m", "--corruption", "gaussian:0..0.2")
+    assert "from a folder of image files, through a cache on the disk" in error
 
 
 def test_what_needs_files_says_so(refused, shards, digits, tmp_path):

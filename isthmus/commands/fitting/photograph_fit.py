@@ -21,6 +21,7 @@ from isthmus.data.collections.collection import listing_of, open_images
 from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.reader_pool import all_shapes
+from isthmus.data.collections.stack import memory_limit
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import marks_of, to_text
 from isthmus.data.noise_estimate import CLEAN, growth_of, noise_in, sigmas_of
@@ -203,6 +204,11 @@ def _read(options: argparse.Namespace) -> Photographs:
     listing = listing_of(path)
     if listing is None:
         whole = load_images(options.data, framing, split="train")
+        if whole.are_stored and (needed := 4 * whole.pixels.nbytes // whole.pixels.dtype.itemsize) > memory_limit():
+            raise RequestError(
+                f"{path}: {len(whole):,} images take {needed / 1e9:,.1f} GB of memory; a denoiser of photographs reads "
+                "more than half of this machine's from a folder of image files, through a cache on the disk"
+            )
         unit = 1 / 255 if whole.pixels.dtype == np.uint8 else 1.0
         marks = marks_of(whole)  # as they are stored, without --range
         assert marks is not None

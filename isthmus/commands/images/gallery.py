@@ -16,6 +16,7 @@ from isthmus.data.collections.pieces import file_of
 from isthmus.data.formats.image_file import is_image
 from isthmus.data.framing import Framing, framing_from
 from isthmus.data.images import Images
+from isthmus.data.stored.shard_folder import is_shards
 from isthmus.errors import IsthmusError, counted
 from isthmus.explore.folder import Gallery
 from isthmus.rng import numpy_generator
@@ -102,8 +103,8 @@ def _of_patches(framing: Framing, n_files: int) -> Framing:
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The pictures of a folder, or one picture; none of an array."""
-    if path.is_dir():
+    """The pictures of a folder, or one picture; none of an array or of shards."""
+    if path.is_dir() and not is_shards(path):
         return tuple(Path(file) for file in list_images(path / "test" if is_mvtec(path) else path).paths())
     return (path,) if is_image(path) else ()
 
