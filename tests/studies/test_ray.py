@@ -56,7 +56,7 @@ def two_nodes():
 
 @pytest.mark.slow
 def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed(folder):
-    study(folder, epochs=3000)
+    study(folder, epochs=1500)
     assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
     expected = made(folder / "here")
     assert set(expected) == set(WIDTHS)

@@ -24,7 +24,7 @@ from isthmus.studies.run.engines.local import Local, Runner, environment_of, los
 
 _PATIENCE = 10.0  # seconds in which a cluster must answer
 _LOOKS = 1.0  # seconds until a slot that waits for a node looks whether the run has ended
-_GONE = 30.0  # seconds without any node that has the cores for a model, after which none is waited for
+_GONE = 15.0  # seconds without any node that has the cores for a model, after which none is waited for
 
 
 class OnRay(Local):
