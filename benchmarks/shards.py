@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import readme
 from benchmarks.recipes import autoencoder
 from isthmus import Denoiser
 from isthmus.machine import launched
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, help="(the most processes)")
     parser.add_argument("--steps", type=int, default=40, help="of an epoch (40)")
     parser.add_argument("--epochs", type=int, default=3, help="(3)")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--measure", choices=tuple(_BATCHES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     shards = options.shards or max(options.processes)
@@ -105,8 +107,9 @@ def main() -> None:
         if launched()[0] == 0:
             print(json.dumps(row))
         return
-    print("| ms of a step | processes | shards | step | gradients | tree | exchange | optimizer | rest | times whole |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    head = ["ms of a step", "processes", "shards", "step", *_PARTS, "rest", "times whole"]
+    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    print("\n".join(table))
     for name in options.models:
         whole = launch(name, 1, 1, options)
         rows = [(1, 1, whole), *((n, shards, launch(name, n, shards, options)) for n in options.processes)]
@@ -114,7 +117,15 @@ def main() -> None:
             parts = [row[part] for part in _PARTS]
             times = " | ".join(f"{each:.1f}" for each in (row["step"], *parts, row["step"] - sum(parts)))
             label = f"{name}, batches of {_BATCHES[name]:,}" + (", whole" if row is whole else "")
-            print(f"| {label} | {n_processes} | {n_shards} | {times} | {whole['step'] / row['step']:.2f} |", flush=True)
+            ratio = whole["step"] / row["step"]
+            table.append(f"| {label} | {n_processes} | {n_shards} | {times} | {ratio:.2f} |")
+            print(table[-1], flush=True)
+    versions = readme.conditions("steps", 1).partition("thread, ")[2]
+    steps = f"Of the fastest of {options.epochs - 1} epochs of {options.steps} steps, one thread for each process"
+    table += ["", f"{steps}, {versions}."]
+    print("\n".join(table[-2:]))
+    if options.readme:
+        readme.put("benchmarks.shards", table)
 
 
 if __name__ == "__main__":
