@@ -14,7 +14,9 @@ import math
 import os
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +240,8 @@ def main() -> None:
     steps = json.loads(FIGURES.read_text("utf-8"))["steps"]
     if options.measure:
         for name in [options.only] if options.only else LARGE:
-            steps[name] = measured(name, options.threads)
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:  # whose memory at most is that of this one
+                steps[name] = process.submit(measured, name, options.threads).result()
             print(name, json.dumps(steps[name]), flush=True)
     keep(steps={name: steps[name] for name in LARGE if name in steps})
 
