@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isthmus.errors import RequestError
@@ -74,6 +75,23 @@ def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed
     assert "or its node, was lost" in rest
     assert "another one takes it up" in rest
     assert made(folder / "there") == expected
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(folder):
+    study(folder, epochs=600)
+    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
+    with two_nodes() as (cluster, _):
+        on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
+        for seconds in np.random.default_rng().uniform(3, 15, 3):
+            with subprocess.Popen(on_it, stderr=subprocess.DEVNULL) as run:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(seconds)
+                run.kill()
+        done = subprocess.run(on_it, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert made(folder / "there") == made(folder / "here")
+    assert not [*(folder / "there").rglob("*.tmp"), *(folder / "there").rglob("checkpoints")]
 
 
 @pytest.mark.slow
