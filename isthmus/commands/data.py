@@ -160,7 +160,6 @@ def _convert(options: argparse.Namespace) -> None:
     from isthmus.data.conversion.source import Source
     from isthmus.data.conversion.table_source import tables_of
     from isthmus.data.conversion.tar_source import tars_of
-    from isthmus.data.framing import table_of
 
     require(options.shard_size >= 1, "--shard-size", "at least 1", options.shard_size)
     check_target(options.out, options.data)
@@ -182,7 +181,6 @@ def _convert(options: argparse.Namespace) -> None:
             dtype=options.dtype,
             colour=options.colour,
             shard_bytes=options.shard_size * MIB,
-            options=table_of(framing),
             force=options.force,
             on_progress=lambda done, total, n: on_progress(done, total or 0, "" if total else f"; {n:,} images"),
         )

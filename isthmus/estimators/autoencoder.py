@@ -49,8 +49,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
     start : "random" weights, or "data": each unit of a `Dense` or `Conv` scaled to some samples, so that none is dead.
         "pca": a `Dense` with a linear code and output begins at PCA's solution, each number of its code with variance 1
         (as by `PCA(whiten=True)`). With validation samples and patience it keeps that unless they say that training
-        made it better by more than chance (`history_.kept_start`). A denoiser
-        then begins at the data's start, and is held against PCA with each component shrunk as the noise asks for.
+        made it better by more than chance (`history_.kept_start`). A denoiser then begins at the data's start, and is
+        held against PCA with each component shrunk as the noise asks for.
     standardize : whether the network sees each channel minus its median and in units of its spread, both fitted to the
         training samples. Samples, reconstructions and errors stay in the data's units. One channel is all numbers of
         samples that are no images: numbers of different kinds need a scaler of their own.

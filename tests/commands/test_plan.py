@@ -162,7 +162,7 @@ def test_memory_and_bytes_follow_their_formulas():
     many = plan(nodes=5)
     assert many.moved == 5 * many.images + sum(each.written for each in many.costs)
     assert state_bytes(10, 0) == 80
-    assert [exchanged_bytes(1000, n) for n in (1, 2, 4)] == [0, 4000, 6000]
+    assert [exchanged_bytes(1000, n) for n in (1, 2, 4)] == [0, 4000, 8000]
 
 
 def test_a_model_that_has_no_steps_is_guessed_as_a_run_guesses_it():

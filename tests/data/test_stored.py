@@ -130,6 +130,18 @@ def test_batches_are_those_of_memory_in_any_order(several, array, shuffle, batch
         assert torch.equal(read, torch.cat(list(batches(resident, batch_size, order))))
 
 
+def test_large_samples_take_no_more_memory_than_small_ones(tmp_path, array, monkeypatch):
+    images = stored(tmp_path, array)
+    monkeypatch.setattr(stored_samples, "_BLOCK", 10)
+    monkeypatch.setattr(stored_samples, "_MEMORY", 300)  # bytes, of which a sample has 60
+    samples, resident = samples_on(images, CPU, shuffle=True, seed=3), Pixels(Images(array), CPU)
+    assert samples.memory.nbytes <= 300
+    for batch_size in (1, 3, 16):
+        order = samples.order(1)
+        read = torch.cat(list(batches(samples, batch_size, order)))
+        assert torch.equal(read, torch.cat(list(batches(resident, batch_size, order))))
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_samples_from_all_over_are_those_of_memory_too(several, array):
     samples, resident = samples_on(several, CPU), Pixels(Images(array), CPU)
@@ -237,6 +249,17 @@ def test_a_large_array_with_a_number_that_is_no_pixel_is_refused(tmp_path, monke
     monkeypatch.setattr(digests, "_BLOCK", 4000)
     with pytest.raises(DataError, match=r"a.npy: float pixels must lie in \[0, 1\]"):
         open_images(tmp_path / "a.npy")
+
+
+def test_float_shards_beyond_white_are_refused(tmp_path, array):
+    images = stored(tmp_path, (array / np.float32(255)), dtype="float32", shard_bytes=10**9)
+    np.save(images.pixels.files[0].path, images.pixels[:] * 2)
+    digest = digests.digest_of(np.load(images.pixels.files[0].path))
+    index = json.loads((tmp_path / "shards" / "shards.json").read_bytes())
+    index["shards"][0] |= {"sha256": digest.sha256, "low": digest.low, "high": digest.high}
+    (tmp_path / "shards" / "shards.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"00000\.npy: float pixels must lie in \[0, 1\], got 0 to 2"):
+        open_images(tmp_path / "shards")
 
 
 # --- damage ---

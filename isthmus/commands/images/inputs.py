@@ -108,12 +108,13 @@ def load_images(
 
 
 def _identities(images: Images) -> np.ndarray:
-    marks: list[np.ndarray] = []
+    marks, done = np.empty(len(images), np.uint64), 0
     with console.progress("images looked at") as on_progress:
         for chunk in images.pixels.chunks():  # type: ignore[attr-defined]
-            marks.append(identities_of(chunk))
-            on_progress(sum(map(len, marks)), len(images))
-    return np.concatenate(marks)
+            marks[done : done + len(chunk)] = identities_of(chunk)
+            done += len(chunk)
+            on_progress(done, len(images))
+    return marks
 
 
 def _named(data: str, split: str, data_dir: Path | None, *, notes: bool = False) -> Images:

@@ -16,6 +16,7 @@ import numpy as np
 from isthmus import __version__
 from isthmus.data.collections.listing import natural
 from isthmus.data.collections.loading import listed
+from isthmus.data.collections.stack import mixed_words
 from isthmus.data.conversion.source import Converted, Label, Source
 from isthmus.data.formats.page import NOTES
 from isthmus.data.images import Images, floats_of
@@ -34,7 +35,7 @@ from isthmus.data.stored.shard_folder import (
 )
 from isthmus.errors import DataError, RequestError, RunError, counted, require
 from isthmus.files import atomic_file, remove, write_json
-from isthmus.locks import lock
+from isthmus.locks import LOCKS, lock
 
 SHARD_BYTES = 256 << 20
 _PARTS = "parts"  # of each shard, what is known of its images, until all are done
@@ -49,26 +50,28 @@ def convert(
     dtype: str | None = None,
     colour: bool = False,
     shard_bytes: int = SHARD_BYTES,
-    options: dict[str, Any] | None = None,
     force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Images:
     """Write all images of a source into a folder of shards, and open it.
 
     dtype: "uint8", "float16" or "float32"; None for uint8, or float32 where some images have more than 8 bits. colour:
-    make grey images RGB. shard_bytes: of pixels, about. options: what else decides the pixels, as JSON values. force:
-    replace what is there. on_progress: called with positions done, all of them or None, and images.
+    make grey images RGB. shard_bytes: of pixels, about. force: replace what is there. on_progress: called with
+    positions done, all of them or None, and images.
 
     A conversion that was stopped and is asked for again goes on after its last whole shard. Raises RequestError for a
     folder that holds something else, DataError for images that cannot be used, RunError if the disk is full.
     """
     require(dtype is None or dtype in map(str, DTYPES), "dtype", "uint8, float16 or float32", dtype)
     require(shard_bytes >= 1, "the size of a shard", "at least 1 byte", shard_bytes)
-    facts = {"source": source.facts, "dtype": dtype, "colour": colour, "shard_bytes": shard_bytes, "options": options}
+    facts = {"source": source.facts, "dtype": dtype, "colour": colour, "shard_bytes": shard_bytes}
     facts = json.loads(json.dumps({"format": FORMAT, **facts}))
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder} is a file; choose another -o")
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder, "-o"):
-        _check_target(folder, facts, force=force)
+        if _is_done(folder, facts, force=force):
+            return open_shards(folder)
         try:
             _Conversion(source, folder, dtype, colour, shard_bytes).run(on_progress)
         except OSError as error:
@@ -82,30 +85,38 @@ def convert(
     return open_shards(folder)
 
 
-def _check_target(folder: Path, facts: dict[str, Any], *, force: bool) -> None:
-    """Make the folder ready. Raises RequestError if it holds anything but this conversion's own beginning."""
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".lock")}
-    if not names:
-        write_json(folder / UNFINISHED, facts)
-        return
-    if not is_shards(folder):
+def _is_done(folder: Path, facts: dict[str, Any], *, force: bool) -> bool:
+    """Make the folder ready; whether only its tidying was left to do. Raises RequestError if it holds anything but this
+    conversion's own beginning, or one of which nothing is whole yet.
+    """
+    names = {path.name for path in folder.iterdir() if path.name not in LOCKS}
+    if names and not is_shards(folder):
         raise RequestError(f"{folder} exists and holds no shards; choose another -o")
-    if force:
-        for name in names:
-            remove(folder / name)
-        write_json(folder / UNFINISHED, facts)
-        return
-    if INDEX in names:
-        raise RequestError(f"{folder} already holds shards; choose another -o, or add --force to replace them")
     try:
         is_same = json.loads((folder / UNFINISHED).read_bytes()) == facts
     except (OSError, ValueError):
         is_same = False
-    if not is_same:
+    if INDEX in names and is_same and not force:  # the process was killed between its last two steps
+        _tidy(folder)
+        return True
+    if INDEX in names and not force:
+        raise RequestError(f"{folder} already holds shards; choose another -o, or add --force to replace them")
+    if not is_same and not force and list((folder / _PARTS).glob("*.json")):
         raise RequestError(
             f"{folder} holds the beginning of another conversion, of other images or with other options; choose "
             "another -o, or add --force to begin anew"
         )
+    if not is_same or force:
+        for name in names:
+            remove(folder / name)
+        write_json(folder / UNFINISHED, facts)
+    return False
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was for going on."""
+    remove(folder / _PARTS)
+    remove(folder / UNFINISHED)
 
 
 class _Conversion:
@@ -116,6 +127,8 @@ class _Conversion:
         self.chosen = None if dtype is None else np.dtype(dtype)
         self.parts: list[dict[str, Any]] = []
         self.pixels: list[np.ndarray] = []  # of the shard that is next
+        self.n_bytes = 0  # of these
+        self.forms = set[tuple[int, bool]]()  # channels of images, and whether they have more than 8 bits
         self.known: dict[str, list[Any]] = {}
         self.shape: tuple[int, ...] | None = None
 
@@ -140,7 +153,7 @@ class _Conversion:
             self.known["kinds"] += piece.kinds
             self.known["left_out"] += [[name, fault] for name, fault in piece.left_out.items()]
             self.position = piece.position
-            if self.pixels and sum(pixels.nbytes for pixels in self.pixels) >= self.shard_bytes:
+            if self.n_bytes >= self.shard_bytes:
                 self._write()
             if on_progress:
                 on_progress(piece.position, self.source.n, n)
@@ -156,7 +169,8 @@ class _Conversion:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def _clear(self) -> None:
-        self.pixels, self.known = [], {name: [] for name in ("names", "labels", "identities", "kinds", "left_out")}
+        self.pixels, self.n_bytes = [], 0
+        self.known = {name: [] for name in ("names", "labels", "identities", "kinds", "left_out")}
 
     def _add(self, piece: Converted) -> None:
         where = piece.names[0] if piece.names else f"image {piece.position - len(piece.pixels):,}"
@@ -171,12 +185,14 @@ class _Conversion:
                 f"{h}×{w}; choose --resize {h}x{w} (anti-aliased) or --crop HxW (the centre)"
             )
         self.pixels.append(pixels)
+        self.n_bytes += pixels.nbytes
         for name in ("names", "labels", "identities"):
             self.known[name] += getattr(piece, name)
 
     def _in_form(self, pixels: np.ndarray, where: str) -> np.ndarray:
         """In the channels and the type of the shards."""
         c, fine = pixels.shape[1], pixels.dtype != np.uint8
+        self.forms.add((c, fine))
         if c > self.channels:
             raise DataError(f"{where} is in colour, and others are grey; choose --colour (all RGB) or --grey")
         if c < self.channels:
@@ -204,9 +220,10 @@ class _Conversion:
         assert self.shape
         name = f"{len(self.parts):05}"
         part: dict[str, Any] = {"n": 0, "shape": self.shape, "dtype": str(self.dtype), "position": self.position}
+        part |= {"forms": sorted(self.forms)}
         if self.pixels:
             pixels = np.concatenate(self.pixels)
-            self.pixels = []
+            self.pixels = []  # a shard's pixels are in memory twice for no longer than that
             with atomic_file(self.folder / f"{name}.npy") as file:
                 np.save(file, pixels, allow_pickle=False)
             digest = digest_of(pixels)
@@ -252,8 +269,7 @@ class _Conversion:
                 "shards": shards,
             },
         )
-        remove(self.folder / UNFINISHED)
-        remove(self.folder / _PARTS)
+        _tidy(self.folder)
 
     def _notes(self) -> list[str]:
         kinds = Counter(kind for part in self.parts for kind in part["kinds"])
@@ -261,11 +277,13 @@ class _Conversion:
             *self.source.notes,
             *(NOTES[kind].format(n=counted(kinds[kind], "file")) for kind in NOTES if kinds[kind]),
         ]
-        left_out = [name for part in self.parts for name, _ in part["left_out"]]
-        return [
-            *notes,
-            *([f"{counted(len(left_out), 'unreadable file')} left out: {listed(left_out)}"] if left_out else []),
-        ]
+        colours, depths = (len({form[i] for part in self.parts for form in part["forms"]}) > 1 for i in (0, 1))
+        notes += mixed_words(colours=colours, depths=depths and self.dtype != np.uint8)
+        if left_out := [name for part in self.parts for name, _ in part["left_out"]]:
+            notes.append(f"{counted(len(left_out), 'unreadable file')} left out: {listed(left_out)}")
+        brightest = max(part["high"] for part in self.parts if part["n"])
+        dark = self.source.dark_note(brightest) if self.dtype != np.uint8 else ""
+        return [*notes, *([dark] if dark else [])]
 
 
 def _numbered(labels: list[Label], label_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:

@@ -22,17 +22,22 @@ _TOGETHER = 32  # images that are decoded at a time
 
 @dataclass(frozen=True)
 class Encoded:
-    """The bytes of an image file. position: where the source goes on after it; where: it, in messages."""
+    """The bytes of an image file. position: where the source goes on after it; where: it, in messages; fault: what is
+    wrong with it, if that is known already.
+    """
 
     position: int
     data: bytes
     name: str
     where: str
     label: Label = None
+    fault: str = ""
 
 
 def pages_of(image: Encoded) -> list[Page]:
     """What is in it. Raises DataError for what is no image, or a damaged one."""
+    if image.fault:
+        raise DataError(image.fault)
     if not image.data:
         raise DataError(f"{image.where} is empty (0 bytes); replace it, or leave it out")
     with faults_named(image.where):

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isthmus.data.collections.arrays import as_pixels, channels_first
+from isthmus.data.collections.arrays import as_pixels, channels_first, last_axis_doubt
 from isthmus.data.collections.collection import listing_of, read_array_file
 from isthmus.data.collections.listing import Listing
-from isthmus.data.collections.loading import way_out
+from isthmus.data.collections.loading import dark_words, way_out
 from isthmus.data.collections.pieces import page_name
 from isthmus.data.collections.pixel_cache import stamp
 from isthmus.data.collections.reader_pool import all_shapes, read_all
-from isthmus.data.conversion.source import OUTSIDE, Converted
+from isthmus.data.conversion.source import OUTSIDE, Converted, OfFiles
 from isthmus.data.formats.image_file import quiet_readers, read_pages
-from isthmus.data.formats.page import grey_of, stretched
-from isthmus.data.framing import Framing
+from isthmus.data.formats.page import DARK, grey_of, range_option, stretched
+from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of, marks_of
 from isthmus.data.images import Images
 from isthmus.data.stored.array_file import ArrayFile, Readers
@@ -29,7 +29,7 @@ _SAMPLED = 100  # files of which the channels and the depth are looked at
 _CHUNK = 8 << 20  # bytes of an array that are converted at once
 
 
-class FolderSource:
+class FolderSource(OfFiles):
     """Image files of a folder, or one. A position is a file's."""
 
     def __init__(self, path: Path, framing: Framing, *, skip_bad: bool = False) -> None:
@@ -39,7 +39,7 @@ class FolderSource:
         self.words, self.framing, self.skip_bad = str(path), framing, skip_bad
         self.n, self.label_names, self.notes = len(listing.names), listing.label_names, listing.notes
         stamped = stamp(listing.folder, listing.names)
-        self.facts = [os.path.realpath(path), self.n, stamped and stamped[0], skip_bad]
+        self.facts = [os.path.realpath(path), self.n, stamped and stamped[0], table_of(framing), skip_bad]
 
     def form(self) -> tuple[int, bool]:
         paths = self.listing.paths()
@@ -87,18 +87,31 @@ class ArraySource:
     def __init__(self, path: Path, framing: Framing) -> None:
         self.words, self.framing = str(path), framing
         facts = path.stat()
-        self.facts = [os.path.realpath(path), facts.st_size, facts.st_mtime_ns]
+        self.facts = [os.path.realpath(path), facts.st_size, facts.st_mtime_ns, table_of(framing)]
         self.array: np.ndarray | None = None
         self.labels: list[int] | list[str] = []
         if path.suffix == ".npy":
             self.file, self.readers = ArrayFile.open(path), Readers()
             self.n = len(self.file) if self.file.shape else 0
+            if self.n and (doubt := last_axis_doubt(np.load(path, mmap_mode="r", allow_pickle=False), str(path))):
+                self.notes = (doubt,)
             return
         self.array, labels = read_array_file(path)
         self.labels = [] if labels is None else labels.tolist()
         self.n = len(self.array)
+        if labels is not None and len(labels) != self.n:
+            raise DataError(f"{path}: {self.n} images and {len(labels)} labels; give one label for each image, or none")
+
+    def dark_note(self, brightest: float) -> str:
+        dtype = self.file.dtype if self.array is None else self.array.dtype
+        if dtype != np.uint16 or self.framing.value_range is not None or brightest > DARK:
+            return ""
+        most = 2 ** round(brightest * 65535).bit_length() - 1
+        return dark_words(brightest, range_option((0, most)))
 
     def form(self) -> tuple[int, bool]:
+        if not self.n:
+            raise DataError(f"{self.words}: there are no images")
         pixels = self._pixels(0, min(2, self.n))[1]
         return pixels.shape[1], pixels.dtype != np.uint8
 
@@ -138,11 +151,13 @@ class ArraySource:
 class ImagesSource:
     """Images that are in memory, and prepared. A position is an image's."""
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, images: Images) -> None:
+        self.notes = images.notes
         self.images, self.words, self.n, self.label_names = images, images.source, len(images), images.label_names
         self.facts = images.fingerprint
+
+    def dark_note(self, brightest: float) -> str:
+        return ""  # it is among the notes of the images
 
     def form(self) -> tuple[int, bool]:
         return self.images.shape[0], self.images.pixels.dtype != np.uint8

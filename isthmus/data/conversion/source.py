@@ -8,6 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from isthmus.data.collections.loading import dark_words
+from isthmus.data.formats.page import DARK
+from isthmus.data.framing import Framing
+
 Label = int | str | None
 OUTSIDE = "float pixels must lie in [0, 1], got {held}; say what is black and white with --range LOW:HIGH"
 
@@ -34,6 +38,17 @@ class Converted:
         return cls(position, np.empty((0, 0, 0, 0), np.uint8), left_out={name: fault})
 
 
+class OfFiles:
+    """What sources of image files have in common. framing: how their images are prepared."""
+
+    framing: Framing
+    notes: tuple[str, ...] = ()
+
+    def dark_note(self, brightest: float) -> str:
+        """A note on images of more than 8 bits whose brightest number is that share of white; "" for most."""
+        return dark_words(brightest) if self.framing.value_range is None and brightest <= DARK else ""
+
+
 class Source(Protocol):
     """Images that can be gone through from any position on, the same each time.
 
@@ -55,6 +70,9 @@ class Source(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]: ...
+
+    def dark_note(self, brightest: float) -> str:
+        """A note on images of more than 8 bits whose brightest number is that share of white; "" for most."""
 
     def form(self) -> tuple[int, bool]:
         """The channels of its images, and whether their numbers are of more than 8 bits, by some from all over."""

@@ -14,9 +14,9 @@ import numpy as np
 from isthmus.data.collections.arrays import as_pixels, channels_first
 from isthmus.data.collections.listing import natural
 from isthmus.data.conversion.encoded import Encoded, decoded, form_of
-from isthmus.data.conversion.source import OUTSIDE, Converted, Label
+from isthmus.data.conversion.source import OUTSIDE, Converted, Label, OfFiles
 from isthmus.data.formats.page import grey_of, stretched
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of
 from isthmus.errors import DataError, RequestError, counted
 
@@ -35,15 +35,13 @@ def tables_of(path: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural(file.name))
 
 
-class TableSource:
+class TableSource(OfFiles):
     """Tables of one schema. A position is a row's, in all of them.
 
     image, label: the names of the columns; None for those that are usually called so. Images are the bytes of image
     files, alone or in a struct with "bytes", or nested lists of numbers. Raises RequestError without pyarrow, and
     DataError for tables without such a column.
     """
-
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self, path: Path, framing: Framing, *, image: str | None, label: str | None, skip_bad: bool = False
@@ -52,7 +50,7 @@ class TableSource:
         self.tables = [_opened(file) for file in tables_of(path)]
         self.n = sum(table.n for table in self.tables)
         stamps = [(table.path.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in self.tables]
-        self.facts = [os.path.realpath(path), stamps, image, label, skip_bad]
+        self.facts = [os.path.realpath(path), stamps, image, label, table_of(framing), skip_bad]
         schema = self.tables[0].schema
         self.image = _column(schema, image, _IMAGES, f"{path}, --image-column")
         if self.image is None:
@@ -61,8 +59,11 @@ class TableSource:
         self.name = next(
             (name for name in _NAMES if name in schema.names and name not in (self.image, self.label)), None
         )
-        kind = schema.field(self.image).type
-        self.are_numbers = "list" in str(getattr(kind, "storage_type", kind))
+        kind = str(getattr(schema.field(self.image).type, "storage_type", schema.field(self.image).type))
+        self.are_numbers = "list" in kind
+        if not (self.are_numbers or "binary" in kind):
+            known = "the bytes of files, alone or as bytes in a struct, or lists of numbers"
+            raise DataError(f"{path}: its column {self.image} holds {kind}, and images are {known}; say --image-column")
         self.label_names = _label_names(schema, path, self.label)
 
     def form(self) -> tuple[int, bool]:

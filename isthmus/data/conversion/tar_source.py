@@ -11,9 +11,9 @@ from pathlib import Path
 
 from isthmus.data.collections.listing import natural
 from isthmus.data.conversion.encoded import Encoded, decoded, form_of
-from isthmus.data.conversion.source import Converted, Label
+from isthmus.data.conversion.source import Converted, Label, OfFiles
 from isthmus.data.formats.image_file import KINDS, known_endings
-from isthmus.data.framing import Framing
+from isthmus.data.framing import Framing, table_of
 from isthmus.errors import DataError
 
 _SAMPLED, _END = 50, bytes(1024)
@@ -27,17 +27,16 @@ def tars_of(path: Path) -> list[Path]:
     return sorted((file for file in path.iterdir() if file.name.endswith(ENDINGS)), key=lambda file: natural(file.name))
 
 
-class TarSource:
+class TarSource(OfFiles):
     """Tar files. A position is a sample's, in all of them. A label is in NAME.cls, or is "label" of NAME.json."""
 
     n: int | None = None
     label_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, framing: Framing, *, skip_bad: bool = False) -> None:
         self.words, self.tars, self.framing, self.skip_bad = str(path), tars_of(path), framing, skip_bad
         stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self.tars]
-        self.facts = [os.path.realpath(path), stamps, skip_bad]
+        self.facts = [os.path.realpath(path), stamps, table_of(framing), skip_bad]
 
     def form(self) -> tuple[int, bool]:
         return form_of(islice(self._images(0), _SAMPLED), self.framing)
@@ -94,7 +93,8 @@ def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[tuple[str, dict[str, 
 def _image(number: int, path: Path, name: str, files: dict[str, bytes]) -> Encoded:
     ending = next((ending for ending in files if os.path.splitext(ending)[1] in KINDS or ending in KINDS), None)
     if ending is None:
-        raise DataError(f"{path}, {name}: of {', '.join(files)} none is an image; known: {known_endings()}")
+        fault = f"{path}, {name}: of {', '.join(files)} none is an image; known: {known_endings()}"
+        return Encoded(number, b"", name, f"{path}, {name}", fault=fault)
     return Encoded(number, files[ending], name + ending, f"{path}, {name}{ending}", _label(files, path, name))
 
 

@@ -70,6 +70,7 @@ def open_shards(folder: Path, on_progress: OnProgress | None = None) -> Images:
     for file, (_, shard), digest in zip(files, shards, digests_of(files, on_progress), strict=True):
         if digest.sha256 != shard["sha256"]:
             raise _damaged(folder, f"{file.path.name} is not as it was written (its sha256 differs)")
+        check_range(digest, dtype, str(file.path))
     labels = _column(folder, LABELS, n, np.integer) if index["has_labels"] else None
     identities = _column(folder, IDENTITIES, n, np.uint64) if index["has_identities"] else None
     names = _names(folder, n) if index["has_names"] else ()

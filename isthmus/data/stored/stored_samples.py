@@ -19,13 +19,14 @@ from isthmus.rng import generator
 # mixed well enough: also where the files are sorted by their labels, no batch knows it.
 _BLOCK, _WINDOW = 256 << 10, 64
 _SLOTS = 2 * _WINDOW  # a batch may take from the end of one window and the beginning of the next
+_MEMORY = 64 << 20  # bytes: of large samples, which are blocks of one, fewer are kept
 
 
 class StoredSamples:
     """Stored pixels as what a training reads, on a device; uint8 scaled to [0, 1], unless they are to be as they are.
 
     shuffle: True for an order of each epoch, "once" for one order, False for that of the pixels; seed: what it is a
-    function of. In memory are 128 blocks of about 256 KiB, and 8 bytes for each sample.
+    function of. In memory are 128 blocks of about 256 KiB, or 64 MiB of larger samples, and 8 bytes for each sample.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class StoredSamples:
         self.block = max(1, _BLOCK // pixels.row_bytes)  # samples
         self.n_blocks = -(-len(pixels) // self.block)
         self.slot_of = torch.full((self.n_blocks,), -1)  # of each block, where it is in memory
-        self.block_in = [-1] * min(_SLOTS, self.n_blocks)  # and of each place, which block is there
+        n_slots = min(_SLOTS, self.n_blocks, max(1, _MEMORY // (self.block * pixels.row_bytes)))
+        self.block_in = [-1] * n_slots  # and of each place, which block is there
         self.turn = 0  # the place whose block was read longest ago
         self.following: dict[int, torch.Tensor] = {}  # by the first block of a window, the next window's
 
