@@ -187,7 +187,7 @@ def _convert(options: argparse.Namespace) -> None:
     for note in images.notes:
         console.say(note)
     c, h, w = images.shape
-    n_shards = counted(len(images.pixels.files), "shard")  # type: ignore[attr-defined]
+    n_shards = counted(len(images.stored.files), "shard") if images.stored else ""
     labels = "" if images.labels is None else f", with {counted(len(set(images.labels.tolist())), 'label')}"
     size = f"{n_bytes / 1e6:,.0f} MB" if (n_bytes := images.pixels.nbytes) >= 1e6 else f"{n_bytes / 1e3:,.0f} kB"
     console.say(f"{counted(len(images), 'image')} of {c}×{h}×{w} {images.pixels.dtype}{labels} in {n_shards}, {size}")

@@ -58,8 +58,8 @@ def samples_on(x: Any, device: torch.device, *, shuffle: bool | str = False, see
     """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`, unless they are stored."""
     if is_samples(x):
         return x
-    if isinstance(x, Images) and x.are_stored:
-        return StoredSamples(x.pixels, device, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+    if isinstance(x, Images) and x.stored is not None:
+        return StoredSamples(x.stored, device, shuffle=shuffle, seed=seed)
     return Pixels(x, device, shuffle=shuffle, seed=seed)
 
 

@@ -93,9 +93,15 @@ class Images:
         return len(self.pixels)
 
     @property
+    def stored(self) -> StoredPixels | None:
+        """The pixels, if they are on the disk, and read when they are needed."""
+        pixels: Any = self.pixels
+        return pixels if isinstance(pixels, StoredPixels) else None
+
+    @property
     def are_stored(self) -> bool:
-        """Whether the pixels are on the disk, and read when they are needed."""
-        return isinstance(self.pixels, StoredPixels)
+        """Whether the pixels are on the disk."""
+        return self.stored is not None
 
     def __repr__(self) -> str:
         """One line, without pixels and names."""
@@ -141,8 +147,8 @@ class Images:
     def fingerprint(self) -> str:
         """sha256 of the type, the shape, the pixels and the labels; names and notes are not in it."""
         digest = hashlib.sha256(f"{self.pixels.dtype}{self.pixels.shape}".encode())
-        if isinstance(self.pixels, StoredPixels):
-            digest.update(self.pixels.fingerprint.encode())
+        if self.stored is not None:
+            digest.update(self.stored.fingerprint.encode())
         else:
             digest.update(np.ascontiguousarray(self.pixels).data)
         if self.labels is not None:
@@ -155,7 +161,7 @@ class Images:
         names = tuple(self.names[i] for i in np.arange(len(self))[which]) if self.names else ()
         places = None if self.places is None else self.places[which]
         identities = None if self.identities is None else self.identities[which]
-        pixels = self.pixels.part(which) if isinstance(self.pixels, StoredPixels) else self.pixels[which]
+        pixels: Any = self.pixels[which] if self.stored is None else self.stored.part(which)
         return replace(self, pixels=pixels, labels=labels, names=names, places=places, identities=identities)
 
     def floats(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:

@@ -26,9 +26,7 @@ CPU = torch.device("cpu")
 N = 1000
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
@@ -321,7 +319,7 @@ def test_a_shard_that_changes_while_it_is_read_is_an_error(several, tmp_path, ch
         several.pixels[:]
 
 
-def test_what_is_known_is_not_read_again_until_it_changes(several, tmp_path, monkeypatch):
+def test_what_is_known_is_not_read_again_until_it_changes(several, tmp_path, monkeypatch, own_cache):
     read = []
     of_block = digests._read
 
@@ -336,7 +334,7 @@ def test_what_is_known_is_not_read_again_until_it_changes(several, tmp_path, mon
     path.write_bytes(path.read_bytes())
     open_images(tmp_path / "shards")
     assert read == ["00001.npy"]
-    for entry in (tmp_path / "cache" / "digests").iterdir():
+    for entry in (own_cache / "digests").iterdir():
         entry.write_text("{")
     open_images(tmp_path / "shards")
     assert len(read) == 1 + len(several.pixels.files)

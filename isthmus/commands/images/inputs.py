@@ -21,6 +21,7 @@ from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import identities_of
 from isthmus.data.images import Images
 from isthmus.data.sources import registry
+from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import RequestError, SkippedWarning, unknown
 
 SIZES = ("resize", "crop", "patches")  # options, and fields of `Framing`
@@ -100,17 +101,17 @@ def load_images(
     with console.progress("reading") as on_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedWarning)  # a note says the same
         images = open_images(part_of(data, split), **preparation, skip_bad=skip_bad, on_progress=on_progress)
-    if images.are_stored and images.identities is None:  # a large array: known now, its parts need not be read for it
-        images = replace(images, identities=_identities(images))
+    if images.stored is not None and images.identities is None:  # a large array, whose parts need not be read for it
+        images = replace(images, identities=_identities(images.stored))
     for note in images.notes:
         console.say(note)
     return images
 
 
-def _identities(images: Images) -> np.ndarray:
+def _identities(images: StoredPixels) -> np.ndarray:
     marks, done = np.empty(len(images), np.uint64), 0
     with console.progress("images looked at") as on_progress:
-        for chunk in images.pixels.chunks():  # type: ignore[attr-defined]
+        for chunk in images.chunks():
             marks[done : done + len(chunk)] = identities_of(chunk)
             done += len(chunk)
             on_progress(done, len(images))
