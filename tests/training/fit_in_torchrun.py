@@ -3,6 +3,7 @@
 python -m torch.distributed.run --standalone --nproc-per-node 2 fit_in_torchrun.py TASK FOLDER
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -126,9 +127,15 @@ def endless(folder, rank):
         (folder / f"{rank}.started").touch()
 
 
+def write_threads(path):
+    """The names of this process's threads; Python calls it after what a fit has registered."""
+    path.write_text(json.dumps([name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]))
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as the command does: what is unwritten is written then
     warnings.simplefilter("ignore")
     task, folder = {"all": all_of_them, "killed": killed, "endless": endless}[sys.argv[1]], Path(sys.argv[2])
     rank = int(os.environ["RANK"])
+    atexit.register(write_threads, folder / f"{rank}.threads.json")
     (folder / f"{rank}.json").write_text(json.dumps(task(folder, rank)))

@@ -377,6 +377,9 @@ def test_several_processes_end_with_the_bits_of_one(n, alone, tmp_path):
     }.items():
         assert all(re.search(words, outcomes[name]) for outcomes in ranks), name
     assert not (tmp_path / "checkpoint").exists()
+    for rank in range(n):  # one of the group's that ran on aborted the process, now and then
+        threads = json.loads((tmp_path / f"{rank}.threads.json").read_text())
+        assert [name for name in threads if "gloo" in name] == []
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before there is a group, which its defaults would hold: see `_leave`
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -175,6 +176,7 @@ def _agreed_token(store: Store, rank: int, size: int) -> str:
 
 
 def _leave() -> None:
+    """End the threads of the group, which goes with its last reference; one that outlives Python aborts the process."""
     if dist.is_initialized():
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
