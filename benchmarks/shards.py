@@ -1,6 +1,6 @@
 """One fit over several processes of this machine: seconds of a step, and where they go.
 
-    python -m benchmarks.shards [--models deep-30 denoiser] [--processes 1 2] [--shards 2] [--steps 40] [--epochs 4]
+    python -m benchmarks.shards [--models deep-30 denoiser] [--processes 1 2] [--shards 2] [--steps 40] [--repeats 5]
 
 Each process has one thread, so it wants as many quiet cores as there are processes. "whole" is a fit of one process
 without shards. Data is noise, made on the spot; deep-30 has batches of 1,024, the denoiser of photographs its own 16
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -96,7 +97,8 @@ def main() -> None:
     parser.add_argument("--processes", nargs="+", type=int, default=(1, 2))
     parser.add_argument("--shards", type=int, help="(the most processes)")
     parser.add_argument("--steps", type=int, default=40, help="of an epoch (40)")
-    parser.add_argument("--epochs", type=int, default=4, help="(4)")
+    parser.add_argument("--epochs", type=int, default=3, help="(3)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds (5)")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--measure", choices=tuple(_BATCHES), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -107,21 +109,22 @@ def main() -> None:
         if launched()[0] == 0:
             print(json.dumps(row))
         return
-    head = ["ms of a step", "processes", "shards", "step", *_PARTS, "rest", "times whole"]
+    head = ["ms of a step", "processes", "shards", "step", *_PARTS, "rest", "times whole (range)"]
     table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     print("\n".join(table))
+    ways = [(1, 1), *((n, shards) for n in options.processes)]
     for name in options.models:
-        whole = launch(name, 1, 1, options)
-        rows = [(1, 1, whole), *((n, shards, launch(name, n, shards, options)) for n in options.processes)]
-        for n_processes, n_shards, row in rows:
+        rounds = [[launch(name, *way, options) for way in ways] for _ in range(options.repeats)]
+        for i, (n_processes, n_shards) in enumerate(ways):
+            row = {part: statistics.median(each[i][part] for each in rounds) for part in ("step", *_PARTS)}
             parts = [row[part] for part in _PARTS]
             times = " | ".join(f"{each:.1f}" for each in (row["step"], *parts, row["step"] - sum(parts)))
-            label = f"{name}, batches of {_BATCHES[name]:,}" + (", whole" if row is whole else "")
-            ratio = whole["step"] / row["step"]
-            table.append(f"| {label} | {n_processes} | {n_shards} | {times} | {ratio:.2f} |")
+            label = f"{name}, batches of {_BATCHES[name]:,}" + (", whole" if i == 0 else "")
+            ratio = readme.spread([each[0]["step"] / each[i]["step"] for each in rounds], 2)
+            table.append(f"| {label} | {n_processes} | {n_shards} | {times} | {ratio} |")
             print(table[-1], flush=True)
-    rounds = f"{options.epochs - 1} epochs of {options.steps} steps"
-    table += ["", f"{readme.conditions(rounds, 1)}, for each process."]
+    rounds_of = f"{options.repeats} rounds in turns, each of {options.epochs - 1} epochs of {options.steps} steps"
+    table += ["", f"{readme.conditions(rounds_of, 1)}, for each process."]
     print("\n".join(table[-2:]))
     if options.readme:
         readme.put("benchmarks.shards", table)
