@@ -25,6 +25,7 @@ STAGES = (
     {"objective"},
     {"training"},
     {"solvers"},
+    {"interchange"},
     {"estimators"},
     {"analysis", "persistence"},
     {"studies"},
