@@ -44,11 +44,11 @@ WITHIN = {
     "data.stored": {"data.images"},
     "data.collections": {
         *("data.formats", "data.sources", "data.stored"),
-        *("data.framing", "data.identity", "data.images", "data.sizes"),
+        *("data.framing", "data.identity", "data.images", "data.sizes", "data.torch_datasets"),
     },
     "data.photographs": {
         *("data.formats", "data.sources", "data.collections"),
-        *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes"),
+        *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes", "data.torch_datasets"),
     },
     "data.conversion": {
         *("data.formats", "data.sources", "data.stored", "data.collections"),

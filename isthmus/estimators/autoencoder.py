@@ -85,12 +85,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
     fitted_ : the network and what is known of its training in one value, which another estimator can `adopt`.
 
-    Samples are `Images`, arrays, or what follows the protocol `isthmus.data.batches.Samples`, such as a memory map; in
-    what order they are taken is then for it to say. Arrays are rows (n, n_features), or images (n, channels, height,
-    width). Images with 1 or 3 channels last, and grey ones (n, height, width), are recognised, and refused where they
-    may be either; images come back with channels first, whatever they came as. Arrays are numbers in any range (uint8
-    too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's float32
-    or float64.
+    Samples are `Images`, arrays, torch's Datasets and DataLoaders of arrays, which are read once, into memory, or what
+    follows the protocol `isthmus.data.batches.Samples`, such as a memory map; in what order they are taken is then for
+    it to say. Arrays are rows (n, n_features), or images (n, channels, height, width). Images with 1 or 3 channels
+    last, and grey ones (n, height, width), are recognised, and refused where they may be either; images come back with
+    channels first, whatever they came as. Arrays are numbers in any range (uint8 too is not rescaled); only `Images`
+    are scaled to [0, 1]. Training is in float32, inference in the input's float32 or float64.
 
     >>> import numpy as np
     >>> from isthmus import Autoencoder, Dense
