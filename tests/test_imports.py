@@ -65,6 +65,7 @@ WITHIN = {
     "commands.screening": {"commands.shared", "commands.images"},
     "commands.fitting": {"commands.shared", "commands.images", "commands.screening"},
     "commands.planning": set(),
+    "commands.interchange": {"commands.shared"},
 }
 MOST_MODULES, MOST_LINES = 12, 300  # without __init__, __main__ and cli
 FULLER = {"": 15}

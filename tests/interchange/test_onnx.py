@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from isthmus import Autoencoder, Conv, Dense, Dictionary, Gaussian, Module, Quantized
+from isthmus import Autoencoder, Conv, Dense, Dictionary, Gaussian, Module, Quantized, save
+from isthmus.cli import run_command
 from isthmus.errors import RequestError
 
 onnx = pytest.importorskip("onnx")
@@ -172,3 +174,23 @@ def test_modules_of_ones_own_without_torchs_exporter_are_refused(tmp_path, monke
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"torch's own exporter, which needs onnxscript: pip install onnxscript"):
         model.to_onnx(tmp_path / "m.onnx")
+
+
+def test_the_command_writes_what_the_method_does(x, tmp_path, capsys):
+    model = fitted(Dense(bottleneck=3), x)
+    model.save(tmp_path / "m")
+    model.to_onnx(tmp_path / "expected.onnx", "encode")
+    command = ["export", str(tmp_path / "m"), "-o", str(tmp_path / "new" / "e.onnx"), "--function", "encode"]
+    assert run_command(command) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'new' / 'e.onnx'}\n"
+    assert (tmp_path / "new" / "e.onnx").read_bytes() == (tmp_path / "expected.onnx").read_bytes()
+    assert run_command(command) == 2
+    assert "add --force" in capsys.readouterr().err
+
+
+def test_the_command_refuses_what_has_no_file(x, tmp_path, capsys):
+    save(PCA(2).fit(x), tmp_path / "pca")
+    assert run_command(["export", str(tmp_path / "pca"), "-o", str(tmp_path / "p.onnx")]) == 2
+    assert "is a PCA; autoencoders and denoisers of photographs are exported" in capsys.readouterr().err
+    assert run_command(["export", str(tmp_path / "pca"), "-o", str(tmp_path / "p.pt")]) == 2
+    assert "-o must be a file that ends in .onnx" in capsys.readouterr().err
