@@ -35,8 +35,9 @@ class PortableAutoencoder(Portable, abc.ABC):
         function: what calling it does; all three are methods too. "reconstruct": samples → x_hat, as `reconstruct`.
         "encode": samples → codes, as `transform`. "decode": codes → x_hat, as `inverse_transform`. Samples are images
         (n, channels, height, width) if `fit` saw images, else rows (n, n_features); codes are (n, code_size); all are
-        float32, in the data's units. Of two samples or more the numbers are the estimator's bit for bit.
-        `torch.export.export` takes it, with any number of samples. Raises ValueError for another function.
+        float32, in the data's units. The numbers are the estimator's, bit for bit if it has as many samples at a time:
+        2 to 2,048, fewer of large ones. `torch.export.export` takes it, with any number of samples, and what
+        `torch.export.save` writes of that needs isthmus no more. Raises ValueError for another function.
 
         >>> import numpy as np
         >>> import torch

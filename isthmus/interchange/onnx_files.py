@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -99,8 +102,7 @@ def _by_torch(
         )
     x = torch.zeros(2, *shape[1:])
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of torch's own
+        with _silent(), torch.no_grad():
             program: Any = torch.onnx.export(
                 module,
                 (x,),
@@ -116,6 +118,20 @@ def _by_torch(
     model.doc_string = model.graph.doc_string = description
     onnx.helper.set_model_props(model, dict(facts))
     return model.SerializeToString()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what torch says of its own code, of packages that are not needed, and of what it was doing, in pages."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # read when it is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
-from isthmus import load  # noqa: E402
+from isthmus import Autoencoder, Dense, load, save  # noqa: E402
 from isthmus.cli import run_command  # noqa: E402
 
 TOKEN, COMMIT = "hf_verysecrettoken", "1" * 40
@@ -154,8 +155,6 @@ def test_the_card_is_written_from_results(hub, model, capsys):
 
 
 def test_a_model_made_in_python_has_a_card_that_says_what_was_not_measured(hub, tmp_path, capsys):
-    from isthmus import Autoencoder, Dense
-
     X = np.random.default_rng(0).random((40, 6), np.float32)
     Autoencoder(Dense(bottleneck=2), epochs=1, random_state=0).fit(X).save("rows")
     assert run_command(["push", "rows", "me/rows", "--card"]) == 0
@@ -164,9 +163,31 @@ def test_a_model_made_in_python_has_a_card_that_says_what_was_not_measured(hub, 
     assert "40 samples of 6 numbers" in card
 
 
-def test_a_readme_of_ones_own_is_sent_and_what_is_gone_is_taken_away(hub, model, tmp_path):
-    import shutil
+def test_a_model_of_a_study_has_its_errors_beside_the_others(hub, tmp_path, capsys):
+    X = np.random.default_rng(0).random((40, 6), np.float32)
+    folder = tmp_path / "run" / "models" / "b"
+    folder.parent.mkdir(parents=True)
+    model = Autoencoder(Dense(bottleneck=2), epochs=1, random_state=0).fit(X)
+    save(model, folder, extra={"timing": {"model": "b", "seed": 1}})
 
+    def rows(model, seed, mse, **other):
+        known = {"model": model, "seed": seed, "split": "test", "corruption": None, "seen": False, "n": 9, **other}
+        pairs = {"mse": (mse, [mse - 0.01, mse + 0.01]), "psnr": (20.0, None)}
+        return [{**known, "metric": metric, "value": value, "ci95": ends} for metric, (value, ends) in pairs.items()]
+
+    of_others = [*rows("b", 0, 0.5), *rows("c", 1, 0.4, seen=True), *rows("b", 1, 0.9, corruption="gaussian(0.5)")]
+    results = {"title": "Which?", "rows": [*rows("a", 1, 0.03), *rows("b", 1, 0.02), *of_others]}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    assert run_command(["push", str(folder), "me/b", "--card"]) == 0
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert table[0] == '| on 9 test images of the study "Which?" | MSE | 95 % interval | PSNR, dB |'
+    assert table[2:] == [
+        "| b | 0.020000 | 0.010000 to 0.030000 | 20.00 |",
+        "| a | 0.030000 | 0.020000 to 0.040000 | 20.00 |",
+    ]
+
+
+def test_a_readme_of_ones_own_is_sent_and_what_is_gone_is_taken_away(hub, model, tmp_path):
     assert run_command(["push", str(model), "me/small"]) == 0
     mine = shutil.copytree(model, tmp_path / "mine")
     (mine / "preview.png").unlink()

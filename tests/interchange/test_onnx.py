@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from torch import nn
 
 from isthmus import Autoencoder, Conv, Dense, Dictionary, Gaussian, Module, Quantized, save
 from isthmus.cli import run_command
@@ -151,8 +152,6 @@ def test_a_missing_package_is_named(x, tmp_path, monkeypatch):
 
 def build(shape, width=6):
     """Modules of one's own: convolutions and batch normalization, and back."""
-    from torch import nn
-
     c, h, w = shape
     encoder = nn.Sequential(
         nn.Conv2d(c, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * h * w, width)
@@ -167,6 +166,31 @@ def test_modules_of_ones_own_go_through_torchs_exporter(tmp_path):
     model = fitted(Module(build), X, standardize=True)
     check(model, X, tmp_path)
     assert {each.key for each in onnx.load(tmp_path / "encode.onnx").metadata_props} >= {"image_shape", "function"}
+
+
+class Undecided(nn.Module):
+    """What it computes depends on its numbers, which no graph can say."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.layer = nn.Linear(n, 4)
+
+    def forward(self, x):
+        y = self.layer(x)
+        return y if y.sum().item() > 0 else 2 * y
+
+
+@pytest.mark.slow
+def test_modules_that_torchs_exporter_refuses_are_refused_in_a_line(x, tmp_path, capfd):
+    pytest.importorskip("onnxscript")
+    model = fitted(Module(lambda shape: (Undecided(shape[0]), nn.Linear(4, shape[0]))), x, epochs=1)
+    with pytest.raises(
+        RequestError, match=r"torch's exporter cannot write Module\(.*\) as ONNX: Could not guard on"
+    ) as e:
+        model.to_onnx(tmp_path / "m.onnx")
+    assert "\n" not in str(e.value)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_modules_of_ones_own_without_torchs_exporter_are_refused(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from isthmus import Denoiser, GaussianNoise, Poisson, Residual, Sequence, UNet
+from isthmus.errors import RequestError
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -116,3 +117,17 @@ def test_levels_that_differ_between_images_and_pixels(tmp_path):
     (low,) = run.run(["x_hat"], {"y": y, "level": np.full((1, 1, 1, 1), 0.05, np.float32)})
     difference = np.abs(x_hat - low).mean(axis=(0, 1, 2))
     assert difference[30:].mean() > 1.5 * difference[:15].mean()
+
+
+def test_a_network_of_ones_own_is_refused_by_name(extension, tmp_path):
+    network = extension("denoiser_network")
+    (kind,) = [each for each in vars(network).values() if hasattr(each, "kind") and each.__module__ == network.__name__]
+    model = Denoiser(kind(), crop=16, crops_per_epoch=32, epochs=1, random_state=0).fit(list(images(1, 4, 40, 50)))
+    with pytest.raises(
+        RequestError, match=rf"{kind.__name__}\(.*\) cannot be written as ONNX; known .*: Residual, UNet"
+    ):
+        model.to_onnx(tmp_path / "m.onnx")
+    y = torch.from_numpy(images(1, 2, 21, 30))
+    with torch.no_grad():
+        x_hat = model.as_module()(y, torch.full((1, 1, 1, 1), SIGMA)).numpy()
+    np.testing.assert_allclose(x_hat, model.denoise(y.numpy(), SIGMA), rtol=0, atol=1e-5)

@@ -9,9 +9,12 @@ from typing import Any
 
 from isthmus import __version__, persistence
 from isthmus.commands.shared.tables import error_rows
+from isthmus.data.framing import framing_from
 from isthmus.decimals import error_text, interval_text
-from isthmus.errors import counted, one_line
+from isthmus.errors import RequestError, counted, one_line
+from isthmus.kinds import KINDS
 from isthmus.metrics import Estimate, possible
+from isthmus.parts import from_table
 
 Rows = dict[str, tuple[Estimate, Estimate]]
 _ROLES = ("network", "code", "corruption", "noise", "augmentation", "penalty", "loss")
@@ -81,30 +84,36 @@ def _errors(folder: Path, config: dict[str, Any]) -> str:
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
         lines.append(f"| {_cell(name)} | {error_text(mse.value)} | {interval} | {shown} |")
     if config["class"] == "Autoencoder" and isinstance(noise := config["parameters"].get("corruption"), dict):
-        lines.append(f"\nThe images were corrupted first ({_words(noise)}), and the errors are against the clean ones.")
+        words = _part("corruption", noise, config)
+        lines.append(f"\nTrained for images with {words}; the errors are against clean ones.")
     faults = extra.get("faults")
     sentences = [f"Fault: {one_line(fault)}." for fault in faults] if isinstance(faults, list) else []
     return "\n\n".join(["\n".join(lines), *sentences])
 
 
 def _of_study(folder: Path, extra: dict[str, Any]) -> tuple[str, Rows]:
-    """Errors of a study's models on its test images, this one's first; ("", {}) where it is of no study."""
+    """Errors of a study's models on its test images, this one's first; ("", {}) where it is of no study.
+
+    They are of clean images; of a model that was measured on noisy ones alone, of the middle one of its levels.
+    """
     timing: Any = extra.get("timing")
     for run in (folder.resolve().parent.parent, folder.resolve().parent.parent.parent):  # of one seed, of several
         try:
             results = json.loads((run / "results.json").read_text("utf-8"))
-            model_name, seed = timing["model"], timing["seed"]
-            known: dict[str, dict[str, Estimate]] = {}
+            model_name, tables = timing["model"], dict[str | None, dict[str, dict[str, Estimate]]]()
             for row in results["rows"]:
-                is_error = row["metric"] in ("mse", "psnr") and row["split"] == "test" and row["seed"] == seed
-                if is_error and row["corruption"] is None:
-                    ends = None if row["ci95"] is None else tuple(row["ci95"])
-                    known.setdefault(row["model"], {})[row["metric"]] = Estimate(row["value"], ends, row["n"])
-            complete = {name: (each["mse"], each["psnr"]) for name, each in known.items() if len(each) == 2}
-            if model_name in complete:
-                rows = {model_name: complete[model_name]} | complete
-                count = counted(complete[model_name][0].n, "test image")
-                return f'on {count} of the study "{results["title"]}"', rows
+                is_held_out = row["split"] == "test" and not row["seen"] and row["seed"] == timing["seed"]
+                if row["metric"] in ("mse", "psnr") and is_held_out:
+                    ends = None if row["ci95"] is None else (row["ci95"][0], row["ci95"][1])
+                    estimates = tables.setdefault(row["corruption"], {}).setdefault(row["model"], {})
+                    estimates[row["metric"]] = Estimate(row["value"], ends, row["n"])
+            levels = [level for level, known in tables.items() if len(known.get(model_name, {})) == 2]
+            if levels:
+                level = None if None in levels else levels[len(levels) // 2]
+                known = {name: (each["mse"], each["psnr"]) for name, each in tables[level].items() if len(each) == 2}
+                count = counted(known[model_name][0].n, "test image")
+                head = f'on {count} of the study "{results["title"]}"' + (f", {level}" if level else "")
+                return head, {model_name: known[model_name]} | known
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return "", {}
@@ -117,15 +126,15 @@ def _training(folder: Path, config: dict[str, Any]) -> str:
     extra, parameters, known = _extra(config), config["parameters"], config.get("input")
     lines = []
     if isinstance(source := extra.get("images"), str):
-        lines.append(
-            f"- images: {_cell(Path(source).name if '/' in source and Path(source).is_absolute() else source)}"
-        )
+        seen, source = extra.get("seen"), Path(source).name if Path(source).is_absolute() else source
+        n = seen.get("n_trained_on") if isinstance(seen, dict) else None
+        lines.append(f"- images: {_cell(source)}" + (f", {n:,} of them to train on" if isinstance(n, int) else ""))
     if isinstance(known, dict):
         lines.append(f"- numbers: from {known['minimum']:g} to {known['maximum']:g}")
     if isinstance(preparation := extra.get("preparation"), dict) and preparation:
-        lines.append(f"- prepared: {_words(preparation)}")
+        lines.append(f"- prepared: `{framing_from(preparation, str(folder)).words()}`")
     parts = {role: parameters.get(role) for role in _ROLES}
-    lines += [f"- {role}: {_words(part)}" for role, part in parts.items() if isinstance(part, dict)]
+    lines += [f"- {role}: {_part(role, part, config)}" for role, part in parts.items() if isinstance(part, dict)]
     if isinstance(training := config["fitted"].get("training_"), dict):
         shown = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "start", "standardize")
         lines.append(f"- training: {_words({name: training[name] for name in shown if name in training})}")
@@ -133,6 +142,15 @@ def _training(folder: Path, config: dict[str, Any]) -> str:
         lines.append(f"- seed {config['fitted']['seed_']}, {config['fitted'].get('precision_', 'float32')} products")
     lines.append(f"- versions: {_words(config['versions'])}")
     return "\n".join(lines)
+
+
+def _part(role: str, table: dict[str, Any], config: dict[str, Any]) -> str:
+    """A part as Python has it; of one that is not known here, the words of its table."""
+    role = {"noise": "corruption", "network": "image-network" if _is_denoiser(config) else "network"}.get(role, role)
+    try:
+        return f"`{one_line(repr(from_table(KINDS[role], table))).replace('`', '')}`"
+    except (RequestError, TypeError):
+        return _words(table)
 
 
 def _words(table: dict[str, Any]) -> str:
