@@ -36,8 +36,12 @@ def card_of(folder: Path, repository: str) -> str:
 
 
 def _header(config: dict[str, Any]) -> str:
-    kind = "denoiser" if _is_denoiser(config) else "autoencoder" if config["class"] == "Autoencoder" else "baseline"
-    return f"---\nlibrary_name: isthmus\ntags:\n- isthmus\n- {kind}\n---"
+    kind, task = "baseline", "image-feature-extraction"  # words of the hub's
+    if _is_denoiser(config):
+        kind, task = "denoiser", "image-to-image"
+    elif config["class"] == "Autoencoder":
+        kind = "autoencoder"
+    return f"---\nlibrary_name: isthmus\npipeline_tag: {task}\ntags:\n- isthmus\n- {kind}\n---"
 
 
 def _is_denoiser(config: dict[str, Any]) -> bool:
@@ -182,7 +186,7 @@ def _use(config: dict[str, Any], repository: str, name: str) -> str:
     elif config["class"] == "Autoencoder":
         lines = [_open(config), "code = model.transform(images)", "x_hat = model.reconstruct(images)"]
     else:
-        lines = []
+        lines = ["code = model.transform(X)  # X: rows of numbers, (n, n_features), as in the training"]
     program = "\n".join(["import isthmus", "", f"model = isthmus.load({json.dumps(name)}{build}", *lines])
     command = f"pip install 'isthmus[hub]'\nisthmus pull {shlex.quote(repository)} -o {shlex.quote(name)}"
     return f"```sh\n{command}\n```\n\n```python\n{program}\n```\n\nWritten by isthmus {__version__}."
