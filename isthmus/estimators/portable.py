@@ -56,8 +56,9 @@ class PortableAutoencoder(Portable, abc.ABC):
         """Write one function of the fitted model as an ONNX file, for any number of samples; needs `isthmus[onnx]`.
 
         function: "reconstruct", x → x_hat; "encode", x → code; "decode", code → x_hat: shapes and units are those of
-        `as_module`. What comes out is within 1e-5 or so of the estimator's float32. The file's metadata say the shape
-        and the range of the training's samples. Modules of one's own go through torch's exporter, which needs the
+        `as_module`. What comes out is within 1e-5 of the estimator's float32, where numbers are about 1; between two
+        vectors of a codebook that are as near, rounding decides. The file's metadata say the shape and the range of the
+        training's samples. Modules of one's own go through torch's exporter, which needs the
         package onnxscript too.
 
         Raises ValueError for another function, for a file's place that cannot be written, where a package is missing,
@@ -107,8 +108,9 @@ class PortableDenoiser(Portable, abc.ABC):
         """Write the fitted denoiser as an ONNX file; needs `isthmus[onnx]`.
 
         Its inputs y and level and its output x_hat are those of `as_module`: any number of images of any height and
-        width. What comes out is within 1e-5 or so of what `denoise` gives in float32. Raises ValueError for a network
-        that is neither `Residual` nor `UNet`, for a place that cannot be written, and where a package is missing.
+        width. What comes out is within 1e-5 of what `denoise` gives in float32, of images in [0, 1]. Raises ValueError
+        for a network that is neither `Residual` nor `UNet`, for a place that cannot be written, and where a package is
+        missing.
         """
         module: Any = self.as_module()
         model: Any = self

@@ -22,7 +22,7 @@ Write = Callable[[Graph, Any, str, str], str]  # (graph, network, images less th
 def denoised(graph: Graph, module: DenoiserModule, y: str, level: str) -> str:
     """Nodes for a denoiser, from noisy images (n, c, h, w) and their level (n or 1, 1, h or 1, w or 1)."""
     scale = graph.constant(module.scale)
-    mean = graph("Div", graph("ReduceMean", y, axes=[2, 3]), scale)
+    mean = graph("Div", _mean(graph, y), scale)
     level = graph("Div", level, scale)
     rows, columns = (_mirrored(graph, y, axis, module) for axis in (2, 3))
     wide = graph("Div", _gathered(graph, y, rows, columns), scale)
@@ -30,7 +30,7 @@ def denoised(graph: Graph, module: DenoiserModule, y: str, level: str) -> str:
     levels = _gathered(graph, level, rows, columns)
     around = 2 * (module.reach + module.margin) + module.network.factor
     constant = graph("Expand", mean, graph.constant([1, 1, around, around]))
-    middle = graph("Expand", graph("ReduceMean", level, axes=[2, 3]), graph.constant([1, 1, around, around]))
+    middle = graph("Expand", _mean(graph, level), graph.constant([1, 1, around, around]))
     grey = _grey(graph, module, y)
     noise = _noise(graph, module, wide, _plane(graph, module, wide, levels, grey), mean)
     taken = _noise(graph, module, constant, _plane(graph, module, constant, middle, grey), mean)
@@ -41,6 +41,11 @@ def denoised(graph: Graph, module: DenoiserModule, y: str, level: str) -> str:
     ends = graph("Concat", graph.size(y, 2), graph.size(y, 3), axis=0)
     change = graph("Slice", change, graph.constant([0, 0]), ends, graph.constant([2, 3]))
     return graph("Sub", y, change)
+
+
+def _mean(graph: Graph, x: str) -> str:
+    """Of each channel: of rows first, for a sum of millions of float32, one after the other, has five digits left."""
+    return graph("ReduceMean", graph("ReduceMean", x, axes=[3]), axes=[2])
 
 
 def _mirrored(graph: Graph, y: str, axis: int, module: DenoiserModule) -> str:

@@ -119,6 +119,16 @@ def test_levels_that_differ_between_images_and_pixels(tmp_path):
     assert difference[30:].mean() > 1.5 * difference[:15].mean()
 
 
+def test_the_mean_of_a_large_image_has_all_its_digits(tmp_path):
+    """One sum of two million float32, one after the other, would leave five of them."""
+    model = fitted(Residual(width=2, depth=2, unshuffle=2), 1)
+    y = images(1, 1, 1500, 1500)
+    model.to_onnx(tmp_path / "m.onnx")
+    level = np.full((1, 1, 1, 1), SIGMA, np.float32)
+    (x_hat,) = session(tmp_path / "m.onnx").run(["x_hat"], {"y": y, "level": level})
+    np.testing.assert_allclose(x_hat, model.denoise(y, SIGMA), rtol=0, atol=2e-6)
+
+
 def test_a_network_of_ones_own_is_refused_by_name(extension, tmp_path):
     network = extension("denoiser_network")
     (kind,) = [each for each in vars(network).values() if hasattr(each, "kind") and each.__module__ == network.__name__]
