@@ -23,6 +23,8 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 from isthmus import Autoencoder, Dense, load, save  # noqa: E402
 from isthmus.cli import run_command  # noqa: E402
 
+# huggingface_hub's own, where it sends a large file
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 TOKEN, COMMIT = "hf_verysecrettoken", "1" * 40
 
 
@@ -62,6 +64,17 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer(200 if is_new else 409, {"url": f"{hub.address}/{name}", "name": name, "error": "there"})
         if path == "/api/validate-yaml":  # of the card
             return self.answer(200, {"errors": [], "warnings": []})
+        if path.startswith("/large/"):  # where a batch of large files sends each
+            if hub.refuses_large:
+                return self.answer(507, {})
+            assert hashlib.sha256(body).hexdigest() == path.removeprefix("/large/")
+            hub.large[path.removeprefix("/large/")] = body
+            return self.answer(200, {})
+        if path.endswith(".git/info/lfs/objects/batch"):
+            objects = json.loads(body)["objects"]
+            upload = {"actions": {"upload": {"href": f"{hub.address}/large/OID", "header": {}}}}
+            answers = [{**each, **json.loads(json.dumps(upload).replace("OID", each["oid"]))} for each in objects]
+            return self.answer(200, {"transfer": "basic", "objects": answers})
         match = re.match(r"/api/models/(\w+/[\w-]+)(?:/(\w+)/(\w+))?", path) or re.match(
             r"/(\w+/[\w-]+)/(resolve)/(\w+)/(.*)", path
         )
@@ -71,14 +84,17 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer(401 if not is_known else 404, {}, X_Error_Code="RepoNotFound")
         if verb == "preupload":
             wanted = [each["path"] for each in json.loads(body)["files"]]
-            regular = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
-            return self.answer(200, {"files": [{"path": each, **regular} for each in wanted]})
+            modes = {each: "lfs" if each.endswith(".safetensors") else "regular" for each in wanted}
+            same = {"shouldIgnore": False, "oid": None}
+            return self.answer(200, {"files": [{"path": each, "uploadMode": modes[each], **same} for each in wanted]})
         if verb == "commit":
             changes = [json.loads(line) for line in body.splitlines()]
             for change in changes:
                 value = change["value"]
                 if change["key"] == "file":
                     files[value["path"]] = base64.b64decode(value["content"])
+                elif change["key"] == "lfsFile":
+                    files[value["path"]] = hub.large[value["oid"]]
                 elif change["key"] == "deletedFile":
                     del files[value["path"]]
             hub.commits.append([change["key"] for change in changes])
@@ -93,14 +109,15 @@ class Hub(BaseHTTPRequestHandler):
         facts = {"id": name, "modelId": name, "sha": COMMIT, "private": hub.private[name], "tags": []}
         return self.answer(200, {**facts, "siblings": [{"rfilename": each} for each in files]})
 
-    do_GET = do_HEAD = do_POST = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.address = f"http://127.0.0.1:{server.server_address[1]}"
-    server.repositories, server.private, server.commits, server.fault = {}, {}, [], None
+    server.repositories, server.private, server.commits, server.fault, server.large = {}, {}, [], None, {}
+    server.refuses_large = False
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", server.address)
@@ -239,6 +256,14 @@ def test_a_hub_that_fails_is_said_in_our_words(hub, model, capsys, monkeypatch, 
     assert message in error
     assert "secret" not in error
     assert not Path("x").exists()
+
+
+def test_a_large_file_that_fails_is_said_too_and_nothing_is_committed(hub, model, capsys, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hub.refuses_large = True
+    assert run_command(["push", str(model), "me/small"]) == 1
+    assert "the hub failed to write to me/small (HTTP 507)" in capsys.readouterr().err
+    assert not hub.commits
 
 
 def test_without_a_token_it_says_how_to_log_in(hub, model, capsys, monkeypatch):

@@ -110,10 +110,12 @@ def _in_words(repository: str, verb: str) -> Iterator[None]:
         raise RequestError(f"{repository} has no such revision; give a branch, a tag or a commit of it") from None
     except errors.RepositoryNotFoundError:
         raise RequestError(f"there is no {repository}, or you may not see it; check its name; {log_in}") from None
-    except (errors.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+    except (errors.HTTPError, errors.LocalEntryNotFoundError, ConnectionError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, RuntimeError) else error  # of a large file that was not sent
+        status = getattr(getattr(cause, "response", None), "status_code", None)
         if status in (401, 403):
             raise RequestError(f"you may not {verb} {repository}: {log_in}, with a token that may") from None
         if status is not None:
             raise RunError(f"the hub failed to {verb} {repository} (HTTP {status}); try again later") from None
-        raise RunError(f"the hub cannot be reached ({type(error).__name__}); try again with a network") from None
+        reason = type(cause or error).__name__
+        raise RunError(f"the hub cannot be reached, or broke off ({reason}); try again with a network") from None
