@@ -32,6 +32,7 @@ from isthmus.commands import (
     score,
     studies,
 )
+from isthmus.commands.interchange import export, pull, push
 from isthmus.commands.shared.options import examples_of, import_modules
 from isthmus.errors import DoubtWarning, IsthmusError, RequestError, one_line, unknown
 from isthmus.machine import launched
@@ -189,7 +190,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     top.set_defaults(call=lambda options: top.print_help())
 
-    for module in (run, plan, report, explore, studies, fit, evaluate, reconstruct, denoise, encode, score, data):
+    of_models = (fit, evaluate, reconstruct, denoise, encode, score, export, push, pull)
+    for module in (run, plan, report, explore, studies, *of_models, data):
         module.add(commands)
 
     return top

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -80,6 +81,23 @@ def require(holds: bool, name: str, rule: str, value: Any) -> None:
     """
     if not holds:
         raise RequestError(f"{name} must be {rule}, got {value!r}")
+
+
+@contextlib.contextmanager
+def needing(extra: str, purpose: str, *packages: str) -> Iterator[None]:
+    """A block that imports packages of an optional extra: of one that is missing, RequestError says how to install it.
+
+    >>> with needing("onnx", "to_onnx", "no_such_package"):
+    ...     import no_such_package
+    Traceback (most recent call last):
+    isthmus.errors.RequestError: to_onnx needs no_such_package: pip install 'isthmus[onnx]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        raise RequestError(f"{purpose} needs {error.name}: pip install 'isthmus[{extra}]'") from None
 
 
 def unknown(kind: str, word: object, known: Iterable[str]) -> str:

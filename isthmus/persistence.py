@@ -8,7 +8,6 @@ differ, for the layout in memory that these leave is not kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import warnings
@@ -24,6 +23,7 @@ from sklearn.base import clone
 from isthmus.codes import build, dry_run
 from isthmus.data.identity import from_text
 from isthmus.errors import DataError, DoubtWarning, RequestError, one_line, one_of
+from isthmus.estimators import saving
 from isthmus.estimators.adapters import Adapter, adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.borrowed import name_features
@@ -76,14 +76,7 @@ def load(folder: str | Path, *, device: str | None = None, build: Any = None) ->
     folder = Path(folder)
     config = read_config(folder)
     builder = give(build, config, folder)
-    path = folder / WEIGHTS
-    try:
-        with open_regular(path) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    if sha256 != config["weights_sha256"]:
-        raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
+    saving.check_weights(folder, config["weights_sha256"])
     try:
         kind = KINDS["estimator"].get(config["class"])
         roles = getattr(kind, "ROLES", ROLES)
@@ -95,7 +88,7 @@ def load(folder: str | Path, *, device: str | None = None, build: Any = None) ->
             _describe(model, config)
         else:
             adapter = COMPUTES["estimator"][kind]
-            model = adapter.rebuilt(parameters, safetensors.numpy.load_file(path), config["fitted"])
+            model = adapter.rebuilt(parameters, safetensors.numpy.load_file(folder / WEIGHTS), config["fitted"])
     except RequestError as error:
         if device is not None and str(error).startswith("device "):
             raise

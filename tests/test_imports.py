@@ -25,6 +25,7 @@ STAGES = (
     {"objective"},
     {"training"},
     {"solvers"},
+    {"interchange"},
     {"estimators"},
     {"analysis", "persistence"},
     {"studies"},
@@ -43,11 +44,11 @@ WITHIN = {
     "data.stored": {"data.images"},
     "data.collections": {
         *("data.formats", "data.sources", "data.stored"),
-        *("data.framing", "data.identity", "data.images", "data.sizes"),
+        *("data.framing", "data.identity", "data.images", "data.sizes", "data.torch_datasets"),
     },
     "data.photographs": {
         *("data.formats", "data.sources", "data.collections"),
-        *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes"),
+        *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes", "data.torch_datasets"),
     },
     "data.conversion": {
         *("data.formats", "data.sources", "data.stored", "data.collections"),
@@ -64,6 +65,7 @@ WITHIN = {
     "commands.screening": {"commands.shared", "commands.images"},
     "commands.fitting": {"commands.shared", "commands.images", "commands.screening"},
     "commands.planning": set(),
+    "commands.interchange": {"commands.shared"},
 }
 MOST_MODULES, MOST_LINES = 12, 300  # without __init__, __main__ and cli
 FULLER = {"": 15}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.commands.shared.options import add_allow_imports, add_data_dir, add_short
-from isthmus.errors import RequestError
+from isthmus.errors import needing
 
 if TYPE_CHECKING:
     from isthmus.explore.folder import Gallery
@@ -60,12 +60,8 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    try:
+    with needing("explore", "isthmus explore", "starlette", "uvicorn"):
         from isthmus.explore.serving.server import serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise RequestError(f"isthmus explore needs {error.name}: pip install 'isthmus[explore]'") from None
     from isthmus.commands.images.inputs import existing, is_named
 
     if options.data is not None and not is_named(options.data):

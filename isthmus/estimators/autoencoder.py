@@ -19,8 +19,9 @@ from isthmus.estimators.fits.one_pass import OnePass
 from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.generation import Generative
 from isthmus.estimators.inference import infer
+from isthmus.estimators.portable import PortableAutoencoder
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_for, samples_of
-from isthmus.estimators.saving import Savable, Saved
+from isthmus.estimators.saving import Saved
 from isthmus.parts import Augmentation, CodePart, Corruption, Part
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import using_threads
@@ -29,7 +30,7 @@ from isthmus.training.history import Epoch, Trained
 _DESCRIBED = 2048  # training samples whose codes are described
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Generative):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAutoencoder, Generative):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     Variants are composed: of a `network` part; a `corruption` of the input makes it denoising (Vincent, Larochelle,
@@ -84,12 +85,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
     tells of the samples (their range and sha256) and of the first 2,048 codes (mean activation, l0, dead units).
     fitted_ : the network and what is known of its training in one value, which another estimator can `adopt`.
 
-    Samples are `Images`, arrays, or what follows the protocol `isthmus.data.batches.Samples`, such as a memory map; in
-    what order they are taken is then for it to say. Arrays are rows (n, n_features), or images (n, channels, height,
-    width). Images with 1 or 3 channels last, and grey ones (n, height, width), are recognised, and refused where they
-    may be either; images come back with channels first, whatever they came as. Arrays are numbers in any range (uint8
-    too is not rescaled); only `Images` are scaled to [0, 1]. Training is in float32, inference in the input's float32
-    or float64.
+    Samples are `Images`, arrays, torch's Datasets and DataLoaders of arrays, which are read once, into memory, or what
+    follows the protocol `isthmus.data.batches.Samples`, such as a memory map; in what order they are taken is then for
+    it to say. Arrays are rows (n, n_features), or images (n, channels, height, width). Images with 1 or 3 channels
+    last, and grey ones (n, height, width), are recognised, and refused where they may be either; images come back with
+    channels first, whatever they came as. Arrays are numbers in any range (uint8 too is not rescaled); only `Images`
+    are scaled to [0, 1]. Training is in float32, inference in the input's float32 or float64.
 
     >>> import numpy as np
     >>> from isthmus import Autoencoder, Dense
@@ -232,9 +233,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable, Ge
         self.image_shape_, self.seed_, self.precision_ = fitted.image_shape, fitted.seed, fitted.precision
         self.n_features_in_, self.device_ = network.n_features, next(network.parameters()).device.type
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "fitted_")
 
     def saved(self) -> Saved:
         network, state = self.network_, self.network_.state_dict()

@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus import __version__
-from isthmus.errors import RequestError
+from isthmus.errors import DataError, RequestError
 from isthmus.estimators.parameters import parameters_kept
-from isthmus.files import atomic_folder
+from isthmus.files import atomic_folder, open_regular
 from isthmus.kinds import imported_function, imports_are_allowed
 from isthmus.parts import NETWORKS
 from isthmus.training.history import History
@@ -28,6 +28,8 @@ from isthmus.training.history import History
 FORMAT = 1
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.jsonl"
 PREVIEW = "preview.png"  # which `isthmus fit` puts beside them
+CARD = "README.md"  # which `isthmus pull` does
+FILES = (WEIGHTS, CONFIG, HISTORY, PREVIEW, CARD)  # all that a model's folder has
 _FINDER = ".DS_Store"  # which macOS leaves in a folder that was looked at
 
 
@@ -100,12 +102,24 @@ def write(model: BaseEstimator, saved: Saved, folder: str | Path, *, extra: dict
 def check_place(folder: Path) -> None:
     """Raise RequestError for a place where something lies that is no model, and that `save` does not replace."""
     if folder.is_dir():
-        others = sorted({path.name for path in folder.iterdir()} - {WEIGHTS, CONFIG, HISTORY, PREVIEW, _FINDER})
+        others = sorted({path.name for path in folder.iterdir()} - {*FILES, _FINDER})
         if not others:
             return
         raise RequestError(f"{folder} holds {others[0]}, so it is not a model's folder; choose another")
     if folder.exists():
         raise RequestError(f"{folder} is a file, and a model is a folder; choose another name")
+
+
+def check_weights(folder: Path, sha256: str) -> None:
+    """Raise DataError unless the weights in a folder are those of this hash."""
+    path = folder / WEIGHTS
+    try:
+        with open_regular(path) as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    if actual != sha256:
+        raise DataError(f"{path} was changed or cut short: its sha256 is not the one in {CONFIG}")
 
 
 def digest(config: dict[str, Any]) -> str | None:

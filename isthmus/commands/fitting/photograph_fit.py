@@ -16,7 +16,7 @@ from isthmus.commands.images.inputs import existing, framing_of, is_named, load_
 from isthmus.commands.images.leakage import collection_of
 from isthmus.commands.shared.options import checkpoints_of
 from isthmus.commands.shared.previews import write_preview
-from isthmus.commands.shared.tables import error_table
+from isthmus.commands.shared.tables import error_facts, error_table
 from isthmus.data.collections.collection import listing_of, open_images
 from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.pieces import file_of
@@ -158,11 +158,13 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
             extra["faults"] = result.faults(len(train_on.images))
             extra["test"] = {"n": mse.n, "sigma": result.sigma, "mse": mse.value, "psnr": psnr.value}
             extra["test"] |= {"against": "neighbouring pixels"} if options.noisy else {}
+            head = f"on {result.where}, held out, {result.how}"
+            extra["errors"] = error_facts(head, result.errors, folder.name)
         persistence.save(model, folder, extra=extra)
     remove(checkpoints_of(folder))
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
-        print(error_table(f"on {result.where}, held out, {result.how}", result.errors))
+        print(error_table(head, result.errors))
         if options.noisy and (structure := result.structure) > 0.5:
             console.say(
                 f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "

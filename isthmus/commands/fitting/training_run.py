@@ -26,7 +26,7 @@ from isthmus.commands.screening.unusual import held_out_errors
 from isthmus.commands.shared.options import checkpoints_of
 from isthmus.commands.shared.part_syntax import words_of
 from isthmus.commands.shared.previews import white_of, write_preview
-from isthmus.commands.shared.tables import error_table
+from isthmus.commands.shared.tables import error_facts, error_table
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
@@ -35,6 +35,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
 from isthmus.fingerprints import CODE
 from isthmus.machine import launched
+from isthmus.metrics import Estimate
 from isthmus.parts import Corruption, doubt
 from isthmus.studies.results.measure import measure
 from isthmus.studies.run.fitting import train_with_checkpoints
@@ -59,7 +60,11 @@ class Fitted:
 
     def table(self) -> str:
         """A line for each of the errors."""
-        return error_table(self.head, {name: (errors["mse"], errors["psnr"]) for name, errors in self.errors.items()})
+        return error_table(self.head, _rows(self.errors))
+
+
+def _rows(errors: dict[str, Errors]) -> dict[str, tuple[Estimate, Estimate]]:
+    return {name: (each["mse"], each["psnr"]) for name, each in errors.items()}
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,7 @@ def fit(job: Job) -> Fitted | None:
             *(model, train, folder, codes, errors, job.uncut is None, n_choosing),
             *(base, alone, is_refitted, "--learning-rate" in given),
         )
+        head = parts.head(None if measured.photographs is None else measured.photographs.where)
         known: dict[str, Any] = {
             "image_shape": list(train.shape),
             "images": train.source,
@@ -167,6 +173,7 @@ def fit(job: Job) -> Fitted | None:
             "test": None if on_test is None else _summary(on_test),
             # of images that it may have been trained on before there is nothing to compare with
             "held_out_errors": None if parts.doubt else measured.of_each(model, selected=parts.test is None),
+            "errors": error_facts(head, _rows(errors), folder.name),
             "faults": judgement.faults,
             "learned_from": _learned_from(model, train.source, base),
             "is_pca": model.history_.kept_start and (base is None or base.is_pca),
@@ -175,7 +182,6 @@ def fit(job: Job) -> Fitted | None:
         persistence.save(model, folder, extra={**job.facts, **known})
         remove(checkpoints_of(folder))
         preview(model, parts.measured, folder)
-    head = parts.head(None if measured.photographs is None else measured.photographs.where)
     return Fitted(model, head, errors, list(judgement.warnings()))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from isthmus.decimals import error_text, interval_text
 from isthmus.metrics import Estimate, possible
@@ -24,6 +26,36 @@ def error_table(head: str, rows: Mapping[str, tuple[Estimate, Estimate]]) -> str
         shown = "–" if psnr.value is None else f"{psnr.value:.2f}"
         lines.append(f"{name:<{width}}{error_text(mse.value):>10}  {interval:<22}{shown:>7}")
     return "\n".join(lines)
+
+
+def error_facts(head: str, rows: Mapping[str, tuple[Estimate, Estimate]], folder: str) -> dict[str, Any]:
+    """The same table as JSON values, which a model's folder keeps; `error_rows` reads them.
+
+    folder: its name, with which the first row begins; the bytes of a model do not depend on it.
+    """
+    errors = [{"name": name, "mse": asdict(mse), "psnr": asdict(psnr)} for name, (mse, psnr) in rows.items()]
+    errors[0]["name"] = f"this model{next(iter(rows)).removeprefix(folder)}"
+    return {"head": head, "rows": errors}
+
+
+def error_rows(facts: Any) -> tuple[str, dict[str, tuple[Estimate, Estimate]]]:
+    """What `error_facts` was given; ("", {}) for anything else, as in older models and files that were edited.
+
+    >>> rows = {"m, 8 numbers": (Estimate(0.01, None, 2), Estimate(20.0, None, 2))}
+    >>> error_rows(error_facts("on 2 images", rows, "m"))[1]["this model, 8 numbers"][0]
+    Estimate(value=0.01, ci95=None, n=2)
+    """
+    try:
+        rows = {str(row["name"]): (_estimate(row["mse"]), _estimate(row["psnr"])) for row in facts["rows"]}
+        return str(facts["head"]), rows
+    except (KeyError, TypeError, ValueError):
+        return "", {}
+
+
+def _estimate(table: Any) -> Estimate:
+    value, ends = table["value"], table["ci95"]
+    interval = None if ends is None else (float(ends[0]), float(ends[1]))
+    return Estimate(None if value is None else float(value), interval, int(table["n"]))
 
 
 def worse_than_nothing(before: float | None, after: float | None, corruption: Corruption) -> str:

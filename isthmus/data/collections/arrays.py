@@ -19,6 +19,7 @@ import numpy as np
 
 from isthmus.data.sources.idx import BOMB_BYTES, BOMB_RATIO, MAX_BYTES
 from isthmus.data.stored.npy_header import read_header
+from isthmus.data.torch_datasets import is_torch_data, read_samples
 from isthmus.errors import DataError, one_line
 from isthmus.files import open_regular
 
@@ -227,7 +228,12 @@ def from_any(source: Any) -> np.ndarray | None:
 
 
 def stacked(source: Any, name: str) -> Any:
-    """The array of a list of images; anything else as it is. Raises DataError for images of several shapes."""
+    """The array of a list of images, or of torch's Dataset or DataLoader; anything else as it is.
+
+    Raises DataError for images of several shapes.
+    """
+    if is_torch_data(source):
+        return read_samples(source, name)[0]
     if not isinstance(source, list | tuple):
         return source
     shapes = [np.shape(image) for image in source]

@@ -37,6 +37,7 @@ from isthmus.data.images import Images
 from isthmus.data.sizes import Size
 from isthmus.data.sources.idx import read_idx
 from isthmus.data.stored.shard_folder import is_shards, open_map, open_shards, stays_stored
+from isthmus.data.torch_datasets import is_torch_data, read_samples
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.files import open_regular
 from isthmus.machine import cores
@@ -66,10 +67,11 @@ def open_images(
     source: a folder with PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PGM or PPM files in it and below it, whose direct
         sub-folders, if all images lie in at least two of them, are the labels; one such file; a .npy, .npz or IDX file;
         a NumPy array or a torch tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c), or a list of n such images,
-        uint8, uint16, bool or float in [0, 1], or any numbers with a value_range. Each page of a TIFF and each frame of
-        an animation is an image. A folder of shards (`isthmus data convert`), and a .npy file of more than a gibibyte
-        with (n, h, w) or (n, c, h, w) of uint8, float16 or float32, stay on the disk, where they are read as they are
-        needed; they are as they were stored, without any of the preparation below.
+        uint8, uint16, bool or float in [0, 1], or any numbers with a value_range; a torch Dataset or DataLoader, which
+        is read once, into memory, and gives such images, or tuples with a label after each. Each page of a TIFF and
+        each frame of an animation is an image. A folder of shards (`isthmus data convert`), and a .npy file of more
+        than a gibibyte with (n, h, w) or (n, c, h, w) of uint8, float16 or float32, stay on the disk, where they are
+        read as they are needed; they are as they were stored, without any of the preparation below.
     resize, crop, patches: (height, width). Each image is brought to a size, anti-aliased, its proportions not kept;
         then its centre is taken; then it is cut into patches that cover it, `stride` (height, width) apart, by default
         half a patch, or into `patches_per_image` random ones, drawn from `seed`.
@@ -86,13 +88,18 @@ def open_images(
     """
     threads = cores() if threads is None else threads
     require(isinstance(threads, int) and threads >= 1, "threads", "at least 1", threads)
+    kind, labels, label_names = "array", None, tuple[str, ...]()
+    if is_torch_data(source):
+        kind = type(source).__name__
+        source, labels, label_names = read_samples(source, f"the {kind}")
     if isinstance(value_range, str):
         require(value_range == AUTO, "value_range", '(low, high) or "auto"', value_range)
         value_range = find_range(source, skip_bad=skip_bad)
     framing = Framing(resize, crop, patches, patches_per_image, seed, grey, value_range, stride)
     array = from_any(source)
     if array is not None:
-        return _framed(array, None, "the array", "an array", framing)
+        images = _framed(array, labels, f"the {kind}", f"{'an' if kind == 'array' else 'a'} {kind}", framing)
+        return replace(images, label_names=label_names) if label_names else images
     if not isinstance(source, str | os.PathLike):
         raise RequestError(f"images must be a path, a NumPy array or a torch tensor, got {type(source).__name__}")
     path = Path(source)

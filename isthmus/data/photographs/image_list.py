@@ -19,6 +19,7 @@ from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.photographs.album import Album, open_album
 from isthmus.data.photographs.photograph import Pair, Photograph
+from isthmus.data.torch_datasets import is_torch_data, read_list
 from isthmus.errors import DataError, DoubtWarning
 from isthmus.files import write_json
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
@@ -129,11 +130,13 @@ def image_list(X: Any, *, name: str = "X", cache: bool = False) -> ImageList:
     """The images that X stands for. Raises DataError for what holds no images, or images that cannot go together.
 
     X: `Images`; an array (n, c, h, w), (n, h, w) or (n, h, w, c); a list of arrays (c, h, w), (h, w) or (h, w, c) of
-    different sizes; or a folder of image files. Arrays are numbers in any range, and stay so; files and `Images` are in
-    [0, 1]. cache: keep the pixels of a large folder on disk, decoded.
+    different sizes; a torch Dataset or DataLoader of such, read once; or a folder of image files. Arrays are numbers in
+    any range, and stay so; files and `Images` are in [0, 1]. cache: keep the pixels of a large folder on disk, decoded.
     """
     if isinstance(X, ImageList):
         return X
+    if is_torch_data(X):
+        X = read_list(X, name)
     if isinstance(X, Images):
         return _checked(tuple(X.pixels), 1 / 255 if X.pixels.dtype == np.uint8 else 1.0, X.names, name)
     if isinstance(X, str | os.PathLike):

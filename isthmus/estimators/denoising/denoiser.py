@@ -20,14 +20,15 @@ from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
 from isthmus.estimators.denoising.unit_doubts import doubt_units
 from isthmus.estimators.parameters import OfParts
-from isthmus.estimators.saving import Savable, Saved
+from isthmus.estimators.portable import PortableDenoiser
+from isthmus.estimators.saving import Saved
 from isthmus.metrics import psnr, squared_error
 from isthmus.parts import CORRUPTIONS, IMAGE_NETWORKS, Corruption, GaussianNoise, Part, Residual, checks
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
 
 
-class Denoiser(TransformerMixin, Savable, OfParts):
+class Denoiser(TransformerMixin, PortableDenoiser, OfParts):
     """Learn to take the noise out of images of any size: noisy image, level of its noise → clean image.
 
     The network predicts the noise, which is subtracted. It is told the level as a plane beside the pixels, so one
@@ -186,9 +187,6 @@ class Denoiser(TransformerMixin, Savable, OfParts):
         self.device_ = next(network.parameters()).device.type
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         self.n_channels_ = network.channels
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "fitted_")
 
     def saved(self) -> Saved:
         """What of the fitted model is written."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from isthmus.networks.denoisers import ImageNetwork
+from isthmus.networks.denoisers.shot_noise import shot_plane
 from isthmus.training.setup import CLIP, Setup
 
 _CONSTANT, _CLEAN = 1 / 64, 1 / 32  # of the crops: one grey without noise; without noise, whatever is told
@@ -109,20 +110,6 @@ def with_noise(
         return noisy, shot_plane(noisy, event, read / scale)
     sigma = sigma / scale
     return torch.randn(images.shape, generator=stream, device=images.device).mul_(sigma).add_(images), sigma
-
-
-SHOT_MARGIN = 2
-
-
-def shot_plane(noisy: torch.Tensor, event: torch.Tensor | float, read: float) -> torch.Tensor:
-    """The standard deviation of shot noise in each pixel, (n, 1, h, w): √(event · brightness + read²).
-
-    The brightness is the mean of 5×5 noisy pixels and of the channels. A plane of one level, as of Gaussian noise,
-    would leave the network to guess: it sees pixels less the mean of their image, not how bright they are.
-    """
-    padded = torch.nn.functional.pad(noisy.mean(1, keepdim=True), (SHOT_MARGIN,) * 4, mode="replicate")
-    brightness = torch.nn.functional.avg_pool2d(padded, 2 * SHOT_MARGIN + 1, stride=1)
-    return brightness.clamp_min_(0).mul_(event).add_(read**2).sqrt_()
 
 
 def plane_of(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -10,8 +10,8 @@ import torch
 
 from isthmus.data.formats.page import bands
 from isthmus.data.images import pixels_of
-from isthmus.estimators.denoising.setups import SHOT_MARGIN, shot_plane
-from isthmus.networks.denoisers.image_network import ImageNetwork, inner
+from isthmus.networks.denoisers.image_network import ImageNetwork, inner, seen
+from isthmus.networks.denoisers.shot_noise import SHOT_MARGIN, shot_plane
 
 TILE = 512  # pixels to a side, without what overlaps: up to 80 MiB of activations
 _LARGE, _SMALLER = 1 << 27, 384  # beside an image of so many numbers there is less room: 45 MiB, in a tenth more time
@@ -94,15 +94,6 @@ def denoise_tiles(
             if on_progress:
                 on_progress(done, len(tiles))
     return result
-
-
-def seen(x: torch.Tensor, view: int) -> torch.Tensor:
-    """Images (n, c, h, w) in one of the eight views that flips and turns give, 0 to 7; -view takes it back."""
-    turns, is_flipped = abs(view) % 4, abs(view) >= 4
-    if view < 0:
-        x = x.rot90(-turns, (2, 3))
-    x = x.transpose(2, 3) if is_flipped else x
-    return x.rot90(turns, (2, 3)) if view > 0 else x
 
 
 def _is_repeated(image: np.ndarray) -> bool:

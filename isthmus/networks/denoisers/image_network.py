@@ -91,3 +91,12 @@ def unshuffled(y: torch.Tensor, level: torch.Tensor, factor: int) -> torch.Tenso
     """Squares of pixels as channels, with one plane of the level, in channels-last order."""
     x = functional.pixel_unshuffle(y, factor)
     return torch.cat([x, level[:, :, ::factor, ::factor]], 1).contiguous(memory_format=torch.channels_last)
+
+
+def seen(x: torch.Tensor, view: int) -> torch.Tensor:
+    """Images (n, c, h, w) in one of the eight views that flips and turns give, 0 to 7; -view takes it back."""
+    turns, is_flipped = abs(view) % 4, abs(view) >= 4
+    if view < 0:
+        x = x.rot90(-turns, (2, 3))
+    x = x.transpose(2, 3) if is_flipped else x
+    return x.rot90(turns, (2, 3)) if view > 0 else x
