@@ -82,6 +82,23 @@ class History:
         """Training steps only, summed over the epochs."""
         return sum(row.seconds for row in self.epochs)
 
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row per epoch: loss, validation_loss, seconds, and each term by its name.
+
+        Raises ImportError without pandas.
+
+        >>> from isthmus.training.history import Epoch, History
+        >>> History([Epoch(1, 0.5, 0.1, validation_loss=0.6), Epoch(2, 0.25, 0.1)]).to_pandas()["loss"].tolist()
+        [0.5, 0.25]
+        """
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+
+        rows: dict[str, Any] = {"loss": self.losses, "validation_loss": self.validation_losses}
+        rows["seconds"] = [row.seconds for row in self.epochs]
+        names = dict.fromkeys(name for row in self.epochs for name in row.terms)
+        rows |= {name: [row.terms.get(name, np.nan) for row in self.epochs] for name in names}
+        return pd.DataFrame(rows, index=pd.Index([row.epoch for row in self.epochs], name="epoch"))
+
     def to_jsonl(self) -> str:
         """One JSON object per line and epoch."""
         rows = ({name: value for name, value in vars(row).items() if name != "terms" or value} for row in self.epochs)

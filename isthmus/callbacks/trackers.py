@@ -28,7 +28,7 @@ class Log(AfterEpoch):
     >>> rows = []
     >>> _ = Autoencoder(Dense(bottleneck=2), epochs=2, random_state=0).set_callbacks(Log(rows.append)).fit(X)
     >>> [(row["epoch"], round(row["loss"], 2)) for row in rows]
-    [(1, 1.04), (2, 1.04)]
+    [(1, 1.24), (2, 1.24)]
     """
 
     def __init__(self, log: Callable[[dict[str, Any]], Any]) -> None:
