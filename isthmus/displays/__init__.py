@@ -7,5 +7,6 @@ from isthmus.displays.drawing import (
     ReconstructionDisplay,
     plot_history,
 )
+from isthmus.displays.study_run import StudyRun, run
 
-__all__ = ["AtomsDisplay", "CodeDisplay", "HistoryDisplay", "ReconstructionDisplay", "plot_history"]
+__all__ = ["AtomsDisplay", "CodeDisplay", "HistoryDisplay", "ReconstructionDisplay", "StudyRun", "plot_history", "run"]
