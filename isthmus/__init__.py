@@ -42,6 +42,7 @@ _HOME = {
     "open_images": "isthmus.data.collections.collection",
     "open_rows": "isthmus.data.stored.stored_rows",
     "representation": "isthmus.analysis.representation",
+    "run": "isthmus.displays.study_run",
     "save": "isthmus.persistence",
 }
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
     from isthmus.data.sources.registry import load as load_dataset
     from isthmus.data.stored.stored_rows import open_rows
+    from isthmus.displays.study_run import run
     from isthmus.errors import IsthmusError
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.decoder_prior import DecoderPrior
@@ -112,6 +114,7 @@ __all__ = [
     "open_images",
     "open_rows",
     "representation",
+    "run",
     "save",
 ]
 

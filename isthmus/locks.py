@@ -150,16 +150,19 @@ def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Ite
             shutil.rmtree(leftover, ignore_errors=True)
     try:
         building.mkdir()
-        (building / owner).write_bytes(b"%012d " % 0 + holder)
+        content = b"%012d " % 0 + holder
+        (building / owner).write_bytes(content)
         while not _renamed(building, place):
-            _take_away(place, _dead_sign(folder, option, has_kernels=has_kernels))
+            if _taken_over(place, _dead_sign(folder, option, has_kernels=has_kernels), owner, content):
+                break
         threading.Thread(target=beat, daemon=True).start()
         yield
     finally:
         stopped.set()
         shutil.rmtree(building, ignore_errors=True)
-        if sign.exists():  # else another machine has it, or took this one for dead
-            shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where another machine has it, or took this one for dead
+            sign.unlink()
+            place.rmdir()
 
 
 def _renamed(folder: Path, place: Path) -> bool:
@@ -201,12 +204,21 @@ def _sign(place: Path) -> tuple[str, bytes]:
         return "", b""
 
 
-def _take_away(place: Path, dead: tuple[str, bytes]) -> None:
-    """Remove the lock of a holder that is dead, but not that of who has taken it over since."""
-    grave = place.with_name(f"{HELD}.dead.{Owner.current()}.tmp")
-    with contextlib.suppress(OSError):
-        if _sign(place) == dead:
-            os.rename(place, grave)
-            if _sign(grave) != dead:  # in the moment between
-                os.rename(grave, place)
-    shutil.rmtree(grave, ignore_errors=True)
+def _taken_over(place: Path, dead: tuple[str, bytes], owner: str, content: bytes) -> bool:
+    """Put the sign of life of `owner` in the place of a dead one's, unless another has done so; whether it is there.
+
+    The dead one's file is renamed, which one of several can do: the folder stays where it is, for while it is away
+    another could move in.
+    """
+    if _sign(place) != dead:
+        return False
+    try:
+        if not dead[0]:
+            shutil.rmtree(place)  # no holder has written what is there
+            return False
+        os.rename(place / dead[0], place / owner)
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):  # it holds with the words of the dead one too
+        (place / owner).write_bytes(content)
+    return True

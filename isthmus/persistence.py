@@ -226,7 +226,7 @@ def _denoiser(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, 
     training = from_table({Training.kind: Training}, training)
     network.to(_device(device, training.device)).eval()
     shape = (channels, model.crop, model.crop)
-    model.adopt(Trained(network, training, history, shape, seed, precision), scale)
+    model.adopt(Trained(network, training, history, shape, seed, precision, scale=scale))
     return model
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -7,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@contextmanager
+@contextlib.contextmanager
 def no_file_above(n_bytes):
     """Within it, the system lets this process write no file longer than n_bytes: what a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -486,7 +486,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_: None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def holder(folder, *where):
     with child(HOLD_THERE, folder, *map(str, where)) as process:
         assert process.stdout.readline() == b"held\n"
@@ -559,6 +559,29 @@ def test_machines_take_turns_also_at_what_a_dead_one_left(tmp_path):
         with machine:
             assert machine.wait(60) == 0
     assert names(tmp_path) == [".lock"]
+
+
+def test_a_lock_that_another_has_taken_over_first_stays_where_it_is(tmp_path, impatient, monkeypatch):
+    """While it is away, however shortly, a third could take the place of the second."""
+    monkeypatch.setattr(locks, "_PATIENCE", 0.2)
+    place, rename, seen = tmp_path / ".lock.held", os.rename, []
+    place.mkdir()
+    dead, second = (str(Owner(1, host * 8, *THERE[1:])) for host in "de")
+    (place / dead).write_bytes(b"000000000000 dead")
+
+    def renamed(source, target):
+        if not seen and Path(target).name != place.name:
+            rename(place / dead, place / second)
+            (place / second).write_bytes(b"000000000000 second")
+            with contextlib.suppress(OSError):
+                rename(source, target)
+            seen.append((place / second).exists())
+        rename(source, target)
+
+    monkeypatch.setattr("os.rename", renamed)
+    with lock(tmp_path):
+        assert [path.name for path in place.iterdir()] == [str(Owner.current())]
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("failing", ["mkdir", "write_bytes"])

@@ -33,7 +33,7 @@ STAGES = (
     {"commands"},
     {"cli"},
     {"__main__"},
-    {"collapse", "probe"},  # public paths, which nothing here uses
+    {"callbacks", "collapse", "displays", "probe"},  # public paths, which nothing here uses
 )
 LEAVES = {"errors", "rng", "files", "fingerprints", "kinds", "machine", "metrics", "decimals", "locks"}
 ROOT = {"__init__"}  # names everything, and imports it when it is used

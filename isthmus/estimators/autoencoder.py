@@ -17,6 +17,7 @@ from isthmus.estimators.borrowed import feature_names
 from isthmus.estimators.fits.one_fit import OneFit
 from isthmus.estimators.fits.one_pass import OnePass
 from isthmus.estimators.fits.warm_start import former_fit
+from isthmus.estimators.fits.watching import Watched
 from isthmus.estimators.generation import Generative
 from isthmus.estimators.inference import infer
 from isthmus.estimators.portable import PortableAutoencoder
@@ -30,7 +31,7 @@ from isthmus.training.history import Epoch, Trained
 _DESCRIBED = 2048  # training samples whose codes are described
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAutoencoder, Generative):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAutoencoder, Generative, Watched):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     Variants are composed: of a `network` part; a `corruption` of the input makes it denoising (Vincent, Larochelle,
@@ -187,13 +188,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
             held_out = None if validation is None else samples_of(self, validation, reset=False)[0]
             fitting = OneFit(self, X, held_out, warm_start, refit=refit)
             self.training_ = fitting.training
-            checkpoint = checkpoint if fitting.world.is_first else Checkpoints(None)
-            checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-            with checkpoints.held(fitting.n_bytes):
-                self.adopt((yield from fitting.epochs(checkpoints)))
-                self._describe(fitting.X, fitting.threads)
-                if checkpoints is not checkpoint:
-                    checkpoints.remove()
+            yield from self.fitted_by(fitting, checkpoint, X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
         """Take one pass over X, from the present weights, at a constant learning rate. y is ignored.
@@ -217,14 +212,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
             X, _ = samples_of(self, X, reset=warm_start is None)
             fitting = OnePass(self, X, warm_start)
             self.adopt(fitting.run())
-            self._describe(X, fitting.threads)
+            self.describe(fitting)
         return self
 
-    def _describe(self, X: Any, threads: int) -> None:
+    def describe(self, fitting: OneFit) -> None:
         """Note what a reader of the saved model may want to know of the samples and of their codes."""
-        self.input_ = {"image_shape": self.image_shape_, **samples_described(X, self.n_features_in_)}
-        with using_threads(threads):
-            self.code_ = code_described(infer(self, X, lambda network, x: network.code_of(x), _DESCRIBED))
+        self.input_ = {"image_shape": self.image_shape_, **samples_described(fitting.X, self.n_features_in_)}
+        with using_threads(fitting.threads):
+            self.code_ = code_described(infer(self, fitting.X, lambda network, x: network.code_of(x), _DESCRIBED))
 
     def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.errors import RequestError, one_line
+from isthmus.networks.counting import Products
 from isthmus.networks.network import Network, Shape
 from isthmus.parts import Module
 
@@ -36,11 +36,11 @@ class PairNetwork(Network):
             seed = int(torch.randint(2**62, (), generator=generator))
             self.encoder, self.decoder = _built(part, self.sample_shape, seed)
             _check_tensors(self, part.name)
-            with FlopCounterMode(display=False) as counter:
+            with Products() as products:
                 self.inner_shape = self._measured(encoded)
             if not is_dry:
                 self._check_again(_built(part, self.sample_shape, seed))
-        self.multiplications = counter.get_total_flops() // 4  # a product and a sum, of two samples
+        self.multiplications = products.n // 2  # of two samples
         self.code_size = math.prod(self.inner_shape)
         self.code_shape = self.inner_shape if len(self.inner_shape) == 3 else None
         if is_dry:

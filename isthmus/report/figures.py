@@ -26,12 +26,7 @@ _LARGE = 300_000  # bytes
 
 def figure_png(facts: Facts, arrays: Arrays) -> bytes:
     """The PNG of a figure that `results.json` lists, from the arrays of its npz."""
-    kind = FIGURES.get(facts["kind"])
-    if kind is None:
-        hint = "; --import MODULE registers kinds of your own"
-        raise DataError(f'figure "{facts.get("name")}": {unknown("figure kind", facts["kind"], FIGURES)}{hint}')
-    figure = _PLOTS[kind](facts, arrays)
-    buffer = io.BytesIO()
+    figure, buffer = drawn(facts, arrays), io.BytesIO()
     # no date, no version: the same arrays give the same bytes
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
     if facts["kind"] not in ("atoms", "filters") or len(buffer.getvalue()) < _LARGE:
@@ -43,6 +38,15 @@ def figure_png(facts: Facts, arrays: Arrays) -> bytes:
             small, format="png", optimize=True
         )
     return small.getvalue()
+
+
+def drawn(facts: Facts, arrays: Arrays) -> Figure:
+    """The figure of this kind. Raises DataError for a kind that is not known here."""
+    kind = FIGURES.get(facts["kind"])
+    if kind is None:
+        hint = "; --import MODULE registers kinds of your own"
+        raise DataError(f'figure "{facts.get("name")}": {unknown("figure kind", facts["kind"], FIGURES)}{hint}')
+    return _PLOTS[kind](facts, arrays)
 
 
 def css_width(png: bytes, kind: str = "") -> int:

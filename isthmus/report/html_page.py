@@ -32,7 +32,7 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     figures = []
     for facts in results.figures:
-        png = figure_png(facts, _arrays(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
+        png = figure_png(facts, arrays_of(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
             file.write(png)
         figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png, facts["kind"])})
@@ -75,7 +75,8 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
+def arrays_of(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
+    """The arrays of a figure. Raises DataError where the file is not whole or has not those that are wanted."""
     try:
         # opened here: NumPy does not close a file that turns out not to be a whole archive
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:

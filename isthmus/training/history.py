@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,12 +40,18 @@ class History:
 
     kept_start: whether the weights of the start were kept: no epoch was better by more than chance than PCA's solution
         or, after a warm start, than the weights that had been fitted before; or the last pass was taken back.
+    is_over, is_stopped: whether the last row was the last; whether a callback wants it to be.
     kept_end: whether those of the last epoch were, of a loss in nats: they are as good as the best one's.
     """
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self.epochs = list(epochs)
-        self.kept_start = self.kept_end = False
+        self.kept_start = self.kept_end = self.is_over = self.is_stopped = False
+
+    def __copy__(self) -> History:
+        other = History()
+        vars(other).update(vars(self), epochs=list(self.epochs))
+        return other
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -74,6 +82,23 @@ class History:
         """Training steps only, summed over the epochs."""
         return sum(row.seconds for row in self.epochs)
 
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row per epoch: loss, validation_loss, seconds, and each term by its name.
+
+        Raises ImportError without pandas.
+
+        >>> from isthmus.training.history import Epoch, History
+        >>> History([Epoch(1, 0.5, 0.1, validation_loss=0.6), Epoch(2, 0.25, 0.1)]).to_pandas()["loss"].tolist()
+        [0.5, 0.25]
+        """
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+
+        rows: dict[str, Any] = {"loss": self.losses, "validation_loss": self.validation_losses}
+        rows["seconds"] = [row.seconds for row in self.epochs]
+        names = dict.fromkeys(name for row in self.epochs for name in row.terms)
+        rows |= {name: [row.terms.get(name, np.nan) for row in self.epochs] for name in names}
+        return pd.DataFrame(rows, index=pd.Index([row.epoch for row in self.epochs], name="epoch"))
+
     def to_jsonl(self) -> str:
         """One JSON object per line and epoch."""
         rows = ({name: value for name, value in vars(row).items() if name != "terms" or value} for row in self.epochs)
@@ -94,7 +119,7 @@ class Trained:
     name, and its tensors after the last step, if more steps may follow. pca_of_all: its weights are PCA's solution of
     all samples, those too that were held out while it was trained. pca_samples: the `hashes_of` those; None in a folder
     of an earlier version. before_refit: the weights of PCA's solution of those that were trained on alone, if it was
-    asked for to be that of given validation samples too in the end.
+    asked for to be that of given validation samples too in the end. scale: the unit of a denoiser's network.
     """
 
     network: Any
@@ -107,3 +132,8 @@ class Trained:
     pca_of_all: bool = False
     pca_samples: np.ndarray | None = None
     before_refit: dict[str, torch.Tensor] | None = None
+    scale: float = 1.0
+
+    def copy(self) -> Trained:
+        """The same with weights and a history that stay as they are when the training goes on."""
+        return dataclasses.replace(self, network=copy.deepcopy(self.network), history=copy.copy(self.history))

@@ -33,8 +33,9 @@ def session(
     """Train `network`; yield a row after each epoch, added to `history`. In the end its weights are those to keep.
 
     held_out: samples for the validation loss, never augmented. former: where to go on from, of which `history` gets the
-    rows first. In the end the setup's fallback is kept, unless the validation samples say that an epoch is better by
-    more than chance. With patience the best epoch's weights are; in nats, those of a cycle's end if they are as good.
+    rows first; it ends after a row after which `is_stopped` is set there. In the end the setup's fallback is kept,
+    unless the validation samples say that an epoch is better by more than chance. With patience the best epoch's
+    weights are; in nats, those of a cycle's end if they are as good.
     Raises DivergedError too if the validation loss is not finite.
     """
     training, position = setup.training, Position()
@@ -52,9 +53,11 @@ def session(
             history.epochs.append(row)
             over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
             checkpoints.keep(now, _AT_THE_END if over else 1.0)
+            history.is_over = over
             yield row
-            if over:
+            if over or history.is_stopped:
                 break
+    history.is_over = True
     history.kept_end = stopping.weights is not None and _ends_as_well(network, stopping, held_out, setup)
     if stopping.weights is not None and not history.kept_end:
         network.load_state_dict(stopping.weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,7 @@ def test_images_of_any_size(tmp_path, network, channels):
 
 def test_other_units_than_fractions_of_white(tmp_path):
     model = fitted(NETWORKS["residual"], 1)
-    model.adopt(model.fitted_, 255.0)
+    model.adopt(dataclasses.replace(model.fitted_, scale=255.0))
     check(model, 1, tmp_path, unit=255.0)
 
 

@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.batches import Pixels
 from isthmus.networks import Gradients, Network, Output, Term, build
 from isthmus.networks.accelerators import DECODERS, PASSES, decoder_of, training_pass
-from isthmus.networks.counting import count_multiplications
+from isthmus.networks.counting import Products, count_multiplications
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
 from isthmus.networks.standardization import standardization_of
@@ -238,3 +239,13 @@ def test_a_networks_own_terms_are_in_the_objective_and_in_its_gradients(penalty)
 
 def test_by_default_multiplications_are_counted(partial):
     assert partial.multiplications == 5 * 3 + 3 * 5
+
+
+def test_products_are_half_of_what_torch_counts():
+    """With attention, and gradients."""
+    layer, x = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), torch.rand(2, 5, 8)
+    with FlopCounterMode(display=False) as counter:
+        layer(x).sum().backward()
+    with Products() as products:
+        layer(x).sum().backward()
+    assert products.n == counter.get_total_flops() // 2 > 0

@@ -31,7 +31,7 @@ def test_a_layer_is_torchs_but_for_its_start(kind, sizes, options):
     assert torch.equal(layer(x), usual(x))
 
 
-def test_a_network_is_built_without_sympy():
+def test_a_network_is_built_and_counted_without_sympy_and_the_compiler():
     code = (
         "import sys, torch; from isthmus.networks import build; from isthmus.parts import Conv, Dense; "
         "build(Dense(bottleneck=2), 4, torch.Generator()); "
@@ -39,6 +39,8 @@ def test_a_network_is_built_without_sympy():
         "from isthmus.networks.denoisers import build; from isthmus.parts import Residual, UNet; "
         "torch.set_default_device('meta'); "
         "[build(part, 1, torch.Generator('cpu')) for part in (Residual(width=8, depth=2), UNet(width=8))]; "
-        "sys.exit('sympy' in sys.modules)"
+        "torch.set_default_device('cpu'); import isthmus.codes; from isthmus import Gaussian; "
+        "assert Gaussian().multiplications(Dense(bottleneck=2), 4, None) == 4 * 4 + 2 * 4; "
+        "sys.exit('sympy' in sys.modules or 'torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

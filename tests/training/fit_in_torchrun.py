@@ -100,6 +100,9 @@ def all_of_them(folder, rank):
     outcomes = {name: outcome(model_of(name).fit(images())) for name in MODELS}
     outcomes["denoiser"] = outcome(denoiser().fit(photographs()))
     outcomes["resumed"] = outcome(model_of("gaussian").fit(images(), checkpoint=folder / "checkpoint"))
+    # only the first process has a callback
+    watched = model_of("gaussian").set_callbacks(*[lambda row, _: row.epoch == 2] * (rank == 0)).fit(images())
+    outcomes["stopped"] = outcome(watched)
     unseeded = model_of("sigmoid").set_params(random_state=None).fit(images())
     outcomes["unseeded"] = outcome(unseeded)
     outcomes["other data"] = refused(model_of("sigmoid"), images(seed=rank))

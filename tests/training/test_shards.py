@@ -365,6 +365,7 @@ def test_several_processes_end_with_the_bits_of_one(n, alone, tmp_path):
         next(rows)
     ranks = outcomes_of(n, "all", tmp_path)
     expected = {**alone, "resumed": alone["gaussian"]}
+    expected["stopped"] = outcome(model_of("gaussian").set_params(epochs=2).fit(images()))
     expected["denoiser"] = outcome(fit_in_torchrun.denoiser().fit(fit_in_torchrun.photographs()))
     for outcomes in ranks:
         assert {name: outcomes[name] == value for name, value in expected.items()} == dict.fromkeys(expected, True)

@@ -19,6 +19,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
 from isthmus.estimators.denoising.unit_doubts import doubt_units
+from isthmus.estimators.fits.watching import Watched
 from isthmus.estimators.parameters import OfParts
 from isthmus.estimators.portable import PortableDenoiser
 from isthmus.estimators.saving import Saved
@@ -28,7 +29,7 @@ from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
 
 
-class Denoiser(TransformerMixin, PortableDenoiser, OfParts):
+class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
     """Learn to take the noise out of images of any size: noisy image, level of its noise → clean image.
 
     The network predicts the noise, which is subtracted. It is told the level as a plane beside the pixels, so one
@@ -161,29 +162,24 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts):
         held_out = None if validation is None else image_list(validation, name="validation")
         fitting = DenoiserFit(self, images, others, self._say, held_out)
         self.training_ = fitting.training
-        checkpoint = checkpoint if fitting.world.is_first else Checkpoints(None)
-        checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-        with checkpoints.held(fitting.n_bytes):
-            self.adopt((yield from fitting.epochs(checkpoints)), fitting.scale)
-            if checkpoints is not checkpoint:
-                checkpoints.remove()
+        yield from self.fitted_by(fitting, checkpoint, X)
 
     def of(self, model: Denoiser) -> Denoiser:
         """Be fitted as another denoiser is, with its network, noise and target, but not its other arguments."""
         check_is_fitted(model)
         self.set_params(network=model.network, noise=model.noise, target=model.target)
-        self.adopt(model.fitted_, model.scale_)
+        self.adopt(model.fitted_)
         return self
 
     def _say(self, line: str) -> None:
         if self.verbose:
             print(line)
 
-    def adopt(self, fitted: Trained, scale: float) -> None:
+    def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""
         self.fitted_, network = fitted, fitted.network
-        self.network_, self.training_, self.history_, self.scale_ = network, fitted.training, fitted.history, scale
-        self.seed_, self.precision_ = fitted.seed, fitted.precision
+        self.network_, self.training_, self.history_ = network, fitted.training, fitted.history
+        self.scale_, self.seed_, self.precision_ = fitted.scale, fitted.seed, fitted.precision
         self.device_ = next(network.parameters()).device.type
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         self.n_channels_ = network.channels

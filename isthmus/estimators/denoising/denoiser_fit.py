@@ -155,9 +155,14 @@ class DenoiserFit:
                 epoch = f"epoch {row.epoch}/{self.training.epochs}"
                 self.say(f"{epoch}: loss {error_text(row.loss)}{validation} ({row.seconds:.1f} s)")
                 yield row
+        return self.trained()
+
+    def trained(self) -> Trained:
+        """What there is after the last step that was taken."""
         self.network.eval()
         shape = (self.channels, self.crop, self.crop)
-        return Trained(self.network, self.training, self.history, shape, self.seed, self.precision)
+        known = (self.training, self.history, shape, self.seed, self.precision)
+        return Trained(self.network, *known, scale=self.scale)
 
     def _setup(self) -> DenoiserSetup:
         unit = self.scale**2

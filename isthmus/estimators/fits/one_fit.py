@@ -195,7 +195,7 @@ class OneFit:
                 self.say(f"{epoch}: loss {error_text(row.loss)}{validated} ({row.seconds:.1f} s)")
                 yield row
         for sentence in self._doubts(samples, validation, held_out, setup) if self.world.is_first else ():
-            warnings.warn(sentence, PoorFitWarning, stacklevel=4)  # at the line that calls `fit`
+            warnings.warn(sentence, PoorFitWarning, stacklevel=6)  # at the line that calls `fit`
         if self.history.kept_start and self.from_pca:
             self.X, self.before_refit = self.all_samples(), None if self.held_out is None else setup.fallback
             samples = samples_on(self.X, self.device)

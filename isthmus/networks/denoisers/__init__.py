@@ -10,6 +10,7 @@ import torch
 
 from isthmus import kinds
 from isthmus.kinds import COMPUTES
+from isthmus.networks.counting import Products
 from isthmus.networks.denoisers.image_network import ImageNetwork
 from isthmus.networks.denoisers.residual import ResidualNetwork
 from isthmus.networks.denoisers.unet import UNetNetwork
@@ -31,12 +32,10 @@ def build(part: ImageNetworkPart, channels: int, generator: torch.Generator) -> 
 @functools.cache
 def size_of(part: ImageNetworkPart, channels: int, side: int) -> tuple[int, int]:
     """(weights, multiplications for an image of side × side pixels) of the module, without its memory."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), Products() as products:
         network = build(part, channels, torch.Generator())
         network.denoise(torch.empty(1, channels, side, side), torch.empty(1, 1, side, side))
-    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
+    return sum(p.numel() for p in network.parameters()), products.n
 
 
 def register(kind: type[ImageNetworkPart], make: Build) -> None:

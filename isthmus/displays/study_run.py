@@ -1,0 +1,137 @@
+"""A study run from Python, and what came of it: tables, figures and the report."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from isthmus import console
+from isthmus.errors import RequestError, one_of, require
+from isthmus.machine import cores
+from isthmus.parts import DEVICES
+from isthmus.report.figures import drawn
+from isthmus.report.html_page import arrays_of, write_report
+from isthmus.studies.plan.context import Request
+from isthmus.studies.results.results_json import Results, read_results
+from isthmus.studies.run.scheduler import run_study
+from isthmus.studies.spec.parser import load_study
+
+
+class StudyRun:
+    """What a study measured, in a folder that `isthmus run` or `run` wrote.
+
+    folder : of results.json, the models, the figures and the report. results : a `Results`, all that is known.
+    figures : matplotlib's figures by name, each drawn when it is asked for.
+
+    >>> from isthmus.displays import StudyRun
+    >>> StudyRun("runs/nowhere")
+    Traceback (most recent call last):
+    isthmus.errors.DataError: runs/nowhere holds no results: cannot read results.json: No such file or directory
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.results: Results = read_results(self.folder)
+        self.figures: Mapping[str, Figure] = _Figures(self.folder, self.results)
+
+    def __repr__(self) -> str:
+        r = self.results
+        return f"<StudyRun {r.study}: {len(r.models)} models, {len(r.rows)} numbers, in {self.folder}>"
+
+    def table(self, metric: str | None = None) -> Any:
+        """A `pandas.DataFrame` of what was measured, a row for each number; of one metric, if it is named.
+
+        Its columns are those of a row of results.json: model, seed, metric, split, corruption, seen, value, ci95 (an
+        interval of 95 %), n and so on. Raises ImportError without pandas, ValueError for a metric that was not
+        measured.
+        """
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+
+        rows = [row for row in self.results.rows if metric in (None, row.metric)]
+        if not rows:
+            known = ", ".join(dict.fromkeys(row.metric for row in self.results.rows))
+            raise RequestError(f'metric "{metric}" was not measured; there are {known}')
+        return pd.DataFrame([vars(row) for row in rows])
+
+    @property
+    def report(self) -> Path:
+        """The path of the report, which is written if it is not there."""
+        path = self.folder / "report.html"
+        return path if path.exists() else write_report(self.folder)
+
+    def _repr_html_(self) -> str:
+        text, path = html.escape(console.summary(self.results)), html.escape(str(self.report))
+        return f'<pre>{text}</pre><p><a href="{path}" target="_blank">{path}</a></p>'
+
+
+class _Figures(Mapping[str, Figure]):
+    """Figures that are drawn when they are asked for."""
+
+    def __init__(self, folder: Path, results: Results) -> None:
+        self.folder, self.facts = folder, {facts["name"]: facts for facts in results.figures}
+
+    def __getitem__(self, name: str) -> Figure:
+        facts = self.facts[name]
+        return drawn(facts, arrays_of(self.folder / "figures" / f"{name}.npz", facts["rows"]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __repr__(self) -> str:
+        return f"<figures {', '.join(self)}>"
+
+
+def run(
+    study: str | Path,
+    *,
+    out: str | Path = "runs",
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    seeds: int = 1,
+    only: str | Sequence[str] = (),
+    fresh: bool = False,
+    quick: bool = False,
+) -> StudyRun:
+    """Train and measure the models of a study and write its report, as `isthmus run` does with the same options.
+
+    study: one that ships with isthmus, or the path of a TOML file. Results go to out/<study>; a run that was stopped
+    goes on there, and finished models are not trained again. Progress goes to stderr.
+
+    Raises ValueError for a study or an option that can't be; RunError for a model that fails.
+
+    >>> import isthmus, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = isthmus.run("digits", out=folder, quick=True, only="pca-8")
+    ...     done.table("mse").query("split == 'test' and corruption.isna()")["model"].tolist()
+    ['pca-8']
+    """
+    parsed = load_study(str(study))
+    globs = (only,) if isinstance(only, str) else tuple(only)
+    parsed.only(globs)
+    one_of("device", device, DEVICES)
+    count = cores() if threads is None else threads
+    require(1 <= count <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", count)
+    require(seeds >= 1, "seeds", "at least 1", seeds)
+    request = Request(
+        out=Path(out),
+        data_dir=None if data_dir is None else Path(data_dir),
+        device=device,
+        threads=count,
+        seeds=seeds,
+        only=globs,
+        fresh=fresh,
+        quick=quick,
+        command=f"isthmus.run({str(study)!r})",
+    )
+    with console.training_progress() as progress:
+        results = run_study(parsed, request, progress)
+    write_report(request.out / results.study)
+    return StudyRun(request.out / results.study)
