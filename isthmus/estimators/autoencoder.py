@@ -65,6 +65,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
         those of the end, where that loss is within a standard error of the best. A "one-cycle" that is stopped early is
         worth little: there let it be `epochs`, and only keep the best.
     precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
+        Of a dense layer, products that are faster in float32 on a CPU, being small, are in float32 in both.
     device : "auto", "cpu", "cuda" or "mps".
     warm_start : whether `fit` goes on from the weights of the former fit, if there is one: a new cycle with a new
         optimizer, and its schedule over its own epochs, so not the bits of one long fit. What standardizes stays as it
