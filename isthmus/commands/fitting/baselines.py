@@ -51,27 +51,26 @@ def yardsticks(
     baselines: dict[str, Any] = {}
     if corruption is not None:
         baselines[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
+
+    def pca_of(augmentation: Augmentation | None) -> PCA:
+        if corruption is None or others is None:
+            return _pca(fitted_on, validation, code_size, corruption, augmentation)
+        n = _pca([train], validation, code_size, corruption, augmentation).n_components_
+        return _pca(fitted_on, validation, n, None, augmentation)
+
+    of_each: dict[str, Augmentation | None] = {name: None}
+    if augmentation is not None:
+        of_each["PCA of augmented images"] = augmentation
     if corruption is not None or code_size < train.n_features:  # else a PCA is exact
-        pca = _pca(fitted_on if corruption is None else [train], validation, code_size, corruption)
-        if corruption is not None and others is not None:
-            pca = _pca(fitted_on, validation, pca.n_components_, None)
-        baselines[f"{name}, {pca.n_components_:,} numbers"] = pca
+        for pca_name, changed_by in of_each.items():
+            pca = pca_of(changed_by)
+            baselines[f"{pca_name}, {pca.n_components_:,} numbers"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
         baselines[f"{name}, {pca.n_components_:,} numbers, as many as are on"] = pca
-    if corruption is None and augmentation is not None and code_size < train.n_features:
-        pca = best_pca(_augmented(fitted_on, augmentation), code_size)
-        baselines[f"PCA of augmented images, {code_size:,} numbers"] = pca
     baselines |= _classical(train, corruption)
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
-
-
-def _augmented(fitted_on: Sequence[Images], augmentation: Augmentation) -> np.ndarray:
-    """The images that PCA is fitted to, changed again and again, to as many as it is fitted to of many."""
-    shape, stream = fitted_on[0].shape, generator(0, "augment")
-    x = torch.from_numpy(_evenly(fitted_on, n_of_pca(fitted_on[0].n_features)))
-    return changed_often(x, lambda x: augment(augmentation, x, stream, shape)).numpy()
 
 
 def _classical(train: Images, corruption: Corruption | None) -> dict[str, Any]:
@@ -114,9 +113,18 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-def _pca(fitted_on: Sequence[Images], validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
+def _pca(
+    fitted_on: Sequence[Images],
+    validation: Images,
+    code_size: int,
+    corruption: Corruption | None,
+    augmentation: Augmentation | None = None,
+) -> PCA:
     n_features = fitted_on[0].n_features
     x = _evenly(fitted_on, n_of_pca(n_features))
+    if augmentation is not None:  # again and again, to as many as it is fitted to of many
+        shape, stream = fitted_on[0].shape, generator(0, "augment")
+        x = changed_often(torch.from_numpy(x), lambda x: augment(augmentation, x, stream, shape)).numpy()
     if corruption is None:
         return best_pca(x, code_size)
 
