@@ -96,8 +96,9 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     ("epochs", "advice"), [(2, "train longer"), (200, "it reconstructs its training images far better")]
 )
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
-    # with a hidden layer so narrow that it cannot begin at PCA's solution
-    _, err = done("fit", digits, "-o", tmp_path / "m", "--hidden", 15, "--epochs", epochs, *QUICK[2:])
+    # with a hidden layer that cannot begin at PCA's solution
+    words = ("--hidden", 15, "--activation", "tanh")
+    _, err = done("fit", digits, "-o", tmp_path / "m", *words, "--epochs", epochs, *QUICK[2:])
     assert f"this model is worse than PCA, 8 numbers: {advice}" in err
 
 
@@ -406,7 +407,8 @@ def test_of_few_images_convolutions_are_told_that_pca_knows_more(digits, tmp_pat
     np.save(few, isthmus.open_images(digits).pixels[:120])
     _, err = done("fit", few, "-o", tmp_path / "m", "--network", "conv", "--epochs", 60, *QUICK[2:])
     assert "worse than PCA" in err
-    assert "try --network dense, whose training begins at its solution" in err
+    numbers = isthmus.load(tmp_path / "m").network_.code_size
+    assert f"try --network dense --bottleneck {numbers}, whose training begins at its solution" in err
 
 
 @pytest.mark.parametrize(
@@ -417,6 +419,9 @@ def test_of_few_images_convolutions_are_told_that_pca_knows_more(digits, tmp_pat
         (("--code-activation", "linear", "--output", "sigmoid"), "begins at PCA's solution: leave --output out"),
         (("--code-activation", "linear", "--loss", "bce"), "begins at PCA's solution: leave --loss bce out"),
         (("--code-activation", "relu", "--loss", "bce"), "try --code-activation linear without --loss bce"),
+        (("--hidden", "12"), "from PCA's solution: try --hidden 16"),
+        (("--hidden", "12,15", "--decoder-hidden", "9"), "try --hidden 16,16 --decoder-hidden 16"),
+        (("--hidden", "12", "--code-activation", "relu"), "try --code-activation linear --hidden 16"),
     ],
 )
 def test_a_network_behind_pca_that_could_begin_there_is_told_so(options, way, digits, tmp_path, done):

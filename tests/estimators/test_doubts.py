@@ -53,6 +53,13 @@ def test_an_output_that_keeps_a_training_from_pcas_solution_is_named(x):
     assert sentence.endswith(f"take {LINEAR!r}, which has output='linear' in place of 'sigmoid'")
 
 
+def test_hidden_layers_that_keep_a_training_from_pcas_solution_are_named(x):
+    network = Dense((2 * K - 1,), K, code_activation="linear")
+    (sentence,) = doubts(x[:120], network, x[120:], recipe="fast", epochs=5)
+    wider = Dense((2 * K,), K, code_activation="linear")
+    assert sentence.endswith(f"take {wider!r}, which has hidden=({2 * K},) in place of ({2 * K - 1},)")
+
+
 @pytest.mark.parametrize(("network", "way_out"), [(RELU, LINEAR), (DEEP, Dense((64,), K, code_activation="linear"))])
 def test_where_pca_is_better_a_recipe_says_so_and_the_way_out_is_one(network, way_out, x):
     train, validation = x[:120], x[120:]

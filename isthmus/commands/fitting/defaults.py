@@ -157,8 +157,11 @@ def _dense(wanted: Wanted) -> tuple[NetworkPart, str]:
     size = wanted.cut(min(64, max(4, round(math.sqrt(d)))))
     # few images are no better learned than by PCA, whose solution a network with a linear output can start at
     output = output_for(wanted.loss) if wanted.few else "sigmoid"
+    narrow = wide // 2
+    if wanted.few:  # each number of a code of any size that was said takes two units of a layer
+        narrow = max(narrow, 2 * (wanted.fields.get("bottleneck") or size))
     return Dense(
-        (wide, wide // 2), size, code_activation="linear", output=output
+        (max(wide, narrow), narrow), size, code_activation="linear", output=output
     ), "a code of about the root of the pixels"
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE
 from isthmus.data.images import Images
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.parts.networks import FEW
 
 # Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
 # 25×25 it was worse than the noisy images themselves, and with pieces of 8×8 had half of their error.
 _PIECES = ((64, 16), (16, 8))
 _CONVOLVED, _AROUND = 8, 16  # pixels of the shorter side for convolutions, which see what is around a missing region
+_HIDDEN = ("hidden", "decoder_hidden")
 _SMALL = 128  # pixels: of patches of 16×16 two hidden layers were no better
 
 
@@ -54,6 +57,29 @@ def larger_network(model: Autoencoder, images: Images) -> str:
     elif is_small:
         ways.append(f"--hidden 256,256 --bottleneck 128 --epochs {2 * model.training_.epochs}")
     return " or ".join(ways or ["more images"])
+
+
+def way_to_pca(model: Autoencoder, images: Images) -> str:
+    """What keeps a training on these images from beginning at PCA's solution, and what to change; "" if all of it."""
+    part, loss, is_few = model.network_.part, model.part("loss"), images.n_photographs < FEW
+    if model.corruption is not None or not model.network_.code_part.is_plain:
+        return ""
+    if (linear := part.beginning_at_pca(widened=is_few)) is None:
+        if model.network_.shape is None or len(images) >= FEW:  # of convolutions it is not None
+            return ""
+        dense = f"--network dense --bottleneck {adapter_of(model).code_size(images.n_features)}"
+        without = f" without --loss {loss.kind}" if loss.bounded else ""
+        return f"of so few PCA knows more: try {dense}{without}, whose training begins at its solution"
+    widths = [(f"--{name.replace('_', '-')}", getattr(linear, name), getattr(part, name)) for name in _HIDDEN]
+    wider = " ".join(f"{option} {','.join(map(str, new))}" for option, new, old in widths if new != old)
+    option = f"--loss {loss.kind}" if loss.bounded else "--output"  # such a loss takes a sigmoid, whatever is said
+    without = "" if part.output == "linear" else f" without {option}"
+    if part.code_output != "linear":
+        words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
+        return f"{words}: try {f'--code-activation linear {wider}'.strip()}{without}"
+    if wider:
+        return f"hidden layers narrower than twice its code keep it from PCA's solution: try {wider}{without}"
+    return f"a training with a linear output begins at PCA's solution: leave {option} out" if without else ""
 
 
 def _takes_convolutions(model: Autoencoder, images: Images, least: int) -> bool:

@@ -288,7 +288,8 @@ class Judged:
 
     def _way_to_pca(self) -> tuple[str, str] | None:
         """What keeps the training from PCA's solution, and the network that begins there; None if this one can."""
-        part, linear = self.network.part, self.network.part.beginning_at_pca()
+        part = self.network.part
+        linear = part.beginning_at_pca(widened=len(self.samples) < FEW)  # more do not begin there
         if linear is None or linear == part:
             return None
         cause = "its training does not begin at PCA's solution"
