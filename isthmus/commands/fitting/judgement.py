@@ -14,7 +14,7 @@ import numpy as np
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import MEAN_IMAGE, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
-from isthmus.commands.fitting.ways import larger_network, more_images, way_to_pca
+from isthmus.commands.fitting.ways import larger_network, more_images, way_to_pca, whole_images
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
@@ -199,7 +199,10 @@ class Judgement:
     def _more(self) -> str:
         """What lets a network learn more than the linear filter that it is, or PCA."""
         is_limit = self.model.corruption is not None and self._learns_others()
-        return larger_network(self.model, self.images) if is_limit else self._more_images()
+        if not is_limit:
+            return self._more_images()
+        ways = whole_images(self.model, self.images) if self.whole else []
+        return " or ".join([*ways, larger_network(self.model, self.images)])
 
     def _learns_others(self) -> bool:
         """Whether it has as little error on other images as on its own, so that more images would hardly lower it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE
+from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE, crop_for
+from isthmus.commands.images.inputs import is_named
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
@@ -20,17 +21,16 @@ def more_images(model: Autoencoder, images: Images, *, whole: bool, pieces: bool
     """Ways to more training data that are not used yet. whole: the images are no patches. pieces: may be suggested.
 
     Under noise, images that are turned a little are no way where pieces are: of 62 micrographs they left 9 to 11
-    times a noise of 1 %, and pieces of 8×8 a fifth of it; of 120 scans and of their pieces, as much as without (3
-    seeds each). Where a region is missing they change nothing for a dense network: of 112 scans convolutions left less
-    than half of its error, and less than the images have as they are.
+    times a noise of 1 %, and pieces of 8×8 a fifth of it; of pieces of 120 scans, as much as without (3 seeds each).
+    Where a region is missing they change little for a dense network: of 112 scans convolutions left less than half of
+    its error, and less than the images have as they are.
     """
     ways, side = ["more images"], min(images.shape[1:])
     corruption, is_cut = model.corruption, not whole
     if pieces and corruption is not None and whole and not corruption.takes_one_region:  # noise is local
         ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
         is_cut = len(ways) > 1
-        if side >= LEAST_SIDE and corruption.for_denoiser() is not None:
-            ways.insert(0, "--corruption alone, which trains a denoiser of whole photographs,")
+        ways = whole_images(model, images) + ways
     affine = "--augmentation affine" if model.augmentation is None and (corruption is None or not is_cut) else ""
     if (
         pieces
@@ -40,6 +40,19 @@ def more_images(model: Autoencoder, images: Images, *, whole: bool, pieces: bool
     ):
         return " or ".join([f"--network conv {affine}".strip(), *ways])
     return " or ".join([*ways, affine] if affine else ways)
+
+
+def whole_images(model: Autoencoder, images: Images) -> list[str]:
+    """The denoiser that needs no code, for noise that it is for and images that are not tiny, if any."""
+    side = min(images.shape[1:])
+    if model.corruption is None or model.corruption.for_denoiser() is None:
+        return []
+    if side >= LEAST_SIDE:
+        return ["--corruption alone, which trains a denoiser of whole photographs,"]
+    if side < _AROUND or is_named(images.source):
+        return []
+    without = "" if model.augmentation is None else " without --augmentation"
+    return [f"--training-crop {crop_for(side)}{without}, which trains a denoiser of whole images,"]
 
 
 def larger_network(model: Autoencoder, images: Images) -> str:
