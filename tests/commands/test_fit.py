@@ -391,6 +391,23 @@ def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(
     assert [isthmus.load(tmp_path / name).corruption.value for name in ("zero", "black")] == [0, 0]
 
 
+def test_a_denoiser_of_patches_is_held_against_methods_that_are_told_the_noise(tmp_path, done):
+    """On the photographs that are held out, of which non-local means leave less than a narrow code of patches."""
+    rng = np.random.default_rng(0)
+    steps = np.kron(rng.random((12, 1, 3, 3)), np.ones((1, 1, 11, 11))).astype(np.float32)
+    np.save(tmp_path / "steps.npy", steps)
+    fit = ("fit", tmp_path / "steps.npy", "-o", tmp_path / "m", "--patches", 8, "--bottleneck", 4, "--epochs", 2)
+    out, err = done(*fit, "--corruption", "gaussian:0.1", *QUICK[2:])
+    of = {line.split("  ")[0]: float(line.split()[-4]) for line in out.splitlines()[1:]}
+    assert of["non-local means, told the noise"] < 0.7 * of["gaussian(0.1), as it is"]
+    assert "total variation, told the noise" in of
+    assert list(of)[-1] == "the mean image"
+    assert "worse than non-local means, told the noise" in err
+    assert "without --patches" in err
+    out, _ = done(*fit, "--corruption", "masking:0.1", "--force", *QUICK[2:])
+    assert "told" not in out
+
+
 def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, tmp_path, done):
     out, err = done("fit", digits, "-o", tmp_path / "m", "--penalty", "l1:3e-3", "--epochs", 60, *QUICK[2:])
     on = int(re.search(r"PCA, (\d+) numbers, as many as are on", out)[1])

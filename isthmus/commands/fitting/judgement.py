@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
-from isthmus.commands.fitting.baselines import MEAN_IMAGE, better_than_first
+from isthmus.commands.fitting.baselines import MEAN_IMAGE, TOLD, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
+from isthmus.commands.fitting.defaults import LEAST_SIDE
 from isthmus.commands.fitting.ways import larger_network, more_images, way_to_pca, whole_images
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
@@ -148,6 +149,8 @@ class Judgement:
     def _worse_words(self, better: list[str], *, has_way: bool = True) -> str:
         """What the model is worse than, and what to do about it."""
         way = self._advice(better) if has_way else ""
+        if not self.whole and better[0].endswith(TOLD):
+            way = f"try it without --patches, of images under {LEAST_SIDE} pixels a side with --training-crop 32"
         if has_way and self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
         return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
