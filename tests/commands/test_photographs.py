@@ -196,6 +196,7 @@ def test_small_images_are_denoised_whole_where_the_side_of_crops_is_said(how, sm
     assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *how, *map(str, QUICK)]) == 0
     out, err = capsys.readouterr()
     assert "8,192 crops of 8×8" in err
+    assert ("half their size; at full size the order may be another" in err) is ("--noisy" in how)
     assert "non-local means" in out
     model = persistence.load(tmp_path / "m")
     assert (type(model), model.crop) == (Denoiser, 8)

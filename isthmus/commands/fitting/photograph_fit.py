@@ -184,6 +184,8 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
         print(error_table(f"on {result.where}, held out, {result.how}", result.errors))
+        if options.noisy:
+            console.say("the photographs were measured at half their size; at full size the order may be another")
         if options.noisy and (structure := result.structure) > 0.5:
             console.say(
                 f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "
