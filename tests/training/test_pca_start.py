@@ -8,13 +8,15 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from isthmus import Autoencoder, Dense, GaussianNoise, Images, load
+from isthmus import Affine, Autoencoder, Dense, GaussianNoise, Images, load
+from isthmus.augmentation import augment
 from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
 from isthmus.objective import Objective
 from isthmus.parts import MSE, Training
+from isthmus.rng import generator
 from isthmus.training.setup import Setup
 from isthmus.training.start import fit_pca, pca_start
 
@@ -104,6 +106,31 @@ def test_of_few_wide_samples_the_filter_is_better_than_any_pca(n_features, code)
     error = np.square(network(torch.from_numpy(x_noisy))[0].detach().numpy() - others).mean()
     best = min(np.square(of_pca(x, k, x_noisy) - others).mean() for k in range(20, 40, 3))
     assert error < best if code > 39 else error < 1.002 * best
+
+
+@torch.no_grad()
+def test_under_an_augmentation_the_filter_is_of_samples_as_a_training_has_them():
+    """It takes more out of others. How much of a component is noise, none of a sample's own copies says."""
+    shape, moved, noise = (1, 8, 8), Affine(rotation=20, shift=1, share=1.0), GaussianNoise(0.2)
+    x = DIGITS[:31]
+    others = augment(moved, torch.from_numpy(DIGITS[500:]), generator(5, "augment"), shape)
+    x_noisy = others + 0.2 * torch.randn(others.shape, generator=torch.Generator().manual_seed(1))
+    left = []
+    for augmentation in (None, moved):
+        network = build(Dense((), 64, activation="gelu"), 64, torch.Generator().manual_seed(0), shape)
+        setup = replace(SETUP, corruption=noise, augmentation=augmentation, image_shape=shape)
+        pca_start(network, Pixels(x, CPU), setup)
+        left.append(float((network(x_noisy).x_hat - others).square().mean()))
+    assert left[1] < 0.7 * left[0]
+    best = min(
+        float(np.square(of_pca(many_of(x, moved, shape), k, x_noisy.numpy()) - others.numpy()).mean())
+        for k in range(8, 60, 4)
+    )
+    assert left[1] < 0.8 * best
+
+
+def many_of(x, augmentation, shape):
+    return augment(augmentation, torch.from_numpy(np.tile(x, (20, 1))), generator(3, "augment"), shape).numpy()
 
 
 def test_pca_of_few_wide_samples_is_exact():

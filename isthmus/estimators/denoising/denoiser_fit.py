@@ -131,7 +131,7 @@ class DenoiserFit:
     def _unit_doubt(self, noise: Any) -> str:
         """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
         high, numbers = noise.sigma_range[1], f"the images' numbers span {self.scale:g}"
-        if _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
+        if noise.changes_nothing or _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
             return ""
         if not noise.shot_and_read[0]:
             return f"the noise is at most {high:g}, and {numbers}: sigma is in their unit"

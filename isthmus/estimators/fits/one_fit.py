@@ -95,12 +95,13 @@ class OneFit:
             check_device(self.device, self.world)
             check_shards(self.shards, self.world.size, most=min(n, self.training.batch_size))
         self._check()
-        self.precision = resolve_precision(self.training.precision, self.device)
+        multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
+        products = multiplications * self.training.batch_size
+        self.precision = resolve_precision(self.training.precision, self.device, products)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
             self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
         self.seed = self.world.decided(lambda: self.seed)
-        multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
         # one for each process, however many there are: shards take the place of threads
         available = torch.get_num_threads() if self.shards == 1 else 1
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
