@@ -15,10 +15,11 @@ from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
 from isthmus.objective import Objective
-from isthmus.parts import MSE, Training
+from isthmus.parts import MSE, Masking, Training
 from isthmus.rng import generator
 from isthmus.training.setup import Setup
-from isthmus.training.start import fit_pca, pca_start
+from isthmus.training.start import fit_pca, pca_start, with_refit_gain
+from isthmus.training.validation import is_better, weights_of
 
 CPU = torch.device("cpu")
 SETUP = Setup(Training(), Objective(MSE()), seed=0)
@@ -217,3 +218,31 @@ def test_standardized_data_of_any_offset_start_at_pca_too():
     x = 5 + 1e-3 * DIGITS[:300]
     model = Autoencoder(LINEAR, start="pca", standardize=True, epochs=1, learning_rate=1e-9, random_state=0).fit(x)
     np.testing.assert_allclose(1e3 * (model.reconstruct(x) - 5), of_pca(DIGITS[:300], 8), atol=2e-3)
+
+
+def test_what_pca_gains_from_the_held_out_samples_is_foreseen():
+    """Within a third, of 80 digits and 20 held out; and a network is held against that."""
+    foreseen, measured = [], []
+    for seed in range(5):
+        x = DIGITS[np.random.default_rng(seed).permutation(len(DIGITS))]
+        train, held = Pixels(x[:80], CPU), Pixels(x[80:100], CPU)
+        network = build(Dense(bottleneck=20, code_activation="linear"), 64, torch.Generator().manual_seed(0))
+        setup = replace(SETUP, fallback={})
+        foreseen.append(with_refit_gain(setup, network, train, held).refit_gain)
+        errors = [np.square(pca.inverse_transform(pca.transform(x[100:])) - x[100:]).mean()
+                  for pca in (PCA(20).fit(x[:80]), PCA(20).fit(x[:100]))]  # fmt: skip
+        measured.append(1 - errors[1] / errors[0])
+        assert with_refit_gain(replace(setup, is_warm=True), network, train, held).refit_gain == 0
+        assert with_refit_gain(replace(setup, corruption=Masking(0.1)), network, train, held).refit_gain == 0
+    assert np.mean(foreseen) == pytest.approx(np.mean(measured), rel=1 / 3)
+    assert min(measured) > 0.02
+
+
+def test_weights_are_kept_where_they_will_be_better_when_they_are_refitted():
+    x = Pixels(np.random.default_rng(0).random((30, 16), "float32"), CPU)
+    network = build(Dense(bottleneck=4), 16, torch.Generator().manual_seed(0))
+    start = weights_of(network)
+    with torch.no_grad():
+        network.decoder.layers[-1].bias += 0.03
+    assert is_better(network, start, x, SETUP)
+    assert not is_better(network, start, x, replace(SETUP, refit_gain=0.5))
