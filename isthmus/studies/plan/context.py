@@ -191,8 +191,7 @@ class Context:
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""
-        training = self.training(model)
-        if training is None:
+        if (training := self.training(model)) is None:
             return "float32"
         products = math.inf if model.part else self._multiplications(model) * training.batch_size
         return resolve_precision(training.precision, self.device, products)
