@@ -20,7 +20,8 @@ _TEXT = """
     searches instead for the code whose decoded image is nearest to the noisy one: this takes longer, and needs a model
     with a code much smaller than its images, which need not have been trained on noise.
 
-    An image keeps its name, format, size and bit depth. To test a denoiser on clean images, add noise with
+    An image file keeps its name, format, size and bit depth; of an array come numbers from 0 to 1 in float32, as (n,
+    channels, height, width). To test a denoiser on clean images, add noise with
     --corruption: then the errors before and after are printed.
 """
 _EXAMPLES = """
@@ -118,11 +119,11 @@ def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
     known = opened.model.noise.sigma_range
     of_all = f"{low:.3f}" if len(sigmas) == 1 else f"{low:.3f} to {high:.3f}"
     console.say(f"noise estimated: sigma {of_all} of black to white (--sigma S says otherwise)")
-    if beyond := sum(not known[0] <= sigma <= 1.1 * known[1] for sigma in sigmas):
-        console.say(
-            f"{counted(beyond, 'image')} beyond the noise that {opened.folder} was trained on: "
-            f"sigma {known[0]:g} to {known[1]:g}"
-        )
+    span = f"sigma {known[0]:.3g}" + (f" to {known[1]:.3g}" if known[1] > known[0] else "")
+    more, less = sum(sigma > 1.1 * known[1] for sigma in sigmas), sum(sigma < 0.9 * known[0] for sigma in sigmas)
+    for n, than in ((more, "more"), (less, "less")):
+        if n:
+            console.say(f"{counted(n, 'image')} with {than} noise than {opened.folder} was trained on: {span}")
     if clean := sum(sigma < CLEAN for sigma in sigmas):
         # one that learned from noisy images alone takes out what it takes for noise, whatever level it is told
         left = ", and hardly changed" if opened.model.target == "clean" else ""

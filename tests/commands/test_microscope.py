@@ -90,6 +90,13 @@ def test_numbers_that_a_range_cuts_off_are_said(dim, counts, tmp_path, done):
     )
     _, err = done("fit", path, "-o", tmp_path / "m", "--range", "0:1200", *FIT)
     assert "40 images: values outside --range became black or white" in err
+    one = np.minimum(counts, 1200)
+    one[3, 2, 2] = 1300
+    np.save(tmp_path / "one.npy", one)
+    assert (
+        "1 image: values outside --range became black or white\n"
+        in done("data", "info", tmp_path / "one.npy", "--range", "0:1200")[0]
+    )
     np.save(tmp_path / "negative.npy", counts.astype(np.float32) - 500)
     _, err = done("reconstruct", tmp_path / "m", tmp_path / "negative.npy", "-o", tmp_path / "y.npz")
     assert "40 images: values outside --range became black or white, more than a tenth of all" in err

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
-from isthmus import cli, console, persistence
+from isthmus import GaussianNoise, cli, console, persistence
+from isthmus.commands.denoise import _note_the_level
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
 from isthmus.data.images import floats_of, pixels_of
@@ -400,7 +402,7 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
     assert 0.05 < model.noise.sigma[0] <= model.noise.sigma[1] < 0.14
     assert (tmp_path / "m" / "preview.png").is_file()
     _, err = done("denoise", tmp_path / "m", noisy_photographs, "-o", tmp_path / "clean")
-    assert "beyond the noise" not in err
+    assert "noise than" not in err
     before, after = (read_image(folder / "0.png").pixels / 255 for folder in (noisy_photographs, tmp_path / "clean"))
     assert 0.005 < (before - after).std() < 0.13
     for command in ("evaluate", "score"):
@@ -463,3 +465,35 @@ def test_shot_noise(photographs, tmp_path, done):
     assert after < before
     _, err = done("denoise", tmp_path / "m", photographs, "-o", tmp_path / "clean")
     assert "noise estimated" in err
+
+
+@pytest.mark.parametrize(
+    ("noise", "sigmas", "words"),
+    [
+        (GaussianNoise(0.04), [0.039, 0.037, 0.042], None),
+        (GaussianNoise(0.04), [0.03], "1 image with less noise than den was trained on: sigma 0.04\n"),
+        (GaussianNoise((0.01, 0.04)), [0.05, 0.02, 0.06], "2 images with more noise than den was trained on: "
+                                                          "sigma 0.01 to 0.04\n"),
+    ],
+)  # fmt: skip
+def test_other_noise_than_was_trained_on_is_told_within_what_an_estimate_is_worth(noise, sigmas, words, capsys):
+    _note_the_level(SimpleNamespace(model=SimpleNamespace(noise=noise, target="clean"), folder="den"), sigmas)
+    err = capsys.readouterr().err
+    assert words in err if words else "noise than" not in err
+
+
+def test_a_crop_that_no_photograph_has_is_refused(tmp_path, photographs, capsys):
+    sides = [min(read_image(path).pixels.shape[1:]) for path in photographs.iterdir() if path.is_file()]
+    wanted = [
+        "fit",
+        photographs,
+        "-o",
+        tmp_path / "m",
+        "--corruption",
+        "gaussian:0.1",
+        "--training-crop",
+        max(sides) + 1,
+    ]
+    assert cli.run_command([*map(str, wanted)]) == 2
+    assert f"--training-crop must be at most {max(sides)}, the images' shorter side" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

@@ -93,6 +93,8 @@ def is_wanted(options: argparse.Namespace, network: dict[str, Any], corruption: 
     words += ["clip="] if "clip" in (options.corruption or "") else []
     sides, are_large = ([], False) if words or is_named(options.data) else _sides(options)
     if are_large:
+        if crop is not None:
+            require(crop <= max(sides), "--training-crop", f"at most {max(sides)}, the images' shorter side", crop)
         return True
     least = 2 * LEAST_CROP if options.noisy else LEAST_CROP  # of noisy ones every second pixel is taken
     takes_crops = bool(sides) and min(sides) >= least

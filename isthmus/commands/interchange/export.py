@@ -66,3 +66,5 @@ def run(options: argparse.Namespace) -> None:
     known = persistence.read_config(options.model).get("extra", {}).get("preparation", {})
     if words := framing_from(known, str(options.model / persistence.CONFIG)).words():
         console.say(f"give it images that are prepared as for the training: {words}")
+    if takes_any_size and model.precision_ == "bfloat16":
+        console.say("the file computes in float32; isthmus denoises in bfloat16, so the two differ a little, by rounding")
