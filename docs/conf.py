@@ -29,6 +29,7 @@ templates_path = ["_templates"]
 root_doc = "index"
 default_role = "py:obj"  # `name`, as docstrings write it, is code, and a link where there is such a name
 highlight_language = "python"
+smartquotes = False  # -- begins an option
 pygments_style = "default"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

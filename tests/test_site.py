@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,11 +20,14 @@ import pytest
 import isthmus
 import isthmus.callbacks
 import isthmus.displays
+from isthmus.cli import parser
+from isthmus.training.history import History
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples" / "gallery").glob("*/plot_*.py"))
 NAMES = set(re.findall(r"^   ([\w.]+)$", (DOCS / "api" / "index.md").read_text("utf-8"), re.M))
+PAGES = sorted(path for path in DOCS.rglob("*.md") if not {"auto_examples", "generated"} & set(path.parts))
 BUILT = ("plot_autoencoder_or_pca", "plot_collapse", "plot_study")
 
 
@@ -75,6 +81,33 @@ def test_every_study_with_traps_has_them_explained():
             assert path.stem in page, path
 
 
+def blocks(language, path):
+    """The blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_commands_and_imports_of_a_page_are_right(path):
+    for line in "".join(blocks("sh", path)).splitlines():
+        words = shlex.split(line, comments=True)
+        if "isthmus" in words:  # also behind torchrun ... -m
+            parser().parse_args(words[words.index("isthmus") + 1 :])
+    for block in blocks("python", path):
+        source = doctest.script_from_examples(block) if block.startswith(">>>") else block
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                assert all(hasattr(importlib.import_module(node.module), alias.name) for alias in node.names), block
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["index.md", "start.md"])
+def test_python_of_the_first_pages_runs(page, capsys):
+    names = {}
+    for block in blocks("python", DOCS / page):
+        exec(compile(block, page, "exec"), names)
+    assert "8)" in capsys.readouterr().out
+
+
 def test_docstrings_get_sections():
     sections = module(DOCS / "extensions" / "docstrings.py").sections
     given = "Add.\n\nx, y: numbers. Not |x|, nor x_. z: `a_`.\n\nRaises ValueError for text; RunError if full."
@@ -88,6 +121,9 @@ def test_docstrings_get_sections():
     assert "\nhistory_\n    a `History`" in shown
     assert shown.count("\nExamples\n---") == 1
     assert sections("No argument: of these.", ["x"]) == "No argument: of these."
+    kept = sections(History.__doc__)
+    assert "Attributes\n----------\nkept_start\n    whether the weights" in kept
+    assert "\nkept_end\n" in kept
 
 
 def test_broken_links_are_found(tmp_path):

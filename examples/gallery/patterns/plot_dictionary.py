@@ -25,7 +25,7 @@ model = Autoencoder(
     learning_rate=3e-3, random_state=0,
 ).fit(x)  # fmt: skip
 classical = MiniBatchDictionaryLearning(
-    64, alpha=1.0, max_iter=10, batch_size=64, fit_algorithm="cd", transform_algorithm="lasso_cd",
+    64, alpha=1.0, max_iter=10, batch_size=64, transform_algorithm="lasso_lars",
     transform_alpha=1.0, random_state=0,
 ).fit(x)  # fmt: skip
 

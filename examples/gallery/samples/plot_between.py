@@ -21,7 +21,7 @@ def model(k):
     return Autoencoder(network, recipe="fast", epochs=60, validation_fraction=0.1, random_state=0).fit(images)
 
 
-models = {f"{k} numbers": model(k) for k in (2, 8, 32)}
+models = {f"{k} numbers": model(k) for k in (2, 8, 16)}
 rows = interpolation(models, images.take([0, 3]), steps=11)
 
 # %%
@@ -33,5 +33,5 @@ for line, (name, steps) in zip(axes, rows.items(), strict=True):
     line[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 # %%
-# With two numbers the way is forced through whatever lies between; with 32 the blend is nearly that of the pixels. A
+# With two numbers the way is forced through whatever lies between; with 16 the blend is nearly that of the pixels. A
 # narrow code is a strong opinion about what a digit can be.

@@ -19,7 +19,9 @@ zeros = X[digits.target == 0]
 train, held_out, zeros_new = zeros[:100], zeros[100:140], zeros[140:]
 others = X[digits.target != 0][:300]
 
-model = Autoencoder(Dense(bottleneck=10), recipe="fast", epochs=60, validation_fraction=0.1, random_state=0).fit(train)
+model = Autoencoder(
+    Dense(bottleneck=10, code_activation="linear"), recipe="fast", epochs=60, validation_fraction=0.1, random_state=0
+).fit(train)
 
 # %%
 new = np.concatenate([zeros_new, others])
