@@ -24,7 +24,7 @@ test-all: $(SITE_INSTALLED)
 
 # the site, in build/site; examples that have not changed keep the figures of the build before
 docs: $(SITE_INSTALLED)
-	$(BIN)/sphinx-build -W --keep-going -q docs build/site
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q docs build/site
 	$(BIN)/python docs/links.py build/site
 
 # the browser in which the tests of `isthmus explore` click; without it they are skipped, and say so

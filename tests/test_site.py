@@ -16,6 +16,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 import isthmus
 import isthmus.callbacks
@@ -126,6 +127,15 @@ def test_docstrings_get_sections():
     assert "\nkept_end\n" in kept
 
 
+def test_every_command_and_option_has_its_place():
+    pages = module(DOCS / "extensions" / "command_line.py").pages()
+    table = (DOCS / "command_line.md").read_text("utf-8")
+    assert {name for name in pages if f"(commands/{name}.rst)" not in table} == set()
+    assert {"--noisy", "--corruption WORDS", "-o MODEL, --out MODEL"} <= set(re.findall("``(.+?)``", pages["fit"]))
+    assert "isthmus data convert\n------" in pages["data"]
+    assert not any("%(" in page for page in pages.values())
+
+
 def test_broken_links_are_found(tmp_path):
     faults = module(DOCS / "links.py").faults
     (tmp_path / "b.html").write_text('<p id="here">')
@@ -134,6 +144,22 @@ def test_broken_links_are_found(tmp_path):
     assert faults(tmp_path) == []
     page.write_text('<a href="c.html">1</a><a href="b.html#there">2</a><img src="d.png"><script src="https://x/y.js">')
     assert [line.split()[0] for line in faults(tmp_path)] == ["a.html"] * 4
+
+
+def wider_than_a_phone(folder):
+    """The pages that must be moved sideways on a screen of 390 pixels; none where there is no browser."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        return []
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+
+        def is_wide(path):
+            page.goto(path.as_uri(), wait_until="domcontentloaded")
+            return page.evaluate("document.documentElement.scrollWidth") > 390
+
+        return [str(path) for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts and is_wide(path)]
 
 
 @pytest.mark.slow
@@ -149,6 +175,7 @@ def test_it_builds_with_three_examples(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert module(DOCS / "links.py").faults(tmp_path / "site") == []
+    assert wider_than_a_phone(tmp_path / "site") == []
     pages = (tmp_path / "site" / "auto_examples").glob("*/plot_*.html")
     ran = [path.stem for path in pages if "Out:" in path.read_text("utf-8")]
     assert sorted(ran) == sorted(BUILT)

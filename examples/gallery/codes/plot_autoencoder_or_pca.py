@@ -22,9 +22,13 @@ models = {
     "PCA, 8 numbers": PCA(8).fit(rows),
     "autoencoder, 8 numbers": Autoencoder(
         Dense(hidden=(128, 64), bottleneck=8, code_activation="linear", output="sigmoid"),
-        epochs=150, schedule="one-cycle", learning_rate=0.01, batch_size=64, random_state=0,
+        epochs=150,
+        schedule="one-cycle",
+        learning_rate=0.01,
+        batch_size=64,
+        random_state=0,
     ).fit(rows),
-}  # fmt: skip
+}
 
 # %%
 # The error is measured for each image and then averaged; the interval says what another 360 images could have given.

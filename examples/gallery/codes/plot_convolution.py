@@ -36,9 +36,11 @@ for name, model in models.items():
     rows[name] = with_switches[:8]
     rows[f"{name},\ncode alone"] = code_alone[:8]
     size, switches = model.network_.code_size, model.network_.n_switches
-    print(f"{name:13}  code {size}, switches {switches}, "
-          f"MSE {np.square(with_switches - X_test).mean():.4f}, from the code alone "
-          f"{np.square(code_alone - X_test).mean():.4f}")  # fmt: skip
+    print(
+        f"{name:13}  code {size}, switches {switches}, "
+        f"MSE {np.square(with_switches - X_test).mean():.4f}, from the code alone "
+        f"{np.square(code_alone - X_test).mean():.4f}"
+    )
 
 # %%
 # With its switches the second network looks better. Of its code alone it makes little: compare two decoders only if

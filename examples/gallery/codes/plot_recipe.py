@@ -28,8 +28,10 @@ for model in models.values():
 
 for name, model in models.items():
     t = model.training_
-    print(f"{name:8}  rate {t.learning_rate:.3g}, {t.schedule}, batches of {t.batch_size}, start {t.start!r}, "
-          f"standardize {t.standardize}: held-out error {-model.score(X_test):.4f}")  # fmt: skip
+    print(
+        f"{name:8}  rate {t.learning_rate:.3g}, {t.schedule}, batches of {t.batch_size}, start {t.start!r}, "
+        f"standardize {t.standardize}: held-out error {-model.score(X_test):.4f}"
+    )
 
 # %%
 # The same number of passes, and the same network: smaller batches make more steps of them, and a high rate that falls

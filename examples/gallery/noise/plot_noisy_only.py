@@ -19,9 +19,15 @@ noisy = clean + 0.1 * np.random.default_rng(0).normal(size=clean.shape).astype("
 shown = (slice(None), slice(100, 260), slice(160, 400))
 
 from_clean = Denoiser(
-    Residual(width=24, depth=6), noise=GaussianNoise(0.1), crop=32, crops_per_epoch=768, epochs=6, learning_rate=2e-3,
-    schedule="one-cycle", random_state=0,
-)  # fmt: skip
+    Residual(width=24, depth=6),
+    noise=GaussianNoise(0.1),
+    crop=32,
+    crops_per_epoch=768,
+    epochs=6,
+    learning_rate=2e-3,
+    schedule="one-cycle",
+    random_state=0,
+)
 from_noisy = clone(from_clean).set_params(target="noisy")
 from_clean.fit([clean[:, :, 320:]])
 from_noisy.fit([noisy[:, :, 320:]])

@@ -18,9 +18,15 @@ photograph = load_sample_image("china.jpg").astype("float32").mean(axis=2)[None]
 left, right = photograph[:, :, :320], photograph[:, 200:400, 340:580]
 
 model = Denoiser(
-    Residual(width=32, depth=6), noise=GaussianNoise((0, 0.2)), crop=32, crops_per_epoch=1024, epochs=8,
-    learning_rate=2e-3, schedule="one-cycle", random_state=0,
-).fit([left])  # fmt: skip
+    Residual(width=32, depth=6),
+    noise=GaussianNoise((0, 0.2)),
+    crop=32,
+    crops_per_epoch=1024,
+    epochs=8,
+    learning_rate=2e-3,
+    schedule="one-cycle",
+    random_state=0,
+).fit([left])
 
 # %%
 # The level of the noise is told as ``sigma``; without it, it is estimated.

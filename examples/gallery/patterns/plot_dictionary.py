@@ -21,13 +21,21 @@ x = x - x.mean(axis=1, keepdims=True)  # brightness is no pattern
 x = (x / x.std()).astype("float32")
 
 model = Autoencoder(
-    Dictionary(hidden=(256,), n_atoms=64, code_activation="relu"), penalty=L1(0.02, warmup=20), epochs=60,
-    learning_rate=3e-3, random_state=0,
-).fit(x)  # fmt: skip
+    Dictionary(hidden=(256,), n_atoms=64, code_activation="relu"),
+    penalty=L1(0.02, warmup=20),
+    epochs=60,
+    learning_rate=3e-3,
+    random_state=0,
+).fit(x)
 classical = MiniBatchDictionaryLearning(
-    64, alpha=1.0, max_iter=10, batch_size=64, transform_algorithm="lasso_lars",
-    transform_alpha=1.0, random_state=0,
-).fit(x)  # fmt: skip
+    64,
+    alpha=1.0,
+    max_iter=10,
+    batch_size=64,
+    transform_algorithm="lasso_lars",
+    transform_alpha=1.0,
+    random_state=0,
+).fit(x)
 
 # %%
 for name, code, x_hat in (

@@ -19,9 +19,12 @@ levels = (0.0, 0.3, 0.6)
 shown = {}
 for sigma in levels:
     model = Autoencoder(
-        Dense(bottleneck=64, output="sigmoid"), corruption=GaussianNoise(sigma), epochs=100, learning_rate=5e-3,
+        Dense(bottleneck=64, output="sigmoid"),
+        corruption=GaussianNoise(sigma),
+        epochs=100,
+        learning_rate=5e-3,
         random_state=0,
-    ).fit(X)  # fmt: skip
+    ).fit(X)
     weights = filters(model, (1, 8, 8))[""][:, 0]  # (64, 8, 8)
     shown[sigma] = weights[np.argsort(-np.square(weights).sum(axis=(1, 2)))[:24]]
 

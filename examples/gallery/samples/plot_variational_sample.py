@@ -17,13 +17,20 @@ X = load_digits().images[:, None].astype("float32") / 16
 X, X_test = train_test_split(X, test_size=360, random_state=0)
 
 model = Autoencoder(
-    Dense(hidden=(128, 64), bottleneck=8, code_activation="linear"), code=Gaussian(noise="learned"),
-    epochs=150, learning_rate=3e-3, schedule="one-cycle", random_state=0,
-).fit(X)  # fmt: skip
+    Dense(hidden=(128, 64), bottleneck=8, code_activation="linear"),
+    code=Gaussian(noise="learned"),
+    epochs=150,
+    learning_rate=3e-3,
+    schedule="one-cycle",
+    random_state=0,
+).fit(X)
 plain = Autoencoder(
-    Dense(hidden=(128, 64), bottleneck=8, code_activation="linear"), epochs=150, learning_rate=3e-3,
-    schedule="one-cycle", random_state=0,
-).fit(X)  # fmt: skip
+    Dense(hidden=(128, 64), bottleneck=8, code_activation="linear"),
+    epochs=150,
+    learning_rate=3e-3,
+    schedule="one-cycle",
+    random_state=0,
+).fit(X)
 
 # %%
 # Codes of the prior, decoded. The plain network reads the same codes, and draws what no one has written: its codes
@@ -31,12 +38,14 @@ plain = Autoencoder(
 
 known = plain.transform(X)
 code = np.random.default_rng(0).normal(size=(10, 8)).astype("float32")
-display = ReconstructionDisplay({
-    "variational": model.inverse_transform(code),
-    "with its noise": model.sample(10, random_state=0, noise=True),
-    "plain": plain.inverse_transform(code),
-    "plain, its own spread": plain.inverse_transform(code * known.std(axis=0) + known.mean(axis=0)),
-}).plot()  # fmt: skip
+display = ReconstructionDisplay(
+    {
+        "variational": model.inverse_transform(code),
+        "with its noise": model.sample(10, random_state=0, noise=True),
+        "plain": plain.inverse_transform(code),
+        "plain, its own spread": plain.inverse_transform(code * known.std(axis=0) + known.mean(axis=0)),
+    }
+).plot()
 
 # %%
 # A model with a prior has a likelihood: of held-out digits, and of noise, in nats of an image. More is likelier.

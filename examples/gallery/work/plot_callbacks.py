@@ -25,10 +25,16 @@ def good_enough(row, model):
     return row.validation_loss < 0.016
 
 
-model = Autoencoder(
-    Dense(hidden=(128, 64), bottleneck=8, code_activation="linear", output="sigmoid"), epochs=200,
-    validation_fraction=0.2, random_state=0,
-).set_callbacks(Log(rows.append), keep_a_picture, good_enough).fit(X)  # fmt: skip
+model = (
+    Autoencoder(
+        Dense(hidden=(128, 64), bottleneck=8, code_activation="linear", output="sigmoid"),
+        epochs=200,
+        validation_fraction=0.2,
+        random_state=0,
+    )
+    .set_callbacks(Log(rows.append), keep_a_picture, good_enough)
+    .fit(X)
+)
 
 # %%
 last = rows[-1]

@@ -19,9 +19,13 @@ from isthmus import Autoencoder, Dense
 digits = load_digits()
 X, y = digits.data.astype("float32") / 16, digits.target
 coder = Autoencoder(
-    Dense(hidden=(128, 64), code_activation="linear"), epochs=30, learning_rate=5e-3, schedule="one-cycle",
-    batch_size=64, random_state=0,
-)  # fmt: skip
+    Dense(hidden=(128, 64), code_activation="linear"),
+    epochs=30,
+    learning_rate=5e-3,
+    schedule="one-cycle",
+    batch_size=64,
+    random_state=0,
+)
 sizes = [2, 4, 8, 16]
 
 
