@@ -94,6 +94,7 @@ def paired() -> Figure:
     left.set(title="each model by itself", xlabel="MSE", ylim=(-0.5, 1.7))
     right.axvline(0, color=GREY, ls=":")
     right.set(title="the difference, image by image", xlabel="MSE", yticks=[], ylim=(-0.5, 1.5))
+    right.locator_params(axis="x", nbins=4)
     return figure
 
 

@@ -50,4 +50,4 @@ axes[1, 0].set_ylabel("what is taken out")
 
 # %%
 # Below each image is what was taken out of the noisy one. For the clean image that is the noise and nothing else.
-# Where edges of roofs show in it, they are missing in the image: there it is blurred.
+# Where leaves and the gaps between them show in it, they are missing in the image: there it is blurred.

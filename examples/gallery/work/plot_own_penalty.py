@@ -49,5 +49,10 @@ for ax, (name, penalty) in zip(axes, penalties.items(), strict=True):
     code = np.sort(model.transform(X), axis=1)[:, ::-1].mean(axis=0)
     on = l0(model.transform(X)).mean()
     ax.plot(code)
-    ax.set(title=f"{name}: {on:.0f} on, MSE {-model.score(X):.4f}", xlabel="units, largest first")
+    ax.set(
+        yscale="log",
+        ylim=(1e-3, 100),
+        title=f"{name}: {on:.0f} on, MSE {-model.score(X):.4f}",
+        xlabel="units, largest first",
+    )
 axes[0].set_ylabel("mean activation")
