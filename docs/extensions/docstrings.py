@@ -113,9 +113,9 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
-    """Whether to leave a member out: what scikit-learn defines is described there."""
+    """Whether to leave a member out: what scikit-learn defines is described there, and of a part its fields are."""
     home = getattr(obj, "__module__", None) or getattr(getattr(obj, "fget", None), "__module__", None)
-    return True if home and not home.startswith("isthmus") else None
+    return True if home and (not home.startswith("isthmus") or home.startswith("isthmus.parts")) else None
 
 
 def setup(app: Any) -> dict[str, bool]:
