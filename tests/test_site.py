@@ -22,6 +22,8 @@ import isthmus
 import isthmus.callbacks
 import isthmus.displays
 from isthmus.cli import parser
+from isthmus.errors import RequestError
+from isthmus.studies.spec.parser import parse_study
 from isthmus.training.history import History
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +100,18 @@ def test_commands_and_imports_of_a_page_are_right(path):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom):
                 assert all(hasattr(importlib.import_module(node.module), alias.name) for alias in node.names), block
+
+
+def test_the_study_of_the_teachers_page_is_one():
+    (study,) = blocks("toml", DOCS / "tutorials" / "teacher.md")
+    parsed = parse_study(study, "wider", "wider.toml")
+    assert [model.name for model in parsed.models] == ["narrow", "wide"]
+    page = (DOCS / "tutorials" / "teacher.md").read_text("utf-8")
+    with pytest.raises(RequestError) as refused:
+        parse_study(
+            study.replace('kind = "dense", bottleneck = 16', 'kind = "dens", bottleneck = 16'), "w", "wider.toml"
+        )
+    assert f"isthmus: {refused.value}" in page
 
 
 @pytest.mark.slow
