@@ -89,3 +89,9 @@ def mutate():
         return bytes(content)
 
     return mutated
+
+
+@pytest.fixture
+def small_products_in_bfloat16(monkeypatch):
+    """Products in bfloat16 of the small networks of tests too, which are in float32 by themselves, being faster so."""
+    monkeypatch.setattr("isthmus.networks.accelerators.dense._WORTH", 0)

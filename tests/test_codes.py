@@ -258,6 +258,7 @@ def test_each_is_trained_saved_and_resumed_to_the_same_bits(name, code, x, tmp_p
 
 
 @every_code
+@pytest.mark.usefixtures("small_products_in_bfloat16")
 def test_each_is_trained_by_products_in_bfloat16_and_counted_without_being_built(code, x):
     fitted = model(code=CODES[code], precision="bfloat16", loss="bce").fit(x)
     exact = model(code=CODES[code], precision="float32", loss="bce").fit(x)

@@ -93,7 +93,10 @@ def add(commands: Any) -> None:
         help="held out to measure the errors (0.1, at least 10 images up to a fifth, at most 2,000); 0 for none",
     )
     group.add_argument(
-        "--training-crop", type=int, metavar="PIXELS", help="of photographs: the side of the crops to train on (64)"
+        "--training-crop",
+        type=int,
+        metavar="PIXELS",
+        help="side of the crops that a denoiser of photographs is trained on (64); with it small images are such too",
     )
     add_network_options(command)
     group = command.add_argument_group("objective")

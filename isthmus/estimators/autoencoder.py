@@ -64,7 +64,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
     patience : stop after so many epochs without a better validation loss, and keep the best weights; of a code in nats
         those of the end, where that loss is within a standard error of the best. A "one-cycle" that is stopped early is
         worth little: there let it be `epochs`, and only keep the best.
-    precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it.
+    precision : "float32", or "bfloat16" products with float32 weights; "auto" takes bfloat16 where the hardware has it
+        and steps are large enough to be faster in it; on a CPU small products of dense layers are never in it.
     device : "auto", "cpu", "cuda" or "mps".
     warm_start : whether `fit` goes on from the weights of the former fit, if there is one: a new cycle with a new
         optimizer, and its schedule over its own epochs, so not the bits of one long fit. What standardizes stays as it

@@ -21,7 +21,7 @@ from isthmus.data.batches import Samples, evenly
 # rates were found, and penalties' weights are known. So all data are brought to it.
 SPREAD = 0.3
 _SAMPLED = 2**20  # numbers of which the median is taken
-_CHUNK = 2**22  # numbers that are looked at at a time
+_CHUNK = 2**18  # numbers that are looked at at a time: as many as a cache holds, in half of the time of 2**22
 
 
 @dataclass(frozen=True)

@@ -258,6 +258,10 @@ class Sequence(Corruption):
         return "+".join(part.label for part in self.parts)
 
     @property
+    def changes_nothing(self) -> bool:
+        return all(part.changes_nothing for part in self.parts)
+
+    @property
     def takes_one_region(self) -> bool:
         return any(part.takes_one_region for part in self.parts)
 

@@ -72,8 +72,11 @@ class NetworkPart(Part):
         """How many components it can start with at PCA's solution; 0 where it cannot."""
         return 0
 
-    def beginning_at_pca(self) -> NetworkPart | None:
-        """The network that is most like this one of those whose training begins at PCA's solution, if there is one."""
+    def beginning_at_pca(self, *, widened: bool) -> NetworkPart | None:
+        """The network that is most like this one of those whose training begins at PCA's solution, if there is one.
+
+        widened: it may have wider hidden layers.
+        """
         return None
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:
@@ -148,8 +151,11 @@ class Dense(NetworkPart):
         fits = not inner or (self.activation in PAIRS and min(inner) >= 2 * k)
         return k if fits and self.output == "linear" else 0
 
-    def beginning_at_pca(self) -> Dense | None:
-        linear = replace(self, code_activation="linear", output="linear")
+    def beginning_at_pca(self, *, widened: bool) -> Dense | None:
+        linear, back = replace(self, code_activation="linear", output="linear"), self.decoder_hidden
+        if widened:
+            wider = [tuple(max(width, 2 * self.bottleneck) for width in ws or ()) for ws in (self.hidden, back)]
+            linear = replace(linear, hidden=wider[0], decoder_hidden=None if back is None else wider[1])
         return linear if linear.n_components(corrupted=False) else None
 
     def code_width(self, n_features: int, image_shape: tuple[int, int, int] | None) -> int:

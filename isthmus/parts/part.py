@@ -78,6 +78,11 @@ class Corruption(Part, abc.ABC):
         return None
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether its level is the one, on purpose, that leaves every sample as it is."""
+        return False
+
+    @property
     def takes_one_region(self) -> bool:
         """Whether each image loses one region, wherever it lies: then most of its patches lose nothing."""
         return False
@@ -133,6 +138,10 @@ class Levelled(Corruption):
         """The least and the greatest level: the same, unless it is a range of them."""
         value = getattr(self, self.level)
         return value if isinstance(value, tuple) else (value, value)
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.level_range[1] == self.clean_level
 
     @property
     def label(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.decimals import error_text
 from isthmus.parts import Training
 
 Moments = tuple[str, dict[str, torch.Tensor]]
@@ -33,6 +34,15 @@ class Epoch:
     step_losses: tuple[float, ...] = ()
     validation_loss: float | None = None
     terms: dict[str, float] = field(default_factory=dict)
+
+    def line(self, epochs: int) -> str:
+        """What is printed of it, of so many epochs.
+
+        >>> Epoch(2, 0.25, 0.11, validation_loss=0.5).line(20)
+        'epoch 2/20: loss 0.250000, validation 0.500000 (0.1 s)'
+        """
+        validated = "" if self.validation_loss is None else f", validation {error_text(self.validation_loss)}"
+        return f"epoch {self.epoch}/{epochs}: loss {error_text(self.loss)}{validated} ({self.seconds:.1f} s)"
 
 
 class History:

@@ -25,8 +25,9 @@ class Setup:
     image_shape: (channels, height, width) of samples that are images, for corruption and augmentation. threads: of
     steps and of validation, whose bits would be others with more. ids: (n,), what to call the samples in messages, if
     not by their position. is_warm: the weights were fitted before. fallback: weights that are kept in the end, unless
-    the validation samples say that an epoch is better by more than chance. shards: into which each batch is cut.
-    world: the processes that compute them.
+    the validation samples say that an epoch is better by more than chance; refit_gain: the share of their loss that
+    will go when they are fitted to all samples. shards: into which each batch is cut. world: the processes that compute
+    them.
     """
 
     training: Training
@@ -40,6 +41,7 @@ class Setup:
     ids: np.ndarray | None = None
     is_warm: bool = False
     fallback: dict[str, torch.Tensor] | None = None
+    refit_gain: float = 0.0
     shards: int = 1
     world: Alone = ALONE
 

@@ -77,12 +77,12 @@ def mean_objective(network: Trainable, samples: Samples, setup: Setup) -> float:
 
 @torch.no_grad()
 def is_better(network: Trainable, start: Weights, samples: Samples, setup: Setup) -> bool:
-    """Whether a network has less loss than with the weights that it started with, by more than chance.
+    """Whether a network has less loss than the weights that it started with will have, by more than chance.
 
     Sample by sample: of some hundred epochs one is best by chance, and few samples cannot tell. A denoiser that did not
     start with these weights has no less reason to be taken than they have: then by any difference.
     """
-    difference = mean_of(_differences(network, start, samples, setup))
+    difference = mean_of(_differences(network, start, samples, setup, 1 - setup.refit_gain))
     if setup.corruption is not None and not setup.is_warm:
         return difference.value is not None and difference.value < 0
     return difference.ci95 is not None and difference.ci95[1] < 0
@@ -95,12 +95,12 @@ def is_as_good(network: Trainable, best: Weights, samples: Samples, setup: Setup
     return bool(len(difference) > 1 and difference.mean() <= difference.std(ddof=1) / math.sqrt(len(difference)))
 
 
-def _differences(network: Trainable, others: Weights, samples: Samples, setup: Setup) -> np.ndarray:
-    """Each sample's loss, less that with other weights, (n,)."""
+def _differences(network: Trainable, others: Weights, samples: Samples, setup: Setup, share: float = 1.0) -> np.ndarray:
+    """Each sample's loss, less a share of that with other weights, (n,)."""
     its_own = weights_of(network)
     each = sample_losses(network, samples, setup)
     network.load_state_dict(others)
-    each -= sample_losses(network, samples, setup)
+    each -= share * sample_losses(network, samples, setup)
     network.load_state_dict(its_own)
     return each
 

@@ -105,6 +105,21 @@ def test_under_an_augmentation_there_is_a_pca_of_such_images_too(train):
     assert on_turned[name] < 0.95 * on_turned["PCA, 3 numbers"]
 
 
+@pytest.mark.parametrize("others", [None, "validation"])
+def test_a_denoiser_that_was_augmented_has_a_pca_of_such_images_beside_it_too(train, others):
+    moved, noise = Affine(rotation=20, share=1.0), GaussianNoise(0.02)
+    turned = augment(moved, torch.from_numpy(train.floats()), generator(1, "augment"), train.shape)
+    held_out = Images(turned.clamp(0, 1).numpy().reshape(-1, 1, 6, 6))
+    others = others and held_out.take(np.arange(5))
+    models = yardsticks(train, held_out, 36, noise, others=others, augmentation=moved)
+    mse = {
+        name: measure(model, held_out, ("mse",), corruption=noise).estimates["mse"].value
+        for name, model in models.items()
+    }
+    assert set(models) - set(yardsticks(train, held_out, 36, noise, others=others)) == {list(models)[2]}
+    assert of(mse, "PCA of augmented images") < 0.95 * of(mse, "PCA, ")
+
+
 def test_whole_images_with_gaussian_noise_have_methods_beside_them_that_learn_nothing():
     rng = np.random.default_rng(0)
     steps = np.kron(rng.random((40, 1, 4, 4)), np.ones((1, 1, 5, 5))).astype(np.float32)  # flat parts, sharp edges

@@ -49,6 +49,18 @@ def test_a_code_that_is_cut_into_pieces_is_chosen_so_that_it_can_be(kind, corrup
     assert (said.bottleneck if kind == "dense" else said.channels[-1]) == 7, "what is said is kept"
 
 
+@pytest.mark.parametrize("bottleneck", [8, 128, 129, 240, 700])
+def test_of_few_images_hidden_layers_are_chosen_so_that_the_training_begins_at_pcas_solution(bottleneck):
+    """Each of its components takes two units, so one more number must not make another training of it."""
+    wanted = Wanted((1, 40, 52), 112, kind="dense", fields={"bottleneck": bottleneck})
+    choice = choose(wanted)
+    assert choice.training["start"] == "pca"
+    assert choice.network.bottleneck == bottleneck
+    assert choice.network.hidden[0] >= choice.network.hidden[1] >= 256
+    many = choose(replace(wanted, n=5000)).network
+    assert many.hidden == (512, 256), "where it does not begin there"
+
+
 def test_what_was_said_is_kept_and_not_told_again():
     said = {"epochs": 3, "batch_size": 7, "patience": 2}
     fields = {"hidden": (12,), "bottleneck": 5}

@@ -96,8 +96,9 @@ def test_the_parts_are_what_was_asked_for(digits, tmp_path, done):
     ("epochs", "advice"), [(2, "train longer"), (200, "it reconstructs its training images far better")]
 )
 def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epochs, advice):
-    # with a hidden layer so narrow that it cannot begin at PCA's solution
-    _, err = done("fit", digits, "-o", tmp_path / "m", "--hidden", 15, "--epochs", epochs, *QUICK[2:])
+    # with a hidden layer that cannot begin at PCA's solution
+    words = ("--hidden", 15, "--activation", "tanh")
+    _, err = done("fit", digits, "-o", tmp_path / "m", *words, "--epochs", epochs, *QUICK[2:])
     assert f"this model is worse than PCA, 8 numbers: {advice}" in err
 
 
@@ -390,6 +391,23 @@ def test_what_is_missing_in_light_images_is_their_mean_unless_something_is_said(
     assert [isthmus.load(tmp_path / name).corruption.value for name in ("zero", "black")] == [0, 0]
 
 
+def test_a_denoiser_of_patches_is_held_against_methods_that_are_told_the_noise(tmp_path, done):
+    """On the photographs that are held out, of which non-local means leave less than a narrow code of patches."""
+    rng = np.random.default_rng(0)
+    steps = np.kron(rng.random((12, 1, 3, 3)), np.ones((1, 1, 11, 11))).astype(np.float32)
+    np.save(tmp_path / "steps.npy", steps)
+    fit = ("fit", tmp_path / "steps.npy", "-o", tmp_path / "m", "--patches", 8, "--bottleneck", 4, "--epochs", 2)
+    out, err = done(*fit, "--corruption", "gaussian:0.1", *QUICK[2:])
+    of = {line.split("  ")[0]: float(line.split()[-4]) for line in out.splitlines()[1:]}
+    assert of["non-local means, told the noise"] < 0.7 * of["gaussian(0.1), as it is"]
+    assert "total variation, told the noise" in of
+    assert list(of)[-1] == "the mean image"
+    assert "worse than non-local means, told the noise" in err
+    assert "without --patches" in err
+    out, _ = done(*fit, "--corruption", "masking:0.1", "--force", *QUICK[2:])
+    assert "told" not in out
+
+
 def test_a_sparse_code_is_held_against_pca_of_as_many_numbers_as_are_on(digits, tmp_path, done):
     out, err = done("fit", digits, "-o", tmp_path / "m", "--penalty", "l1:3e-3", "--epochs", 60, *QUICK[2:])
     on = int(re.search(r"PCA, (\d+) numbers, as many as are on", out)[1])
@@ -406,7 +424,8 @@ def test_of_few_images_convolutions_are_told_that_pca_knows_more(digits, tmp_pat
     np.save(few, isthmus.open_images(digits).pixels[:120])
     _, err = done("fit", few, "-o", tmp_path / "m", "--network", "conv", "--epochs", 60, *QUICK[2:])
     assert "worse than PCA" in err
-    assert "try --network dense, whose training begins at its solution" in err
+    numbers = isthmus.load(tmp_path / "m").network_.code_size
+    assert f"try --network dense --bottleneck {numbers}, whose training begins at its solution" in err
 
 
 @pytest.mark.parametrize(
@@ -417,6 +436,9 @@ def test_of_few_images_convolutions_are_told_that_pca_knows_more(digits, tmp_pat
         (("--code-activation", "linear", "--output", "sigmoid"), "begins at PCA's solution: leave --output out"),
         (("--code-activation", "linear", "--loss", "bce"), "begins at PCA's solution: leave --loss bce out"),
         (("--code-activation", "relu", "--loss", "bce"), "try --code-activation linear without --loss bce"),
+        (("--hidden", "12"), "from PCA's solution: try --hidden 16"),
+        (("--hidden", "12,15", "--decoder-hidden", "9"), "try --hidden 16,16 --decoder-hidden 16"),
+        (("--hidden", "12", "--code-activation", "relu"), "try --code-activation linear --hidden 16"),
     ],
 )
 def test_a_network_behind_pca_that_could_begin_there_is_told_so(options, way, digits, tmp_path, done):

@@ -182,6 +182,65 @@ def test_small_images_go_through_a_code(digits, tmp_path, capsys):
     assert "of at least 49 pixels a side" in capsys.readouterr().err
 
 
+@pytest.fixture
+def small(tmp_path):
+    """Twelve images of 16×20 with edges, in a file."""
+    rng = np.random.default_rng(0)
+    edges = np.kron(rng.random((12, 1, 4, 5)), np.ones((1, 1, 4, 4)))
+    np.save(tmp_path / "small.npy", edges.astype(np.float32))
+    return tmp_path / "small.npy"
+
+
+@pytest.mark.parametrize("how", [("--corruption", "gaussian:0.1"), ("--corruption", "gaussian:0..0.2"), ("--noisy",)])
+def test_small_images_are_denoised_whole_where_the_side_of_crops_is_said(how, small, tmp_path, capsys):
+    assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *how, *map(str, QUICK)]) == 0
+    out, err = capsys.readouterr()
+    assert "8,192 crops of 8×8" in err
+    assert ("half their size; at full size the order may be another" in err) is ("--noisy" in how)
+    assert "non-local means" in out
+    model = persistence.load(tmp_path / "m")
+    assert (type(model), model.crop) == (Denoiser, 8)
+    denoise = ["denoise", str(tmp_path / "m"), str(small), "-o", str(tmp_path / "out"), "--sigma", "0.1"]
+    assert cli.run_command(denoise) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [("--corruption", "gaussian:0..0.2"), ("--noisy",)])
+def test_the_way_out_for_small_images_is_named(how, small, tmp_path, capsys):
+    assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *how]) == 2
+    assert "of at least 49 pixels a side, or of smaller ones with --training-crop 16\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--corruption", "gaussian:0.1", "--training-crop", "7"), "at least 8 and at most 16"),
+        (
+            ("--corruption", "gaussian:0.1", "--training-crop", "21"),
+            "at most 16, the shorter side of the images, got 21",
+        ),
+        (("--noisy", "--training-crop", "9"), "even, at least 8 and at most 16"),
+        (("--corruption", "gaussian:0.1", "--training-crop", "8", "--bottleneck", "9"), "without --bottleneck"),
+        (("--corruption", "masking:0.1", "--training-crop", "8"), "--training-crop"),
+        (("--training-crop", "8"), "--training-crop"),
+    ],
+)
+def test_a_side_of_crops_that_cannot_be_is_refused(arguments, words, small, tmp_path, capsys):
+    assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_noise_is_not_told_from_detail_in_very_small_images(digits, tmp_path, capsys):
+    assert cli.run_command(["fit", str(digits), "-o", str(tmp_path / "m"), "--noisy", "--training-crop", "8"]) == 2
+    assert "of at least 16 pixels a side\n" in capsys.readouterr().err
+
+
+def test_crops_of_a_data_set_by_its_name_are_refused(tmp_path, capsys):
+    command = ["fit", "digits", "-o", str(tmp_path / "m"), "--corruption", "gaussian:0.1", "--training-crop", "8"]
+    assert cli.run_command(command) == 2
+    assert "in files of your own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("sigma", ["-0.1", "25", "nan"])
 def test_a_level_in_another_unit_is_refused(sigma, fitted, photographs, tmp_path, capsys):
     command = ["denoise", str(fitted[0]), str(photographs), "-o", str(tmp_path / "out"), f"--sigma={sigma}"]

@@ -1,5 +1,6 @@
 """What a fit is advised: what helps there, and the network where that is the limit."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from isthmus import GaussianNoise, Images
 from isthmus.commands.fitting.judgement import Judgement
 from isthmus.commands.fitting.ways import larger_network, more_images
 from isthmus.metrics import Estimate
-from isthmus.parts import Occlusion
+from isthmus.parts import Masking, Occlusion
 
 
 def fitted(code_size=64, corruption=None, shape=None, augmentation=None, losses=(0.02, 0.01), held_out=(0.02, 0.01)):
@@ -48,6 +49,17 @@ def test_more_images_are_advised_where_it_knows_its_own_better(loss, is_limit):
 def test_where_a_region_is_missing_convolutions_are_advised(side, shape, is_told):
     ways = more_images(fitted(corruption=Occlusion(4), shape=shape), images(side), whole=True, pieces=True)
     assert ways.startswith("--network conv --augmentation affine or ") is is_told
+
+
+@pytest.mark.parametrize(("side", "crop"), [(40, 32), (25, 24), (49, None), (12, None)])
+def test_a_denoiser_of_small_images_is_told_of_the_one_for_whole_images(side, crop):
+    way = f"--training-crop {crop}, which trains a denoiser of whole images, or "
+    ways = more_images(fitted(), images(side), whole=True, pieces=True)
+    assert ways.startswith(way) is (crop is not None)
+    assert "--training-crop" not in more_images(fitted(), images(side), whole=False, pieces=True)
+    assert "--training-crop" not in more_images(fitted(corruption=Masking(0.1)), images(side), whole=True, pieces=True)
+    at_its_limit = replace(judged(fitted(), side=side), whole=True)
+    assert at_its_limit._more().startswith(way) is (crop is not None)
 
 
 @pytest.mark.parametrize(("psnr", "is_told"), [(26.81, True), (29.0, False), (None, False)])

@@ -107,7 +107,7 @@ def test_bce_learns(images):
     assert model.score(images) > -images.floats().var(axis=0).mean()
 
 
-def test_bfloat16_trains_to_within_a_few_percent(x):
+def test_bfloat16_trains_to_within_a_few_percent(x, small_products_in_bfloat16):
     x = x / x.std()
     common = {"learning_rate": 0.01, "schedule": "cosine", "epochs": 30}
     common["network"] = Dense(hidden=(12,), bottleneck=3, activation="silu", code_activation="linear")
@@ -295,7 +295,18 @@ def test_inference_is_in_the_inputs_precision(method, x):
     np.testing.assert_allclose(np.concatenate(rows), double[:20], rtol=1e-12, atol=1e-14)
 
 
-def test_inference_is_float32_even_after_bfloat16_training(x):
+def test_small_products_are_in_float32_where_bfloat16_is_asked_for():
+    """They are faster so: turning numbers into bfloat16 and back takes longer than it saves."""
+    x = np.random.default_rng(0).normal(size=(256, 100)).astype("float32")
+    for width, is_same in ((20, True), (600, False)):
+        models = [
+            Autoencoder(Dense(bottleneck=width), epochs=1, batch_size=64, precision=precision, random_state=0).fit(x)
+            for precision in ("float32", "bfloat16")
+        ]
+        assert (models[0].history_.losses == models[1].history_.losses).all() == is_same
+
+
+def test_inference_is_float32_even_after_bfloat16_training(x, small_products_in_bfloat16):
     model = small(precision="bfloat16").fit(x)
     np.testing.assert_allclose(model.transform(x), model.transform(x.astype(np.float64)), rtol=1e-4, atol=1e-5)
 

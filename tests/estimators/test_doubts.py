@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images, Occlusion, open_images
+from isthmus import L1, Autoencoder, Dense, GaussianNoise, Images, Masking, Occlusion, Poisson, Sequence, open_images
 from isthmus.errors import DoubtWarning, PoorFitWarning
 
 K = 5
@@ -51,6 +51,13 @@ def test_an_output_that_keeps_a_training_from_pcas_solution_is_named(x):
     network = Dense(bottleneck=K, code_activation="linear", output="sigmoid")
     (sentence,) = doubts(x[:120], network, x[120:], recipe="fast", epochs=5)
     assert sentence.endswith(f"take {LINEAR!r}, which has output='linear' in place of 'sigmoid'")
+
+
+def test_hidden_layers_that_keep_a_training_from_pcas_solution_are_named(x):
+    network = Dense((2 * K - 1,), K, code_activation="linear")
+    (sentence,) = doubts(x[:120], network, x[120:], recipe="fast", epochs=5)
+    wider = Dense((2 * K,), K, code_activation="linear")
+    assert sentence.endswith(f"take {wider!r}, which has hidden=({2 * K},) in place of ({2 * K - 1},)")
 
 
 @pytest.mark.parametrize(("network", "way_out"), [(RELU, LINEAR), (DEEP, Dense((64,), K, code_activation="linear"))])
@@ -265,3 +272,16 @@ def test_a_denoiser_of_large_images_that_is_worse_than_the_noise_is_told_of_one_
     images = np.random.default_rng(0).random((40, 1, 50, 50), np.float32)
     (sentence,) = doubts(images, LINEAR, corruption=GaussianNoise(0.1), recipe="fast", epochs=2)
     assert f"the way out is Denoiser(noise={GaussianNoise(0.1)!r}), which is for images of any size" in sentence
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [GaussianNoise(0.0), Masking(0.0), Sequence([GaussianNoise(0.0), Masking(0.0)])],
+    ids=lambda part: part.kind,
+)
+def test_noise_that_is_none_on_purpose_is_in_no_other_unit(nothing, x):
+    assert nothing.changes_nothing
+    sentences = doubts(x[:120], DEEP, x[120:], recipe="fast", epochs=40, corruption=nothing)
+    assert not any("noise" in sentence for sentence in sentences)
+    assert not Sequence([GaussianNoise(0.0), Masking(0.1)]).changes_nothing
+    assert not Poisson(1000).changes_nothing

@@ -3,6 +3,7 @@
 import pickle
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -65,12 +66,15 @@ def test_weights_and_biases_has_each_epoch_offline(tmp_path, monkeypatch):
     fitted = model().set_callbacks(WandB(project="p", mode="offline", dir=tmp_path, images=X[:4])).fit(X)
     assert wandb.run is None, "what the callback opened is closed"
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    losses, config = [], ""
-    for data in records_of(file.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
-        items = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
-        losses += [float(items["loss"])] if "loss" in items else []
-        config += str(record.run.config) + str(record.config)
+    losses, config, deadline = [], "", time.monotonic() + 60
+    while len(losses) < 3 and time.monotonic() < deadline:  # a process of wandb's own writes them
+        losses, config = [], ""
+        for data in records_of(file.read_bytes()):
+            record = wandb_internal_pb2.Record.FromString(data)
+            items = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
+            losses += [float(items["loss"])] if "loss" in items else []
+            config += str(record.run.config) + str(record.config)
+        time.sleep(0.1)
     assert losses == pytest.approx([row["loss"] for row in rows_of(fitted)])
     assert "Dense(bottleneck=2)" in config
     assert len(list(tmp_path.glob("wandb/**/media/images/*.png"))) == 3

@@ -19,6 +19,8 @@ from isthmus.objective import Objective
 from isthmus.parts import DECODERS as UNPOOLINGS
 from isthmus.parts import L1, MSE, NETWORKS, Conv, Dense, Dictionary, Module
 
+pytestmark = pytest.mark.usefixtures("small_products_in_bfloat16")
+
 SHAPE, N = (1, 11, 10), 6
 PARTS = {
     "one layer": Dense(bottleneck=4),

@@ -15,6 +15,8 @@ from isthmus.networks.accelerators import training_pass
 from isthmus.networks.conv import convolution
 from isthmus.parts import ACTIVATIONS, DECODERS, Conv, ConvLayer
 
+pytestmark = pytest.mark.usefixtures("small_products_in_bfloat16")
+
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)

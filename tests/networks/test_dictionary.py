@@ -10,6 +10,8 @@ from isthmus.networks.accelerators import training_pass
 from isthmus.objective import Objective
 from isthmus.parts import MSE
 
+pytestmark = pytest.mark.usefixtures("small_products_in_bfloat16")
+
 PARTS = [
     Dictionary(n_atoms=7),
     Dictionary(hidden=(6,), n_atoms=9, code_activation="linear", unit_norm=False),

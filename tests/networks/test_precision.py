@@ -16,6 +16,8 @@ from isthmus.parts import ACTIVATIONS, BCE, DECODERS, KL, MSE, Conv, Dense, Dict
 from isthmus.training.loop import train
 from isthmus.training.setup import Setup
 
+pytestmark = pytest.mark.usefixtures("small_products_in_bfloat16")
+
 SHAPE, N = (1, 10, 10), 32
 RATE = 1024.0  # of one step of gradient descent, from which its gradients are read: so large that no digit is lost
 PARTS = {

@@ -221,10 +221,12 @@ def test_a_model_of_another_has_its_code_to_work_on():
     assert context.work(context.study.model("adam"), 0).other == pytest.approx(0.04 * 120)
 
 
-def test_a_model_that_no_loop_trains_is_of_float32():
+def test_a_model_that_no_loop_trains_is_of_float32(monkeypatch):
     context = chosen()
     assert context.precision(context.study.model("best")) == "float32"
     assert context.precision(context.study.model("patient")) == "float32"
+    assert context.precision(context.study.model("plain")) == "float32", "of steps as small as these"
+    monkeypatch.setattr("isthmus.training.hardware._WORTH", 0)
     assert context.precision(context.study.model("plain")) == resolve_precision("auto", torch.device("cpu"))
 
 

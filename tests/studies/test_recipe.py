@@ -39,6 +39,8 @@ def test_an_unknown_recipe_is_refused_with_its_model(tools):
 
 def test_a_study_trains_in_float32_on_every_processor_unless_it_says_otherwise(tools, run, folder, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    for place in ("training.hardware", "networks.accelerators.dense"):  # the model is small
+        monkeypatch.setattr(f"isthmus.{place}._WORTH", 0)
     results = run(tools.HEAD + tools.DENSE + tools.DENSE.replace("dense-4", "auto") + 'precision = "auto"\n')
     assert {name: load(folder / "models" / name).precision_ for name in ("dense-4", "auto")} == {
         "dense-4": "float32", "auto": "bfloat16",

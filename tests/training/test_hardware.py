@@ -99,6 +99,10 @@ def test_precisions_by_name(kind):
     assert resolve_precision("float32", device) == "float32"
     assert resolve_precision("bfloat16", device) == "bfloat16"
     assert resolve_precision("auto", device) in (("float32",) if kind == "mps" else ("float32", "bfloat16"))
+    for products in (4e6, 6e6):  # of few, bfloat16 takes longer on a CPU
+        auto = resolve_precision("auto", device, products)
+        assert auto == ("float32" if kind == "cpu" and products < 5e6 else resolve_precision("auto", device))
+        assert resolve_precision("bfloat16", device, products) == "bfloat16"
 
 
 CPU = torch.device("cpu")

@@ -503,7 +503,7 @@ def test_training_neither_reads_nor_moves_a_global_generator(x, global_generator
         assert losses() == first
 
 
-def test_bfloat16_products_keep_float32_weights_and_learn_alike(x):
+def test_bfloat16_products_keep_float32_weights_and_learn_alike(x, small_products_in_bfloat16):
     final, x = {}, x / x.std()
     for precision in ("float32", "bfloat16"):
         network = dense(Dense(hidden=(12,), bottleneck=3, activation="silu", code_activation="linear"), 16)

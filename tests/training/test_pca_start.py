@@ -8,15 +8,18 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from isthmus import Autoencoder, Dense, GaussianNoise, Images, load
+from isthmus import Affine, Autoencoder, Dense, GaussianNoise, Images, load
+from isthmus.augmentation import augment
 from isthmus.commands.fitting.defaults import Wanted, choose
 from isthmus.data.batches import Pixels
 from isthmus.errors import RequestError
 from isthmus.networks import build
 from isthmus.objective import Objective
-from isthmus.parts import MSE, Training
+from isthmus.parts import MSE, Masking, Training
+from isthmus.rng import generator
 from isthmus.training.setup import Setup
-from isthmus.training.start import fit_pca, pca_start
+from isthmus.training.start import fit_pca, pca_start, with_refit_gain
+from isthmus.training.validation import is_better, weights_of
 
 CPU = torch.device("cpu")
 SETUP = Setup(Training(), Objective(MSE()), seed=0)
@@ -106,6 +109,31 @@ def test_of_few_wide_samples_the_filter_is_better_than_any_pca(n_features, code)
     assert error < best if code > 39 else error < 1.002 * best
 
 
+@torch.no_grad()
+def test_under_an_augmentation_the_filter_is_of_samples_as_a_training_has_them():
+    """It takes more out of others. How much of a component is noise, none of a sample's own copies says."""
+    shape, moved, noise = (1, 8, 8), Affine(rotation=20, shift=1, share=1.0), GaussianNoise(0.2)
+    x = DIGITS[:31]
+    others = augment(moved, torch.from_numpy(DIGITS[500:]), generator(5, "augment"), shape)
+    x_noisy = others + 0.2 * torch.randn(others.shape, generator=torch.Generator().manual_seed(1))
+    left = []
+    for augmentation in (None, moved):
+        network = build(Dense((), 64, activation="gelu"), 64, torch.Generator().manual_seed(0), shape)
+        setup = replace(SETUP, corruption=noise, augmentation=augmentation, image_shape=shape)
+        pca_start(network, Pixels(x, CPU), setup)
+        left.append(float((network(x_noisy).x_hat - others).square().mean()))
+    assert left[1] < 0.7 * left[0]
+    best = min(
+        float(np.square(of_pca(many_of(x, moved, shape), k, x_noisy.numpy()) - others.numpy()).mean())
+        for k in range(8, 60, 4)
+    )
+    assert left[1] < 0.8 * best
+
+
+def many_of(x, augmentation, shape):
+    return augment(augmentation, torch.from_numpy(np.tile(x, (20, 1))), generator(3, "augment"), shape).numpy()
+
+
 def test_pca_of_few_wide_samples_is_exact():
     x = np.random.default_rng(0).normal(size=(100, 1600)).astype(np.float32)
     kept, exact = fit_pca(x, 30), PCA(30, svd_solver="full").fit(x.astype(np.float64))
@@ -190,3 +218,31 @@ def test_standardized_data_of_any_offset_start_at_pca_too():
     x = 5 + 1e-3 * DIGITS[:300]
     model = Autoencoder(LINEAR, start="pca", standardize=True, epochs=1, learning_rate=1e-9, random_state=0).fit(x)
     np.testing.assert_allclose(1e3 * (model.reconstruct(x) - 5), of_pca(DIGITS[:300], 8), atol=2e-3)
+
+
+def test_what_pca_gains_from_the_held_out_samples_is_foreseen():
+    """Within a third, of 80 digits and 20 held out; and a network is held against that."""
+    foreseen, measured = [], []
+    for seed in range(5):
+        x = DIGITS[np.random.default_rng(seed).permutation(len(DIGITS))]
+        train, held = Pixels(x[:80], CPU), Pixels(x[80:100], CPU)
+        network = build(Dense(bottleneck=20, code_activation="linear"), 64, torch.Generator().manual_seed(0))
+        setup = replace(SETUP, fallback={})
+        foreseen.append(with_refit_gain(setup, network, train, held).refit_gain)
+        errors = [np.square(pca.inverse_transform(pca.transform(x[100:])) - x[100:]).mean()
+                  for pca in (PCA(20).fit(x[:80]), PCA(20).fit(x[:100]))]  # fmt: skip
+        measured.append(1 - errors[1] / errors[0])
+        assert with_refit_gain(replace(setup, is_warm=True), network, train, held).refit_gain == 0
+        assert with_refit_gain(replace(setup, corruption=Masking(0.1)), network, train, held).refit_gain == 0
+    assert np.mean(foreseen) == pytest.approx(np.mean(measured), rel=1 / 3)
+    assert min(measured) > 0.02
+
+
+def test_weights_are_kept_where_they_will_be_better_when_they_are_refitted():
+    x = Pixels(np.random.default_rng(0).random((30, 16), "float32"), CPU)
+    network = build(Dense(bottleneck=4), 16, torch.Generator().manual_seed(0))
+    start = weights_of(network)
+    with torch.no_grad():
+        network.decoder.layers[-1].bias += 0.03
+    assert is_better(network, start, x, SETUP)
+    assert not is_better(network, start, x, replace(SETUP, refit_gain=0.5))

@@ -11,6 +11,8 @@ from isthmus.parts import ACTIVATIONS, Dense
 from isthmus.training.optimizers import SGD, Adam
 from isthmus.training.weights import FlatWeights
 
+pytestmark = pytest.mark.usefixtures("small_products_in_bfloat16")
+
 
 def network(**fields):
     part = Dense(**{"hidden": (17,), "bottleneck": 12, "decoder_hidden": (16, 15), "output": "sigmoid", **fields})

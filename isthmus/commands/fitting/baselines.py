@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
 from isthmus.estimators.denoising.classical import ClassicalDenoiser
+from isthmus.estimators.denoising.denoiser_adapter import AtLevel
 from isthmus.parts import Augmentation, Corruption
 from isthmus.parts.networks import MAX_EXACT
 from isthmus.rng import generator
 from isthmus.training.start import changed_often, n_of_pca
 
 _LEAST_SIDE, _TRIED = 16, 40  # pixels below which no method sees what is alike; images that the strength is chosen on
-AS_IT_IS = ", as it is"
+AS_IT_IS, TOLD = ", as it is", ", told the noise"
 MEAN_IMAGE = "the mean image"
 
 
@@ -35,6 +37,7 @@ def yardsticks(
     others: Images | None = None,
     alone: bool = False,
     augmentation: Augmentation | None = None,
+    uncut: Iterable[np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Baseline models by name; under a corruption the first is the identity.
 
@@ -44,54 +47,58 @@ def yardsticks(
     what the model's images were changed by, for a PCA of such images too: else what they add would seem the network's.
 
     Under Gaussian noise of one level, of whole images that are not tiny, there are methods too that are told the level
-    and learn nothing but how strongly.
+    and learn nothing but how strongly. uncut: of patches, photographs (c, h, w) that these learn it of, and are for.
     """
     name = "PCA of these images alone" if alone else "PCA"
     fitted_on = [train] if others is None else [train, others]
     baselines: dict[str, Any] = {}
     if corruption is not None:
         baselines[corruption.label + AS_IT_IS] = FunctionTransformer(check_inverse=False)
+
+    def pca_of(augmentation: Augmentation | None) -> PCA:
+        if corruption is None or others is None:
+            return _pca(fitted_on, validation, code_size, corruption, augmentation)
+        n = _pca([train], validation, code_size, corruption, augmentation).n_components_
+        return _pca(fitted_on, validation, n, None, augmentation)
+
+    of_each: dict[str, Augmentation | None] = {name: None}
+    if augmentation is not None:
+        of_each["PCA of augmented images"] = augmentation
     if corruption is not None or code_size < train.n_features:  # else a PCA is exact
-        pca = _pca(fitted_on if corruption is None else [train], validation, code_size, corruption)
-        if corruption is not None and others is not None:
-            pca = _pca(fitted_on, validation, pca.n_components_, None)
-        baselines[f"{name}, {pca.n_components_:,} numbers"] = pca
+        for pca_name, changed_by in of_each.items():
+            pca = pca_of(changed_by)
+            baselines[f"{pca_name}, {pca.n_components_:,} numbers"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
         baselines[f"{name}, {pca.n_components_:,} numbers, as many as are on"] = pca
-    if corruption is None and augmentation is not None and code_size < train.n_features:
-        pca = best_pca(_augmented(fitted_on, augmentation), code_size)
-        baselines[f"PCA of augmented images, {code_size:,} numbers"] = pca
-    baselines |= _classical(train, corruption)
+    if train.places is None:
+        some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))
+        methods = _classical(some.floats().reshape(-1, *train.shape), corruption)
+        baselines |= {method: _Flat(model, train.shape) for method, model in methods.items()}
+    elif uncut is not None:
+        baselines |= _classical(uncut, corruption)
     baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
     return baselines
 
 
-def _augmented(fitted_on: Sequence[Images], augmentation: Augmentation) -> np.ndarray:
-    """The images that PCA is fitted to, changed again and again, to as many as it is fitted to of many."""
-    shape, stream = fitted_on[0].shape, generator(0, "augment")
-    x = torch.from_numpy(_evenly(fitted_on, n_of_pca(fitted_on[0].n_features)))
-    return changed_often(x, lambda x: augment(augmentation, x, stream, shape)).numpy()
-
-
-def _classical(train: Images, corruption: Corruption | None) -> dict[str, Any]:
+def _classical(images: Iterable[np.ndarray], corruption: Corruption | None) -> dict[str, AtLevel]:
     """Total variation and non-local means for noise that they are for, with the strengths that suit these images."""
-    noise = None if corruption is None or train.places is not None else corruption.for_denoiser()
-    if noise is None or len({*noise.sigma_range}) > 1 or noise.shot_and_read[0] or min(train.shape[1:]) < _LEAST_SIDE:
+    noise = None if corruption is None else corruption.for_denoiser()
+    if noise is None or len({*noise.sigma_range}) > 1 or noise.shot_and_read[0]:
         return {}
-    some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))
-    images = list(some.floats().reshape(-1, *train.shape))
-    sigma = float(noise.sigma_range[1])
+    some = list(islice(images, _TRIED))
+    if min(min(image.shape[1:]) for image in some) < _LEAST_SIDE:
+        return {}
     methods = {"total variation": "total-variation", "non-local means": "non-local-means"}
-    fitted = {name: ClassicalDenoiser(method).fit(images) for name, method in methods.items()}
-    return {f"{name}, told the noise": _Flat(model, sigma, train.shape) for name, model in fitted.items()}
+    fitted = {name: ClassicalDenoiser(method).fit(some) for name, method in methods.items()}
+    return {name + TOLD: AtLevel(model, noise.sigma_range[1]) for name, model in fitted.items()}
 
 
 class _Flat:
     """A method for images of any size, on rows of images of one size."""
 
-    def __init__(self, model: ClassicalDenoiser, sigma: float, shape: tuple[int, int, int]) -> None:
-        self.model, self.sigma, self.shape = model, sigma, shape
+    def __init__(self, at_level: AtLevel, shape: tuple[int, int, int]) -> None:
+        self.model, self.sigma, self.shape = at_level.model, at_level.sigma, shape
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         return x
@@ -114,9 +121,18 @@ class _Constant:
         return np.repeat(self.image[None], len(code), axis=0)
 
 
-def _pca(fitted_on: Sequence[Images], validation: Images, code_size: int, corruption: Corruption | None) -> PCA:
+def _pca(
+    fitted_on: Sequence[Images],
+    validation: Images,
+    code_size: int,
+    corruption: Corruption | None,
+    augmentation: Augmentation | None = None,
+) -> PCA:
     n_features = fitted_on[0].n_features
     x = _evenly(fitted_on, n_of_pca(n_features))
+    if augmentation is not None:  # again and again, to as many as it is fitted to of many
+        shape, stream = fitted_on[0].shape, generator(0, "augment")
+        x = changed_often(torch.from_numpy(x), lambda x: augment(augmentation, x, stream, shape)).numpy()
     if corruption is None:
         return best_pca(x, code_size)
 

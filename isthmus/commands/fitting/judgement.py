@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from isthmus.analysis.collapse import diagnose, frozen_pixels
-from isthmus.commands.fitting.baselines import MEAN_IMAGE, better_than_first
+from isthmus.commands.fitting.baselines import MEAN_IMAGE, TOLD, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
-from isthmus.commands.fitting.ways import larger_network, more_images
+from isthmus.commands.fitting.defaults import LEAST_SIDE
+from isthmus.commands.fitting.ways import larger_network, more_images, way_to_pca, whole_images
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
@@ -148,6 +149,8 @@ class Judgement:
     def _worse_words(self, better: list[str], *, has_way: bool = True) -> str:
         """What the model is worse than, and what to do about it."""
         way = self._advice(better) if has_way else ""
+        if not self.whole and better[0].endswith(TOLD):
+            way = f"try it without --patches, of images under {LEAST_SIDE} pixels a side with --training-crop 32"
         if has_way and self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
         return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
@@ -199,7 +202,10 @@ class Judgement:
     def _more(self) -> str:
         """What lets a network learn more than the linear filter that it is, or PCA."""
         is_limit = self.model.corruption is not None and self._learns_others()
-        return larger_network(self.model, self.images) if is_limit else self._more_images()
+        if not is_limit:
+            return self._more_images()
+        ways = whole_images(self.model, self.images) if self.whole else []
+        return " or ".join([*ways, larger_network(self.model, self.images)])
 
     def _learns_others(self) -> bool:
         """Whether it has as little error on other images as on its own, so that more images would hardly lower it."""
@@ -215,8 +221,9 @@ class Judgement:
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
         early = self._best_came_early()
-        if MEAN_IMAGE not in better and not is_penalized and (linear := self._linear_words()):
-            return linear
+        has_way = MEAN_IMAGE not in better and not is_penalized and self.base is None
+        if has_way and (way := way_to_pca(self.model, self.images)):
+            return way
         if early and losses[-1] > _BACK * losses[best] and not is_penalized:
             return (
                 f"training got worse after epoch {best + 1} (loss {error_text(losses[best])}, in the end "
@@ -275,24 +282,6 @@ class Judgement:
         """Whether more epochs than there were would only go further away from the best."""
         history = self.model.history_
         return int(np.nanargmin(history.validation_losses)) + 1 < _EARLY * len(history)
-
-    def _linear_words(self) -> str:
-        """What keeps a training from beginning at PCA's solution, if leaving it out is all that it takes."""
-        part, loss = self.model.network_.part, self.model.part("loss")
-        if self.model.corruption is not None or self.base is not None or not self.model.network_.code_part.is_plain:
-            return ""
-        if (linear := part.beginning_at_pca()) is None:
-            if self.model.network_.shape is None or len(self.images) >= FEW:  # of convolutions it is not None
-                return ""
-            without = f" without --loss {loss.kind}" if loss.bounded else ""
-            return f"of so few PCA knows more: try --network dense{without}, whose training begins at its solution"
-        if linear == part:
-            return ""
-        option = f"--loss {loss.kind}" if loss.bounded else "--output"  # such a loss takes a sigmoid, whatever is said
-        if part.code_output != "linear":
-            words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
-            return f"{words}: try --code-activation linear" + ("" if part.output == "linear" else f" without {option}")
-        return f"a training with a linear output begins at PCA's solution: leave {option} out"
 
 
 def before(base: Base) -> str:

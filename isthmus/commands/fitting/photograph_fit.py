@@ -1,4 +1,7 @@
-"""`isthmus fit` of a denoiser of photographs: images of any size, larger than 48 pixels a side, and Gaussian noise."""
+"""`isthmus fit` of a denoiser of photographs: images of any size, and Gaussian noise.
+
+Images of less than 49 pixels a side go through a code, unless it is said of which side the crops to train on are.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console, persistence
-from isthmus.commands.fitting.defaults import LEAST_SIDE
+from isthmus.commands.fitting.defaults import LEAST_CROP, LEAST_SIDE, crop_for
 from isthmus.commands.fitting.photograph_errors import measure
 from isthmus.commands.fitting.training_run import train
 from isthmus.commands.images.inputs import existing, framing_of, is_named, load_images, part_of, with_range
@@ -27,7 +30,7 @@ from isthmus.data.identity import marks_of, to_text
 from isthmus.data.noise_estimate import CLEAN, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
-from isthmus.errors import DataError, RequestError, counted
+from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_fit import training_of
 from isthmus.files import remove
@@ -70,31 +73,48 @@ class Photographs:
 def is_wanted(options: argparse.Namespace, network: dict[str, Any], corruption: Any) -> bool:
     """Whether a command is a denoiser's of photographs: nothing is asked for that is of a code, patches or classes.
 
-    Raises RequestError for a range of levels, or for --noisy, where it is not.
+    Raises RequestError for a range of levels, for --noisy and for --training-crop, where it is not.
     """
     if options.noisy and corruption is not None:
         raise RequestError(
             "--noisy learns from photographs that are noisy themselves, and --corruption adds noise to clean ones; "
             "give one of them"
         )
-    noise = None if corruption is None else corruption.for_denoiser()
+    noise, crop = None if corruption is None else corruption.for_denoiser(), options.training_crop
     if not options.noisy and (noise is None or noise.sigma_range[1] == 0):
+        if crop is not None:
+            raise RequestError(
+                "--training-crop is of a denoiser of photographs: give --corruption gaussian:0.1 or --noisy"
+            )
         return False
     given = [name for name in _OF_A_CODE if getattr(options, name) is not None]
     given += [name for name in network if network[name] is not None]
     words = [f"--{'from' if name == 'source' else name.replace('_', '-')}" for name in given]
     words += ["clip="] if "clip" in (options.corruption or "") else []
-    wanted = not words and _are_large(options)
-    if not wanted and (noise is None or len({*noise.sigma_range}) > 1):
+    sides, are_large = ([], False) if words or is_named(options.data) else _sides(options)
+    if are_large:
+        return True
+    least = 2 * LEAST_CROP if options.noisy else LEAST_CROP  # of noisy ones every second pixel is taken
+    takes_crops = bool(sides) and min(sides) >= least
+    if takes_crops and crop is not None:
+        even, side = "even, " if options.noisy else "", min(sides)
+        rule = f"{even}at least 8 and at most {side}, the shorter side of the images"
+        require(8 <= crop <= side and not (even and crop % 2), "--training-crop", rule, crop)
+        return True
+    if crop is not None or noise is None or len({*noise.sigma_range}) > 1:
         request = f"--corruption {options.corruption}: a range of levels" if noise else "--noisy: what is noise"
-        why = f"without {words[0]}" if words else f"of at least {LEAST_SIDE} pixels a side"
+        request = request if crop is None else f"--training-crop {crop}: a denoiser of crops"
+        why = f"without {words[0]}" if words else f"of at least {LEAST_SIDE if crop is None else least} pixels a side"
+        if takes_crops:
+            why += f", or of smaller ones with --training-crop {crop_for(min(sides))}"
+        elif not words and is_named(options.data):
+            why = f"in files of your own, {why}"
         raise RequestError(f"{request} is learned from whole photographs {why}")
-    return wanted
+    return False
 
 
-def _are_large(options: argparse.Namespace) -> bool:
-    if is_named(options.data):
-        return False
+def _sides(options: argparse.Namespace) -> tuple[list[int], bool]:
+    """The shorter side of each image, and whether they are photographs, which no code is for."""
     path = existing(options.data)
     listing = listing_of(path / "train" if is_mvtec(path) else path)
     shapes: list[tuple[int, ...]]
@@ -103,9 +123,10 @@ def _are_large(options: argparse.Namespace) -> bool:
     else:
         pages = all_shapes(listing.paths())
         shapes = [shape for file in pages if not isinstance(file, DataError) for shape in file]
-    large = [min(shape[1:]) >= LEAST_SIDE for shape in shapes]
+    sides = [min(shape[1:]) for shape in shapes]
+    large = [side >= LEAST_SIDE for side in sides]
     # a code is for images of one size, so a small one among large ones of other sizes does not decide
-    return any(large) and (all(large) or len({shape[1:] for shape in shapes}) > 1)
+    return sides, any(large) and (all(large) or len({shape[1:] for shape in shapes}) > 1)
 
 
 def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threads: int) -> None:
@@ -165,6 +186,8 @@ def run(options: argparse.Namespace, noise: Any, training: dict[str, Any], threa
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
         print(error_table(head, result.errors))
+        if options.noisy:
+            console.say("the photographs were measured at half their size; at full size the order may be another")
         if options.noisy and (structure := result.structure) > 0.5:
             console.say(
                 f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "

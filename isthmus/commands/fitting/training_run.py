@@ -147,7 +147,8 @@ def fit(job: Job) -> Fitted | None:
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
         alone = base is not None and base.knows_others(*filter(None, (train, validation, parts.test)))
         baselines = yardsticks(
-            train, validation, size, model.corruption, n_on, others, alone, model.part("augmentation")
+            *(train, validation, size, model.corruption, n_on, others, alone, model.part("augmentation")),
+            None if job.uncut is None else job.uncut.images(train),
         )
         models = {f"{folder.name}, {size:,} numbers": model} | baselines
         if base is not None and not model.history_.kept_start:

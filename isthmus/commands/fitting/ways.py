@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE
+from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE, crop_for
+from isthmus.commands.images.inputs import is_named
 from isthmus.data.images import Images
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.parts.networks import FEW
 
 # Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
 # 25×25 it was worse than the noisy images themselves, and with pieces of 8×8 had half of their error.
 _PIECES = ((64, 16), (16, 8))
 _CONVOLVED, _AROUND = 8, 16  # pixels of the shorter side for convolutions, which see what is around a missing region
+_HIDDEN = ("hidden", "decoder_hidden")
 _SMALL = 128  # pixels: of patches of 16×16 two hidden layers were no better
 
 
@@ -17,17 +21,16 @@ def more_images(model: Autoencoder, images: Images, *, whole: bool, pieces: bool
     """Ways to more training data that are not used yet. whole: the images are no patches. pieces: may be suggested.
 
     Under noise, images that are turned a little are no way where pieces are: of 62 micrographs they left 9 to 11
-    times a noise of 1 %, and pieces of 8×8 a fifth of it; of 120 scans and of their pieces, as much as without (3
-    seeds each). Where a region is missing they change nothing for a dense network: of 112 scans convolutions left less
-    than half of its error, and less than the images have as they are.
+    times a noise of 1 %, and pieces of 8×8 a fifth of it; of pieces of 120 scans, as much as without (3 seeds each).
+    Where a region is missing they change little for a dense network: of 112 scans convolutions left less than half of
+    its error, and less than the images have as they are.
     """
     ways, side = ["more images"], min(images.shape[1:])
     corruption, is_cut = model.corruption, not whole
     if pieces and corruption is not None and whole and not corruption.takes_one_region:  # noise is local
         ways = [f"--patches {piece}x{piece}" for least, piece in _PIECES if side >= least][:1] + ways
         is_cut = len(ways) > 1
-        if side >= LEAST_SIDE and corruption.for_denoiser() is not None:
-            ways.insert(0, "--corruption alone, which trains a denoiser of whole photographs,")
+        ways = whole_images(model, images) + ways
     affine = "--augmentation affine" if model.augmentation is None and (corruption is None or not is_cut) else ""
     if (
         pieces
@@ -37,6 +40,19 @@ def more_images(model: Autoencoder, images: Images, *, whole: bool, pieces: bool
     ):
         return " or ".join([f"--network conv {affine}".strip(), *ways])
     return " or ".join([*ways, affine] if affine else ways)
+
+
+def whole_images(model: Autoencoder, images: Images) -> list[str]:
+    """The denoiser that needs no code, for noise that it is for and images that are not tiny, if any."""
+    side = min(images.shape[1:])
+    if model.corruption is None or model.corruption.for_denoiser() is None:
+        return []
+    if side >= LEAST_SIDE:
+        return ["--corruption alone, which trains a denoiser of whole photographs,"]
+    if side < _AROUND or is_named(images.source):
+        return []
+    without = "" if model.augmentation is None else " without --augmentation"
+    return [f"--training-crop {crop_for(side)}{without}, which trains a denoiser of whole images,"]
 
 
 def larger_network(model: Autoencoder, images: Images) -> str:
@@ -54,6 +70,29 @@ def larger_network(model: Autoencoder, images: Images) -> str:
     elif is_small:
         ways.append(f"--hidden 256,256 --bottleneck 128 --epochs {2 * model.training_.epochs}")
     return " or ".join(ways or ["more images"])
+
+
+def way_to_pca(model: Autoencoder, images: Images) -> str:
+    """What keeps a training on these images from beginning at PCA's solution, and what to change; "" if all of it."""
+    part, loss, is_few = model.network_.part, model.part("loss"), images.n_photographs < FEW
+    if model.corruption is not None or not model.network_.code_part.is_plain:
+        return ""
+    if (linear := part.beginning_at_pca(widened=is_few)) is None:
+        if model.network_.shape is None or len(images) >= FEW:  # of convolutions it is not None
+            return ""
+        dense = f"--network dense --bottleneck {adapter_of(model).code_size(images.n_features)}"
+        without = f" without --loss {loss.kind}" if loss.bounded else ""
+        return f"of so few PCA knows more: try {dense}{without}, whose training begins at its solution"
+    widths = [(f"--{name.replace('_', '-')}", getattr(linear, name), getattr(part, name)) for name in _HIDDEN]
+    wider = " ".join(f"{option} {','.join(map(str, new))}" for option, new, old in widths if new != old)
+    option = f"--loss {loss.kind}" if loss.bounded else "--output"  # such a loss takes a sigmoid, whatever is said
+    without = "" if part.output == "linear" else f" without {option}"
+    if part.code_output != "linear":
+        words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
+        return f"{words}: try {f'--code-activation linear {wider}'.strip()}{without}"
+    if wider:
+        return f"hidden layers narrower than twice its code keep it from PCA's solution: try {wider}{without}"
+    return f"a training with a linear output begins at PCA's solution: leave {option} out" if without else ""
 
 
 def _takes_convolutions(model: Autoencoder, images: Images, least: int) -> bool:

@@ -91,6 +91,10 @@ class Uncut:
         are_whole = all(region.box is None for region in regions)
         return HeldOut(Pictures(n, pixels[0].dtype, read), where, self.framing.stride, are_whole)
 
+    def images(self, part: Images) -> Iterator[np.ndarray]:
+        """The same photographs (c, h, w), float32, read when the first of them is asked for."""
+        yield from (picture.x for picture in self.of(part).pictures)
+
     def _regions(self, part: Images) -> tuple[list[Region], int, bool]:
         """What is measured, in the order of the photographs; how many photographs there are; whether a middle alone."""
         assert part.places is not None

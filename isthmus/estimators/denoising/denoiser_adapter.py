@@ -27,7 +27,7 @@ class AtLevel:
     sigmas: the level of the noise in each image.
     """
 
-    def __init__(self, model: Denoiser, sigma: float | None) -> None:
+    def __init__(self, model: Any, sigma: float | None) -> None:
         self.model, self.sigma = model, sigma
         self.sigmas: list[float] = []
 

@@ -13,7 +13,6 @@ import torch
 
 from isthmus.data.photographs.crops import Crops
 from isthmus.data.photographs.image_list import ImageList
-from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
 from isthmus.estimators.parameters import table_of
@@ -131,7 +130,7 @@ class DenoiserFit:
     def _unit_doubt(self, noise: Any) -> str:
         """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
         high, numbers = noise.sigma_range[1], f"the images' numbers span {self.scale:g}"
-        if _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
+        if noise.changes_nothing or _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
             return ""
         if not noise.shot_and_read[0]:
             return f"the noise is at most {high:g}, and {numbers}: sigma is in their unit"
@@ -151,9 +150,7 @@ class DenoiserFit:
         rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)
         with contextlib.closing(rows), memory_told(self.training.batch_size):
             for row in rows:
-                validation = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
-                epoch = f"epoch {row.epoch}/{self.training.epochs}"
-                self.say(f"{epoch}: loss {error_text(row.loss)}{validation} ({row.seconds:.1f} s)")
+                self.say(row.line(self.training.epochs))
                 yield row
         return self.trained()
 

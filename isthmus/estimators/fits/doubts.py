@@ -188,7 +188,8 @@ class Judged:
         return float(((x < 0) | (x > 1)).float().mean()) > _CUT_OFF
 
     def _worse_than_noise(self) -> str | None:
-        if self._recipe is None or self.setup.corruption is None or not self.setup.objective.loss.is_squared:
+        corruption, loss = self.setup.corruption, self.setup.objective.loss
+        if self._recipe is None or corruption is None or corruption.changes_nothing or not loss.is_squared:
             return None
         samples, which = self._judging()
         noise = self.setup.still_noise(samples.device)
@@ -201,12 +202,11 @@ class Judged:
                 f"the noise has a standard deviation of {deviation:.2g}, and the samples' numbers span {span:.4g}: it "
                 f"is in their unit, so that 0.1 of black to white is {span / 10:.3g}"
             )
-        left = self._losses(samples)
-        excess = self._mean(left - of_noise)
+        excess = self._mean((left := self._losses(samples)) - of_noise)
         if excess.ci95 is None or excess.ci95[0] <= 0:
             return None
         errors = f"an error of {error_text(left.mean())} on {which}, and the noise itself is"
-        way_out = " or ".join(_UNCUT if self._is_cut_off else self._ways_past_the_noise(self.setup.corruption))
+        way_out = " or ".join(_UNCUT if self._is_cut_off else self._ways_past_the_noise(corruption))
         return f"the denoiser leaves {errors} {error_text(of_noise.mean())}; the way out is {way_out}"
 
     def _ways_past_the_noise(self, corruption: Corruption) -> Iterator[str]:
@@ -288,7 +288,8 @@ class Judged:
 
     def _way_to_pca(self) -> tuple[str, str] | None:
         """What keeps the training from PCA's solution, and the network that begins there; None if this one can."""
-        part, linear = self.network.part, self.network.part.beginning_at_pca()
+        part = self.network.part
+        linear = part.beginning_at_pca(widened=len(self.samples) < FEW)  # more do not begin there
         if linear is None or linear == part:
             return None
         cause = "its training does not begin at PCA's solution"

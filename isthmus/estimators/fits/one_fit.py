@@ -16,7 +16,6 @@ import torch
 from isthmus.codes import build
 from isthmus.data.batches import Samples, evenly, fingerprint_of, hashes_of, is_samples, samples_on
 from isthmus.data.images import Images
-from isthmus.decimals import error_text
 from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
 from isthmus.estimators.fits.doubts import Judged
 from isthmus.estimators.fits.warm_start import WarmStart, restarts_at_pca
@@ -45,7 +44,7 @@ from isthmus.training.session import session
 from isthmus.training.setup import Setup
 from isthmus.training.sharding.divisibility import check_divisible
 from isthmus.training.sharding.processes import check_device, processes_for
-from isthmus.training.start import fit_start, n_of_pca, pca_start
+from isthmus.training.start import fit_start, n_of_pca, pca_start, with_refit_gain
 from isthmus.training.validation import weights_of
 
 
@@ -95,12 +94,13 @@ class OneFit:
             check_device(self.device, self.world)
             check_shards(self.shards, self.world.size, most=min(n, self.training.batch_size))
         self._check()
-        self.precision = resolve_precision(self.training.precision, self.device)
+        multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
+        products = multiplications * self.training.batch_size
+        self.precision = resolve_precision(self.training.precision, self.device, products)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
         if warm_start is not None and not isinstance(model.random_state, int | np.integer):
             self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
         self.seed = self.world.decided(lambda: self.seed)
-        multiplications = self.code_part.multiplications(self.network_part, self.n_features, self.image_shape)
         # one for each process, however many there are: shards take the place of threads
         available = torch.get_num_threads() if self.shards == 1 else 1
         self.threads = step_threads(multiplications, self.training.batch_size, available, self.device)
@@ -187,12 +187,13 @@ class OneFit:
             self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         is_judged = validation is not None and self.training.patience is not None
         setup = self.begin(samples, ids, is_new=former is None, is_judged=is_judged)
+        if validation is not None and self.from_pca and self.training.start == "pca":
+            with memory_told(self.training.batch_size), self._threads():
+                setup = with_refit_gain(setup, self.network, samples, validation)
         rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)
         with contextlib.closing(rows):
             for row in rows:
-                validated = "" if row.validation_loss is None else f", validation {error_text(row.validation_loss)}"
-                epoch = f"epoch {row.epoch}/{self.training.epochs}"
-                self.say(f"{epoch}: loss {error_text(row.loss)}{validated} ({row.seconds:.1f} s)")
+                self.say(row.line(self.training.epochs))
                 yield row
         for sentence in self._doubts(samples, validation, held_out, setup) if self.world.is_first else ():
             warnings.warn(sentence, PoorFitWarning, stacklevel=6)  # at the line that calls `fit`

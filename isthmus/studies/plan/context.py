@@ -191,8 +191,10 @@ class Context:
 
     def precision(self, model: Model) -> str:
         """The precision that a model is trained in."""
-        training = self.training(model)
-        return resolve_precision(training.precision, self.device) if training else "float32"
+        if (training := self.training(model)) is None:
+            return "float32"
+        products = math.inf if model.part else self._multiplications(model) * training.batch_size
+        return resolve_precision(training.precision, self.device, products)
 
     def _multiplications(self, model: Model) -> int:
         if model.part is not None and (trained := model.part.of_crops):

@@ -375,3 +375,9 @@ def test_channels_come_in_any_order_where_few_clean_photographs_have_colours(arg
         Denoiser(crop=16, noise=GaussianNoise(0.1), **arguments), images, images if others else None, print
     )
     assert fit._split()[0].any_colour is expected
+
+
+def test_a_level_of_nothing_is_in_no_other_unit():
+    photos = list(np.random.default_rng(0).random((2, 1, 12, 12), np.float32))
+    model = Denoiser(Residual(width=4, depth=2), noise=GaussianNoise(0.0), crop=8, crops_per_epoch=8, epochs=1)
+    assert np.isfinite(model.fit(photos).history_.losses).all(), "without a warning, which is an error here"
