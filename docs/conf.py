@@ -92,5 +92,10 @@ html_theme_options = {
     "show_prev_next": True,
 }
 
-# a module of an example may warn, which is shown in its page; what Sphinx warns of is an error
+
+def _without_the_place(message, category, filename, lineno, line=None):  # a page shows no folder of who built it
+    return f"{category.__name__}: {message}\n"
+
+
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sphinx_gallery")
+warnings.formatwarning = _without_the_place
