@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ALTERNATIVES := build/alternatives
 INSTALLED := $(VENV)/installed
+SITE_INSTALLED := $(VENV)/site-installed
 
-.PHONY: demo test test-all browser bench bench-alternatives clean
+.PHONY: demo test test-all docs browser bench bench-alternatives clean
 
 demo: $(INSTALLED)
 	$(BIN)/isthmus run digits
@@ -18,8 +19,13 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
-test-all: $(INSTALLED)
+test-all: $(SITE_INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "mnist or slow"
+
+# the site, in build/site; examples that have not changed keep the figures of the build before
+docs: $(SITE_INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q docs build/site
+	$(BIN)/python docs/links.py build/site
 
 # the browser in which the tests of `isthmus explore` click; without it they are skipped, and say so
 browser:
@@ -47,5 +53,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
+# apart, for nothing but the site and its test needs it
+$(SITE_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
+	rm -rf docs/api/generated docs/api/backreferences docs/auto_examples docs/commands docs/_pictures
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
