@@ -67,4 +67,4 @@ def run(options: argparse.Namespace) -> None:
     if words := framing_from(known, str(options.model / persistence.CONFIG)).words():
         console.say(f"give it images that are prepared as for the training: {words}")
     if takes_any_size and model.precision_ == "bfloat16":
-        console.say("the file computes in float32; isthmus denoises in bfloat16, so the two differ a little, by rounding")
+        console.say("the file computes in float32, and isthmus denoises in bfloat16: they differ by its rounding")
