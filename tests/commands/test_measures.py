@@ -300,7 +300,7 @@ def test_that_pca_is_far_better_is_said_whenever_the_model_is_used(digits, tmp_p
     short = ("--hidden", 15, "--epochs", 2, "--threads", 1, "--device", "cpu")  # too narrow to begin at PCA's solution
     _, err = done("fit", digits, "-o", tmp_path / "m", *short)
     (sentence,) = (line for line in err.splitlines() if line.startswith("this model is worse than PCA, 8 numbers"))
-    assert "train longer (--epochs)" in sentence
+    assert "hidden layers narrower than twice its code keep it from PCA's solution: try --hidden 16" in sentence
     for command in (("evaluate",), ("reconstruct", "-o", tmp_path / "out")):
         assert sentence in done(command[0], tmp_path / "m", digits, *command[1:])[1]
 
