@@ -1,5 +1,7 @@
 """What a user writes, whose types mypy holds strictly: it is not run."""
 
+# ruff: noqa: F841
+
 import numpy as np
 
 from isthmus import L1, Autoencoder, Denoiser, Dense, Dictionary, Gaussian, GaussianNoise, Images, load, open_images
