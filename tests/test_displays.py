@@ -105,6 +105,8 @@ def test_a_notebook_shows_them(models):
             "one linear layer",
         ),
         (lambda m: plot_history(m["PCA"]), "PCA has no history"),
+        (lambda m: plot_history({}), "models must be a fitted model, or a dict of some"),
+        (lambda m: ReconstructionDisplay.from_estimator({}, X), "models must be a fitted model"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, words, models):

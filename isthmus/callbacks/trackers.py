@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.errors import needing, require
+from isthmus.errors import RequestError, needing, require
 from isthmus.estimators.fits.callback_support import AfterEpoch
 from isthmus.training.history import Epoch
 
@@ -43,14 +44,14 @@ class Log(AfterEpoch):
         self.log({"epoch": row.epoch, **numbers_of(row)})
 
 
-class _Tracker(AfterEpoch):
-    """What has a place to write to, which is opened when a fit begins, and closed when it ends."""
+class _Tracker(AfterEpoch, abc.ABC):
+    """What has a place to write to, which is opened when a fit begins, and closed when it ends, if it was opened."""
 
     package: str  # the extra has its name
 
     def __init__(self, images: Any = None) -> None:
         super().__init__(self.after_epoch)
-        self.images = images
+        self.images = None if images is None else _shown(images)
         self.library  # noqa: B018  # that it is missing is to be known before anything is trained
 
     def __repr__(self) -> str:
@@ -77,17 +78,17 @@ class _Tracker(AfterEpoch):
         """Called by `fit`."""
         self.end()
 
-    def begin(self, parameters: dict[str, str]) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def begin(self, parameters: dict[str, str]) -> None: ...
 
-    def write(self, numbers: dict[str, float], step: int) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def write(self, numbers: dict[str, float], step: int) -> None: ...
 
-    def show(self, picture: np.ndarray, step: int) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def show(self, picture: np.ndarray, step: int) -> None: ...
 
-    def end(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def end(self) -> None: ...
 
 
 class TensorBoard(_Tracker):
@@ -102,11 +103,15 @@ class TensorBoard(_Tracker):
     def __init__(self, folder: str | Path, *, images: Any = None) -> None:
         super().__init__(images)
         self.folder = Path(folder)
+        self.writer: Any = None
 
     def begin(self, parameters: dict[str, str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(self.folder))
+        try:
+            self.writer = SummaryWriter(str(self.folder))
+        except OSError as error:
+            raise RequestError(f"cannot write to {self.folder}: {error.strerror}") from None
         self.writer.add_text("parameters", "\n".join(f"    {name} = {value}" for name, value in parameters.items()))
 
     def write(self, numbers: dict[str, float], step: int) -> None:
@@ -118,7 +123,9 @@ class TensorBoard(_Tracker):
         self.writer.add_image("images", picture, step, dataformats="HWC")
 
     def end(self) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
 
 
 class WandB(_Tracker):
@@ -132,7 +139,8 @@ class WandB(_Tracker):
 
     def __init__(self, *, images: Any = None, **options: Any) -> None:
         super().__init__(images)
-        self.options = options
+        self.options, self.is_ours = options, False
+        self.run: Any = None
 
     def begin(self, parameters: dict[str, str]) -> None:
         self.is_ours = self.library.run is None
@@ -146,8 +154,9 @@ class WandB(_Tracker):
         self.run.log({"epoch": step, "images": self.library.Image(picture)})
 
     def end(self) -> None:
-        if self.is_ours:
+        if self.is_ours and self.run is not None:
             self.run.finish()
+        self.run = None
 
 
 class MLflow(_Tracker):
@@ -161,12 +170,12 @@ class MLflow(_Tracker):
 
     def __init__(self, *, images: Any = None, **options: Any) -> None:
         super().__init__(images)
-        self.options = options
+        self.options, self.is_ours = options, False
 
     def begin(self, parameters: dict[str, str]) -> None:
-        self.is_ours = self.library.active_run() is None
-        if self.is_ours:
+        if self.library.active_run() is None:
             self.library.start_run(**self.options)
+            self.is_ours = True
         self.library.log_params(parameters)
 
     def write(self, numbers: dict[str, float], step: int) -> None:
@@ -178,6 +187,7 @@ class MLflow(_Tracker):
     def end(self) -> None:
         if self.is_ours:
             self.library.end_run()
+            self.is_ours = False
 
 
 def numbers_of(row: Epoch) -> dict[str, float]:
@@ -192,12 +202,17 @@ def picture_of(model: Any, images: Any) -> np.ndarray:
 
     images: `Images` or an array (n, channels, height, width), of which the first 16 are taken.
     """
-    x = np.asarray(getattr(images, "pixels", images)[:_MOST])
-    if hasattr(images, "pixels") and x.dtype == np.uint8:
-        x = x.astype(np.float32) / 255
-    require(x.ndim == 4 and x.shape[1] in (1, 3), "images", "Images or an array (n, 1 or 3, height, width)", x.shape)
+    x = _shown(images)
     x_hat = model.denoise(x) if hasattr(model, "denoise") else model.reconstruct(x)
     low, high = float(x.min()), float(x.max())
     rows = np.concatenate([np.concatenate(list(each), axis=2) for each in (x, np.asarray(x_hat))], axis=1)
     scaled = (rows - low) / (high - low if high > low else 1.0)
     return (scaled.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+
+
+def _shown(images: Any) -> np.ndarray:
+    """The first 16 images, (n, 1 or 3, height, width), float32. Raises RequestError for what is no images."""
+    x = np.asarray(getattr(images, "pixels", images)[:_MOST])
+    rule = "Images or an array (n, 1 or 3, height, width)"
+    require(x.ndim == 4 and x.shape[1] in (1, 3) and len(x) > 0, "images", rule, x.shape)
+    return x.astype(np.float32) / (255 if hasattr(images, "pixels") and x.dtype == np.uint8 else 1)

@@ -82,6 +82,7 @@ class ReconstructionDisplay(Display):
         require(given.shape == x.shape, "X_in", f"of the shape of X, {x.shape}", given.shape)
         low, high = (0.0, 1.0) if isinstance(X, Images) else (float(x.min()), float(x.max()))
         named = models if isinstance(models, dict) else {_name_of(models): models}
+        require(len(named) > 0, "models", "a fitted model, or a dict of some", models)
         rows = {"original": x} if X_in is None else {"original": x, "input": given}
         rows |= {name: _output(model, given) for name, model in named.items()}
         span = high - low if high > low else 1.0
@@ -207,6 +208,7 @@ def plot_history(models: Any) -> HistoryDisplay:
     {'training': 3, 'training (validation)': 3}
     """
     named = models if isinstance(models, dict) else {"training": models}
+    require(len(named) > 0, "models", "a fitted model, or a dict of some", models)
     rows = {}
     for name, model in named.items():
         history = model if isinstance(model, History) else getattr(model, "history_", None)

@@ -29,7 +29,7 @@ from torch import nn
 from isthmus.data.batches import Samples, at_a_time, evenly
 from isthmus.networks import Network
 from isthmus.parts.networks import MAX_EXACT, PAIRS
-from isthmus.rng import generator
+from isthmus.rng import generator, numpy_generator
 from isthmus.training.setup import Setup
 
 _SAMPLES = 1024
@@ -189,8 +189,8 @@ def with_refit_gain(setup: Setup, network: Network, samples: Samples, held_out: 
         pca = fit_pca(known, network.code_size)
         return float(np.square(pca.inverse_transform(pca.transform(y)) - y).mean())
 
-    orders = (np.random.default_rng(i).permutation(n)[: max(2, round(n * share))] for i in range(_SUBSETS))
-    of_fewer = float(np.mean([error(x[which]) for which in orders]))
+    orders = (numpy_generator(setup.seed, "split", i + 1).permutation(n) for i in range(_SUBSETS))
+    of_fewer = float(np.mean([error(x[order[: max(2, round(n * share))]]) for order in orders]))
     gain = max(0.0, 1 - error(x) / of_fewer) * share if of_fewer > 0 else 0.0
     return dataclasses.replace(setup, refit_gain=gain)
 

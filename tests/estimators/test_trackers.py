@@ -4,6 +4,7 @@ import pickle
 import struct
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,3 +130,23 @@ def test_what_is_missing_is_asked_for_by_name_before_anything_is_trained(kind, p
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RequestError, match=rf"{kind.__name__} needs {package}: pip install 'isthmus\[{package}\]'"):
         kind(**options)
+
+
+def test_a_place_that_cannot_be_had_is_named_and_what_was_not_opened_is_not_closed(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RequestError, match=f"cannot write to {tmp_path}/file: "):
+        model().set_callbacks(TensorBoard(tmp_path / "file")).fit(X)
+
+
+@pytest.mark.parametrize("kind", [partial(TensorBoard, "folder"), WandB, MLflow])
+@pytest.mark.parametrize("images", [X.reshape(40, -1), X[:0], []])
+def test_what_are_no_images_is_refused_before_anything_is_trained(kind, images):
+    with pytest.raises(RequestError, match="images must be Images or an array"):
+        kind(images=images)
+
+
+def test_one_that_has_written_travels_to_other_processes_too(tmp_path):
+    callback = TensorBoard(tmp_path)
+    model().set_callbacks(callback).fit(X)
+    model().set_callbacks(pickle.loads(pickle.dumps(callback))).fit(X)
+    assert len(list(tmp_path.iterdir())) == 2

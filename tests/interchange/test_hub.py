@@ -22,6 +22,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from isthmus import Autoencoder, Dense, load, save  # noqa: E402
 from isthmus.cli import run_command  # noqa: E402
+from isthmus.commands.interchange.model_card import card_of  # noqa: E402
 
 # huggingface_hub's own, where it sends a large file
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
@@ -178,6 +179,16 @@ def test_a_model_made_in_python_has_a_card_that_says_what_was_not_measured(hub, 
     card = capsys.readouterr().out
     assert "were not measured" in card
     assert "40 samples of 6 numbers" in card
+
+
+def test_a_card_says_where_pca_was_kept(model, tmp_path, capsys):
+    pca = "its weights are PCA's solution of them, which no epoch of the training was better than"
+    X = np.random.default_rng(0).random((60, 16), np.float32)
+    kept = Autoencoder(Dense(bottleneck=4, code_activation="linear"), recipe="fast", epochs=1, random_state=0).fit(X)
+    assert kept.history_.kept_start
+    kept.save(tmp_path / "kept")
+    assert pca in card_of(tmp_path / "kept", "me/kept")
+    assert pca not in card_of(model, "me/small")
 
 
 def test_a_model_of_a_study_has_its_errors_beside_the_others(hub, tmp_path, capsys):

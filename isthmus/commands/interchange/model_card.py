@@ -133,6 +133,8 @@ def _training(folder: Path, config: dict[str, Any]) -> str:
         seen, source = extra.get("seen"), Path(source).name if Path(source).is_absolute() else source
         n = seen.get("n_trained_on") if isinstance(seen, dict) else None
         lines.append(f"- images: {_cell(source)}" + (f", {n:,} of them to train on" if isinstance(n, int) else ""))
+    if config["fitted"].get("pca_of_all"):
+        lines.append("- its weights are PCA's solution of them, which no epoch of the training was better than")
     if isinstance(known, dict):
         lines.append(f"- numbers: from {known['minimum']:g} to {known['maximum']:g}")
     if isinstance(preparation := extra.get("preparation"), dict) and preparation:

@@ -261,9 +261,10 @@ def _notes(stored: np.ndarray, pixels: np.ndarray, framing: Framing) -> tuple[st
         likely = range_option((0, 2 ** int(stored.max()).bit_length() - 1)) if stored.dtype == np.uint16 else ""
         return (dark,) if likely and (dark := dark_note(pixels, likely)) else ()
     white = int(np.iinfo(stored.dtype).max) if stored.dtype in (np.uint8, np.uint16) else None
-    low, high = framing.value_range
-    outside = sum(bool(image.min() < low or image.max() > high) for image in stored)
-    counts = dict.fromkeys(("clipped", "cut"), counted(outside, "image"))
-    every = counted(len(stored), "image")
     kinds = misfits(stored, white, framing.value_range)
-    return tuple(NOTES[kind].format(n=counts.get(kind, every)) for kind in kinds)
+    counts = dict.fromkeys(kinds, counted(len(stored), "image"))
+    for kind in {"clipped", "cut"} & {*kinds}:
+        low, high = framing.value_range
+        outside = sum(bool(image.min() < low or image.max() > high) for image in stored)
+        counts[kind] = counted(outside, "image")
+    return tuple(NOTES[kind].format(n=counts[kind]) for kind in kinds)

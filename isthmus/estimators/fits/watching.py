@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 import inspect
@@ -14,7 +15,7 @@ from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, Trained
 
 
-class Watched(CallbackSupportMixin):
+class Watched(CallbackSupportMixin, abc.ABC):
     """An estimator that trains in epochs, of which callbacks may be told."""
 
     def set_callbacks(self, *callbacks: Any) -> Self:
@@ -52,9 +53,9 @@ class Watched(CallbackSupportMixin):
             if checkpoints is not checkpoint:
                 checkpoints.remove()
 
+    @abc.abstractmethod
     def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""
-        raise NotImplementedError
 
     def describe(self, fitting: Any) -> None:
         """Note what a reader of the saved model may want to know of what it was fitted to."""
