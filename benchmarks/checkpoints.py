@@ -16,7 +16,8 @@ import torch
 
 from benchmarks.recipes import NETWORKS, autoencoder, digits
 from isthmus.machine import cores
-from isthmus.training.checkpoint import Checkpoints, Snapshot
+from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.snapshots.snapshot import Snapshot
 
 
 class Timed(Checkpoints):

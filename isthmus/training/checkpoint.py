@@ -1,97 +1,35 @@
 """Checkpoints: everything that a training is between two epochs, on disk, so that it can go on as if nothing happened.
 
-A checkpoint is a folder: last.safetensors (weights and the optimizer's tensors), best.safetensors (the best weights, if
-they are kept), history.jsonl, and state.json, which has the sha256 of the others and of itself. It appears whole or not
-at all, and the one before it stays until the next. Generators are functions of (seed, purpose, epoch), so the seed is
-all that is kept of them.
+A checkpoint is a folder with a snapshot's files. It appears whole or not at all, and the one before it stays until the
+next.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
-import hashlib
 import json
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
-import safetensors.numpy
-import torch
-from torch.nn import Module
 
 from isthmus.errors import DataError, DoubtWarning, RequestError, is_fault
 from isthmus.files import atomic_folder, held_folder, is_temporary, remove
-from isthmus.fingerprints import differing, table_fingerprint
+from isthmus.fingerprints import differing
 from isthmus.locks import LOCKS
 from isthmus.training.history import History
-from isthmus.training.loop import Position
-from isthmus.training.validation import EarlyStopping
+from isthmus.training.snapshots.snapshot import Snapshot
+from isthmus.training.snapshots.snapshot_files import FILES, read_snapshot, write_snapshot
 
-FORMAT = 1
 EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for networks of up to 3 million weights
 # Large networks wait longer, so that checkpoints cost them 1 % or so too: at the least _PACE times what the last one
 # took to write, and before the first, what is to be expected at 250 MB/s (12 million weights: 0.9 s were measured).
 _PACE, _BYTES_PER_SECOND = 100, 250e6
-_FILES = _LAST, _BEST, _HISTORY, _STATE = "last.safetensors", "best.safetensors", "history.jsonl", "state.json"
 _KEPT = 2  # the newest, and one to fall back on
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
-
-Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A training between two epochs. The last weights and the best are apart, and each set is of one epoch."""
-
-    seed: int
-    history: History
-    weights: Arrays
-    optimizer: Arrays
-    best: float
-    waited: int
-    best_weights: Arrays | None
-
-    @classmethod
-    def of(cls, network: Module, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
-        """What a training is now. On a CPU it shares the tensors' memory: write it before training goes on."""
-        weights, optimizer = _arrays(network.state_dict()), _arrays(position.optimizer)
-        best = None if stopping.weights is None else _arrays(stopping.weights)
-        return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
-
-    def copy(self, spare: Snapshot | None) -> Snapshot:
-        """The same in memory that training does not change: that of `spare`, for new memory costs more than copying."""
-        if spare is None:
-            spare = replace(self, weights=copy.deepcopy(self.weights), optimizer=copy.deepcopy(self.optimizer))
-        for arrays, copies in ((self.weights, spare.weights), (self.optimizer, spare.optimizer)):
-            for name, array in arrays.items():
-                np.copyto(copies[name], array)
-        return replace(self, history=History(self.history), weights=spare.weights, optimizer=spare.optimizer)
-
-    def restore(self, network: Module, stopping: EarlyStopping) -> Position:
-        """Bring a network and its early stopping to where they were; the position to go on from."""
-        network.load_state_dict(_tensors(self.weights))
-        stopping.best, stopping.waited = self.best, self.waited
-        if self.best_weights is not None:
-            device = next(network.parameters()).device
-            stopping.weights = {name: tensor.to(device) for name, tensor in _tensors(self.best_weights).items()}
-        return Position(len(self.history), _tensors(self.optimizer))
-
-
-def _arrays(tensors: dict[str, torch.Tensor]) -> Arrays:
-    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
-
-
-def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
 
 _warn = functools.partial(warnings.warn, category=DoubtWarning)
 
@@ -154,7 +92,7 @@ class Checkpoints:
                 yield
             except BaseException as stop:
                 if self._unwritten is not None and not is_fault(stop):
-                    self._write_to(self.folder, self._unwritten)
+                    self._write_last(self.folder, self._unwritten)
                 raise
 
     def begin(self, facts: Callable[[], dict[str, Any]]) -> Snapshot | None:
@@ -168,7 +106,7 @@ class Checkpoints:
         others = []
         for place in reversed(self._places()):
             try:
-                snapshot, its_facts = _read(place)
+                snapshot, its_facts = read_snapshot(place)
             except DataError as error:
                 self.say(f"{error}; the one before it is used, if there is one")
                 remove(place)
@@ -201,6 +139,17 @@ class Checkpoints:
         self._write_to(self.folder, snapshot)
         self._unwritten = None  # its memory is the network's
 
+    def _write_last(self, folder: Path, snapshot: Snapshot) -> None:
+        """Write that of a training which was stopped. A signal that comes meanwhile is obeyed when it is there.
+
+        Where a process is killed, the others lose it, and torchrun ends them soon afterwards.
+        """
+        try:
+            self._write_to(folder, snapshot)
+        except BaseException:
+            self._write_to(folder, snapshot)
+            raise
+
     def _write_to(self, folder: Path, snapshot: Snapshot) -> None:
         """Add a checkpoint, and remove those that are too old. Where that fails, training goes on, and it is said."""
         start, places = time.perf_counter(), self._places()
@@ -208,7 +157,7 @@ class Checkpoints:
         self._seconds = snapshot.history.seconds
         try:
             with atomic_folder(folder / f"{number:06d}") as building:
-                _write(snapshot, self._facts(), building)
+                write_snapshot(snapshot, self._facts(), building)
         except (OSError, safetensors.SafetensorError) as error:  # the latter for what the system told safetensors
             reason = getattr(error, "strerror", None) or error
             if not self._failed:
@@ -245,56 +194,4 @@ def _is_own(path: Path) -> bool:
 
 def _is_checkpoint(path: Path) -> bool:
     """Whether a folder is called as a checkpoint is and holds nothing else; it may be damaged."""
-    return path.name.isdecimal() and path.is_dir() and all(file.name in _FILES for file in _entries(path))
-
-
-def _write(snapshot: Snapshot, facts: dict[str, Any], folder: Path) -> None:
-    weights = {f"weights.{name}": array for name, array in snapshot.weights.items()}
-    optimizer = {f"optimizer.{name}": array for name, array in snapshot.optimizer.items()}
-    safetensors.numpy.save_file({**weights, **optimizer}, folder / _LAST)
-    if snapshot.best_weights is not None:
-        safetensors.numpy.save_file(snapshot.best_weights, folder / _BEST)
-    (folder / _HISTORY).write_text(snapshot.history.to_jsonl(), "utf-8")
-    state = {
-        "format": FORMAT,
-        "epoch": len(snapshot.history),
-        "seed": snapshot.seed,
-        "best": snapshot.best if math.isfinite(snapshot.best) else None,
-        "waited": snapshot.waited,
-        "facts": facts,
-        "sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
-    }
-    text = json.dumps({"state": state, "sha256": table_fingerprint(state)}, indent=1, allow_nan=False)
-    (folder / _STATE).write_text(text, "utf-8")
-
-
-def _read(folder: Path) -> tuple[Snapshot, dict[str, Any]]:
-    """A checkpoint and its facts. Raises DataError, with the path, for anything that is not whole."""
-    try:
-        document = json.loads((folder / _STATE).read_text("utf-8"))
-        state = document["state"]
-        if document["sha256"] != table_fingerprint(state):
-            raise DataError(f"{_STATE} was changed")
-        if state["format"] != FORMAT:
-            raise DataError(f"format {state['format']}, this isthmus reads {FORMAT}")
-        for name, digest in state["sha256"].items():
-            if _sha256(folder / name) != digest:
-                raise DataError(f"{name} was changed or cut short")
-        tensors = safetensors.numpy.load_file(folder / _LAST)
-        best = safetensors.numpy.load_file(folder / _BEST) if _BEST in state["sha256"] else None
-        history = History.from_jsonl((folder / _HISTORY).read_text("utf-8"))
-        weights, optimizer = _named(tensors, "weights."), _named(tensors, "optimizer.")
-        least = math.inf if state["best"] is None else state["best"]
-        snapshot = Snapshot(state["seed"], history, weights, optimizer, least, state["waited"], best)
-    except _DAMAGE as error:
-        raise DataError(f"the checkpoint {folder} is damaged: {' '.join(str(error).split())}") from None
-    return snapshot, state["facts"]
-
-
-def _named(tensors: Arrays, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.name.isdecimal() and path.is_dir() and all(file.name in FILES for file in _entries(path))

@@ -11,11 +11,12 @@ from collections.abc import Generator
 from isthmus.data.batches import Samples
 from isthmus.errors import DivergedError
 from isthmus.networks.network import Trainable
-from isthmus.training.checkpoint import Checkpoints, Snapshot
+from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.hardware import memory_told, using_threads
 from isthmus.training.history import Epoch, History
 from isthmus.training.loop import Position, train
 from isthmus.training.setup import Setup
+from isthmus.training.snapshots.snapshot import Snapshot
 from isthmus.training.validation import EarlyStopping, is_as_good, is_better, mean_loss
 
 _AT_THE_END = 0.1  # of the time from one checkpoint to the next: what comes after the last epoch takes time too

@@ -434,7 +434,10 @@ def test_a_fit_has_no_more_in_memory_than_some_blocks(tmp_path):
     for i in range(0, len(array), 1000):
         array[i : i + 1000] = np.arange(i, i + 1000)[:, None, None] // 700
     array.flush()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # what is in use, 185 MB: as its threads happen to take turns, glibc's heap holds up to 160 MB of free memory too
+    freed_at_once = {"MALLOC_MMAP_THRESHOLD_": str(256 << 10)}
+    paths = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **freed_at_once}
     done = subprocess.run([sys.executable, "-c", _FIT], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 330_000, f"{int(done.stdout):,} kB beside {array.nbytes:,} bytes of images"
+    assert int(done.stdout) < 230_000, f"{int(done.stdout):,} kB beside {array.nbytes:,} bytes of images"

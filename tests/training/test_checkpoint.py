@@ -14,6 +14,7 @@ from isthmus.errors import DataError, DivergedError, DoubtWarning, RequestError,
 from isthmus.training import checkpoint as module
 from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, History
+from isthmus.training.snapshots.snapshot_files import read_snapshot
 
 EPOCHS = 6
 
@@ -159,7 +160,7 @@ def test_best_and_last_weights_are_apart_and_each_of_one_epoch(tmp_path):
     best = 1 + int(losses[:last].argmin())
     assert 1 < best < last < 100
     checkpoints = stopped(small(**arguments), x, tmp_path / "c", last, validation=other)
-    snapshot, _ = module._read(checkpoints._places()[-1])
+    snapshot, _ = read_snapshot(checkpoints._places()[-1])
     for epochs, weights in ((best, snapshot.best_weights), (last, snapshot.weights)):
         model = small(**{**arguments, "epochs": epochs, "patience": None}).fit(x)
         for name, tensor in model.network_.state_dict().items():
@@ -177,7 +178,7 @@ def test_a_training_may_be_stopped_many_times(x, tmp_path):
 
 def test_seconds_are_summed_over_the_parts(x, tmp_path):
     checkpoints = stopped(small(), x, tmp_path / "c", 4)
-    first = module._read(checkpoints._places()[-1])[0].history
+    first = read_snapshot(checkpoints._places()[-1])[0].history
     again = small().fit(x, checkpoint=tmp_path / "c")
     assert [row.seconds for row in again.history_][:4] == [row.seconds for row in first]
     assert again.history_.seconds > first.seconds > 0
@@ -185,7 +186,7 @@ def test_seconds_are_summed_over_the_parts(x, tmp_path):
 
 def test_without_a_seed_the_checkpoints_is_taken(x, tmp_path):
     checkpoints = stopped(small(random_state=None, validation_fraction=0.3), x, tmp_path / "c", 3)
-    seed = module._read(checkpoints._places()[-1])[0].seed
+    seed = read_snapshot(checkpoints._places()[-1])[0].seed
     again = small(random_state=None, validation_fraction=0.3).fit(x, checkpoint=tmp_path / "c")
     assert again.seed_ == seed
     assert outcome(again) == outcome(small(random_state=seed, validation_fraction=0.3).fit(x))
@@ -383,7 +384,7 @@ def test_a_checkpoint_that_could_not_be_written_leaves_no_half_trained_one(x, tm
 
     rows = small().fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0, say=lambda _: None))
     with monkeypatch.context() as patch, closing(rows):
-        patch.setattr(module, "_write", full)
+        patch.setattr(module, "write_snapshot", full)
         assert next(rows).epoch == 1
     assert places(tmp_path / "c") == []
 
@@ -450,7 +451,7 @@ def test_every_flipped_bit_is_noticed(x, tmp_path):
     """In each file some bits at random: what is read is either refused or the very same."""
     checkpoints = stopped(small(patience=50, validation_fraction=0.2), x, tmp_path / "c", 3)
     place = checkpoints._places()[-1]
-    snapshot, facts = module._read(place)
+    snapshot, facts = read_snapshot(place)
     rng, refused = np.random.default_rng(0), 0
     for path in sorted(place.iterdir()):
         data = path.read_bytes()
@@ -459,7 +460,7 @@ def test_every_flipped_bit_is_noticed(x, tmp_path):
             spoilt[bit // 8] ^= 1 << (bit % 8)
             path.write_bytes(spoilt)
             try:
-                found, its_facts = module._read(place)
+                found, its_facts = read_snapshot(place)
             except DataError:
                 refused += 1
             else:  # white space of state.json, or the case of a letter in an escape
@@ -476,7 +477,7 @@ def test_other_text_in_place_of_a_state(text, x, tmp_path):
     place = checkpoints._places()[-1]
     (place / "state.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match="is damaged"):
-        module._read(place)
+        read_snapshot(place)
 
 
 def test_state_is_strict_json(x, tmp_path):
@@ -525,7 +526,7 @@ def test_what_was_kept_before_a_divergence_stays(x, tmp_path):
     with pytest.raises(DivergedError) as caught:
         small(**rates).fit(x, checkpoint=Checkpoints(tmp_path / "c", every=0))
     assert caught.value.epoch > 1
-    snapshot, _ = module._read(tmp_path / "c" / places(tmp_path / "c")[-1])
+    snapshot, _ = read_snapshot(tmp_path / "c" / places(tmp_path / "c")[-1])
     assert len(snapshot.history) == caught.value.epoch - 1
     assert all(np.isfinite(array).all() for array in (*snapshot.weights.values(), *snapshot.optimizer.values()))
 

@@ -43,14 +43,16 @@ from isthmus.machine import check_shards, launched
 from isthmus.networks.accelerators import training_pass
 from isthmus.objective import Objective
 from isthmus.parts import Training
-from isthmus.training import loop
-from isthmus.training.checkpoint import Checkpoints, Snapshot
+from isthmus.training import checkpoint, loop
+from isthmus.training.checkpoint import Checkpoints
 from isthmus.training.history import Epoch, History
 from isthmus.training.loop import Position
 from isthmus.training.setup import Setup
 from isthmus.training.sharding import processes
 from isthmus.training.sharding.processes import Alone
 from isthmus.training.sharding.shards import Shards, averaged_buffers
+from isthmus.training.snapshots.snapshot import Snapshot
+from isthmus.training.snapshots.snapshot_files import write_snapshot
 from isthmus.training.weights import FlatWeights
 from tests.training import fit_in_torchrun
 from tests.training.fit_in_torchrun import MODELS, images, model_of, outcome
@@ -417,6 +419,25 @@ def test_where_another_process_is_gone_a_checkpoint_of_the_last_epoch_is_written
         with pytest.raises(type(error)):
             stopped_by(error, checkpoints)
         assert len(checkpoints._places()) == n_checkpoints
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_does_not_lose_it(tmp_path, monkeypatch):
+    """torchrun ends those that are left, which may be writing it already."""
+    written = []
+
+    def write(*arguments):
+        written.append(arguments)
+        if len(written) == 1:
+            raise SystemExit(143)
+        return write_snapshot(*arguments)
+
+    monkeypatch.setattr(checkpoint, "write_snapshot", write)
+
+    checkpoints = Checkpoints(tmp_path / "checkpoint")
+    with pytest.raises(SystemExit):
+        stopped_by(LostError("gone"), checkpoints)
+    assert len(checkpoints._places()) == 1
+    assert len(written) == 2
 
 
 def stopped_by(error, checkpoints):
