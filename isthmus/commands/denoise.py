@@ -20,9 +20,9 @@ _TEXT = """
     searches instead for the code whose decoded image is nearest to the noisy one: this takes longer, and needs a model
     with a code much smaller than its images, which need not have been trained on noise.
 
-    An image file keeps its name, format, size and bit depth; of an array come numbers from 0 to 1 in float32, as (n,
-    channels, height, width). To test a denoiser on clean images, add noise with
-    --corruption: then the errors before and after are printed.
+    An image file keeps its name, format, size and bit depth; of an array comes an array (n, channels, height, width),
+    of uint8 where it was uint8, else of float32 in the units of --range. To test a denoiser on clean images, add noise
+    with --corruption: then the errors before and after are printed.
 """
 _EXAMPLES = """
     isthmus denoise denoiser noisy-photographs/ -o clean/
@@ -89,9 +89,11 @@ def run(options: argparse.Namespace) -> None:
     elif not is_denoiser:
         _note_its_training(opened, part)
     with other_numbers_noted():
-        table = restore(options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised")
+        table, changes = restore(
+            options, opened, pictures_of(options, opened), model=model, corruption=part, name="denoised"
+        )
     if is_denoiser and part is None and options.sigma is None:
-        _note_the_level(opened, model.sigmas)
+        _note_the_level(opened, model.sigmas, changes)
     if part is not None:
         print(table)
 
@@ -110,8 +112,8 @@ def _at_level(opened: Opened, sigma: float | None, part: Corruption | None) -> A
     return AtLevel(opened.model, sigma)
 
 
-def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
-    """What noise was estimated, and whether the model knows such noise."""
+def _note_the_level(opened: Opened, sigmas: list[float], changes: list[float]) -> None:
+    """What noise was estimated, and whether the model knows such noise. changes: of each image, mean square."""
     from isthmus import console
     from isthmus.data.noise_estimate import CLEAN
 
@@ -124,10 +126,9 @@ def _note_the_level(opened: Opened, sigmas: list[float]) -> None:
     for n, than in ((more, "more"), (less, "less")):
         if n:
             console.say(f"{counted(n, 'image')} with {than} noise than {opened.folder} was trained on: {span}")
-    if clean := sum(sigma < CLEAN for sigma in sigmas):
-        # one that learned from noisy images alone takes out what it takes for noise, whatever level it is told
-        left = ", and hardly changed" if opened.model.target == "clean" else ""
-        console.say(f"{counted(clean, 'image')} with hardly any noise: sigma is less than {CLEAN}{left}")
+    if clean := [change for sigma, change in zip(sigmas, changes, strict=True) if sigma < CLEAN]:
+        most = f", changed by {math.sqrt(max(clean)):.2g} {'at most' * (len(clean) > 1)}".rstrip()
+        console.say(f"{counted(len(clean), 'image')} with hardly any noise: sigma is less than {CLEAN}{most}")
 
 
 def _searched(opened: Opened) -> Any:

@@ -41,5 +41,5 @@ def run(options: argparse.Namespace) -> None:
 
     opened = open_model(options)
     with other_numbers_noted():
-        table = restore(options, opened, pictures_of(options, opened))
+        table, _ = restore(options, opened, pictures_of(options, opened))
     print(table)

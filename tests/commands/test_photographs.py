@@ -68,8 +68,9 @@ def test_a_fit_of_photographs_is_measured_beside_what_needs_no_training(fitted):
     assert "1 photograph is grey among colour ones" in err
     head, *rows = out.splitlines()
     assert head.startswith("on 1 photograph, held out, sigma 0.1 told")
-    assert [row.split("  ")[0] for row in rows] == [
-        model, "non-local means", "wavelets", "the noisy photographs",
+    names = [re.sub(r"blur of [\d.]+", "blur of W", row.split("  ")[0]) for row in rows]
+    assert names == [
+        model, "non-local means", "wavelets", "Gaussian blur of W pixels", "the noisy photographs",
     ]  # fmt: skip
     errors = {row.split("  ")[0]: float(row.split()[-2]) for row in rows}
     assert errors[model] < errors["the noisy photographs"] / 2
@@ -91,6 +92,15 @@ def test_photographs_keep_name_format_size_and_depth(fitted, photographs, tmp_pa
         before, after = read_image(photographs / name).pixels, read_image(tmp_path / "clean" / name).pixels
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
     assert (tmp_path / "clean" / "preview.png").is_file()
+
+
+def test_of_images_without_noise_it_is_said_by_how_much_they_were_changed(fitted, tmp_path, done):
+    ramp = np.broadcast_to(np.arange(0, 256, 4) / np.float32(255), (5, 3, 64, 64))
+    np.save(tmp_path / "clean.npy", ramp)
+    _, err = done("denoise", fitted[0], tmp_path / "clean.npy", "-o", tmp_path / "out.npy")
+    words = re.search(r"5 images with hardly any noise: sigma is less than 0.008, changed by ([\d.e-]+) at most\n", err)
+    changes = np.sqrt(np.mean((np.load(tmp_path / "out.npy") - ramp) ** 2, axis=(1, 2, 3)))
+    assert float(words[1]) == pytest.approx(changes.max(), rel=0.05)
 
 
 def test_a_photograph_in_several_tiles_is_written_as_in_one_piece_and_how_far_it_is_is_said(
@@ -396,7 +406,8 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
     assert "every second pixel is denoised to measure" in err
     assert "on 1 photograph, held out, against neighbours, whose noise adds 0.0" in out
     errors = {row.split("  ")[0].split(",")[0]: float(row.split()[-2]) for row in out.splitlines()[1:]}
-    assert errors["m"] < errors["the noisy photographs"]
+    blur = next(error for name, error in errors.items() if name.startswith("Gaussian blur of"))
+    assert max(errors["m"], blur) < errors["the noisy photographs"]
     model = isthmus.load(tmp_path / "m")
     assert model.target == "noisy"
     assert 0.05 < model.noise.sigma[0] <= model.noise.sigma[1] < 0.14
@@ -477,7 +488,8 @@ def test_shot_noise(photographs, tmp_path, done):
     ],
 )  # fmt: skip
 def test_other_noise_than_was_trained_on_is_told_within_what_an_estimate_is_worth(noise, sigmas, words, capsys):
-    _note_the_level(SimpleNamespace(model=SimpleNamespace(noise=noise, target="clean"), folder="den"), sigmas)
+    opened = SimpleNamespace(model=SimpleNamespace(noise=noise), folder="den")
+    _note_the_level(opened, sigmas, [0.0] * len(sigmas))
     err = capsys.readouterr().err
     assert words in err if words else "noise than" not in err
 

@@ -82,14 +82,18 @@ def yardsticks(
 
 
 def _classical(images: Iterable[np.ndarray], corruption: Corruption | None) -> dict[str, AtLevel]:
-    """Total variation and non-local means for noise that they are for, with the strengths that suit these images."""
+    """Methods for noise that they are for, with the strengths that suit these images."""
     noise = None if corruption is None else corruption.for_denoiser()
     if noise is None or len({*noise.sigma_range}) > 1 or noise.shot_and_read[0]:
         return {}
     some = list(islice(images, _TRIED))
     if min(min(image.shape[1:]) for image in some) < _LEAST_SIDE:
         return {}
-    methods = {"total variation": "total-variation", "non-local means": "non-local-means"}
+    methods = {
+        "Gaussian blur": "gaussian-blur",
+        "total variation": "total-variation",
+        "non-local means": "non-local-means",
+    }
     fitted = {name: ClassicalDenoiser(method).fit(some) for name, method in methods.items()}
     return {name + TOLD: AtLevel(model, noise.sigma_range[1]) for name, model in fitted.items()}
 

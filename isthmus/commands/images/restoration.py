@@ -41,8 +41,8 @@ def restore(
     model: Any = None,
     corruption: Corruption | None = None,
     name: str = "reconstruction",
-) -> str:
-    """Write what the model makes of each picture to -o, and return a table of errors, before and after.
+) -> tuple[str, list[float]]:
+    """Write what the model makes of each picture to -o; return a table of errors, before and after, and each MSE.
 
     -o is an .npy or .npz of arrays, one file for one picture, or a folder in which each has its own name and format.
     """
@@ -85,7 +85,7 @@ def restore(
         before, after = (mse.value for mse, _ in errors.estimates().values())
         if warning := worse_than_nothing(before, after, corruption):
             console.say(warning)
-    return errors.table("" if seen is None else seen.words)
+    return errors.table("" if seen is None else seen.words), errors.values[-1]
 
 
 def _by_file(results: Iterator[Result]) -> Iterator[list[Result]]:

@@ -24,6 +24,7 @@ from isthmus.parts import GaussianNoise
 # Noisy image (c, h, w), its level, how strongly → the estimate
 Method = Callable[[np.ndarray, float, float], np.ndarray]
 _LEVELS = np.array([10, 25, 50, 75]) / 255  # at which the strength is chosen
+WIDTHS = (0.4, 0.6, 0.8, 1.0, 1.4, 2.0, 2.8)  # in pixels, of a Gaussian blur
 _SIDE = 128  # pixels of the middle of a photograph that it is chosen on
 
 
@@ -55,8 +56,17 @@ def wavelets(y: np.ndarray, sigma: float, strength: float = 1.0) -> np.ndarray:
     return x_hat
 
 
+def gaussian_blur(y: np.ndarray, sigma: float, strength: float = 1.0) -> np.ndarray:
+    """A Gaussian of this many pixels, whatever the level: what anybody would try first."""
+    from scipy.ndimage import gaussian_filter
+
+    x_hat: np.ndarray = gaussian_filter(y, (0, strength, strength), mode="reflect")
+    return x_hat
+
+
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {  # with the strengths to choose from
     "nothing": (lambda y, sigma, strength: y, (1.0,)),
+    "gaussian-blur": (gaussian_blur, WIDTHS),
     "wavelets": (wavelets, (1.0,)),
     "total-variation": (total_variation, (0.4, 0.6, 0.8, 1.0, 1.2)),
     "non-local-means": (non_local_means, (0.5, 0.6, 0.7, 0.8, 0.9)),
@@ -72,8 +82,8 @@ def _mean_psnr(images: list[np.ndarray], estimates: list[np.ndarray]) -> float:
 class ClassicalDenoiser(TransformerMixin, Savable):
     """A method for Gaussian noise without weights, which is told the level as a `Denoiser` is, or estimates it.
 
-    method : "nothing", "wavelets", "total-variation" or "non-local-means". strengths_ : of the method, at four levels,
-    chosen by `fit` on clean photographs.
+    method : "nothing", "gaussian-blur", "wavelets", "total-variation" or "non-local-means". strengths_ : of the method,
+    at four levels, chosen by `fit` on clean photographs.
     """
 
     noise = GaussianNoise((0.0, 1.0))
