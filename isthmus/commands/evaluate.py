@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _TEXT = """
     Measures MSE, PSNR and SSIM between images and their reconstructions, and statistics of the codes: how many units
     are on (l0), their mean, and how many are never on (dead_units). Each is a mean over images with its 95 % interval.
-    A --corruption is applied to the input, and the output compared with the clean image. Reconstructions are not
-    clipped to 0..1.
+    A --corruption is applied to the input, and the output compared with the clean image, as is the input as it is.
+    Reconstructions are not clipped to 0..1.
 
     With a code that has a prior, such as gaussian, nll is there too: -log p of an image in nats, by --n-samples
     weighted draws of its code, of which more bring it down to the true one; with loss bce of pixels drawn as 0 or 1.
@@ -67,7 +67,7 @@ def add(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """The measurements of one collection, by corruption. before: the MSE of the model's input.
+    """The measurements of one collection, by corruption. before: MSE and PSNR of the model's input.
 
     n_patches: of all photographs; None for whole images. seen: what the model's folder knows of the images. noise: a
     note on images that look noisy. labelled: what their labels say of the codes. n_samples: the draws of nll. omitted:
@@ -79,7 +79,7 @@ class _Evaluated:
     n: int
     n_patches: int | None
     measured: dict[str | None, dict[str, Estimate]]
-    before: dict[str | None, float | None]
+    before: dict[str | None, dict[str, Estimate]]
     seen: Seen
     noise: str = ""
     labelled: Labelled | None = None
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> None:
         console.say(result.worse)
     for part in parts:
         after = result.measured[part.label]["mse"].value
-        if warning := worse_than_nothing(result.before[part.label], after, part):
+        if warning := worse_than_nothing(result.before[part.label]["mse"].value, after, part):
             console.say(f"{part.label}: {warning}")
     for reason in dict.fromkeys(result.omitted.values()):
         console.say(
@@ -147,7 +147,7 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
     if (clean.unexplained or 0) > 1:  # which takes another pass
         worse = worse_than_mean(opened.model, images, opened.held_out_mse)
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates}
-    before: dict[str | None, float | None] = {}
+    before: dict[str | None, dict[str, Estimate]] = {}
     n_samples, omitted = options.n_samples or _DRAWS, dict[str, str]()
     with console.progress("measuring the likelihood") as on_progress:
         likelihood = nll(opened.model, images, n_samples, on_progress)
@@ -157,8 +157,8 @@ def _of_images(opened: Opened, options: argparse.Namespace, parts: list[Corrupti
         omitted["nll"] = f"{opened.folder} has no likelihood; a model with --code gaussian has one"
     for part in parts:
         measured[part.label] = measure(opened.model, images, METRICS, corruption=part).estimates
-        as_it_is = measure(FunctionTransformer(check_inverse=False), images, ("mse",), corruption=part)
-        before[part.label] = as_it_is.estimates["mse"].value
+        as_it_is = measure(FunctionTransformer(check_inverse=False), images, ("mse", "psnr"), corruption=part)
+        before[part.label] = as_it_is.estimates
     n = images.n_photographs
     n_patches = len(images) if images.places is not None else None
     noise = noise_in(images.pixels)
@@ -183,7 +183,7 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
     shape, stride = opened.shape, opened.framing.stride
     clean = measure_photographs(opened.model, shape, pictures, METRICS, stride=stride, name=str(opened.folder))
     measured: dict[str | None, dict[str, Estimate]] = {None: clean.estimates()}
-    before: dict[str | None, float | None] = {}
+    before: dict[str | None, dict[str, Estimate]] = {}
     for part in parts:
         name = f"{opened.folder}, {part.label}"
         model = with_level_of(opened.model, part)
@@ -203,8 +203,12 @@ def _of_photographs(opened: Opened, options: argparse.Namespace, parts: list[Cor
 
 
 def _tables(result: _Evaluated) -> str:
-    """A column for each corruption; and, where there are labels, a table of the codes beside the pixels."""
-    columns = {label or "clean": estimates for label, estimates in result.measured.items()}
+    """Columns of each corruption, beside the images as they are; of labels, a table of the codes beside the pixels."""
+    columns: dict[str, dict[str, Estimate]] = {}
+    for label, estimates in result.measured.items():
+        if label is not None:
+            columns[f"{label}, as it is"] = result.before[label]
+        columns[label or "clean"] = estimates
     notes = dict.fromkeys(_ERRORS, "") | {"nll": f", nats by {result.n_samples:,} draws"} | dict.fromkeys(_OF_CODES, "")
     table = _table(_head(result), notes, columns)
     if result.labelled is None:
@@ -248,12 +252,14 @@ def _cell(name: str, estimate: Estimate | None) -> str:
 
 
 def _json(opened: Opened, result: _Evaluated) -> str:
-    rows = [
-        {"metric": name, "corruption": label, "value": estimate.value, "ci95": estimate.ci95, "n": estimate.n}
-        | ({"n_samples": result.n_samples} if name == "nll" else {})
-        for label, estimates in result.measured.items()
-        for name, estimate in estimates.items()
-    ]
+    def rows(measured: Mapping[str | None, Mapping[str, Estimate]]) -> list[dict[str, Any]]:
+        return [
+            {"metric": name, "corruption": label, "value": estimate.value, "ci95": estimate.ci95, "n": estimate.n}
+            | ({"n_samples": result.n_samples} if name == "nll" else {})
+            for label, estimates in measured.items()
+            for name, estimate in estimates.items()
+        ]
+
     facts: dict[str, Any] = {
         "model": str(opened.folder),
         "data": {"source": result.source, "sha256": result.sha256},
@@ -271,4 +277,6 @@ def _json(opened: Opened, result: _Evaluated) -> str:
         facts["patches"] = result.n_patches
     if result.omitted:
         facts["omitted"] = result.omitted
-    return json.dumps({**facts, "n": result.n, "rows": rows}, allow_nan=False)
+    if result.before:
+        facts["as_it_is"] = rows(result.before)
+    return json.dumps({**facts, "n": result.n, "rows": rows(result.measured)}, allow_nan=False)

@@ -13,8 +13,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import FunctionTransformer
 
 import isthmus
+from isthmus import GaussianNoise
 from isthmus.analysis.representation import METRICS
 from isthmus.cli import run_command
+from isthmus.corruption import noisy_version
 from tests.image_files import read_image
 
 
@@ -23,7 +25,9 @@ def test_a_table_and_the_same_as_json(model, digits, done):
     out, err = done("evaluate", model, digits, *noise)
     lines = out.splitlines()
     heads = [head.strip() for head in lines[0].split("  ") if head]
-    assert heads == ["90 images, 71 trained on, 9 selected on", "clean", "gaussian(0.2)", "masking(0.3)"]
+    noisy, masked = (f"{label}, as it is" for label in ("gaussian(0.2)", "masking(0.3)"))
+    trained_on = "90 images, 71 trained on, 9 selected on"
+    assert heads == [trained_on, "clean", noisy, "gaussian(0.2)", masked, "masking(0.3)"]
     assert [line.split()[0] for line in lines[1:7]] == ["mse", "psnr", "ssim", "mean_activation", "l0", "dead_units"]
     known = "was trained on 71 of these 90 images, and 9 more chose its best epoch"
     assert f"{model} {known}: expect larger errors on new ones\n" in err
@@ -35,6 +39,12 @@ def test_a_table_and_the_same_as_json(model, digits, done):
     assert f"{clean['value']:.6f} ({clean['ci95'][0]:.6f} to {clean['ci95'][1]:.6f})" in out
     assert rows["mse", "gaussian(0.2)"]["value"] > clean["value"]
     assert table["n"] == 90
+    x = isthmus.open_images(digits)
+    given = {(row["metric"], row["corruption"]): row for row in table["as_it_is"]}
+    as_it_is = ((noisy_version(x.floats(), GaussianNoise(0.2, clip=True), x.shape) - x.floats()) ** 2).mean(axis=1)
+    assert given["mse", "gaussian(0.2)"]["value"] == pytest.approx(as_it_is.mean(), rel=1e-5)
+    assert given["psnr", "gaussian(0.2)"]["value"] == pytest.approx((-10 * np.log10(as_it_is)).mean(), rel=1e-5)
+    assert f"  {as_it_is.mean():.6f} (" in out
 
 
 def test_a_model_that_was_copied_elsewhere(model, digits, tmp_path, copy_of, done):

@@ -173,6 +173,7 @@ def test_noise_is_added_and_taken_out_again(fitted, photographs, tmp_path, done)
 def test_evaluate_measures_it_and_encode_refuses(fitted, photographs, done, capsys):
     out, _ = done("evaluate", fitted[0], photographs / "flower.png", "--corruption", "gaussian:0.1")
     assert "mse" in out
+    assert "gaussian(0.1,clip=false), as it is" in out
     assert cli.run_command(["encode", str(fitted[0]), str(photographs / "flower.png"), "-o", "codes.npz"]) == 2
     assert "an encoder" in capsys.readouterr().err
 

@@ -49,9 +49,10 @@ class Photographs:
         return {name: estimates[name] for name in self.wanted if name in estimates}
 
     @property
-    def before(self) -> float | None:
-        """The mean MSE of what the model was given."""
-        return metrics.mean_of(np.array(self.values["before"])).value
+    def before(self) -> dict[str, Estimate]:
+        """MSE and PSNR of what the model was given."""
+        errors = np.array(self.values["before"])
+        return {"mse": metrics.mean_of(errors), "psnr": metrics.mean_psnr(errors)}
 
     def add(self, model: Any, result: Result, size: Size | None, stride: Size | None) -> None:
         """Measure one photograph, and the codes of the patches that were put together. size: of a patch, if of some."""
