@@ -125,7 +125,9 @@ def _note_the_level(opened: Opened, sigmas: list[float], changes: list[float]) -
     more, less = sum(sigma > 1.1 * known[1] for sigma in sigmas), sum(sigma < 0.9 * known[0] for sigma in sigmas)
     for n, than in ((more, "more"), (less, "less")):
         if n:
-            console.say(f"{counted(n, 'image')} with {than} noise than {opened.folder} was trained on: {span}")
+            console.say(
+                f"{counted(n, 'image')} with {than} noise, by the estimate, than {opened.folder} was trained on: {span}"
+            )
     if clean := [change for sigma, change in zip(sigmas, changes, strict=True) if sigma < CLEAN]:
         most = f", changed by {math.sqrt(max(clean)):.2g} {'at most' * (len(clean) > 1)}".rstrip()
         console.say(f"{counted(len(clean), 'image')} with hardly any noise: sigma is less than {CLEAN}{most}")

@@ -28,7 +28,9 @@ _TEXT = """
     A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
     images only; this command then prints the images with the largest reconstruction errors first. --by says which
     error: mse, the mean of all pixels, or spot, that of the 5x5 neighbouring pixels in which it is largest, for flaws
-    that are small. What reconstructs best need not detect best: patches reconstruct flaws too.
+    that are small. What reconstructs best need not detect best: patches reconstruct flaws too. A
+    small error does not make an image normal: what is smoother than the images of the fit, or inverted, or turned, may
+    be reconstructed as well.
 
     p is an image's place among those that were held out of the fit: the share of them, and of itself, with as large an
     error. Of normal images one in twenty has a p of 0.05 or less; the error above which an image has is printed.

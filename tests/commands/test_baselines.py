@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from isthmus import Affine, GaussianNoise, Images, Masking
 from isthmus.augmentation import augment
 from isthmus.commands.fitting import baselines as module
-from isthmus.commands.fitting.baselines import yardsticks
+from isthmus.commands.fitting.baselines import MEAN_IMAGE, yardsticks
+from isthmus.corruption import noisy_version
 from isthmus.rng import generator
 from isthmus.studies.results.measure import measure
 
@@ -127,7 +129,26 @@ def test_whole_images_with_gaussian_noise_have_methods_beside_them_that_learn_no
     found = errors(train, train, 400, noise)
     for name in ("total variation, told the noise", "non-local means, told the noise"):
         assert found[name] < 0.5 * of(found, "as it is")
-    assert found["non-local means, told the noise"] < found["Gaussian blur, told the noise"] < of(found, "as it is")
+    blur = of(found, "Gaussian blur of ")
+    assert found["non-local means, told the noise"] < blur < of(found, "as it is")
+    noisy = noisy_version(train.floats(), noise, train.shape).reshape(train.pixels.shape)
+    blurred = [((gaussian_filter(noisy, (0, 0, s, s)) - steps) ** 2).mean() for s in np.arange(0.4, 1.6, 0.1)]
+    assert blur < 1.02 * min(blurred)
     few = Images(steps[:, :, :12, :12])
     for images, corruption in ((few, noise), (train, Masking(0.3)), (train, None)):
-        assert not any("told" in name for name in yardsticks(images, images, 100, corruption))
+        assert not any("told" in name or "blur" in name for name in yardsticks(images, images, 100, corruption))
+
+
+def test_a_code_as_wide_as_the_images_is_held_against_as_many_numbers_as_are_on():
+    rng = np.random.default_rng(0)
+    train = Images(rng.random((90, 1, 6, 6), np.float32))
+    assert set(yardsticks(train, train, 50, None, 20.2)) == {"PCA, 20 numbers, as many as are on", MEAN_IMAGE}
+    few = train.take(slice(0, 10))
+    assert set(yardsticks(few, few, 50, None, 20.2)) == {"PCA, 9 numbers, all that it has", MEAN_IMAGE}
+
+
+def test_the_mean_image_is_of_all_that_pca_is_fitted_to():
+    rng = np.random.default_rng(0)
+    train, others = (Images(rng.random((n, 1, 6, 6), np.float32)) for n in (30, 10))
+    mean = yardsticks(train, train, 3, others=others)[MEAN_IMAGE].image
+    np.testing.assert_allclose(mean, np.concatenate([train.floats(), others.floats()]).mean(axis=0), rtol=1e-5)

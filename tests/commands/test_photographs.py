@@ -74,6 +74,7 @@ def test_a_fit_of_photographs_is_measured_beside_what_needs_no_training(fitted):
     ]  # fmt: skip
     errors = {row.split("  ")[0]: float(row.split()[-2]) for row in rows}
     assert errors[model] < errors["the noisy photographs"] / 2
+    assert errors["the noisy photographs"] == pytest.approx(0.1**2, rel=0.05), "as it is said, not clipped"
     assert (folder / "preview.png").is_file()
     extra = json.loads((folder / "config.json").read_text())["extra"]
     assert (extra["seen"]["n"], extra["seen"]["n_trained_on"], len(extra["seen"]["left_out"])) == (3, 2, 1)
@@ -193,6 +194,15 @@ def test_what_a_range_cannot_be_had_of(arguments, words, photographs, tmp_path, 
 def test_small_images_go_through_a_code(digits, tmp_path, capsys):
     assert cli.run_command(["fit", str(digits), "-o", str(tmp_path / "m"), "--corruption", "gaussian:0..0.2"]) == 2
     assert "of at least 49 pixels a side" in capsys.readouterr().err
+
+
+def test_of_small_images_all_that_are_held_out_are_measured(tmp_path, done):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", np.kron(rng.random((140, 1, 5, 5)), np.ones((1, 1, 4, 4))).astype(np.float32))
+    out, _ = done(
+        "fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--corruption", "gaussian:0.1", "--training-crop", 16, *QUICK
+    )
+    assert out.startswith("on 14 photographs, held out, sigma 0.1 told")
 
 
 @pytest.fixture
@@ -414,7 +424,7 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
     assert 0.05 < model.noise.sigma[0] <= model.noise.sigma[1] < 0.14
     assert (tmp_path / "m" / "preview.png").is_file()
     _, err = done("denoise", tmp_path / "m", noisy_photographs, "-o", tmp_path / "clean")
-    assert "noise than" not in err
+    assert "by the estimate" not in err
     before, after = (read_image(folder / "0.png").pixels / 255 for folder in (noisy_photographs, tmp_path / "clean"))
     assert 0.005 < (before - after).std() < 0.13
     for command in ("evaluate", "score"):
@@ -483,16 +493,16 @@ def test_shot_noise(photographs, tmp_path, done):
     ("noise", "sigmas", "words"),
     [
         (GaussianNoise(0.04), [0.039, 0.037, 0.042], None),
-        (GaussianNoise(0.04), [0.03], "1 image with less noise than den was trained on: sigma 0.04\n"),
-        (GaussianNoise((0.01, 0.04)), [0.05, 0.02, 0.06], "2 images with more noise than den was trained on: "
-                                                          "sigma 0.01 to 0.04\n"),
+        (GaussianNoise(0.04), [0.03], ("1 image with less", "sigma 0.04\n")),
+        (GaussianNoise((0.01, 0.04)), [0.05, 0.02, 0.06], ("2 images with more", "sigma 0.01 to 0.04\n")),
     ],
 )  # fmt: skip
 def test_other_noise_than_was_trained_on_is_told_within_what_an_estimate_is_worth(noise, sigmas, words, capsys):
     opened = SimpleNamespace(model=SimpleNamespace(noise=noise), folder="den")
     _note_the_level(opened, sigmas, [0.0] * len(sigmas))
     err = capsys.readouterr().err
-    assert words in err if words else "noise than" not in err
+    assert err.count("by the estimate") == (words is not None)
+    assert words is None or " noise, by the estimate, than den was trained on: ".join(words) in err
 
 
 def test_a_crop_that_no_photograph_has_is_refused(tmp_path, photographs, capsys):

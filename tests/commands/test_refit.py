@@ -130,6 +130,19 @@ def test_one_that_goes_on_is_judged_by_images_that_it_does_not_begin_with(way, g
         assert (extra(new)["seen"], files_of(new)[1]) == (seen, before), "the very same PCA"
 
 
+def test_one_that_goes_on_with_images_that_are_changed_is_another_pca(given, tmp_path, done):
+    """Its weights were said to be kept."""
+    m, new = tmp_path / "m", tmp_path / "n"
+    done("fit", given, "-o", m, *KEPT)
+    _, err = done("fit", given, "-o", new, *QUICK, "--from", m, "--epochs", 3, "--augmentation", "affine")
+    now = "now of the images to train on and to choose by, augmented: no epoch was better"
+    assert f"this model is still PCA, as {m} was, {now}" in err
+    assert "which are kept" not in err
+    assert "none better than the start, PCA's solution" in err
+    x, (old, other) = isthmus.open_images(given), map(isthmus.load, (m, new))
+    assert not np.allclose(old.reconstruct(x), other.reconstruct(x), atol=1e-3)
+
+
 def test_in_python_explicit_validation_samples_stay_held_out():
     """Unless it is said that they need not."""
     X, validation, new = drawn(0, 50), drawn(50, N), drawn(500, 900)

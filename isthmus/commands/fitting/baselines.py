@@ -16,7 +16,7 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
-from isthmus.estimators.denoising.classical import ClassicalDenoiser
+from isthmus.estimators.denoising.classical import ClassicalDenoiser, best_blur
 from isthmus.estimators.denoising.denoiser_adapter import AtLevel
 from isthmus.parts import Augmentation, Corruption
 from isthmus.parts.networks import MAX_EXACT
@@ -70,14 +70,16 @@ def yardsticks(
             baselines[f"{pca_name}, {pca.n_components_:,} numbers"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
-        baselines[f"{name}, {pca.n_components_:,} numbers, as many as are on"] = pca
+        which = "as many as are on" if pca.n_components_ == round(n_on) else "all that it has"
+        baselines[f"{name}, {pca.n_components_:,} numbers, {which}"] = pca
     if train.places is None:
         some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))
         methods = _classical(some.floats().reshape(-1, *train.shape), corruption)
         baselines |= {method: _Flat(model, train.shape) for method, model in methods.items()}
     elif uncut is not None:
         baselines |= _classical(uncut, corruption)
-    baselines[MEAN_IMAGE] = _Constant(train.pixel_means())
+    means, sizes = [images.pixel_means() for images in fitted_on], [len(images) for images in fitted_on]
+    baselines[MEAN_IMAGE] = _Constant(np.average(means, axis=0, weights=sizes))
     return baselines
 
 
@@ -89,13 +91,12 @@ def _classical(images: Iterable[np.ndarray], corruption: Corruption | None) -> d
     some = list(islice(images, _TRIED))
     if min(min(image.shape[1:]) for image in some) < _LEAST_SIDE:
         return {}
-    methods = {
-        "Gaussian blur": "gaussian-blur",
-        "total variation": "total-variation",
-        "non-local means": "non-local-means",
-    }
-    fitted = {name: ClassicalDenoiser(method).fit(some) for name, method in methods.items()}
-    return {name + TOLD: AtLevel(model, noise.sigma_range[1]) for name, model in fitted.items()}
+    methods = {"total variation": "total-variation", "non-local means": "non-local-means"}
+    fitted = {name + TOLD: ClassicalDenoiser(method).fit(some) for name, method in methods.items()}
+    assert corruption is not None
+    width, blur = best_blur(some, [noisy_version(x.reshape(1, -1), corruption, x.shape) for x in some])
+    fitted[f"Gaussian blur of {width:g} pixels"] = blur
+    return {name: AtLevel(model, noise.sigma_range[1]) for name, model in fitted.items()}
 
 
 class _Flat:

@@ -34,17 +34,18 @@ _EARLY = 0.5  # of the epochs: where the best came before, no more of them are w
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
+_TOO_FEW = 300  # images for a code in nats however long it trains: of 160 faces 200 epochs left more error than 20
 _SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
-    "by more than chance. Its code has each component in units of its spread, as of PCA(whiten=True); a network learns "
-    "more than PCA"
+    "by more than chance. Its code has each component in units of its spread, as of PCA(whiten=True); a network may "
+    "learn more than PCA"
 )
 _AND_CHOSE = " and to choose by"
 _FEW = 10  # images that choose: of six none of twenty epochs was better by more than chance, though others showed it
 _KEPT_FILTER = (
     "this model is a linear filter, PCA's with less of a component the noisier it is: no epoch was better; a network "
-    "learns more"
+    "may learn more"
 )
 
 
@@ -102,7 +103,7 @@ class Judgement:
         if kept_start and self.base is not None and self._is_pca_of_others(self.base):
             pca = "PCA" if model.corruption is None else "PCA's linear filter"
             yield (
-                f"this model is still {pca}, as {self.base.folder} was, now of the images to train on{_AND_CHOSE}: no "
+                f"this model is still {pca}, as {self.base.folder} was, now of the images to train on{self._of}: no "
                 f"epoch was better by more than chance; {self._way_on(self.base)}"
             )
         elif kept_start and self.base is not None:
@@ -119,8 +120,7 @@ class Judgement:
             yield self._dead_words(int(dead.value), model.network_.code_size)
         if kept_start and self.base is None:  # the others are then as good, or better by what a rounding makes
             sentence = _KEPT_START if model.corruption is None else _KEPT_FILTER
-            of = f"{_AND_CHOSE * self.is_refitted}{', augmented' * (model.augmentation is not None)}"
-            yield f"{sentence.format(of)} from {self._more()}"
+            yield f"{sentence.format(self._of)} from {self._more()}"
             if model.corruption is None:
                 return
         frozen = frozen_pixels(model, codes.unexplained, codes.frozen)
@@ -156,9 +156,17 @@ class Judgement:
         return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
 
     def _is_pca_of_others(self, base: Base) -> bool:
-        """Whether it is PCA's solution, and of other images than the model that it continued is."""
-        now, former = (model.fitted_.pca_samples for model in (self.model, base.model))
-        return self.is_refitted and set(() if now is None else now) != set(() if former is None else former)
+        """Whether it is PCA's solution, and of other images than the model that it continued is, or changed in another
+        way."""
+        models = self.model, base.model
+        now, former = (set(() if one.fitted_.pca_samples is None else one.fitted_.pca_samples) for one in models)
+        changed, changed_before = (repr(one.augmentation) for one in models)
+        return self.is_refitted and (now != former or changed != changed_before)
+
+    @property
+    def _of(self) -> str:
+        """What images PCA's solution is of, beside those to train on, in words."""
+        return f"{_AND_CHOSE * self.is_refitted}{', augmented' * (self.model.augmentation is not None)}"
 
     def _dead_words(self, n_dead: int, n: int) -> str:
         """How many units no image needs, and what to do about them."""
@@ -260,7 +268,7 @@ class Judgement:
         if self._price_costs(error or 0.0):
             cheaper = f"--code gaussian:{self.model.network_.code_part.beta / 2:g}"
             return f"what a code says costs nats that an error does not count: try {cheaper}, or {more}"
-        if is_early and n < FEW:
+        if n < FEW and (is_early or n < _TOO_FEW):
             images = counted(n, "image")
             return f"of {images} PCA knows more than it learns: try {more}; a variational code is for sampling"
         return f"try {more}"

@@ -20,7 +20,9 @@ from isthmus.estimators.denoising.classical import WIDTHS, gaussian_blur, non_lo
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 
 _MOST, _SIDE = 12, 1024  # photographs, and pixels to a side: non-local means take seconds each
+_PIXELS = 2**20  # of smaller ones more are measured
 _SHOWN = 4
+_GIVEN = "the noisy photographs"
 _FEW = 100  # photographs to train on, of which more would help
 
 Method = Callable[[np.ndarray, float], np.ndarray]
@@ -56,6 +58,8 @@ class PhotographErrors:
 def measure(model: Any, name: str, images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
     """Add noise of this level to some of the images, and hold what comes out, clipped to [0, 1], against them.
 
+    What went in is as it is, not clipped.
+
     sigma: None for images that are noisy themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
     out is held against its right neighbour, whose noise no method has seen: it adds its variance to each error. Of
     blurs the best is measured. name: the model's in the table. where: what the images are, in words.
@@ -72,13 +76,13 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float |
         "non-local means": untrained(non_local_means),
         "wavelets": untrained(wavelets),
         **{blur: partial(gaussian_blur, strength=width) for blur, width in blurs.items()},
-        "the noisy photographs": lambda y, level: y,
     }
-    squared: dict[str, list[float]] = {method: [] for method in methods}
+    squared: dict[str, list[float]] = {method: [] for method in (*methods, _GIVEN)}
     shown: dict[str, list[np.ndarray]] = (
         {"noisy": [], "denoised": []} if sigma is None else {"clean": [], "noisy": [], "denoised": []}
     )
-    n, any_large, levels = min(len(images), _MOST), False, list[float]()
+    pixels = sum(array.shape[1] * array.shape[2] for array in images.arrays) / len(images)
+    n, any_large, levels = min(len(images), max(_MOST, int(_PIXELS / pixels))), False, list[float]()
     with console.progress("photographs measured") as on_progress:
         for i, number in enumerate(np.linspace(0, len(images) - 1, n).round().astype(int).tolist()):
             h, w = images.arrays[number].shape[1:]
@@ -92,7 +96,7 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float |
             else:
                 y = whole = noisy_version(x.reshape(1, -1), model.noise.at(sigma), x.shape).reshape(x.shape)
                 target = x
-            made = {method: np.clip(compute(y, levels[-1]), 0, 1) for method, compute in methods.items()}
+            made = {method: np.clip(compute(y, levels[-1]), 0, 1) for method, compute in methods.items()} | {_GIVEN: y}
             for method, x_hat in made.items():
                 squared[method].append(float(squared_error(target[None], x_hat[None])[0]))
             if i < _SHOWN:

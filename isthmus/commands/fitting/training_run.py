@@ -30,19 +30,20 @@ from isthmus.commands.shared.tables import error_facts, error_table
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, counted
-from isthmus.estimators.adapters import adapter_of, reconstruct
+from isthmus.estimators.adapters import adapter_of, chunks, reconstruct
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.files import remove
 from isthmus.fingerprints import CODE
 from isthmus.machine import launched
-from isthmus.metrics import Estimate
+from isthmus.metrics import Estimate, active
 from isthmus.parts import Corruption, doubt
-from isthmus.studies.results.measure import measure
+from isthmus.studies.results.measure import Measured, measure
 from isthmus.studies.run.fitting import train_with_checkpoints
 from isthmus.training.checkpoint import OtherTrainingError
 from isthmus.training.hardware import using_threads_everywhere
 
 _SHOWN = 12  # images in the preview
+_MANY = 5000  # to train on, of which the units that are never on are counted
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,9 @@ def fit(job: Job) -> Fitted | None:
                 console.say(copied.replace("to train on", "to choose by, on which this model is fitted too"))
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
         codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
-        n_on = None if model.penalty is None else codes.estimates["l0"].value
+        codes = _with_dead_units_of_all(codes, model, [train, parts.measured])
+        # of a code as wide as the images PCA is exact: it is held against one of as many numbers as are not 0
+        n_on = codes.estimates["l0"].value if model.penalty is not None or size >= train.n_features else None
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
         alone = base is not None and base.knows_others(*filter(None, (train, validation, parts.test)))
         baselines = yardsticks(
@@ -241,6 +244,21 @@ def train(model: Any, x: Any, held_out: Any, folder: Path, progress: Any, *, for
         raise RequestError(f"{error.summary}: an interrupted fit, {ways}") from None
 
 
+def _with_dead_units_of_all(codes: Measured, model: Autoencoder, collections: list[Images]) -> Measured:
+    """What was measured of codes, with the units that are zero for all images: a few may need what most do not."""
+    if not (dead := codes.estimates.get("dead_units")) or not dead.value:
+        return codes
+    is_on, n = np.zeros(model.network_.code_size, bool), 0
+    for images in collections:
+        some = images.take(np.unique(np.linspace(0, len(images) - 1, min(_MANY, len(images))).round().astype(int)))
+        for which in chunks(len(some)):
+            x = some.floats(which)
+            given = x if model.corruption is None else noisy_version(x, model.corruption, images.shape)
+            is_on |= active(np.asarray(model.transform(given))).any(axis=0)
+        n += len(some)
+    return replace(codes, estimates={**codes.estimates, "dead_units": Estimate(float((~is_on).sum()), None, n)})
+
+
 def _train(job: Job) -> None:
     model, folder = job.model, job.folder
     assert model.epochs is not None, "chosen before the training"
@@ -254,7 +272,9 @@ def _train(job: Job) -> None:
         if history.kept_end and best_epoch < len(history):
             best += ", and the last, which is as good, is kept"
         if history.kept_start:
-            best = "none better than the start, " + ("as fitted before" if model.warm_start else "PCA's solution")
+            best = "none better than the start, "
+            is_former = model.warm_start and model.fitted_.before_refit is None
+            best += "as fitted before" if is_former else "PCA's solution"
         summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
         progress.finished(folder.name, f"{summary}; next its errors are measured, and PCA's")  # in silence
 

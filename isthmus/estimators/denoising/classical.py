@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from isthmus.parts import GaussianNoise
 # Noisy image (c, h, w), its level, how strongly → the estimate
 Method = Callable[[np.ndarray, float, float], np.ndarray]
 _LEVELS = np.array([10, 25, 50, 75]) / 255  # at which the strength is chosen
-WIDTHS = (0.4, 0.6, 0.8, 1.0, 1.4, 2.0, 2.8)  # in pixels, of a Gaussian blur
+WIDTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.4, 2.0, 2.8)  # in pixels, of a Gaussian blur
 _SIDE = 128  # pixels of the middle of a photograph that it is chosen on
 
 
@@ -141,6 +141,19 @@ class ClassicalDenoiser(TransformerMixin, Savable):
     def saved(self) -> Saved:
         """What of the fitted model is written."""
         return Saved({}, {"n_channels_": self.n_channels_, "strengths_": self.strengths_})
+
+
+def best_blur(images: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> tuple[float, ClassicalDenoiser]:
+    """The width of the Gaussian blur that brings noisy images nearest to images (c, h, w), and that blur."""
+
+    def error(width: float) -> float:
+        pairs = zip(images, noisy, strict=True)
+        return float(np.mean([np.square(gaussian_blur(y.reshape(x.shape), 0, width) - x).mean() for x, y in pairs]))
+
+    width, blur = min(WIDTHS, key=error), ClassicalDenoiser("gaussian-blur")
+    blur.strengths_ = [width] * len(_LEVELS)
+    blur.n_channels_, blur.n_parameters_ = len(images[0]), 0
+    return width, blur
 
 
 class ClassicalAdapter(DenoiserAdapter):
