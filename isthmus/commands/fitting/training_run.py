@@ -144,7 +144,7 @@ def fit(job: Job) -> Fitted | None:
                 console.say(copied.replace("to train on", "to choose by, on which this model is fitted too"))
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
         codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
-        codes = _with_dead_units_of_all(codes, model, [train, parts.measured])
+        codes = _with_dead_units_of_all(codes, model, [train, validation, parts.measured])
         # of a code as wide as the images PCA is exact: it is held against one of as many numbers as are not 0
         n_on = codes.estimates["l0"].value if model.penalty is not None or size >= train.n_features else None
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose
