@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
+from isthmus.networks.accelerators.products import affine, multiplied, multiply_into
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
 from isthmus.networks.outputs import Gradients, Output
@@ -61,9 +62,9 @@ def record_chain(
         of_layer = full if is_small else dtype
         x, weight = x.to(of_layer), layer.weight.to(of_layer)
         if is_last and not logits and i == len(chain.layers):
-            z = torch.addmm(layer.bias, x.to(full), layer.weight.t())
+            z = affine(layer.bias, x.to(full), layer.weight)
         else:
-            z = torch.addmm(layer.bias.to(of_layer), x, weight.t())
+            z = affine(layer.bias.to(of_layer), x, weight)
         if activation in SATURATING:
             z = z.to(full)
         y = IN_PLACE.get(activation, ACTIVATIONS[activation])(z)
@@ -80,16 +81,8 @@ def backward_chain(chain: Chain, tape: Tape, grad: torch.Tensor, *, to_input: bo
     steps = list(zip(chain.layers, tape, strict=True))
     for i, (layer, (activation, x, weight, z, y)) in reversed(list(enumerate(steps))):
         grad = BACKWARD[activation](grad.to(y.dtype), y, z).to(x.dtype)
-        product(grad.t(), x, layer.weight.grad)
+        multiply_into(layer.weight.grad, grad.t(), x)
         torch.sum(grad.to(layer.bias.dtype), 0, out=layer.bias.grad)  # of bfloat16 itself it takes four times as long
         if i or to_input:
-            grad = grad @ weight
+            grad = multiplied(grad, weight)
     return grad
-
-
-def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
-    """a @ b into out, whatever its dtype."""
-    if a.dtype == out.dtype:
-        torch.mm(a, b, out=out)
-    else:
-        out.copy_(a @ b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from isthmus.networks.accelerators.products import affine, multiplied
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
@@ -25,7 +26,7 @@ class DenseDecoder(Decoder):
         """The images, and z and y of each layer."""
         x, outputs = code, []
         for (weight, bias), activation in zip(self.layers, self.activations, strict=True):
-            z = torch.addmm(bias, x, weight.t())
+            z = affine(bias, x, weight)
             x = ACTIVATIONS[activation](z)
             outputs.append((z, x))
         return self.network.outward(x), outputs
@@ -36,7 +37,7 @@ class DenseDecoder(Decoder):
         for (weight, _), activation, (z, x) in zip(
             reversed(self.layers), reversed(self.activations), reversed(outputs), strict=True
         ):
-            grad = BACKWARD[activation](grad, x, z) @ weight
+            grad = multiplied(BACKWARD[activation](grad, x, z), weight)
         return grad
 
     def normal_equations(self, code: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,7 +58,7 @@ class DenseDecoder(Decoder):
                 lit = slope.any(dim=0).nonzero()[:, 0]
                 weight, slope, residual = weight[lit], slope[:, lit], residual[:, lit]
             if i:
-                jacobian = (jacobian.view(n * (k + 1), -1) @ weight.t()).view(n, k + 1, -1)
+                jacobian = multiplied(jacobian.view(n * (k + 1), -1), weight.t()).view(n, k + 1, -1)
             if activation != "linear" or (last and self.network.standardization):
                 jacobian *= slope[:, None, :]
         jacobian[:, k] = residual

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
-from isthmus.networks.accelerators.dense import backward_chain, product, record_chain
+from isthmus.networks.accelerators.dense import backward_chain, record_chain
+from isthmus.networks.accelerators.products import multiplied, multiply_into
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.outputs import Gradients, Output
 
@@ -23,12 +24,12 @@ class DictionaryPass:
         net = self.network
         z, tape = record_chain(net.encoder, net.inward(x), dtype)
         (code, seen, terms), between = record_code(net.code, z.to(x.dtype), generator)
-        return Output(net.outward(seen @ net.atoms), code, terms), Tapes(tape, between, seen.to(dtype))
+        return Output(net.outward(multiplied(seen, net.atoms)), code, terms), Tapes(tape, between, seen.to(dtype))
 
     def backward(self, tapes: Tapes, at: Gradients) -> None:
         net, (tape, between, seen) = self.network, tapes
         grad = net.gradient_inward(at.x_hat).to(seen.dtype)
         assert net.atoms.grad is not None
-        product(seen.t(), grad, net.atoms.grad)
-        grad = (grad @ net.atoms.to(seen.dtype).t()).to(at.x_hat.dtype)
+        multiply_into(net.atoms.grad, seen.t(), grad)
+        grad = multiplied(grad, net.atoms.to(seen.dtype).t()).to(at.x_hat.dtype)
         backward_chain(net.encoder, tape, backward_code(net.code, between, grad, at), to_input=False)

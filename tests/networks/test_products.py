@@ -1,0 +1,81 @@
+"""Products by either library are the same products, and which is taken depends on the machine and the size alone."""
+
+import pytest
+import torch
+
+from isthmus import Autoencoder, Dense, Dictionary
+from isthmus.networks.accelerators import products
+from isthmus.networks.accelerators.products import affine, multiplied, multiply_into
+
+
+@pytest.fixture(params=[True, False], ids=["oneDNN", "MKL"])
+def library(request, monkeypatch):
+    """Which of them multiplies, and the calls of oneDNN."""
+    calls, by_onednn = [], products._by_onednn
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return by_onednn(*arguments)
+
+    monkeypatch.setattr(products, "is_faster_by_onednn", lambda: request.param)
+    monkeypatch.setattr(products, "_by_onednn", counted)
+    return request.param, calls
+
+
+def matrices(n, k, m):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(*shape, generator=generator) for shape in ((n, k), (m, k), (m,), (n, m))]
+
+
+@pytest.mark.parametrize("shape", [(64, 784, 300), (1000, 50, 40), (3, 5, 7), (1, 2000, 1000), (64, 300, 784)], ids=str)
+def test_a_layer_and_its_gradients(shape, library):
+    x, weight, bias, grad = matrices(*shape)
+    into = torch.full_like(weight, torch.nan)
+    multiply_into(into, grad.t(), x)
+    made = affine(bias, x, weight), multiplied(grad, weight), into
+    xs, weights, biases, grads = (each.double() for each in (x, weight, bias, grad))
+    for result, exact in zip(made, (xs @ weights.t() + biases, grads @ weights, grads.t() @ xs), strict=True):
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result.double(), exact, rtol=1e-4, atol=1e-3)
+    n = shape[0] * shape[1] * shape[2]
+    assert len(library[1]) == (3 if library[0] and n >= 1_500_000 else 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_numbers_are_torchs(dtype, library):
+    x, weight, bias, _ = (each.to(dtype) for each in matrices(64, 784, 300))
+    assert torch.equal(affine(bias, x, weight), torch.addmm(bias, x, weight.t()))
+    into = torch.empty(64, 300)
+    multiply_into(into, x, weight.t())
+    assert torch.equal(into, (x @ weight.t()).float())
+    assert not library[1]
+
+
+@pytest.mark.parametrize("part", [Dense(bottleneck=64), Dictionary(n_atoms=64)], ids=["dense", "dictionary"])
+def test_a_fit_is_within_rounding_of_the_other_librarys_and_the_same_each_time(part, library, monkeypatch):
+    x = torch.rand(200, 784, generator=torch.Generator().manual_seed(0)).numpy()
+
+    def losses():
+        model = Autoencoder(part, epochs=3, batch_size=64, precision="float32", random_state=0).fit(x)
+        return [row.loss for row in model.history_]
+
+    first = losses()
+    assert bool(library[1]) is library[0]
+    assert losses() == first
+    monkeypatch.setattr(products, "is_faster_by_onednn", lambda: not library[0])
+    assert losses() == pytest.approx(first, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "is_faster"),
+    [
+        ("vendor_id : AuthenticAMD", "AVX512", True),
+        ("vendor_id : GenuineIntel", "AVX512", False),
+        ("vendor_id : AuthenticAMD", "AVX2", False),
+        ("", "NEON", False),
+    ],
+)
+def test_onednn_is_taken_where_mkl_leaves_avx512_out(maker, capability, is_faster, monkeypatch):
+    monkeypatch.setattr(products, "_maker", lambda: maker)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert products.is_faster_by_onednn.__wrapped__() is is_faster
