@@ -83,8 +83,9 @@ def add(commands: Any) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from isthmus.data.sources import registry
+    from isthmus.data.sources.built_in import BUILT_IN
 
-    for name, (_, title) in registry.BUILT_IN.items():
+    for name, (_, title) in BUILT_IN.items():
         print(f"{name:<16}{title}\n{'':<16}built in")
     for name, source in registry.SOURCES.items():
         location = registry.find(name, options.data_dir)
