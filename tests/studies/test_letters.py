@@ -48,7 +48,7 @@ def test_the_whole_of_it_finds_what_the_first_pages_show(tmp_path):
     assert run_command(["run", "letters", "--out", str(tmp_path)]) == 0
     results = read_results(tmp_path / "letters")
     assert results.value("deep-16", "mse", "test") < results.value("pca-16", "mse", "test") / 2
-    noisy, clear = (results.value(name, "mse", "test", "gaussian(0.5)") for name in ("identity", "denoising-128"))
+    noisy, clear = (results.row(name, "mse", "test", "gaussian(0.5)").value for name in ("identity", "denoising-128"))
     assert clear < noisy / 4
     assert not any(facts["collapsed"] for facts in results.models)
     errors = page_errors()
