@@ -49,7 +49,8 @@ class NotebookTable(console.Lines):
 
     def _show(self, *, at_once: bool = False) -> None:
         rows = "".join(
-            f'<tr><td style="{_CELL}"><b>{html.escape(name)}</b></td><td style="{_CELL}">{state}</td></tr>'
+            f'<tr><td style="{_CELL};white-space:nowrap"><b>{html.escape(name)}</b></td>'
+            f'<td style="{_CELL}">{state}</td></tr>'
             for name, state in self.rows.items()
         )
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
