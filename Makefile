@@ -9,7 +9,7 @@ SITE_INSTALLED := $(VENV)/site-installed
 .PHONY: demo test test-all docs browser bench bench-alternatives clean
 
 demo: $(INSTALLED)
-	$(BIN)/isthmus run digits
+	$(BIN)/isthmus run letters
 
 # a thread to each of the two workers: small products on two threads wait for each other, ten times as long as they take
 test: $(INSTALLED)

@@ -1,7 +1,8 @@
-"""The pictures of the page of `isthmus explore` in README, docs/explore-*.png, as it looks now.
+"""The pictures of the page of `isthmus explore` in README and docs, docs/explore-*.png, as it looks now.
 
-    isthmus run digits
+    isthmus run digits letters
     python -m benchmarks.page_pictures runs/digits [--out docs]
+    python -m benchmarks.page_pictures runs/letters [--out docs]
 
 Needs Chromium (`make browser`). Run it after a change of the page, and look at what it wrote.
 """
@@ -15,10 +16,11 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.explore import ready, serve, stop
+from isthmus.studies.results.results_json import read_results
 
-# name -> (the view's address, its height, light or dark, what must be there)
-VIEWS = {
-    "models": ("image=2&level=0.3&sort=error", 800, "light", "text=/steps, converged/"),
+# by study, name -> (the view's address, its height, light or dark, what must be there)
+LETTERS = {"letters": ("image=2&level=0.4", 850, "light", "text=denoises this image best")}
+DIGITS = {
     "inside": ("view=inside&model=sparse-128-warm&image=2", 850, "light", "#inside .thumbs button"),
     "space": ("view=space&model=dense-8&image=4&level=0.2&from=3&to=5", 900, "dark", "text=at this image"),
     "compare": ("view=compare&image=2&level=0.3", 900, "light", "#compare .says:has-text('Means over')"),
@@ -36,15 +38,16 @@ def point(page: Page) -> None:
 def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="the folder of `isthmus run digits`")
+    parser.add_argument("run", type=Path, help="the folder of `isthmus run digits` or `letters`")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
+    views = {"digits": DIGITS, "letters": LETTERS}[read_results(options.run).study]
     process, address = serve(options.run)
     try:
         with sync_playwright() as p:
             executable = shutil.which("chromium") or shutil.which("chromium-browser")
             browser = p.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-            for name, (view, height, scheme, there) in VIEWS.items():
+            for name, (view, height, scheme, there) in views.items():
                 page = browser.new_page(viewport={"width": 1280, "height": height}, color_scheme=scheme)
                 page.set_default_timeout(120_000)
                 ready(page, f"{address}#{view}")

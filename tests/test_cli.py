@@ -91,7 +91,7 @@ USAGE = {
     "unknown study": (["run", "digts"], 'Did you mean "digits"?'),
     "a study like none": (
         ["run", "nope"],
-        "known: compress, digits, imaging, lab, photographs, prior-denoi",
+        "known: compress, digits, imaging, lab, letters, photographs, pri",
     ),
     "second study unknown": (["run", "digits", "digts"], '"digts"'),
     "one study twice": (["run", "digits", "digits"], 'two studies are named "digits"'),

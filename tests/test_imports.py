@@ -35,7 +35,7 @@ STAGES = (
     {"__main__"},
     {"callbacks", "collapse", "displays", "probe"},  # public paths, which nothing here uses
 )
-LEAVES = {"errors", "rng", "files", "fingerprints", "kinds", "machine", "metrics", "decimals", "locks"}
+LEAVES = {"errors", "rng", "files", "fingerprints", "kinds", "machine", "metrics", "decimals", "locks", "notebook"}
 ROOT = {"__init__"}  # names everything, and imports it when it is used
 # What a folder may import of its own stage, beside itself; a stage whose folder is named imports from them all
 WITHIN = {

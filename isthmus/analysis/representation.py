@@ -28,6 +28,7 @@ from isthmus.data.splits import together
 from isthmus.errors import RequestError, counted, one_of, require
 from isthmus.estimators.adapters import encode
 from isthmus.metrics import Estimate, jackknifed, share_of
+from isthmus.notebook.markup import table
 from isthmus.rng import content_seeds
 
 METRICS = ("linear_probe", "knn", "silhouette", "trustworthiness", "effective_rank")
@@ -59,6 +60,16 @@ class Representation:
         if metric not in self.estimates:
             raise RequestError(f"{metric} was not measured: {self.omitted.get(metric, 'it is not among `metrics`')}")
         return self.estimates[metric]
+
+    def _repr_html_(self) -> str:
+        rows = [(name.replace("_", " "), *_cells(estimate)) for name, estimate in self.estimates.items()]
+        rows += [(name.replace("_", " "), "–", why, "") for name, why in self.omitted.items()]
+        return table(("measured", "value", "95 % interval", "samples"), rows)
+
+
+def _cells(estimate: Estimate) -> tuple[str, str, str]:
+    value = "–" if estimate.value is None else f"{estimate.value:.3f}"
+    return value, "" if estimate.ci95 is None else "{:.3f} to {:.3f}".format(*estimate.ci95), f"{estimate.n:,}"
 
 
 @dataclass(frozen=True)

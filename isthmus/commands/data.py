@@ -83,8 +83,10 @@ def add(commands: Any) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from isthmus.data.sources import registry
+    from isthmus.data.sources.built_in import BUILT_IN
 
-    print(f"{'digits':<16}Digits: 1,797 handwritten digits, 8×8\n{'':<16}built in")
+    for name, (_, title) in BUILT_IN.items():
+        print(f"{name:<16}{title}\n{'':<16}built in")
     for name, source in registry.SOURCES.items():
         location = registry.find(name, options.data_dir)
         sample = None if location else registry.find_sample(source, options.data_dir)

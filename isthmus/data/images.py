@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import html
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from isthmus.data.contact_sheet import contact_sheet
 from isthmus.data.formats.page import full_scale_of
 from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import DataError, RequestError, counted
@@ -108,6 +110,10 @@ class Images:
         size = "×".join(map(str, self.shape))
         labels = "" if self.labels is None else f", {len(np.unique(self.labels))} labels"
         return f"<Images: {len(self):,} of {size}, {self.pixels.dtype}{labels}, from {self.source}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the same line, and the first images."""
+        return f"<div>{html.escape(repr(self)[1:-1])}</div>{contact_sheet(self)}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -254,6 +260,12 @@ class Dataset:
     files: dict[str, str] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
     is_published: bool = True
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the title, how many there are, and the first images."""
+        counts = f"<div>{len(self.train):,} to train on, {len(self.test):,} to test</div>"
+        shown = contact_sheet(self.train) if isinstance(self.train, Images) else ""
+        return f"<b>{html.escape(self.title)}</b>{counts}{shown}"
 
     @cached_property
     def fingerprint(self) -> str:

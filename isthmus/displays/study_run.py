@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from isthmus import console
+from isthmus.decimals import error_text, interval_text
+from isthmus.displays.notebook_progress import training_progress
 from isthmus.errors import RequestError, one_of, require
 from isthmus.machine import cores
+from isthmus.metrics import possible
+from isthmus.notebook.markup import picture, table
 from isthmus.parts import DEVICES
 from isthmus.report.figures import drawn
 from isthmus.report.html_page import arrays_of, write_report
@@ -19,6 +24,8 @@ from isthmus.studies.plan.context import Request
 from isthmus.studies.results.results_json import Results, read_results
 from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study
+
+_SHOWN = ("reconstructions", "denoising")  # kinds of figures
 
 
 class StudyRun:
@@ -64,8 +71,35 @@ class StudyRun:
         return path if path.exists() else write_report(self.folder)
 
     def _repr_html_(self) -> str:
-        text, path = html.escape(console.summary(self.results)), html.escape(str(self.report))
-        return f'<pre>{text}</pre><p><a href="{path}" target="_blank">{path}</a></p>'
+        path = html.escape(str(self.report))
+        link = f'<p><a href="{path}" target="_blank">{path}</a></p>'
+        return f"<b>{html.escape(self.results.title)}</b>{self._models()}{self._picture()}{link}"
+
+    def _models(self) -> str:
+        """A table of the models, as the command prints it."""
+        r = self.results
+        if r.data["image_shape"][1] is None:  # photographs of any sizes have no error that all share
+            return f"<pre>{html.escape(console.summary(r))}</pre>"
+        rows = []
+        for model in r.models:
+            mse, name = r.row(model["name"], "mse", "test"), model["name"]
+            size, weights = (r.value(name, metric, None) for metric in ("code_size", "n_parameters"))
+            psnr = r.value(name, "psnr", "test")
+            if mse is not None and mse.value is not None:
+                name += "  (collapsed)" if model["collapsed"] else ""
+                error, interval = error_text(mse.value), interval_text(possible(mse.ci95), mse.value)
+                counts = ("–" if count is None else f"{count:,.0f}" for count in (size, weights))
+                rows.append((name, error, interval, "–" if psnr is None else f"{psnr:.2f}", *counts))
+        return table(("model", "test MSE", "95 % interval", "PSNR, dB", "code", "weights"), rows)
+
+    def _picture(self) -> str:
+        """The first figure that shows what the models make of images."""
+        facts = next((facts for facts in self.results.figures if facts["kind"] in _SHOWN), None)
+        if facts is None:
+            return ""
+        buffer = io.BytesIO()
+        self.figures[facts["name"]].savefig(buffer, format="png", dpi=80, bbox_inches="tight", facecolor="white")
+        return f"<div>{picture(buffer.getvalue(), facts.get('title') or facts['name'])}</div>"
 
 
 class _Figures(Mapping[str, Figure]):
@@ -103,7 +137,7 @@ def run(
     """Train and measure the models of a study and write its report, as `isthmus run` does with the same options.
 
     study: one that ships with isthmus, or the path of a TOML file. Results go to out/<study>; a run that was stopped
-    goes on there, and finished models are not trained again. Progress goes to stderr.
+    goes on there, and finished models are not trained again. Progress goes to stderr, in a notebook below the cell.
 
     Raises ValueError for a study or an option that can't be; RunError for a model that fails.
 
@@ -131,7 +165,7 @@ def run(
         quick=quick,
         command=f"isthmus.run({str(study)!r})",
     )
-    with console.training_progress() as progress:
+    with training_progress() as progress:
         results = run_study(parsed, request, progress)
     write_report(request.out / results.study)
     return StudyRun(request.out / results.study)

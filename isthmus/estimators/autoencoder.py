@@ -73,7 +73,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
         unless these say that an epoch is better by more than chance (`history_.kept_start`).
     shards : a power of two, into how many pieces each batch is cut. Processes that torchrun starts, as many as divide
         it, share these, and all end with the same bits, however many they are; each computes on one thread.
-    verbose : 1 prints a line per epoch.
+    verbose : 1 prints a line per epoch; in a notebook one bar shows them.
     random_state : the seed of start, order, augmentation and noise. The same seed gives the same bits, on the same
         device with the same number of threads.
 

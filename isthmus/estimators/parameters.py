@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from isthmus.errors import RequestError, unknown
+from isthmus.estimators.fits.epoch_display import fitted_html
 from isthmus.fingerprints import source_fingerprint
 from isthmus.objective import Objective
 from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
@@ -55,6 +56,16 @@ class OfParts(BaseEstimator):
                 raise ValueError(unknown(f"parameter of {role}={part!r}:", wrong[0], known))
             setattr(self, role, dataclasses.replace(part, **fields))
         return self
+
+    def _repr_html_inner(self) -> str:
+        """What scikit-learn shows in a notebook, and below it what was learned."""
+        return str(super()._repr_html_inner()) + fitted_html(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = dict(super()._repr_mimebundle_(**kwargs))
+        if "text/html" in bundle:
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle
 
     def part(self, role: str) -> Any:
         """The part in a role of the constructor's."""

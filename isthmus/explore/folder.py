@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from isthmus.data.collections import image_parts
 from isthmus.data.photographs.photograph_set import find
 from isthmus.data.sources import registry
+from isthmus.data.sources.built_in import BUILT_IN
 from isthmus.errors import RequestError
 from isthmus.studies.results.results_json import RESULTS, Results, read_results
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 MODEL = "config.json"  # as in `persistence`, which imports torch
-BUILT_IN = "digits"  # which scikit-learn has
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ def look(path: Path, data_dir: Path | None = None, *, alone: bool = False) -> Ru
         return Run(run, results, None, only, tuple(file for name in names if (file := place / name).is_file()))
     if name == image_parts.NAME:
         return Run(run, results, image_parts.load_unseen(results.data["path"], data_dir), only)
-    return Run(run, results, None if name == BUILT_IN else registry.load_unseen(name, data_dir), only)
+    return Run(run, results, None if name in BUILT_IN else registry.load_unseen(name, data_dir), only)

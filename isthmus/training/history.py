@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from isthmus.decimals import error_text
+from isthmus.errors import counted
+from isthmus.notebook.markup import curves, line
 from isthmus.parts import Training
 
 Moments = tuple[str, dict[str, torch.Tensor]]
@@ -75,6 +77,16 @@ class History:
     def __repr__(self) -> str:
         last = f", loss {self.epochs[-1].loss:.6g}" if self.epochs else ""
         return f"<History of {len(self)} epochs{last}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the losses as curves, and the last ones as numbers."""
+        if not self.epochs:
+            return line("no epochs")
+        last, checked = self.epochs[-1], self.validation_losses
+        best = f"best validation {error_text(float(np.nanmin(checked)))} (dashed)" if np.isfinite(checked).any() else ""
+        start = "the weights of the start are kept" if self.kept_start else ""
+        numbers = (counted(len(self), "epoch"), f"{self.seconds:.1f} s", f"loss {error_text(last.loss)}", best, start)
+        return line(*numbers) + curves([self.losses.tolist(), checked.tolist()], "loss by epoch")
 
     @property
     def losses(self) -> np.ndarray:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from isthmus.data.sources.built_in import BUILT_IN
 from isthmus.data.sources.idx import read_idx
 from isthmus.data.sources.registry import SOURCES, Source, cache_folder
 from isthmus.errors import DataError, RequestError, RunError, one_line, unknown
@@ -34,8 +35,8 @@ def get(
     A file that is there and sound is kept; a download that breaks off leaves nothing. Raises RequestError for a name
     that has nothing to fetch, RunError that says which mirror failed and how.
     """
-    if name == "digits":
-        raise RequestError("digits is built into scikit-learn; there is nothing to fetch")
+    if name in BUILT_IN:
+        raise RequestError(f"{name} is built in; there is nothing to fetch")
     if name not in SOURCES:
         raise RequestError(unknown("data set", name, SOURCES))
     source = SOURCES[name]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.images import Dataset, Images
+from isthmus.data.sources.built_in import BUILT_IN
 from isthmus.data.sources.idx import read_idx
 from isthmus.errors import DataError, RequestError, unknown
 
@@ -83,7 +84,7 @@ SOURCES = {source.name: source for source in (_MNIST, _FASHION, _KMNIST)}
 
 def names() -> list[str]:
     """The names that `load` knows."""
-    return ["digits", *SOURCES]
+    return [*BUILT_IN, *SOURCES]
 
 
 def cache_folder() -> Path:
@@ -127,8 +128,8 @@ def find_sample(source: Source, data_dir: Path | None = None) -> dict[str, Path]
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
     """Read a named data set. Raises RequestError with the way to get it, DataError for files that are not it."""
-    if name == "digits":
-        return _digits()
+    if name in BUILT_IN:
+        return BUILT_IN[name][0]()
     if name not in SOURCES:
         raise RequestError(unknown("data set", name, names()))
     source = SOURCES[name]
@@ -139,7 +140,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     looked = ", ".join(str(root) for root in roots(data_dir))
     raise RequestError(
         f"{name} is not on this machine (looked in {looked}); "
-        f"fetch it with `isthmus data get {name}`, or use digits, which is built in"
+        f"fetch it with `isthmus data get {name}`, or use digits, which is built in, or letters"
     )
 
 
@@ -246,15 +247,3 @@ def _images(pixels: np.ndarray, labels: np.ndarray, files: dict[str, Path], sour
     if np.issubdtype(labels.dtype, np.integer):
         labels = labels.astype(np.int64)
     return Images(pixels[:, None], labels, f"{source.name} in {folder}", source.label_names)
-
-
-def _digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8×8, with 17 grey levels; the last 360 of the file are the test set."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels = (digits.images[:, None] / 16).astype(np.float32)
-    images = Images(pixels, digits.target.astype(np.int64), "digits, built into scikit-learn")
-    title = "Digits: 1,797 handwritten digits, 8×8, built into scikit-learn"
-    n_train = len(images) - 360
-    return Dataset("digits", title, images.take(slice(0, n_train)), images.take(slice(n_train, None)))

@@ -160,7 +160,7 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         images = image_list(X, cache=True)
         others = None if Y is None else image_list(Y, name="Y", cache=True)
         held_out = None if validation is None else image_list(validation, name="validation")
-        fitting = DenoiserFit(self, images, others, self._say, held_out)
+        fitting = DenoiserFit(self, images, others, held_out)
         self.training_ = fitting.training
         yield from self.fitted_by(fitting, checkpoint, X)
 
@@ -170,10 +170,6 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         self.set_params(network=model.network, noise=model.noise, target=model.target)
         self.adopt(model.fitted_)
         return self
-
-    def _say(self, line: str) -> None:
-        if self.verbose:
-            print(line)
 
     def adopt(self, fitted: Trained) -> None:
         """Be fitted: with a network that was trained or read, and what is known of its training."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from isthmus.data.photographs.crops import Crops
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
+from isthmus.estimators.fits.epoch_display import EpochDisplay
 from isthmus.estimators.parameters import table_of
 from isthmus.fingerprints import facts_of_fit
 from isthmus.machine import check_shards
@@ -70,7 +71,6 @@ class DenoiserFit:
         model: Any,
         images: ImageList,
         others: ImageList | None,
-        say: Callable[[str], None],
         held_out: ImageList | None = None,
     ) -> None:
         self.training = training_of(model)
@@ -83,7 +83,7 @@ class DenoiserFit:
         self.held_out = held_out
         self.channels, self.is_paired, self.target = images.channels, others is not None, model.target
         self.images = images if others is None else images.beside(others)
-        self.say = say if self.world.is_first else lambda _: None
+        self.display = EpochDisplay(type(model).__name__, is_shown=bool(model.verbose) and self.world.is_first)
         self.part, self.crop = model.part("network"), model.crop
         self.noise: Any = model.noise
         if not isinstance(self.part, tuple(IMAGE_NETWORKS.values())):
@@ -142,16 +142,14 @@ class DenoiserFit:
         former = self.world.decided(lambda: checkpoints.begin(self._facts))
         if former is not None:
             self.seed = former.seed
-            self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
+            self.display.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         train, held_out = self._split()
         setup = self._setup()
         if self.shards > 1:
             check_divisible(self.network, train, setup)
         rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)
         with contextlib.closing(rows), memory_told(self.training.batch_size):
-            for row in rows:
-                self.say(row.line(self.training.epochs))
-                yield row
+            yield from self.display.shown(rows, self.training.epochs)
         return self.trained()
 
     def trained(self) -> Trained:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from isthmus.data.batches import Samples, evenly, fingerprint_of, hashes_of, is_
 from isthmus.data.images import Images
 from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, require
 from isthmus.estimators.fits.doubts import Judged
+from isthmus.estimators.fits.epoch_display import EpochDisplay
 from isthmus.estimators.fits.warm_start import WarmStart, restarts_at_pca
 from isthmus.estimators.parameters import Composed, parameters_of, training_of
 from isthmus.estimators.samples import clip_doubt, hold_out, in_range, joined, known_doubt, n_held_out, offset_doubt
@@ -69,7 +70,7 @@ class OneFit:
         self.augmentation, self.code_part = model.part("augmentation"), model.part("code")
         self.X, self.held_out, self.image_shape = X, held_out, model.image_shape_
         self.shards, self.world = model.shards, processes_for(model.shards)
-        self.say: Callable[[str], None] = print if model.verbose and self.world.is_first else lambda _: None
+        self.display = EpochDisplay(type(model).__name__, is_shown=bool(model.verbose) and self.world.is_first)
         self.warm_start, self.history = warm_start, History()
         self.n_features = model.n_features_in_
         # of flat samples, the network may know the shape
@@ -88,7 +89,7 @@ class OneFit:
         if self.training.recipe is not None:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
-            self.say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
+            self.display.say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
         self.device = self._device()
         if self.shards > 1:
             check_device(self.device, self.world)
@@ -184,7 +185,7 @@ class OneFit:
             samples = samples_on(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
             validation = None if held_out is None else samples_on(held_out, self.device)
         if former is not None:
-            self.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
+            self.display.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         is_judged = validation is not None and self.training.patience is not None
         setup = self.begin(samples, ids, is_new=former is None, is_judged=is_judged)
         if validation is not None and self.from_pca and self.training.start == "pca":
@@ -192,9 +193,7 @@ class OneFit:
                 setup = with_refit_gain(setup, self.network, samples, validation)
         rows = session(self.network, samples, validation, setup, checkpoints, former, self.history)
         with contextlib.closing(rows):
-            for row in rows:
-                self.say(row.line(self.training.epochs))
-                yield row
+            yield from self.display.shown(rows, self.training.epochs)
         for sentence in self._doubts(samples, validation, held_out, setup) if self.world.is_first else ():
             warnings.warn(sentence, PoorFitWarning, stacklevel=6)  # at the line that calls `fit`
         if self.history.kept_start and self.from_pca:

@@ -115,7 +115,7 @@ class OnePass(OneFit):
             self.network.load_state_dict(before[0])
             self.history.kept_start = True
             line += ", taken back"
-        self.say(line)
+        self.display.say(line)
         if self._is_judged:
             with memory_told(self.training.batch_size), using_threads(self.threads):
                 sentence = Judged(self.network, setup, self.history, samples, None, is_pass=True).worse_than_mean()

@@ -371,9 +371,7 @@ def test_shot_noise_is_saved(tmp_path, shot_model):
 )
 def test_channels_come_in_any_order_where_few_clean_photographs_have_colours(arguments, n, others, expected):
     images = image_list([np.random.default_rng(i).random((3, 20, 20), np.float32) for i in range(n)])
-    fit = DenoiserFit(
-        Denoiser(crop=16, noise=GaussianNoise(0.1), **arguments), images, images if others else None, print
-    )
+    fit = DenoiserFit(Denoiser(crop=16, noise=GaussianNoise(0.1), **arguments), images, images if others else None)
     assert fit._split()[0].any_colour is expected
 
 

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 SPLITS = ("train", "validation", "test", "all")
-DATA = ("digits", "fashion-mnist", "kmnist", "mnist")  # what `data.sources` knows, which costs numpy to import
+DATA = (
+    "digits",
+    "fashion-mnist",
+    "kmnist",
+    "letters",
+    "mnist",
+)  # what `data.sources` knows, which costs numpy to import
 Arrays = dict[str, "np.ndarray"]
 ERRORS = ("mse", "psnr", "ssim")
 AXES = ("level", "square", "noise")
