@@ -173,7 +173,9 @@ class DictionaryAdapter(ComponentsAdapter):
             raise RequestError(f"its codes are found by {settings[0]}, and only omp of any sign is described")
         atoms = as_tensor(self.components)
         n_nonzero = self.model.transform_n_nonzero_coefs or max(1, atoms.shape[1] // 10)
-        encode: list[Operation] = [Pursue(atoms, min(n_nonzero, len(atoms)))]
+        encode: list[Operation] = [
+            Pursue(atoms, min(n_nonzero, len(atoms)), float(np.finfo(self.components.dtype).eps))
+        ]
         decode: list[Operation] = [Product(atoms)]
         return {"encode": encode, "decode": decode, "reconstruct": [*encode, *decode]}[function]
 

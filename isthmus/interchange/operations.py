@@ -135,11 +135,12 @@ class Nearest(Operation):
 class Pursue(Operation):
     """Orthogonal matching pursuit: the code, (n, n_atoms), of n_nonzero atoms (Pati, Rezaiifar, Krishnaprasad 1993).
 
-    atoms: (n_atoms, n_in).
+    atoms: (n_atoms, n_in). least: a square below it is 0, as the rounding of the numbers that it was fitted in has it.
     """
 
     atoms: torch.Tensor
     n_nonzero: int
+    least: float
 
 
 @dataclass(frozen=True)
