@@ -146,7 +146,7 @@ class PCAAdapter(ComponentsAdapter):
 
     def operations(self, function: str) -> list[Operation]:
         components, mean = (as_tensor(numbers) for numbers in (self.components, self.model.mean_))
-        zeros, spread = (0.0,) * len(components), tuple(self.model.explained_variance_**0.5)
+        zeros, spread = (0.0,) * len(components), tuple((self.model.explained_variance_**0.5).tolist())
         encode = [
             Linear(components, -(components @ mean)),
             *([Standardize(zeros, spread)] if self.model.whiten else []),

@@ -102,8 +102,9 @@ def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
     name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
     pair = Images(shelf.as_images(wire.pixels(body, 2, shelf.n_features)))
-    rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
-    return {"pixels": shelf.as_images(rows["pixels"]), "x_hat": shelf.as_images(rows["model"])}, {}
+    # named by what they are: of a long code with a prior it is "model (sphere)"
+    pixels, x_hat = probe.interpolation({"model": shelf.with_code(name)}, pair, steps).values()
+    return {"pixels": shelf.as_images(pixels), "x_hat": shelf.as_images(x_hat)}, {}
 
 
 def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
