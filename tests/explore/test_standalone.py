@@ -1,9 +1,8 @@
-"""The page in one file: opened from the disk without a network, its answers are the server's."""
+"""The page in one file: opened from the disk without a network, its answers are the server's, and nothing is dead."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,16 +11,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import Autoencoder, Conv, Dense, Dictionary, Gaussian, Quantized
+from isthmus.cli import run_command
 from isthmus.data.images import Images
 from isthmus.data.sources import registry
 from isthmus.explore.answers import noise, routes
 from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf import Entry, Shelf
-from isthmus.explore.standalone import file_contents
-from isthmus.explore.standalone.array_table import kind_of
-from isthmus.explore.standalone.page_file import exported, modules
-from isthmus.interchange.operations import Operation
+from isthmus.explore.standalone.page_file import exported
 
+pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4
 NO_ACTIVATION = {"code_activation": "linear"}
 
@@ -202,3 +200,113 @@ def test_a_drawing_is_placed_as_the_server_places_it(open_file, files, shelves):
         actual = np.reshape(page.evaluate(script, ink.ravel().tolist()), expected.shape)
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1 / 255)
         assert expected.max() > 0.5
+
+
+# --- what a person does ---
+
+
+def pixels(page, selector):
+    return page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
+
+
+@contextmanager
+def repainting(page, selector):
+    """What is done inside changes a canvas."""
+    before = pixels(page, selector)
+    yield
+    changed = "([selector, before]) => document.querySelector(selector).toDataURL() !== before"
+    page.wait_for_function(changed, arg=[selector, before])
+
+
+def test_every_view_works_without_a_server(open_file, files):
+    page = open_file(files["digits"], "level=0.3")
+    assert page.text_content("#models .says b")
+    with repainting(page, "#noisy"), repainting(page, '[aria-label="Reconstruction by deep"]'):
+        page.eval_on_selector("#level", "one => { one.value = 60; one.dispatchEvent(new Event('input')); }")
+    with repainting(page, "#noisy"):
+        page.click("#new-draw")
+    with repainting(page, "#noisy"):
+        page.select_option("#kind", "poisson")
+    page.select_option("#kind", "gaussian")
+    with repainting(page, "#clean"):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("2")
+    page.select_option("#inside select", "gaussian")
+    page.wait_for_selector("text=On for")
+    out = '[aria-label="The code, decoded"]'
+    with repainting(page, out):
+        page.eval_on_selector(
+            ".unit input[type=range]", "one => { one.value = 90; one.dispatchEvent(new Event('input')); }"
+        )
+    page.wait_for_selector("text=nats")
+    with repainting(page, '[aria-label="Sample 1 of the prior"]'):
+        page.click("text=New samples")
+    page.select_option("#inside select", "conv")
+    page.wait_for_selector("text=Layer 2")
+    page.keyboard.press("3")
+    page.wait_for_selector("#space:has-text('60 test images by their codes')")
+    under = '[aria-label="The decoded image under the pointer"]'
+    with repainting(page, under):
+        page.hover("#space canvas.plot", position={"x": 100, "y": 100})
+    with repainting(page, under):
+        page.click("text=Random walk")
+    page.click("text=Stop")
+    page.select_option("#space select >> nth=1", "tsne")
+    page.wait_for_selector("text=t-SNE: neighbours here")
+    page.keyboard.press("4")
+    page.wait_for_selector("#compare td.least, #compare th.here")
+    page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 16")
+    for view, name in enumerate(("isthmus-models", "isthmus-conv", "isthmus-conv-map", "isthmus-compare"), 1):
+        page.keyboard.press(str(view))
+        for kind in ("PNG", "CSV"):
+            with page.expect_download() as download:
+                page.click(f".end button:visible:has-text('{kind}')")
+            assert download.value.suggested_filename.startswith(name)
+    assert not any(page.locator(".busy").all_inner_texts())
+    assert page.locator("#banner").is_hidden()
+
+
+def test_a_drawing_is_reconstructed_and_a_link_restores_it(open_file, files, stroke):
+    page = open_file(files["digits"], "source=draw")
+    with repainting(page, "#clean"):
+        stroke(page)
+    page.wait_for_function("() => location.hash.includes('own=')")
+    page.wait_for_selector("#models .says b:visible")
+    drawn, view = pixels(page, "#clean"), page.evaluate("location.hash")
+    assert pixels(open_file(files["digits"], view.removeprefix("#")), "#clean") == drawn
+
+
+def test_what_needs_a_server_is_not_there(open_file, files):
+    page = open_file(files["digits"], "source=upload&photo=3")
+    assert page.locator("#tab-upload").is_hidden()
+    assert page.locator("#tab-draw").get_attribute("aria-selected") == "true"
+    page.keyboard.press("u")
+    page.focus("#tab-draw")
+    page.keyboard.press("ArrowRight")  # comes round to the first: there is no tab that cannot be seen
+    assert page.locator("#tab-pick").get_attribute("aria-selected") == "true"
+    assert page.locator("#upload").is_hidden()
+    page.click("#show-keys")
+    assert "upload" not in page.locator("#keys").inner_text().lower()
+    page = open_file(files["colour"])
+    assert page.locator("[role=tablist][aria-label='Where the image comes from'] button:visible").all_inner_texts() == [
+        "Pick one"
+    ]
+    page.keyboard.press("d")
+    assert page.locator("#draw").is_hidden()
+
+
+def test_a_file_that_was_cut_short_says_so(files, browser):
+    page = browser.new_page()
+    html = files["digits"].read_text("utf-8")
+    at = html.index('id="about">') + 200
+    page.set_content(html[:at] + html[html.index("</script>", at) :])
+    page.wait_for_selector("text=this file is damaged or was cut short")
+    page.close()
+
+
+def test_a_model_of_patches_shows_its_patches(open_file, photograph_model, photographs, tmp_path):
+    file = tmp_path / "patches.html"
+    assert run_command(["explore", str(photograph_model), str(photographs), "--export", str(file)]) == 0
+    page = open_file(file)
+    page.wait_for_selector("#clean-says:has-text('test patch no. 0')")
+    page.wait_for_selector("#models .says b:visible")

@@ -213,7 +213,8 @@ function copying(isUpload) {
 function opens(isUpload) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   const lost = isUpload ? " Your picture itself is not in it." : "";
-  return `${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
+  const file = location.protocol === "file:" ? " Where this file lies elsewhere, add the part that begins with # to its address there." : "";
+  return `${file}${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
 }
 
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }

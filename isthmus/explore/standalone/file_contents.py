@@ -24,9 +24,10 @@ from isthmus.rng import numpy_generator
 MOST_BYTES = 10_000_000  # of the file: what an e-mail takes
 MOST_IMAGES, MOST_PICTURES = 1000, 2_000_000  # test images, and bytes of their pixels
 FEWEST_IMAGES = 24  # as many as the page shows at once
-MOST_MULTIPLICATIONS = 5_000_000  # of one image: some 10 ms in a browser
+MOST_MULTIPLICATIONS = 20_000_000  # of all models for one image: some 30 ms in a browser
+_FOR_NOTES = 20_000  # bytes, of sentences and tags
 N_DRAWS = 16  # of the noise on codes, which comes from a generator that the page does not have
-_PERCENT = 4 / 3  # of base64, beside the bytes
+_BASE64 = 4 / 3  # letters of a byte
 FUNCTIONS = ("encode", "decode", "reconstruct")
 STORED = ("units", "map", "errors")  # questions whose answers are computed here
 OnProgress = Callable[[int, int, str], None]
@@ -55,34 +56,40 @@ def contents_of(shelf: Shelf | PhotographShelf, n_bytes: int, on_progress: OnPro
     pictures = as_json(_pictures(small))
     left_out: dict[str, str] = {}
     texts: dict[str, str] = {}
-    room = MOST_BYTES - n_bytes - len(pictures) - 50_000  # for `about`, without which the rest is nothing
+    about = routes.about(small)
+    room = MOST_BYTES - n_bytes - len(pictures.encode()) - len(json.dumps(about)) - _FOR_NOTES
+    multiplications = MOST_MULTIPLICATIONS
     candidates = list(_candidates(small, left_out))
     for done, (entry, table, n_weights) in enumerate(sorted(candidates, key=lambda each: each[2])):
         on_progress(done, len(candidates), f": {entry.name}")
-        size = round(4 * n_weights * _PERCENT)
-        if size <= room:
+        size, network = round(4 * n_weights * _BASE64), adapter_of(entry.model).network
+        needed = 0 if network is None else network.multiplications
+        if size <= room and needed <= multiplications:
             text = as_json(table | _answers(small, entry))
-            size = len(text)
+            size = len(text.encode())
             if size <= room:
-                texts[entry.name], room = text, room - size
+                texts[entry.name], room, multiplications = text, room - size, multiplications - needed
                 continue
-        left_out[entry.name] = f"it takes {size / 1e6:,.1f} MB, and a file has at most {MOST_BYTES / 1e6:.0f} MB"
-    sentences = tuple(
-        f"{name} is left out of this file: {left_out[name]}." for name in shelf.entries if name in left_out
-    )
+        reason = f"its {needed:,} multiplications for an image are too many for a browser"
+        if size > room:
+            reason = f"it takes {size / 1e6:,.1f} MB, and the file has at most {MOST_BYTES / 1e6:.0f} MB for all"
+        left_out[entry.name] = reason
+    missing = [name for name in shelf.entries if name in left_out]
+    sentences = tuple(f"{name} is left out of this file: {left_out[name]}." for name in missing)
     if not any(adapter_of(shelf.model(name)).n_parameters for name in texts):  # the identity alone shows nothing
         raise RequestError(f"no model can be in a file: {' '.join(sentences)}")
-    about = routes.about(small)
-    names = [facts["name"] for facts in about["models"] if facts["name"] in texts]
+    notes = (*note, *sentences, "This page is one file: it computes everything here, and sends nothing.")
+    models = [facts for facts in about["models"] if facts["name"] in texts]
     about |= {
-        "models": [facts for facts in about["models"] if facts["name"] in texts],
-        "notes": [*about["notes"], *note, *sentences, "This page is one file: it computes all by itself."],
+        "models": models,
+        "notes": [*about["notes"], *notes],
         "files": [],
         "uploads": False,
         "most_ahead": 0,  # an answer is there before the slider's next step
         "stored": list(STORED),
     }
-    return FileContents(json.dumps(about, allow_nan=False), pictures, tuple(texts[name] for name in names), sentences)
+    in_order = tuple(texts[facts["name"]] for facts in models)
+    return FileContents(json.dumps(about, allow_nan=False), pictures, in_order, sentences)
 
 
 def _few(shelf: Shelf) -> tuple[Images, list[str]]:
@@ -112,10 +119,6 @@ def _candidates(shelf: Shelf, left_out: dict[str, str]) -> Iterator[tuple[Entry,
             lists = {each: adapter.operations(each) for each in FUNCTIONS}
         except RequestError as error:
             left_out[name] = str(error)
-            continue
-        multiplications = 0 if adapter.network is None else adapter.network.multiplications
-        if multiplications > MOST_MULTIPLICATIONS:
-            left_out[name] = f"{multiplications:,} multiplications for an image are too slow for a slider in a browser"
             continue
         operations: list[Operation] = [operation for each in lists.values() for operation in each]
         yield entry, lists | _looks(shelf, entry), sum(each.numel() for each in weights_in(operations).values())
