@@ -22,7 +22,8 @@ from isthmus.interchange.operations import Operation
 from isthmus.rng import numpy_generator
 
 MOST_BYTES = 10_000_000  # of the file: what an e-mail takes
-MOST_IMAGES, MOST_PICTURES = 1000, 2_000_000  # test images, and bytes of their pixels
+MOST_IMAGES = reconstructions.N_MEASURED  # so that the comparison of models is the server's
+MOST_PICTURES = 2_000_000  # bytes of their pixels
 FEWEST_IMAGES = 24  # as many as the page shows at once
 MOST_MULTIPLICATIONS = 20_000_000  # of all models for one image: some 30 ms in a browser
 _FOR_NOTES = 20_000  # bytes, of sentences and tags
@@ -59,10 +60,10 @@ def contents_of(shelf: Shelf | PhotographShelf, n_bytes: int, on_progress: OnPro
     about = routes.about(small)
     room = MOST_BYTES - n_bytes - len(pictures.encode()) - len(json.dumps(about)) - _FOR_NOTES
     multiplications = MOST_MULTIPLICATIONS
-    candidates = list(_candidates(small, left_out))
+    candidates, n_errors = list(_candidates(small, left_out)), _count_errors(small)
     for done, (entry, table, n_weights) in enumerate(sorted(candidates, key=lambda each: each[2])):
         on_progress(done, len(candidates), f": {entry.name}")
-        size, network = round(4 * n_weights * _BASE64), adapter_of(entry.model).network
+        size, network = round(4 * (n_weights + n_errors) * _BASE64), adapter_of(entry.model).network
         needed = 0 if network is None else network.multiplications
         if size <= room and needed <= multiplications:
             text = as_json(table | _answers(small, entry))
@@ -122,6 +123,11 @@ def _candidates(shelf: Shelf, left_out: dict[str, str]) -> Iterator[tuple[Entry,
             continue
         operations: list[Operation] = [operation for each in lists.values() for operation in each]
         yield entry, lists | _looks(shelf, entry), sum(each.numel() for each in weights_in(operations).values())
+
+
+def _count_errors(shelf: Shelf) -> int:
+    """Errors of single images, which are most of a model's answers."""
+    return sum(len(slider["marks"]) for slider in noise.kinds(shelf.shape).values()) * len(shelf.test_images())
 
 
 def _looks(shelf: Shelf, entry: Entry) -> dict[str, Any]:
