@@ -133,6 +133,26 @@ def in_the_browser(address: str, run: Path) -> None:
         stop(process)
 
 
+def in_one_file(run: Path) -> None:
+    """The slider of the page in one file, which computes each step itself, on as many of the models as it holds."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as p:
+        file = Path(folder) / "page.html"
+        start = time.perf_counter()
+        if code := run_command(["explore", str(run), "--export", str(file)]):
+            sys.exit(code)
+        print(f"one file: {file.stat().st_size / 1e6:.1f} MB, written in {time.perf_counter() - start:.0f} s")
+        executable = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = p.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        start = time.perf_counter()
+        ready(page, file.as_uri())
+        print(f"page in one file ready: {time.perf_counter() - start:.2f} s")
+        page.evaluate(EVENTS, [20, "slider"])
+        drawn, took = page.evaluate(EVENTS, [200, "slider"])
+        print(f"slider in one file to drawn: {quantiles(drawn)}; to painted: {quantiles(took)}")
+        browser.close()
+
+
 def ready(page: Page, address: str) -> None:
     """Open the page, and wait until its first pictures are there."""
     page.goto("about:blank")
@@ -198,6 +218,7 @@ def main() -> None:
             fetch(f"{address}api/about")  # what has no answer before the models are read
             print(f"server up: the page after {up:.2f} s, the models after {time.perf_counter() - start:.2f} s")
             in_the_browser(address, run)
+            in_one_file(run)
             many(process, address, chosen.clients, chosen.seconds)
         finally:
             stop(process)

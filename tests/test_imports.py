@@ -59,6 +59,7 @@ WITHIN = {
     "studies.results": {"studies.spec", "studies.plan"},
     "studies.run": {"studies.spec", "studies.plan", "studies.results"},
     "explore.answers": {"explore.shelf"},
+    "explore.standalone": {"explore.answers", "explore.shelf"},
     "explore.serving": {"explore.answers", "explore.folder", "explore.shelf", "explore.shelf_loader"},
     "commands.shared": set(),
     "commands.images": {"commands.shared"},

@@ -16,103 +16,17 @@ from sklearn.preprocessing import FunctionTransformer
 
 from isthmus import kinds
 from isthmus.data.images import Images
-from isthmus.errors import DataError, RequestError, require
-from isthmus.estimators import borrowed
+from isthmus.errors import RequestError, require
+from isthmus.estimators.adapter import Adapter as Adapter
+from isthmus.estimators.adapter import DictionaryAdapter, IdentityAdapter, PCAAdapter
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.decoder_prior import DecoderPrior
 from isthmus.estimators.inference import infer
 from isthmus.estimators.saving import Saved
+from isthmus.interchange.operations import Operation, operations_of
 from isthmus.networks import Network
 
 CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk stay in the cache
-
-
-class Adapter:
-    """A fitted estimator of which nothing is known but `transform` and `inverse_transform`, such as the identity.
-
-    name: what kind of model it is, for people. has_code: whether it makes a code at once: the identity has none, a
-    `DecoderPrior` searches for it. searches: whether it does. takes_any_size: whether it has `reconstruct_image`.
-    """
-
-    name: str = "identity"
-    has_code: bool = False
-    searches: bool = False
-    takes_any_size: bool = False
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    @property
-    def word(self) -> str:
-        """What kind of model it is, with what it is made of."""
-        return self.name
-
-    @property
-    def first(self) -> Adapter:
-        """The adapter of what sees the image: of a pipeline's first step."""
-        return self
-
-    @property
-    def last(self) -> Adapter:
-        """The adapter of what makes the code: of a pipeline's last step."""
-        return self
-
-    @property
-    def trained(self) -> Autoencoder | None:
-        """The autoencoder whose weights it has."""
-        return None
-
-    @property
-    def network(self) -> Network | None:
-        """The network that encodes and decodes."""
-        return None
-
-    @property
-    def components(self) -> np.ndarray | None:
-        """The images, (n, n_features), that it adds up by its code."""
-        return None
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learned."""
-        return 0
-
-    @property
-    def n_switches(self) -> int:
-        """Numbers that a decoder sees beside the code."""
-        return 0
-
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        """x_hat for samples (n, n_features), flat."""
-        return self.model.inverse_transform(self.model.transform(x)).reshape(len(x), -1)
-
-    def reconstruct_few(self, x: np.ndarray) -> np.ndarray:
-        """The same for a few finite samples, without scikit-learn's checks where they would take longest."""
-        return self.reconstruct(x)
-
-    def code_size(self, n_features: int) -> int:
-        """Numbers that are kept of a sample: its code, and the switches that an unpooling decoder sees beside it."""
-        return n_features
-
-    def saved(self) -> Saved:
-        """What of the fitted model is written. Raises RequestError for one that cannot be."""
-        savable = [kind.__name__ for kind, adapter in _ADAPTERS.items() if adapter.saved is not Adapter.saved]
-        known = ", ".join(savable).replace("FunctionTransformer", "the identity")
-        raise RequestError(f"cannot save a {type(self.model).__name__}; known: {known}")
-
-    @staticmethod
-    def rebuilt(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> Any:
-        """The fitted model, of its constructor's arguments and what was `saved`. Raises DataError for anything else."""
-        raise DataError("models of this class are not saved")
-
-
-class IdentityAdapter(Adapter):
-    """The identity, a FunctionTransformer without functions."""
-
-    rebuilt = staticmethod(borrowed.identity_rebuilt)
-
-    def saved(self) -> Saved:
-        return Saved({}, {}) if self.model.func is None and self.model.inverse_func is None else super().saved()
 
 
 class AutoencoderAdapter(Adapter):
@@ -148,6 +62,14 @@ class AutoencoderAdapter(Adapter):
         require(x.shape[1] == n_features, "x", f"of {n_features} columns", x.shape[1])
         return infer(self.model, x, lambda network, part: network(part)[0])
 
+    def operations(self, function: str) -> list[Operation]:
+        network = self.model.network_
+        operations = operations_of(network, function)
+        if operations is None:
+            kind = repr(network.part if network.code_part.is_plain else network.code_part)
+            raise RequestError(f"{kind} is computed by its own Python code alone")
+        return operations
+
     def code_size(self, n_features: int) -> int:
         return self.model.network_.code_size + self.n_switches
 
@@ -171,53 +93,14 @@ class DecoderPriorAdapter(Adapter):
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         return self.model.decoded(self.model.search(x))
 
+    def operations(self, function: str) -> list[Operation]:
+        raise RequestError("it searches for the code of each image")
+
     def code_size(self, n_features: int) -> int:
         return self.trained.network_.code_size
 
     def saved(self) -> Saved:
         return self.model.saved()
-
-
-class ComponentsAdapter(Adapter):
-    """An estimator that adds up its `components_` by a code of as many numbers."""
-
-    has_code = True
-
-    @property
-    def components(self) -> np.ndarray:
-        return self.model.components_
-
-    @property
-    def n_parameters(self) -> int:
-        return self.components.size
-
-    def code_size(self, n_features: int) -> int:
-        return len(self.components)
-
-
-class PCAAdapter(ComponentsAdapter):
-    """scikit-learn's PCA: components and their mean are what it learned."""
-
-    name, rebuilt = "PCA", staticmethod(borrowed.pca_rebuilt)
-
-    def saved(self) -> Saved:
-        return borrowed.pca_saved(self.model)
-
-    @property
-    def n_parameters(self) -> int:
-        return self.components.size + self.model.mean_.size
-
-
-class DictionaryAdapter(ComponentsAdapter):
-    """scikit-learn's dictionary learning."""
-
-    name, rebuilt = "dictionary", staticmethod(borrowed.dictionary_rebuilt)
-
-    def saved(self) -> Saved:
-        return borrowed.dictionary_saved(self.model)
-
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        return self.model.transform(x) @ self.components.astype(x.dtype)
 
 
 class PipelineAdapter(Adapter):
@@ -239,6 +122,11 @@ class PipelineAdapter(Adapter):
     @property
     def n_parameters(self) -> int:
         return sum(step.n_parameters for step in self.steps)
+
+    def operations(self, function: str) -> list[Operation]:
+        encode = [operation for step in self.steps for operation in step.operations("encode")]
+        decode = [operation for step in reversed(self.steps) for operation in step.operations("decode")]
+        return {"encode": encode, "decode": decode, "reconstruct": [*encode, *decode]}[function]
 
     def code_size(self, n_features: int) -> int:
         return self.last.code_size(n_features)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from isthmus.interchange.onnx_graph import Graph
-from isthmus.interchange.onnx_networks import activated, convolved
+from isthmus.interchange.onnx_operations import activated, convolved
 from isthmus.interchange.torch_modules import DenoiserModule
 from isthmus.networks.denoisers import ImageNetwork
 from isthmus.networks.denoisers.residual import ResidualNetwork

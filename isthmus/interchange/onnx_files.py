@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from isthmus.errors import RequestError, needing
-from isthmus.interchange import onnx_codes, onnx_networks
 from isthmus.interchange.onnx_denoisers import WRITERS as DENOISERS
 from isthmus.interchange.onnx_denoisers import denoised
 from isthmus.interchange.onnx_graph import Graph
+from isthmus.interchange.onnx_operations import written
+from isthmus.interchange.operations import operations_of
 from isthmus.interchange.torch_modules import AutoencoderModule, DenoiserModule
 
 _ENDS = {"reconstruct": ("x", "x_hat"), "encode": ("x", "code"), "decode": ("code", "x_hat")}
@@ -33,19 +34,12 @@ def of_autoencoder(module: AutoencoderModule, facts: Mapping[str, str]) -> bytes
     shapes = {"x": ("n", *sample), "x_hat": ("n", *sample), "code": ("n", network.code_size)}
     before, after = _ENDS[module.function]
     description = f"{module.function}: {before} {shapes[before]} -> {after} {shapes[after]}, float32".replace("'", "")
-    writer, codes = onnx_networks.WRITERS.get(type(network)), onnx_codes.WRITERS.get(type(network.code))
-    if writer is None or codes is None:
+    operations = operations_of(network, module.function)
+    if operations is None:
         return _by_torch(module, before, after, shapes[before], description, facts)
     graph = Graph()
-    sides, (at_inference, nearest), beside = writer(graph, network), codes, None
-    value = graph("Flatten", before, axis=1)
-    if before == "x":
-        value, beside = sides.encode(_inward(graph, network, value))
-        value = at_inference(graph, network.code, value)
-    else:
-        value = nearest(graph, network.code, value)
+    value = written(graph, operations, graph("Flatten", before, axis=1))
     if after == "x_hat":
-        value = _outward(graph, network, sides.decode(value, beside))
         value = graph.reshaped(value, -1, *sample)
     return graph.model({before: shapes[before]}, {after: (value, shapes[after])}, description, facts)
 
@@ -64,29 +58,6 @@ def of_denoiser(module: DenoiserModule, facts: Mapping[str, str]) -> bytes:
         "it is that of a pixel of 1"
     )
     return graph.model(inputs, {"x_hat": (denoised(graph, module, "y", "level"), image)}, description, facts)
-
-
-def _inward(graph: Graph, network: Any, x: str) -> str:
-    known = network.standardization
-    if known is None:
-        return x
-    return _by_channel(graph, network, x, ("Sub", known.offset), ("Div", known.scale))
-
-
-def _outward(graph: Graph, network: Any, y: str) -> str:
-    known = network.standardization
-    if known is None or known.leaves_output:
-        return y
-    return _by_channel(graph, network, y, ("Mul", known.out_scale), ("Add", known.out_offset))
-
-
-def _by_channel(graph: Graph, network: Any, x: str, *steps: tuple[str, tuple[float, ...]]) -> str:
-    """Rows with a number of each channel subtracted, divided by, multiplied with or added."""
-    channels = len(steps[0][1])
-    x = graph.reshaped(x, -1, channels, network.n_features // channels)
-    for kind, numbers in steps:
-        x = graph(kind, x, graph.constant([[number] for number in numbers]))
-    return graph("Flatten", x, axis=1)
 
 
 def _by_torch(

@@ -276,5 +276,5 @@ def test_no_address_of_the_page_begins_at_the_root():
     """Below a path, as JupyterHub shows it, such an address would be the hub's."""
     folder = Path(drawings.__file__).parents[1] / "page"
     rooted = re.compile(r"""(?:href|src)="/|fetch\(\s*[`"']/|from\s+["']/|url\(\s*["']?/""")
-    for file in folder.iterdir():
+    for file in (path for path in folder.rglob("*") if path.is_file()):
         assert not rooted.search(file.read_text("utf-8")), file.name

@@ -39,7 +39,8 @@ def decoded(shelf: Shelf, query: Query, body: bytes) -> Answer:
     return {"x_hat": shelf.as_images(model.inverse_transform(codes))}, {}
 
 
-def _units(shelf: Shelf, name: str) -> units.Units:
+def surveyed_units(shelf: Shelf, name: str) -> units.Units:
+    """The statistics of a model's units over the test images, computed once."""
     model = shelf.with_code(name)
     known = shelf.test_images()
     return shelf.once(lambda: units.survey(model, known, go_on=shelf.go_on), "units", name)
@@ -51,7 +52,7 @@ def all_units(shelf: Shelf, query: Query, body: bytes) -> Answer:
     "nats" too, of a code with a prior: what each unit tells of an image, on average.
     """
     name = query.text("model")
-    surveyed, model = _units(shelf, name), shelf.model(name)
+    surveyed, model = surveyed_units(shelf, name), shelf.model(name)
     arrays = {name: getattr(surveyed, name).astype(np.float32) for name in ("usage", "low", "high", "spread")}
     nats = shelf.once(lambda: probe.unit_nats(model, shelf.test_images()), "nats", name)
     return arrays | ({} if nats is None else {"nats": nats}), {"n": str(surveyed.n)}
@@ -76,7 +77,7 @@ def one_unit(shelf: Shelf, query: Query, body: bytes) -> Answer:
     arrays = units.pictures(model, unit, size, shelf.shape)
     arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()}
     if shelf.images is not None:
-        surveyed = _units(shelf, name)
+        surveyed = surveyed_units(shelf, name)
         arrays["top"], arrays["top_code"] = surveyed.top[unit], surveyed.top_code[unit]
         arrays["pixels"] = np.ascontiguousarray(shelf.images.pixels[surveyed.top[unit]])
     return arrays, {}
@@ -101,8 +102,9 @@ def between(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """{"pixels", "x_hat"}, each (steps, c, h, w): from one image of the body to the other, blended, and by `model`."""
     name, steps = query.text("model"), query.integer("steps", 2, 33, 9)
     pair = Images(shelf.as_images(wire.pixels(body, 2, shelf.n_features)))
-    rows = probe.interpolation({"model": shelf.with_code(name)}, pair, steps)
-    return {"pixels": shelf.as_images(rows["pixels"]), "x_hat": shelf.as_images(rows["model"])}, {}
+    # named by what they are: of a long code with a prior it is "model (sphere)"
+    pixels, x_hat = probe.interpolation({"model": shelf.with_code(name)}, pair, steps).values()
+    return {"pixels": shelf.as_images(pixels), "x_hat": shelf.as_images(x_hat)}, {}
 
 
 def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -114,7 +116,7 @@ def code_noise(shelf: Shelf, query: Query, body: bytes) -> Answer:
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
     model, x = shelf.with_code(name), wire.pixels(body, 1, shelf.n_features)
     x_in = noise.apply(noise.part_of("gaussian", level), x, shelf.shape, draw)
-    spread = _units(shelf, name).spread
+    spread = surveyed_units(shelf, name).spread
     rows = probe.latent_noise(model, Images(shelf.as_images(x)), (level,), relative_to=spread, seed=draw)
     *_, from_code = rows.values()
     from_noisy = reconstruct(model, x_in)

@@ -45,11 +45,12 @@ def about(shelf: Shelf) -> dict[str, Any]:
             "photographs": len(np.unique(images.photographs[:n])),
             "student": metrics.student_t(n) if n > 1 else None,
         },
-        "plain": _manner(shelf).plain,
+        "plain": manner_of_shelf(shelf).plain,
         "whole": shelf.whole,
         "files": [name_of(file) for file in shelf.files],
         "drawing": DRAWING,
         "most_ahead": reconstructions.MOST_AHEAD,
+        "uploads": True,
     }
 
 
@@ -60,7 +61,7 @@ def images(shelf: Shelf, query: Query, body: bytes) -> Answer:
     return {"pixels": np.ascontiguousarray(known.pixels[which])}, {}
 
 
-def _manner(shelf: Shelf) -> drawings.Manner:
+def manner_of_shelf(shelf: Shelf) -> drawings.Manner:
     manner = shelf.once(lambda: drawings.manner_of(shelf.images, shelf.shape), "manner")
     return replace(manner, plain=False) if shelf.whole or (shelf.photographs and shelf.images is None) else manner
 
@@ -70,7 +71,7 @@ def drawing(shelf: Shelf, query: Query, body: bytes) -> Answer:
     if len(body) != DRAWING**2:
         raise RequestError(f"a drawing must hold {DRAWING}×{DRAWING} bytes, got {len(body):,}")
     strokes = np.frombuffer(body, np.uint8).reshape(DRAWING, DRAWING).astype(np.float32) / 255
-    return {"x": drawings.place(strokes, shelf.shape, _manner(shelf))}, {}
+    return {"x": drawings.place(strokes, shelf.shape, manner_of_shelf(shelf))}, {}
 
 
 def name_of(file: Path) -> str:
@@ -99,7 +100,7 @@ def picture(shelf: Shelf, query: Query, body: bytes) -> Answer:
     """
 
     body, name, go_on = uploaded(shelf, query, body)
-    manner = _manner(shelf)
+    manner = manner_of_shelf(shelf)
     x, words = decode(body, shelf.shape, manner, whole=shelf.whole, framing=shelf.framing, name=name, go_on=go_on)
     return {"x": x}, {"said": words}
 

@@ -58,7 +58,7 @@ export function tabs(list, choose) {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
       event.preventDefault(); event.stopPropagation();
-      const enabled = all.filter((one) => !one.disabled);
+      const enabled = all.filter((one) => !one.disabled && !one.hidden);
       const next = enabled[(enabled.indexOf(tab) + step + enabled.length) % enabled.length];
       next.focus(); choose(next.id.slice(4));
     });

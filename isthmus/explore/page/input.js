@@ -32,7 +32,7 @@ export function begin(take) {
   $("tab-draw").hidden = info.whole || info.shape[0] !== 1;
   if (!digits()) $("pad-says").textContent = "Draw here";
   pad();
-  upload();
+  if (info.uploads) upload();
   show(state.tab || state.source);
   return use();
 }

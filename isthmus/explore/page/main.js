@@ -36,6 +36,7 @@ async function begin() {
   on("kind level draw", update);
   on("tab", () => { if (x && isBlank(x)) update(); });  // what to do first depends on the tab that is open
   noise(about.noise);
+  for (const one of document.querySelectorAll(".uploads")) one.hidden = !about.uploads;
   keys();
   // of the event, for `tell` may have written the former address between its coming and this
   window.addEventListener("hashchange", (event) => set(fitted(read(new URL(event.newURL).hash), about), false));
@@ -53,8 +54,8 @@ async function photographs(about) {
 }
 
 /** Where the first image comes from: the test images; of larger pictures one of them; or the visitor. */
-function opening({ data: images, plain, whole, files }) {
-  if (whole) return { source: "upload", photo: files.length ? 0 : -1 };
+function opening({ data: images, plain, whole, files, uploads }) {
+  if (whole && uploads) return { source: "upload", photo: files.length ? 0 : -1 };
   return { source: images ? "pick" : plain ? "draw" : "upload" };
 }
 
@@ -94,7 +95,10 @@ async function opened() {
 }
 
 /** What an address says, less the models, images and levels that are not here. */
-function fitted(found, { models: known, noise: kinds, data: images }) {
+function fitted(found, { models: known, noise: kinds, data: images, uploads }) {
+  // a picture in the address needs nobody to read it; on the pad it can be shown, if it has one channel
+  if (!uploads && found.tab === "upload") found.tab = "";
+  if (!uploads && found.source === "upload") Object.assign(found, data.info.shape[0] === 1 && !data.info.whole ? { source: "draw", maker: "draw" } : { source: "pick" });
   if (!kinds[found.kind]) found.kind = "gaussian";
   found.level = nearest(kinds[found.kind].stops, found.level);
   if (images && found.image >= images.n) found.image = 0;
@@ -172,7 +176,7 @@ function keys() {
   };
   const doing = {
     ArrowLeft: () => input.step(-1), ArrowRight: () => input.step(1), "+": () => louder(1), "=": () => louder(1), "-": () => louder(-1), "−": () => louder(-1),
-    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.unfold("pick"), d: () => input.unfold("draw"), u: () => input.unfold("upload"),
+    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.unfold("pick"), d: () => !$("tab-draw").hidden && input.unfold("draw"), u: () => data.info.uploads && input.unfold("upload"),
     "?": () => $("keys").showModal(),
   };
   document.addEventListener("keydown", (event) => {
@@ -209,7 +213,8 @@ function copying(isUpload) {
 function opens(isUpload) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   const lost = isUpload ? " Your picture itself is not in it." : "";
-  return `${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
+  const file = location.protocol === "file:" ? " Where this file lies elsewhere, add the part that begins with # to its address there." : "";
+  return `${file}${local ? " It opens on this machine while isthmus explore is running. If that runs elsewhere, add the part that begins with # to the address there." : ""}${lost}`;
 }
 
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }

@@ -1,4 +1,8 @@
 // The server's answers: arrays come as safetensors (8 bytes of header length, a JSON header, the numbers).
+// In a page that is one file, offline/server.js stands in the place of this module, and answers by itself.
+
+import { Lost, Refused } from "./asking.js";
+export { latest, Lost, Refused, refusals } from "./asking.js";
 
 const TYPES = { U8: Uint8Array, I32: Int32Array, F32: Float32Array, F64: Float64Array, I64: BigInt64Array };
 
@@ -14,17 +18,6 @@ export function unpack(buffer, at = 0, end = buffer.byteLength) {
   }
   return found;
 }
-
-/** The server said no, and why. */
-export class Refused extends Error {}
-/** The server does not answer: the page says so by itself. */
-export class Lost extends Error {}
-
-/** A handler of errors that hands what was refused to `say`, and leaves what is lost to the page. */
-export const refusals = (say) => (error) => {
-  if (error instanceof Refused) say(error.message);
-  else if (!(error instanceof Lost)) throw error;
-};
 
 let listener = () => {};
 /** Hear whether the server answers: true or false. */
@@ -69,21 +62,4 @@ export async function follow(path, words, body, signal, frame) {
       await frame(unpack(one.buffer));
     }
   }
-}
-
-/** A function that does one thing at a time: of what is asked meanwhile, only the last is done. */
-export function latest(run) {
-  let busy = false, next = null;
-  return async (...given) => {
-    next = given;
-    if (busy) return;
-    busy = true;
-    try {
-      while (next) {
-        const now = next;
-        next = null;
-        await run(...now);
-      }
-    } finally { busy = false; }
-  };
 }

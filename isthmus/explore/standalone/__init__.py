@@ -1,0 +1,1 @@
+"""The page of `isthmus explore` as one file, which answers its questions by itself."""
