@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ import pytest
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
+from isthmus.report.figures import arrays_of, drawn, figure_png, svg_of
 from isthmus.report.html_page import write_report
 from isthmus.report.numbers import number
 from isthmus.report.sentences import findings, section
@@ -191,13 +191,20 @@ def test_the_links_within_the_page_lead_somewhere(html):
     assert links <= set(ids)
 
 
-def test_every_figure_is_there_and_is_its_file(finished, html):
-    images = [attributes for tag, attributes in Page(html).tags if tag == "img"]
-    shown = [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in images]
-    files = [(finished / "figures" / f"{name}.png").read_bytes() for name in FIGURES]
-    assert shown == files
-    assert len(set(files)) == len(FIGURES)
-    assert all(image["alt"] for image in images)
+def test_every_figure_is_there_and_is_its_arrays(finished, html):
+    """As SVG in the page, with the same letters in both, and as PNG beside it."""
+    results, shown = read_results(finished), []
+    for facts in results.figures:
+        arrays = arrays_of(finished / "figures" / f"{facts['name']}.npz", facts["rows"])
+        assert (finished / "figures" / f"{facts['name']}.png").read_bytes() == figure_png(facts, arrays)
+        shown.append(svg_of(drawn(facts, arrays), facts))
+    assert [facts["name"] for facts in results.figures] == FIGURES
+    assert len(set(shown)) == len(FIGURES)
+    places = [html.index(svg) for svg in shown]
+    assert places == sorted(places)
+    pictures = [attributes for tag, attributes in Page(html).tags if tag in ("img", "svg") and "x" not in attributes]
+    assert len(pictures) > len(FIGURES)
+    assert all(picture.get("alt") or picture.get("aria-label") for picture in pictures)
     assert {file.stem for file in (finished / "figures").glob("*.npz")} == set(FIGURES)
 
 
@@ -223,8 +230,8 @@ def test_the_spread_over_seeds_is_printed_beside_the_verdict(html):
     line = Page(re.search(r"<tr><td><code>small\.seeds.*?</tr>", html, re.DOTALL).group()).text
     # t of 9 degrees of freedom times the standard deviation of 5 fours and 5 fives times √1.1
     margin = 2.2621572 * (2.5 / 9) ** 0.5 * 1.1**0.5
-    assert "4.54seed 0; 10 seeds: 4.000000 to 5.000000the 2 seeds of this run: 4.000000 to 4.000000" in line
-    assert f"{4.5 - margin:.6f} to {4.5 + margin:.6f}one more seed, 95 %: ± {margin / 4.5:.0%} of the mean" in line
+    assert "4.54seed 0; 10 seeds: 4.00 to 5.00the 2 seeds of this run: 4.00 to 4.00" in line
+    assert f"{4.5 - margin:.2f} to {4.5 + margin:.2f}one more seed, 95 %: ± {margin / 4.5:.0%} of the mean" in line
     assert line.endswith("✓ agrees")
 
 
@@ -237,7 +244,7 @@ def test_what_a_study_says_is_text_and_never_markup(html):
     assert not [tag for tag, _ in page.tags if tag == "i"]
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert "alert(1)</script>" not in html
-    assert ("img", "Rows <of> images") in [(tag, attributes.get("alt")) for tag, attributes in page.tags]
+    assert ("svg", "Rows <of> images") in [(tag, attributes.get("aria-label")) for tag, attributes in page.tags]
 
 
 def test_the_report_is_written_again_from_disk_alone(copied, capsys):
