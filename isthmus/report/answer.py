@@ -34,9 +34,11 @@ def answer(results: Results, folder: Path) -> dict[str, Any]:
     metric = "psnr" if psnr_by_level.is_of_photographs(results) else "mse"
     if metric == "psnr":
         corruption = main_corruption(results)
-    best, against = (ranked[0].best.model, ranked[0].against.model) if ranked else ("", "")
-    chart = answer_chart(results, corruption, metric, best, against)
-    title = "Error of every model" + (f" under {headline.in_words(corruption)}" if corruption else "")
+    pair = (ranked[0].best, ranked[0].against) if ranked else ()
+    plain = [row.model for row in pair if family(_facts(results, row)) in headline.PLAIN]
+    best, baseline = (pair[0].model, (plain or [pair[1].model])[0]) if pair else ("", "")
+    chart = answer_chart(results, corruption, metric, {row.model for row in pair}, best, baseline)
+    title = "Error of every model" + (f" with {headline.in_words(results, corruption)}" if corruption else "")
     return {
         "pictures": _pictures(results, folder, ranked),
         "caption": _caption(results),
@@ -61,19 +63,21 @@ def _pictures(results: Results, folder: Path, ranked: list[Contest]) -> list[lis
             continue
         arrays = arrays_of(path, ["original"])
         contest = next((known for known in ranked if known.corruption == corruption), None)
+        if ranked and contest is None:  # it is not what the sentences are about
+            continue
         rows = _rows(results, corruption, contest)
         if corruption and not any(row.model in arrays for row in rows):
             continue
         columns = [] if groups else [_column("original", "", arrays["original"])]
         noisy = arrays.get("input", arrays.get(corruption or ""))
-        if noisy is not None:
+        if corruption and noisy is not None:
             nothing = contest.nothing if contest else None
             columns.append(
                 _column(
                     "noisy",
                     _error(nothing),
                     noisy,
-                    headline.in_words(corruption or "").removeprefix("Gaussian noise of "),
+                    headline.in_words(results, corruption).removeprefix("Gaussian noise of ").partition(" times ")[0],
                 )
             )
         columns += [

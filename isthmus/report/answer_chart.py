@@ -6,24 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from isthmus.report.plots import COLOURS, GRID, INK, MARKERS, new_figure, plain, style
 from isthmus.report.ranking import FAMILIES, family
 from isthmus.studies.results.results_json import Results, Row
 
 _LOOKS = (
-    "deep",
-    "search",
-    "sparse",
-    "convolutional",
-    "dictionary",
-    "variational",
-    "denoising",
-    "one layer",
-    "quantized",
+    *("deep", "search", "sparse", "convolutional", "dictionary", "variational", "denoising", "quantized"),
+    *("denoiser", "one layer", "classical"),
 )
 _FEW = 8  # points that all have their names beside them
+_WIDE = 5  # the ratio of errors up to which each digit is written beside the axis
 _APART = 1.3  # the least ratio of two sizes that are both written below the axis
 
 
@@ -53,10 +47,12 @@ def points(results: Results, corruption: str | None, metric: str) -> list[Point]
     return known
 
 
-def answer_chart(results: Results, corruption: str | None, metric: str, best: str, against: str) -> Figure | None:
-    """The chart, with the names of two models in it; None without models to show.
+def answer_chart(
+    results: Results, corruption: str | None, metric: str, named: set[str], best: str, baseline: str
+) -> Figure | None:
+    """The chart; None without models to show. Of codes of one size, or of none, it has a line for each model.
 
-    Of codes of one size, or of none, it has a line for each model.
+    named: models whose names stand in it however many there are. best, baseline: those in other colours.
     """
     shown = points(results, corruption, metric)
     if not shown:
@@ -64,8 +60,8 @@ def answer_chart(results: Results, corruption: str | None, metric: str, best: st
     sizes = {point.size for point in shown}
     label = {"mse": "error (MSE)", "psnr": "PSNR, dB: more is better"}[metric]
     if None in sizes or len(sizes) < 2:
-        return _by_model(shown, label, best, against)
-    return _by_size(shown, label, {best, against})
+        return _by_model(shown, label, best, baseline)
+    return _by_size(shown, label, named)
 
 
 def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
@@ -91,7 +87,8 @@ def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
     for point in shown:
         if len(shown) <= _FEW or point.name in named:
             at_right = bool(point.size and point.size**2 > sizes[0] * sizes[-1])
-            axes.annotate(point.name, (point.size, point.value), (-7 if at_right else 7, -3), fontsize=9, color=INK,
+            place = (-7 if at_right else 7, 4 if point.family == "PCA" else -3)  # above PCA's line
+            axes.annotate(point.name, (point.size, point.value), place, fontsize=9, color=INK,
                           textcoords="offset points", ha="right" if at_right else "left")  # fmt: skip
     ticks = sizes[:1]
     for size in sizes[1:]:
@@ -100,7 +97,9 @@ def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", bottom=False)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    values = [p.value for p in shown]
+    written = "25" if max(values) > _WIDE * min(values) else "23456789"
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in written else "")
     axes.set_xlabel("size of the code, numbers for an image", fontsize=9, color=INK)
     axes.set_ylabel(label, fontsize=9, color=INK)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -112,20 +111,22 @@ def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
     return figure
 
 
-def _by_model(shown: list[Point], label: str, best: str, against: str) -> Figure:
+def _by_model(shown: list[Point], label: str, best: str, baseline: str) -> Figure:
     """A line for each model, the best on top, with intervals."""
     ordered = sorted(shown, key=lambda p: p.value, reverse="PSNR" not in label)
     figure = new_figure(4.4, 0.25 * len(ordered) + 0.75)
     axes = figure.add_subplot()
     for i, point in enumerate(ordered):
-        colour = INK if point.name == against else COLOURS[1] if point.name == best else COLOURS[0]
+        colour = INK if point.name == baseline else COLOURS[1] if point.name == best else COLOURS[0]
         low, high = point.row.ci95 or (point.value, point.value)
         axes.plot([low, high], [i, i], color=colour, linewidth=1.2)
         axes.plot([point.value], [i], MARKERS[0], color=colour, markersize=6,
                   markerfacecolor=colour if point.is_sound else "none")  # fmt: skip
-        if point.name == against:
+        if point.name == baseline:
             axes.axvline(point.value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
     axes.set_yticks(range(len(ordered)), [point.name for point in ordered])
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlabel(label, fontsize=9, color=INK)
     axes.grid(axis="x", color=GRID, linewidth=0.7)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from isthmus.decimals import level_text
 from isthmus.errors import counted
 from isthmus.report import psnr_by_level
+from isthmus.report import sentences as words
 from isthmus.report.numbers import number, percent
 from isthmus.report.ranking import Models, apart, errors, family, groups, trained_for
 from isthmus.studies.results.examples import main_corruption
@@ -58,17 +59,17 @@ def sentences(results: Results) -> list[str]:
     beside = [_who(results, ranked[1], with_chance=True)] if len(ranked) > 1 else []
     beside += _likelihood(results)
     beside += psnr_by_level.beside_published(results) if psnr_by_level.is_of_photographs(results) else []
+    beside += words.collapsed(results) + words.reproduced(results)
     return (first + beside)[:3]
 
 
-def in_words(corruption: str) -> str:
-    """A corruption as one says it.
-
-    >>> in_words("gaussian(0.3)"), in_words("masking(0.3)"), in_words("gaussian(0.3,relative=true)")
-    ('Gaussian noise of σ = 0.3', '30 % of the pixels missing', 'gaussian(0.3,relative=true)')
-    """
-    if known := re.fullmatch(r"gaussian\(([\d.]+)(,clip=\w+)?\)", corruption):
-        return f"Gaussian noise of σ = {known[1]}"
+def in_words(results: Results, corruption: str) -> str:
+    """A corruption of a study as one says it: of photographs by its level in grey levels of 255."""
+    if psnr_by_level.is_of_photographs(results):
+        return level_text(corruption)
+    if known := re.fullmatch(r"gaussian\(([\d.]+)(,clip=\w+)?(,relative=true)?\)", corruption):
+        unit = " times an image's root mean square" if known[3] else ""
+        return f"Gaussian noise of σ = {float(known[1]):.3g}{unit}"
     known = re.fullmatch(r"masking\(([\d.]+)\)", corruption)
     return f"{percent(float(known[1]))} of the pixels missing" if known else corruption
 
@@ -91,9 +92,9 @@ def _of_one_size(results: Results) -> Contest | None:
         ranked,
         key=lambda g: (not g.terms.seen, not g.terms.selected, pca(g.rows) is not None, len(g.rows)),
     )
-    best, baseline = group.rows[0], pca(group.rows)
-    against = group.rows[1] if baseline in (None, best) else baseline
-    assert against is not None
+    best, *others = group.rows
+    networks = [row for row in others if families[row.model] != "PCA"]
+    against = (networks or others)[0] if families[best.model] == "PCA" else pca(group.rows) or others[0]
     return Contest(None, best, against, n=len(group.rows), size=group.terms.size)
 
 
@@ -126,9 +127,7 @@ def _who(results: Results, contest: Contest, *, with_chance: bool = False) -> st
         scope = f"Of {contest.n} models that keep {_numbers(contest.size)} of an image of {pixels:,} pixels, "
         other = f"PCA of the same size ({against})" if families[against] == "PCA" else f"the next, {against}"
     else:
-        of_photographs = psnr_by_level.is_of_photographs(results)
-        name = level_text(contest.corruption) if of_photographs else in_words(contest.corruption)
-        scope = f"Under {name}, " if name[0].isupper() or of_photographs else f"With {name}, "
+        scope = f"With {in_words(results, contest.corruption)}, "
         other = {"PCA": f"PCA ({against})", "classical": f"{against}, the best that learns nothing"}.get(
             families[against], against
         )
@@ -137,8 +136,8 @@ def _who(results: Results, contest: Contest, *, with_chance: bool = False) -> st
     trained = ", trained for it," if contest.corruption and trained_for(models, best) == contest.corruption else ""
     if families[best] in PLAIN:
         winner = "PCA" if families[best] == "PCA" else "what learns nothing"
-        more = percent((contest.against.value or 0.0) / (contest.best.value or math.inf) - 1)
-        sentence = f"{scope}{winner} wins: {best} leaves least, and {against}, the best network, {more} more error"
+        others = "" if families[against] in PLAIN else ", the best of the others"
+        sentence = f"{scope}{winner} wins: {best} leaves {percent(contest.less)} less error than {against}{others}"
     else:
         sentence = f"{scope}{best}{trained} leaves {percent(contest.less)} less error than {other}"
         if contest.corruption is None and families[against] != "PCA":
@@ -193,8 +192,9 @@ def _unranked(results: Results) -> list[str]:
     sentence = f"{least.model} leaves an error of {number(least.value)} with {_numbers(few)} for an image"
     if few == many:
         return [f"{sentence}; no other model is to be compared with it."]
+    change = (most.value or 0.0) / (least.value or math.inf) - 1
     return [
-        f"{sentence}, {most.model} of {number(most.value)} with {many:,.0f}.",
+        f"{sentence}, and {most.model} {percent(abs(change))} {'less' if change < 0 else 'more'} with {many:,.0f}.",
         "No two models were trained and scored alike with codes of one size, so none is ranked.",
     ]
 
