@@ -56,7 +56,7 @@ def _caption(results: Results) -> str:
 
 def _pictures(results: Results, folder: Path, ranked: list[Contest]) -> list[list[dict[str, Any]]]:
     """Groups of columns: images and what two models make of them, and the same with noise; [] if a run has none."""
-    groups = []
+    groups: list[list[dict[str, Any]]] = []
     for name, corruption in ((CLEAN, None), (NOISY, main_corruption(results))):
         path = folder / FOLDER / name
         if not path.exists():  # a run of an earlier version has none, and a study without noise has no noisy ones

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
@@ -18,16 +19,16 @@ _LOOKS = (
 )
 _FEW = 8  # points that all have their names beside them
 _WIDE = 5  # the ratio of errors up to which each digit is written beside the axis
-_APART = 1.3  # the least ratio of two sizes that are both written below the axis
+_APART = 1.45  # the least ratio of two sizes that are both written below the axis
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model in the chart. is_sound: not collapsed, and its test images were held out."""
+    """A model in the chart. size: of its code, 0 without one. is_sound: not collapsed, its test images held out."""
 
     name: str
     family: str
-    size: float | None
+    size: float
     row: Row
     is_sound: bool
 
@@ -42,7 +43,7 @@ def points(results: Results, corruption: str | None, metric: str) -> list[Point]
     for facts in results.models:
         row, kind = results.row(facts["name"], metric, "test", corruption), family(facts)
         if row is not None and row.value is not None and row.value > 0 and kind != "nothing":
-            size = results.value(facts["name"], "code_size", None)
+            size = results.value(facts["name"], "code_size", None) or 0.0
             known.append(Point(facts["name"], kind, size, row, row.held_out and not facts["collapsed"]))
     return known
 
@@ -59,47 +60,27 @@ def answer_chart(
         return None
     sizes = {point.size for point in shown}
     label = {"mse": "error (MSE)", "psnr": "PSNR, dB: more is better"}[metric]
-    if None in sizes or len(sizes) < 2:
+    if 0 in sizes or len(sizes) < 2:
         return _by_model(shown, label, best, baseline)
     return _by_size(shown, label, named)
 
 
 def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
+    """Both axes logarithmic; a line through the least error of each size, for each family."""
     figure = new_figure(4.4, 3.9)
     axes = figure.add_subplot()
-    for name in [name for name in FAMILIES if name in {point.family for point in shown}]:
-        members = sorted((p for p in shown if p.family == name), key=lambda p: (p.size, p.value))
-        look = _look(name)
-        best_of_size = list({p.size: p for p in reversed(members)}.values())[::-1]  # the least error of each
-        line = {"linestyle": (0, (4, 3)), "linewidth": 1.4} if name == "PCA" else {"linewidth": 0.8, "alpha": 0.6}
-        if name == "PCA" and len(best_of_size) == 1:
-            axes.axhline(best_of_size[0].value, color=INK, **line)
-        else:
-            axes.plot([p.size for p in best_of_size], [p.value for p in best_of_size], color=look["color"], **line)
-        for sound, face in ((True, look["color"]), (False, "none")):
-            some = [p for p in members if p.is_sound == sound]
-            axes.plot([p.size for p in some], [p.value for p in some], linestyle="", markersize=6.5,
-                      markerfacecolor=face, **look)  # fmt: skip
-        axes.plot([], [], linestyle="", markersize=6.5, label=name, **look)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    sizes = sorted({p.size for p in shown if p.size})
+    for name in [name for name in FAMILIES if name in {point.family for point in shown}]:
+        _plot_family(axes, name, [point for point in shown if point.family == name])
+    sizes = sorted({point.size for point in shown})
     for point in shown:
         if len(shown) <= _FEW or point.name in named:
-            at_right = bool(point.size and point.size**2 > sizes[0] * sizes[-1])
+            at_right = point.size**2 > sizes[0] * sizes[-1]
             place = (-7 if at_right else 7, 4 if point.family == "PCA" else -3)  # above PCA's line
             axes.annotate(point.name, (point.size, point.value), place, fontsize=9, color=INK,
                           textcoords="offset points", ha="right" if at_right else "left")  # fmt: skip
-    ticks = sizes[:1]
-    for size in sizes[1:]:
-        ticks += [size] if size > _APART * ticks[-1] else []
-    axes.set_xticks(ticks, [f"{size:,.0f}" for size in ticks])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(which="minor", bottom=False)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    values = [p.value for p in shown]
-    written = "25" if max(values) > _WIDE * min(values) else "23456789"
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in written else "")
+    _write_sizes_and_errors(axes, sizes, [point.value for point in shown])
     axes.set_xlabel("size of the code, numbers for an image", fontsize=9, color=INK)
     axes.set_ylabel(label, fontsize=9, color=INK)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -109,6 +90,33 @@ def _by_size(shown: list[Point], label: str, named: set[str]) -> Figure:
     plain(axes)
     axes.tick_params(which="both", labelsize=9)
     return figure
+
+
+def _plot_family(axes: Any, name: str, members: list[Point]) -> None:
+    look = _look(name)
+    least = {p.size: p.value for p in sorted(members, key=lambda p: (p.size, -p.value))}
+    line = {"linestyle": (0, (4, 3)), "linewidth": 1.4} if name == "PCA" else {"linewidth": 0.8, "alpha": 0.6}
+    if name == "PCA" and len(least) == 1:
+        axes.axhline(*least.values(), color=INK, **line)
+    else:
+        axes.plot(least.keys(), least.values(), color=look["color"], **line)
+    for is_sound, face in ((True, look["color"]), (False, "none")):
+        places = [(p.size, p.value) for p in members if p.is_sound == is_sound]
+        axes.plot(*np.array(places).reshape(-1, 2).T, linestyle="", markersize=6.5, markerfacecolor=face, **look)
+    axes.plot([], [], linestyle="", markersize=6.5, label=name, **look)
+
+
+def _write_sizes_and_errors(axes: Any, sizes: list[float], values: list[float]) -> None:
+    """Label the axes: sizes that there are, if they are not too near; few round errors, or more of a narrow range."""
+    ticks = sizes[:1]
+    for size in sizes[1:]:
+        ticks += [size] if size > _APART * ticks[-1] else []
+    axes.set_xticks(ticks, [f"{size:,.0f}" for size in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", bottom=False)
+    digits = "25" if max(values) > _WIDE * min(values) else "23456789"
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in digits else "")
 
 
 def _by_model(shown: list[Point], label: str, best: str, baseline: str) -> Figure:

@@ -202,11 +202,11 @@ def _unranked(results: Results) -> list[str]:
 def _likelihood(results: Results) -> list[str]:
     """Which model gives test images the highest probability."""
     rows = [results.row(facts["name"], "nll", "test") for facts in results.models]
-    known = sorted((row for row in rows if row and row.value is not None and row.held_out), key=lambda row: row.value)
-    if len(known) < 2 or not known[1].value:
+    held_out = [row for row in rows if row and row.value is not None and row.held_out]
+    if len(held_out) < 2:
         return []
-    best, second = known[:2]
-    less = percent(1 - (best.value or 0.0) / second.value)
+    best, second = sorted(held_out, key=lambda row: row.value or 0.0)[:2]
+    less = percent(1 - (best.value or 0.0) / (second.value or math.inf))
     doubt = "" if apart(best, second) else ", which may be chance"
     nats = f"{number(best.value, 'nll')} nats for an image"
     return [f"{best.model} finds test images most probable: {nats}, {less} less than {second.model}{doubt}."]

@@ -43,7 +43,9 @@ def inline_svg(
             image.set_cmap(_on_any_ground(image.get_cmap()))
     for axes in figure.axes:
         for points in axes.collections:
-            is_large = isinstance(points, QuadMesh) or len(points.get_offsets()) > _MANY  # a colour bar is a mesh
+            is_large = (
+                isinstance(points, QuadMesh) or len(np.asarray(points.get_offsets())) > _MANY
+            )  # a colour bar is a mesh
             points.set_rasterized(is_large)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "isthmus"}):

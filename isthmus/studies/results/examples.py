@@ -48,7 +48,8 @@ def write_examples(context: Context, results: Results) -> None:
             remove(folder / name)
             continue
         with atomic_file(folder / name) as file:
-            np.savez(file, **wanted[name].arrays(fitted, context, []))
+            arrays: dict[str, Any] = wanted[name].arrays(fitted, context, [])
+            np.savez(file, **arrays)
 
 
 def _figures(context: Context, names: tuple[str, ...], label: str | None) -> Iterator[tuple[str, Figure]]:
