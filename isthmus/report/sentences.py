@@ -66,8 +66,8 @@ def collapsed(results: Results) -> list[str]:
     """Which models have collapsed."""
     names = [facts["name"] for facts in results.models if facts["collapsed"]]
     verb = "has" if len(names) == 1 else "have"
-    what = f"{verb} collapsed: see below for what that means, why, and what to change."
-    return [f"{_listed(names)} {what}"] if names else []
+    state = f"{verb} collapsed: see below for what that means, why, and what to change."
+    return [f"{_listed(names)} {state}"] if names else []
 
 
 def reproduced(results: Results) -> list[str]:
