@@ -180,7 +180,7 @@ def test_results_go_to_stdout_and_messages_to_stderr(tiny, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("model")
     assert out.splitlines()[1].startswith("pca-2")
-    for word in ("1 of 1 model to train", "fitted in", "report: "):
+    for word in ("1 of 1 model to train", "fitted in", "report: ", "to look inside: isthmus explore "):
         assert word in err
         assert word not in out
     assert "\r" not in err  # no bar where there is no terminal

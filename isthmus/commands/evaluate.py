@@ -45,6 +45,10 @@ _SAMPLED = 20  # photographs that are checked for noise
 _DRAWS = 200  # of the code of each image, for its likelihood: seconds for hundreds of small images
 _ERRORS, _OF_CODES = ("mse", "psnr", "ssim", "mse_code_only"), ("mean_activation", "l0", "dead_units")
 METRICS = (*_ERRORS, *_OF_CODES)
+_DIGITS = {
+    **{"psnr": ".2f", "ssim": ".4f", "mean_activation": ".4f", "l0": ".1f", "dead_units": ",.0f", "nll": ".2f"},
+    **{"linear_probe": ".3f", "knn": ".3f", "silhouette": ".3f", "trustworthiness": ".3f", "effective_rank": ".1f"},
+}  # of errors as many as they need
 
 
 def add(commands: Any) -> None:
@@ -240,15 +244,20 @@ def _head(result: _Evaluated) -> str:
 def _cell(name: str, estimate: Estimate | None) -> str:
     from isthmus.decimals import interval_text
     from isthmus.metrics import possible
-    from isthmus.report.numbers import number
 
     if estimate is None:
         return ""
     ends = possible(estimate.ci95, name)
-    if name == "mse":
-        return number(estimate.value, name) + (f" ({interval_text(ends, estimate.value)})" if ends else "")
-    interval = f" ({number(ends[0], name)} to {number(ends[1], name)})" if ends else ""
-    return number(estimate.value, name) + interval
+    if not ends:
+        return _number(estimate.value, name)
+    interval = interval_text(ends, estimate.value) if name == "mse" else " to ".join(_number(end, name) for end in ends)
+    return f"{_number(estimate.value, name)} ({interval})"
+
+
+def _number(value: float | None, name: str) -> str:
+    from isthmus.decimals import error_text
+
+    return error_text(value) if value is None or name not in _DIGITS else format(value, _DIGITS[name])
 
 
 def _json(opened: Opened, result: _Evaluated) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,4 @@ def run(options: argparse.Namespace) -> None:
             with progress.aside():
                 print(table, flush=True)
                 console.say(f"report: {report.resolve()}")
+                console.say(f"to look inside: {shlex.join(['isthmus', 'explore', str(options.out / results.study)])}")

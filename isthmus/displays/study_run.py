@@ -18,8 +18,8 @@ from isthmus.machine import cores
 from isthmus.metrics import possible
 from isthmus.notebook.markup import picture, table
 from isthmus.parts import DEVICES
-from isthmus.report.figures import drawn
-from isthmus.report.html_page import arrays_of, write_report
+from isthmus.report.figures import arrays_of, drawn
+from isthmus.report.html_page import write_report
 from isthmus.studies.plan.context import Request
 from isthmus.studies.results.results_json import Results, read_results
 from isthmus.studies.run.scheduler import run_study

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -17,6 +19,7 @@ from isthmus import kinds
 from isthmus.errors import DataError, unknown
 from isthmus.report import plots
 from isthmus.report.grids import CELL, FULL_SIZE, crops_at_full_size, grid, images_by_name, wrapped
+from isthmus.report.inline_svg import PIXELS_PER_INCH, inline_svg
 from isthmus.report.plots import INK, Arrays, Facts, new_figure
 from isthmus.studies.spec.figures import FIGURES
 
@@ -24,12 +27,30 @@ _DPI = 160
 _LARGE = 300_000  # bytes
 
 
+def arrays_of(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
+    """The arrays of a figure. Raises DataError where the file is not whole or has not those that are wanted."""
+    try:
+        # opened here: NumPy does not close a file that turns out not to be a whole archive
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if missing := [name for name in wanted if name not in arrays]:
+            raise ValueError(f"there is no {missing[0]}")
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read the arrays of a figure, {path}: {error}; run the study again") from None
+    return arrays
+
+
 def figure_png(facts: Facts, arrays: Arrays) -> bytes:
     """The PNG of a figure that `results.json` lists, from the arrays of its npz."""
-    figure, buffer = drawn(facts, arrays), io.BytesIO()
+    return png_of(drawn(facts, arrays), facts["kind"])
+
+
+def png_of(figure: Figure, kind: str) -> bytes:
+    """A figure of a kind as PNG."""
+    buffer = io.BytesIO()
     # no date, no version: the same arrays give the same bytes
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
-    if facts["kind"] not in ("atoms", "filters") or len(buffer.getvalue()) < _LARGE:
+    if kind not in ("atoms", "filters") or len(buffer.getvalue()) < _LARGE:
         return buffer.getvalue()
     # a thousand noisy filters: 256 colours are a third of the bytes, and the scale has no more to tell
     small = io.BytesIO()
@@ -40,6 +61,14 @@ def figure_png(facts: Facts, arrays: Arrays) -> bytes:
     return small.getvalue()
 
 
+def svg_of(figure: Figure, facts: Facts) -> str:
+    """A figure that `results.json` lists as SVG for the page; photographs have a pixel of it for each of theirs."""
+    of_photographs = facts["kind"] == "photograph-crops"
+    alt = facts.get("title") or facts["name"]
+    pixels_per_inch = _DPI / FULL_SIZE if of_photographs else PIXELS_PER_INCH
+    return inline_svg(figure, facts["name"], alt, pixels_per_inch, shrinks=not of_photographs)
+
+
 def drawn(facts: Facts, arrays: Arrays) -> Figure:
     """The figure of this kind. Raises DataError for a kind that is not known here."""
     kind = FIGURES.get(facts["kind"])
@@ -47,15 +76,6 @@ def drawn(facts: Facts, arrays: Arrays) -> Figure:
         hint = "; --import MODULE registers kinds of your own"
         raise DataError(f'figure "{facts.get("name")}": {unknown("figure kind", facts["kind"], FIGURES)}{hint}')
     return _PLOTS[kind](facts, arrays)
-
-
-def css_width(png: bytes, kind: str = "") -> int:
-    """The width at which a page shows a picture, so that the letters in all pictures are of one size.
-
-    Photographs at full size have a pixel of the page for each of theirs.
-    """
-    width = int.from_bytes(png[16:20], "big")  # bytes 16 to 19 of a PNG are its width in pixels
-    return width // FULL_SIZE if kind == "photograph-crops" else width * 120 // _DPI
 
 
 # --- weights and activations: a panel for each row ---
@@ -108,7 +128,7 @@ def _filters(facts: Facts, arrays: Arrays) -> Figure:
     for (name, filters), size in zip(rows.items(), sizes, strict=True):
         n, _, h, _ = filters.shape
         columns = _columns_of(n)
-        scale = f"  (white is 0, the darkest {size:.2g} or more)" if by_layer else ""
+        scale = f"  (no colour is 0, the strongest {size:.2g} or more)" if by_layer else ""
         pages[name + scale] = grid(filters[:, :1], columns, gap=max(1, h // 14))[..., 0]
         widths.append(min(6.6, columns * (0.42 if by_layer else CELL)))
     limits = [(-size, size) for size in sizes]

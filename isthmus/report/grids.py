@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from isthmus.report.plots import INK, Arrays, Facts, new_figure
 
@@ -30,6 +32,26 @@ def grid(images: np.ndarray, columns: int, gap: int = 1, fill: float = np.nan) -
     return page
 
 
+def gap_of(height: int) -> int:
+    """Pixels between images of this height."""
+    return max(1, height // 14)
+
+
+def with_clear_gaps(page: np.ndarray) -> np.ndarray:
+    """The picture of `grid` in which nothing is seen between images, also of colours: (height, width, 1 or 4)."""
+    return page if page.shape[-1] == 1 else np.dstack([np.nan_to_num(page), np.isfinite(page[..., :1])])
+
+
+def column_png(images: np.ndarray) -> bytes:
+    """(n, c, h, w) in [0, 1], one below the other, a pixel for each of theirs; nothing is seen between them."""
+    page = np.clip(grid(images, 1, gap=gap_of(images.shape[2])), 0, 1)
+    grey_or_colour = np.nan_to_num(page) * 255
+    pixels = np.concatenate([grey_or_colour, 255.0 * np.isfinite(page[..., :1])], axis=-1).round().astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
 def images_by_name(facts: Facts, arrays: Arrays) -> Figure:
     """A line of images for each row, all in one grey scale from 0 to 1; of one or two images, a column for each row."""
     rows = {name: np.clip(arrays[name], 0, 1) for name in facts["rows"]}
@@ -44,8 +66,8 @@ def images_by_name(facts: Facts, arrays: Arrays) -> Figure:
 
 def _lines(rows: Mapping[str, np.ndarray], labels: list[str]) -> Figure:
     n, _, h, w = next(iter(rows.values())).shape
-    gap = max(1, h // 14)
-    page = grid(np.concatenate(list(rows.values())), n, gap=gap, fill=1.0)
+    gap = gap_of(h)
+    page = with_clear_gaps(grid(np.concatenate(list(rows.values())), n, gap=gap))
     letters = 0.08 * max(len(line) for name in rows for line in name.split("\n")) + 0.2  # in inches
     figure = new_figure(n * CELL * w / h + letters, len(rows) * CELL + (0.35 if labels else 0.1))
     axes = figure.add_subplot()
@@ -67,8 +89,8 @@ def _columns(rows: Mapping[str, np.ndarray]) -> Figure:
     for axes in all_axes:
         axes.set_axis_off()
     for axes, (name, images) in zip(all_axes, rows.items(), strict=False):
-        axes.imshow(grid(images, 1, gap=max(1, images.shape[2] // 14), fill=1.0), cmap="gray", vmin=0, vmax=1,
-                    interpolation="nearest")  # fmt: skip
+        page = with_clear_gaps(grid(images, 1, gap=gap_of(images.shape[2])))
+        axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(wrapped(name), fontsize=7.5, color=INK, pad=3)
     return figure
 

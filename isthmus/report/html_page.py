@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import zipfile
+import itertools
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 
 from isthmus.decimals import level_text
-from isthmus.errors import DataError, counted
+from isthmus.errors import counted
 from isthmus.files import atomic_file
 from isthmus.report import psnr_by_level, sentences
-from isthmus.report.figures import css_width, figure_png
-from isthmus.report.numbers import difference, extent, gain, number, published, width
+from isthmus.report.answer import answer
+from isthmus.report.figures import arrays_of, drawn, png_of, svg_of
+from isthmus.report.numbers import difference, extent, gain, margin, number, quoted, significant, width
 from isthmus.report.ranking import pixels_as_codes
 from isthmus.studies.results.results_json import Results, read_results
 from isthmus.studies.spec.quantities import REPRESENTATION
@@ -32,36 +32,34 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     figures = []
     for facts in results.figures:
-        png = figure_png(facts, arrays_of(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
+        figure = drawn(facts, arrays_of(folder / "figures" / f"{facts['name']}.npz", facts["rows"]))
         with atomic_file(folder / "figures" / f"{facts['name']}.png") as file:
-            file.write(png)
-        figures.append({**facts, "data": base64.b64encode(png).decode(), "width": css_width(png, facts["kind"])})
+            file.write(png_of(figure, facts["kind"]))
+        figures.append({**facts, "svg": svg_of(figure, facts)})
     here = resources.files("isthmus.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text("utf-8"))
     of_photographs = psnr_by_level.is_of_photographs(results)
-    everything = [facts["name"] for facts in results.models]
     html = template.render(
         r=results,
         style=(here / "page.css").read_text("utf-8"),
         script=(here / "page.js").read_text("utf-8"),
+        answer=answer(results, folder),
+        explore=_explore_command(results),
         sentences=(psnr_by_level if of_photographs else sentences).findings(results),
         levels=psnr_by_level.tables(results) if of_photographs else [],
         others=psnr_by_level.published(results) if of_photographs else None,
         sections=_sections(results, figures),
-        figures=[figure for figure in figures if not figure["section"]],
-        traps=[trap for trap in results.traps if not trap["section"]],
-        models=_models_table(results, everything),
-        noise=_noise_table(results, everything),
-        worth=_worth_of_codes(results, everything),
-        comparisons=_comparisons(results, ""),
-        searches=[search for search in results.searches if search["seed"] == results.seed and not results.sections],
+        whole=_whole(results, figures),
+        models=_models_table(results, [facts["name"] for facts in results.models]),
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
         number=number,
-        published=published,
+        margin=margin,
+        significant=significant,
+        quoted=quoted,
         extent=extent,
         difference=difference,
         gain=gain,
@@ -75,19 +73,6 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def arrays_of(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
-    """The arrays of a figure. Raises DataError where the file is not whole or has not those that are wanted."""
-    try:
-        # opened here: NumPy does not close a file that turns out not to be a whole archive
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        if missing := [name for name in wanted if name not in arrays]:
-            raise ValueError(f"there is no {missing[0]}")
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read the arrays of a figure, {path}: {error}; run the study again") from None
-    return arrays
-
-
 def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What stands in each section. A published number stands in the first that has its model, a mistake in the last."""
     placed: set[str] = set()
@@ -95,28 +80,49 @@ def _sections(results: Results, figures: list[dict[str, Any]]) -> list[dict[str,
     last_place = {name: section["name"] for section in results.sections for name in section["models"]}
     sections = []
     for section in results.sections:
-        names = section["models"]
-        references = [r for r in results.references if r["model"] in names and r["id"] not in placed]
+        names = [name for name in section["models"] if results.row(name, "mse", "test")]
+        references = [r for r in results.references if r["model"] in section["models"] and r["id"] not in placed]
         placed |= {reference["id"] for reference in references}
-        measured = [name for name in names if results.row(name, "mse", "test")]
         sections.append(
             {
                 **section,
-                "sentences": sentences.section(results, measured),
-                "table": _models_table(results, measured),
+                **_part(results, figures, names, section["name"]),
+                "sentences": sentences.section(results, names),
                 "references": references,
-                "noise": _noise_table(results, measured),
-                "worth": _worth_of_codes(results, measured),
-                "figures": [figure for figure in figures if figure["section"] == section["name"]],
-                "traps": [trap for trap in results.traps if trap["section"] == section["name"]],
-                "comparisons": _comparisons(results, section["name"]),
-                "searches": [
-                    search for search in results.searches if search["seed"] == results.seed and search["model"] in names
-                ],
+                "searches": _searches(results, section["models"]),
                 "repeated": [row for row in repeated if last_place.get(row.model) == section["name"]],
             }
         )
     return sections
+
+
+def _whole(results: Results, figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in no section: in a study without sections everything."""
+    names = [] if results.sections else [facts["name"] for facts in results.models]
+    of_photographs = psnr_by_level.is_of_photographs(results)
+    part = _part(results, figures, names, "")
+    return {
+        **part,
+        "noise": None if of_photographs else part["noise"],  # which has tables by level
+        "references": [] if of_photographs else results.references,
+        "searches": _searches(results, names),
+        "repeated": [],
+    }
+
+
+def _part(results: Results, figures: list[dict[str, Any]], names: list[str], section: str) -> dict[str, Any]:
+    return {
+        "table": _models_table(results, names),
+        "noise": _noise_table(results, names),
+        "worth": _worth_of_codes(results, names),
+        "figures": [figure for figure in figures if figure["section"] == section],
+        "traps": [trap for trap in results.traps if trap["section"] == section],
+        "comparisons": _comparisons(results, section),
+    }
+
+
+def _searches(results: Results, names: list[str]) -> list[dict[str, Any]]:
+    return [search for search in results.searches if search["seed"] == results.seed and search["model"] in names]
 
 
 def _comparisons(results: Results, section: str) -> list[dict[str, Any]]:
@@ -220,3 +226,11 @@ def _each(metrics: list[str]) -> str:
 
 def _commands(results: Results) -> list[str]:
     return [results.environment["command"] or f"isthmus run {results.study}", f"isthmus studies show {results.study}"]
+
+
+def _explore_command(results: Results) -> str:
+    """The line that opens the run's models in a browser, given where the run was."""
+    words = shlex.split(results.environment["command"] or "")
+    out = [word.partition("=")[2] for word in words if word.startswith("--out=")]
+    out += [after for word, after in itertools.pairwise(words) if word == "--out"]
+    return shlex.join(["isthmus", "explore", str(Path(out[-1] if out else "runs") / results.study)])

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from isthmus.parts.code import SILENT
 
-INK, _FAINT = "#1b2530", "#8a94a0"
+INK, FAINT, FAINT_LINE, GRID = "#1b2530", "#8a94a0", "#9aa5b1", "#e4e8ec"
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and more; each with a marker of its own.
-_COLOURS = (
+COLOURS = (
     "#0072b2",
     "#d55e00",
     "#009e73",
@@ -27,7 +27,7 @@ _COLOURS = (
     "#444444",
     "#b2182b",
 )
-_MARKERS = "osD^vP*Xph"
+MARKERS = "osD^vP*Xph"
 
 Facts = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
@@ -43,7 +43,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 def style(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th thing in a plot."""
-    return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
 
 
 def scatter(facts: Facts, arrays: Arrays) -> Figure:
@@ -59,7 +59,7 @@ def scatter(facts: Facts, arrays: Arrays) -> Figure:
                 bbox_to_anchor=(1, 1), loc="upper left")  # fmt: skip
     axes.set_xlabel("first number of the code", fontsize=9, color=INK)
     axes.set_ylabel("second number of the code", fontsize=9, color=INK)
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -81,9 +81,9 @@ def curves(facts: Facts, arrays: Arrays) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(unit, fontsize=9, color=INK)
     axes.set_ylabel("loss" if window == 1 else f"loss, mean of {window} steps", fontsize=9, color=INK)
-    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -92,9 +92,9 @@ def _against_time(figure: Figure, axes: Any, rows: Arrays) -> Figure:
         axes.plot(curve[:, 0] / 60, curve[:, 1], markersize=3.5, linewidth=1.6, label=name, **style(i))
     axes.set_xlabel("minutes of training", fontsize=9, color=INK)
     axes.set_ylabel("PSNR on validation crops, dB", fontsize=9, color=INK)
-    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -156,10 +156,10 @@ def levels(facts: Facts, arrays: Arrays) -> Figure:
     axes.set_xlabel(level_of[facts.get("axis", "level")], fontsize=9, color=INK)
     if facts["metric"] == "mse":
         axes.set_ylim(bottom=0, top=top)
-    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     ring = "a ring: fitted at this level" if rings else None
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left", title=ring, title_fontsize=8)
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -182,16 +182,16 @@ def nats(facts: Facts, arrays: Arrays) -> Figure:
         values = arrays[name]
         label = f"{name}: {values.sum():.3g} nats, {(values > SILENT).sum()} of {len(values)} units"
         axes.plot(np.arange(1, len(values) + 1), values, markersize=3.5, linewidth=1.4, label=label, **style(i))
-    axes.axhline(SILENT, color="#9aa5b1", linewidth=0.9, linestyle=":")
+    axes.axhline(SILENT, color=FAINT_LINE, linewidth=0.9, linestyle=":")
     axes.set_yscale("symlog", linthresh=SILENT)
     axes.set_ylim(0, 1.4 * max(SILENT, *(arrays[name].max(initial=0) for name in facts["rows"])))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("units, the most telling first", fontsize=9, color=INK)
     axes.set_ylabel("KL to the prior, nats", fontsize=9, color=INK)
-    axes.grid(axis="y", color="#e4e8ec", linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -206,13 +206,13 @@ def usage(facts: Facts, arrays: Arrays) -> Figure:
     for axes, name in zip(all_axes.ravel(), names, strict=False):
         share = arrays[name]
         dead = share == 0
-        axes.hist(share[~dead], bins=edges, color=_COLOURS[0])
-        axes.bar(-0.04, dead.sum(), width=0.05, color=_COLOURS[-1])
+        axes.hist(share[~dead], bins=edges, color=COLOURS[0])
+        axes.bar(-0.04, dead.sum(), width=0.05, color=COLOURS[-1])
         axes.set_title(f"{name}: {dead.sum():,} of {len(share):,} dead", fontsize=8, color=INK, loc="left")
         axes.set_xlim(-0.08, 1.02)
         axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        _plain(axes)
+        plain(axes)
     for axes in all_axes.ravel()[len(names) :]:
         axes.set_axis_off()
     for axes in all_axes[:, 0]:
@@ -221,7 +221,7 @@ def usage(facts: Facts, arrays: Arrays) -> Figure:
     return figure
 
 
-def _plain(axes: Any) -> None:
+def plain(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_FAINT)
-    axes.tick_params(which="both", labelsize=8, labelcolor=INK, color=_FAINT)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(which="both", labelsize=8, labelcolor=INK, color=FAINT)

@@ -66,7 +66,7 @@ def findings(results: Results) -> list[str]:
         return ["This was a quick run, of little training and few small crops: it only shows that everything works."]
     sentences = [sentence for label in labels_of(results) for sentence in _ranked(results, label)]
     sentences += [_compared(comparisons) for comparisons in _pairs(results)]
-    return sentences + _beside_published(results)
+    return sentences + beside_published(results)
 
 
 def _ranked(results: Results, label: str) -> list[str]:
@@ -109,7 +109,7 @@ def _compared(comparisons: list[dict[str, Any]]) -> str:
     return f"Photograph by photograph, {first} against {second}: {', '.join(each)}."
 
 
-def _beside_published(results: Results) -> list[str]:
+def beside_published(results: Results) -> list[str]:
     """How a model stands to what others published, at the middle of the levels."""
     table = published(results)
     if table is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,22 @@ from typing import Any
 from isthmus.studies.results.results_json import Results, Row
 
 _FAR = 1.5
+_FAMILIES = (  # of a model's code, the first that is in it
+    (r"^PCA\(", "PCA"),
+    (r"^FunctionTransformer\(|method='nothing'", "nothing"),
+    (r"^ClassicalDenoiser\(", "classical"),
+    (r"^DecoderPrior\(", "search"),
+    (r"^Denoiser\(", "denoiser"),
+    (r"DictionaryLearning\(|network=Dictionary\(", "dictionary"),
+    (r"code=Gaussian\(", "variational"),
+    (r"code=Quantized\(", "quantized"),
+    (r"corruption=", "denoising"),
+    (r"network=Conv\(", "convolutional"),
+    (r"penalty=", "sparse"),
+    (r"network=Dense\(hidden=", "deep"),
+    (r"network=Dense\(", "one layer"),
+)
+FAMILIES = (*dict.fromkeys(name for _, name in _FAMILIES), "other")
 Models = Mapping[str, Mapping[str, Any]]  # what results.json says of each, by name
 
 
@@ -126,3 +143,14 @@ def overfitted(results: Results) -> list[tuple[Row, Row]]:
         if there.value > _FAR * fitted.value and apart(fitted, there):
             pairs.append((fitted, there))
     return sorted(pairs, key=lambda pair: (pair[0].value or 0) / (pair[1].value or 1))
+
+
+def family(facts: Mapping[str, Any]) -> str:
+    """What kind of model one is, a word of `FAMILIES`. A PCA of another model's codes is of a family with none.
+
+    >>> family({"code": "Autoencoder(network=Dense(hidden=(64,), bottleneck=8))", "of": None})
+    'deep'
+    """
+    if facts.get("of") and facts["code"].startswith("PCA("):
+        return "other"
+    return next((name for pattern, name in _FAMILIES if re.search(pattern, facts["code"])), "other")

@@ -28,13 +28,7 @@ def findings(results: Results) -> list[str]:
     """The main findings of the whole study, a sentence each."""
     if results.quick:
         return ["This was a quick run, of one epoch on few images: it only shows that everything works."]
-    sentences = _references(results)
-    collapsed = [facts["name"] for facts in results.models if facts["collapsed"]]
-    if collapsed:
-        verb = "has" if len(collapsed) == 1 else "have"
-        sentences.append(
-            f"{_listed(collapsed)} {verb} collapsed: see below for what that means, why, and what to change."
-        )
+    sentences = reproduced(results) + collapsed(results)
     names = [facts["name"] for facts in results.models]
     rankings = _ranked(results, names) + _undone(results, names)
     if not any(_trained_for(results, name) for name in names):
@@ -68,7 +62,15 @@ def _trained_for(results: Results, name: str) -> str | None:
     return trained_for({facts["name"]: facts for facts in results.models}, name)
 
 
-def _references(results: Results) -> list[str]:
+def collapsed(results: Results) -> list[str]:
+    """Which models have collapsed."""
+    names = [facts["name"] for facts in results.models if facts["collapsed"]]
+    verb = "has" if len(names) == 1 else "have"
+    state = f"{verb} collapsed: see below for what that means, why, and what to change."
+    return [f"{_listed(names)} {state}"] if names else []
+
+
+def reproduced(results: Results) -> list[str]:
     """How many published numbers agree, and by which rule."""
     judged = [reference for reference in results.references if reference["agrees"] is not None]
     if not judged:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from isthmus.report import plots
-from isthmus.report.figures import _percent, css_width, figure_png
+from isthmus.report.figures import _percent, drawn, figure_png, svg_of
 from isthmus.report.grids import grid
 from isthmus.studies.spec.figures import FIGURES as KINDS
 
@@ -158,7 +159,14 @@ def test_photographs_are_shown_at_full_size():
     facts = {"kind": "photograph-crops", "rows": ["original", "input"]}
     png = figure_png(facts, {"original": x, "input": x})
     pixels = picture(png)[..., 0].astype(float) / 255
-    assert css_width(png, facts["kind"]) == pixels.shape[1] // 2
+    svg = svg_of(drawn(facts, {"original": x, "input": x}), {**facts, "name": "crops"})
+    of_the_page = float(re.search(r"width:(\d+)px;min-width:\1px", svg)[1]) / float(
+        re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]
+    )
+    side, scale = map(
+        float, re.search(r'<image width="(\d+)" height="\1" transform="matrix\(([\d.]+) 0 0 \2', svg).groups()
+    )
+    assert (side, pytest.approx(scale * of_the_page, rel=0.01)) == (48, 1)
     crop, n = x[0, 0].repeat(2, axis=0).repeat(2, axis=1), 96
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (n, n))
     near = np.abs(windows[:, :, ::15, ::15] - crop[::15, ::15]).max(axis=(2, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -10,10 +11,14 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
+from isthmus.report import headline
+from isthmus.report.figures import arrays_of, drawn, figure_png, svg_of
 from isthmus.report.html_page import write_report
 from isthmus.report.numbers import number
 from isthmus.report.sentences import findings, section
@@ -157,6 +162,51 @@ def test_the_page_is_whole_and_small(html):
     assert len(html.encode()) < 10e6
 
 
+def test_the_page_answers_before_anything_else(finished, html):
+    results, page = read_results(finished), Page(html)
+    answers = re.search(r'<ol class="answers">(.*?)</ol>', html, re.DOTALL)
+    sentences = [" ".join(unescape(item).split()) for item in re.findall(r"<li>(.*?)</li>", answers[1], re.DOTALL)]
+    assert sentences == headline.sentences(results)
+    assert 1 <= len(sentences) <= 3
+    places = [page.text.index(words) for words in ("original", sentences[0], "Error of every model", results.question)]
+    assert places == sorted(places)
+    assert html.index('aria-label="Error of every model"') < html.index("<nav>")
+
+
+def test_the_first_picture_is_of_test_images_and_what_was_made_of_them(finished, html):
+    clean, noisy = (np.load(finished / "examples" / f"{name}.npz") for name in ("clean", "noisy"))
+    shown = dict(re.findall(r'alt="([^"]+)" src="data:image/png;base64,([^"]+)"', html))
+    assert {"original", "noisy"} < shown.keys()
+    for name, images in (("original", clean["original"]), ("noisy", noisy["gaussian(0.3,clip=false)"])):
+        with Image.open(io.BytesIO(base64.b64decode(shown[name]))) as picture:
+            pixels = np.asarray(picture).astype(float) / 255
+        assert pixels.shape == (3 * 8 + 2, 8, 2), "three images, and between them a line through which the page is seen"
+        np.testing.assert_allclose(pixels[9:17, :, 0], np.clip(images[1, 0], 0, 1), atol=1 / 255)
+        assert pixels[:, 0, 1].tolist() == [1.0] * 8 + [0.0] + [1.0] * 8 + [0.0] + [1.0] * 8
+
+
+def test_a_run_of_before_has_no_first_picture(copied):
+    shutil.rmtree(copied / "examples")
+    html = write_report(copied).read_text("utf-8")
+    assert 'class="pictures"' not in html
+    assert 'class="answers"' in html
+
+
+def test_numbers_have_three_digits(html, sectioned):
+    """A PSNR has hundredths of a dB, which are as much. The page holds all digits for sorting."""
+    for page in (html, (sectioned / "report.html").read_text("utf-8")):
+        cells = re.findall(r'<td class="number[^>]*data-value="([^"]*)">([^<]*)', page)
+        texts = [number for _, text in cells for number in re.findall(r"[\d,]+\.\d+(?:e-\d+)?", text)]
+        assert len(texts) > 20
+        for text in texts:
+            digits = re.sub(r"e.*|\D", "", text).lstrip("0")
+            assert len(digits) <= 3 or re.fullmatch(r"\d\d\.\d\d", text), text
+
+
+def test_the_line_that_opens_the_models_is_there(finished, html):
+    assert f"isthmus explore {finished}" in Page(html).text
+
+
 def grown(folder):
     """The results of a run, as if its models of two epochs were no worse than the mean image."""
     results = read_results(folder)
@@ -191,13 +241,20 @@ def test_the_links_within_the_page_lead_somewhere(html):
     assert links <= set(ids)
 
 
-def test_every_figure_is_there_and_is_its_file(finished, html):
-    images = [attributes for tag, attributes in Page(html).tags if tag == "img"]
-    shown = [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in images]
-    files = [(finished / "figures" / f"{name}.png").read_bytes() for name in FIGURES]
-    assert shown == files
-    assert len(set(files)) == len(FIGURES)
-    assert all(image["alt"] for image in images)
+def test_every_figure_is_there_and_is_its_arrays(finished, html):
+    """As SVG in the page, with the same letters in both, and as PNG beside it."""
+    results, shown = read_results(finished), []
+    for facts in results.figures:
+        arrays = arrays_of(finished / "figures" / f"{facts['name']}.npz", facts["rows"])
+        assert (finished / "figures" / f"{facts['name']}.png").read_bytes() == figure_png(facts, arrays)
+        shown.append(svg_of(drawn(facts, arrays), facts))
+    assert [facts["name"] for facts in results.figures] == FIGURES
+    assert len(set(shown)) == len(FIGURES)
+    places = [html.index(svg) for svg in shown]
+    assert places == sorted(places)
+    pictures = [attributes for tag, attributes in Page(html).tags if tag in ("img", "svg") and "x" not in attributes]
+    assert len(pictures) > len(FIGURES)
+    assert all(picture.get("alt") or picture.get("aria-label") for picture in pictures)
     assert {file.stem for file in (finished / "figures").glob("*.npz")} == set(FIGURES)
 
 
@@ -223,8 +280,8 @@ def test_the_spread_over_seeds_is_printed_beside_the_verdict(html):
     line = Page(re.search(r"<tr><td><code>small\.seeds.*?</tr>", html, re.DOTALL).group()).text
     # t of 9 degrees of freedom times the standard deviation of 5 fours and 5 fives times √1.1
     margin = 2.2621572 * (2.5 / 9) ** 0.5 * 1.1**0.5
-    assert "4.54seed 0; 10 seeds: 4.000000 to 5.000000the 2 seeds of this run: 4.000000 to 4.000000" in line
-    assert f"{4.5 - margin:.6f} to {4.5 + margin:.6f}one more seed, 95 %: ± {margin / 4.5:.0%} of the mean" in line
+    assert "4.54seed 0; 10 seeds: 4.00 to 5.00the 2 seeds of this run: 4.00 to 4.00" in line
+    assert f"{4.5 - margin:.2f} to {4.5 + margin:.2f}one more seed, 95 %: ± {margin / 4.5:.0%} of the mean" in line
     assert line.endswith("✓ agrees")
 
 
@@ -237,7 +294,7 @@ def test_what_a_study_says_is_text_and_never_markup(html):
     assert not [tag for tag, _ in page.tags if tag == "i"]
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert "alert(1)</script>" not in html
-    assert ("img", "Rows <of> images") in [(tag, attributes.get("alt")) for tag, attributes in page.tags]
+    assert ("svg", "Rows <of> images") in [(tag, attributes.get("aria-label")) for tag, attributes in page.tags]
 
 
 def test_the_report_is_written_again_from_disk_alone(copied, capsys):
@@ -479,3 +536,86 @@ def test_the_code_alone_is_told_beside_the_switches(sectioned):
     said = " ".join(section(results, ["unpool"]))
     assert f"with these switches its MSE is {number(with_switches)}, from the code alone {number(alone)}" in said
     assert alone > with_switches
+
+
+# --- as it is shown ---
+
+LETTERS = """() => Math.min(...[...document.querySelectorAll("body *")].flatMap((element) => {
+  const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  if (!text || ["STYLE", "SCRIPT"].includes(element.tagName) || !element.getClientRects().length) return [];
+  const svg = element.closest("svg[role]");
+  const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+  return [parseFloat(getComputedStyle(element).fontSize) * scale];
+}))"""
+
+
+@pytest.fixture
+def opened(browser):
+    """`opened(folder, width)`: the report of a run in a browser, with all that is folded open."""
+    pages = []
+
+    def open_report(folder, width, **options):
+        page = browser.new_page(viewport={"width": width, "height": 800}, **options)
+        pages.append(page)
+        page.goto((folder / "report.html").as_uri())
+        page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        return page
+
+    yield open_report
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut_and_letters_can_be_read(finished, sectioned, opened, width):
+    for folder in (finished, sectioned):
+        page = opened(folder, width)
+        page.evaluate("""() => {  // as of a study of noise alone, whose four columns are in one group
+          const column = document.querySelector(".column");
+          column.after(column.cloneNode(true));
+        }""")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(LETTERS) >= 9.9
+        cut = page.evaluate("""() => [...document.querySelectorAll("main *")].filter((element) => {
+          const box = element.getBoundingClientRect();
+          return box.right > innerWidth + 1 && !element.closest(".scroll, .wide, pre");
+        }).map((element) => element.outerHTML.slice(0, 80))""")
+        assert cut == []
+
+
+def test_in_the_dark_nothing_is_a_white_slab(sectioned, opened):
+    """White is what letters, lines and pixels of images are; a figure on white would be most of the page."""
+    shares = {}
+    for scheme in ("dark", "light"):
+        picture = opened(sectioned, 1280, color_scheme=scheme).screenshot(full_page=True)
+        with Image.open(io.BytesIO(picture)) as image:
+            shares[scheme] = float((np.asarray(image.convert("L")) > 235).mean())
+    assert shares["dark"] < 0.05
+    assert shares["light"] > 0.8
+
+
+def pages_in_print(browser, folder):
+    page = browser.new_page()
+    page.goto((folder / "report.html").as_uri())
+    document = page.pdf(format="A4")
+    page.close()
+    return len(re.findall(rb"/Type\s*/Page\b", document))
+
+
+def test_a_printed_report_is_short(browser, finished, sectioned):
+    assert 1 <= pages_in_print(browser, finished) <= 3
+    assert 1 <= pages_in_print(browser, sectioned) <= 3
+
+
+@pytest.mark.slow
+def test_the_report_of_digits_is_six_pages_at_most(browser, tmp_path):
+    assert run_command(["run", "digits", "--out", str(tmp_path)]) == 0
+    assert 3 <= pages_in_print(browser, tmp_path / "digits") <= 6
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_the_report_of_the_largest_study_is_six_pages_at_most(browser, tmp_path):
+    """With 27 models and some forty figures; of a quick run, whose report has all parts but the sentences."""
+    assert run_command(["run", "imaging", "--quick", "--out", str(tmp_path)]) == 0
+    assert 3 <= pages_in_print(browser, tmp_path / "imaging") <= 6

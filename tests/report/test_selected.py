@@ -15,6 +15,7 @@ from isthmus import console
 from isthmus.cli import run_command
 from isthmus.report import sentences
 from isthmus.report.html_page import write_report
+from isthmus.report.numbers import number
 from isthmus.studies.results.results_json import read_results
 
 MODELS = """
@@ -154,7 +155,7 @@ def test_tables_say_it(rewritten):
     value = next(
         row.value for row in results.rows if (row.model, row.metric, row.split) == ("best", "mse", "validation")
     )
-    assert f"{value:.6f} selected on" in text
+    assert f"{number(value)} selected on" in text
     assert text.count("selected on") == 3 + 1 + 1  # of three models in a table, one in a comparison, and the definition
     assert "patient selected on − plain" in text
 

@@ -78,8 +78,8 @@ DIGITS = {
 SECTIONS = {"narrow": ["pca-8", "deep-8", "conv-unpool-8"], "search": ["identity", "prior-8"],
             "noise": ["identity", "pca-8", "deep-8", "denoising-64"]}  # fmt: skip
 RANKED = (
-    "With 8 numbers for 64 pixels, prior-8 is the best of 3 on unseen test images: MSE 0.009081; the worst, pca-8, has "
-    "0.021000, 2.3 times as much."
+    "With 8 numbers for 64 pixels, prior-8 is the best of 3 on unseen test images: MSE 0.00908; the worst, pca-8, has "
+    "0.0210, 2.3 times as much."
 )
 NONE = "No two models are ranked here: that takes two with codes of the same size that were trained and scored alike."
 
@@ -102,8 +102,8 @@ def test_switches_count_so_a_decoder_that_sees_192_numbers_is_no_narrow_code():
         assert "conv-unpool-8" not in one
     wide = {**DIGITS, "conv-192": model(192, mse=0.003)}
     assert findings(study(wide))[1] == (
-        "With 192 numbers for 64 pixels, conv-unpool-8 is the better of two on unseen test images: MSE 0.002000; "
-        "conv-192 has 0.003000, 1.5 times as much."
+        "With 192 numbers for 64 pixels, conv-unpool-8 is the better of two on unseen test images: MSE 0.00200; "
+        "conv-192 has 0.00300, 1.5 times as much."
     )
 
 
@@ -111,8 +111,8 @@ def test_a_denoiser_is_judged_at_the_noise_that_it_was_trained_for_alone():
     results = study(DIGITS, SECTIONS)
     said = [one for one in everything(results) if "denoising-64" in one]
     assert set(said) == {
-        "Under gaussian(0.3), which it was trained for, the MSE to the clean image is 0.010000 of denoising-64 "
-        "(64 numbers); doing nothing leaves 0.050000."
+        "Under gaussian(0.3), which it was trained for, the MSE to the clean image is 0.0100 of denoising-64 "
+        "(64 numbers); doing nothing leaves 0.0500."
     }
     assert len(said) == 2, "in its section, and first of all"
     more = {**DIGITS, "dae-64": model(64, mse=0.005, corruption="gaussian(0.3)", under={"gaussian(0.3)": 0.015}),
@@ -120,8 +120,8 @@ def test_a_denoiser_is_judged_at_the_noise_that_it_was_trained_for_alone():
             "late-64": model(64, mse=0.005, corruption="gaussian(0.5)", under={"gaussian(0.3)": 0.001})}  # fmt: skip
     said = findings(study(more))
     assert (
-        "Of these, with 64 numbers for 64 pixels, denoising-64 is the better of two: MSE 0.010000; dae-64 has "
-        "0.015000, 1.5 times as much."
+        "Of these, with 64 numbers for 64 pixels, denoising-64 is the better of two: MSE 0.0100; dae-64 has "
+        "0.0150, 1.5 times as much."
     ) in said
     assert not any("late-64" in one for one in said), "what was trained at 0.5 was not measured there"
 
@@ -130,11 +130,11 @@ def test_models_trained_on_clean_images_are_ranked_under_noise_and_it_is_said():
     said = section(study(DIGITS, SECTIONS), SECTIONS["noise"])
     assert (
         "Under gaussian(0.5), with 8 numbers for 64 pixels and trained on clean images, pca-8 is the best of 3: "
-        "MSE 0.040000; the worst, deep-8, has 0.060000, 1.5 times as much. Doing nothing leaves 0.110000."
+        "MSE 0.0400; the worst, deep-8, has 0.0600, 1.5 times as much. Doing nothing leaves 0.110."
     ) in said
     idle = {**DIGITS, "identity": model(size=None, mse=0.0, under={"gaussian(0.3)": 0.05, "gaussian(0.5)": 0.03})}
     said = section(study(idle, SECTIONS), SECTIONS["noise"])
-    assert sum("Doing nothing leaves 0.030000, less than any of them." in one for one in said) == 1
+    assert sum("Doing nothing leaves 0.0300, less than any of them." in one for one in said) == 1
 
 
 def test_a_search_of_a_denoisers_decoder_was_trained_for_the_denoisers_noise():
@@ -147,14 +147,14 @@ def test_a_search_of_a_denoisers_decoder_was_trained_for_the_denoisers_noise():
 def test_overfitting_is_said_with_both_numbers():
     said = everything(study(DIGITS, SECTIONS))
     assert said.count(
-        "deep-8 (0.005000 fitted, 0.013991 unseen) reconstructs images that it was fitted on far better than unseen "
+        "deep-8 (0.00500 fitted, 0.0140 unseen) reconstructs images that it was fitted on far better than unseen "
         "test images: overfitting."
     ) == 3, "first of all, and in both sections that it is in"  # fmt: skip
     for changes in ({"trained": 0.0130}, {"trained": None}, {"trained": 0.0050, "seen": True}):
         other = {**DIGITS, "deep-8": {**DIGITS["deep-8"], **changes}}
         assert not any("overfitting" in one for one in everything(study(other)))
     two = {**DIGITS, "kl-64": model(64, mse=0.006, trained=0.001)}
-    assert findings(study(two))[-1].startswith("kl-64 (0.001000 fitted, 0.006000 unseen) and deep-8 (0.005000 fitted")
+    assert findings(study(two))[-1].startswith("kl-64 (0.00100 fitted, 0.00600 unseen) and deep-8 (0.00500 fitted")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_model_alone_is_not_ranked():
 def test_equal_models_are_level_and_none_is_best():
     models = {name: model(mse=0.01, under={"gaussian(0.3)": 0.02}) for name in "abc"}
     assert everything(study(models))[0] == (
-        "With 8 numbers for 64 pixels, a, b and c are level on unseen test images: MSE 0.010000."
+        "With 8 numbers for 64 pixels, a, b and c are level on unseen test images: MSE 0.0100."
     )
     assert not any("best" in one or "better" in one for one in everything(study(models)))
 
@@ -205,11 +205,11 @@ def test_collapsed_models_are_named_and_never_the_worst():
     said = findings(study(models))
     assert said[0].startswith("dead has collapsed")
     assert said[1].endswith(
-        "a is the better of two that have not collapsed on unseen test images: MSE 0.010000; b has 0.020000, 2.0 times "
+        "a is the better of two that have not collapsed on unseen test images: MSE 0.0100; b has 0.0200, 2.0 times "
         "as much."
     )
     said = findings(study({**models, "dead": model(mse=0.001, collapsed=True)}))
-    assert said[1].endswith("as much. dead, which has collapsed, has less: 0.001000."), "as the table has it"
+    assert said[1].endswith("as much. dead, which has collapsed, has less: 0.00100."), "as the table has it"
     every = {name: {**facts, "collapsed": True} for name, facts in models.items()}
     assert not any("best" in one or "better" in one for one in everything(study(every)))
     assert findings(study(every))[0].startswith("a, b and dead have collapsed")
@@ -221,10 +221,9 @@ def test_denoisers_alone_are_ranked_where_they_were_trained_and_not_on_clean_ima
               "b": model(mse=0.001, corruption="gaussian(0.3)", under=others)}  # fmt: skip
     said = everything(study(models))
     assert said[:2] == [
-        "Under gaussian(0.3), which they were trained for, the MSE to the clean image is 0.010000 of a (8 numbers) and "
-        "0.020000 of b (8 numbers).",
-        "Of these, with 8 numbers for 64 pixels, a is the better of two: MSE 0.010000; b has 0.020000, 2.0 times as "
-        "much.",
+        "Under gaussian(0.3), which they were trained for, the MSE to the clean image is 0.0100 of a (8 numbers) and "
+        "0.0200 of b (8 numbers).",
+        "Of these, with 8 numbers for 64 pixels, a is the better of two: MSE 0.0100; b has 0.0200, 2.0 times as much.",
     ]
     assert said == 2 * said[:2]
     levels = {**models, "b": {**models["b"], "corruption": "gaussian(0.5)"}}

@@ -13,6 +13,7 @@ from isthmus.studies.plan.facts import finished as is_finished
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.plan.workload import Pair, longest_first, ready
 from isthmus.studies.results.cache import cached
+from isthmus.studies.results.examples import write_examples
 from isthmus.studies.results.figure_files import write_figures
 from isthmus.studies.results.outcome import Outcome
 from isthmus.studies.results.results_json import Results, over_seeds
@@ -137,6 +138,7 @@ class Job:
             results.comparisons = [row for pair in self.study.compares for row in compare(pair, context)]
             results.references = [judge(reference, context, results) for reference in self.study.references]
             results.figures = write_figures(context, results)
+            write_examples(context, results)
             measured = {row.model for row in results.rows if row.seed == self.study.seed}
             results.complete = measured == {model.name for model in self.study.models}
             results.write(context.folder)
