@@ -59,7 +59,15 @@ def main() -> None:
     figure = picture(options.run)
     figure.savefig(options.out / "letters.png", dpi=130, facecolor="white")
     page = options.out / "start.md"
-    lines = ["", "```text", summary(read_results(options.run)), "report: runs/letters/report.html", "```", ""]
+    lines = [
+        "",
+        "```text",
+        summary(read_results(options.run)),
+        "report: runs/letters/report.html",
+        "to look inside: isthmus explore runs/letters",
+        "```",
+        "",
+    ]
     page.write_text(replaced(page.read_text("utf-8"), "benchmarks.demo", lines), "utf-8")
 
 
