@@ -55,7 +55,7 @@ def test_each_scene_is_a_link_that_sets_everything(open_page):
     links = page.eval_on_selector_all(SCENES, "all => all.map(one => [one.textContent, one.hash.slice(1)])")
     assert [title for title, _ in links] == [
         "Turn up the noise: who survives?",
-        "Drag one unit: what does it draw?",
+        "Drag one unit: what changes?",
         "Which images does it fail on?",
         "Walk from A to B",
     ]

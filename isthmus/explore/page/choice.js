@@ -53,7 +53,7 @@ export function chooser() {
   element.addEventListener("keydown", (event) => { if (event.key === "Escape") { element.open = false; says.focus(); event.stopPropagation(); } });
   on("models", show); show();
   element.hidden = known.length < 2;
-  return make("span", { class: "row" }, element, every);
+  return make("span", { class: "row", hidden: element.hidden }, element, every);
 }
 
 const withCode = (facts) => Boolean(facts?.units);

@@ -28,7 +28,7 @@ export function begin() {
     make("label", { hidden: info.models.length < 2 }, "Sort by", sort), chooser(), look.toggle,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng([document.querySelector(".now"), grid], "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "caption" }, make("p", { class: "soft small" }, "For each model its reconstruction, and the residual: blue is too dark, red too bright. MSE is the mean squared error: lower is better. Click a picture for a closer look, a name to look inside."), make("label", { class: "small" }, "Residuals", range), bar), look.panel, grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "caption" }, make("p", { class: "soft small" }, "Reconstructions and residuals: blue is too dark, red too bright. MSE is the mean squared error: lower is better. Click a picture for a closer look, a name to look inside."), make("label", { class: "small" }, "Residuals", range), bar), look.panel, grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });

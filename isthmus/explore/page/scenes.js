@@ -55,7 +55,7 @@ export function ofModels() {
   return [
     several && noisy && { icon: "noise", title: "Turn up the noise: who survives?", hint: "Move the noise slider. The best has a frame.", state: { kind: noisy.kind, level: noisy.level, sort: "error" } },
     several && !noisy && { icon: "few", title: "How few numbers are enough?", hint: "Each keeps so many numbers of an image: the fewest first.", state: { sort: "code" } },
-    short && { icon: "unit", title: "Drag one unit: what does it draw?", hint: inBars(short) ? "Drag a bar up or down, and watch the image." : "Drag a square up or down, and watch the image.", state: { view: "inside", model: short.name } },
+    short && { icon: "unit", title: "Drag one unit: what changes?", hint: inBars(short) ? "Drag a bar up or down, and watch the image." : "Drag a square up or down, and watch the image.", state: { view: "inside", model: short.name } },
     short && info.data && { icon: "fails", title: "Which images does it fail on?", hint: "The worst first, each above what the model makes of it. Click one.", state: { view: "inside", model: short.name, panel: "hardest" } },
     flat && info.data?.n > 2 && { icon: "walk", title: "Walk from A to B", hint: "Drag from one image to another for a way of your own.", state: { view: "space", model: flat.name, image: from, from, to, panel: "walk" } },
     info.plain && info.shape[0] === 1 && !info.whole && { icon: "draw", title: "Draw one: is it understood?", hint: "Draw on the pad.", state: { source: "draw" } },
