@@ -38,7 +38,7 @@ def test_the_page_opens_with_the_best_of_each_family_in_the_studys_order(shelf):
     names = about["opening"]
     assert names == [name for name in shelf.entries if name in names]
     by_name = {model["name"]: model for model in about["models"]}
-    assert [by_name[name]["family"] for name in names] == ["PCA", "deep", "sparse", "conv"]
+    assert [by_name[name]["family"] for name in names] == ["PCA", "deep", "sparse dense", "conv"]
     pca = [model for model in about["models"] if model["family"] == "PCA"]
     assert min(pca, key=lambda model: model["mse"])["name"] == names[0]
     assert "conv" in names  # and not the one whose decoder sees switches too
@@ -50,11 +50,11 @@ def test_the_page_opens_with_the_best_of_each_family_in_the_studys_order(shelf):
     [
         ({"network": isthmus.Dense(bottleneck=3)}, "dense"),
         ({"network": isthmus.Dense(hidden=(6,), bottleneck=3)}, "deep"),
-        ({"network": isthmus.Dense(bottleneck=3), "penalty": isthmus.L1(1e-3)}, "sparse"),
+        ({"network": isthmus.Dense(bottleneck=3), "penalty": isthmus.L1(1e-3)}, "sparse dense"),
         ({"network": isthmus.Dense(bottleneck=3), "penalty": isthmus.L1(0.0)}, "dense"),
-        ({"network": isthmus.Dense(bottleneck=3), "corruption": isthmus.GaussianNoise(0.1)}, "denoising"),
-        ({"network": isthmus.Dictionary(n_atoms=5), "corruption": isthmus.GaussianNoise(0.1)}, "dictionary"),
-        ({"network": isthmus.Dense(bottleneck=3), "code": isthmus.Gaussian()}, "gaussian"),
+        ({"network": isthmus.Dense(bottleneck=3), "corruption": isthmus.GaussianNoise(0.1)}, "denoising dense"),
+        ({"network": isthmus.Dictionary(n_atoms=5), "corruption": isthmus.GaussianNoise(0.1)}, "denoising dictionary"),
+        ({"network": isthmus.Dense(bottleneck=3), "code": isthmus.Gaussian()}, "gaussian dense"),
     ],
 )
 def test_a_family_is_what_was_composed(x, parts, expected):
@@ -68,20 +68,20 @@ def test_few_models_are_all_shown_and_damaged_ones_never():
 
 
 def test_families_that_teach_most_come_first_and_what_does_nothing_or_searches_last():
-    kinds = ("identity", "decoder search", "dense", "module", "gaussian", "conv", "sparse", "denoising", "PCA", "deep")
-    models = [one(name, name) for name in kinds]
-    assert opening(models) == ["gaussian", "conv", "sparse", "denoising", "PCA", "deep"]
+    first = ["gaussian dense", "conv", "sparse dense", "denoising dense", "PCA", "deep"]
+    models = [one(name, name) for name in ("identity", "decoder search", "dense", "module", *first)]
+    assert opening(models) == first
 
 
 def test_of_a_family_the_least_error_is_shown_unless_it_collapsed_or_sees_more_than_the_code():
     models = [
-        one(f"{kind}-{i}", kind, mse=0.2 - 0.01 * i) for kind in ("PCA", "deep", "conv", "sparse") for i in (0, 1)
+        one(f"{kind}-{i}", kind, mse=0.2 - 0.01 * i) for kind in ("PCA", "deep", "conv", "sparse dense") for i in (0, 1)
     ]
     models += [
         one("deep-flat", "deep", mse=0.01, collapsed="all alike"),
         one("conv-more", "conv", switches=9, mse=0.01),
     ]
-    assert opening(models) == ["PCA-1", "deep-1", "conv-1", "sparse-1"]
+    assert opening(models) == ["PCA-1", "deep-1", "conv-1", "sparse dense-1"]
 
 
 def test_a_sweep_of_one_family_is_shown_by_codes_of_different_sizes():
@@ -95,7 +95,7 @@ def test_a_sweep_of_one_family_is_shown_by_codes_of_different_sizes():
 FACTS = st.builds(
     one,
     st.integers().map(str),
-    st.sampled_from(["PCA", "deep", "sparse", "conv", "identity", "decoder search", "something new"]),
+    st.sampled_from(["PCA", "deep", "conv", "sparse dense", "identity", "decoder search", "something new"]),
     mse=st.none() | st.floats(0, 1),
     code=st.none() | st.integers(1, 100),
     fault=st.none() | st.just("damaged"),

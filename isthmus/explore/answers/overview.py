@@ -14,8 +14,19 @@ from isthmus.studies.results.results_json import Row
 
 MOST_SHOWN, LEAST_SHOWN = 6, 4  # models with which the page opens
 # Of families those that come first, because they teach most side by side, and those that come last.
-_FIRST = ("PCA", "deep", "sparse", "conv", "denoising", "gaussian", "dictionary", "dense")
+_FIRST = (
+    "PCA",
+    "deep",
+    "sparse dense",
+    "conv",
+    "denoising dense",
+    "gaussian dense",
+    "dictionary",
+    "denoising dictionary",
+    "dense",
+)
 _LAST = ("decoder search", "identity")
+_DEEP = {"dense": "deep"}  # kinds of networks that are another family with hidden layers
 
 
 def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
@@ -57,27 +68,23 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
 
 
 def family(model: Any) -> str:
-    """What a model has in common with its like: "PCA", "deep", "sparse", "denoising conv".
+    """What a model has in common with its like: "PCA", "deep", "conv", "sparse dense", "denoising conv".
 
     Of an autoencoder the first that holds of: its code's kind, if it is not plain; "sparse", with a penalty;
-    "denoising", with a corruption; "deep" or "dense". Networks of other kinds than dense add theirs.
+    "denoising", with a corruption; each with the network's kind. Else this kind alone, or "deep".
     """
     last = adapter_of(model).last
     if last.searches or last.trained is None:
         return last.word
     trained, network = last.trained, last.trained.network_
-    kind = network.part.kind
+    kind = str(network.part.kind)
     if not network.code_part.is_plain:
-        name = network.code_part.kind
-    elif getattr(trained.penalty, "weight", 0):
-        name = "sparse"
-    elif trained.corruption is not None and kind != "dictionary":
-        name = "denoising"
-    elif kind != "dense":
-        return str(kind)
-    else:
-        return "deep" if network.part.hidden else "dense"
-    return str(name) if kind == "dense" else f"{name} {kind}"
+        return f"{network.code_part.kind} {kind}"
+    if getattr(trained.penalty, "weight", 0):
+        return f"sparse {kind}"
+    if trained.corruption is not None:
+        return f"denoising {kind}"
+    return _DEEP.get(kind, kind) if getattr(network.part, "hidden", ()) else kind
 
 
 def opening(models: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,34 +94,37 @@ def opening(models: Sequence[dict[str, Any]]) -> list[str]:
     those whose decoder sees more than the code, come after the others. Where there are fewer than four families: the
     models whose codes differ most in size from those chosen.
     """
-    whole = [one for one in models if one["fault"] is None]
+    whole = [model for model in models if model["fault"] is None]
     if len(whole) <= MOST_SHOWN:
-        return [one["name"] for one in whole]
+        return [model["name"] for model in whole]
 
-    def doubt(one: dict[str, Any]) -> tuple[bool, bool, float]:
-        return bool(one["collapsed"]), bool(one["switches"]), math.inf if one["mse"] is None else one["mse"]
-
-    def rank(name: str) -> int:
-        if name in _LAST:
-            return len(_FIRST) + 1 + _LAST.index(name)
-        return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+    def doubt(model: dict[str, Any]) -> tuple[bool, bool, float]:
+        return bool(model["collapsed"]), bool(model["switches"]), math.inf if model["mse"] is None else model["mse"]
 
     best: dict[str, dict[str, Any]] = {}
-    for one in sorted(whole, key=doubt):
-        best.setdefault(one["family"], one)
-    chosen = [best[name] for name in sorted(best, key=rank) if name not in _LAST][:MOST_SHOWN]
+    for model in sorted(whole, key=doubt):
+        best.setdefault(model["family"], model)
+    chosen = [best[name] for name in sorted(best, key=_rank) if name not in _LAST][:MOST_SHOWN]
     while len(chosen) < LEAST_SHOWN:
-        others = sorted((one for one in whole if one not in chosen), key=lambda one: (rank(one["family"]), doubt(one)))
+        others = [model for model in whole if model not in chosen]
+        others.sort(key=lambda model: (_rank(model["family"]), doubt(model)))
         # the first of those that are farthest: `max` keeps the order of equals
-        chosen.append(max(others, key=lambda one: (one["family"] not in _LAST, _apart(one, chosen))))
-    names = {one["name"] for one in chosen}
-    return [one["name"] for one in whole if one["name"] in names]
+        chosen.append(max(others, key=lambda model: (model["family"] not in _LAST, _apart(model, chosen))))
+    names = {model["name"] for model in chosen}
+    return [model["name"] for model in whole if model["name"] in names]
 
 
-def _apart(one: dict[str, Any], others: Sequence[dict[str, Any]]) -> float:
+def _rank(name: str) -> int:
+    """The place of a family among others."""
+    if name in _LAST:
+        return len(_FIRST) + 1 + _LAST.index(name)
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+
+
+def _apart(model: dict[str, Any], others: Sequence[dict[str, Any]]) -> float:
     """By what factor, as a logarithm, the size of a model's code differs from that of the nearest of the others."""
     sizes = [other["code"] for other in others if other["code"]]
-    return min((abs(math.log(one["code"] / size)) for size in sizes), default=0.0) if one["code"] else 0.0
+    return min((abs(math.log(model["code"] / size)) for size in sizes), default=0.0) if model["code"] else 0.0
 
 
 def n_units(model: Any) -> int:
