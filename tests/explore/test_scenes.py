@@ -248,6 +248,26 @@ def test_near_by_points_are_images_and_the_zoom_is_in_the_address(open_page):
     np.testing.assert_allclose(page.evaluate(under), point, atol=0.02 * np.ptp(before))  # what is pointed at stays
 
 
+def test_two_fingers_zoom_the_map_and_draw_no_line(open_page):
+    page = open_page("view=space&model=pca-4-2", has_touch=True)
+    tiles(page)
+    box = page.locator("#space canvas.plot").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind, far):
+        points = [{"x": x - far, "y": y, "id": 0}, {"x": x + far, "y": y, "id": 1}] if far else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 30)
+    for far in (40, 60, 90):
+        fingers("touchMove", far)
+    fingers("touchEnd", 0)
+    until(page, "map.zoom() > 2")
+    assert page.evaluate(MAP % "map.marks.line") is None
+    assert page.evaluate(MAP % "map.zoom()") < 5
+
+
 WATCH = """async () => {
   const { marks } = await import("./map.js"), held = { way: null };
   window.shares = new Set(); window.pictures = new Set();

@@ -23,6 +23,7 @@ def test_upload_leaves_the_image_until_there_is_a_file(open_page, stroke, tmp_pa
     wait_for_saying(page, "models", "Draw a digit on the pad")
     stroke(page)
     page.wait_for_selector("#models .says b:visible")
+    page.wait_for_function("() => location.hash.includes('own=')")  # once the last of the stroke was answered
     drawing = painted(page, "#clean")
     page.click("#tab-upload")
     page.wait_for_timeout(200)
