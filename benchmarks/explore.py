@@ -114,7 +114,7 @@ def in_the_browser(address: str, run: Path) -> None:
         browser = p.chromium.launch(executable_path=executable, args=["--no-sandbox", *free])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         start = time.perf_counter()
-        ready(page, address)
+        ready(page, f"{address}#models=*")
         print(f"page ready: {time.perf_counter() - start:.2f} s")
         for what in ("slider", "new draw of the noise"):
             page.evaluate(EVENTS, [20, what])  # the first answers warm everything up

@@ -23,7 +23,7 @@ VIEWS = {
     "letters": {"letters": ("image=2&level=0.4", 850, "light", "text=denoises this image best")},
     "digits": {
         "inside": ("view=inside&model=sparse-128-warm&image=2", 850, "light", "#inside .thumbs button"),
-        "space": ("view=space&model=dense-8&image=4&level=0.2&from=3&to=5", 900, "dark", "text=at this image"),
+        "space": ("view=space&model=deep-2&image=4&level=0.2&from=3&to=5", 1000, "dark", "text=at this image"),
         "compare": ("view=compare&image=2&level=0.3", 900, "light", "#compare .says:has-text('Means over')"),
     },
 }
@@ -35,6 +35,7 @@ def point(page: Page) -> None:
     assert box is not None
     page.mouse.move(box["x"] + 0.62 * box["width"], box["y"] + 0.55 * box["height"])
     page.wait_for_selector("text=under the pointer")
+    page.click("#space button:has-text('Walk from')")
 
 
 def write_report_picture(browser: Browser, run: Path, out: Path) -> None:

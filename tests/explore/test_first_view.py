@@ -193,7 +193,7 @@ def test_an_exported_picture_has_every_word_of_its_labels(open_page):
 
 
 def test_on_a_phone_the_results_are_seen_with_the_pad(open_page):
-    page = open_page("source=draw", width=390, height=844)
+    page = open_page("source=draw&models=*", width=390, height=844)
     pad = page.locator("#pad")
     pad.evaluate("one => one.scrollIntoView({ block: 'end' })")
     assert in_sight(page, "#pad")

@@ -101,7 +101,7 @@ def test_a_choice_of_models_is_named_wherever_it_counts(open_page):
     assert "of the 2 chosen models" in says(page, "models")
     page.click("text=/Which is best on \\d+ test images/")
     wait_for_saying(page, "compare", "of the 2 chosen models")
-    page.evaluate("location.hash = 'level=0.7'")
+    page.evaluate("location.hash = 'level=0.7&models=*'")
     page.wait_for_function("() => !document.querySelector('#models .says').textContent.includes('chosen')")
 
 
@@ -159,7 +159,7 @@ def test_models_that_had_the_test_images_are_marked_and_not_ranked_with_others(o
 
 
 def test_nothing_is_called_best_where_nothing_helps(open_page):
-    page = open_page("level=0.02")
+    page = open_page("level=0.02&models=*")
     wait_for_saying(page, "models", "No model improves this image")
     assert page.locator(".card.best").count() == 0
     assert page.locator(".worse.shown").count() >= 6

@@ -23,6 +23,7 @@ def test_upload_leaves_the_image_until_there_is_a_file(open_page, stroke, tmp_pa
     wait_for_saying(page, "models", "Draw a digit on the pad")
     stroke(page)
     page.wait_for_selector("#models .says b:visible")
+    page.wait_for_function("() => location.hash.includes('own=')")  # once the last of the stroke was answered
     drawing = painted(page, "#clean")
     page.click("#tab-upload")
     page.wait_for_timeout(200)
@@ -32,7 +33,8 @@ def test_upload_leaves_the_image_until_there_is_a_file(open_page, stroke, tmp_pa
     picked = painted(page, "#clean")
     page.keyboard.press("u")
     page.wait_for_selector("#upload:visible")
-    page.wait_for_function("() => location.hash.includes('tab=upload')")
+    # not that of the drawing, which had this tab open too
+    page.wait_for_function("() => location.hash.includes('tab=upload') && !location.hash.includes('source=draw')")
     assert painted(page, "#clean") == picked
     again = open_page(page.evaluate("location.hash.slice(1)"))
     assert again.locator("#upload").is_visible()

@@ -341,6 +341,48 @@ def test_many_models_are_summed_up_and_a_narrow_picture_has_no_pane_beside_it(
 
 
 @pytest.mark.slow
+def test_scenes_of_photographs_set_the_page_up_by_one_click(open_page, serve, denoisers):
+    with serve(denoisers) as here:
+        page = open_page(at=here, ready=False)
+        page.wait_for_selector("html[data-ready]")
+        titles = page.locator("#scenes a").all_text_contents()
+        assert len(titles) == 4
+        page.click("#scenes a:has-text('Where is it wrong?')")
+        page.wait_for_selector("#photograph-says:has-text('PSNR')")
+        assert page.is_checked("#heat")
+        assert page.text_content("#level-says") == "0.10"  # half of the most that a model learned from
+        page.click("#scenes .hint button")
+        page.wait_for_function("() => document.getElementById('blind').checked")
+        assert not page.is_checked("#heat")
+        page.click(f"#scenes a:has-text('{titles[3]}')")
+        page.wait_for_function("() => document.getElementById('from').value === 'colour'")
+        assert page.eval_on_selector("#to", "one => one.value") == "grey"
+        page.close()
+    denoisers.closing.clear()
+
+
+def test_the_heat_of_a_denoised_photograph_lies_over_the_models_side(open_page, serve, denoisers):
+    with serve(denoisers) as here:
+        page = open_page("level=0.1&from=0&to=1", at=here, ready=False)
+        page.wait_for_selector("#photograph-says:has-text('PSNR')")
+        hot = "#sheet > canvas:last-of-type"
+        assert page.locator(hot).is_hidden()
+        page.check("#heat")
+        assert page.locator(hot).is_visible()
+        read = "one => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]"
+        strength = np.array(page.eval_on_selector(hot, read)[3::4])
+        assert strength.std() > 1
+        assert page.eval_on_selector(hot, "one => one.style.clipPath").startswith("inset(0px 0px 0px ")
+        again = open_page("level=0.1&from=0&to=1&heat=1", at=here, ready=False)
+        again.wait_for_selector(f"{hot}:visible")
+        again.select_option("#to", "noisy")  # two pictures that no model made
+        again.wait_for_selector(hot, state="hidden")
+        assert again.locator("#heat").is_disabled()
+        again.close()
+        page.close()
+    denoisers.closing.clear()
+
+
 def test_the_command_opens_the_page(folders, photographs):
     readme = (Path(isthmus.__file__).parents[1] / "README.md").read_text("utf-8")
     assert "`isthmus explore restorer photographs/`" in readme

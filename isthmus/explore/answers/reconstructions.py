@@ -20,6 +20,7 @@ from isthmus.explore.shelf import Leaving, Shape, Shelf
 
 MOST_AHEAD = 1 << 23  # numbers in the pictures of all of a slider's stops: 32 MB
 N_MEASURED = 500  # test images that models are compared on
+MOST_HARDEST = 64  # of them in one answer
 
 
 def reconstructed(shelf: Shelf, query: Query, body: bytes) -> Answer:
@@ -158,6 +159,28 @@ def errors(shelf: Shelf, query: Query, body: bytes) -> Answer:
         return {**dict(columns), "each": np.array(each)}
 
     return shelf.once(compute, "errors", name, kind), {}
+
+
+def hardest(shelf: Shelf, query: Query, body: bytes) -> Answer:
+    """{"which", "mse": (n,), "noisy", "x_hat": (n, c, h, w)}: the `n` test images with the most error by `model`.
+
+    The largest error first; which: their positions, among the images that `errors` measures, with the noise of the
+    query's kind, level and draw.
+    """
+    model, known = shelf.model(query.text("model")), shelf.test_images().take(slice(0, N_MEASURED))
+    n = min(query.integer("n", 1, MOST_HARDEST, 12), len(known))
+    x = known.floats()
+    x_in = noise.of_query(shelf, query, x)
+    query.go_on()
+    x_hat = reconstruct(model, x_in)
+    error = metrics.squared_error(x, x_hat)
+    which = np.argsort(-error, kind="stable")[:n]
+    return {
+        "which": which.astype(np.int32),
+        "mse": error[which],
+        "noisy": shelf.as_images(x_in[which]),
+        "x_hat": shelf.as_images(x_hat[which]),
+    }, {}
 
 
 def _shape(shelf: Shelf, query: Query) -> Shape:

@@ -14,7 +14,7 @@ from isthmus import metrics
 from isthmus.data.formats.image_file import bytes_of
 from isthmus.errors import RequestError
 from isthmus.explore.answers import codes, drawings, noise, reconstructions
-from isthmus.explore.answers.overview import facts
+from isthmus.explore.answers.overview import facts, opening
 from isthmus.explore.answers.upload_decoder import decode
 from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Models, Shelf
@@ -26,13 +26,14 @@ DRAWING = 256  # rows and columns of a drawing
 
 def about(shelf: Shelf) -> dict[str, Any]:
     """The page's first answer, as JSON."""
-    images = shelf.images
+    images, models = shelf.images, [facts(shelf, entry) for entry in shelf.entries.values()]
     return {
         "title": shelf.title,
         "question": shelf.question,
         "notes": list(shelf.notes),
         "shape": list(shelf.shape),
-        "models": [facts(shelf, entry) for entry in shelf.entries.values()],
+        "models": models,
+        "opening": opening(models),
         "noise": noise.kinds(shelf.shape, shelf),
         "data": None
         if images is None
@@ -117,6 +118,7 @@ QUICK: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
 SLOW: dict[str, Callable[[Shelf, Query, bytes], Answer]] = {
     "code-noise": codes.code_noise,
     "errors": reconstructions.errors,
+    "hardest": reconstructions.hardest,
     "map": codes.code_map,
     "stops": reconstructions.at_every_stop,
     "sample": codes.sampled,

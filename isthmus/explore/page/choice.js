@@ -4,11 +4,13 @@ import { make } from "./dom.js";
 import { info } from "./data.js";
 import { on, set, state } from "./state.js";
 
+export const ALL = "*";  // the word for all models, in an address
+
 const whole = () => info.models.filter((one) => !one.fault).map((one) => one.name);
 
 /** Names of the models that are chosen, in the study's order. */
 export function chosen() {
-  if (state.models === "") return whole();
+  if (state.models === ALL) return whole();
   const wanted = state.models.split(",");
   return whole().filter((name) => wanted.includes(name));
 }
@@ -25,12 +27,17 @@ export function ofChosen(apart = 0) {
 /** The same, where none of them does it. */
 export const noneChosen = (apart = 0) => (apart ? "No ranked model" : !ofChosen() ? "No model" : `None${ofChosen()}`);
 
-/** A drop-down with a box for each model; what is chosen is in the address. */
+/** What an address says of models, for these names. */
+export const said = (names) => (names.length === whole().length ? ALL : names.join(",") || "-");
+
+/** A drop-down with a box for each model, and a button for all of them; what is chosen is in the address. */
 export function chooser() {
   const box = make("div"), says = make("summary");
   const element = make("details", { class: "choose" }, says, box);
   const known = whole();
-  const pick = (names) => set({ models: names.length === known.length ? "" : names.join(",") || "-" });
+  const pick = (names) => set({ models: said(names) });
+  const first = info.opening.length < known.length ? info.opening : known;
+  const every = make("button", { type: "button", hidden: first === known, onclick: () => pick(chosen().length === known.length ? first : known) });
   box.append(make("div", { class: "row" }, make("button", { type: "button", onclick: () => pick(known) }, "All"), make("button", { type: "button", onclick: () => pick([]) }, "None")));
   for (const name of known) {
     const input = make("input", { type: "checkbox", value: name, onchange: () => pick([...box.querySelectorAll("input:checked")].map((one) => one.value)) });
@@ -40,12 +47,13 @@ export function chooser() {
     const names = chosen();
     for (const input of box.querySelectorAll("input")) input.checked = names.includes(input.value);
     says.textContent = `${names.length} of ${known.length} models`;
+    every.textContent = names.length === known.length ? `Show ${first.length}` : `Show all ${known.length}`;
   };
   document.addEventListener("click", (event) => { if (!element.contains(event.target)) element.open = false; });
   element.addEventListener("keydown", (event) => { if (event.key === "Escape") { element.open = false; says.focus(); event.stopPropagation(); } });
   on("models", show); show();
   element.hidden = known.length < 2;
-  return element;
+  return make("span", { class: "row", hidden: element.hidden }, element, every);
 }
 
 const withCode = (facts) => Boolean(facts?.units);

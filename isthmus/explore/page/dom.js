@@ -41,8 +41,8 @@ export function steady(element) {
 }
 
 /** Scroll to what just changed, if it is out of sight. */
-export function bring(element) {
-  element.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+export function bring(element, block = "nearest") {
+  element.scrollIntoView({ block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
 /** Tabs by the WAI-ARIA pattern: arrow keys move, `choose(name)` is called with the part of the id after "tab-". */
@@ -72,11 +72,11 @@ export function tabs(list, choose) {
   };
 }
 
-/** Make a group of buttons one stop: its arrows move the focus among them. */
-export function rove(group) {
-  const buttons = () => [...group.querySelectorAll("button")].filter((one) => one.checkVisibility());
-  const stop = (one) => { for (const other of group.querySelectorAll("button")) other.tabIndex = other === one ? 0 : -1; };
-  const anew = () => stop(buttons().find((one) => one.getAttribute("aria-pressed") === "true") ?? group.querySelector("button"));
+/** Make a group of buttons, or of others that a selector names, one stop: its arrows move the focus among them. */
+export function rove(group, selector = "button") {
+  const buttons = () => [...group.querySelectorAll(selector)].filter((one) => one.checkVisibility());
+  const stop = (one) => { for (const other of group.querySelectorAll(selector)) other.tabIndex = other === one ? 0 : -1; };
+  const anew = () => stop(buttons().find((one) => one.getAttribute("aria-pressed") === "true") ?? group.querySelector(selector));
   new MutationObserver(anew).observe(group, { childList: true });
   anew();
   group.addEventListener("focusin", (event) => stop(event.target));

@@ -1,5 +1,6 @@
 // Where the image comes from: the data set's strip, the drawing pad, a file. It ends in `given(pixels)`.
 
+import { usual } from "./closer.js";
 import { $, make, rove, tabs, toast } from "./dom.js";
 import { info, pixels } from "./data.js";
 import { grey } from "./paint.js";
@@ -259,6 +260,7 @@ const take = (file) => {
   unfold("upload");
   return send(file, says, ({ x, words }, name) => {
     keepOwn(x.data, "upload", { name: shownAs(name, words), says: `${name}: ${words.said}.`, shape: x.shape });
+    if (!state.look) set({ look: usual() });  // one's own picture is looked at closely
     says(`${name}: ${words.said}.`);  // also where it is the picture that was shown before
   });
 };

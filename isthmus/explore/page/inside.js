@@ -4,9 +4,10 @@ import { coded, modelSelect, noCode } from "./choice.js";
 import { changes, edited, forget, held, scale, undoAll } from "./code.js";
 import * as codemap from "./codemap.js";
 import { info } from "./data.js";
-import { $, figureOf, make, picture, steady, toast, write } from "./dom.js";
+import { $, bring as intoSight, figureOf, make, picture, steady, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
+import * as hardest from "./hardest.js";
 import * as prior from "./prior.js";
 import { ask, latest, Lost, refusals } from "./server.js";
 import { isBlank, on, set, state } from "./state.js";
@@ -15,7 +16,7 @@ import * as unit from "./unit.js";
 export { undo } from "./code.js";
 
 const HAND = "A unit set by hand is orange, or has an orange corner. In this view it keeps its value for every image until it is undone; the other views do not use it.";
-let ui;
+let ui, due = true;
 
 export function begin() {
   const place = $("inside");
@@ -26,19 +27,21 @@ export function begin() {
     sentence: make("span"), hand: make("span", { class: "hand" }), undo: make("button", { type: "button", class: "link", onclick: undoAll }, "Undo"), about: make("small") };
   ui.told = [make("b"), ui.sentence, ui.hand, ui.undo, ui.about];
   ui.bar.title = "The colours of the code: from minus to plus the largest value that a unit takes on the test images.";
-  const [traversals, samples] = prior.begin((text) => { ui.busy.textContent = text; });
+  const worst = hardest.begin(), [traversals, samples] = prior.begin((text) => { ui.busy.textContent = text; });
   const panels = make("div", { class: "stack" }, make("div", { class: "columns lens" },
     make("section", { class: "panel inout", "aria-label": "Input and output" }, ui.inputFigure, ui.outFigure),
-    make("div", { class: "stack left" }, make("section", { class: "panel code", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, ui.caption, ui.busy), traversals),
+    make("div", { class: "stack left" }, make("section", { class: "panel code", "aria-label": "Code" }, make("h2", {}, "The code", ui.bar), map, ui.caption, ui.busy), traversals, worst),
     unit.begin((text) => { ui.busy.textContent = text; })), samples, ui.layers);
   ui.panels = panels;
+  ui.places = { hardest: worst, samples };
   ui.end = make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng([panels], `isthmus-${state.model}.png`, `${state.model}, unit ${state.unit}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
   ui.room = steady(ui.says);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
+  on("scene panel", () => { due = true; });
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
-  on("unit", () => { if (state.view === "inside" && held.code) { codemap.redraw(); chosen(); } });
+  on("unit", () => { if (state.view === "inside" && held.code && !choose()) { codemap.redraw(); chosen(); } });
   on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); prior.show(); } });
 }
 
@@ -60,8 +63,7 @@ export const show = latest(async (x) => {
     layers(found);
     if (!held.stats) ui.bar.says(scale());
     codemap.arrange();
-    // where none was chosen, the one that does most for this image
-    if (!(state.unit >= 0 && state.unit < facts.units)) set({ unit: held.code.reduce((most, value, i) => (Math.abs(value) > Math.abs(held.code[most]) ? i : most), 0) });
+    choose();
     write(ui.told[0], facts.name);
     write(ui.about, `${facts.label || facts.kind}${facts.switches ? ". Here the decoder sees the code alone, without the encoder’s switches" : ""}`);
     if (ui.says.firstChild !== ui.told[0]) ui.says.replaceChildren(...ui.told);
@@ -69,8 +71,22 @@ export const show = latest(async (x) => {
     codemap.redraw(); unit.sliders();
     await drawNow();
     unit.show(); prior.show();
+    if (due) { await hardest.show(); bring(); } else hardest.follow();
   } catch (error) { fail(error); }
 });
+
+/** Where no unit was chosen, choose the one that does most for this image; whether that was so. */
+function choose() {
+  if (state.unit >= 0 && state.unit < held.facts.units) return false;
+  set({ unit: held.code.reduce((most, value, i) => (Math.abs(value) > Math.abs(held.code[most]) ? i : most), 0) });
+  return true;
+}
+
+/** Scroll to the panel of the address, once. */
+function bring() {
+  due = false;
+  if (ui.places[state.panel]) intoSight(ui.places[state.panel], "center");
+}
 
 const fail = refusals((text) => { ui.busy.textContent = text; });
 

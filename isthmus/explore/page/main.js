@@ -2,11 +2,13 @@
 
 import * as compare from "./compare.js";
 import * as data from "./data.js";
+import { said } from "./choice.js";
 import { $, make, tabs, toast, write } from "./dom.js";
 import * as input from "./input.js";
 import * as inside from "./inside.js";
 import * as models from "./models.js";
 import { grey } from "./paint.js";
+import * as scenes from "./scenes.js";
 import * as server from "./server.js";
 import * as space from "./space.js";
 import { isBlank, on, read, set, state, tell, usually } from "./state.js";
@@ -25,13 +27,14 @@ async function begin() {
   // the banner says that the server is lost; nobody needs to hear it twice
   window.addEventListener("unhandledrejection", (event) => { if (event.reason instanceof server.Lost) event.preventDefault(); });
   if (about.levels) return photographs(about);
-  usually({ model: liveliest(about.models), ...opening(about) });
+  usually({ model: liveliest(about.models), models: said(about.opening), ...opening(about) });
   Object.assign(state, fitted(read(location.hash), about));
   for (const note of [about.data?.title, ...about.notes].filter(Boolean)) $("notes").append(make("p", {}, plain(note)));
   document.body.classList.toggle("alone", about.models.length === 1);
   const show = tabs(document.querySelector(".tabs.big"), (view) => set({ view }));
   show(state.view);
   models.begin(); inside.begin(); space.begin(); compare.begin();
+  scenes.begin(scenes.ofModels(), (found) => fitted(found, about));
   on("view", () => { show(state.view); update(); });
   on("kind level draw", update);
   on("tab", () => { if (x && isBlank(x)) update(); });  // what to do first depends on the tab that is open
@@ -105,7 +108,10 @@ function fitted(found, { models: known, noise: kinds, data: images, uploads }) {
   if (!images && found.source === "pick") found.source = "upload";
   if (found.photo >= data.info.files.length) found.photo = -1;
   if (!images?.labels) found.label = "";
-  if (!known.some((one) => one.name === found.model && !one.fault)) found.model = liveliest(known);
+  const whole = (name) => known.some((one) => one.name === name && !one.fault);
+  if (!whole(found.model)) found.model = liveliest(known);
+  if (!whole(found.look)) found.look = "";
+  found.wipe = Math.min(100, found.wipe);
   return found;
 }
 

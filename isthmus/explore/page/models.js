@@ -2,7 +2,8 @@
 
 import * as ahead from "./ahead.js";
 import { chosen, chooser, whyNot } from "./choice.js";
-import { $, frame, make, picture, toast, write } from "./dom.js";
+import * as closer from "./closer.js";
+import { $, bring, frame, make, picture, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { info } from "./data.js";
 import { difference, figure, grey, scaleBar, signed } from "./paint.js";
@@ -14,7 +15,7 @@ import { had, mark, noiseSays, trainedAt } from "./words.js";
 const PSNR = "Peak signal-to-noise ratio, −10 log₁₀ of the MSE: higher is better, and 3 dB more halves the error.";
 const cards = new Map();
 const phone = matchMedia("(max-width: 46rem)");
-let grid, bar, now = null, settle, search;
+let grid, bar, now = null, settle, search, look;
 
 export function begin() {
   const place = $("models");
@@ -22,11 +23,12 @@ export function begin() {
   const range = make("select", { onchange: () => set({ range: Number(range.value) }) }, ...choices.range.map((value) => make("option", { value }, `±${value}`)));
   bar = scaleBar(state.range);
   grid = make("div", { class: "cards" });
+  look = closer.begin();
   place.append(verdict.begin(), make("div", { class: "tools" },
-    make("label", { hidden: info.models.length < 2 }, "Sort by", sort), chooser(), make("label", {}, "Residuals", range), bar,
+    make("label", { hidden: info.models.length < 2 }, "Sort by", sort), chooser(), look.toggle,
     make("span", { class: "end" },
       make("button", { type: "button", onclick: () => panelAsPng([document.querySelector(".now"), grid], "isthmus-models.png", `${now?.what ?? ""}, ${noiseSays()}`) }, "PNG"),
-      make("button", { type: "button", onclick: table }, "CSV"))), make("p", { class: "soft small caption" }, "For each model: its reconstruction, and the residual, its difference from the clean image: blue is too dark, red too bright. MSE is the mean squared error: lower is better. Click a name to look inside the model."), grid);
+      make("button", { type: "button", onclick: table }, "CSV"))), make("div", { class: "caption" }, make("p", { class: "soft small" }, "Reconstructions and residuals: blue is too dark, red too bright. MSE is the mean squared error: lower is better. Click a picture for a closer look, a name to look inside."), make("label", { class: "small" }, "Residuals", range), bar), look.panel, grid);
   for (const facts of info.models) cards.set(facts.name, card(facts));
   const controls = () => { sort.value = state.sort; range.value = String(state.range); bar.says(state.range); };
   on("sort", () => { controls(); order(); });
@@ -48,6 +50,7 @@ function card(facts) {
   name.append(make("span", { class: "place" }, rank));
   const element = make("article", { class: "card" }, name, make("div", { class: "label", title: facts.label || facts.kind }, make("span", {}, facts.label || facts.kind)),
     make("div", { class: "pair" }, x_hat, residual), make("dl", {}, make("dt", {}, "MSE"), mse, make("dt", {}, make("abbr", { title: PSNR }, "PSNR")), psnr), tags, worse);
+  for (const canvas of [x_hat, residual]) canvas.addEventListener("click", () => { set({ look: facts.name }); bring(look.panel); });
   return { facts, element, rank, mse, psnr, tags, worse, x_hat, residual, small, glance, says: (text) => write(error, text), error: Infinity, pixels: null, waits: false };
 }
 
@@ -94,11 +97,14 @@ export const show = latest(async (x, what, shape) => {
   write($("noisy-says"), state.level === 0 ? "no noise" : `MSE ${figure(now.noise)}`);
   names.forEach((name, i) => fill(cards.get(name), found.drawn[i].pixels, found.drawn[i].error, found.drawn[i].psnr));
   for (const name of chosen()) if (cards.get(name).facts.search) forget(cards.get(name));
-  trained(); judge();
+  trained(); judge(); looked();
   document.dispatchEvent(new CustomEvent("painted"));
   clearTimeout(settle); search?.abort();
   settle = setTimeout(() => { if (!asked.rows) ahead.ask(x, asked); searches(x); order(); }, 140);
 });
+
+/** Have the closer look follow. */
+const looked = () => closer.update(now && { ...now, of: (name) => cards.get(name) });
 
 function judge() {
   if (now) verdict.judge(chosen().map((name) => cards.get(name)), now);  // a search may end when its image is gone
@@ -120,6 +126,7 @@ function blank(x, shape) {
   write($("noisy-says"), "no image yet");
   trained(); judge();
   now = null;
+  looked();
   document.dispatchEvent(new CustomEvent("painted"));
 }
 
@@ -174,6 +181,7 @@ async function searches(x) {
         const ended = step.words.reason, n = step.step.data[0];
         one.waits = !ended;
         fill(one, step.x_hat.data, step.mse.data[0], step.psnr.data[0]);
+        if (state.look === name) looked();
         one.tags.replaceChildren(make("span", {}, ended ? `${n} steps, ${{ iterations: "hit the step limit" }[ended] ?? ended}` : `step ${n} …`)); one.tags.text = "";
         if (!ended) await frame();
       });

@@ -43,6 +43,22 @@ export function signed(canvas, x, [c, h, w], range) {
   canvas.context.putImageData(canvas.held, 0, 0);
 }
 
+/** Sizes of errors, (c, h, w), over a picture: clear where there is none, yellow, then red at `range` and beyond. Channels are averaged. */
+export function heat(canvas, x, [c, h, w], range) {
+  const words = page(canvas, w, h), n = h * w;
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < c; j++) sum += Math.abs(x[i + j * n]);
+    words[i] = hot(sum / c / range);
+  }
+  canvas.context.putImageData(canvas.held, 0, 0);
+}
+
+function hot(share) {
+  const at = Math.min(1, share), alpha = Math.round(235 * Math.min(1, 1.6 * at));
+  return ((alpha << 24) | (Math.round(60 * (1 - at)) << 16) | (Math.round(215 * (1 - at) + 20 * at) << 8) | 235) >>> 0;
+}
+
 export const difference = (a, b) => a.map((value, i) => value - b[i]);
 export const reaches = (x) => x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
@@ -53,15 +69,19 @@ export function colour(value, range) {
 }
 
 /** A bar of the diverging scale with its ends written beside it. */
-export function scaleBar(range) {
+export const scaleBar = (range) => barOf(signed, (i) => i / 63.5 - 1, (most) => [`−${short(most)}`, `+${short(most)}`], range);
+
+/** The same of the heat of errors. */
+export const heatBar = (range) => barOf(heat, (i) => i / 127, (most) => ["0", short(most)], range);
+
+function barOf(paint, value, ends, range) {
   const bar = document.createElement("span"), canvas = document.createElement("canvas");
   const [low, high] = [document.createElement("span"), document.createElement("span")];
   bar.className = "scale";
   canvas.setAttribute("aria-hidden", "true");
-  const row = Float32Array.from({ length: 128 }, (_, i) => i / 63.5 - 1);
-  signed(canvas, row, [1, 1, 128], 1);
+  paint(canvas, Float32Array.from({ length: 128 }, (_, i) => value(i)), [1, 1, 128], 1);
   bar.append(low, canvas, high);
-  bar.says = (most) => { low.textContent = `−${short(most)}`; high.textContent = `+${short(most)}`; };
+  bar.says = (most) => { [low.textContent, high.textContent] = ends(most); };
   bar.says(range);
   return bar;
 }

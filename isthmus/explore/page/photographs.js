@@ -1,23 +1,26 @@
 // Photographs: noisy, denoised by each model, and clean, at full size; a wipe between two of them, a magnifier over all.
 
 import { $, figureOf, make, picture, rove, write } from "./dom.js";
+import { heat, heatBar } from "./paint.js";
+import * as scenes from "./scenes.js";
 import { ask, latest, refusals } from "./server.js";
 import { on, read, set, state, usually } from "./state.js";
 import { HINT, receive, send } from "./upload.js";
 
 const COUNT = 12;  // thumbnails at a time
+const HOT = 0.2;  // the error, of black to white, at which the heat is full
 const LENS = 48;  // pixels to a side that the magnifier shows
 const ALIKE = 0.05;  // dB: less than the figures show
 const HARDLY = 0.008;  // two of 255 levels: what is called hardly any noise
 const FEW = 2;  // models of which a sentence says each by its name
-let info, noisy, models, clean, layers;
+let info, noisy, models, clean, layers, hot, heatSays;
 let opened = null, uploaded = null, fresh = null, first = 0, spot = { x: 0, y: 0 };
 let controller = new AbortController();
 
 /** Set the page up; it is ready once the first photograph is there. */
 export async function begin(about) {
   info = about;
-  usually({ photo: about.files.length ? 0 : -1 });
+  usually({ photo: about.files.length ? 0 : -1, heat: 0 });
   Object.assign(state, fitted(read(location.hash)));
   noisy = layer("noisy");
   models = about.models.map(({ name, estimator, parameters }) => layer(name, `${estimator}, ${parameters.toLocaleString("en")} weights`));
@@ -26,9 +29,11 @@ export async function begin(about) {
   await styled();
   build();
   window.addEventListener("hashchange", (event) => set(fitted(read(new URL(event.newURL).hash)), false));
+  // a visitor's own photograph stays
+  scenes.begin(about.files.length ? scenes.ofPhotographs(about) : [], (found) => fitted(isUpload() ? { ...found, photo: -1 } : found));
   on("photo", choose);
   on("level draw blind", update);
-  on("from to wipe level", place);
+  on("from to wipe level heat", place);
   await choose();
 }
 
@@ -70,10 +75,13 @@ function build() {
     make("section", { class: "panel noise", "aria-label": "Noise" }, level, make("div", { class: "row" }, newNoise, make("label", { class: "row small" }, blind, "let models estimate σ"))),
   );
   const end = (id, name) => make("select", { id, "aria-label": `On the ${name}`, onchange: (event) => set({ [id]: event.target.selectedIndex }) }, ...layers.map((one) => make("option", {}, one.name)));
+  hot = make("canvas", { "aria-hidden": "true" }); heatSays = make("span");
+  const heats = make("input", { type: "checkbox", id: "heat", onchange: () => set({ heat: heats.checked ? 1 : 0 }) });
   const wipe = make("input", { type: "range", id: "wipe", min: 0, max: 100, "aria-label": "Wipe", oninput: () => set({ wipe: Number(wipe.value) }) });
   $("views").replaceChildren(
     make("section", { class: "panel", "aria-label": "The photograph at full size" },
-      make("div", { class: "full" }, make("div", { class: "ends" }, end("from", "left"), end("to", "right")), wipe, make("div", { id: "stage" }, sheet())),
+      make("div", { class: "full" }, make("div", { class: "ends" }, end("from", "left"), end("to", "right")), wipe, make("div", { id: "stage" }, sheet()),
+        make("div", { class: "row small heats" }, make("label", { class: "row" }, heats, heatSays), heatBar(HOT))),
       make("p", { id: "photograph-says", role: "status" })),
     make("section", { class: "panel lenses", "aria-label": "The same place of all pictures, magnified" }, ...layers.map((one) => one.figure)),
     $("notes"),
@@ -93,7 +101,7 @@ function sheet() {
   const element = make("div", {
     id: "sheet", tabindex: 0, role: "application",
     "aria-label": "The photograph. The arrow keys move the magnifier, with Shift by one pixel; the slider above wipes.",
-  }, ...layers.map((one) => one.canvas), divider, make("div", { id: "spot" }));
+  }, ...layers.map((one) => one.canvas), hot, divider, make("div", { id: "spot" }));
   const point = ({ clientX, clientY }) => { const box = element.getBoundingClientRect(); magnify(clientX - box.left, clientY - box.top); };
   element.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch" && !knob.hasPointerCapture(event.pointerId)) point(event); });
   element.addEventListener("click", point);
@@ -207,12 +215,12 @@ const show = latest(async () => {
   try {
     const answer = state.level ? await ask("noisy", words, undefined, signal) : null;
     noisy.psnr = answer && answer.psnr.data[0];
-    paint(noisy.canvas, answer ? answer.x : opened.x);
-    for (const one of models) one.psnr = one.sigma = null;
+    paint(noisy.canvas, answer ? answer.x : opened.x); noisy.x = answer ? answer.x : opened.x; clean.x = opened.x;
+    for (const one of models) one.psnr = one.sigma = one.x = null;
     captions();
     await Promise.all(models.map(async (one) => {
       const { x, sigma, psnr } = await ask("denoised", { ...words, model: one.name, blind: state.blind }, undefined, signal);
-      paint(one.canvas, x);
+      paint(one.canvas, x); one.x = x;
       [one.sigma, one.psnr] = [sigma.data[0], state.level ? psnr.data[0] : null];
       one.figure.classList.remove("stale");
       captions();
@@ -291,8 +299,25 @@ function place() {
     one.canvas.hidden = one !== left && one !== right;
     one.canvas.style.clipPath = left === right ? "none" : one === left ? `inset(0 ${w - x}px 0 0)` : `inset(0 0 0 ${x}px)`;
   }
+  heatUp(left, right);
   $("divider").style.left = `${x}px`;
   $("divider").firstChild.style.top = `${stage.scrollTop + 0.85 * Math.min(stage.clientHeight, h)}px`;
+}
+
+let heated = null;
+
+/** Lay the error over the model's picture, that on the right if both are; without a clean picture, what the model took away. */
+function heatUp(left, right) {
+  const one = [right, left].find((side) => models.includes(side)), shown = Boolean(state.heat && one?.x);
+  write(heatSays, state.level ? "error as heat" : "what it takes away, as heat");
+  $("heat").checked = Boolean(state.heat); $("heat").disabled = !one;
+  hot.hidden = !shown;
+  for (const layer of models) layer.canvas.classList.toggle("under", shown && layer === one);
+  if (!shown) return;
+  hot.style.clipPath = one.canvas.style.clipPath;
+  if (heated === one.x && hot.width === one.canvas.width) return;  // the wipe moves alone
+  heated = one.x;
+  heat(hot, Float32Array.from(one.x.data, (value, i) => (value - clean.x.data[i]) / 255), one.x.shape, HOT);
 }
 
 /** Show the surroundings of a pixel in every lens. */

@@ -1,18 +1,20 @@
 // The space of codes: a map of the test images, what lies between them, and noise on a code against noise on an image.
 
 import { coded, modelSelect, noCode } from "./choice.js";
-import { $, figureOf, make, picture, toast } from "./dom.js";
+import { $, bring, figureOf, make, picture, toast } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { info, labelOf, pixels } from "./data.js";
 import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
+import * as tiles from "./tiles.js";
 import { isBlank, isLined, noLine, on, set, state } from "./state.js";
 import { named, tests } from "./words.js";
 
 const { held, marks } = map;
-let ui, image = null, drag = null, walk = null;
-const FILM = 9;
+let ui, image = null, drag = null, walk = null, way = null, due = true;
+const WALK = "▶ Walk from A to B", FILM = 9, FRAMES = 33;  // pictures under the map, and on the way from one image to another
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export function begin() {
   const place = $("space");
@@ -21,12 +23,15 @@ export function begin() {
     return;
   }
   const method = make("select", { onchange: () => set({ method: method.value }) }, make("option", { value: "pca" }, "PCA of codes"), make("option", { value: "tsne" }, "t-SNE"));
-  const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer; Enter chooses the nearest image." });
+  const canvas = make("canvas", { class: "plot", tabindex: "0", role: "application", "aria-label": "Map of the test images’ codes. Arrow keys move a pointer, + and − zoom; Enter chooses the nearest image." });
   const under = picture("The decoded image under the pointer"), nearest = picture("The test image that is nearest on this map");
   const from = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ from: bounded(from.value) }) });
   const to = make("input", { type: "number", min: "0", max: info.data.n - 1, onchange: () => set({ to: bounded(to.value) }) });
   const film = (label) => Array.from({ length: FILM }, (_, i) => picture(`${label}, step ${i + 1} of ${FILM}`));
-  ui = { model: modelSelect(), method, canvas, under, nearest, from, to, underFigure: figureOf(under, "under the pointer"), nearestFigure: figureOf(nearest, "nearest on this map"),
+  const behind = make("select", { onchange: () => set({ behind: behind.value }) }, make("option", { value: "decoded" }, "decoded codes"), make("option", { value: "nearest" }, "test images"), make("option", { value: "none" }, "nothing"));
+  const zoom = (text, label, factor) => make("button", { type: "button", "aria-label": label, title: label, onclick: () => set({ area: factor ? map.zoomed(factor, marks.cursor ?? marks.here) : "" }) }, text);
+  ui = { behind, zooms: [zoom("−", "Zoom out", 1 / 1.6), zoom("+", "Zoom in", 1.6), zoom("All", "Show the whole map", 0)], play: make("button", { type: "button", class: "grow", onclick: () => (way ? arrive() : go()) }, WALK),
+    model: modelSelect(), method, canvas, under, nearest, from, to, underFigure: figureOf(under, "under the pointer"), nearestFigure: figureOf(nearest, "nearest on this map"),
     says: make("p", { class: "says", role: "status" }), legend: make("div", { class: "swatches" }), ring: make("span", { class: "ring" }, "this image"), rows: { x_hat: film("Between the codes"), pixels: film("Between the pixels") },
     walk: make("button", { type: "button", class: "grow", onclick: () => (walk ? stop() : start()) }, "Random walk"), clear: make("button", { type: "button", title: "Remove the walk and the line from the map", onclick: clear }, "Clear"),
     noisy: picture("Noise on the image"), fromNoisy: picture("The reconstruction of the noisy image"), fromCode: picture("The decoded noisy code"), noiseSays: make("p", { class: "soft small" }) };
@@ -34,20 +39,26 @@ export function begin() {
   const films = [["codes", "codes that are blended, and decoded", ui.rows.x_hat], ["pixels", "pixels that are blended", ui.rows.pixels]].map(([name, title, row]) => make("div", { class: "row" }, make("abbr", { title, class: "soft small" }, name), make("div", { class: "film" }, ...row)));
   // right under the map: what a drag shows is seen without scrolling
   const strips = make("div", { class: "films", role: "group", "aria-label": "Between two images" }, make("div", { class: "ends small" }, make("label", {}, "from no.", from), make("label", {}, "to no.", to)), make("div", { class: "grow" }, ...films));
-  const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Move over the map to see the codes there decoded. Click an image to choose it. Drag from one image to another to see, under the map, what lies between."));
-  ui.side = make("section", { class: "panel stack side", "aria-label": "Under the pointer" }, ui.underFigure, ui.nearestFigure, make("div", { class: "row" }, ui.walk, ui.clear));
+  ui.strips = strips;
+  const mapPanel = make("section", { class: "panel mapped", "aria-label": "Map" }, canvas, strips, ui.legend, make("p", { class: "soft small" }, "Move over the map to see the codes there decoded. Click an image to choose it. Drag from one to another to see what lies between. Zoom by two fingers, or by Ctrl and the wheel; with Shift a drag moves the map."));
+  ui.side = make("section", { class: "panel stack side", "aria-label": "Under the pointer" }, ui.underFigure, ui.nearestFigure, make("div", { class: "row" }, ui.play), make("div", { class: "row" }, ui.walk, ui.clear));
   const noisePanel = ui.noisePanel = make("section", { class: "panel", "aria-label": "Noise on the code" }, make("h2", {}, "Noise on the image, noise on the code"), make("div", { class: "pictures" }, ...ui.noiseFigures), ui.noiseSays);
   const panels = make("div", { class: "stack" }, make("div", { class: "columns" }, mapPanel, ui.side), noisePanel);
   ui.panels = panels;
   ui.end = make("span", { class: "end" },
     make("button", { type: "button", onclick: () => panelAsPng([panels], `isthmus-${state.model}-map.png`, `Codes of ${state.model}, ${method.selectedOptions[0].textContent}`) }, "PNG"),
     make("button", { type: "button", onclick: table }, "CSV"));
-  place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), make("label", {}, "Map", method), ui.end), panels);
-  plot(canvas, (width) => Math.min(0.72 * width, Math.max(280, innerHeight * 0.43)), map.draw);
-  pointer();
-  on("model method", () => { stop(); map.begin(null); ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
-  on("from to", () => { if (state.view === "space") { line(); between(); } });
-  on("view", () => { if (state.view !== "space") stop(); });
+  place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), make("label", {}, "Map", method), make("label", {}, "Behind", behind), make("span", { class: "row zooms", role: "group", "aria-label": "Zoom" }, ...ui.zooms), ui.end), panels);
+  plot(canvas, (width) => Math.min(0.72 * width, Math.max(280, innerHeight * 0.4)), map.draw);
+  tiles.begin(() => canvas.redraw());
+  new ResizeObserver(() => tiles.follow()).observe(canvas);
+  pointer(); gestures();
+  on("scene panel", () => { due = true; });
+  on("area behind", () => { if (state.view === "space") { zooms(); canvas.redraw(); tiles.follow(); } });
+  on("model method", () => { set({ area: "" }); });
+  on("model method", () => { stop(); arrive(); map.begin(null); ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
+  on("from to", () => { arrive(); if (state.view === "space") { line(); between(); } });
+  on("view", () => { if (state.view !== "space") { stop(); arrive(); } });
 }
 
 const bounded = (value) => Math.max(0, Math.min(info.data.n - 1, Math.floor(Number(value)) || 0));
@@ -55,7 +66,7 @@ const bounded = (value) => Math.max(0, Math.min(info.data.n - 1, Math.floor(Numb
 export const show = latest(async (x) => {
   image = x;
   if (!ui) return;
-  ui.model.value = state.model; ui.method.value = state.method;
+  ui.model.value = state.model; ui.method.value = state.method; zooms();
   ui.panels.hidden = ui.end.hidden = !coded();
   if (!coded()) return ui.says.replaceChildren(...noCode());
   try {
@@ -63,6 +74,9 @@ export const show = latest(async (x) => {
     await locate();
     ui.noisePanel.hidden = isBlank(image);
     if (!ui.noisePanel.hidden) await noise();
+    tiles.follow();
+    if (due && state.panel === "walk") { bring(ui.strips); go(); }
+    due = false;
   } catch (error) { refusals((text) => { ui.says.textContent = text; })(error); }
 });
 
@@ -74,6 +88,7 @@ async function load() {
   if (model !== state.model || method !== state.method) return false;  // another map was chosen meanwhile
   map.begin(found);
   drag = null;
+  zooms();
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();
   ui.about = make("small");
   ui.says.replaceChildren(make("b", {}, model), `: ${tests(n)} by their codes of ${units} numbers.`, ui.about);
@@ -100,8 +115,9 @@ function pointer() {
   const place = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.x, event.clientY - box.y]; };
   canvas.addEventListener("pointerdown", (event) => {
     if (!map.isDrawn()) return;
-    if (!event.isPrimary) return;
+    if (!event.isPrimary || event.shiftKey) return;
     canvas.setPointerCapture(event.pointerId);
+    arrive();
     if (!walk) { marks.cursor = map.back(place(event)); canvas.redraw(); look(marks.cursor); }  // a finger does not hover first
     drag = { from: map.closest(map.back(place(event))), start: place(event), moved: false };
   });
@@ -127,13 +143,52 @@ function pointer() {
   canvas.addEventListener("pointerleave", (event) => { if (drag || walk || event.pointerType !== "mouse") return; marks.cursor = null; canvas.redraw(); rest(); });
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!map.isDrawn() || (!step && event.key !== "Enter")) return;
+    const factor = { "+": 1.6, "=": 1.6, "-": 1 / 1.6 }[event.key];
+    if (!map.isDrawn() || event.ctrlKey || event.metaKey || (!step && !factor && event.key !== "Enter")) return;
     event.preventDefault(); event.stopPropagation();
     marks.cursor ??= marks.here ?? map.pointOf(0);
+    if (factor) return set({ area: map.zoomed(factor, marks.cursor) });
     if (!step) return set({ source: "pick", image: map.closest(marks.cursor) });
     marks.cursor = marks.cursor.map((value, i) => value + (step[i] * map.spans()[i]) / 40);
+    if (!map.isInSight(marks.cursor)) set({ area: map.centred(marks.cursor) });
     canvas.redraw(); look(marks.cursor);
   });
+}
+
+/** Zoom by the wheel with Ctrl, as a pinch on a touchpad comes too, and by two fingers; move by a drag with Shift. */
+function gestures() {
+  const { canvas } = ui, fingers = new Map();
+  const place = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.x, event.clientY - box.y]; };
+  const spread = () => { const [a, b] = [...fingers.values()]; return { far: Math.max(1, Math.hypot(a[0] - b[0], a[1] - b[1])), middle: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2] }; };
+  canvas.addEventListener("wheel", (event) => {
+    if (!map.isDrawn() || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    set({ area: map.zoomed(Math.exp(-0.004 * event.deltaY * (event.deltaMode ? 30 : 1)), map.back(place(event))) });
+  }, { passive: false });
+  canvas.addEventListener("pointerdown", (event) => {
+    if (!map.isDrawn() || !(event.shiftKey || event.pointerType === "touch")) return;
+    fingers.set(event.pointerId, place(event));
+    if (event.shiftKey) canvas.setPointerCapture(event.pointerId);
+    if (fingers.size > 1) { drag = null; line(); }  // two fingers do not draw a line
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const before = fingers.size === 2 && spread(), last = fingers.get(event.pointerId), point = place(event);
+    fingers.set(event.pointerId, point);
+    if (before) {
+      const now = spread();
+      set({ area: map.moved(now.middle[0] - before.middle[0], now.middle[1] - before.middle[1]) });
+      canvas.redraw();
+      set({ area: map.zoomed(now.far / before.far, map.back(now.middle)) });
+    } else if (event.shiftKey) set({ area: map.moved(point[0] - last[0], point[1] - last[1]) });
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => fingers.delete(event.pointerId));
+}
+
+function zooms() {
+  ui.behind.value = tiles.kind();
+  ui.behind.options[0].disabled = Boolean(held.found) && !held.found.centre;
+  ui.zooms[0].disabled = ui.zooms[2].disabled = !state.area;
 }
 
 /** The line from one image to the other, if it was asked for and the map has both. */
@@ -227,6 +282,7 @@ function stop() { walk = null; tools(); }
 /** Take the walk and the line off the map. */
 function clear() {
   walk = null; marks.trail = [];
+  arrive();
   set(noLine); line(); rest();
 }
 
@@ -236,18 +292,62 @@ function tools() {
   if (ui.walk.textContent !== text) ui.walk.textContent = text;
   ui.walk.classList.toggle("on", Boolean(walk));
   ui.clear.disabled = !marks.line && !marks.trail.length;
+  const playing = way ? "■ Stop" : WALK;
+  if (ui.play.textContent !== playing) ui.play.textContent = playing;
+}
+
+// --- the way from one image to another ---
+
+/** Go from A to B, a picture after the other; who wants less motion sees fewer, each for longer. */
+async function go() {
+  const mine = (way = {}), ends = [state.from, state.to].map(bounded), frames = still.matches ? FILM : FRAMES, { found } = held;
+  stop();
+  marks.line = Math.max(...ends) < found.points.shape[0] ? ends.map(map.pointOf) : null;
+  if (!marks.line) { way = null; return toast("The map does not have both images."); }
+  tools();
+  try {
+    const pictures = (await blended(ends, frames)).x_hat.data, n = pictures.length / frames;
+    for (let i = 0; i < frames && way === mine; i++) {
+      const share = i / (frames - 1), canvas = document.createElement("canvas");
+      grey(canvas, pictures.subarray(i * n, (i + 1) * n), info.shape);
+      marks.way = { share, canvas };
+      light(share);
+      ui.canvas.redraw();
+      await new Promise((resolve) => setTimeout(resolve, still.matches ? 700 : 90));
+    }
+  } catch (error) { refusals(toast)(error); }
+  if (way !== mine) return;
+  way = null; light(null); tools();
+  document.dispatchEvent(new CustomEvent("arrived"));
+}
+
+/** Go no further. */
+function arrive() {
+  if (!ui) return;
+  way = marks.way = null;
+  light(null); tools(); ui.canvas.redraw();
+}
+
+/** Mark the picture under the map that is nearest to where somebody is. */
+function light(share) {
+  for (const row of Object.values(ui.rows)) row.forEach((canvas, i) => canvas.classList.toggle("lit", share !== null && i === Math.round(share * (FILM - 1))));
 }
 
 // --- between two images; noise on the code ---
+
+/** What lies between two test images: their codes blended and decoded, and their pixels. */
+async function blended(ends, steps) {
+  const [a, b] = await pixels(ends), pair = new Float32Array(2 * a.length);
+  pair.set(a); pair.set(b, a.length);
+  return ask("interpolate", { model: state.model, steps }, pair.buffer);
+}
 
 const between = latest(async () => {
   const [from, to] = [bounded(state.from), bounded(state.to)];
   ui.from.value = from; ui.to.value = to;
   try {
-    const [a, b] = await pixels([from, to]), pair = new Float32Array(2 * a.length);
-    pair.set(a); pair.set(b, a.length);
-    const found = await ask("interpolate", { model: state.model, steps: FILM }, pair.buffer);
-    for (const [name, row] of Object.entries(ui.rows)) row.forEach((canvas, i) => grey(canvas, found[name].data.subarray(i * a.length, (i + 1) * a.length), info.shape));
+    const found = await blended([from, to], FILM), n = found.pixels.data.length / FILM;
+    for (const [name, row] of Object.entries(ui.rows)) row.forEach((canvas, i) => grey(canvas, found[name].data.subarray(i * n, (i + 1) * n), info.shape));
   } catch (error) { refusals(toast)(error); }
 });
 

@@ -3,6 +3,7 @@
 const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", photo: -1, label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "", blind: 0, wipe: 50, sample: 0,
+  look: "", heat: 1, panel: "", scene: 0, area: "", behind: "decoded",
 };
 export const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
@@ -13,6 +14,7 @@ export const isBlank = (x) => state.source !== "pick" && x.every((value) => valu
 export const choices = {
   view: ["models", "inside", "space", "compare"], source: ["pick", "draw", "upload"], tab: ["", "upload"], maker: ["", "draw", "upload"], method: ["pca", "tsne"],
   sort: ["study", "error", "name", "code"], range: [0.25, 0.5, 1], axis: ["linear", "log"],
+  panel: ["", "hardest", "samples", "walk"], behind: ["decoded", "nearest", "none"], heat: [0, 1],
 };
 
 const listeners = [];
@@ -49,9 +51,13 @@ export function tell() {
 export const isLined = () => state.from !== DEFAULTS.from || state.to !== DEFAULTS.to;
 export const noLine = { from: DEFAULTS.from, to: DEFAULTS.to };
 
-export function address() {
+/** The address of what is shown. */
+export const address = () => addressOf(state);
+
+/** The address of a view: what is not said is as it usually is. */
+export function addressOf(values) {
   const words = new URLSearchParams();
-  for (const [key, value] of Object.entries(state)) if (value !== DEFAULTS[key]) words.set(key, value);
+  for (const [key, value] of Object.entries(values)) if (value !== DEFAULTS[key]) words.set(key, value);
   return `#${words}`;
 }
 
@@ -66,7 +72,7 @@ export function read(hash) {
     found[key] = value;
   }
   for (const key of ["draw", "sample"]) if (found[key] > MOST_DRAWS) found[key] = DEFAULTS[key];
-  for (const key of ["image", "photo", "draw", "unit", "from", "to", "sample"]) found[key] = Math.floor(found[key]);
+  for (const key of ["image", "photo", "draw", "unit", "from", "to", "sample", "scene"]) found[key] = Math.floor(found[key]);
   return found;
 }
 
