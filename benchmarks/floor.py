@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 
+from isthmus.networks.accelerators.products import multiplied
 from isthmus.parts import Conv, Dense, Part
 
 
@@ -40,14 +41,14 @@ def products(network: Part, batch_size: int, image_shape: tuple[int, int, int]) 
 def step_floor(network: Part, batch_size: int, image_shape: tuple[int, int, int] = (1, 28, 28)) -> float:
     """Seconds of the products of one float32 step, forward and backward, plus Adam's 28 bytes per weight.
 
-    Each product alone, with its operands in cache: what a step that did nothing else would take.
+    Each product alone, with its operands in cache, by the faster library: what a step that did nothing else would take.
     """
     seconds, weights = 0.0, 0
     for i, (rows, n_in, n_out) in enumerate(products(network, batch_size, image_shape)):
         x, weight, grad = torch.rand(rows, n_in), torch.rand(n_out, n_in), torch.rand(rows, n_out)
-        calls = [lambda x=x, w=weight: x @ w.t(), lambda x=x, g=grad: g.t() @ x]
+        calls = [lambda x=x, w=weight: multiplied(x, w.t()), lambda x=x, g=grad: multiplied(g.t(), x)]
         if i:  # nobody asks for the gradient at the pixels
-            calls.append(lambda w=weight, g=grad: g @ w)
+            calls.append(lambda w=weight, g=grad: multiplied(g, w))
         seconds += sum(_least_seconds(call) for call in calls)
         weights += n_in * n_out + n_out
     vector = torch.nn.Parameter(torch.rand(weights))

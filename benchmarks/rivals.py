@@ -30,7 +30,7 @@ from benchmarks.recipes import NETWORKS, digits
 from benchmarks.rival_loops import BATCH, CASES, CODE, HIDDEN, LOOPS, PACKAGES, VAE, Epoch, is_for
 from isthmus import Dense, IsthmusError
 
-_AGREE = 0.1  # of the loss: orders and draws differ
+_AGREE = 0.25  # of the loss, which differs with the order and the start, which are other draws
 
 
 def steps_of(name: str, x: np.ndarray, precision: str, loops: list[str], repeats: int, threads: int) -> dict[str, Any]:
