@@ -71,7 +71,8 @@ export const show = latest(async (x) => {
     codemap.redraw(); unit.sliders();
     await drawNow();
     unit.show(); prior.show();
-    if (due) { await hardest.show(); bring(); } else hardest.follow();
+    if (due) hardest.show().then(bring); else hardest.follow();  // not waited for: the slider may move meanwhile
+    due = false;
   } catch (error) { fail(error); }
 });
 
@@ -82,9 +83,8 @@ function choose() {
   return true;
 }
 
-/** Scroll to the panel of the address, once. */
+/** Scroll to the panel of the address. */
 function bring() {
-  due = false;
   if (ui.places[state.panel]) intoSight(ui.places[state.panel], "center");
 }
 
