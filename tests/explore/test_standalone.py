@@ -286,6 +286,10 @@ def file_of_run(run, tmp_path_factory):
 
 
 ARRIVED = "() => document.addEventListener('arrived', () => { window.arrived = true; })"
+IN_SIGHT = """(selector) => {
+  const { top, bottom } = document.querySelector(selector).getBoundingClientRect();
+  return top >= 0 && (top + bottom) / 2 < innerHeight;
+}"""
 SHOWN = {  # of each scene, by a word of its title: what is seen once it is set up
     "survives": "#models .card.best",
     "enough": "#models .card .mse:not(:has-text('–'))",
@@ -320,6 +324,8 @@ def test_each_scene_can_be_clicked_through_and_followed(open_file, files, file_o
             page.click("#scenes .hint button")
         page.wait_for_selector(shown)
         assert page.locator("#scenes a[aria-current=step]").all_text_contents() == [title]
+        if "fail" in title:  # from another scene of the same model
+            page.wait_for_function(IN_SIGHT, arg=".hardest")
         in_order(page)
         followed = open_file(file, view, viewport=viewport)
         followed.wait_for_selector(shown)
@@ -392,6 +398,7 @@ def test_the_map_is_made_of_pictures_without_a_server(open_file, file_of_run, mo
     page.select_option("#space select >> nth=1", "tsne")
     page.wait_for_selector("text=t-SNE: neighbours here")
     until(page, lambda tiles, images: tiles > 0)
+    assert page.locator("#space button:has-text('Random walk')").is_disabled()  # this map has no way back to codes
     page.select_option("#space select >> nth=1", "pca")  # the same answer as before, on a map that was emptied
     page.wait_for_selector("#space .says:not(:has-text('t-SNE'))")
     until(page, lambda tiles, images: tiles > 40)

@@ -10,7 +10,7 @@ import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
 import * as hardest from "./hardest.js";
 import * as prior from "./prior.js";
 import { ask, latest, Lost, refusals } from "./server.js";
-import { isBlank, on, set, state } from "./state.js";
+import { isAnew, isBlank, on, set, state } from "./state.js";
 import * as unit from "./unit.js";
 
 export { undo } from "./code.js";
@@ -39,7 +39,8 @@ export function begin() {
     make("button", { type: "button", onclick: table }, "CSV"));
   ui.room = steady(ui.says);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
-  on("scene panel", () => { due = true; });
+  // a scene may follow another in this view, of the same model and image
+  on("scene panel", (changed) => { due = true; if (state.view === "inside" && held.image && !isAnew(changed)) show(held.image); });
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
   on("unit", () => { if (state.view === "inside" && held.code && !choose()) { codemap.redraw(); chosen(); } });
   on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); prior.show(); } });
