@@ -18,7 +18,7 @@ from isthmus import Autoencoder, Dense, Gaussian, save
 from isthmus.cli import run_command
 from isthmus.data.images import Images
 from isthmus.errors import RequestError
-from isthmus.explore.answers import codes
+from isthmus.explore.answers import codes, routes
 from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf import Entry, PhotographShelf, Shelf
 from isthmus.explore.standalone import file_contents
@@ -85,6 +85,7 @@ def test_the_largest_model_is_left_out_where_there_is_no_room(small, monkeypatch
         r"wide is left out of this file: it takes 0\.\d MB, and the file has at most .* MB for all\.", *left_out
     )
     assert left_out[0] in held["about"]["notes"]
+    assert held["about"]["opening"] == ["nothing", "</script>"], "the page does not open with what is not there"
     assert len(page) < n
 
 
@@ -150,6 +151,18 @@ def test_every_operation_has_a_function_in_the_page_and_an_onnx_node():
     kinds = Operation.__subclasses__()
     assert sorted(functions) == sorted(kind_of(kind) for kind in kinds)
     assert set(kinds) - set(onnx_operations.WRITERS) == {Pursue}  # no network has it
+
+
+def test_every_question_of_the_page_is_answered_in_the_file():
+    asked = {path for code in modules().values() for path in re.findall(r"""\b(?:ask|follow)\("([\w-]+)\"""", code)}
+    answers = re.search(r"export const ANSWERS = \{ (.*?) \};", (PAGE / "offline" / "answers.js").read_text("utf-8"))[1]
+    computed = {word.partition(":")[0].strip('"') for word in answers.split(", ")}
+    hidden = {"picture", "search", "stops"}  # uploads, models that search, and what is asked ahead of a slider
+    assert {"hardest", "decode", "errors"} <= asked
+    assert asked == computed | set(file_contents.STORED) | hidden
+    assert not computed & set(file_contents.STORED)
+    routed = routes.QUICK | routes.SLOW | routes.UPLOADS
+    assert set(routed) == asked - {"search"}
 
 
 def test_whoever_answers_gives_the_page_what_it_imports():

@@ -127,6 +127,22 @@ def test_the_scene_of_failures_shows_what_the_model_makes_of_its_worst_images(op
     )
 
 
+def test_a_scene_that_follows_another_of_the_same_model_is_brought_into_sight(open_page):
+    page = open_page(height=500)
+    page.click(f"{SCENES}:has-text('Drag')")
+    page.wait_for_selector("#inside .hardest button:visible")
+    assert page.evaluate("scrollY") == 0
+    page.click(f"{SCENES}:has-text('fail')")
+    middle = "document.querySelector('.hardest').getBoundingClientRect()"
+    page.wait_for_function(f"() => {{ const box = {middle}; return (box.top + box.bottom) / 2 < innerHeight; }}")
+    page.evaluate("scrollTo(0, 0)")
+    page.click("#tab-space")
+    page.select_option("#space select >> nth=0", "pca-4-2")
+    page.wait_for_selector("#space .says:has-text('pca-4-2')")
+    page.click(f"{SCENES}:has-text('Walk')")
+    page.wait_for_selector(".films .lit")
+
+
 def test_a_closer_look_wipes_and_its_heat_is_the_error(open_page, shelf, image):
     page = open_page("image=7&range=0.5&models=deep,wide")
     page.click("[aria-label='Reconstruction by wide']")

@@ -182,6 +182,15 @@ def test_answers_are_the_servers(open_file, files, shelves, which):
         check(page, shelf, "units", {"model": name}, most=0)
         check(page, shelf, "map", {"model": name, "method": "pca"}, most=0)
         check(page, shelf, "errors", {"model": name, "kind": "masking"}, most=0)
+    # at a marked level, whose errors are stored; between two of them; and another draw, which is in none
+    for words in (
+        {"kind": "gaussian", "level": 0, "draw": 0},
+        {"kind": "gaussian", "level": 0.25, "draw": 0},
+        {"kind": "poisson", "level": 25, "draw": 2},
+    ):
+        for name in shelf.entries:
+            found = check(page, shelf, "hardest", {"model": name, **words, "n": 12})
+            assert len(set(found["which"])) == 12
     for name in ("gaussian", "gaussian-conv"):
         check(page, shelf, "sample", {"model": name, "n": 3, "draw": 5})
     check(page, shelf, "images", {"positions": "0,5,11"}, most=0)
@@ -255,6 +264,8 @@ def test_every_view_works_without_a_server(open_file, files):
     page.wait_for_selector("text=t-SNE: neighbours here")
     page.keyboard.press("4")
     page.wait_for_selector("#compare td.least, #compare th.here")
+    page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 6")
+    page.click("#compare button:has-text('Show all 16')")
     page.wait_for_function("() => document.querySelectorAll('#compare tbody tr').length === 16")
     for view, name in enumerate(("isthmus-models", "isthmus-conv", "isthmus-conv-map", "isthmus-compare"), 1):
         page.keyboard.press(str(view))
@@ -264,6 +275,158 @@ def test_every_view_works_without_a_server(open_file, files):
             assert download.value.suggested_filename.startswith(name)
     assert not any(page.locator(".busy").all_inner_texts())
     assert page.locator("#banner").is_hidden()
+
+
+@pytest.fixture(scope="module")
+def file_of_run(run, tmp_path_factory):
+    """The file of a run that has a model of noise, and one that searches, which is left out."""
+    file = tmp_path_factory.mktemp("run") / "small.html"
+    assert run_command(["explore", str(run), "--export", str(file)]) == 0
+    return file
+
+
+ARRIVED = "() => document.addEventListener('arrived', () => { window.arrived = true; })"
+IN_SIGHT = """(selector) => {
+  const { top, bottom } = document.querySelector(selector).getBoundingClientRect();
+  return top >= 0 && (top + bottom) / 2 < innerHeight;
+}"""
+SHOWN = {  # of each scene, by a word of its title: what is seen once it is set up
+    "survives": "#models .card.best",
+    "enough": "#models .card .mse:not(:has-text('–'))",
+    "Drag": ".unit p:has-text('On for')",
+    "fail": ".hardest button:visible",
+    "Walk": "#space .films canvas.lit",
+}
+
+
+def in_order(page):
+    """Nothing was refused, and nothing is out of order."""
+    assert page.text_content("#toast") == ""
+    assert page.locator("#banner").is_hidden()
+    page.wait_for_function("() => [...document.querySelectorAll('.busy')].every((one) => !one.textContent)")
+    assert "does not answer" not in page.inner_text("body")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("which", ["run", "digits", "colour"])
+def test_each_scene_can_be_clicked_through_and_followed(open_file, files, file_of_run, which, width):
+    file, viewport = files.get(which, file_of_run), {"width": width, "height": 900}
+    page = open_file(file, viewport=viewport, has_touch=width < 500)
+    page.evaluate(ARRIVED)
+    links = page.eval_on_selector_all("#scenes a", "all => all.map(one => [one.textContent, one.hash.slice(1)])")
+    assert len(links) == 4
+    assert ("survives" in links[0][0]) == (which == "run")  # only its models were trained on noise
+    for i, (title, view) in enumerate(links):
+        (shown,) = [selector for word, selector in SHOWN.items() if word in title]
+        if i == 0:
+            page.click("#scenes a >> nth=0")
+        else:
+            page.click("#scenes .hint button")
+        page.wait_for_selector(shown)
+        assert page.locator("#scenes a[aria-current=step]").all_text_contents() == [title]
+        if "fail" in title:  # from another scene of the same model
+            page.wait_for_function(IN_SIGHT, arg=".hardest")
+        in_order(page)
+        followed = open_file(file, view, viewport=viewport)
+        followed.wait_for_selector(shown)
+        in_order(followed)
+        followed.close()
+    page.wait_for_function("() => window.arrived")
+    in_order(page)
+
+
+def test_the_worst_images_follow_the_slider_and_open(open_file, file_of_run):
+    page = open_file(file_of_run, "view=inside&model=deep&panel=hardest")
+    page.wait_for_selector(".hardest button:visible")
+    first = ".hardest button >> nth=0"
+    for level in (60, 61):  # a marked one, and one between
+        with repainting(page, ".hardest button canvas"):
+            page.eval_on_selector("#level", f"one => {{ one.value = {level}; one.dispatchEvent(new Event('input')); }}")
+        page.wait_for_selector(f".hardest p:has-text('σ {level / 100:g}:')")
+    worst = page.get_attribute(first, "data-image")
+    with repainting(page, "#clean"):
+        page.click(first)
+    page.wait_for_function(f"() => document.getElementById('clean-says').textContent.includes('no. {worst},')")
+    in_order(page)
+
+
+def test_a_closer_look_works_without_a_server(open_file, file_of_run):
+    page = open_file(file_of_run, "level=0.3&image=7")
+    page.click("[aria-label='Reconstruction by deep']")
+    page.wait_for_selector(".closer:visible")
+    error = ".sheet canvas >> nth=2"
+    with repainting(page, ".sheet canvas:nth-of-type(3)"):
+        page.select_option(".closer select", "conv")
+    page.uncheck(".closer [type=checkbox]")
+    assert page.locator(error).is_hidden()
+    page.click("#models button:has-text('Show all 7')")
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 7")
+    page.click("#models button:has-text('Show 4')")
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 4")
+    page.click(".closer button:has-text('Close')")
+    assert page.locator(".closer").is_hidden()
+    in_order(page)
+
+
+TILES = """async () => {
+  const { marks } = await import("isthmus/map.js");
+  return [marks.tiles.length, marks.images.length];
+}"""
+
+
+def until(page, holds):
+    """Wait until something holds of how many tiles and how many images are on the map."""
+    for _ in range(300):
+        if holds(*page.evaluate(TILES)):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"the map has {page.evaluate(TILES)}")
+
+
+@pytest.mark.parametrize("model", ["deep", "conv", "wide", "pca-4-2"])
+def test_the_map_is_made_of_pictures_without_a_server(open_file, file_of_run, model):
+    page = open_file(file_of_run, f"view=space&model={model}")
+    until(page, lambda tiles, images: tiles > 40)
+    for behind, expected in (("none", 0), ("nearest", 1), ("decoded", 40)):
+        page.select_option("#space select >> nth=2", behind)
+        until(page, lambda tiles, images, expected=expected: tiles >= expected and (tiles == 0) == (expected == 0))
+    for _ in range(6):
+        page.click("#space [aria-label='Zoom in']")
+    until(page, lambda tiles, images: images > 0)
+    page.click("#space button:has-text('All')")
+    until(page, lambda tiles, images: images == 0)
+    page.select_option("#space select >> nth=1", "tsne")
+    page.wait_for_selector("text=t-SNE: neighbours here")
+    until(page, lambda tiles, images: tiles > 0)
+    assert page.locator("#space button:has-text('Random walk')").is_disabled()  # this map has no way back to codes
+    page.select_option("#space select >> nth=1", "pca")  # the same answer as before, on a map that was emptied
+    page.wait_for_selector("#space .says:not(:has-text('t-SNE'))")
+    until(page, lambda tiles, images: tiles > 40)
+    page.click("#space button:has-text('Walk from A to B')")
+    page.wait_for_selector(".films .lit")
+    page.click("#space button:has-text('Stop')")
+    in_order(page)
+
+
+PACED = """async (gives) => {
+  const { paced } = await import("isthmus/paced.js"), giveUp = new AbortController();
+  let heard = 0, done = 0;
+  const timer = setInterval(() => { heard++; if (gives && heard === 3) giveUp.abort(); }, 0);
+  const work = (i) => { const end = performance.now() + 4; while (performance.now() < end); done++; return 2 * i; };
+  try { return [await paced(60, work, giveUp.signal), heard, done]; }
+  catch (error) { return [error.name, heard, done]; }
+  finally { clearInterval(timer); }
+}"""
+
+
+def test_long_work_leaves_room_for_the_page_and_is_given_up(open_file, files):
+    page = open_file(files["digits"])
+    values, heard, _ = page.evaluate(PACED, False)
+    assert values == [2 * i for i in range(60)]
+    assert heard > 5
+    name, _, done = page.evaluate(PACED, True)
+    assert name == "AbortError"
+    assert 0 < done < 60
 
 
 def test_a_drawing_is_reconstructed_and_a_link_restores_it(open_file, files, stroke):

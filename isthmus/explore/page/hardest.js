@@ -9,7 +9,7 @@ import { on, set, state } from "./state.js";
 import { named, noiseSays, tests } from "./words.js";
 
 const COUNT = 12;
-let ui, timer, painted = "";
+let ui, timer, painted = "", asking = null;
 
 /** The panel. */
 export function begin() {
@@ -29,9 +29,13 @@ function press() {
   for (const { button } of ui.items) button.setAttribute("aria-pressed", state.source === "pick" && Number(button.dataset.image) === state.image);
 }
 
-/** Follow once the slider rests: hundreds of images go through the model. */
+/** The question of what is shown now. */
+const question = () => ({ model: held.facts?.name, kind: state.kind, level: state.level, draw: state.draw, n: COUNT });
+
+/** Follow once the slider rests: hundreds of images go through the model. What is asked of another noise is given up. */
 export function follow() {
   clearTimeout(timer);
+  if (asking?.key !== JSON.stringify(question())) asking?.giveUp.abort();
   timer = setTimeout(show, 200);
 }
 
@@ -39,10 +43,12 @@ export function follow() {
 export const show = latest(async () => {
   ui.panel.hidden = !info.data;
   if (!info.data || !held.facts) return;
-  const { name } = held.facts, words = { model: name, kind: state.kind, level: state.level, draw: state.draw, n: COUNT }, key = JSON.stringify(words);
+  const { name } = held.facts, words = question(), key = JSON.stringify(words);
   if (key !== painted) {
+    const { giveUp } = asking = { key, giveUp: new AbortController() };
     let found;
-    try { found = await ask("hardest", words); } catch (error) { return refusals((text) => { ui.says.textContent = `${text}.`; })(error); }
+    try { found = await ask("hardest", words, undefined, giveUp.signal); } catch (error) { return giveUp.signal.aborted ? undefined : refusals((text) => { ui.says.textContent = `${text}.`; })(error); }
+    finally { asking = null; }
     if (held.facts?.name !== name) return;
     painted = key;
     const n = info.shape.reduce((a, b) => a * b);

@@ -10,7 +10,7 @@ import { figure, grey, reaches, scaleBar, signed } from "./paint.js";
 import * as hardest from "./hardest.js";
 import * as prior from "./prior.js";
 import { ask, latest, Lost, refusals } from "./server.js";
-import { isBlank, on, set, state } from "./state.js";
+import { isAnew, isBlank, on, set, state } from "./state.js";
 import * as unit from "./unit.js";
 
 export { undo } from "./code.js";
@@ -39,7 +39,8 @@ export function begin() {
     make("button", { type: "button", onclick: table }, "CSV"));
   ui.room = steady(ui.says);
   place.append(ui.says, make("div", { class: "tools" }, make("label", {}, "Model", ui.model), ui.end), panels);
-  on("scene panel", () => { due = true; });
+  // a scene may follow another in this view, of the same model and image
+  on("scene panel", (changed) => { due = true; if (state.view === "inside" && held.image && !isAnew(changed)) show(held.image); });
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
   on("unit", () => { if (state.view === "inside" && held.code && !choose()) { codemap.redraw(); chosen(); } });
   on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); prior.show(); } });
@@ -71,7 +72,8 @@ export const show = latest(async (x) => {
     codemap.redraw(); unit.sliders();
     await drawNow();
     unit.show(); prior.show();
-    if (due) { await hardest.show(); bring(); } else hardest.follow();
+    if (due) hardest.show().then(bring); else hardest.follow();  // not waited for: the slider may move meanwhile
+    due = false;
   } catch (error) { fail(error); }
 });
 
@@ -82,9 +84,8 @@ function choose() {
   return true;
 }
 
-/** Scroll to the panel of the address, once. */
+/** Scroll to the panel of the address. */
 function bring() {
-  due = false;
   if (ui.places[state.panel]) intoSight(ui.places[state.panel], "center");
 }
 

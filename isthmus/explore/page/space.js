@@ -8,7 +8,7 @@ import * as map from "./map.js";
 import { figure, grey, plot } from "./paint.js";
 import { ask, latest, refusals } from "./server.js";
 import * as tiles from "./tiles.js";
-import { isBlank, isLined, noLine, on, set, state } from "./state.js";
+import { isAnew, isBlank, isLined, noLine, on, set, state } from "./state.js";
 import { named, tests } from "./words.js";
 
 const { held, marks } = map;
@@ -53,7 +53,7 @@ export function begin() {
   tiles.begin(() => canvas.redraw());
   new ResizeObserver(() => tiles.follow()).observe(canvas);
   pointer(); gestures();
-  on("scene panel", () => { due = true; });
+  on("scene panel", (changed) => { due = true; if (state.view === "space" && image && !isAnew(changed)) show(image); });
   on("area behind", () => { if (state.view === "space") { zooms(); canvas.redraw(); tiles.follow(); } });
   on("model method", () => { set({ area: "" }); });
   on("model method", () => { stop(); arrive(); map.begin(null); ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
@@ -74,6 +74,7 @@ export const show = latest(async (x) => {
     await locate();
     ui.noisePanel.hidden = isBlank(image);
     if (!ui.noisePanel.hidden) await noise();
+    if (!held.found) return;  // another map was chosen meanwhile
     tiles.follow();
     if (due && state.panel === "walk") { bring(ui.strips); go(); }
     due = false;
@@ -244,7 +245,7 @@ async function locate() {
   ui.ring.hidden = !here;
   marks.here = here; marks.clean = found.centre && state.level !== 0 ? picked : null;
   ui.about.textContent = ui.what + (marks.clean ? " The small ring is this image without its noise." : why);
-  ui.canvas.redraw();
+  ui.canvas.redraw(); tools();
   if (!marks.cursor) rest();
 }
 
@@ -254,7 +255,7 @@ function gauss() { return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos
 
 async function start() {
   const { found } = held, { here } = marks;
-  if (!found?.centre || !here) return toast("A walk needs a map that can be decoded: choose PCA of codes.");
+  if (!found?.centre || !here) return;
   let z = here.code.slice(), step = 0;
   const mine = (walk = {});
   tools();
@@ -291,6 +292,8 @@ function tools() {
   const text = walk ? "Stop" : "Random walk";
   if (ui.walk.textContent !== text) ui.walk.textContent = text;
   ui.walk.classList.toggle("on", Boolean(walk));
+  ui.walk.disabled = !walk && !(held.found?.centre && marks.here);
+  ui.walk.title = ui.walk.disabled ? "It needs an image, and a map that can be decoded: PCA of codes." : "";
   ui.clear.disabled = !marks.line && !marks.trail.length;
   const playing = way ? "■ Stop" : WALK;
   if (ui.play.textContent !== playing) ui.play.textContent = playing;

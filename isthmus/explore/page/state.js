@@ -21,6 +21,9 @@ const listeners = [];
 /** Call `listen(changed)` whenever one of the keys changes; `changed` is a set of keys. */
 export const on = (keys, listen) => listeners.push([keys.split(" "), listen]);
 
+/** Whether what changed has the open view shown anew, by itself. */
+export const isAnew = (changed) => ["view", "model", "method", "kind", "level", "draw"].some((key) => changed.has(key));
+
 /** Change what is shown. Another view is a step that the browser's Back undoes, unless the browser itself asked for it. */
 export function set(changes, step = true) {
   // an image that is taken from somewhere opens the tab that it comes from; `tab` is another one, open while it stays

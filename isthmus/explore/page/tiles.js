@@ -10,7 +10,7 @@ import { state } from "./state.js";
 const SIDE = 46;  // of a tile, in pixels of the page
 const AT_ONCE = 64;  // codes in one question, as the server has it
 const FEW = 70;  // points in sight up to which they are shown as their images
-let redraw, timer;
+let redraw, timer, painted = {};
 
 /** Set it up; `paint` draws the map again. */
 export function begin(paint) { redraw = paint; }
@@ -24,12 +24,18 @@ export function follow() {
   timer = setTimeout(() => fill(), 60);
 }
 
+/** What the pictures depend on, beside the map itself. */
+const view = () => { const { area, width, height } = map.size(); return [area, width, height, kind()].join(); };
+
 const fill = latest(async () => {
   const { found } = map.held;
-  if (!found || !map.isDrawn()) return;
+  // another image, or other noise, changes nothing behind it
+  if (!found || !map.isDrawn() || (map.marks.tiles === painted.tiles && view() === painted.view)) return;
+  const now = view(), isPast = () => found !== map.held.found || view() !== now;
   try {
-    const [near, tiles] = [await images(), kind() === "none" ? [] : await (kind() === "decoded" ? decoded : nearest)(grid())];
-    if (found !== map.held.found) return;
+    const [near, tiles] = [await images(), kind() === "none" ? [] : await (kind() === "decoded" ? decoded(grid(), isPast) : nearest(grid()))];
+    if (isPast()) return follow();
+    painted = { tiles, view: now };
     map.marks.images = near; map.marks.tiles = tiles;
     redraw();
     document.dispatchEvent(new CustomEvent("tiles-painted"));
@@ -51,13 +57,13 @@ function tile(x) {
   return canvas;
 }
 
-async function decoded(cells) {
-  const { found } = map.held, { name } = coded(), n = info.shape.reduce((a, b) => a * b), out = [];
+async function decoded(cells, isPast) {
+  const { name } = coded(), n = info.shape.reduce((a, b) => a * b), out = [];
   for (let from = 0; from < cells.length; from += AT_ONCE) {
     const some = cells.slice(from, from + AT_ONCE), codes = new Float32Array(some.length * map.dims());
     some.forEach((cell, i) => codes.set(map.lift(cell.middle), i * map.dims()));
     const { x_hat: { data } } = await ask("decode", { model: name, n: some.length }, codes.buffer);
-    if (map.held.found !== found) return [];  // another map was chosen meanwhile
+    if (isPast()) return [];  // another map, or part of it, was chosen meanwhile
     some.forEach((cell, i) => out.push({ ...cell, canvas: tile(data.subarray(i * n, (i + 1) * n)) }));
   }
   return out;

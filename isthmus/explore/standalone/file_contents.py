@@ -14,7 +14,7 @@ from isthmus.data.images import Images
 from isthmus.errors import IsthmusError, RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.answers import codes, noise, reconstructions, routes, units
-from isthmus.explore.answers.overview import n_units
+from isthmus.explore.answers.overview import n_units, opening
 from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Entry, PhotographShelf, Shelf
 from isthmus.explore.standalone.array_table import as_json, weights_in
@@ -83,6 +83,7 @@ def contents_of(shelf: Shelf | PhotographShelf, n_bytes: int, on_progress: OnPro
     models = [facts for facts in about["models"] if facts["name"] in texts]
     about |= {
         "models": models,
+        "opening": opening(models),
         "notes": [*about["notes"], *notes],
         "files": [],
         "uploads": False,

@@ -1,10 +1,12 @@
-// What the server's routes answer, computed here: a function (words, body) → named arrays for each question (isthmus/explore/answers/).
+// What the server's routes answer, computed here: a function (words, body, signal) → named arrays for each question (isthmus/explore/answers/).
 
+import { floats as asFloats } from "../state.js";
 import { about, modelOf, pictures } from "./contents.js";
-import { noisy } from "./corruptions.js";
+import { noisy, noisyTest } from "./corruptions.js";
 import { placed } from "./drawing.js";
 import { Generator } from "./generator.js";
 import { run } from "./operations.js";
+import { paced } from "./paced.js";
 import { streamSeed } from "./seeds.js";
 
 const SPHERE = 10;  // numbers of a code: longer ones that have a prior lie near a sphere
@@ -53,12 +55,12 @@ function code(words, body) {
 }
 
 /** n codes, one after the other, decoded. */
-function decodedAll(model, codes, n) {
+async function decodedAll(model, codes, n, signal) {
   const k = factsOf(model).units;
-  return { x_hat: images(joined(Array.from({ length: n }, (_, i) => decode(model, codes.subarray(i * k, (i + 1) * k)))), n) };
+  return { x_hat: images(joined(await paced(n, (i) => decode(model, codes.subarray(i * k, (i + 1) * k)), signal)), n) };
 }
 
-const decoded = ({ model, n = 1 }, body) => decodedAll(model, floats(body), n);
+const decoded = ({ model, n = 1 }, body, signal) => decodedAll(model, floats(body), n, signal);
 
 /** What one unit looks for and adds, where weights say it, and the test images with its largest values. */
 function unit({ model, unit: u }) {
@@ -84,13 +86,13 @@ function weightsOut(operations, u) {
 }
 
 /** From one image to the other: pixels that are blended, and codes that are, decoded. */
-function interpolate({ model, steps }, body) {
+async function interpolate({ model, steps }, body, signal) {
   const both = floats(body), n = both.length / 2, pair = [both.subarray(0, n), both.subarray(n)], shares = Array.from({ length: steps }, (_, i) => i / (steps - 1));
   const codes = pair.map((x) => encode(model, x)), blend = (of, a, b) => of[0].map((value, i) => a * value + b * of[1][i]);
   const weights = factsOf(model).prior && codes[0].length >= SPHERE ? alongSphere(codes) : (share) => [1 - share, share];
   return {
     pixels: images(joined(shares.map((share) => blend(pair, 1 - share, share))), steps),
-    x_hat: images(joined(shares.map((share) => decode(model, blend(codes, ...weights(share))))), steps),
+    x_hat: images(joined(await paced(steps, (i) => decode(model, blend(codes, ...weights(shares[i]))), signal)), steps),
   };
 }
 
@@ -111,8 +113,26 @@ function codeNoise({ model, level, draw }, body) {
 }
 
 /** Codes of the prior, decoded. */
-const sample = ({ model, n, draw }) => decodedAll(model, new Generator(streamSeed(draw, "latent")).normals(n * factsOf(model).units), n);
+const sample = ({ model, n, draw }, body, signal) => decodedAll(model, new Generator(streamSeed(draw, "latent")).normals(n * factsOf(model).units), n, signal);
+
+/** The n test images on which a model errs most, with their noise, and what it makes of them. */
+async function hardest(words, body, signal) {
+  const { model, kind, level, draw, n } = words, { data } = pictures().pixels, { measured } = about().data, size = data.length / pictures().pixels.shape[0];
+  const imageAt = (position) => { const x = data.subarray(position * size, (position + 1) * size); return data instanceof Uint8Array ? asFloats(x) : x; };
+  const attempt = (position) => {
+    const x = imageAt(position), y = noisyTest(x, position, kind, level, draw), x_hat = run(modelOf(model).reconstruct, y);
+    return { y, x_hat, mse: squaredError(x_hat, x) };
+  };
+  // at the marked levels all errors are known
+  const known = modelOf(model).answers[`errors ${kind}`], mark = draw === 0 && !known.refused ? known.level.data.indexOf(level) : -1;
+  const errors = mark < 0 ? await paced(measured, (i) => attempt(i).mse, signal) : known.each.data.subarray(mark * measured, (mark + 1) * measured);
+  const which = Array.from({ length: measured }, (_, i) => i).sort((a, b) => errors[b] - errors[a] || a - b).slice(0, n), found = which.map(attempt);
+  return {
+    which: array(Int32Array.from(which)), mse: array(Float64Array.from(found, ({ mse }) => mse)),
+    noisy: images(joined(found.map(({ y }) => y)), which.length), x_hat: images(joined(found.map(({ x_hat }) => x_hat)), which.length),
+  };
+}
 
 const drawing = (words, body) => ({ x: image(placed(new Uint8Array(body.buffer ?? body))) });
 
-export const ANSWERS = { "code-noise": codeNoise, code, decode: decoded, drawing, images: testImages, interpolate, reconstruct, sample, unit };
+export const ANSWERS = { "code-noise": codeNoise, code, decode: decoded, drawing, hardest, images: testImages, interpolate, reconstruct, sample, unit };

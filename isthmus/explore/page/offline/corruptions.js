@@ -4,15 +4,25 @@ import { about, pictures } from "./contents.js";
 import { Generator } from "./generator.js";
 import { contentSeed } from "./seeds.js";
 
-let last = { x: null, draw: null, seed: null };
+let last = { x: null, draw: null, seed: null }, tests = { draw: null, seeds: [] };
 
 /** x with noise: Float32Array → a new one. Of the last image the seed is not computed again, for a slider that moves. */
 export function noisy(x, kind, level, draw) {
   if (level === 0) return x;
   const same = last.draw === draw && last.x?.length === x.length && last.x.every((value, i) => value === x[i]);
-  if (!same) last = { x, draw, seed: contentSeed(draw, "test-noise", x) };
-  return CORRUPTIONS[kind](x, level, new Generator(last.seed), pictures().corruptions[kind], about().shape);
+  if (!same) last = { x, draw, seed: seedOf(x, draw) };
+  return corrupted(x, kind, level, last.seed);
 }
+
+/** The same of the test image at a position; the seeds of all of them stay, as long as the draw does. */
+export function noisyTest(x, position, kind, level, draw) {
+  if (level === 0) return x;
+  if (tests.draw !== draw) tests = { draw, seeds: [] };
+  return corrupted(x, kind, level, tests.seeds[position] ??= seedOf(x, draw));
+}
+
+const seedOf = (x, draw) => contentSeed(draw, "test-noise", x);
+const corrupted = (x, kind, level, seed) => CORRUPTIONS[kind](x, level, new Generator(seed), pictures().corruptions[kind], about().shape);
 
 function gaussian(x, sigma, generator, { clip }) {
   const e = generator.normals(x.length);

@@ -20,7 +20,7 @@ export async function ask(path, words = {}, body = undefined, signal = undefined
   if (stored) return stored;
   const answer = answers.ANSWERS[path];
   if (!answer) throw new Refused(`a page without a server does not answer "${path}"`);
-  return { words: {}, ...answer(words, body) };
+  return { words: {}, ...await answer(words, body, signal) };
 }
 
 /** A search comes in frames, and models that search are not in a file. */
