@@ -249,4 +249,4 @@ class Classical(EstimatorPart):
         return min(n, self.n_images)
 
 
-CLASSICAL = ("nothing", "wavelets", "total-variation", "non-local-means")
+CLASSICAL = ("nothing", "gaussian-blur", "wavelets", "total-variation", "non-local-means")

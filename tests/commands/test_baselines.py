@@ -145,10 +145,3 @@ def test_a_code_as_wide_as_the_images_is_held_against_as_many_numbers_as_are_on(
     assert set(yardsticks(train, train, 50, None, 20.2)) == {"PCA, 20 numbers, as many as are on", MEAN_IMAGE}
     few = train.take(slice(0, 10))
     assert set(yardsticks(few, few, 50, None, 20.2)) == {"PCA, 9 numbers, all that it has", MEAN_IMAGE}
-
-
-def test_the_mean_image_is_of_all_that_pca_is_fitted_to():
-    rng = np.random.default_rng(0)
-    train, others = (Images(rng.random((n, 1, 6, 6), np.float32)) for n in (30, 10))
-    mean = yardsticks(train, train, 3, others=others)[MEAN_IMAGE].image
-    np.testing.assert_allclose(mean, np.concatenate([train.floats(), others.floats()]).mean(axis=0), rtol=1e-5)

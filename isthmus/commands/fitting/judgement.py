@@ -159,8 +159,8 @@ class Judgement:
         """Whether it is PCA's solution, and of other images than the model that it continued is, or changed in another
         way."""
         models = self.model, base.model
-        now, former = (set(() if one.fitted_.pca_samples is None else one.fitted_.pca_samples) for one in models)
-        changed, changed_before = (repr(one.augmentation) for one in models)
+        now, former = (set(() if m.fitted_.pca_samples is None else m.fitted_.pca_samples) for m in models)
+        changed, changed_before = (repr(m.augmentation) for m in models)
         return self.is_refitted and (now != former or changed != changed_before)
 
     @property
