@@ -39,10 +39,10 @@ export function follow() {
 export const show = latest(async () => {
   ui.panel.hidden = !info.data;
   if (!info.data || !held.facts) return;
-  const { name } = held.facts, words = { model: name, kind: state.kind, level: state.level, draw: state.draw, n: COUNT }, key = JSON.stringify(words);
+  const { name } = held.facts, words = { model: name, kind: state.kind, level: state.level, draw: state.draw, n: COUNT, epoch: state.epoch }, key = JSON.stringify(words);
   if (key !== painted) {
     let found;
-    try { found = await ask("hardest", words); } catch (error) { return refusals((text) => { ui.says.textContent = `${text}.`; })(error); }
+    try { found = await ask("hardest", (({ epoch, ...rest }) => rest)(words)); } catch (error) { return refusals((text) => { ui.says.textContent = `${text}.`; })(error); }
     if (held.facts?.name !== name) return;
     painted = key;
     const n = info.shape.reduce((a, b) => a * b);
