@@ -30,7 +30,7 @@ function epochOf({ epochs }) {
 export function says(facts) {
   if (state.epoch === END) return "";
   const epoch = epochOf(facts);
-  return epoch === state.epoch ? "" : epoch !== null ? `epoch ${epoch}` : facts.epochs ? `its end, epoch ${facts.epochs.at(-1)}` : "as it is: no epochs";
+  return epoch === state.epoch ? "" : epoch !== null ? `epoch ${epoch}` : facts.epochs ? `its end, epoch ${facts.epochs.at(-1)}` : "no epochs, as it is";
 }
 
 export const isPlaying = () => Boolean(playing);
@@ -41,10 +41,11 @@ export function begin(about, settled) {
   if (stops.length < 2) return;
   const slider = make("input", { type: "range", id: "epoch", min: 0, max: stops.length - 1, oninput: () => { stop(); set({ epoch: epochAt(Number(slider.value)) }); } });
   ui = { slider, output: make("output", { for: "epoch" }), note: make("p", { class: "soft small", role: "status" }),
-    play: make("button", { type: "button", title: "Play the training, or stop (E)", onclick: toggle }) };
+    play: make("button", { type: "button", onclick: toggle }) };
   ui.row = make("div", { class: "epochs" }, make("div", { class: "row" }, ui.play, make("label", { class: "slider grow" }, make("span", {}, "Epoch"), slider, ui.output)), ui.note);
   document.querySelector(".noise").append(ui.row);
   $("keys").querySelector("dl").append(make("dt", {}, "E"), make("dd", {}, "play the training, or stop"));
+  ui.row.style.setProperty("--says", `${2 * String(stops.at(-1)).length + 3}ch`);
   on("epoch view model", show);
   on("view", () => { if (state.view === "compare") stop(); });
   show(); label();
@@ -58,10 +59,10 @@ function show() {
   const last = stops.at(-1);
   ui.slider.value = stopOf(state.epoch);
   ui.slider.setAttribute("aria-valuetext", state.epoch === END ? `the end, epoch ${last}` : state.epoch === 0 ? "0, before training" : `${state.epoch} of ${last}`);
-  write(ui.output, state.epoch === END ? "end" : `${state.epoch} of ${last}`);
+  write(ui.output, state.epoch === END ? "end" : `${state.epoch} / ${last}`);
   const facts = state.view === "models" ? null : models.find((one) => one.name === state.model), text = facts ? says(facts) : "";
   write(ui.note, text && `${facts.name}: ${text}.`);
-  ui.note.hidden = !text;
+  ui.note.hidden = !facts;
 }
 
 /** Play from here, or from the start if this is the end; or stop. */
@@ -89,6 +90,7 @@ function stop() {
 }
 
 function label() {
-  write(ui.play, playing ? "■ Stop" : "▶ Play");
+  write(ui.play, playing ? "■" : "▶");
+  ui.play.setAttribute("aria-label", playing ? "Stop" : "Play the training"); ui.play.title = playing ? "Stop (E)" : "Play the training (E)";
   ui.play.classList.toggle("on", Boolean(playing));
 }

@@ -66,7 +66,7 @@ class States:
         self._epochs = epochs_with_states(epochs, self.n) if self.n else ()
         present = read_states(self.folder, self.training) if done else {}
         wanted = {epoch for epoch in present if epoch <= done and (epoch in self._epochs or epoch == done)}
-        if not (self._epochs and wanted):
+        if self.folder.is_dir() and not (self._epochs and wanted):
             remove(self.folder)
         for path in set(_files(self.folder)) - {present[epoch] for epoch in wanted}:
             remove(path)
