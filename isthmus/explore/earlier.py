@@ -20,13 +20,14 @@ def model_at(model: Any, state: Path) -> Any:
 
     Raises DataError for a state that is damaged, or is of another network.
     """
-    earlier = copy.copy(adapter_of(model).last.model)
+    adapter = adapter_of(model)
+    earlier = copy.copy(adapter.last.model)
     network = copy.deepcopy(earlier.network_)
     try:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in read_state(state).items()})
     except RuntimeError as error:
         raise DataError(f"the state {state} does not fit its model: {one_line(error)}") from None
     earlier.adopt(replace(earlier.fitted_, network=network.eval()))
-    if not isinstance(model, Pipeline):
+    if adapter.first is adapter.last:
         return earlier
     return Pipeline([*model.steps[:-1], (model.steps[-1][0], earlier)])

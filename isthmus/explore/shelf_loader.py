@@ -21,7 +21,7 @@ from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.folder import Gallery, Run, look
 from isthmus.explore.shelf import Entry, PhotographShelf, Shape, Shelf
 from isthmus.files import is_temporary
-from isthmus.studies.plan.states import states_of
+from isthmus.studies.plan.model_states import states_of
 
 _SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
 

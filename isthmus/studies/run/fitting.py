@@ -26,7 +26,7 @@ from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
 from isthmus.studies.plan.context import Context
-from isthmus.studies.plan.states import states_to_keep
+from isthmus.studies.plan.model_states import states_to_keep
 from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
