@@ -10,8 +10,8 @@ from isthmus.files import prepare_folder, sweep
 from isthmus.locks import lock
 from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.facts import finished as is_finished
-from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.plan.model_states import room_for_states, stateless
+from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.plan.workload import Pair, longest_first, ready
 from isthmus.studies.results.cache import cached
 from isthmus.studies.results.examples import write_examples
