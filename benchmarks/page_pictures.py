@@ -1,6 +1,7 @@
 """The pictures of README and docs: the page of `isthmus explore`, docs/explore-*.png, and a report, docs/report.png.
 
-    isthmus run digits letters
+    isthmus run digits
+    isthmus run letters --keep-states
     python -m benchmarks.page_pictures runs/digits [--out docs]
     python -m benchmarks.page_pictures runs/letters [--out docs]
 
@@ -20,7 +21,10 @@ from isthmus.studies.results.results_json import read_results
 
 # by study, name -> (the view's address, its height, light or dark, what must be there)
 VIEWS = {
-    "letters": {"letters": ("image=2&level=0.4", 850, "light", "text=denoises this image best")},
+    "letters": {
+        "letters": ("image=2&level=0.4", 850, "light", "text=denoises this image best"),
+        "epochs": ("image=2&epoch=4", 850, "light", ".epochs output:has-text('4 / 60')"),
+    },
     "digits": {
         "inside": ("view=inside&model=sparse-128-warm&image=2", 850, "light", "#inside .thumbs button"),
         "space": ("view=space&model=deep-2&image=4&level=0.2&from=3&to=5", 1000, "dark", "text=at this image"),

@@ -18,6 +18,8 @@ _EXAMPLES = """
     isthmus run ./mine.toml --seeds 3
 """
 
+_STATES = 20
+
 
 def add(commands: Any) -> None:
     """The parser of `isthmus run`."""
@@ -59,6 +61,15 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--fresh", action="store_true", help="train finished models again")
     command.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, to test a study")
+    command.add_argument(
+        "--keep-states",
+        type=int,
+        nargs="?",
+        const=_STATES,
+        default=0,
+        metavar="N",
+        help=f"keep N states of each training, for the epoch slider of isthmus explore ({_STATES}; without it none)",
+    )
     command.add_argument("--json", action="store_true", help="print each study's results as one line of JSON")
 
 
@@ -75,6 +86,7 @@ def run(options: argparse.Namespace) -> None:
     one_of("device", options.device, DEVICES)
     threads = threads_of(options)
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
+    require(options.keep_states == 0 or options.keep_states >= 2, "--keep-states", "at least 2", options.keep_states)
     require(options.workers >= 1, "--workers", "at least 1", options.workers)
     hosts = tuple(host for host in map(str.strip, options.hosts.split(",")) if host)
     if not options.launch and (hosts or options.workers > 1):
@@ -103,6 +115,7 @@ def run(options: argparse.Namespace) -> None:
         launch=options.launch,
         hosts=hosts,
         workers=options.workers,
+        keep_states=options.keep_states,
     )
     with console.training_progress() as progress, contextlib.closing(run_studies(studies, request, progress)) as runs:
         for results in runs:  # while a report is written, the next study may train

@@ -133,6 +133,7 @@ def run(
     only: str | Sequence[str] = (),
     fresh: bool = False,
     quick: bool = False,
+    keep_states: int = 0,
 ) -> StudyRun:
     """Train and measure the models of a study and write its report, as `isthmus run` does with the same options.
 
@@ -154,6 +155,7 @@ def run(
     count = cores() if threads is None else threads
     require(1 <= count <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", count)
     require(seeds >= 1, "seeds", "at least 1", seeds)
+    require(keep_states == 0 or keep_states >= 2, "keep_states", "0 or at least 2", keep_states)
     request = Request(
         out=Path(out),
         data_dir=None if data_dir is None else Path(data_dir),
@@ -163,6 +165,7 @@ def run(
         only=globs,
         fresh=fresh,
         quick=quick,
+        keep_states=keep_states,
         command=f"isthmus.run({str(study)!r})",
     )
     with training_progress() as progress:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +16,12 @@ from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.errors import RequestError, unknown
 from isthmus.estimators.adapters import adapter_of
+from isthmus.explore.earlier import model_at
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
 MOST_OPENED = 6  # photographs, of at most 24 MB each
+MOST_EPOCHS = 6  # of which models and what was computed of them stay in memory
 
 
 class Leaving(Exception):  # noqa: N818 - no error: nobody waits for the answer
@@ -28,12 +30,16 @@ class Leaving(Exception):  # noqa: N818 - no error: nobody waits for the answer
 
 @dataclass
 class Entry:
-    """A model by its name: fitted, or the reason why it cannot be shown. facts: its row in the run's results."""
+    """A model by its name: fitted, or the reason why it cannot be shown. facts: its row in the run's results.
+
+    states: files of its weights after some epochs; {} where the run did not keep any.
+    """
 
     name: str
     model: Any = None
     fault: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    states: dict[int, Path] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -97,6 +103,25 @@ class Shelf(Models):
     images: Images | None = None
     photographs: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._epochs: OrderedDict[int, ShelfAtEpoch] = OrderedDict()
+
+    @property
+    def latest(self) -> Shelf:
+        """The shelf with the models as they are."""
+        return self
+
+    def at(self, epoch: int) -> Shelf:
+        """The same shelf, on which each model that has states is as it was after this epoch, or the nearest."""
+        with self._lock:
+            if epoch not in self._epochs:
+                self._epochs[epoch] = ShelfAtEpoch(self, epoch)
+            self._epochs.move_to_end(epoch)
+            while len(self._epochs) > MOST_EPOCHS:
+                self._epochs.popitem(last=False)
+            return self._epochs[epoch]
+
     def as_images(self, rows: np.ndarray) -> np.ndarray:
         """Rows of numbers as images, (n, c, h, w) float32."""
         return np.ascontiguousarray(rows, np.float32).reshape(len(rows), *self.shape)
@@ -124,6 +149,26 @@ class Shelf(Models):
         if self.images is None:
             raise RequestError("no data set is known for this model; upload a picture, or give its images as DATA")
         return self.images
+
+
+class ShelfAtEpoch(Shelf):
+    """A shelf as it was during training. Each model is read when it is first asked for."""
+
+    def __init__(self, shelf: Shelf, epoch: int) -> None:
+        super().__init__(**{f.name: getattr(shelf, f.name) for f in fields(shelf) if f.init})
+        self.epoch, self._latest = epoch, shelf
+
+    @property
+    def latest(self) -> Shelf:
+        return self._latest
+
+    def model(self, name: str) -> Any:
+        model, states = super().model(name), self.entries[name].states
+        # the page has the same rule
+        nearest = min(states, key=lambda epoch: (abs(epoch - self.epoch), epoch), default=None)
+        if nearest is None or nearest == max(states):  # at the end it is what the training left
+            return model
+        return self.once(lambda: model_at(model, states[nearest]), "model", name)
 
 
 @dataclass(eq=False)

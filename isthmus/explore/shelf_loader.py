@@ -21,6 +21,7 @@ from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.folder import Gallery, Run, look
 from isthmus.explore.shelf import Entry, PhotographShelf, Shape, Shelf
 from isthmus.files import is_temporary
+from isthmus.studies.plan.model_states import states_of
 
 _SEED = re.compile(r"\.seed-\d+$")  # what `isthmus run --seeds` appends to a model's folder
 
@@ -122,7 +123,10 @@ def _of_run(place: Run) -> Shelf | PhotographShelf:
     folders.sort(key=lambda folder: (order.get(_SEED.sub("", folder.name), len(order)), folder.name))
     entries_by_name: dict[str, Entry] = {}
     for folder in folders:
-        entries_by_name[folder.name] = _read(folder.name, folder, known.get(_SEED.sub("", folder.name)))
+        entry = _read(folder.name, folder, known.get(_SEED.sub("", folder.name)))
+        if entry.model is not None:
+            entry.states = states_of(run, folder.name, _facts_of(folder)[0].get("facts"))
+        entries_by_name[folder.name] = entry
     for name, row in known.items():
         if name not in entries_by_name and not (run / "models" / name).exists():
             continue  # of a run with --only

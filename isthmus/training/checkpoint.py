@@ -24,6 +24,7 @@ from isthmus.locks import LOCKS
 from isthmus.training.history import History
 from isthmus.training.snapshots.snapshot import Snapshot
 from isthmus.training.snapshots.snapshot_files import FILES, read_snapshot, write_snapshot
+from isthmus.training.snapshots.states import States
 
 EVERY = 10.0  # seconds of training steps from one checkpoint to the next, for networks of up to 3 million weights
 # Large networks wait longer, so that checkpoints cost them 1 % or so too: at the least _PACE times what the last one
@@ -48,7 +49,8 @@ class Checkpoints:
     folder: made if it is not there, and of its own: one that holds anything else is refused, for it will be removed.
     None keeps nothing. every: seconds of training steps from one to the next; None is `EVERY`. replace: whether a
     checkpoint of another training is written over; else it is refused, for it is work that somebody may want. say: is
-    called with a sentence when one is damaged, written over, or cannot be written; as it comes, a DoubtWarning.
+    called with a sentence when one is damaged, written over, or cannot be written; as it comes, a DoubtWarning. states:
+    of the same training, to be looked at; none unless given.
 
     The caller who passes a `Checkpoints` to `fit` must remove it when the trained model is safe elsewhere.
     """
@@ -60,9 +62,11 @@ class Checkpoints:
         every: float | None = None,
         replace: bool = False,
         say: Callable[[str], None] = _warn,
+        states: States | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every, self.replace, self.say = EVERY if every is None else every, replace, say
+        self.states = States() if states is None else states
         self._facts: Callable[[], dict[str, Any]] = dict
         self._seconds = 0.0  # of training, when the last one was written
         self._wait, self._failed = self.every, False

@@ -46,6 +46,8 @@ def session(
     if former is not None:
         history.epochs[:] = former.history.epochs
         position = former.restore(network, stopping)
+    states = checkpoints.states
+    states.begin(network, training.epochs, position.epoch)
     now = functools.partial(Snapshot.of, network, position, stopping, history, setup.seed)
     with contextlib.closing(train(network, samples, setup, position)) as rows:
         for row in () if stopping.is_over else rows:
@@ -53,6 +55,7 @@ def session(
                 row = _validated(row, _validation_loss(network, held_out, setup))
             history.epochs.append(row)
             over = stopping.over(row.validation_loss, network) or row.epoch == training.epochs
+            states.keep(network, row.epoch, is_last=over)  # first: what goes on from the checkpoint has it
             checkpoints.keep(now, _AT_THE_END if over else 1.0)
             history.is_over = over
             yield row

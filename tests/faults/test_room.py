@@ -112,6 +112,23 @@ def test_room_for_the_models_is_asked_for_before_training(tmp_path, capsys):
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
 
 
+def test_room_for_states_is_asked_for_before_training(tmp_path, capsys, monkeypatch):
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "100000"))  # weights of 54 MB, three states of 163
+    command = ["run", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"), "--keep-states"]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+
+    def needed(*words):
+        assert run_command([*command[:4], *words]) == 2
+        return int(capsys.readouterr().err.split(" MiB needed")[0].rsplit(" ", 1)[-1])
+
+    without, two, three = needed(), needed("--keep-states", "2"), needed("--keep-states")
+    n_bytes = 4 * (64 * 100_000 + 100_000 + 100_000 * 4 + 4) * 2  # and the decoder, which is as large
+    assert two - without == pytest.approx(2 * n_bytes / 2**20, rel=0.02)
+    assert three - without == pytest.approx(3 * n_bytes / 2**20, rel=0.02)
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+
+
 def test_a_read_only_disk(tmp_path, x, capsys):
     (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "8"))
     fitted = model().fit(x)
@@ -162,6 +179,32 @@ def test_folders_of_any_name(name, crash, tmp_path):
     assert end["status"] == 0, end
     assert (out / "small" / "report.html").is_file()
     assert not (out / "small" / "checkpoints").exists()
+
+
+def test_a_killed_run_has_the_states_of_one_that_was_not(crash, same, tmp_path):
+    (tmp_path / "small.toml").write_text(STUDY.replace("WIDTH", "10").replace("epochs = 2", "epochs = 5"))
+
+    def states(out):
+        return {path.name: path.read_bytes() for path in (out / "small" / "states" / "wide").iterdir()}
+
+    commands = {
+        name: [
+            *("run", str(tmp_path / "small.toml"), "--out", str(tmp_path / name)),
+            *("--threads", "1", "--device", "cpu", "--keep-states"),
+        ]
+        for name in ("whole", "killed")
+    }
+    end = crash("run", command=commands["whole"])
+    assert end["status"] == 0, end
+    assert sorted(states(tmp_path / "whole")) == [f"00000{epoch}.safetensors" for epoch in range(6)]
+    assert crash("run", command=commands["killed"], epoch=3)["status"] == -9
+    assert len(states(tmp_path / "killed")) == 4
+    end = crash("run", command=commands["killed"])
+    assert end["status"] == 0, end
+    assert any("continues after epoch" in line for line in end["lines"])
+    assert states(tmp_path / "killed") == states(tmp_path / "whole")
+    assert same.leftovers(tmp_path) == []
+    assert not any("without states" in line for line in end["lines"])
 
 
 def test_nothing_is_said_where_nothing_is_wrong(x, tmp_path):

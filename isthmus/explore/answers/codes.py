@@ -93,9 +93,17 @@ def code_map(shelf: Shelf, query: Query, body: bytes) -> Answer:
     name, method = query.text("model"), query.text("method", "pca")
     if method not in N_MAP:
         raise RequestError(f'method must be "pca" or "tsne", got {method[:40]!r}')
-    compute = units.plane if method == "pca" else units.neighbours
     n = N_MAP[method]
-    return shelf.once(lambda: compute(_codes(shelf, name, n)), "map", name, method), {}
+
+    def compute() -> wire.Arrays:
+        codes = _codes(shelf, name, n)
+        if method == "tsne":
+            return units.neighbours(codes)
+        plane = units.plane(codes)
+        # of another epoch: turned so that the map moves no more than the codes do
+        return plane if shelf.latest is shelf else units.turned(plane, code_map(shelf.latest, query, body)[0]["points"])
+
+    return shelf.once(compute, "map", name, method), {}
 
 
 def between(shelf: Shelf, query: Query, body: bytes) -> Answer:

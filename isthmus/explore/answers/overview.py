@@ -60,6 +60,7 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "planes": list(network.code_shape) if network and network.code_shape else None,
         "switches": getattr(network, "n_switches", 0),
         "search": adapter.searches,
+        **({"epochs": sorted(entry.states)} if entry.states else {}),
         "trained": [
             {"kind": part.kind, "level": getattr(part, part.level), "relative": getattr(part, "relative", False)}
             for part in _trained_with(model)

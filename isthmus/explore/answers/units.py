@@ -109,6 +109,19 @@ def plane(codes: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def turned(plane: dict[str, np.ndarray], points: np.ndarray) -> dict[str, np.ndarray]:
+    """The same plane, turned and mirrored within itself so that its points lie as near to others, (n, 2), as can be.
+
+    The orthogonal Procrustes problem (Schönemann 1966). The axes of codes of two numbers have meanings, and stay.
+    """
+    if plane["axes"].shape[1] == 2:
+        return plane
+    left, _, right = np.linalg.svd(plane["points"].T @ (points - points.mean(axis=0)))
+    turn = (left @ right).astype(np.float32)
+    axes = np.ascontiguousarray(turn.T @ plane["axes"])
+    return plane | {"points": np.ascontiguousarray(plane["points"] @ turn), "axes": axes}
+
+
 def neighbours(codes: np.ndarray) -> dict[str, np.ndarray]:
     """scikit-learn's t-SNE of codes, (n, k): neighbours stay near, distances mean nothing.
 

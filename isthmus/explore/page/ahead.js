@@ -22,6 +22,12 @@ export function at({ noisy, noisy_mse, x_hat, mse, psnr }, stop, stops) {
   return { noisy: row(noisy.data, stop), noise: noisy_mse.data[stop], drawn };
 }
 
+/** Of models at another epoch nothing is known. */
+export function forget() {
+  asking?.giveUp.abort();
+  held = asking = null;
+}
+
 /** Ask for all stops, if they are not too many pixels. What is asked of another image, or other noise, is given up. */
 export async function ask(x, { models, kind, draw }) {
   const asked = { models, kind, draw }, n = models ? models.split(",").length : 0;

@@ -1,8 +1,10 @@
 // What leaves the page: numbers as CSV, panels as PNG.
 
 import { make, toast } from "./dom.js";
+import { state } from "./state.js";
 
-function download(name, blob) {
+function download(file, blob) {
+  const name = state.epoch < 0 ? file : file.replace(/(?=\.\w+$)/, `-epoch-${state.epoch}`);
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   toast(`Saved ${name} to your downloads.`);

@@ -35,7 +35,7 @@ const question = () => ({ model: held.facts?.name, kind: state.kind, level: stat
 /** Follow once the slider rests: hundreds of images go through the model. What is asked of another noise is given up. */
 export function follow() {
   clearTimeout(timer);
-  if (asking?.key !== JSON.stringify(question())) asking?.giveUp.abort();
+  if (asking?.key !== JSON.stringify([question(), state.epoch])) asking?.giveUp.abort();
   timer = setTimeout(show, 200);
 }
 
@@ -43,7 +43,7 @@ export function follow() {
 export const show = latest(async () => {
   ui.panel.hidden = !info.data;
   if (!info.data || !held.facts) return;
-  const { name } = held.facts, words = question(), key = JSON.stringify(words);
+  const { name } = held.facts, words = question(), key = JSON.stringify([words, state.epoch]);
   if (key !== painted) {
     const { giveUp } = asking = { key, giveUp: new AbortController() };
     let found;

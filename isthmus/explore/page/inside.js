@@ -43,6 +43,11 @@ export function begin() {
   on("scene panel", (changed) => { due = true; if (state.view === "inside" && held.image && !isAnew(changed)) show(held.image); });
   on("model", () => { forget(); if (state.view === "inside" && held.image) show(held.image); });
   on("unit", () => { if (state.view === "inside" && held.code && !choose()) { codemap.redraw(); chosen(); } });
+  on("epoch", () => {  // the former pictures stay until others are there
+    if (state.view !== "inside" || !held.facts) return forget();
+    if (info.data) survey(held.facts);
+    prior.open();
+  });
   on("code", () => { if (state.view === "inside" && held.code) { codemap.redraw(); unit.sliders(); sentence(); drawNow(); prior.show(); } });
 }
 
@@ -101,8 +106,17 @@ function open(facts) {
   write(ui.caption, `Click a unit, or drag it up and down to change its value. ${info.data ? `${behind}A unit that no test image switches on has a dot. ` : ""}${HAND}`);
   if (!info.data) return;
   ui.busy.textContent = `Measuring every unit on ${info.data.n.toLocaleString("en")} test images …`;
-  ask("units", { model: facts.name }).then((found) => {
-    if (held.facts !== facts) return;
+  survey(facts);
+}
+
+let surveying = null;
+/** A promise that the units of the model are measured. */
+export const surveyed = () => surveying;
+
+function survey(facts) {
+  const { epoch } = state;
+  surveying = ask("units", { model: facts.name }).then((found) => {
+    if (held.facts !== facts || state.epoch !== epoch) return;
     held.stats = { usage: found.usage.data, low: found.low.data, high: found.high.data, spread: found.spread.data, nats: found.nats?.data, n: Number(found.words.n) };
     ui.busy.textContent = ""; ui.bar.says(scale());
     if (held.code) { codemap.redraw(); chosen(); }

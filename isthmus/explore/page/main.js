@@ -3,7 +3,9 @@
 import * as compare from "./compare.js";
 import * as data from "./data.js";
 import { said } from "./choice.js";
+import * as ahead from "./ahead.js";
 import { $, make, tabs, toast, write } from "./dom.js";
+import * as epochs from "./epochs.js";
 import * as input from "./input.js";
 import * as inside from "./inside.js";
 import * as models from "./models.js";
@@ -39,6 +41,8 @@ async function begin() {
   on("kind level draw", update);
   on("tab", () => { if (x && isBlank(x)) update(); });  // what to do first depends on the tab that is open
   noise(about.noise);
+  on("epoch", () => { ahead.forget(); update(); });
+  epochs.begin(about, () => settled);
   for (const one of document.querySelectorAll(".uploads")) one.hidden = !about.uploads;
   keys();
   // of the event, for `tell` may have written the former address between its coming and this
@@ -111,23 +115,25 @@ function fitted(found, { models: known, noise: kinds, data: images, uploads }) {
   const whole = (name) => known.some((one) => one.name === name && !one.fault);
   if (!whole(found.model)) found.model = liveliest(known);
   if (!whole(found.look)) found.look = "";
+  found.epoch = epochs.fit(found.epoch, { models: known, stored: data.info.stored });
   found.wipe = Math.min(100, found.wipe);
   return found;
 }
 
 const nearest = (stops, level) => stops.reduce((best, one) => (Math.abs(one - level) < Math.abs(best - level) ? one : best));
 
-let painted = null;
+let painted = null, settled = null;
 
 function update() {
   if (!x) return;
-  models.show(x, what, shape);  // first: the server computes while the rest is drawn
+  const shows = [models.show(x, what, shape)];  // first: the server computes while the rest is drawn
   if (painted !== x) grey($("clean"), x, shape);
   painted = x;
   write($("clean-says"), state.source === "pick" ? `test ${data.info.whole ? "patch" : "image"} ${named(state.image)}` : what || "no image yet");
-  if (state.view === "inside") inside.show(middle());
-  if (state.view === "space") space.show(middle());
+  if (state.view === "inside") shows.push(inside.show(middle()), inside.surveyed());
+  if (state.view === "space") shows.push(space.show(middle()));
   if (state.view === "compare") compare.show();
+  settled = Promise.all(shows);
 }
 
 let cut = null;
@@ -182,7 +188,7 @@ function keys() {
   };
   const doing = {
     ArrowLeft: () => input.step(-1), ArrowRight: () => input.step(1), "+": () => louder(1), "=": () => louder(1), "-": () => louder(-1), "−": () => louder(-1),
-    n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.unfold("pick"), d: () => !$("tab-draw").hidden && input.unfold("draw"), u: () => data.info.uploads && input.unfold("upload"),
+    e: epochs.toggle, n: newDraw, 0: () => set({ level: 0 }), p: () => data.info.data && input.unfold("pick"), d: () => !$("tab-draw").hidden && input.unfold("draw"), u: () => data.info.uploads && input.unfold("upload"),
     "?": () => $("keys").showModal(),
   };
   document.addEventListener("keydown", (event) => {

@@ -3,6 +3,7 @@
 import * as ahead from "./ahead.js";
 import { chosen, chooser, whyNot } from "./choice.js";
 import * as closer from "./closer.js";
+import * as epochs from "./epochs.js";
 import { $, bring, frame, make, picture, toast, write } from "./dom.js";
 import { csv, panelAsPng } from "./export.js";
 import { info } from "./data.js";
@@ -100,7 +101,7 @@ export const show = latest(async (x, what, shape) => {
   trained(); judge(); looked();
   document.dispatchEvent(new CustomEvent("painted"));
   clearTimeout(settle); search?.abort();
-  settle = setTimeout(() => { if (!asked.rows) ahead.ask(x, asked); searches(x); order(); }, 140);
+  settle = setTimeout(() => { if (!asked.rows && !epochs.isPlaying()) ahead.ask(x, asked); searches(x); order(); }, 140);
 });
 
 /** Have the closer look follow. */
@@ -161,6 +162,7 @@ function trained() {
       return make("span", { class: here ? "here" : "" }, trainedAt({ kind, level, relative }));
     });
     if (facts.collapsed) rows.push(make("span", { class: "warn", title: facts.collapsed }, "collapsed"));
+    if (epochs.says(facts)) rows.push(make("span", {}, epochs.says(facts)));
     if (had(facts)) rows.push(mark(facts));
     const text = rows.map((row) => row.className + row.textContent).join();
     if (tags.text !== text) { tags.replaceChildren(...rows); tags.text = text; tags.hidden = !rows.length; }

@@ -2,6 +2,7 @@
 // In a page that is one file, offline/server.js stands in the place of this module, and answers by itself.
 
 import { Lost, Refused } from "./asking.js";
+import { state } from "./state.js";
 export { latest, Lost, Refused, refusals } from "./asking.js";
 
 const TYPES = { U8: Uint8Array, I32: Int32Array, F32: Float32Array, F64: Float64Array, I64: BigInt64Array };
@@ -18,6 +19,10 @@ export function unpack(buffer, at = 0, end = buffer.byteLength) {
   }
   return found;
 }
+
+// What is computed by models as they were after the epoch that is shown; the rest is of models as they are.
+const OF_EPOCHS = new Set(["code", "code-noise", "decode", "hardest", "interpolate", "map", "reconstruct", "sample", "stops", "unit", "units"]);
+const atEpoch = (path, words) => (state.epoch >= 0 && OF_EPOCHS.has(path) ? { ...words, epoch: state.epoch } : words);
 
 let listener = () => {};
 /** Hear whether the server answers: true or false. */
@@ -42,7 +47,7 @@ async function reach(path, words, body, signal) {
 
 export const about = async () => (await reach("about", {})).json();
 export const ask = async (path, words = {}, body = undefined, signal = undefined) =>
-  unpack(await (await reach(path, words, body, signal)).arrayBuffer());
+  unpack(await (await reach(path, atEpoch(path, words), body, signal)).arrayBuffer());
 
 /** Ask for something that comes in frames; `frame` is called with each, and waited for. */
 export async function follow(path, words, body, signal, frame) {

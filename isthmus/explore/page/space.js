@@ -12,7 +12,7 @@ import { isAnew, isBlank, isLined, noLine, on, set, state } from "./state.js";
 import { named, tests } from "./words.js";
 
 const { held, marks } = map;
-let ui, image = null, drag = null, walk = null, way = null, due = true;
+let ui, stale = false, image = null, drag = null, walk = null, way = null, due = true;
 const WALK = "▶ Walk from A to B", FILM = 9, FRAMES = 33;  // pictures under the map, and on the way from one image to another
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -55,8 +55,9 @@ export function begin() {
   pointer(); gestures();
   on("scene panel", (changed) => { due = true; if (state.view === "space" && image && !isAnew(changed)) show(image); });
   on("area behind", () => { if (state.view === "space") { zooms(); canvas.redraw(); tiles.follow(); } });
+  on("epoch", () => { stop(); arrive(); stale = Boolean(held.found); });
   on("model method", () => { set({ area: "" }); });
-  on("model method", () => { stop(); arrive(); map.begin(null); ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
+  on("model method", () => { stop(); arrive(); map.begin(null); stale = false; ui.canvas.redraw(); if (state.view === "space" && image) show(image); });
   on("from to", () => { arrive(); if (state.view === "space") { line(); between(); } });
   on("view", () => { if (state.view !== "space") { stop(); arrive(); } });
 }
@@ -70,7 +71,7 @@ export const show = latest(async (x) => {
   ui.panels.hidden = ui.end.hidden = !coded();
   if (!coded()) return ui.says.replaceChildren(...noCode());
   try {
-    if (!held.found && !await load()) return;
+    if ((!held.found || stale) && !await load()) return;
     await locate();
     ui.noisePanel.hidden = isBlank(image);
     if (!ui.noisePanel.hidden) await noise();
@@ -82,12 +83,15 @@ export const show = latest(async (x) => {
 });
 
 async function load() {
-  const { model, method } = state, slow = setTimeout(() => { ui.says.textContent = method === "tsne" ? "t-SNE puts 1,000 images on a map; that takes a few seconds …" : "Encoding the test images …"; }, 150);
+  const { model, method, epoch } = state, slow = setTimeout(() => { ui.says.textContent = method === "tsne" ? "t-SNE puts 1,000 images on a map; that takes a few seconds …" : "Encoding the test images …"; }, 150);
   ui.canvas.setAttribute("aria-busy", "true");
   let found;
   try { found = await ask("map", { model, method }); } finally { clearTimeout(slow); ui.canvas.removeAttribute("aria-busy"); }
-  if (model !== state.model || method !== state.method) return false;  // another map was chosen meanwhile
+  if (model !== state.model || method !== state.method || epoch !== state.epoch) return false;  // another map was chosen meanwhile
+  const { tiles: former } = marks;
   map.begin(found);
+  if (stale) marks.tiles = former;  // of another epoch, until others are there
+  stale = false;
   drag = null;
   zooms();
   const n = found.points.shape[0], share = found.share?.data[0], { units } = coded();

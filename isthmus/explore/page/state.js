@@ -3,7 +3,7 @@
 const DEFAULTS = {
   view: "models", source: "pick", tab: "", image: 0, own: "", maker: "", photo: -1, label: "", kind: "gaussian", level: 0, draw: 0,
   models: "", sort: "study", range: 0.5, model: "", unit: -1, code: "", method: "pca", from: 0, to: 1, axis: "linear", line: "", blind: 0, wipe: 50, sample: 0,
-  look: "", heat: 1, panel: "", scene: 0, area: "", behind: "decoded",
+  look: "", heat: 1, panel: "", scene: 0, epoch: -1, area: "", behind: "decoded",
 };
 export const MOST_DRAWS = 2 ** 31 - 1;  // as the server has it
 export const state = { ...DEFAULTS };
@@ -75,7 +75,7 @@ export function read(hash) {
     found[key] = value;
   }
   for (const key of ["draw", "sample"]) if (found[key] > MOST_DRAWS) found[key] = DEFAULTS[key];
-  for (const key of ["image", "photo", "draw", "unit", "from", "to", "sample", "scene"]) found[key] = Math.floor(found[key]);
+  for (const key of ["image", "photo", "draw", "unit", "from", "to", "sample", "scene", "epoch"]) found[key] = Math.floor(found[key]);
   return found;
 }
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 10 << 20  # in a request's body
 MOST_UPLOADS = 4  # that are in memory; others wait to be received
 BODY_SECONDS = 30  # in which a body must have arrived
+_MOST_EPOCH = 10**9
 ARRAYS = "application/x-safetensors"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
@@ -143,7 +144,7 @@ class _Server:
         def compute() -> tuple[bytes, float]:
             query.go_on()  # the client may have left while this waited for a thread
             start = time.perf_counter()
-            packed = wire.pack(answer(shelf, query, body))
+            packed = wire.pack(answer(_at_epoch(shelf, query), query, body))
             return packed, 1000 * (time.perf_counter() - start)
 
         computing = asyncio.get_running_loop().run_in_executor(pool, compute)
@@ -207,6 +208,15 @@ class _Server:
                 gone.set()
 
         return StreamingResponse(frames(), media_type="application/octet-stream")
+
+
+def _at_epoch(shelf: Any, query: Any) -> Any:
+    """The shelf that a question is about: as it is, or as it was after the `epoch` of the question."""
+    from isthmus.explore.shelf import Shelf
+
+    if "epoch" not in query.words or not isinstance(shelf, Shelf):
+        return shelf
+    return shelf.at(query.integer("epoch", 0, _MOST_EPOCH))
 
 
 def _routes(shelf: Shelf | PhotographShelf) -> Any:

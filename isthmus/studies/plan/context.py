@@ -45,6 +45,7 @@ class Request:
     launch: str = ""
     hosts: tuple[str, ...] = ()
     workers: int = 1
+    keep_states: int = 0  # of each training, to look at its epochs
 
 
 @dataclass
@@ -171,11 +172,9 @@ class Context:
         if model.training is None:
             return None
         unfitted = estimator(model, 0, self.device.type)
-        return (
-            denoiser_fit.training_of(unfitted)
-            if model.part
-            else training_of(unfitted, self.shape_of(self.fit_split(model)))
-        )
+        if model.part:
+            return denoiser_fit.training_of(unfitted)
+        return training_of(unfitted, self.shape_of(self.fit_split(model)))
 
     @property
     def threads_each(self) -> int:

@@ -26,10 +26,12 @@ from isthmus.estimators.samples import offset_doubt
 from isthmus.parts import Corruption
 from isthmus.rng import numpy_generator
 from isthmus.studies.plan.context import Context
+from isthmus.studies.plan.model_states import states_to_keep
 from isthmus.studies.run.progress import Progress
 from isthmus.studies.spec.estimator import estimator
 from isthmus.studies.spec.study import Model
 from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.snapshots.states import States
 
 _SIDE = 512  # pixels of a photograph that is in memory as floats
 
@@ -50,7 +52,9 @@ def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[
         x, held_out = samples
         if model.part is None and (doubt := offset_doubt(x, standardized=training.standardize)):
             progress.note(f"{label}: {doubt}")
-        train_with_checkpoints(unfitted, x, held_out, context.checkpoint_folder(model, seed), label, progress)
+        states = states_to_keep(context, model, seed, lambda sentence: progress.note(f"{label}: {sentence}"))
+        place = context.checkpoint_folder(model, seed)
+        train_with_checkpoints(unfitted, x, held_out, place, label, progress, states=states)
         seconds = unfitted.history_.seconds
     elif adapter_of(unfitted).searches or isinstance(unfitted, Denoiser):
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
@@ -108,19 +112,21 @@ def train_with_checkpoints(
     *,
     replace: bool = True,
     refit: bool = False,
+    states: States | None = None,
 ) -> None:
     """Train an estimator that has `fit_epochs`, from where an earlier run was stopped if it was.
 
     The caller must remove `folder`.
 
     replace: whether another training's checkpoints there are written over, as in a study; else that is a RequestError.
-    refit: as for `Autoencoder.fit_epochs`.
+    refit: as for `Autoencoder.fit_epochs`. states: to be kept, if any.
     """
 
     def say(sentence: str) -> None:
         progress.note(f"{label}: {sentence}")
 
-    checkpoints = Checkpoints(folder, say=say, replace=replace)  # which the run removes when the model is written
+    # which the run removes when the model is written
+    checkpoints = Checkpoints(folder, say=say, replace=replace, states=states)
     validation = {} if held_out is None else {"validation": held_out}
     if refit:
         validation["refit"] = True

@@ -10,6 +10,7 @@ from isthmus.files import prepare_folder, sweep
 from isthmus.locks import lock
 from isthmus.studies.plan.context import Request
 from isthmus.studies.plan.facts import finished as is_finished
+from isthmus.studies.plan.model_states import room_for_states, stateless
 from isthmus.studies.plan.preparation import prepare
 from isthmus.studies.plan.workload import Pair, longest_first, ready
 from isthmus.studies.results.cache import cached
@@ -55,7 +56,7 @@ class Job:
         self.context, self.study = context, context.study
         self.progress = prefixed(progress, f"{study.name}/") if named else progress
         self.failed: IsthmusError | None = None
-        prepare_folder(context.folder, _ROOM + context.room())
+        prepare_folder(context.folder, _ROOM + context.room() + room_for_states(context))
         self._lock = locks.enter_context(contextlib.ExitStack())
         self._lock.enter_context(lock(context.folder))
         sweep(context.folder)
@@ -71,6 +72,8 @@ class Job:
         doubts = [f"{facts['name']}: {facts['doubt']}" for facts in self.results.models if facts["doubt"]]
         for note in (*notes, *doubts):
             progress.note(note)
+        if labels := stateless(context, finished):
+            progress.note(f"finished without states: {', '.join(labels)}; --fresh trains again, and keeps them")
         self.results.write(context.folder)
         missing: list[Pair] = []
         for name, seed in pairs:  # where the model that one is of is missing, it is trained again

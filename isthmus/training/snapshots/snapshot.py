@@ -34,8 +34,8 @@ class Snapshot:
     @classmethod
     def of(cls, network: Module, position: Position, stopping: EarlyStopping, history: History, seed: int) -> Snapshot:
         """What a training is now. On a CPU it shares the tensors' memory: write it before training goes on."""
-        weights, optimizer = _arrays(network.state_dict()), _arrays(position.optimizer)
-        best = None if stopping.weights is None else _arrays(stopping.weights)
+        weights, optimizer = arrays_of(network.state_dict()), arrays_of(position.optimizer)
+        best = None if stopping.weights is None else arrays_of(stopping.weights)
         return cls(seed, history, weights, optimizer, stopping.best, stopping.waited, best)
 
     def copy(self, spare: Snapshot | None) -> Snapshot:
@@ -57,7 +57,8 @@ class Snapshot:
         return Position(len(self.history), _tensors(self.optimizer))
 
 
-def _arrays(tensors: dict[str, torch.Tensor]) -> Arrays:
+def arrays_of(tensors: dict[str, torch.Tensor]) -> Arrays:
+    """Tensors as arrays, which share their memory on a CPU."""
     return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
 
