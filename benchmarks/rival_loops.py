@@ -2,8 +2,8 @@
 
 Each as its own guide has it. torch: pixels resident as floats, one index for an epoch's order, Adam in one kernel, no
 loss waited for; `torch.compile` of the network and its loss. JAX: one jitted call for an epoch, `lax.scan` over its
-batches, the state donated, optax's Adam. Keras: `fit` on arrays, jitted, 32 steps a call. All begin with the same
-weights, and the last batch is whole.
+batches, the state donated, optax's Adam. Keras: `fit` on arrays, jitted, 32 steps a call. All but isthmus
+begin with the same weights, isthmus with others of the same law; the last batch is whole.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     make bench-alternatives  # its environment, build/alternatives, has JAX and Keras
     python -m benchmarks.rivals [--models ...] [--repeats 5] [--threads 1] [--precision float32] [--json F] [--readme]
 
-`rival_loops` has them. Each in turn trains an epoch of the same images, batch of 64, weights at the start and rate,
+`rival_loops` has them. Each in turn trains an epoch of the same images, batch of 64, law of the start and rate,
 n times after one in which it compiles, which is not counted but said; a ratio is of the same round. The losses of the
 last epoch must agree, or the program stops: it would compare different things. By one thread, on a core of its own if
 the system lets it, the time is the processor's, which other programs hardly change; by more it is the clock's. MNIST is

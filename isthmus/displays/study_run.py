@@ -166,7 +166,7 @@ def run(
         fresh=fresh,
         quick=quick,
         keep_states=keep_states,
-        command=f"isthmus.run({str(study)!r})",
+        command=f"isthmus.run({str(study)!r}{'' if str(out) == 'runs' else f', out={str(out)!r}'})",
     )
     with training_progress() as progress:
         results = run_study(parsed, request, progress)

@@ -200,16 +200,24 @@ def _unranked(results: Results) -> list[str]:
 
 
 def _likelihood(results: Results) -> list[str]:
-    """Which model gives test images the highest probability."""
-    rows = [results.row(facts["name"], "nll", "test") for facts in results.models]
-    held_out = [row for row in rows if row and row.value is not None and row.held_out]
-    if len(held_out) < 2:
+    """Which model gives test images the highest probability, of those with one loss: of the most.
+
+    In nats, not as a share: of a density they may be negative, and that of one loss says nothing of another's.
+    """
+    by_loss: dict[str, list[Row]] = {}
+    for facts in results.models:
+        row = results.row(facts["name"], "nll", "test")
+        if row and row.value is not None and row.held_out:
+            loss = re.search(r"\bloss=(\w+)", facts["code"])
+            by_loss.setdefault(loss[1] if loss else "", []).append(row)
+    most = max(by_loss.values(), key=len, default=[])
+    if len(most) < 2:
         return []
-    best, second = sorted(held_out, key=lambda row: row.value or 0.0)[:2]
-    less = percent(1 - (best.value or 0.0) / (second.value or math.inf))
+    best, second = sorted(most, key=lambda row: row.value or 0.0)[:2]
+    fewer = number((second.value or 0.0) - (best.value or 0.0), "nll")
     doubt = "" if apart(best, second) else ", which may be chance"
     nats = f"{number(best.value, 'nll')} nats for an image"
-    return [f"{best.model} finds test images most probable: {nats}, {less} less than {second.model}{doubt}."]
+    return [f"{best.model} finds test images most probable: {nats}, {fewer} fewer than {second.model}{doubt}."]
 
 
 def _numbers(size: float | None) -> str:

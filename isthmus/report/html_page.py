@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from importlib import resources
 from pathlib import Path
@@ -230,7 +231,14 @@ def _commands(results: Results) -> list[str]:
 
 def _explore_command(results: Results) -> str:
     """The line that opens the run's models in a browser, given where the run was."""
-    words = shlex.split(results.environment["command"] or "")
+    command = results.environment["command"] or ""
+    if in_python := re.fullmatch(r"isthmus\.run\(.*?(?:, out=(['\"])(?P<out>.*)\1)?\)", command):
+        words = ["--out", in_python["out"] or "runs"]
+    else:
+        try:
+            words = shlex.split(command)
+        except ValueError:  # no shell wrote it
+            words = command.split()
     out = [word.partition("=")[2] for word in words if word.startswith("--out=")]
     out += [after for word, after in itertools.pairwise(words) if word == "--out"]
     return shlex.join(["isthmus", "explore", str(Path(out[-1] if out else "runs") / results.study)])

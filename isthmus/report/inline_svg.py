@@ -93,7 +93,9 @@ def _clip_by_frames(root: ElementTree.Element) -> None:
     """Put what a rectangle clips into an <svg> of its own: an address that begins with url( could lead elsewhere."""
     frames = {}
     for path in root.iter(f"{_SVG}clipPath"):
-        (rectangle,) = path
+        rectangle = path[0]
+        if "width" not in rectangle.attrib:  # of another shape, which is left unclipped
+            continue
         frames[f"url(#{path.attrib['id']})"] = [rectangle.attrib[key] for key in ("x", "y", "width", "height")]
     for parent in list(root.iter()):
         for i, element in enumerate(parent):
@@ -132,10 +134,6 @@ def _rename(root: ElementTree.Element, name: str) -> None:
         if element.text and not element.text.strip():
             element.text = None
         element.tail = None
-
-
-def _hundredths(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}"
 
 
 def _in_page_colours(style: str) -> str:

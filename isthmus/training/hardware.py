@@ -18,6 +18,7 @@ import threadpoolctl
 import torch
 
 from isthmus.errors import RequestError, RunError
+from isthmus.networks.accelerators.products import is_faster_by_onednn
 
 
 def resolve_device(name: str) -> torch.device:
@@ -32,10 +33,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def processor_of(device: torch.device) -> str:
-    """What of a device decides the bits of its products: a GPU's model, or the widest vectors that the CPU has."""
+    """What of a device decides the bits of its products: a GPU's model, or a CPU's widest vectors and the library."""
     if device.type == "cuda":
         return f"cuda, {torch.cuda.get_device_name(device)}"
-    return f"cpu, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+    library = ", oneDNN" if is_faster_by_onednn() else ""
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}{library}" if device.type == "cpu" else device.type
 
 
 # Products of a number and a weight in a step's forward pass from which on bfloat16 may pay on a CPU. Of the digits, in

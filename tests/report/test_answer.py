@@ -159,8 +159,18 @@ def test_likelihood_is_the_third_sentence_where_there_is_no_noise():
     vae = "Autoencoder(code=Gaussian(), network=Dense(bottleneck=8))"
     results = study(a=model(vae, 0.02, nll=90.0), b=model(vae, 0.03, nll=100.0))
     assert headline.sentences(results)[2] == (
-        "a finds test images most probable: 90.0 nats for an image, 10 % less than b."
+        "a finds test images most probable: 90.0 nats for an image, 10.0 fewer than b."
     )
+
+
+def test_nats_of_a_density_may_be_negative_and_those_of_another_loss_are_not_compared():
+    vae, drawn = (f"Autoencoder(code=Gaussian(), {loss}network=Dense(bottleneck=8))" for loss in ("", "loss=BCE(), "))
+    models = {"a": model(vae, 0.02, nll=-600.0), "b": model(vae, 0.03, nll=-500.0), "c": model(drawn, 0.03, nll=-700.0)}
+    assert headline.sentences(study(**models))[2] == (
+        "a finds test images most probable: -600 nats for an image, 100 fewer than b."
+    )
+    del models["b"]
+    assert not any("nats" in sentence for sentence in headline.sentences(study(**models)))
 
 
 def test_codes_of_different_sizes_are_not_ranked():

@@ -10,6 +10,7 @@ import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 
 from isthmus.cli import run_command
 from isthmus.errors import DataError
-from isthmus.report import headline
+from isthmus.report import headline, html_page
 from isthmus.report.figures import arrays_of, drawn, figure_png, svg_of
 from isthmus.report.html_page import write_report
 from isthmus.report.numbers import number
@@ -619,3 +620,21 @@ def test_the_report_of_the_largest_study_is_six_pages_at_most(browser, tmp_path)
     """With 27 models and some forty figures; of a quick run, whose report has all parts but the sentences."""
     assert run_command(["run", "imaging", "--quick", "--out", str(tmp_path)]) == 0
     assert 3 <= pages_in_print(browser, tmp_path / "imaging") <= 6
+
+
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [
+        ("isthmus run t", "runs/t"),
+        ("isthmus run t --out elsewhere", "elsewhere/t"),
+        ("isthmus run t '--out=my runs'", "'my runs/t'"),
+        ("isthmus.run('t')", "runs/t"),
+        ("isthmus.run('t', out='elsewhere')", "elsewhere/t"),
+        ('isthmus.run("mine\'s", out="a\'b")', "'a'\"'\"'b/t'"),
+        ("isthmus run it's", "runs/t"),
+        (None, "runs/t"),
+    ],
+)
+def test_the_line_that_looks_inside_names_the_folder_of_the_run(command, folder):
+    results = SimpleNamespace(study="t", environment={"command": command})
+    assert html_page._explore_command(results) == f"isthmus explore {folder}"

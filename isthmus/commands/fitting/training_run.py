@@ -43,7 +43,7 @@ from isthmus.training.checkpoint import OtherTrainingError
 from isthmus.training.hardware import using_threads_everywhere
 
 _SHOWN = 12  # images in the preview
-_MANY = 5000  # to train on, of which the units that are never on are counted
+_MANY = 100_000  # of each part, of which the units that are never on are counted
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def fit(job: Job) -> Fitted | None:
                 console.say(copied.replace("to train on", "to choose by, on which this model is fitted too"))
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)
         codes = measure(model, parts.measured, ("mse", "dead_units", "l0"), corruption=model.corruption)
-        codes = _with_dead_units_of_all(codes, model, [train, validation, parts.measured])
+        codes = _with_dead_units_of_all(codes, model, [train, validation, *filter(None, [parts.test])])
         # of a code as wide as the images PCA is exact: it is held against one of as many numbers as are not 0
         n_on = codes.estimates["l0"].value if model.penalty is not None or size >= train.n_features else None
         others = None if parts.test is None else validation  # which chose for the model, and PCA needs not choose

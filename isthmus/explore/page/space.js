@@ -307,6 +307,7 @@ function tools() {
 
 /** Go from A to B, a picture after the other; who wants less motion sees fewer, each for longer. */
 async function go() {
+  if (!held.found) return; // the map is still made
   const mine = (way = {}), ends = [state.from, state.to].map(bounded), frames = still.matches ? FILM : FRAMES, { found } = held;
   stop();
   marks.line = Math.max(...ends) < found.points.shape[0] ? ends.map(map.pointOf) : null;

@@ -28,7 +28,7 @@ def epochs_with_states(epochs: int, n: int) -> tuple[int, ...]:
     Most is learned in the first epochs, so they lie closer there. Returns n of them, or all if there are fewer.
 
     >>> epochs_with_states(100, 8)
-    (0, 1, 2, 5, 10, 22, 46, 100)
+    (0, 1, 2, 4, 9, 20, 45, 100)
     >>> epochs_with_states(4, 20)
     (0, 1, 2, 3, 4)
     """
@@ -66,10 +66,13 @@ class States:
         self._epochs = epochs_with_states(epochs, self.n) if self.n else ()
         present = read_states(self.folder, self.training) if done else {}
         wanted = {epoch for epoch in present if epoch <= done and (epoch in self._epochs or epoch == done)}
-        if self.folder.is_dir() and not (self._epochs and wanted):
-            remove(self.folder)
-        for path in set(_files(self.folder)) - {present[epoch] for epoch in wanted}:
-            remove(path)
+        try:
+            if self.folder.is_dir() and not (self._epochs and wanted):
+                remove(self.folder)
+            for path in set(_files(self.folder)) - {present[epoch] for epoch in wanted}:
+                remove(path)
+        except OSError as error:
+            self._fail(error)
         if not done:
             self.keep(network, 0)
         elif missing := sum(epoch <= done and epoch not in wanted for epoch in self._epochs):
@@ -85,9 +88,12 @@ class States:
             with atomic_file(self.folder / f"{epoch:06d}{SUFFIX}") as file:
                 file.write(data)
         except OSError as error:
-            if not self._failed:
-                self.say(f"no state could be written to {self.folder}, training goes on: {error.strerror or error}")
-            self._failed = True
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failed:
+            self.say(f"no state could be written to {self.folder}, training goes on: {error.strerror or error}")
+        self._failed = True
 
 
 def read_states(folder: Path, training: str) -> dict[int, Path]:
