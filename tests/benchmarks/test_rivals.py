@@ -18,10 +18,16 @@ def x():
     return pictures.reshape(512, 784)
 
 
+COMPILED = pytest.param("torch.compile", "dense-64", marks=pytest.mark.slow)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # by torch.compile itself
 @pytest.mark.parametrize(
-    "loop", [pytest.param(loop, marks=pytest.mark.slow) if "comp" in loop else loop for loop in LOOPS]
+    ("loop", "name"),
+    [*((loop, name) for loop in LOOPS for name in ("dense-64", VAE) if loop != "torch.compile"), COMPILED],
 )
-@pytest.mark.parametrize("name", ["dense-64", VAE])
 def test_all_loops_come_to_the_same_loss(loop, name, x):
     """JAX and Keras are not in the tests' environment; the program itself stops where losses differ."""
     if not is_for(loop, name) or not all(map(importlib.util.find_spec, PACKAGES.get(loop, ()))):
