@@ -129,6 +129,18 @@ def test_it_fits_and_can_be_read(open_page, here, width, scheme):
     assert page.locator(".traversals canvas").first.bounding_box()["width"] >= 20
 
 
+def test_what_is_not_painted_yet_has_no_nameless_buttons(open_page, here):
+    """The hardest images are asked for last."""
+    page = open_page("view=inside&level=0.2", at=here)
+    page.route("**/api/hardest**", lambda route: None)  # never answered
+    page.evaluate("location.hash = 'view=inside&level=0.25'")
+    page.wait_for_selector(".traversals .row button:has-text('nats')")
+    page.reload()
+    page.wait_for_selector(".traversals .row button:has-text('nats')")
+    assert page.locator(".hardest:visible").count() == 1
+    assert page.evaluate(f"(() => {{ {AUDIT}; return nameless(); }})()") == []
+
+
 def test_other_models_have_neither(open_page):
     page = open_page("view=inside&model=deep")
     page.wait_for_selector("#inside .panel.unit:visible")

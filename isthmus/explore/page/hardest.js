@@ -15,7 +15,7 @@ let ui, timer, painted = "", asking = null;
 export function begin() {
   const items = Array.from({ length: COUNT }, () => {
     const [x, x_hat] = [make("canvas", { class: "pix", "aria-hidden": "true" }), make("canvas", { class: "pix", "aria-hidden": "true" })], says = make("small");
-    const button = make("button", { type: "button", onclick: () => set({ source: "pick", image: Number(button.dataset.image) }) }, x, x_hat, says);
+    const button = make("button", { type: "button", hidden: true, onclick: () => set({ source: "pick", image: Number(button.dataset.image) }) }, x, x_hat, says);
     return { x, x_hat, says, button };
   });
   ui = { items, says: make("p", { class: "soft small", role: "status" }), grid: make("div", { class: "thumbs pairs", role: "group", "aria-label": "Test images, the largest error first" }, ...items.map((one) => one.button)) };
