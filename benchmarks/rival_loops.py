@@ -87,7 +87,7 @@ def jax_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
     halves = (model.encoder, model.decoder) if isinstance(model, Variational) else (model,)
     # each layer's weight as rows are multiplied with it, and its bias
     start = [
-        [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in half if _is_linear(layer)]
+        [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in _linear_layers(half)]
         for half in halves
     ]
     half_precision = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
@@ -141,7 +141,7 @@ def keras_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
     import keras
 
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    layers = [layer for layer in begun(name) if _is_linear(layer)]  # type: ignore[attr-defined]
+    layers = _linear_layers(begun(name))
     model = keras.Sequential([keras.Input((784,))])
     for i, layer in enumerate(layers):
         last = i == len(layers) - 1
@@ -167,8 +167,8 @@ def isthmus_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
     return lambda: float(next(rows).loss)
 
 
-def _is_linear(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear)
+def _linear_layers(network: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
 
 
 LOOPS: dict[str, Callable[[str, np.ndarray, str], Epoch]] = {

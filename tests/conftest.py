@@ -1,6 +1,8 @@
-"""What the tests share: small data that can be learned, and the two global generators that nothing may touch."""
+"""What the tests share: small data that can be learned, a browser, and the two global generators that nothing may
+touch."""
 
 import random
+import shutil
 import signal
 import sys
 from importlib import import_module
@@ -12,12 +14,24 @@ import torch
 
 from isthmus import Images, kinds
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXTENDING = Path(__file__).parent.parent / "examples" / "extending"
 
 
 def pytest_configure():
     """Listen to Ctrl-C, for the programs that tests start do as this one: what & starts in a shell ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; `make browser` installs it")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        launched = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def _who(results: Results, contest: Contest, *, with_chance: bool = False) -> st
         other = f"PCA of the same size ({against})" if families[against] == "PCA" else f"the next, {against}"
     else:
         scope = f"With {in_words(results, contest.corruption)}, "
-        other = {"PCA": f"PCA ({against})", "classical": f"{against}, the best that learns nothing"}.get(
+        other = {"PCA": _pca_of_fewer(results, contest), "classical": f"{against}, the best that learns nothing"}.get(
             families[against], against
         )
     if number(contest.best.value) == number(contest.against.value):
@@ -145,6 +145,13 @@ def _who(results: Results, contest: Contest, *, with_chance: bool = False) -> st
     if with_chance and not _is_sure(results, contest):
         sentence += ", which may be chance"
     return f"{sentence}{_beside_nothing(contest)}."
+
+
+def _pca_of_fewer(results: Results, contest: Contest) -> str:
+    """PCA, with what it keeps where that is less: more components might take out more of the noise."""
+    few, many = (results.value(row.model, "code_size", None) for row in (contest.against, contest.best))
+    fewer = f", {_numbers(few)} in place of {many:,.0f}" if few and many and few < many else ""
+    return f"PCA ({contest.against.model}{fewer})"
 
 
 def _beside_nothing(contest: Contest) -> str:

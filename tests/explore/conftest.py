@@ -18,7 +18,6 @@ from isthmus.explore.serving.application import application
 from isthmus.explore.serving.server import _listen, config_of
 from isthmus.explore.shelf_loader import open_shelf
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STUDY = """
 title = "small"
 question = "What does each make of it?"
@@ -134,17 +133,6 @@ def serving(shelf, token=None, origins=()):
 
 
 # --- the page in a browser ---
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here; `make browser` installs it")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        one = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")

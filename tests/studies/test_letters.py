@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.demo import ROWS, picture
+from isthmus import GaussianNoise, load_dataset
 from isthmus.cli import run_command
+from isthmus.commands.fitting.baselines import yardsticks
+from isthmus.data.splits import split_dataset
 from isthmus.studies.results.results_json import read_results
 from isthmus.studies.spec.parser import load_study
 
@@ -43,6 +46,15 @@ def test_a_part_of_it_runs_without_a_download(tmp_path, monkeypatch):
     assert "built into isthmus" in (tmp_path / "letters" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize(("n", "sigma"), [(111, 0.3), (45, 0.5)])
+def test_the_pcas_that_a_denoiser_is_held_against_have_the_numbers_that_denoise_best(n, sigma):
+    splits = split_dataset(load_dataset("letters"), train=3000, validation=250, seed=0)
+    noise = GaussianNoise(sigma, clip=True)
+    names = yardsticks(splits["train"], splits["validation"], 784, noise)
+    assert f"PCA, {n} numbers" in names
+    assert load_study("letters").model(f"pca-{n}").arguments["n_components"] == n
+
+
 @pytest.mark.slow
 def test_the_whole_of_it_finds_what_the_first_pages_show(tmp_path):
     assert run_command(["run", "letters", "--out", str(tmp_path)]) == 0
@@ -50,6 +62,9 @@ def test_the_whole_of_it_finds_what_the_first_pages_show(tmp_path):
     assert results.value("deep-16", "mse", "test") < results.value("pca-16", "mse", "test") / 2
     noisy, clear = (results.row(name, "mse", "test", "gaussian(0.5)").value for name in ("identity", "denoising-128"))
     assert clear < noisy / 4
+    for pca, label in (("pca-111", "gaussian(0.3)"), ("pca-45", "gaussian(0.5)")):
+        of = {name: results.row(name, "mse", "test", label).value for name in (pca, "pca-16", "denoising-128")}
+        assert of["denoising-128"] < of[pca] < of["pca-16"]
     assert not any(facts["collapsed"] for facts in results.models)
     errors = page_errors()
     assert results.value("pca-16", "mse", "test") == pytest.approx(errors["pca-16"], abs=2e-6)
