@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import socket
 import sys
@@ -67,6 +68,13 @@ class Owner(NamedTuple):
     def shares_kernel(self) -> bool:
         """Whether it runs, or ran, under the kernel that runs here now."""
         return (self.host, self.boot) == _here()[:2]
+
+
+class Sign(NamedTuple):
+    """A holder's sign of life: a file's name, which is the owner's, and its content; None where it cannot be read."""
+
+    name: str
+    content: bytes | None
 
 
 PATTERN = re.compile(r"(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-(\d+)")
@@ -135,8 +143,11 @@ def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Ite
     place, building = folder / HELD, folder / f"{HELD}.{owner}.tmp"
     sign = place / owner
 
+    # No two holds of one process look alike: who saw the first must not take the second for a sign that stands still
+    beats = secrets.randbelow(10**11)
+
     def beat() -> None:
-        beats = 0
+        nonlocal beats
         while not stopped.wait(_BEAT):
             beats += 1
             try:
@@ -150,10 +161,11 @@ def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Ite
             shutil.rmtree(leftover, ignore_errors=True)
     try:
         building.mkdir()
-        content = b"%012d " % 0 + holder
+        content = b"%012d " % beats + holder
         (building / owner).write_bytes(content)
         while not _renamed(building, place):
-            if _taken_over(place, _dead_sign(folder, option, has_kernels=has_kernels), owner, content):
+            dead = _dead_sign(folder, option, has_kernels=has_kernels)
+            if dead and _taken_over(place, dead, owner, content):
                 break
         threading.Thread(target=beat, daemon=True).start()
         yield
@@ -176,35 +188,42 @@ def _renamed(folder: Path, place: Path) -> bool:
     return True
 
 
-def _dead_sign(folder: Path, option: str, *, has_kernels: bool) -> tuple[str, bytes]:
-    """The sign of life, name and content, of a holder that is dead. Raises RunError for one that lives."""
+def _dead_sign(folder: Path, option: str, *, has_kernels: bool) -> Sign | None:
+    """The sign of life of a holder that is dead; None where there is none, now. Raises RunError for one that lives."""
     seen, since = _sign(folder / HELD), time.monotonic()
-    while (folder / HELD).exists():
-        owner = Owner.parsed(seen[0])
+    while seen is not None:
+        owner = Owner.parsed(seen.name)
         # under this kernel it would hold the kernel's lock, which is ours
         if owner and (owner.is_dead or (has_kernels and owner.shares_kernel)):
             break
         time.sleep(min(0.2, _BEAT / 5))
         now = _sign(folder / HELD)
-        if now[0] == seen[0] and now[1] != seen[1]:
-            raise _in_use(folder, now[1].partition(b" ")[2].decode("utf-8", "replace"), option)
+        if now and now.name == seen.name and now.content != seen.content:
+            raise _in_use(folder, (now.content or b"").partition(b" ")[2].decode("utf-8", "replace"), option)
         if now != seen:  # another holder, or none any more
             seen, since = now, time.monotonic()
         elif time.monotonic() - since > _PATIENCE:
+            if seen.content is None:  # it may be alive, or nobody's
+                raise _in_use(folder, f"the holder of {folder / HELD / seen.name}, which cannot be read", option)
             break
     return seen
 
 
-def _sign(place: Path) -> tuple[str, bytes]:
-    """The name and the content of a sign of life; empty where there is none."""
+def _sign(place: Path) -> Sign | None:
+    """The sign of life in a folder, if there is one."""
     try:
         path = next(place.iterdir())
-        return path.name, path.read_bytes()  # opened anew: a disk on a network shows the last content then
     except (OSError, StopIteration):
-        return "", b""
+        return None
+    try:
+        return Sign(path.name, path.read_bytes())  # opened anew: a disk on a network shows the last content then
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Sign(path.name, None)
 
 
-def _taken_over(place: Path, dead: tuple[str, bytes], owner: str, content: bytes) -> bool:
+def _taken_over(place: Path, dead: Sign, owner: str, content: bytes) -> bool:
     """Put the sign of life of `owner` in the place of a dead one's, unless another has done so; whether it is there.
 
     The dead one's file is renamed, which one of several can do: the folder stays where it is, for while it is away
@@ -213,10 +232,7 @@ def _taken_over(place: Path, dead: tuple[str, bytes], owner: str, content: bytes
     if _sign(place) != dead:
         return False
     try:
-        if not dead[0]:
-            shutil.rmtree(place)  # no holder has written what is there
-            return False
-        os.rename(place / dead[0], place / owner)
+        os.rename(place / dead.name, place / owner)
     except OSError:
         return False
     with contextlib.suppress(OSError):  # it holds with the words of the dead one too

@@ -554,10 +554,9 @@ def test_machines_take_turns_also_at_what_a_dead_one_left(tmp_path):
         dead.kill()
     for stage in ("", "dead."):  # of one that was killed while it took the lock, or took it over
         (tmp_path / f".lock.held.{stage}{Owner(dead.pid, '0' * 7 + '1', *THERE[1:])}.tmp").mkdir()
-    machines = [child(TAKE_TURNS, tmp_path, f"{i:08d}", *THERE[1:]) for i in range(4)]
-    for machine in machines:
-        with machine:
-            assert machine.wait(60) == 0
+    with contextlib.ExitStack() as stack:
+        machines = [stack.enter_context(child(TAKE_TURNS, tmp_path, f"{i:08d}", *THERE[1:])) for i in range(4)]
+        assert [machine.wait(60) for machine in machines] == [0] * 4
     assert names(tmp_path) == [".lock"]
 
 
@@ -582,6 +581,43 @@ def test_a_lock_that_another_has_taken_over_first_stays_where_it_is(tmp_path, im
     with lock(tmp_path):
         assert [path.name for path in place.iterdir()] == [str(Owner.current())]
     assert seen == [True]
+
+
+def test_who_finds_the_place_free_removes_nobody_who_moves_in(tmp_path, impatient, monkeypatch):
+    """Of two that wait, the second may move in after any look of the first at a place that was free."""
+    place, sign, looks = tmp_path / ".lock.held", locks._sign, []
+    place.mkdir()
+    (place / "first").write_bytes(b"")
+
+    def looked(folder):
+        if not looks:
+            shutil.rmtree(place)
+        looks.append(sign(folder))
+        if len(looks) == 2:
+            place.mkdir()
+            (place / "second").write_bytes(b"")
+        return looks[-1]
+
+    monkeypatch.setattr(locks, "_sign", looked)
+    with lock(tmp_path):
+        assert len(looks) == 1 or (place / "second").exists()
+
+
+def test_a_holder_that_takes_turns_with_itself_is_not_taken_for_dead(tmp_path, impatient):
+    """Each hold is too short for a second sign of life, and looks at it may miss that it was away."""
+    place, signs = tmp_path / ".lock.held", []
+    for _ in range(2):
+        with lock(tmp_path):
+            signs.append([(path.name, path.read_bytes()) for path in place.iterdir()])
+    assert signs[0] != signs[1]
+
+
+def test_a_sign_of_life_that_cannot_be_read_is_not_taken_over(tmp_path, impatient, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.2)
+    (tmp_path / ".lock.held" / "a folder").mkdir(parents=True)
+    with pytest.raises(RunError, match="a folder, which cannot be read"), lock(tmp_path):
+        pytest.fail("held")
+    assert (tmp_path / ".lock.held" / "a folder").exists()
 
 
 @pytest.mark.parametrize("failing", ["mkdir", "write_bytes"])
