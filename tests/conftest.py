@@ -1,6 +1,7 @@
 """What the tests share: small data that can be learned, a browser, and the two global generators that nothing may
 touch."""
 
+import os
 import random
 import shutil
 import signal
@@ -32,6 +33,19 @@ def browser():
         launched = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was():
+    """Torch's threads and the process's cores, which all tests share: a second thread where each of two workers has one
+    core makes small products a hundred times as slow, in all tests that come after."""
+    before = _shared()
+    yield
+    assert _shared() == before
+
+
+def _shared():
+    return torch.get_num_threads(), getattr(os, "sched_getaffinity", lambda _: None)(0)
 
 
 @pytest.fixture
