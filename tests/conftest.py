@@ -3,6 +3,7 @@ touch."""
 
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -33,6 +34,20 @@ def browser():
         launched = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def pages_in_print(browser):
+    """Call it with the folder of a run: how many pages of A4 its report has on paper."""
+
+    def counted(folder):
+        page = browser.new_page()
+        page.goto((folder / "report.html").as_uri())
+        document = page.pdf(format="A4")
+        page.close()
+        return len(re.findall(rb"/Type\s*/Page\b", document))
+
+    return counted
 
 
 @pytest.fixture(autouse=True)

@@ -595,31 +595,9 @@ def test_in_the_dark_nothing_is_a_white_slab(sectioned, opened):
     assert shares["light"] > 0.8
 
 
-def pages_in_print(browser, folder):
-    page = browser.new_page()
-    page.goto((folder / "report.html").as_uri())
-    document = page.pdf(format="A4")
-    page.close()
-    return len(re.findall(rb"/Type\s*/Page\b", document))
-
-
-def test_a_printed_report_is_short(browser, finished, sectioned):
-    assert 1 <= pages_in_print(browser, finished) <= 3
-    assert 1 <= pages_in_print(browser, sectioned) <= 3
-
-
-@pytest.mark.slow
-def test_the_report_of_digits_is_six_pages_at_most(browser, tmp_path):
-    assert run_command(["run", "digits", "--out", str(tmp_path)]) == 0
-    assert 3 <= pages_in_print(browser, tmp_path / "digits") <= 6
-
-
-@pytest.mark.mnist
-@pytest.mark.slow
-def test_the_report_of_the_largest_study_is_six_pages_at_most(browser, tmp_path):
-    """With 27 models and some forty figures; of a quick run, whose report has all parts but the sentences."""
-    assert run_command(["run", "imaging", "--quick", "--out", str(tmp_path)]) == 0
-    assert 3 <= pages_in_print(browser, tmp_path / "imaging") <= 6
+def test_a_printed_report_is_short(pages_in_print, finished, sectioned):
+    assert 1 <= pages_in_print(finished) <= 3
+    assert 1 <= pages_in_print(sectioned) <= 3
 
 
 @pytest.mark.parametrize(

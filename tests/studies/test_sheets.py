@@ -13,6 +13,7 @@ from isthmus.cli import run_command
 from isthmus.studies.results.results_json import read_results
 from isthmus.studies.spec.figures import FIGURES
 from isthmus.studies.spec.parser import load_study
+from tests.conftest import CHROMIUM
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 SHEETS = ("lab", "imaging", "sparse-denoise", "prior-denoise")
@@ -20,8 +21,8 @@ SHEETS = ("lab", "imaging", "sparse-denoise", "prior-denoise")
 
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", SHEETS)
-def test_a_quick_run_draws_every_figure(name, tmp_path):
-    """Every model, measure, figure and comparison of the study, in one epoch on few images."""
+def test_a_quick_run_draws_every_figure(name, tmp_path, request):
+    """Every model, measure, figure and comparison of the study, in one epoch on few images, on six pages at most."""
     study = load_study(name)
     assert run_command(["run", name, "--quick", "--out", str(tmp_path), "--json"]) == 0
     folder = tmp_path / name
@@ -42,6 +43,8 @@ def test_a_quick_run_draws_every_figure(name, tmp_path):
         assert f'id="{section.name}"' in html
     for figure in study.figures:
         assert f'id="{figure.name}"' in html
+    if CHROMIUM:
+        assert 2 <= request.getfixturevalue("pages_in_print")(folder) <= 6
 
 
 @pytest.mark.mnist
