@@ -77,7 +77,6 @@ def run(options: argparse.Namespace) -> None:
     if part is not None and (units := unit_note(part, opened.framing.value_range)):
         console.say(units)
     if is_denoiser := adapter_of(opened.model).takes_any_size:
-        part = part and (part.for_denoiser() or part)
         opened.model.self_ensemble |= options.self_ensemble
     elif options.sigma is not None:
         raise RequestError(f"--sigma is for a denoiser of photographs; {options.model} takes no noise level")
@@ -128,9 +127,10 @@ def _note_the_level(opened: Opened, sigmas: list[float], changes: list[float]) -
             console.say(
                 f"{counted(n, 'image')} with {than} noise, by the estimate, than {opened.folder} was trained on: {span}"
             )
-    if clean := [change for sigma, change in zip(sigmas, changes, strict=True) if sigma < CLEAN]:
+    least = min(CLEAN, 0.9 * known[0] or CLEAN)  # what the model was trained on is noise, however little
+    if clean := [change for sigma, change in zip(sigmas, changes, strict=True) if sigma < least]:
         most = f", changed by {math.sqrt(max(clean)):.2g} {'at most' * (len(clean) > 1)}".rstrip()
-        console.say(f"{counted(len(clean), 'image')} with hardly any noise: sigma is less than {CLEAN}{most}")
+        console.say(f"{counted(len(clean), 'image')} with hardly any noise: sigma is less than {least:.2g}{most}")
 
 
 def _searched(opened: Opened) -> Any:

@@ -109,8 +109,6 @@ def run(options: argparse.Namespace) -> None:
         if units := unit_note(part, opened.framing.value_range):
             console.say(units)
     any_size = adapter_of(opened.model).takes_any_size
-    if any_size:  # noise as its own is, not clipped
-        parts = [part.for_denoiser() or part for part in parts]
     whole = any_size or (opened.framing.patches is not None and opened.shape is not None)
     result = (_of_photographs if whole else _of_images)(opened, options, parts)
     if result.noise:

@@ -139,6 +139,13 @@ def test_whole_images_with_gaussian_noise_have_methods_beside_them_that_learn_no
         assert not any("told" in name or "blur" in name for name in yardsticks(images, images, 100, corruption))
 
 
+def test_a_pca_of_few_images_says_why_it_has_fewer_numbers_than_the_code():
+    train = Images(np.random.default_rng(0).random((10, 1, 6, 6), np.float32))
+    assert list(yardsticks(train, train, 30)) == ["PCA, 9 numbers, all that 10 images have", MEAN_IMAGE]
+    assert list(yardsticks(train, train, 4)) == ["PCA, 4 numbers", MEAN_IMAGE]
+    assert list(yardsticks(train, train, 1)) == ["PCA, 1 number", MEAN_IMAGE]
+
+
 def test_a_code_as_wide_as_the_images_is_held_against_as_many_numbers_as_are_on():
     rng = np.random.default_rng(0)
     train = Images(rng.random((90, 1, 6, 6), np.float32))

@@ -312,6 +312,8 @@ def test_no_image_of_a_larger_folder_is_held_out_that_was_trained_on(m, digits, 
     assert not tested & (trained | selected)
     assert not set(new["left_out"]) & trained
     assert "on 12 held-out images" in out
+    fresh = set(isthmus.open_images(more).names) - set(new["left_out"]) - trained
+    assert ("none of the others is trained on" in err) is not bool(fresh)
     # and the model that comes of it knows what both were trained on
     _, err = done("evaluate", tmp_path / "n", digits)
     n = len(names - (set(old["left_out"]) & set(new["left_out"])))

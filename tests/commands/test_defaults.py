@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from isthmus import Gaussian, Quantized, load
+from isthmus import Autoencoder, Dense, Gaussian, Images, Quantized, load
 from isthmus.cli import run_command
 from isthmus.commands.fitting.defaults import Wanted, choose
+from isthmus.commands.fitting.judgement import Judgement
+from isthmus.metrics import Estimate
 from isthmus.networks import build
 from isthmus.parts import KL, L1, MSE, NETWORKS, GaussianNoise, contradiction
+from isthmus.training.history import Epoch, History
 
 SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 16, 16), (3, 32, 48), (1, 100, 7), (3, 128, 128)]
 
@@ -129,6 +133,25 @@ def test_a_variational_code_learns_the_noise_unless_a_loss_is_said(tmp_path, cap
     assert load(tmp_path / "q").code == Quantized(8, 2)
     assert run_command(["fit", "digits", "-o", str(tmp_path / "x"), "--code", "gausian"]) == 2
     assert 'unknown code "gausian"; known: gaussian, plain, quantized' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("losses", "advice"),
+    [
+        ([300.0, 100.0, -150.0, -240.0, -200.0], "more images"),  # and its own images' went on down
+        ([300.0, 100.0, -150.0, -240.0, -238.0], "more --epochs"),
+        ([300.0, 100.0, -240.0, -239.0, -239.0, -238.0, -238.0], "more images"),
+    ],
+)
+def test_more_epochs_are_no_way_where_other_images_got_worse(losses, advice):
+    model = Autoencoder(Dense(bottleneck=4), code=Gaussian(noise="learned"), epochs=1, random_state=0)
+    images = Images(np.random.default_rng(0).random((60, 1, 6, 6), np.float32))
+    model.fit(images)
+    rows = [Epoch(i, 0.0, 1.0, (), loss) for i, loss in enumerate(losses, 1)]
+    model.history_ = History(rows)
+    error = {"mse": Estimate(0.01, None, 2)}
+    judged = Judgement(model, images, Path("m"), None, {"m": error}, True, 10, None)
+    assert advice in judged._advice(["PCA"])
 
 
 def test_a_variational_code_that_went_past_its_best_is_not_told_to_train_for_longer(tmp_path, capsys):

@@ -114,11 +114,21 @@ def test_pixels_that_a_relu_output_killed_are_named_and_not_to_be_trained_longer
 def test_units_that_are_zero_for_every_image_are_so_for_those_to_train_on_too(tmp_path, done):
     """They were counted on the few that are held out, of which many need no unit that others need."""
     words = ("--network", "dictionary", "--atoms", 300, "--epochs", 3, "--recipe", "plain", *QUICK[2:])
-    _, err = done("fit", "digits", "-o", tmp_path / "m", "--classes", "1,7", *words)
+    out, err = done("fit", "digits", "-o", tmp_path / "m", "--classes", "1,7", *words)
+    assert "PCA" not in out, "more numbers are on than the images have"
+    assert "no PCA is beside it: with 64 numbers, as the images have, it is exact" in err
     n_dead = int(re.search(r"(\d+) of 300 units of (?:the|its) code are zero for every image", err)[1])
     digits = isthmus.load_dataset("digits").train
     code = isthmus.load(tmp_path / "m").transform(digits.take(np.isin(digits.labels, [1, 7])))
     assert n_dead == (np.abs(code) <= 1e-6).all(axis=0).sum()
+
+
+def test_a_denoiser_that_no_epoch_betters_is_said_to_be_pcas_filter(digits, tmp_path, done):
+    """Its training did not begin there."""
+    words = ("--corruption", "gaussian:0.3", "--epochs", 2, *QUICK[2:])
+    _, err = done("fit", digits, "-o", tmp_path / "m", *words)
+    assert "none better than PCA's filter" in err
+    assert "this model is a linear filter, PCA's with less of a component the noisier it is" in err
 
 
 def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
@@ -413,7 +423,10 @@ def test_a_denoiser_of_patches_is_held_against_methods_that_are_told_the_noise(t
     assert "total variation, told the noise" in of
     assert list(of)[-1] == "the mean image"
     assert "worse than non-local means, told the noise" in err
-    assert "without --patches" in err
+    assert "try it without --patches with --training-crop 32" in err
+    np.save(tmp_path / "small.npy", steps[..., :25, :28])
+    _, err = done("fit", tmp_path / "small.npy", *fit[2:], "--corruption", "gaussian:0.1", *QUICK[2:], "--force")
+    assert "try it without --patches with --training-crop 24" in err
     out, _ = done(*fit, "--corruption", "masking:0.1", "--force", *QUICK[2:])
     assert "told" not in out
 

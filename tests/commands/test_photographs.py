@@ -171,6 +171,26 @@ def test_noise_is_added_and_taken_out_again(fitted, photographs, tmp_path, done)
     assert before == pytest.approx(0.01, rel=0.1)  # not clipped
 
 
+def test_noise_that_is_said_to_be_clipped_is(fitted, photographs, tmp_path, done):
+    """Of light images much is cut off at white; what is unsaid is as in the training, which never clips."""
+    np.save(tmp_path / "light.npy", np.full((3, 3, 64, 64), 0.95, np.float32))
+    for words, clipped in (("gaussian:0.1:clip=true", True), ("gaussian:0.1", False)):
+        out, err = done("evaluate", fitted[0], tmp_path / "light.npy", "--corruption", words, "--json")
+        (before,) = (row["value"] for row in json.loads(out)["as_it_is"] if row["metric"] == "mse")
+        assert before == pytest.approx(0.0059 if clipped else 0.01, rel=0.1)
+        assert ("leaves unsaid is as" in err) is not clipped
+        done("denoise", fitted[0], tmp_path / "light.npy", "-o", tmp_path / words[-4:], "--corruption", words)
+        (table,) = (json.loads(path.read_text()) for path in (tmp_path / words[-4:]).rglob("isthmus.json"))
+        assert table["errors"][0]["mse"] == pytest.approx(before, rel=0.02)
+
+
+@pytest.mark.parametrize(("noise", "n_clean"), [(GaussianNoise((0, 0.2)), 2), (GaussianNoise((0.006, 0.012)), 1)])
+def test_noise_like_that_of_the_training_is_noise_however_little(noise, n_clean, capsys):
+    opened = SimpleNamespace(model=SimpleNamespace(noise=noise), folder="m")
+    _note_the_level(opened, [0.004, 0.007, 0.009], [1e-6, 4e-6, 9e-6])
+    assert f"{n_clean} image" in capsys.readouterr().err.split(" with hardly any noise")[0].splitlines()[-1]
+
+
 def test_evaluate_measures_it_and_encode_refuses(fitted, photographs, done, capsys):
     out, _ = done("evaluate", fitted[0], photographs / "flower.png", "--corruption", "gaussian:0.1")
     assert "mse" in out

@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 from isthmus.augmentation import augment
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
+from isthmus.errors import counted
 from isthmus.estimators.adapters import chunks
 from isthmus.estimators.borrowed import best_pca
 from isthmus.estimators.denoising.classical import ClassicalDenoiser, best_blur
@@ -67,11 +68,14 @@ def yardsticks(
     if corruption is not None or code_size < train.n_features:  # else a PCA is exact
         for pca_name, changed_by in of_each.items():
             pca = pca_of(changed_by)
-            baselines[f"{pca_name}, {pca.n_components_:,} numbers"] = pca
+            n = sum(map(len, fitted_on))
+            of = counted(n, "image") if train.places is None else counted(n, "patch", "patches")
+            which = f", all that {of} have" if corruption is None and pca.n_components_ < code_size else ""
+            baselines[f"{pca_name}, {counted(pca.n_components_, 'number')}{which}"] = pca
     if corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5:
         pca = _pca(fitted_on, validation, round(n_on), None)
         which = "as many as are on" if pca.n_components_ == round(n_on) else "all that it has"
-        baselines[f"{name}, {pca.n_components_:,} numbers, {which}"] = pca
+        baselines[f"{name}, {counted(pca.n_components_, 'number')}, {which}"] = pca
     if train.places is None:
         some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))
         methods = _classical(some.floats().reshape(-1, *train.shape), corruption)

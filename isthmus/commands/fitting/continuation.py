@@ -211,6 +211,9 @@ def check_same(base: Base, facts: Facts) -> None:
         )
 
 
+_TRAIN_ON_MORE = "--test 0 or a smaller --validation holds out fewer"
+
+
 def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> Parts:
     """Split the images so that none is held out that the model was trained on, as far as it knows them.
 
@@ -233,6 +236,8 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
     if parts is None:
         return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} was trained on")
     note = f"; {base.folder} was trained on {n:,} of them, {words}" if n else ""
+    if n and parts.train.n_photographs <= n < images.n_photographs:
+        note += f", and none of the others is trained on: of these all are held out; {_TRAIN_ON_MORE}"
     return replace(parts, summary=parts.summary + note)
 
 

@@ -14,16 +14,21 @@ import numpy as np
 from isthmus.analysis.collapse import diagnose, frozen_pixels
 from isthmus.commands.fitting.baselines import MEAN_IMAGE, TOLD, better_than_first
 from isthmus.commands.fitting.continuation import Base, names
-from isthmus.commands.fitting.defaults import LEAST_SIDE
-from isthmus.commands.fitting.ways import larger_network, more_images, way_to_pca, whole_images
+from isthmus.commands.fitting.defaults import LEAST_SIDE, crop_for
+from isthmus.commands.fitting.ways import (
+    larger_network,
+    more_images,
+    shorter_side,
+    way_of_nats,
+    way_to_pca,
+    whole_images,
+)
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
 from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Estimate
-from isthmus.parts.code import SILENT
-from isthmus.parts.networks import FEW
 from isthmus.studies.results.measure import Measured
 from isthmus.training.recipe import highest_rate
 
@@ -32,10 +37,9 @@ _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network need
 _FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
+_WENT_BACK = 0.05  # of what the best epoch had gained on the first: by as much it goes up where little is drawn anew
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
-_TOO_FEW = 300  # images for a code in nats however long it trains: of 160 faces 200 epochs left more error than 20
-_SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _KEPT_START = (
     "this model is PCA of the images to train on{}: no epoch was better than PCA's solution, where the training began, "
     "by more than chance. Its code has each component in units of its spread, as of PCA(whiten=True); a network may "
@@ -150,7 +154,9 @@ class Judgement:
         """What the model is worse than, and what to do about it."""
         way = self._advice(better) if has_way else ""
         if not self.whole and better[0].endswith(TOLD):
-            way = f"try it without --patches, of images under {LEAST_SIDE} pixels a side with --training-crop 32"
+            side = shorter_side(self.images)
+            crop = f" with --training-crop {crop_for(side)}" if side < LEAST_SIDE else ""
+            way = f"try it without --patches{crop}"
         if has_way and self.base is not None and better[0] == before(self.base):
             way = self._way_on(self.base)
         return f"this model is worse than {' and than '.join(better)}" + (f": {way}" if way else "")
@@ -224,7 +230,8 @@ class Judgement:
     def _advice(self, better: list[str]) -> str:
         """What to change where a PCA is better: an overfitted or unstable training needs no more epochs."""
         if self.model.network_.code_part.in_nats:
-            return self._nats_words()
+            error = next(iter(self.errors.values()))["mse"].value or 0.0
+            return way_of_nats(self.model, self.images, error, is_early=self._best_came_early() or self._went_back())
         history, is_penalized = self.model.history_, self.model.penalty is not None
         best = int(np.nanargmin(history.validation_losses))
         losses, held_out = history.losses, history.validation_losses[best]
@@ -256,40 +263,15 @@ class Judgement:
         images = "more images" if self.model.corruption is None else self._more_images()
         return f"train longer (--epochs), or give it more numbers or {images}"
 
-    def _nats_words(self) -> str:
-        """What lets a code in nats say more of an image: the variance that is likeliest, or less weight of its term."""
-        error, loss = next(iter(self.errors.values()))["mse"].value, self.model.part("loss")
-        is_assumed = loss.is_squared and self.model.network_.code.noise is None
-        if is_assumed and error and (weight := 0.5 / error) > loss.weight:
-            assumed = f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}"
-            return f"{assumed}: try --loss mse:{weight:.2g}"
-        is_early, n = self._best_came_early(), len(self.images)
-        more = "more images" if is_early else "more --epochs"
-        if self._price_costs(error or 0.0):
-            cheaper = f"--code gaussian:{self.model.network_.code_part.beta / 2:g}"
-            return f"what a code says costs nats that an error does not count: try {cheaper}, or {more}"
-        if n < FEW and (is_early or n < _TOO_FEW):
-            images = counted(n, "image")
-            return f"of {images} PCA knows more than it learns: try {more}; a variational code is for sampling"
-        return f"try {more}"
-
-    def _price_costs(self, error: float) -> bool:
-        """Whether a smaller beta is likely to help: units are silent, or the nats of the code are much of all.
-
-        Of 120 pages a code of 83 nats was beside 1,152 of the error, with no unit silent, and half of beta left as much
-        error. Whoever gave a beta below 1 has tried it.
-        """
-        code, beta = self.model.network_.code, getattr(self.model.network_.code_part, "beta", 0.0)
-        if beta < 1 or (nats := getattr(code, "nats", None)) is None:
-            return False
-        weight = self.model.part("loss").weight if code.noise is None else float(code.noise.weight)
-        n_silent, price = int((nats < SILENT).sum()), beta * float(nats.sum())
-        return n_silent > _SILENT * len(nats) or price > _PRICE * (price + weight * error * self.images.n_features)
-
     def _best_came_early(self) -> bool:
         """Whether more epochs than there were would only go further away from the best."""
         history = self.model.history_
         return int(np.nanargmin(history.validation_losses)) + 1 < _EARLY * len(history)
+
+    def _went_back(self) -> bool:
+        """Whether on other images the end is worse than the best epoch, by more than a little of what was learned."""
+        losses = self.model.history_.validation_losses
+        return losses[-1] - np.nanmin(losses) > _WENT_BACK * (losses[0] - np.nanmin(losses))
 
 
 def before(base: Base) -> str:

@@ -207,10 +207,10 @@ def _own_noise(images: ImageList) -> GaussianNoise:
         "a denoiser of photographs of any size, of noisy ones alone: noise is what is independent from pixel to pixel; "
         "without clean ones, every second pixel is denoised to measure, and held against its noisy neighbour"
     )
-    console.say(
-        f"their noise, estimated: sigma {typical:g} of black to white ({low:g} to {high:g}; texture counts as some)"
-    )
-    if growth := growth_of(images.arrays):
+    growth = growth_of(images.arrays)
+    of_what = "of most of their pixels" if growth else "texture counts as some"
+    console.say(f"their noise, estimated: sigma {typical:g} of black to white ({low:g} to {high:g}; {of_what})")
+    if growth:
         peak = f"{float(f'{growth.peak:.2g}'):g}"
         console.say(
             "their noise grows with the brightness, as that of photons does: sigma is about "

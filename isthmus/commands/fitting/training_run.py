@@ -153,7 +153,9 @@ def fit(job: Job) -> Fitted | None:
             *(train, validation, size, model.corruption, n_on, others, alone, model.part("augmentation")),
             None if job.uncut is None else job.uncut.images(train),
         )
-        models = {f"{folder.name}, {size:,} numbers": model} | baselines
+        if model.corruption is None and not any("PCA" in name for name in baselines):
+            console.say(f"no PCA is beside it: with {train.n_features:,} numbers, as the images have, it is exact")
+        models = {f"{folder.name}, {counted(size, 'number')}": model} | baselines
         if base is not None and not model.history_.kept_start:
             models[before(base)] = base.model  # few images may have chosen an epoch that is worse on others
         errors = {name: measured.errors(estimator, name) for name, estimator in models.items()}
@@ -272,9 +274,9 @@ def _train(job: Job) -> None:
         if history.kept_end and best_epoch < len(history):
             best += ", and the last, which is as good, is kept"
         if history.kept_start:
-            best = "none better than the start, "
             is_former = model.warm_start and model.fitted_.before_refit is None
-            best += "as fitted before" if is_former else "PCA's solution"
+            start = "the start, as fitted before" if is_former else "the start, PCA's solution"
+            best = "none better than " + ("PCA's filter" if model.corruption and not is_former else start)
         summary = f"{counted(len(history), 'epoch')} in {console.duration(history.seconds)}, {best}"
         progress.finished(folder.name, f"{summary}; next its errors are measured, and PCA's")  # in silence
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from isthmus.commands.fitting.defaults import LEAST_SIDE, WIDE, crop_for
 from isthmus.commands.images.inputs import is_named
 from isthmus.data.images import Images
+from isthmus.errors import counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.parts.code import SILENT
 from isthmus.parts.networks import FEW
 
 # Pixels of an image's shorter side from which a denoiser is better off with pieces of it, and their side: on faces of
@@ -14,6 +18,8 @@ from isthmus.parts.networks import FEW
 _PIECES = ((64, 16), (16, 8))
 _CONVOLVED, _AROUND = 8, 16  # pixels of the shorter side for convolutions, which see what is around a missing region
 _HIDDEN = ("hidden", "decoder_hidden")
+_TOO_FEW = 300  # images for a code in nats however long it trains: of 160 faces 200 epochs left more error than 20
+_SILENT, _PRICE = 0.1, 0.15  # of the units, and of all nats: where less is silent and less is paid, beta is no cause
 _SMALL = 128  # pixels: of patches of 16×16 two hidden layers were no better
 
 
@@ -40,6 +46,17 @@ def more_images(model: Autoencoder, images: Images, *, whole: bool, pieces: bool
     ):
         return " or ".join([f"--network conv {affine}".strip(), *ways])
     return " or ".join([*ways, affine] if affine else ways)
+
+
+def shorter_side(images: Images) -> int:
+    """Pixels of the shortest side of the images, or, of patches, of the photographs that they were cut from, as far as
+    patches reach."""
+    sides = np.array(images.shape[1:])
+    if images.places is None:
+        return int(sides.min())
+    last = np.zeros((int(images.places[:, 0].max()) + 1, 2), int)
+    np.maximum.at(last, images.places[:, 0], images.places[:, 1:])
+    return int((last[np.unique(images.places[:, 0])] + sides).min())
 
 
 def whole_images(model: Autoencoder, images: Images) -> list[str]:
@@ -93,6 +110,40 @@ def way_to_pca(model: Autoencoder, images: Images) -> str:
     if wider:
         return f"hidden layers narrower than twice its code keep it from PCA's solution: try {wider}{without}"
     return f"a training with a linear output begins at PCA's solution: leave {option} out" if without else ""
+
+
+def way_of_nats(model: Autoencoder, images: Images, error: float, *, is_early: bool) -> str:
+    """What lets a code in nats say more of an image: the variance that is likeliest, or less weight of its term.
+
+    error: the mean squared one of other images. is_early: more epochs would only go further away from the best.
+    """
+    loss, n = model.part("loss"), len(images)
+    if loss.is_squared and model.network_.code.noise is None and error and (weight := 0.5 / error) > loss.weight:
+        return (
+            f"it assumes noise of variance {0.5 / loss.weight:.2g} and leaves {error:.2g}: try --loss mse:{weight:.2g}"
+        )
+    more = "more images" if is_early else "more --epochs"
+    if _price_costs(model, error * images.n_features):
+        cheaper = f"--code gaussian:{model.network_.code_part.beta / 2:g}"
+        return f"what a code says costs nats that an error does not count: try {cheaper}, or {more}"
+    if n < FEW and (is_early or n < _TOO_FEW):
+        of = counted(n, "image")
+        return f"of {of} PCA knows more than it learns: try {more}; a variational code is for sampling"
+    return f"try {more}"
+
+
+def _price_costs(model: Autoencoder, error: float) -> bool:
+    """Whether a smaller beta is likely to help: units are silent, or the nats of the code are much of all.
+
+    Of 120 pages a code of 83 nats was beside 1,152 of the error, with no unit silent, and half of beta left as much
+    error. Whoever gave a beta below 1 has tried it. error: the squared one of an image, summed.
+    """
+    code, beta = model.network_.code, getattr(model.network_.code_part, "beta", 0.0)
+    if beta < 1 or (nats := getattr(code, "nats", None)) is None:
+        return False
+    weight = model.part("loss").weight if code.noise is None else float(code.noise.weight)
+    n_silent, price = int((nats < SILENT).sum()), beta * float(nats.sum())
+    return n_silent > _SILENT * len(nats) or price > _PRICE * (price + weight * error)
 
 
 def _takes_convolutions(model: Autoencoder, images: Images, least: int) -> bool:

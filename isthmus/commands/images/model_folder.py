@@ -22,7 +22,7 @@ from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.networks.standardization import SPREAD
-from isthmus.parts import Corruption
+from isthmus.parts import Corruption, GaussianNoise, Sequence
 
 Shape = tuple[int, int, int]
 
@@ -89,7 +89,13 @@ class Opened:
 
     def corruption(self, text: str) -> Corruption:
         """The corruption of an option's words, in which what is unsaid is as in the training, which is printed."""
-        return as_trained(text, None if self.autoencoder is None else self.autoencoder.corruption, self.folder)[1]
+        if not adapter_of(self.model).takes_any_size:
+            trained = None if self.autoencoder is None else self.autoencoder.corruption
+        elif GaussianNoise in map(type, self.model.noise.steps):
+            trained = self.model.noise
+        else:
+            trained = Sequence((*self.model.noise.steps, GaussianNoise(0.0)))  # none is clipped of photographs
+        return as_trained(text, trained, self.folder)[1]
 
     def memory(self, options: argparse.Namespace) -> Memory:
         """What the model's folder knows of a command's images: which of them it was trained on."""
