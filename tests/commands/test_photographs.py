@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +16,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
-from isthmus import GaussianNoise, cli, console, persistence
+from isthmus import GaussianNoise, Poisson, Residual, cli, console, persistence
 from isthmus.commands.denoise import _note_the_level
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
+from isthmus.commands.images.model_folder import Opened
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
+from isthmus.data.framing import Framing
 from isthmus.data.images import floats_of, pixels_of
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising import denoiser
@@ -182,6 +185,21 @@ def test_noise_that_is_said_to_be_clipped_is(fitted, photographs, tmp_path, done
         done("denoise", fitted[0], tmp_path / "light.npy", "-o", tmp_path / words[-4:], "--corruption", words)
         (table,) = (json.loads(path.read_text()) for path in (tmp_path / words[-4:]).rglob("isthmus.json"))
         assert table["errors"][0]["mse"] == pytest.approx(before, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("gaussian:0.1", "gaussian(0.1,clip=false)"),
+        ("poisson:30+gaussian:0.1", "poisson(30)+gaussian(0.1,clip=false)"),
+        ("poisson:30", "poisson(30)"),
+        ("gaussian:0.1:clip=true", "gaussian(0.1)"),
+    ],
+)
+@pytest.mark.parametrize("noise", [Poisson(30.0), GaussianNoise((0, 0.2))], ids=repr)
+def test_no_noise_of_photographs_is_clipped_unless_it_is_said(noise, text, label):
+    opened = Opened(Denoiser(Residual(4, 4), noise=noise), Path("m"), None, None, Framing(), "")
+    assert opened.corruption(text).label == label
 
 
 @pytest.mark.parametrize(("noise", "n_clean"), [(GaussianNoise((0, 0.2)), 2), (GaussianNoise((0.006, 0.012)), 1)])

@@ -22,7 +22,7 @@ from isthmus.errors import RequestError, counted
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.networks.standardization import SPREAD
-from isthmus.parts import Corruption, GaussianNoise, Sequence
+from isthmus.parts import Corruption
 
 Shape = tuple[int, int, int]
 
@@ -89,12 +89,11 @@ class Opened:
 
     def corruption(self, text: str) -> Corruption:
         """The corruption of an option's words, in which what is unsaid is as in the training, which is printed."""
-        if not adapter_of(self.model).takes_any_size:
-            trained = None if self.autoencoder is None else self.autoencoder.corruption
-        elif GaussianNoise in map(type, self.model.noise.steps):
-            trained = self.model.noise
-        else:
-            trained = Sequence((*self.model.noise.steps, GaussianNoise(0.0)))  # none is clipped of photographs
+        trained = None if self.autoencoder is None else self.autoencoder.corruption
+        if adapter_of(self.model).takes_any_size:
+            part, trained = read_words("corruption", text, "--corruption"), self.model.noise
+            if {step.kind for step in part.steps} - {step.kind for step in self.model.noise.steps}:
+                trained = part.for_denoiser() or trained  # nor is other noise of photographs clipped
         return as_trained(text, trained, self.folder)[1]
 
     def memory(self, options: argparse.Namespace) -> Memory:
