@@ -1,9 +1,11 @@
 """The best loops that anyone would write, an epoch at a time: torch, compiled torch, JAX and Keras on JAX.
 
 Each as its own guide has it. torch: pixels resident as floats, one index for an epoch's order, Adam in one kernel, no
-loss waited for; `torch.compile` of the network and its loss. JAX: one jitted call for an epoch, `lax.scan` over its
-batches, the state donated, optax's Adam. Keras: `fit` on arrays, jitted, 32 steps a call. All but isthmus
-begin with the same weights, isthmus with others of the same law; the last batch is whole.
+loss waited for; images of convolutions channels last, and autocast for bfloat16. `torch.compile` of the network and its
+loss: the whole step with the optimizer, which the guide has too, took 5 to 15 % longer with dense-64 and deep-30, and
+neither `mode="max-autotune-no-cudagraphs"` nor the C++ wrapper took less. JAX: see `rival_jax`. Keras: `fit` on arrays,
+jitted, 32 steps a call, the second term of a loss by `add_loss`. All but isthmus begin with the same weights, isthmus
+with others of the same law; the last batch is whole.
 """
 
 from __future__ import annotations
@@ -20,13 +22,30 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from benchmarks.notebook_loop import MODELS, dense
 from benchmarks.recipes import NETWORKS, autoencoder
-from isthmus import Autoencoder, Dense, Gaussian
+from benchmarks.rival_jax import trained, trainee
+from isthmus import Autoencoder, Denoiser, Dense, Gaussian, GaussianNoise, Residual
+from isthmus.networks.denoisers import build
+from isthmus.rng import generator
 
 RATE, BATCH = 1e-3, 64
 VAE = "variational-30"
 HIDDEN, CODE = (512, 256, 128), 30
+# The denoiser of photographs, whose products are bfloat16 by itself where a processor has them, and its fast recipe's
+# crops and noise, but for the rate.
+DENOISERS = {"denoiser": "float32", "denoiser-bfloat16": "bfloat16"}
+CROP, CROPS, HIGHEST = 64, 16, 55 / 255  # the side of a crop, crops in a batch, the most noise
 
 Epoch = Callable[[], float]  # one epoch more; its mean loss
+
+
+def batch_of(name: str) -> int:
+    """Samples in a batch."""
+    return CROPS if name in DENOISERS else BATCH
+
+
+def precision_of(name: str, precision: str) -> str:
+    """Of a model's products: those of `denoiser-bfloat16` are never float32."""
+    return "bfloat16" if DENOISERS.get(name) == "bfloat16" else precision
 
 
 class Variational(nn.Module):
@@ -42,7 +61,7 @@ class Variational(nn.Module):
         return self.decoder(mean + (0.5 * log_variance).exp() * torch.randn_like(mean)), mean, log_variance
 
 
-def objective(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def objective(model: Any, x: torch.Tensor) -> torch.Tensor:
     """The mean squared error of pixels, or minus the evidence lower bound of an image in nats."""
     made = model(x)
     if isinstance(made, torch.Tensor):
@@ -52,20 +71,32 @@ def objective(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return error - 0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1).mean()
 
 
-def begun(name: str) -> nn.Module:
-    """The network as torch starts it, the same each time."""
+def denoising_error(model: Any, x: torch.Tensor) -> torch.Tensor:
+    """The mean squared error of crops that get noise, each of a level of its own, which the network is told."""
+    sigma = HIGHEST * torch.rand(len(x), 1, 1, 1)
+    x_hat = model.denoise(x + sigma * torch.randn_like(x), sigma.expand_as(x))
+    return mse_loss(x_hat.float(), x)
+
+
+def begun(name: str) -> Any:
+    """The network as torch starts it, and the denoiser as isthmus builds it, the same each time."""
     torch.manual_seed(0)
+    if name in DENOISERS:
+        return build(Residual(), 1, generator(0, "init"))
     return Variational() if name == VAE else MODELS[name]()
 
 
 def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: bool = False) -> Epoch:
-    model, images = begun(name), torch.from_numpy(x.reshape(-1, 1, 28, 28))
+    model, images, error = begun(name), torch.from_numpy(x), objective
+    if name in DENOISERS:
+        model, error = model.to(memory_format=torch.channels_last), denoising_error
+        images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    loss_of = torch.compile(partial(objective, model)) if compiled else partial(objective, model)
+    loss_of = torch.compile(partial(error, model)) if compiled else partial(error, model)
 
     def epoch() -> float:
         losses = []
-        for which in torch.randperm(len(images)).split(BATCH):
+        for which in torch.randperm(len(images)).split(batch_of(name)):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                 loss = loss_of(images[which])
@@ -78,61 +109,7 @@ def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: bool = Fal
 
 
 def jax_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
-    """Of dense networks; what max-unpooling does has no operation there."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    model = begun(name)
-    halves = (model.encoder, model.decoder) if isinstance(model, Variational) else (model,)
-    # each layer's weight as rows are multiplied with it, and its bias
-    start = [
-        [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in _linear_layers(half)]
-        for half in halves
-    ]
-    half_precision = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-
-    def through(layers: Any, y: Any) -> Any:
-        for i, (weight, bias) in enumerate(layers):
-            y = jnp.dot(y.astype(half_precision), weight.astype(half_precision)).astype(jnp.float32) + bias
-            y = jax.nn.relu(y) if i < len(layers) - 1 else y
-        return y
-
-    def plain(state: Any, y: Any, key: Any) -> Any:
-        return jnp.square(jax.nn.sigmoid(through(state[0], y)) - y).mean()
-
-    def variational(state: Any, y: Any, key: Any) -> Any:
-        mean, log_variance = jnp.split(through(state[0], y), 2, axis=1)
-        code = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-        error = optax.sigmoid_binary_cross_entropy(through(state[1], code), y).sum(axis=1).mean()
-        return error - 0.5 * (1 + log_variance - mean**2 - jnp.exp(log_variance)).sum(axis=1).mean()
-
-    loss_of = variational if name == VAE else plain
-    adam = optax.adam(RATE)
-
-    def step(state: Any, batch: Any) -> Any:
-        weights, moments, images, key = state
-        key, noise = jax.random.split(key)
-        loss, gradient = jax.value_and_grad(loss_of)(weights, images[batch], noise)
-        change, moments = adam.update(gradient, moments)
-        return (optax.apply_updates(weights, change), moments, images, key), loss
-
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def one_epoch(weights: Any, moments: Any, images: Any, key: Any) -> Any:
-        key, order = jax.random.split(key)
-        batches = jax.random.permutation(order, len(images)).reshape(-1, BATCH)
-        (weights, moments, _, _), losses = jax.lax.scan(step, (weights, moments, images, key), batches)
-        return weights, moments, losses.mean()
-
-    weights = jax.tree.map(jnp.asarray, start)
-    moments, images, keys = adam.init(weights), jnp.asarray(x.reshape(len(x), -1)), iter(range(10**9))
-
-    def epoch() -> float:
-        nonlocal weights, moments
-        weights, moments, loss = one_epoch(weights, moments, images, jax.random.key(next(keys)))
-        return float(loss)
-
-    return epoch
+    return trained(trainee(begun(name), precision, HIGHEST), x, batch_of(name), RATE)
 
 
 def keras_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
@@ -142,13 +119,38 @@ def keras_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
 
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     layers = _linear_layers(begun(name))
+    rows = x.reshape(len(x), -1)
+
+    class Draw(keras.layers.Layer):
+        """A code's two halves → a draw of it, and its divergence from the prior as a loss."""
+
+        def __init__(self) -> None:
+            super().__init__(dtype="float32")
+            self.seeds = keras.random.SeedGenerator(0)
+
+        def call(self, code: Any) -> Any:
+            mean, log_variance = keras.ops.split(code, 2, axis=1)
+            of_each = 1 + log_variance - mean**2 - keras.ops.exp(log_variance)
+            self.add_loss(-0.5 * keras.ops.mean(keras.ops.sum(of_each, axis=1)))
+            noise = keras.random.normal(keras.ops.shape(mean), seed=self.seeds)
+            return mean + keras.ops.exp(0.5 * log_variance) * noise
+
+    def error(x: Any, logits: Any) -> Any:  # in nats of an image
+        return 784 * keras.losses.binary_crossentropy(x, logits, from_logits=True)
+
     model = keras.Sequential([keras.Input((784,))])
     for i, layer in enumerate(layers):
-        last = i == len(layers) - 1
-        model.add(keras.layers.Dense(layer.out_features, "sigmoid" if last else "relu"))
-    model.set_weights([array.detach().numpy() for layer in layers for array in (layer.weight.T, layer.bias)])
-    model.compile(keras.optimizers.Adam(RATE), "mse", jit_compile=True, steps_per_execution=32)
-    rows = x.reshape(len(x), -1)
+        is_last = i == len(layers) - 1
+        is_code = name == VAE and i == len(HIDDEN)
+        activation = "linear" if is_code or (is_last and name == VAE) else "sigmoid" if is_last else "relu"
+        model.add(keras.layers.Dense(layer.out_features, activation))
+        if is_code:
+            model.add(Draw())
+    weights = iter([array.detach().numpy() for layer in layers for array in (layer.weight.T, layer.bias)])
+    for weight in model.trainable_variables:
+        weight.assign(next(weights))
+    loss = error if name == VAE else "mse"
+    model.compile(keras.optimizers.Adam(RATE), loss, jit_compile=True, steps_per_execution=32)
 
     def epoch() -> float:
         return float(model.fit(rows, rows, batch_size=BATCH, epochs=1, verbose=0).history["loss"][0])
@@ -157,13 +159,18 @@ def keras_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
 
 
 def isthmus_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
-    changes: dict[str, Any] = {"epochs": 10**6, "precision": precision}
-    if name == VAE:
-        network, objective = Dense(HIDDEN, CODE, output="sigmoid"), {"code": Gaussian(), "loss": "bce"}
-        model = Autoencoder(network, **objective, batch_size=BATCH, learning_rate=RATE, random_state=0, **changes)
+    changes: dict[str, Any] = {"epochs": 10**6, "precision": precision, "random_state": 0}
+    model: Any
+    if name in DENOISERS:
+        of_crops = {"crop": CROP, "crops_per_epoch": len(x), "batch_size": CROPS, "learning_rate": RATE}
+        model = Denoiser(Residual(), noise=GaussianNoise((0, HIGHEST)), **of_crops, **changes)
+    elif name == VAE:
+        network, parts = Dense(HIDDEN, CODE, output="sigmoid"), {"code": Gaussian(), "loss": "bce"}
+        model = Autoencoder(network, **parts, batch_size=BATCH, learning_rate=RATE, **changes)  # type: ignore[arg-type]
     else:
         model = autoencoder(name, **changes)
-    rows = model.fit_epochs(x.reshape(-1, 1, 28, 28) if name == "conv-unpool" else x.reshape(len(x), -1))
+    takes_images = name in DENOISERS or name == "conv-unpool"
+    rows = model.fit_epochs(x if takes_images else x.reshape(len(x), -1))
     return lambda: float(next(rows).loss)
 
 
@@ -175,13 +182,13 @@ LOOPS: dict[str, Callable[[str, np.ndarray, str], Epoch]] = {
     "isthmus": isthmus_loop,
     "torch": torch_loop,
     "torch.compile": partial(torch_loop, compiled=True),
-    "JAX scan": jax_loop,
+    "JAX": jax_loop,
     "Keras on JAX": keras_loop,
 }
-PACKAGES = {"JAX scan": ("jax", "optax"), "Keras on JAX": ("keras", "jax")}
-CASES = (*NETWORKS, VAE)
+PACKAGES = {"JAX": ("jax", "optax"), "Keras on JAX": ("keras", "jax")}
+CASES = (*NETWORKS, VAE, *DENOISERS)
 
 
 def is_for(loop: str, name: str) -> bool:
-    """Whether a rival has this network: JAX and Keras have no max-unpooling, and Keras' own loop has no two terms."""
-    return not (name == "conv-unpool" and loop in PACKAGES) and not (name == VAE and loop.startswith("Keras"))
+    """Whether a rival has this network: convolutions by Keras are those of JAX, and it has no unpooling at all."""
+    return not (loop.startswith("Keras") and (name == "conv-unpool" or name in DENOISERS))

@@ -1,0 +1,258 @@
+"""What a dense network's step is made of, by isthmus and by JAX: microseconds of one core's processor time.
+
+    make bench-alternatives  # its environment, build/alternatives, has JAX
+    python -m benchmarks.step_parts [--models dense-64,deep-30] [--repeats 5] [--images 6400] [--json F] [--readme]
+
+"isthmus" are its parts where they stand in its steps; "alone" are the same products and the same Adam, called over and
+over with operands in cache. "JAX" are its products and its Adam alone, in one jitted call for all of a kind, so that
+its dispatch is paid once, as in its scan, and a step of its scan. The rest of isthmus' step is Python, and of JAX's all
+that is neither a product nor Adam, and what these take longer in the scan than alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks import readme
+from benchmarks.floor import product_calls, products
+from benchmarks.recipes import NETWORKS, digits
+from benchmarks.rival_loops import BATCH, LOOPS, RATE
+from isthmus import IsthmusError
+from isthmus.networks.accelerators import dense
+from isthmus.networks.accelerators import products as product_functions
+from isthmus.objective import Objective
+from isthmus.training import loop
+from isthmus.training.optimizers import Adam
+
+MODELS = ("dense-64", "deep-30")
+KINDS = {"forward": "products, forward", "at the weight": "products, weights", "at the input": "products, inputs"}
+COPIES, ADAM, BATCHES = "gradients, copied to their place", "Adam", "the batch, gathered"
+OTHERS, LEFT, STEP = "activations, biases, objective", "the rest", "a step"
+ROWS = (*KINDS.values(), COPIES, ADAM, BATCHES, OTHERS, LEFT, STEP)
+_CALLS = 100  # of what is timed alone
+_UPDATES = 20  # of JAX's Adam in one call
+
+Times = dict[str, float]  # microseconds of a step, by row
+
+
+class Stopwatch:
+    """Processor time in functions, without that in others that it watches and that they call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inside = [0.0]
+
+    def watched(self, call: Callable[..., Any], row: str | Callable[..., str]) -> Callable[..., Any]:
+        """The same function. row: where its time is added, or what says so of its arguments."""
+
+        def timed(*args: Any, **named: Any) -> Any:
+            self._inside.append(0.0)
+            start = time.process_time()
+            try:
+                return call(*args, **named)
+            finally:
+                seconds = time.process_time() - start
+                self.seconds[row if isinstance(row, str) else row(*args)] += seconds - self._inside.pop()
+                self._inside[-1] += seconds
+
+        return timed
+
+    def gathered(self, call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        """A generator of batches, whose each is watched."""
+
+        def timed(*args: Any, **named: Any) -> Iterator[Any]:
+            following = self.watched(partial(next, call(*args, **named), None), BATCHES)
+            while (batch := following()) is not None:
+                yield batch
+
+        return timed
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Stopwatch]:
+    """A stopwatch of the parts of each step that a dense network takes inside."""
+    watch = Stopwatch()
+
+    def into(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> str:
+        """A product by oneDNN is watched itself, and what is left is a copy."""
+        return COPIES if product_functions._takes_onednn(a, b) else KINDS["at the weight"]
+
+    with contextlib.ExitStack() as stack:
+        for owner, name, row in (
+            (dense, "affine", KINDS["forward"]),
+            (dense, "multiply_into", into),
+            (product_functions, "multiplied", KINDS["at the weight"]),
+            (dense, "multiplied", KINDS["at the input"]),
+            (torch, "sum", OTHERS),  # of biases
+            (Objective, "with_gradients", OTHERS),
+            (Adam, "step", ADAM),
+        ):
+            stack.enter_context(patch.object(owner, name, watch.watched(getattr(owner, name), row)))
+        for name in ("ACTIVATIONS", "IN_PLACE", "BACKWARD"):
+            calls = {key: watch.watched(call, OTHERS) for key, call in getattr(dense, name).items()}
+            stack.enter_context(patch.object(dense, name, calls))
+        stack.enter_context(patch.object(loop, "batches", watch.gathered(loop.batches)))
+        yield watch
+
+
+def of_isthmus(name: str, x: np.ndarray, repeats: int) -> Times:
+    """Medians over epochs: of parts with the stopwatch, of steps without."""
+    n_steps, parts, steps = len(x) / BATCH, list[Times](), list[float]()
+    epoch = LOOPS["isthmus"](name, x, "float32")
+    epoch()  # in which whatever is made when first used is made
+    for _ in range(repeats):
+        start = time.process_time()
+        epoch()
+        steps.append((time.process_time() - start) / n_steps * 1e6)
+    with watching() as watch:
+        epoch = LOOPS["isthmus"](name, x, "float32")  # which takes up the functions that are watched
+        epoch()
+        for _ in range(repeats):
+            watch.seconds.clear()
+            epoch()
+            parts.append({row: seconds / n_steps * 1e6 for row, seconds in watch.seconds.items()})
+    times = {row: statistics.median(part[row] for part in parts) for row in parts[0]}
+    step = statistics.median(steps)
+    return {**times, LEFT: step - sum(times.values()), STEP: step}
+
+
+def alone(name: str) -> Times:
+    """The products by the library that isthmus takes, and its Adam."""
+    times: Times = defaultdict(float)
+    shapes = products(NETWORKS[name], BATCH, (1, 28, 28))
+    for i, shape in enumerate(shapes):
+        for kind, call in product_calls(*shape).items():
+            if i or kind != "at the input":
+                times[KINDS[kind]] += _microseconds(call)
+    vector = torch.nn.Parameter(torch.rand(sum((n_in + 1) * n_out for _, n_in, n_out in shapes)))
+    vector.grad = torch.rand(len(vector))
+    return {**times, ADAM: _microseconds(torch.optim.Adam([vector], lr=RATE, fused=True).step)}
+
+
+def of_jax(name: str, x: np.ndarray, repeats: int) -> Times:
+    """The same products alone, and Adam, and a step of the scan."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    shapes, rng = products(NETWORKS[name], BATCH, (1, 28, 28)), np.random.default_rng(0)
+
+    def arrays(*of_layer: tuple[int, int]) -> Any:
+        return [jnp.asarray(rng.random(shape, np.float32)) for shape in of_layer]
+
+    inputs = arrays(*((rows, n_in) for rows, n_in, _ in shapes))
+    weights = arrays(*((n_in, n_out) for _, n_in, n_out in shapes))
+    gradients = arrays(*((rows, n_out) for rows, _, n_out in shapes))
+    pairs: dict[str, tuple[Callable[[Any, Any], Any], list[Any], list[Any]]] = {
+        "forward": (lambda x, w: x @ w, inputs, weights),
+        "at the weight": (lambda x, g: x.T @ g, inputs, gradients),
+        "at the input": (lambda g, w: g @ w.T, gradients[1:], weights[1:]),
+    }
+    times: Times = {}
+    for kind, (product, *operands) in pairs.items():
+        all_products = jax.jit(partial(_mapped, product))
+        times[KINDS[kind]] = _microseconds(partial(_finished, all_products, *operands))
+    adam, trained = optax.adam(RATE), [(weight, jnp.zeros(weight.shape[1])) for weight in weights]
+    gradient = jax.tree.map(jnp.ones_like, trained)
+
+    def update(_: Any, state: Any) -> Any:
+        change, moments = adam.update(gradient, state[1])
+        return optax.apply_updates(state[0], change), moments
+
+    updates = jax.jit(lambda state: jax.lax.fori_loop(0, _UPDATES, update, state))
+    times[ADAM] = _microseconds(partial(_finished, updates, (trained, adam.init(trained)))) / _UPDATES
+    epoch, steps = LOOPS["JAX"](name, x, "float32"), list[float]()
+    epoch()
+    for _ in range(repeats):
+        start = time.process_time()
+        epoch()
+        steps.append((time.process_time() - start) / (len(x) / BATCH) * 1e6)
+    return {**times, LEFT: statistics.median(steps) - sum(times.values()), STEP: statistics.median(steps)}
+
+
+def _mapped(product: Callable[[Any, Any], Any], left: list[Any], right: list[Any]) -> list[Any]:
+    return list(map(product, left, right))
+
+
+def _finished(call: Callable[..., Any], *args: Any) -> None:
+    import jax
+
+    jax.block_until_ready(call(*args))
+
+
+def _microseconds(call: Callable[[], object]) -> float:
+    call()
+    times = []
+    for _ in range(_CALLS):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return statistics.median(times) * 1e6
+
+
+def table(measured: dict[str, dict[str, Times]]) -> list[str]:
+    """A row for each part, three columns for each model. measured: by model and column."""
+    columns = [(model, column) for model, of_model in measured.items() for column in of_model]
+    lines = [f"| µs | {' | '.join(f'{model}: {column}' for model, column in columns)} |"]
+    lines.append(f"|{'---|' * (len(columns) + 1)}")
+    for row in ROWS:
+        values = [measured[model][column].get(row, math.nan) for model, column in columns]
+        lines.append(f"| {' | '.join([row, *('' if math.isnan(value) else f'{value:,.0f}' for value in values)])} |")
+    return lines
+
+
+def main() -> None:
+    parser = readme.arguments("benchmarks.step_parts", "What a step is made of.", rounds=5)
+    parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated ({','.join(MODELS)})")
+    parser.add_argument("--images", type=int, default=6400, help="in an epoch (6400)")
+    parser.set_defaults(threads=1)
+    options = parser.parse_args()
+    dense_networks = [name for name in NETWORKS if name != "conv-unpool"]
+    names = options.models.split(",")
+    if unknown := sorted(set(names) - set(dense_networks)):
+        parser.error(f"unknown model {unknown[0]}; known: {', '.join(dense_networks)}")
+    if options.threads != 1 or (options.readme and names != list(MODELS)):
+        parser.error(f"parts are of one thread, and README's of {', '.join(MODELS)}")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as while isthmus trains
+    has_jax = all(map(importlib.util.find_spec, ("jax", "optax")))
+    if options.readme and not has_jax:
+        sys.exit("README's table has JAX: `make bench-alternatives` installs it, apart from the rest")
+    try:
+        x = digits(options.images // BATCH * BATCH).floats()
+    except IsthmusError as error:
+        sys.exit(f"benchmarks: {error}")
+    measured = {}
+    for name in names:
+        measured[name] = {"isthmus": of_isthmus(name, x, options.repeats), "alone": alone(name)}
+        if has_jax:
+            measured[name]["JAX"] = of_jax(name, x, options.repeats)
+    rounds = f"{options.repeats} epochs of {len(x):,} images and of {_CALLS} calls alone"
+    about = f"{readme.conditions(rounds, 1)}, float32; processor time of one core."
+    lines = [*table(measured), "", about]
+    print("\n".join(lines))
+    if options.json:
+        options.json.write_text(json.dumps({"about": about, "models": measured}, indent=1), "utf-8")
+    if options.readme:
+        readme.put("benchmarks.step_parts", lines)
+
+
+if __name__ == "__main__":
+    main()
