@@ -2,10 +2,10 @@
 
 Each as its own guide has it. torch: pixels resident as floats, one index for an epoch's order, Adam in one kernel, no
 loss waited for; images of convolutions channels last, and autocast for bfloat16. `torch.compile` of the network and its
-loss: the whole step with the optimizer, which the guide has too, took 5 to 15 % longer with dense-64 and deep-30, and
-neither `mode="max-autotune-no-cudagraphs"` nor the C++ wrapper took less. JAX: see `rival_jax`. Keras: `fit` on arrays,
-jitted, 32 steps a call, the second term of a loss by `add_loss`. All but isthmus begin with the same weights, isthmus
-with others of the same law; the last batch is whole.
+loss, or of the whole step with the optimizer; `mode="max-autotune-no-cudagraphs"` and the C++ wrapper, too, were no
+faster with dense-64 and deep-30. JAX: see `rival_jax`. Keras: `fit` on arrays, jitted, 32 steps a call, the second term
+of a loss by `add_loss`. All but isthmus begin with the same weights, isthmus with others of the same law; the last
+batch is whole.
 """
 
 from __future__ import annotations
@@ -86,24 +86,28 @@ def begun(name: str) -> Any:
     return Variational() if name == VAE else MODELS[name]()
 
 
-def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: bool = False) -> Epoch:
+def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: str = "") -> Epoch:
+    """compiled: "", the "loss" with the network, or the whole "step"."""
     model, images, error = begun(name), torch.from_numpy(x), objective
     if name in DENOISERS:
         model, error = model.to(memory_format=torch.channels_last), denoising_error
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    loss_of = torch.compile(partial(error, model)) if compiled else partial(error, model)
+    loss_of = torch.compile(partial(error, model)) if compiled == "loss" else partial(error, model)
+
+    def step(batch: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = loss_of(batch)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    step = torch.compile(step) if compiled == "step" else step
 
     def epoch() -> float:
-        losses = []
-        for which in torch.randperm(len(images)).split(batch_of(name)):
-            optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-                loss = loss_of(images[which])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return float(torch.stack(losses).mean())
+        order = torch.randperm(len(images)).split(batch_of(name))
+        return float(torch.stack([step(images[which]) for which in order]).mean())
 
     return epoch
 
@@ -181,7 +185,8 @@ def _linear_layers(network: nn.Module) -> list[nn.Linear]:
 LOOPS: dict[str, Callable[[str, np.ndarray, str], Epoch]] = {
     "isthmus": isthmus_loop,
     "torch": torch_loop,
-    "torch.compile": partial(torch_loop, compiled=True),
+    "torch.compile": partial(torch_loop, compiled="loss"),
+    "torch.compile, step": partial(torch_loop, compiled="step"),
     "JAX": jax_loop,
     "Keras on JAX": keras_loop,
 }

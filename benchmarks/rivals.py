@@ -87,6 +87,7 @@ def steps_of(name: str, x: np.ndarray, precision: str, loops: list[str], repeats
     epochs, compiled = dict[str, Epoch](), dict[str, float]()
     rounds: dict[str, list[float]] = {loop: [] for loop in loops if is_for(loop, name)}
     losses: dict[str, float] = {}
+    torch.compiler.reset()  # it recompiles one function for eight networks at most, and then silently does not
     for loop in rounds:
         start = time.perf_counter()
         epochs[loop] = LOOPS[loop](name, x, precision_of(name, precision))

@@ -1,7 +1,7 @@
 """What a dense network's step is made of, by isthmus and by JAX: microseconds of one core's processor time.
 
     make bench-alternatives  # its environment, build/alternatives, has JAX
-    python -m benchmarks.step_parts [--models dense-64,deep-30] [--repeats 5] [--images 6400] [--json F] [--readme]
+    python -m benchmarks.step_parts [--models dense-64,deep-30] [--repeats 15] [--images 12800] [--json F] [--readme]
 
 "isthmus" are its parts where they stand in its steps; "alone" are the same products and the same Adam, called over and
 over with operands in cache. "JAX" are its products and its Adam alone, in one jitted call for all of a kind, so that
@@ -44,10 +44,11 @@ KINDS = {"forward": "products, forward", "at the weight": "products, weights", "
 COPIES, ADAM, BATCHES = "gradients, copied to their place", "Adam", "the batch, gathered"
 OTHERS, LEFT, STEP = "activations, biases, objective", "the rest", "a step"
 ROWS = (*KINDS.values(), COPIES, ADAM, BATCHES, OTHERS, LEFT, STEP)
-_CALLS = 100  # of what is timed alone
+_CALLS = 20  # of what is timed alone, in each round
 _UPDATES = 20  # of JAX's Adam in one call
 
 Times = dict[str, float]  # microseconds of a step, by row
+Round = Callable[[], Times]
 
 
 class Stopwatch:
@@ -110,41 +111,38 @@ def watching() -> Iterator[Stopwatch]:
         yield watch
 
 
-def of_isthmus(name: str, x: np.ndarray, repeats: int) -> Times:
-    """Medians over epochs: of parts with the stopwatch, of steps without."""
-    n_steps, parts, steps = len(x) / BATCH, list[Times](), list[float]()
+def of_isthmus(name: str, x: np.ndarray) -> Round:
+    """Of an epoch its parts, with the stopwatch, and of another, without, a step."""
     epoch = LOOPS["isthmus"](name, x, "float32")
-    epoch()  # in which whatever is made when first used is made
-    for _ in range(repeats):
-        start = time.process_time()
-        epoch()
-        steps.append((time.process_time() - start) / n_steps * 1e6)
-    with watching() as watch:
-        epoch = LOOPS["isthmus"](name, x, "float32")  # which takes up the functions that are watched
-        epoch()
-        for _ in range(repeats):
-            watch.seconds.clear()
+
+    def once() -> Times:
+        step = _seconds(epoch)
+        with watching() as watch:
             epoch()
-            parts.append({row: seconds / n_steps * 1e6 for row, seconds in watch.seconds.items()})
-    times = {row: statistics.median(part[row] for part in parts) for row in parts[0]}
-    step = statistics.median(steps)
-    return {**times, LEFT: step - sum(times.values()), STEP: step}
+        n_steps = len(x) / BATCH
+        parts = {row: seconds / n_steps * 1e6 for row, seconds in watch.seconds.items()}
+        return {**parts, STEP: step / n_steps * 1e6}
+
+    return once
 
 
-def alone(name: str) -> Times:
+def alone(name: str) -> Round:
     """The products by the library that isthmus takes, and its Adam."""
-    times: Times = defaultdict(float)
     shapes = products(NETWORKS[name], BATCH, (1, 28, 28))
-    for i, shape in enumerate(shapes):
-        for kind, call in product_calls(*shape).items():
-            if i or kind != "at the input":
-                times[KINDS[kind]] += _microseconds(call)
+    layers = [product_calls(*shape) for shape in shapes]
+    del layers[0]["at the input"]  # nobody asks for the gradient at the pixels
     vector = torch.nn.Parameter(torch.rand(sum((n_in + 1) * n_out for _, n_in, n_out in shapes)))
     vector.grad = torch.rand(len(vector))
-    return {**times, ADAM: _microseconds(torch.optim.Adam([vector], lr=RATE, fused=True).step)}
+    adam = torch.optim.Adam([vector], lr=RATE, fused=True)
+
+    def once() -> Times:
+        of_kinds = {row: sum(_microseconds(one[kind]) for one in layers if kind in one) for kind, row in KINDS.items()}
+        return {**of_kinds, ADAM: _microseconds(adam.step)}
+
+    return once
 
 
-def of_jax(name: str, x: np.ndarray, repeats: int) -> Times:
+def of_jax(name: str, x: np.ndarray) -> Round:
     """The same products alone, and Adam, and a step of the scan."""
     import jax
     import jax.numpy as jnp
@@ -163,10 +161,10 @@ def of_jax(name: str, x: np.ndarray, repeats: int) -> Times:
         "at the weight": (lambda x, g: x.T @ g, inputs, gradients),
         "at the input": (lambda g, w: g @ w.T, gradients[1:], weights[1:]),
     }
-    times: Times = {}
-    for kind, (product, *operands) in pairs.items():
-        all_products = jax.jit(partial(_mapped, product))
-        times[KINDS[kind]] = _microseconds(partial(_finished, all_products, *operands))
+    calls = {
+        KINDS[kind]: partial(_finished, jax.jit(partial(_mapped, product)), *operands)
+        for kind, (product, *operands) in pairs.items()
+    }
     adam, trained = optax.adam(RATE), [(weight, jnp.zeros(weight.shape[1])) for weight in weights]
     gradient = jax.tree.map(jnp.ones_like, trained)
 
@@ -175,14 +173,23 @@ def of_jax(name: str, x: np.ndarray, repeats: int) -> Times:
         return optax.apply_updates(state[0], change), moments
 
     updates = jax.jit(lambda state: jax.lax.fori_loop(0, _UPDATES, update, state))
-    times[ADAM] = _microseconds(partial(_finished, updates, (trained, adam.init(trained)))) / _UPDATES
-    epoch, steps = LOOPS["JAX"](name, x, "float32"), list[float]()
-    epoch()
-    for _ in range(repeats):
-        start = time.process_time()
-        epoch()
-        steps.append((time.process_time() - start) / (len(x) / BATCH) * 1e6)
-    return {**times, LEFT: statistics.median(steps) - sum(times.values()), STEP: statistics.median(steps)}
+    adam_call = partial(_finished, updates, (trained, adam.init(trained)))
+    epoch = LOOPS["JAX"](name, x, "float32")
+
+    def once() -> Times:
+        of_kinds = {row: _microseconds(call) for row, call in calls.items()}
+        step = _seconds(epoch) / (len(x) / BATCH) * 1e6
+        return {**of_kinds, ADAM: _microseconds(adam_call) / _UPDATES, STEP: step}
+
+    return once
+
+
+def medians(rounds: list[Times]) -> Times:
+    """Of each row; of a step with what is left of it."""
+    times = {row: statistics.median(one[row] for one in rounds) for row in rounds[0]}
+    if STEP in times:
+        times[LEFT] = 2 * times[STEP] - sum(times.values())
+    return times
 
 
 def _mapped(product: Callable[[Any, Any], Any], left: list[Any], right: list[Any]) -> list[Any]:
@@ -195,14 +202,14 @@ def _finished(call: Callable[..., Any], *args: Any) -> None:
     jax.block_until_ready(call(*args))
 
 
-def _microseconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
     call()
-    times = []
-    for _ in range(_CALLS):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return statistics.median(times) * 1e6
+    return time.process_time() - start
+
+
+def _microseconds(call: Callable[[], object]) -> float:
+    return statistics.median(_seconds(call) for _ in range(_CALLS)) * 1e6
 
 
 def table(measured: dict[str, dict[str, Times]]) -> list[str]:
@@ -217,9 +224,9 @@ def table(measured: dict[str, dict[str, Times]]) -> list[str]:
 
 
 def main() -> None:
-    parser = readme.arguments("benchmarks.step_parts", "What a step is made of.", rounds=5)
+    parser = readme.arguments("benchmarks.step_parts", "What a step is made of.", rounds=15)
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated ({','.join(MODELS)})")
-    parser.add_argument("--images", type=int, default=6400, help="in an epoch (6400)")
+    parser.add_argument("--images", type=int, default=12_800, help="in an epoch (12800)")
     parser.set_defaults(threads=1)
     options = parser.parse_args()
     dense_networks = [name for name in NETWORKS if name != "conv-unpool"]
@@ -241,11 +248,15 @@ def main() -> None:
         sys.exit(f"benchmarks: {error}")
     measured = {}
     for name in names:
-        measured[name] = {"isthmus": of_isthmus(name, x, options.repeats), "alone": alone(name)}
+        columns = {"isthmus": of_isthmus(name, x), "alone": alone(name)}
         if has_jax:
-            measured[name]["JAX"] = of_jax(name, x, options.repeats)
-    rounds = f"{options.repeats} epochs of {len(x):,} images and of {_CALLS} calls alone"
-    about = f"{readme.conditions(rounds, 1)}, float32; processor time of one core."
+            columns["JAX"] = of_jax(name, x)
+        for once in columns.values():
+            once()  # in which whatever is made when first used is made
+        rounds = [{column: once() for column, once in columns.items()} for _ in range(options.repeats)]
+        measured[name] = {column: medians([one[column] for one in rounds]) for column in columns}
+    rounds_of = f"{options.repeats} rounds of {len(x):,} images and of {_CALLS} calls alone"
+    about = f"{readme.conditions(rounds_of, 1)}, float32; processor time of one core."
     lines = [*table(measured), "", about]
     print("\n".join(lines))
     if options.json:
