@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,26 @@ def chosen(images: list[np.ndarray], levels: list[float]) -> dict[tuple[str, flo
 
 
 def measured(
-    model: Any, images: list[np.ndarray], levels: list[float], values: dict[tuple[str, float], float]
+    model: Any,
+    images: list[np.ndarray],
+    levels: list[float],
+    values: dict[tuple[str, float], float],
+    numbers: Iterable[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """For each image, level and method a row: PSNR and seconds. The model's is told σ, and once estimates it."""
+    """For each image, level and method a row: PSNR and seconds. The model's is told σ, and once estimates it.
+
+    values: of the classical methods, which are left out where it is empty. numbers: of the images, by which their noise
+    is drawn; from 0 unless given.
+    """
     methods: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
         "isthmus": lambda y, sigma: model.denoise([y], sigma)[0],
         "isthmus, σ estimated": lambda y, _: model.denoise([y])[0],
     }
-    for name, (method, _) in CLASSICAL.items():
+    for name, (method, _) in CLASSICAL.items() if values else ():
         methods[name] = lambda y, sigma, name=name, method=method: method(y, sigma, values[name, sigma])
     methods["the noisy image"] = lambda y, _: y
     rows = []
-    for number, x in enumerate(images):
+    for number, x in zip(range(len(images)) if numbers is None else numbers, images, strict=True):
         for sigma in levels:
             y = noisy(x, sigma, number)
             for name, method in methods.items():

@@ -6,6 +6,9 @@ loss, or of the whole step with the optimizer; `mode="max-autotune-no-cudagraphs
 faster with dense-64 and deep-30. JAX: see `rival_jax`. Keras: `fit` on arrays, jitted, 32 steps a call, the second term
 of a loss by `add_loss`. All but isthmus begin with the same weights, isthmus with others of the same law; the last
 batch is whole.
+
+torch's and isthmus' train on any device. Of photographs all have the crops of an epoch there before the clock starts,
+but isthmus, which cuts its own, flipped and turned, on the CPU as it goes.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ def objective(model: Any, x: torch.Tensor) -> torch.Tensor:
 
 def denoising_error(model: Any, x: torch.Tensor) -> torch.Tensor:
     """The mean squared error of crops that get noise, each of a level of its own, which the network is told."""
-    sigma = HIGHEST * torch.rand(len(x), 1, 1, 1)
+    sigma = HIGHEST * torch.rand(len(x), 1, 1, 1, device=x.device)
     x_hat = model.denoise(x + sigma * torch.randn_like(x), sigma.expand_as(x))
     return mse_loss(x_hat.float(), x)
 
@@ -86,9 +89,11 @@ def begun(name: str) -> Any:
     return Variational() if name == VAE else MODELS[name]()
 
 
-def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: str = "") -> Epoch:
-    """compiled: "", the "loss" with the network, or the whole "step"."""
-    model, images, error = begun(name), torch.from_numpy(x), objective
+def torch_loop(
+    name: str, x: np.ndarray, precision: str, *, compiled: str = "", batch_size: int = 0, device: str = "cpu"
+) -> Epoch:
+    """compiled: "", the "loss" with the network, or the whole "step". batch_size: 0 for the table's."""
+    model, images, error = begun(name).to(device), torch.from_numpy(x).to(device), objective
     if name in DENOISERS:
         model, error = model.to(memory_format=torch.channels_last), denoising_error
         images = images.contiguous(memory_format=torch.channels_last)
@@ -97,7 +102,7 @@ def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: str = "") 
 
     def step(batch: torch.Tensor) -> torch.Tensor:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = loss_of(batch)
         loss.backward()
         optimizer.step()
@@ -106,7 +111,7 @@ def torch_loop(name: str, x: np.ndarray, precision: str, *, compiled: str = "") 
     step = torch.compile(step) if compiled == "step" else step
 
     def epoch() -> float:
-        order = torch.randperm(len(images)).split(batch_of(name))
+        order = torch.randperm(len(images), device=device).split(batch_size or batch_of(name))
         return float(torch.stack([step(images[which]) for which in order]).mean())
 
     return epoch
@@ -162,15 +167,17 @@ def keras_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
     return epoch
 
 
-def isthmus_loop(name: str, x: np.ndarray, precision: str) -> Epoch:
-    changes: dict[str, Any] = {"epochs": 10**6, "precision": precision, "random_state": 0}
+def isthmus_loop(name: str, x: np.ndarray, precision: str, *, batch_size: int = 0, device: str = "auto") -> Epoch:
+    """batch_size: 0 for the table's."""
+    changes: dict[str, Any] = {"epochs": 10**6, "precision": precision, "random_state": 0, "device": device}
+    changes["batch_size"] = batch_size or batch_of(name)
     model: Any
     if name in DENOISERS:
-        of_crops = {"crop": CROP, "crops_per_epoch": len(x), "batch_size": CROPS, "learning_rate": RATE}
+        of_crops = {"crop": CROP, "crops_per_epoch": len(x), "learning_rate": RATE}
         model = Denoiser(Residual(), noise=GaussianNoise((0, HIGHEST)), **of_crops, **changes)
     elif name == VAE:
         network, parts = Dense(HIDDEN, CODE, output="sigmoid"), {"code": Gaussian(), "loss": "bce"}
-        model = Autoencoder(network, **parts, batch_size=BATCH, learning_rate=RATE, **changes)  # type: ignore[arg-type]
+        model = Autoencoder(network, **parts, learning_rate=RATE, **changes)  # type: ignore[arg-type]
     else:
         model = autoencoder(name, **changes)
     takes_images = name in DENOISERS or name == "conv-unpool"

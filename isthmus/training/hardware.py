@@ -140,6 +140,17 @@ def using_threads_everywhere(n: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def convolutions_repeatable(device: torch.device) -> Iterator[None]:
+    """On CUDA, take convolutions whose sums have one order inside: the others give other bits each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
+@contextlib.contextmanager
 def memory_told(batch_size: int) -> Iterator[None]:
     """Where memory runs out inside, raise a RunError that says what to make smaller."""
     try:

@@ -26,7 +26,7 @@ from isthmus.networks.outputs import Output
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
-from isthmus.training.hardware import FairShare, denormals_flushed, memory_told, using_threads
+from isthmus.training.hardware import FairShare, convolutions_repeatable, denormals_flushed, memory_told, using_threads
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.replay import RECORDERS, Losses, Replayed
@@ -91,6 +91,7 @@ def train(
                 memory_told(training.batch_size),
                 using_threads(threads),
                 denormals_flushed(),
+                convolutions_repeatable(samples.device),
                 step.own_randomness(epoch),
             ):
                 row = _epoch(step, samples, epoch, share)

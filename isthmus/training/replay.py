@@ -32,8 +32,19 @@ class CudaGraph:
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self.graph.register_generator_state(generator)
-        with torch.cuda.graph(self.graph):
-            call()
+        # a recording that fails leaves those that it knows, torch's too, in a state in which nothing else may draw, and
+        # its stream as the current one
+        stream = torch.cuda.current_stream()
+        drawn_from = (*generators, torch.cuda.default_generators[torch.cuda.current_device()])
+        before = [generator.clone_state() for generator in drawn_from]
+        try:
+            with torch.cuda.graph(self.graph):
+                call()
+        except BaseException:
+            torch.cuda.set_stream(stream)
+            for generator, state in zip(drawn_from, before, strict=True):
+                generator.graphsafe_set_state(state)
+            raise
 
     def replay(self) -> None:
         self.graph.replay()

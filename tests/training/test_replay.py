@@ -5,6 +5,8 @@ What this cannot show is that CUDA's graphs do the same; `test_on_a_gpu` does, w
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,43 @@ def test_what_cannot_be_recorded_is_computed_as_it_comes(x, monkeypatch):
     assert np.array_equal(model.fit(x).history_.losses, before)
 
 
+def test_a_recording_that_fails_leaves_generators_and_the_stream_as_they_were(monkeypatch):
+    class Stream(torch.Generator):
+        def clone_state(self):
+            return "before"
+
+        def graphsafe_set_state(self, state):
+            self.state = state
+
+    class Recorded:
+        def register_generator_state(self, generator):
+            pass
+
+    @contextlib.contextmanager
+    def recording(graph):
+        current.append("of the recording")  # and it stays there where the recording cannot be ended
+        yield
+        current.pop()
+
+    streams, current = (Stream(), Stream()), ["of all else"]
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recorded)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    monkeypatch.setattr(torch.cuda, "default_generators", streams[1:])
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
+    monkeypatch.setattr(torch.cuda, "set_stream", current.append)
+
+    def wait():
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError, match="capturing"):
+        replay.CudaGraph(wait, streams[:1])
+    assert [stream.state for stream in streams] == ["before", "before"]
+    assert current[-1] == "of all else"
+    replay.CudaGraph(lambda: None, streams[:1])
+
+
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("case", [*CASES, "poisson"])
 def test_on_a_gpu(case, x, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +139,14 @@ def neighbours(shape: torch.Size, stream: torch.Generator, device: torch.device)
     """Which pixel of each square the first and which the second image has: (n, h/2, w/2) of 0 to 3, twice."""
     n, _, h, w = shape
     which = torch.randint(len(_PAIRS), (n, h // 2, w // 2), generator=stream, device=device)
-    pairs = torch.tensor(_PAIRS, device=device)[which]
+    pairs = _pairs_on(device)[which]
     return pairs[..., 0], pairs[..., 1]
+
+
+@functools.cache
+def _pairs_on(device: torch.device) -> torch.Tensor:
+    """Made once: a step that is recorded for replay cannot copy from the host."""
+    return torch.tensor(_PAIRS).to(device)
 
 
 def taken(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
