@@ -261,9 +261,16 @@ class Run:
     def _show(self, part: Part, item: str, entry: dict[str, Any]) -> None:
         if error := entry.get("error"):
             print(f"{part.name}, {item}: {error[-_TAIL:]}", flush=True)
-        elif part.name != "tests":
-            known = {key: value for key, value in entry.items() if key not in ("rows", "losses", "timings")}
-            print(f"{part.name}, {item}: {json.dumps(known)}", flush=True)
+        elif part.name not in ("machine", "tests"):
+            known = {key: value for key, value in entry.items() if isinstance(value, str | float | int)}
+            if rounds := entry.get("rounds"):
+                known |= {
+                    loop: f"{entry['steps'] / statistics.median(r[loop] for r in rounds):,.0f}/s" for loop in rounds[0]
+                }
+            shown = ", ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in known.items()
+            )
+            print(f"{part.name}, {item}: {shown}", flush=True)
 
 
 def errors_of(done: dict[str, Any], part: Part) -> list[str]:
@@ -393,7 +400,7 @@ def carried_out(options: argparse.Namespace, parts: tuple[Part, ...]) -> int:
         facts["machine"] = machine(run)
         if options.device == "cuda" and not facts["machine"]["cuda"]:
             sys.exit("benchmarks/gpu.sh: torch sees no CUDA device")
-        print(", ".join(f"{key}: {value}" for key, value in facts["machine"].items()), flush=True)
+        print(", ".join(f"{key} {value}" for key, value in facts["machine"].items()), flush=True)
         run.record.write()
         for part in parts:
             done = run.part(part)
