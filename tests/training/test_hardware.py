@@ -11,6 +11,7 @@ import torch
 from isthmus.errors import RequestError
 from isthmus.training.hardware import (
     FairShare,
+    convolutions_repeatable,
     denormals_flushed,
     resolve_device,
     resolve_precision,
@@ -163,3 +164,10 @@ def test_one_thread_never_needs_it():
     share._wall = 1e6
     share.look()
     assert not share.sleeping
+
+
+def test_convolutions_are_asked_for_one_order_on_cuda_alone():
+    for device, inside in (("cuda", True), ("cpu", False)):
+        with convolutions_repeatable(torch.device(device)):
+            assert torch.backends.cudnn.deterministic is inside
+        assert torch.backends.cudnn.deterministic is False
