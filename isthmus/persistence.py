@@ -226,7 +226,10 @@ def _denoiser(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, 
     training = from_table({Training.kind: Training}, training)
     network.to(_device(device, training.device)).eval()
     shape = (channels, model.crop, model.crop)
-    model.adopt(Trained(network, training, history, shape, seed, precision, scale=scale))
+    is_shot = fitted.get("is_shot", model.noise.shot_and_read[0])  # older models do not say it
+    if type(is_shot) is not bool:
+        raise DataError(f"is_shot must be true or false, got {is_shot!r}")
+    model.adopt(Trained(network, training, history, shape, seed, precision, scale=scale, is_shot=is_shot))
     return model
 
 

@@ -141,7 +141,8 @@ class Trained:
     name, and its tensors after the last step, if more steps may follow. pca_of_all: its weights are PCA's solution of
     all samples, those too that were held out while it was trained. pca_samples: the `hashes_of` those; None in a folder
     of an earlier version. before_refit: the weights of PCA's solution of those that were trained on alone, if it was
-    asked for to be that of given validation samples too in the end. scale: the unit of a denoiser's network.
+    asked for to be that of given validation samples too in the end. scale: the unit of a denoiser's network. is_shot:
+    whether it is told the level of each pixel, as of shot noise, and not one of each image.
     """
 
     network: Any
@@ -155,6 +156,7 @@ class Trained:
     pca_samples: np.ndarray | None = None
     before_refit: dict[str, torch.Tensor] | None = None
     scale: float = 1.0
+    is_shot: bool = False
 
     def copy(self) -> Trained:
         """The same with weights and a history that stay as they are when the training goes on."""

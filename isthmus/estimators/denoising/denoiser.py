@@ -19,6 +19,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
 from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
 from isthmus.estimators.denoising.unit_doubts import doubt_units
+from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.fits.watching import Watched
 from isthmus.estimators.parameters import OfParts
 from isthmus.estimators.portable import PortableDenoiser
@@ -55,6 +56,9 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
     recipe : "fast": what is best after about a quarter of an hour on two cores.
     validation_fraction : the share of the images to hold out for the validation loss. patience : stop after so many
         epochs without a better one, and keep the best weights.
+    warm_start : whether `fit` goes on from the weights of the former fit, if there is one, as of `Autoencoder`: a new
+        cycle. Where validation images and patience are set, the former weights stay unless an epoch is better. The
+        unit, `scale_`, is that of the first fit; the noise may be of other levels, but not of another kind.
     precision, device, shards, verbose, random_state : as of `Autoencoder`. "bfloat16" holds for `denoise` too.
 
     Attributes
@@ -97,6 +101,7 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         precision: str = "auto",
         device: str = "auto",
         recipe: str | None = None,
+        warm_start: bool = False,
         shards: int = 1,
         verbose: int = 0,
         random_state: Any = None,
@@ -118,6 +123,7 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         self.precision = precision
         self.device = device
         self.recipe = recipe
+        self.warm_start = warm_start
         self.shards = shards
         self.verbose = verbose
         self.random_state = random_state
@@ -135,7 +141,7 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         validation: Any = None,
         checkpoint: str | Path | Checkpoints | None = None,
     ) -> Denoiser:
-        """Train on images, clean or noisy, as `target` says. checkpoint: as of `Autoencoder.fit`.
+        """Train on images, clean or noisy, as `target` says. checkpoint, `warm_start`: as of `Autoencoder.fit`.
 
         Y: for each image of X, which are noisy then, another of the same scene and shape, clean or noisy itself; no
         noise is added. validation: clean images, to whose crops `noise` is added for the validation loss, whatever is
@@ -160,9 +166,10 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         images = image_list(X, cache=True)
         others = None if Y is None else image_list(Y, name="Y", cache=True)
         held_out = None if validation is None else image_list(validation, name="validation")
-        fitting = DenoiserFit(self, images, others, held_out)
-        self.training_ = fitting.training
-        yield from self.fitted_by(fitting, checkpoint, X)
+        with former_fit(self, wanted=self.warm_start) as warm_start:
+            fitting = DenoiserFit(self, images, others, held_out, warm_start)
+            self.training_ = fitting.training
+            yield from self.fitted_by(fitting, checkpoint, X)
 
     def of(self, model: Denoiser) -> Denoiser:
         """Be fitted as another denoiser is, with its network, noise and target, but not its other arguments."""
@@ -184,7 +191,8 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         """What of the fitted model is written."""
         tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.network_.state_dict().items()}
         fitted = {name: getattr(self, name) for name in ("n_channels_", "scale_", "seed_", "precision_")}
-        return Saved(tensors, {**fitted, "training_": self.training_.table()}, history=self.history_)
+        known = {"is_shot": self.fitted_.is_shot, "training_": self.training_.table()}
+        return Saved(tensors, {**fitted, **known}, history=self.history_)
 
     def denoise(
         self, Y: Any, sigma: float | None = None, *, on_progress: Callable[[int, int], None] | None = None

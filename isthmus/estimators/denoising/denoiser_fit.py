@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Generator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from isthmus.data.photographs.crops import Crops
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
+from isthmus.estimators.denoising.unit_doubts import are_others
 from isthmus.estimators.fits.epoch_display import EpochDisplay
+from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import table_of
 from isthmus.fingerprints import facts_of_fit
 from isthmus.machine import check_shards
@@ -29,6 +32,7 @@ from isthmus.training.history import Epoch, History, Trained
 from isthmus.training.session import session
 from isthmus.training.sharding.divisibility import check_divisible
 from isthmus.training.sharding.processes import check_device, processes_for
+from isthmus.training.validation import weights_of
 
 _BATCH = 16
 # Of clean images a rate of 1.6e-3 was better than 1e-3 by 0.11 to 0.16 dB on 40 photographs, after four epochs of 360
@@ -64,7 +68,10 @@ def training_of(model: Any) -> Training:
 
 
 class DenoiserFit:
-    """What one call of `fit` is to do; what comes of it is a `Trained`. held_out: clean images, for the validation."""
+    """What one call of `fit` is to do; what comes of it is a `Trained`. held_out: clean images, for the validation.
+
+    warm_start: the fitted network to go on from; None for a new start.
+    """
 
     def __init__(
         self,
@@ -72,6 +79,7 @@ class DenoiserFit:
         images: ImageList,
         others: ImageList | None,
         held_out: ImageList | None = None,
+        warm_start: WarmStart | None = None,
     ) -> None:
         self.training = training_of(model)
         self.shards, self.world = model.shards, processes_for(model.shards)
@@ -84,7 +92,10 @@ class DenoiserFit:
         self.channels, self.is_paired, self.target = images.channels, others is not None, model.target
         self.images = images if others is None else images.beside(others)
         self.display = EpochDisplay(type(model).__name__, is_shown=bool(model.verbose) and self.world.is_first)
-        self.part, self.crop = model.part("network"), model.crop
+        self.part: Any = model.part("network")
+        self.crop, self.warm_start = model.crop, warm_start
+        if warm_start is not None and model.network is None:
+            self.part = warm_start.network.part
         self.noise: Any = model.noise
         if not isinstance(self.part, tuple(IMAGE_NETWORKS.values())):
             known = ", ".join(kind.__name__ for kind in IMAGE_NETWORKS.values())
@@ -112,39 +123,54 @@ class DenoiserFit:
         check_device(self.device, self.world)
         self.precision = resolve_precision(model.precision, self.device)
         seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
+        if warm_start is not None:
+            check_goes_on(warm_start, self.channels, wanted)
+            seed, self.is_seeded = warm_start.seed(model.random_state, seed)
         self.seed = self.world.decided(lambda: seed)
         self.threads = torch.get_num_threads() if self.shards == 1 else 1  # shards take the place of threads
-        self.scale = images.span()
+        self.span, self.is_shot = images.span(), wanted.shot_and_read[0]
+        self.scale = self.span if warm_start is None else warm_start.fitted.scale
         self.history = History()
         adds_noise = model.target == "clean" and not self.is_paired
-        if adds_noise and wanted.shot_and_read[0]:  # pixels of files are at least 0
+        if adds_noise and self.is_shot:  # pixels of files are at least 0
             low = min((float(x.min()) for x in self.images.arrays if isinstance(x, np.ndarray)), default=0.0)
             require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
         if adds_noise and (doubt := self._unit_doubt(wanted)) and self.world.is_first:
             warnings.warn(doubt, DoubtWarning, stacklevel=5)
-        network = build(model.part("network"), self.channels, generator(self.seed, "init"))
+        if are_others(self.span, self.scale) and self.world.is_first:
+            doubt = (
+                f"the images' numbers span {self.span:g}, and those of the former fit {self.scale:g}, a unit that the "
+                f"network keeps: multiply them by {self.scale / self.span:.3g} or so, or fit anew"
+            )
+            warnings.warn(doubt, DoubtWarning, stacklevel=5)
+        network = build(self.part, self.channels, generator(self.seed, "init"))
+        if warm_start is not None:
+            warm_start.give_weights(network)
         self.network = network.to(self.device)
         self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
         self.world.agree(self._facts)
 
     def _unit_doubt(self, noise: Any) -> str:
         """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
-        high, numbers = noise.sigma_range[1], f"the images' numbers span {self.scale:g}"
-        if noise.changes_nothing or _LEAST_NOISE * self.scale <= high <= _MOST_NOISE * self.scale:
+        high, numbers = noise.sigma_range[1], f"the images' numbers span {self.span:g}"
+        if noise.changes_nothing or _LEAST_NOISE * self.span <= high <= _MOST_NOISE * self.span:
             return ""
         if not noise.shot_and_read[0]:
             return f"the noise is at most {high:g}, and {numbers}: sigma is in their unit"
-        photons = f"{high**-2:.3g} photons of a pixel of 1, so {self.scale / high**2:.3g} of one at that"
+        photons = f"{high**-2:.3g} photons of a pixel of 1, so {self.span / high**2:.3g} of one at that"
         return f"{noise!r} is noise of {photons}, and {numbers}: divide them, so that white is 1"
 
     def epochs(self, checkpoints: Checkpoints) -> Generator[Epoch, None, Trained]:
         """Train, from a new start or from the last checkpoint; yield each epoch's row, and return what was trained."""
         former = self.world.decided(lambda: checkpoints.begin(self._facts))
         if former is not None:
-            self.seed = former.seed
+            if self.warm_start is None:
+                self.seed = former.seed
             self.display.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         train, held_out = self._split()
         setup = self._setup()
+        if self.warm_start is not None and held_out is not None and self.training.patience is not None:
+            setup = dataclasses.replace(setup, fallback=weights_of(self.network))
         if self.shards > 1:
             check_divisible(self.network, train, setup)
         rows = session(self.network, train, held_out, setup, checkpoints, former, self.history)
@@ -157,14 +183,20 @@ class DenoiserFit:
         self.network.eval()
         shape = (self.channels, self.crop, self.crop)
         known = (self.training, self.history, shape, self.seed, self.precision)
-        return Trained(self.network, *known, scale=self.scale)
+        return Trained(self.network, *known, scale=self.scale, is_shot=self.is_shot)
+
+    @cached_property
+    def stream(self) -> int:
+        """The seed of crops and noise."""
+        return self.seed if self.warm_start is None else self.warm_start.stream(self.seed)
 
     def _setup(self) -> DenoiserSetup:
         unit = self.scale**2
         arguments: dict[str, Any] = {
             "training": self.training,
             "objective": Objective(MSE(unit), None, unit),  # crops are in the network's unit, losses in the data's
-            "seed": self.seed,
+            "seed": self.stream,
+            "is_warm": self.warm_start is not None,
             "image_shape": (self.images.channels, self.crop, self.crop),
             "precision": self.precision,
             "threads": self.threads,
@@ -198,7 +230,7 @@ class DenoiserFit:
         # noise that is added is the same in each channel; that of noisy images may not be
         any_colour = self.training.recipe is not None and self.target == "clean" and not self.is_paired
         any_colour = any_colour and len(images) < _FEW
-        how: dict[str, Any] = {"scale": self.scale, "seed": self.seed, "any_colour": any_colour}
+        how: dict[str, Any] = {"scale": self.scale, "seed": self.stream, "any_colour": any_colour}
         return Crops(images, self.crop, self.n_crops, self.device, **how), held_out
 
     def _checked(self, held: ImageList) -> Crops:
@@ -224,4 +256,21 @@ class DenoiserFit:
             device=processor_of(self.device),
             precision=self.precision,
             threads=self.threads,
+            warm_start=None if self.warm_start is None else self.warm_start.fingerprint,
+        )
+
+
+def check_goes_on(warm_start: WarmStart, channels: int, noise: Any) -> None:
+    """Raise RequestError for images, or noise, that the fitted network of a denoiser cannot be trained on."""
+    ways = "go on with such {}, or fit anew with warm_start=False"
+    if (fitted := warm_start.network.channels) != channels:
+        raise RequestError(
+            f"the images have {channels} channels, and the network was fitted on {fitted}; {ways.format('images')}"
+        )
+    is_shot = noise.shot_and_read[0]
+    if warm_start.fitted.is_shot != is_shot:
+        levels = {True: "a level for each pixel, as of shot noise", False: "one level for each image"}
+        raise RequestError(
+            f"the network was fitted to be told {levels[not is_shot]}, and noise={noise!r} has {levels[is_shot]}; "
+            f"{ways.format('noise')}"
         )

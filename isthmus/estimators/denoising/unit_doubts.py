@@ -17,8 +17,13 @@ def doubt_units(model: Any, span: float, sigma: float | None) -> None:
     model: a fitted `Denoiser`. span: how far the images' numbers go.
     """
     least = 0.0 if model.noise.shot_and_read[0] else _NEAR * model.scale_  # shot noise grows with the brightness
-    if span > _FAR * model.scale_ or 0 < span < _NEAR * model.scale_:
+    if are_others(span, model.scale_):
         warnings.warn(OtherNumbersWarning(span, model.scale_), stacklevel=4)
     elif sigma and not least <= sigma <= _FAR * model.scale_:
         given = f"sigma is {sigma:g}, and the images' numbers span {model.scale_:g}: it is in their unit"
         warnings.warn(given, DoubtWarning, stacklevel=4)
+
+
+def are_others(span: float, scale: float) -> bool:
+    """Whether images, whose numbers go so far, seem to be in other numbers than those of the training did."""
+    return span > _FAR * scale or 0 < span < _NEAR * scale

@@ -99,8 +99,8 @@ class OneFit:
         products = multiplications * self.training.batch_size
         self.precision = resolve_precision(self.training.precision, self.device, products)
         self.seed, self.is_seeded = seed_from(model.random_state), model.random_state is not None
-        if warm_start is not None and not isinstance(model.random_state, int | np.integer):
-            self.seed, self.is_seeded = warm_start.fitted.seed, True  # so that the same samples are held out as before
+        if warm_start is not None:
+            self.seed, self.is_seeded = warm_start.seed(model.random_state, self.seed)
         self.seed = self.world.decided(lambda: self.seed)
         # one for each process, however many there are: shards take the place of threads
         available = torch.get_num_threads() if self.shards == 1 else 1

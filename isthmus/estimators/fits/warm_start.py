@@ -19,6 +19,7 @@ from isthmus.errors import RequestError
 from isthmus.estimators.samples import hold_out
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
 from isthmus.networks import Network
+from isthmus.networks.network import Trainable
 from isthmus.networks.standardization import Standardization
 from isthmus.parts import CodePart, NetworkPart
 from isthmus.rng import content_seeds
@@ -29,23 +30,35 @@ from isthmus.training.history import Trained
 class WarmStart:
     """A former fit, whose network stays as it is.
 
-    So does the network's standardization, which was fitted to the first samples: the weights mean nothing without it.
+    So does the network's standardization, or a denoiser's unit, which was fitted to the first samples: the weights mean
+    nothing without it.
     """
 
     fitted: Trained
 
     @property
-    def network(self) -> Network:
-        """The fitted network."""
+    def network(self) -> Any:
+        """The fitted network: a `Network`, or a denoiser's `ImageNetwork`."""
         return self.fitted.network
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the weights and the standardization."""
+        """sha256 of the weights and of the unit of what the network sees."""
         state = self.network.state_dict()
         tensors = {name: array_fingerprint(tensor.detach().cpu().numpy()) for name, tensor in state.items()}
+        if not isinstance(self.network, Network):
+            return table_fingerprint([tensors, self.fitted.scale])
         table = None if self.network.standardization is None else self.network.standardization.table()
         return table_fingerprint([tensors, table])
+
+    def seed(self, random_state: Any, seed: int) -> tuple[int, bool]:
+        """The seed of the fit that goes on, and whether it was chosen. seed: what came of its `random_state`.
+
+        That of the former fit where none was given, so that the same samples are held out as before.
+        """
+        if isinstance(random_state, int | np.integer):
+            return seed, True
+        return self.fitted.seed, True
 
     def stream(self, seed: int) -> int:
         """The seed of the order and the noise of the training that goes on.
@@ -81,7 +94,14 @@ class WarmStart:
         """A copy of the network, as the one of `part`. Raises RequestError if that has other tensors."""
         if (part, code) == (self.network.part, self.network.code_part):
             return copy.deepcopy(self.network)
-        network, fitted = build(part, code, n_features, torch.Generator(), image_shape), self.network.state_dict()
+        network = build(part, code, n_features, torch.Generator(), image_shape)
+        self.give_weights(network)
+        network.standardize(self.network.standardization)
+        return network
+
+    def give_weights(self, network: Trainable) -> None:
+        """Give a network that was just built the fitted weights. Raises RequestError if it has other tensors."""
+        fitted = self.network.state_dict()
         shapes, built = (
             {name: tuple(tensor.shape) for name, tensor in state.items()} for state in (fitted, network.state_dict())
         )
@@ -92,8 +112,6 @@ class WarmStart:
                     "the network that was fitted, or fit anew with warm_start=False"
                 )
         network.load_state_dict(fitted)
-        network.standardize(self.network.standardization)
-        return network
 
 
 _TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
