@@ -186,6 +186,7 @@ def run(options: argparse.Namespace) -> None:
     from isthmus import console, persistence
     from isthmus.commands.fitting import continuation, photograph_fit, training_run, whole_photographs
     from isthmus.commands.fitting.defaults import Wanted, check_patches, choose, fill_with_the_mean
+    from isthmus.commands.fitting.training_record import table_of as record_of
     from isthmus.commands.images import leakage
     from isthmus.commands.images.holdout import hold_out
     from isthmus.commands.images.inputs import framing_of, load_images, with_range
@@ -193,15 +194,16 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.data.framing import table_of
     from isthmus.data.noise_estimate import noise_in
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.denoising.denoiser import Denoiser
 
     persistence.check_place(options.out)
-    if photograph_fit.is_wanted(options, fields, parts["corruption"]):
-        if is_there and not options.force:
-            raise RequestError(f"{options.out} already holds a model; choose another -o, or add --force to replace it")
-        photograph_fit.run(options, parts["corruption"], training, threads)
-        return
-    former_epochs = continuation.requested_epochs(options.out, options.epochs) if is_there and not options.force else 0
     source = None if options.source is None else continuation.Base.open(options.source)
+    of_photographs = photograph_fit.requested(options, fields, parts["corruption"], source)
+    goes_on, trained = is_there and not options.force, Autoencoder if of_photographs is None else Denoiser
+    former_epochs = continuation.requested_epochs(options.out, options.epochs, trained) if goes_on else 0
+    if of_photographs is not None:
+        photograph_fit.run(options, of_photographs, training, threads, source, former_epochs)
+        return
     base = continuation.Base.open(options.out) if former_epochs else source
     if base is not None:
         continuation.check_network(base, kind, fields)
@@ -264,7 +266,7 @@ def run(options: argparse.Namespace) -> None:
     before = None if source is None or (is_anew and split.test is not None) else source.extra.get("seen")
     noted = {
         "preparation": table_of(framing),
-        "seen": leakage.table_of(options.data, "train", whole, split, before),
+        "seen": record_of(options.data, "train", whole, split, before),
         "fit": {"epochs": former_epochs + epochs, "facts": facts},
     }
     uncut = None

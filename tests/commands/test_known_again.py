@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import isthmus
+from isthmus.commands.fitting.training_record import table_of
 from isthmus.commands.images import leakage
 from isthmus.commands.images.gallery import gallery_of
 from isthmus.commands.images.holdout import hold_out
@@ -155,7 +156,7 @@ def test_sixty_thousand_images_are_remembered_in_less_than_a_megabyte():
     pixels = np.arange(60_000, dtype=np.uint32).view(np.uint8).reshape(60_000, 1, 2, 2)
     images = isthmus.Images(pixels)
     parts = hold_out(images, 0)
-    text = json.dumps(leakage.table_of("digits", "train", images, parts))
+    text = json.dumps(table_of("digits", "train", images, parts))
     assert len(text) < 700_000
     memory = leakage.memory_of(json.loads(text), "digits", "test", "m")
     found = memory.of_all(images)

@@ -14,8 +14,8 @@ import isthmus
 from isthmus import Autoencoder, Dense, Images
 from isthmus.cli import run_command
 from isthmus.commands.fitting import training_run
+from isthmus.commands.fitting.training_record import trained_on_selected
 from isthmus.commands.images.holdout import hold_out
-from isthmus.commands.images.leakage import trained_on_selected
 from isthmus.training import checkpoint
 
 N, K = 60, 6

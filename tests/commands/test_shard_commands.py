@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import isthmus
-from isthmus.commands.fitting import photograph_fit
+from isthmus.commands.fitting import photograph_parts
 from isthmus.commands.images.gallery import gallery_of
 from isthmus.data.conversion.conversion import convert
 from isthmus.data.conversion.kinds_of_source import source_of
@@ -85,7 +85,7 @@ def test_the_page_shows_shards(model, shards, digits):
 def test_a_denoiser_of_photographs_does_not_read_more_than_memory(refused, tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (8, 64, 64), dtype=np.uint8))
     convert(source_of(tmp_path / "a.npy", Framing()), tmp_path / "s")
-    monkeypatch.setattr(photograph_fit, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(photograph_parts, "memory_limit", lambda: 1000)
     error = refused("fit", tmp_path / "s", "-o", tmp_path / "m", "--corruption", "gaussian:0..0.2")
     assert "from a folder of image files, through a cache on the disk" in error
 

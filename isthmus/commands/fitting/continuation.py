@@ -20,9 +20,10 @@ from isthmus.commands.shared.part_syntax import option_of
 from isthmus.data.framing import Framing, table_of
 from isthmus.data.identity import marks_of
 from isthmus.data.images import Images
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import RequestError, counted
-from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.fits.warm_start import WarmStart
 from isthmus.estimators.parameters import table_of as part_table
 from isthmus.fingerprints import differing
@@ -33,9 +34,9 @@ _SPLITTING = ("--seed", "--validation", "--test")  # with the images, what decid
 
 @dataclass(frozen=True)
 class Base:
-    """A fitted model with its folder and the rest of its config.json."""
+    """A fitted model, an `Autoencoder` or a `Denoiser`, with its folder and the rest of its config.json."""
 
-    model: Autoencoder
+    model: Any
     folder: Path
     extra: dict[str, Any]
     weights_sha256: str
@@ -46,11 +47,16 @@ class Base:
         if not (folder / persistence.CONFIG).is_file():
             raise RequestError(f"--from {folder} is not a model's folder; `isthmus fit DATA -o MODEL` makes one")
         config, model = persistence.read_config(folder), persistence.load(folder)
-        if (trained := adapter_of(model).trained) is None or trained is not model:
+        if not isinstance(model, Autoencoder | Denoiser):
             raise RequestError(
-                f"{folder} holds a {type(model).__name__}, and only an Autoencoder can be trained further"
+                f"{folder} holds a {type(model).__name__}, and only an Autoencoder or a Denoiser can be trained further"
             )
-        return cls(trained, folder, _extra(config), config["weights_sha256"])
+        return cls(model, folder, _extra(config), config["weights_sha256"])
+
+    @property
+    def is_of_photographs(self) -> bool:
+        """Whether it is a denoiser of photographs of any size."""
+        return isinstance(self.model, Denoiser)
 
     @property
     def facts(self) -> Facts:
@@ -126,7 +132,7 @@ class Base:
             return False
         return WarmStart(fitted).is_pca_of_some(functools.reduce(Images.followed_by, given), otherwise=False)
 
-    def hand_to(self, model: Autoencoder) -> None:
+    def hand_to(self, model: Autoencoder | Denoiser) -> None:
         """Let an unfitted estimator continue this fit."""
         model.set_params(warm_start=True)
         model.adopt(self.model.fitted_)
@@ -137,11 +143,20 @@ def names(sources: list[str]) -> str:
     return " and ".join(map(shlex.quote, sources)) or "its images"
 
 
-def requested_epochs(folder: Path, epochs: int | None) -> int:
-    """The epochs that the model at -o was fitted for. Raises RequestError unless more are requested now."""
-    extra = _extra(persistence.read_config(folder))
+def requested_epochs(folder: Path, epochs: int | None, kind: type) -> int:
+    """The epochs that the model at -o was fitted for. Raises RequestError unless more are requested now.
+
+    kind: the class of the model that the command trains.
+    """
+    config = persistence.read_config(folder)
+    extra = _extra(config)
     fit, cycles = extra.get("fit"), extra.get("cycles")
     former_epochs = fit.get("epochs") if isinstance(fit, dict) else None
+    if config["class"] != kind.__name__:
+        raise RequestError(
+            f"{folder} already holds a model of class {config['class']}, and this command trains one of class "
+            f"{kind.__name__}; choose another -o, or add --force to replace it"
+        )
     ways = f"begin with it in another -o by --from {folder}, or add --force to replace it"
     if type(former_epochs) is not int:
         raise RequestError(f"{folder} already holds a model, which does not say how it was fitted; {ways}")
@@ -186,7 +201,7 @@ def facts_of(
     training: dict[str, Any],
     parts: dict[str, Any],
     framing: Framing,
-    images: Images,
+    images: Images | ImageList,
     base: Base | None,
 ) -> Facts:
     """What decides a fit but for its epochs and its network, by the names of the options, as JSON has it.
@@ -219,11 +234,10 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
 
     Where it does not, the parts say so: their errors are not to be called those of held-out images.
     """
-    shares, table = (options.validation, options.test), base.extra.get("seen")
-    now = {name: getattr(options, name[2:]) for name in _SPLITTING} | {"the images": images.fingerprint}
-    if "--from" in base.facts and not base.facts["--from"] and all(base.facts.get(k) == v for k, v in now.items()):
+    shares = options.validation, options.test
+    if was_split_so(base, images.fingerprint, options):
         return hold_out(images, options.seed, *shares)  # the very parts that it had
-    known = _known(table, images, options.data)
+    known = known_images(base, marks_of(images), images.names, options.data)
     if known is None:
         return replace(hold_out(images, options.seed, *shares), doubt=f"which {base.folder} may have been trained on")
     trained_on, selected_on = known
@@ -241,16 +255,29 @@ def hold_out_again(base: Base, images: Images, options: argparse.Namespace) -> P
     return replace(parts, summary=parts.summary + note)
 
 
-def _known(table: Any, images: Images, data: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which images a model was trained on, and which chose its epoch, (n,) each; None where it does not know."""
-    marks, former = marks_of(images), Former.of(table)
+def was_split_so(base: Base, fingerprint: str, options: argparse.Namespace) -> bool:
+    """Whether a model that began anew held out of these very images what the command would hold out now."""
+    now = {name: getattr(options, name[2:]) for name in _SPLITTING} | {"the images": fingerprint}
+    facts = base.facts
+    return "--from" in facts and not facts["--from"] and all(facts.get(name) == value for name, value in now.items())
+
+
+def known_images(
+    base: Base, marks: np.ndarray | None, names: tuple[str, ...], data: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Which images a model was trained on, and which chose its epoch, (n,) each; None where it does not know.
+
+    marks: (n,), as of `marks_of`. names: of their files, if they have some.
+    """
+    table = base.extra.get("seen")
+    former = Former.of(table)
     if marks is not None and former is not None:
         return former.trained_on(marks), former.selected_on(marks)
     before = memory_of(table, data, "train", "").whole  # an older isthmus knew a collection's files by their names
-    if before is None or before.left_out is None or not images.names:
+    if before is None or before.left_out is None or not names:
         return None
     selected_on = before.selected_on or frozenset()
     return (
-        np.array([name not in before.left_out for name in images.names]),
-        np.array([name in selected_on for name in images.names]),
+        np.array([name not in before.left_out for name in names]),
+        np.array([name in selected_on for name in names]),
     )

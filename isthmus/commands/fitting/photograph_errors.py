@@ -45,25 +45,36 @@ class PhotographErrors:
         *_, noisy = self.errors.values()
         return 1 - 2 * self.sigma**2 / (noisy[0].value or 1.0)
 
-    def faults(self, n_trained_on: int) -> list[str]:
-        """What the model is worse than, if anything, and what to do about it."""
+    def is_worse_than(self, name: str) -> bool:
+        """Whether the model leaves more error than what has this name."""
+        return self._mse(next(iter(self.errors))) > self._mse(name)
+
+    def _mse(self, name: str) -> float:
+        return self.errors[name][0].value or 0.0
+
+    def faults(self, n_trained_on: int, former: str = "") -> list[str]:
+        """What the model is worse than, if anything, and what to do about it. former: the model that it began with."""
         name, *_ = self.errors
-        best = min(self.errors, key=lambda method: self.errors[method][0].value or 0.0)
+        best = min(self.errors.keys() - {former}, key=self._mse)
         if best == name:
             return []
-        more = "more photographs, or more --epochs" if n_trained_on < _FEW else "more --epochs"
-        return [f"this model leaves more error at sigma {self.sigma:.3g} than {best}: give it {more}"]
+        ways = ["more photographs"] if n_trained_on < _FEW else []
+        ways += [] if former and self.is_worse_than(former) else ["more --epochs"]
+        more = f": give it {', or '.join(ways)}" if ways else ""
+        return [f"this model leaves more error at sigma {self.sigma:.3g} than {best}{more}"]
 
 
-def measure(model: Any, name: str, images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
+def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
     """Add noise of this level to some of the images, and hold what comes out, clipped to [0, 1], against them.
 
     What went in is as it is, not clipped.
 
-    sigma: None for images that are noisy themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
+    models: denoisers by their names in the table; of the first is the noise. sigma: None for images that are noisy
+    themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
     out is held against its right neighbour, whose noise no method has seen: it adds its variance to each error. Of
-    blurs the best is measured. name: the model's in the table. where: what the images are, in words.
+    blurs the best is measured. where: what the images are, in words.
     """
+    name, model = next(iter(models.items()))
     is_shot, read = model.noise.shot_and_read
 
     def untrained(method: Method) -> Method:
@@ -72,7 +83,7 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float |
 
     blurs = {f"Gaussian blur of {width:g} pixels": width for width in WIDTHS}
     methods: dict[str, Method] = {
-        name: lambda y, level: model.denoise([y], level)[0],
+        **{name: partial(_denoised, model) for name, model in models.items()},
         "non-local means": untrained(non_local_means),
         "wavelets": untrained(wavelets),
         **{blur: partial(gaussian_blur, strength=width) for blur, width in blurs.items()},
@@ -115,6 +126,11 @@ def measure(model: Any, name: str, images: ImageList, where: str, sigma: float |
     if sigma is None:
         how = f"against neighbours, whose noise adds {np.mean(np.square(levels)):.2g}"
     return PhotographErrors(errors, where, level, how, {row: stacked(some) for row, some in shown.items()})
+
+
+def _denoised(model: Any, y: np.ndarray, sigma: float) -> np.ndarray:
+    x_hat: np.ndarray = model.denoise([y], sigma)[0]
+    return x_hat
 
 
 def stabilized(method: Method, read: float, y: np.ndarray, sigma: float) -> np.ndarray:

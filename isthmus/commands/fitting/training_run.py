@@ -17,6 +17,7 @@ from isthmus.commands.fitting.baselines import yardsticks
 from isthmus.commands.fitting.continuation import Base
 from isthmus.commands.fitting.crowd import WatchedProgress
 from isthmus.commands.fitting.judgement import Errors, Judgement, before
+from isthmus.commands.fitting.training_record import trained_on_selected
 from isthmus.commands.fitting.whole_photographs import HeldOut, Uncut
 from isthmus.commands.images import leakage
 from isthmus.commands.images.holdout import Parts
@@ -139,7 +140,7 @@ def fit(job: Job) -> Fitted | None:
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
         seen, fitted_on, chosen = job.facts.get("seen"), train, as_chosen(model)
         if is_refitted := chosen is not model:
-            seen, fitted_on = seen and leakage.trained_on_selected(seen), train.followed_by(validation)
+            seen, fitted_on = seen and trained_on_selected(seen), train.followed_by(validation)
             if copied := leakage.copies(replace(parts, train=validation)):
                 console.say(copied.replace("to train on", "to choose by, on which this model is fitted too"))
         size, measured = adapter_of(model).code_size(train.n_features), job.held(parts.measured)

@@ -20,7 +20,7 @@ import numpy as np
 from isthmus.commands.images.holdout import Parts
 from isthmus.commands.images.inputs import is_named
 from isthmus.data.collections.listing import is_mvtec, list_images
-from isthmus.data.identity import among, from_text, marks_of, to_text
+from isthmus.data.identity import among, from_text, marks_of
 from isthmus.data.images import Images
 from isthmus.data.stored.shard_folder import INDEX, is_shards
 from isthmus.errors import counted
@@ -48,74 +48,9 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def table_of(
-    data: str, split: str, images: Images, parts: Parts, before: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """What config.json keeps: the collection, how many of its images were trained on, and which were not; and how many
-    and which of these chose the best epoch.
-
-    They are named, if they have names, patches by that of their image, and there are at most MAX_NAMES. "trained" and
-    "selected" are marks of images. before: the table of the model that the fit began with, of which "before" then has
-    what is still true.
-    """
-    marks, trained, selected = (marks_of(subset) for subset in (images, parts.train, parts.validation))
-    earlier = Former.of(before)
-    trained_on = set(parts.train.names)
-    if earlier is not None and marks is not None and images.names:
-        trained_on |= {images.names[i] for i in np.flatnonzero(earlier.trained_on(marks))}
-    left_out = sorted(set(images.names) - trained_on)
-    selected_on = sorted(set(parts.validation.names) - trained_on)
-    known = bool(images.names) and len(left_out) <= MAX_NAMES and not parts.doubt
-    # the patches of an image count as the image
-    chose = parts.validation.photographs
-    if earlier is not None and selected is not None:
-        chose = chose[~earlier.trained_on(selected)]
-    n, n_trained_on, n_selected_on = images.n_photographs, parts.train.n_photographs, len(np.unique(chose))
-    if parts.doubt:  # so it is said of all of them
-        n_trained_on = n
-    elif earlier is not None and marks is not None and trained is not None:
-        by_either = earlier.trained_on(marks) | np.isin(marks, trained)
-        n_trained_on = len(np.unique(images.photographs[by_either]))
-    table = {
-        "collection": collection_of(data, split),
-        "n": n,
-        "n_trained_on": n_trained_on,
-        "left_out": left_out if known else None,
-        "n_selected_on": 0 if parts.regions else n_selected_on,
-        "selected_on": selected_on if known else None,
-        "trained": to_text(trained),
-        "selected": to_text(selected),
-    }
-    if parts.doubt:
-        table["doubt"] = parts.doubt
-    if before is not None:
-        table["before"] = [_without(subset, trained_on) for subset in (before, *_tables(before.get("before")))]
-    return table
-
-
-def trained_on_selected(table: dict[str, Any]) -> dict[str, Any]:
-    """The table of `table_of` for a model that in the end was fitted to the images too that it chose by."""
-    trained, selected = (from_text(table[name]) for name in ("trained", "selected"))
-    names = set(table["selected_on"] or ())
-    now = _without(table, names) | {
-        "n_trained_on": min(table["n"], table["n_trained_on"] + table["n_selected_on"]),
-        "n_selected_on": 0,
-        "trained": None if trained is None or selected is None else to_text(np.concatenate([trained, selected])),
-    }
-    return now | {"before": [_without(former, names) for former in table["before"]]} if "before" in table else now
-
-
-def _tables(value: Any) -> list[dict[str, Any]]:
+def tables_of(value: Any) -> list[dict[str, Any]]:
+    """The tables of the models that a model began with, as its own table has them."""
     return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
-
-
-def _without(table: dict[str, Any], trained_on: set[str]) -> dict[str, Any]:
-    """A former table, in which nothing is called left out that was trained on since."""
-    remaining = {name: value for name, value in table.items() if name != "before"}
-    for name in ("left_out", "selected_on"):
-        if isinstance(remaining.get(name), list):
-            remaining[name] = [image_name for image_name in remaining[name] if image_name not in trained_on]
-    return remaining
 
 
 @dataclass(frozen=True)
@@ -130,7 +65,7 @@ class Former:
         """By the table in config.json; None where it does not know them all."""
         if not isinstance(table, dict):
             return None
-        tables = [table, *_tables(table.get("before"))]
+        tables = [table, *tables_of(table.get("before"))]
         trained = [from_text(entry.get("trained")) for entry in tables]
         selected = [from_text(entry.get("selected")) for entry in tables]
         known = [marks for marks in (*trained, *selected) if marks is not None]
@@ -251,7 +186,7 @@ class Whole:
 
 
 def memory_of(table: Any, data: str, split: str, model: str) -> Memory:
-    """What `table_of` kept, held against DATA; anything else that stands in its place is nothing known.
+    """What `training_record.table_of` kept, held against DATA; anything else that stands in its place is nothing known.
 
     A folder of an earlier version does not know which images chose the best epoch.
     """
@@ -259,7 +194,7 @@ def memory_of(table: Any, data: str, split: str, model: str) -> Memory:
     if former is not None:
         trained_on = frozenset(former.trained.tolist())
         return Memory(model, trained_on, frozenset(former.selected.tolist()) - trained_on)
-    tables = [table, *_tables(table.get("before"))] if isinstance(table, dict) else []
+    tables = [table, *tables_of(table.get("before"))] if isinstance(table, dict) else []
     collection = collection_of(data, split) if tables else ""
     table = next((candidate for candidate in tables if candidate.get("collection") == collection), None)
     if table is None:

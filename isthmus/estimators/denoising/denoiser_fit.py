@@ -97,7 +97,7 @@ class DenoiserFit:
         if warm_start is not None and model.network is None:
             self.part = warm_start.network.part
         self.noise: Any = model.noise
-        if not isinstance(self.part, tuple(IMAGE_NETWORKS.values())):
+        if not any(isinstance(self.part, kind) for kind in IMAGE_NETWORKS.values()):
             known = ", ".join(kind.__name__ for kind in IMAGE_NETWORKS.values())
             raise RequestError(f"network must be one of isthmus' parts {known}, got {self.part!r}")
         wanted = self.noise.for_denoiser() if isinstance(self.noise, Corruption) else None
