@@ -33,9 +33,9 @@ _TEXT = """
     that was stopped, give the same command again.
 
     To train a finished model further on the same images, give the same command with more --epochs. Use --from to start
-    another model, on these or other images, from its weights; its network and other settings are kept unless set.
-    Either is a new cycle of training, not the same bits as one long fit, and no image that the model was trained on
-    counts as held out.
+    another model, on these or other images, from its weights; its network and other settings, such as a denoiser's
+    noise and crop, are kept unless set. Either is a new cycle of training, not the same bits as one long fit, and no
+    image that the model was trained on counts as held out.
 """
 _EXAMPLES = """
     isthmus fit digits -o my-model
@@ -70,7 +70,7 @@ def add(commands: Any) -> None:
         type=Path,
         metavar="MODEL",
         dest="source",
-        help="start from this model's weights; network, sizes, corruption, penalty and loss are kept unless set",
+        help="start from this model's weights; network, sizes, crop, corruption, penalty and loss are kept unless set",
     )
     add_allow_imports(command)
     command.add_argument(

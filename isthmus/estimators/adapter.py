@@ -21,12 +21,14 @@ class Adapter:
 
     name: what kind of model it is, for people. has_code: whether it makes a code at once: the identity has none, a
     `DecoderPrior` searches for it. searches: whether it does. takes_any_size: whether it has `reconstruct_image`.
+    goes_on: whether it can be trained further, by `warm_start`.
     """
 
     name: str = "identity"
     has_code: bool = False
     searches: bool = False
     takes_any_size: bool = False
+    goes_on: bool = False
 
     def __init__(self, model: Any) -> None:
         self.model = model

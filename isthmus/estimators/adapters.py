@@ -32,7 +32,7 @@ CHUNK = 500  # images at a time: bounded memory, and the arrays of one chunk sta
 class AutoencoderAdapter(Adapter):
     """An `Autoencoder`."""
 
-    has_code = True
+    has_code = goes_on = True
 
     @property
     def word(self) -> str:

@@ -17,6 +17,7 @@ from isthmus import Denoiser, GaussianNoise, Poisson, Residual
 from isthmus.cli import run_command
 from isthmus.commands.fitting import photograph_fit
 from isthmus.data.identity import from_text
+from isthmus.estimators.denoising.classical import ClassicalDenoiser
 from isthmus.training import checkpoint, loop
 
 ANY = ("--threads", 1, "--device", "cpu")
@@ -267,6 +268,13 @@ def test_a_denoiser_of_python_goes_on_unless_its_numbers_are_others(white, noisy
         return
     out, _ = done(*fit)
     assert rows_of(out)[0].startswith(f"on 1 photograph, which {tmp_path / 'm'} may have been trained on, against")
+
+
+def test_what_has_no_weights_is_refused(noisy, tmp_path, refused):
+    photos = [np.random.default_rng(i).random((1, 40, 40), np.float32) for i in range(3)]
+    isthmus.save(ClassicalDenoiser("wavelets").fit(photos), tmp_path / "w")
+    line = refused("fit", noisy, "-o", tmp_path / "n", "--from", tmp_path / "w", "--noisy")
+    assert "holds a ClassicalDenoiser, and only an Autoencoder or a Denoiser can be trained further" in line
 
 
 # --- what is held out ---

@@ -22,6 +22,7 @@ from isthmus.data.identity import marks_of
 from isthmus.data.images import Images
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import RequestError, counted
+from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.fits.warm_start import WarmStart
@@ -47,7 +48,7 @@ class Base:
         if not (folder / persistence.CONFIG).is_file():
             raise RequestError(f"--from {folder} is not a model's folder; `isthmus fit DATA -o MODEL` makes one")
         config, model = persistence.read_config(folder), persistence.load(folder)
-        if not isinstance(model, Autoencoder | Denoiser):
+        if not adapter_of(model).goes_on:
             raise RequestError(
                 f"{folder} holds a {type(model).__name__}, and only an Autoencoder or a Denoiser can be trained further"
             )
@@ -56,7 +57,7 @@ class Base:
     @property
     def is_of_photographs(self) -> bool:
         """Whether it is a denoiser of photographs of any size."""
-        return isinstance(self.model, Denoiser)
+        return adapter_of(self.model).takes_any_size
 
     @property
     def facts(self) -> Facts:

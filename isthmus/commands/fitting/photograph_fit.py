@@ -209,6 +209,8 @@ def run(
         "seen": record_of(options.data, "train", *seen, before=earlier, doubt=parts.doubt),
         "fit": {"epochs": former_epochs + n_epochs, "facts": facts},
     }
+    if not (photographs.images.names or parts.doubt):  # so it has always been noted of arrays
+        extra["seen"] |= {"left_out": [], "selected_on": []}
     crops = f"{model.crops_per_epoch:,} crops of {model.crop}×{model.crop}"
     slow = "" if request.crop else ", a minute or two each on two cores"
     console.say(f"{model.part('network')!r}, {counted(n_epochs, 'epoch')} of {crops}{slow}")

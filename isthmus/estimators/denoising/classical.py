@@ -159,7 +159,7 @@ def best_blur(images: Sequence[np.ndarray], noisy: Sequence[np.ndarray]) -> tupl
 class ClassicalAdapter(DenoiserAdapter):
     """A `ClassicalDenoiser`."""
 
-    name = "classical denoiser"
+    name, goes_on = "classical denoiser", False
 
     @staticmethod
     def rebuilt(parameters: dict[str, Any], tensors: dict[str, np.ndarray], fitted: dict[str, Any]) -> Any:

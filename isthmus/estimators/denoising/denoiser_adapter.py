@@ -58,7 +58,7 @@ def noisy_and_denoised(model: Any, x: np.ndarray, noise: Corruption | None) -> t
 class DenoiserAdapter(Adapter):
     """A `Denoiser`, which takes images of any size, and has no code."""
 
-    name, takes_any_size = "denoiser", True
+    name, takes_any_size, goes_on = "denoiser", True, True
     model: Denoiser
 
     def saved(self) -> Saved:
@@ -93,6 +93,8 @@ class DenoiserAdapter(Adapter):
 
 class AtLevelAdapter(DenoiserAdapter):
     """A denoiser that is told the level."""
+
+    goes_on = False
 
     def __init__(self, at_level: AtLevel) -> None:
         super().__init__(at_level.model)
