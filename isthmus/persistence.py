@@ -229,7 +229,8 @@ def _denoiser(parameters: dict[str, Any], fitted: dict[str, Any], folder: Path, 
     is_shot = fitted.get("is_shot", model.noise.shot_and_read[0])  # older models do not say it
     if type(is_shot) is not bool:
         raise DataError(f"is_shot must be true or false, got {is_shot!r}")
-    model.adopt(Trained(network, training, history, shape, seed, precision, scale=scale, is_shot=is_shot))
+    known = {"scale": scale, "is_shot": is_shot, "images": fitted.get("images")}
+    model.adopt(Trained(network, training, history, shape, seed, precision, **known))
     return model
 
 

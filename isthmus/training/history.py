@@ -142,7 +142,8 @@ class Trained:
     all samples, those too that were held out while it was trained. pca_samples: the `hashes_of` those; None in a folder
     of an earlier version. before_refit: the weights of PCA's solution of those that were trained on alone, if it was
     asked for to be that of given validation samples too in the end. scale: the unit of a denoiser's network. is_shot:
-    whether it is told the level of each pixel, as of shot noise, and not one of each image.
+    whether it is told the level of each pixel, as of shot noise, and not one of each image. images: the fingerprint of
+    those that it was fitted on.
     """
 
     network: Any
@@ -157,6 +158,7 @@ class Trained:
     before_refit: dict[str, torch.Tensor] | None = None
     scale: float = 1.0
     is_shot: bool = False
+    images: str | None = None
 
     def copy(self) -> Trained:
         """The same with weights and a history that stay as they are when the training goes on."""

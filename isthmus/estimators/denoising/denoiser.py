@@ -191,7 +191,8 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
         """What of the fitted model is written."""
         tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.network_.state_dict().items()}
         fitted = {name: getattr(self, name) for name in ("n_channels_", "scale_", "seed_", "precision_")}
-        known = {"is_shot": self.fitted_.is_shot, "training_": self.training_.table()}
+        known = {name: getattr(self.fitted_, name) for name in ("is_shot", "images")}
+        known["training_"] = self.training_.table()
         return Saved(tensors, {**fitted, **known}, history=self.history_)
 
     def denoise(

@@ -18,7 +18,7 @@ from isthmus.errors import DoubtWarning, RequestError, one_of, require
 from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
 from isthmus.estimators.denoising.unit_doubts import are_others
 from isthmus.estimators.fits.epoch_display import EpochDisplay
-from isthmus.estimators.fits.warm_start import WarmStart
+from isthmus.estimators.fits.warm_start import TOO_GOOD, WarmStart
 from isthmus.estimators.parameters import table_of
 from isthmus.fingerprints import facts_of_fit
 from isthmus.machine import check_shards
@@ -137,6 +137,9 @@ class DenoiserFit:
             require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
         if adds_noise and (doubt := self._unit_doubt(wanted)) and self.world.is_first:
             warnings.warn(doubt, DoubtWarning, stacklevel=5)
+        if warm_start is not None and self._forgets(warm_start.fitted) and self.world.is_first:
+            doubt = f"the images that validation_fraction holds out now were trained on by the former fit, {TOO_GOOD}"
+            warnings.warn(doubt, DoubtWarning, stacklevel=5)
         if are_others(self.span, self.scale) and self.world.is_first:
             doubt = (
                 f"the images' numbers span {self.span:g}, and those of the former fit {self.scale:g}, a unit that the "
@@ -149,6 +152,12 @@ class DenoiserFit:
         self.network = network.to(self.device)
         self.n_bytes = 4 * sum(p.numel() for p in network.parameters())
         self.world.agree(self._facts)
+
+    def _forgets(self, former: Trained) -> bool:
+        """Whether other ones of the very images of the former fit are held out now."""
+        fraction = None if self.held_out is not None else self.training.validation_fraction
+        before = former.training.validation_fraction
+        return fraction is not None and fraction != before and former.images == self.images.fingerprint
 
     def _unit_doubt(self, noise: Any) -> str:
         """The sentence for noise that seems to be meant in other numbers than the images have; "" for none."""
@@ -183,7 +192,7 @@ class DenoiserFit:
         self.network.eval()
         shape = (self.channels, self.crop, self.crop)
         known = (self.training, self.history, shape, self.seed, self.precision)
-        return Trained(self.network, *known, scale=self.scale, is_shot=self.is_shot)
+        return Trained(*(self.network, *known), scale=self.scale, is_shot=self.is_shot, images=self.images.fingerprint)
 
     @cached_property
     def stream(self) -> int:

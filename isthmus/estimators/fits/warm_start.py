@@ -114,7 +114,7 @@ class WarmStart:
         network.load_state_dict(fitted)
 
 
-_TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
+TOO_GOOD = "so their loss is too good; give validation samples that it has not seen, or fit anew with warm_start=False"
 
 
 def restarts_at_pca(fitting: Any, model: Any, former: WarmStart) -> bool:
@@ -128,14 +128,14 @@ def restarts_at_pca(fitting: Any, model: Any, former: WarmStart) -> bool:
     if not former.fitted.pca_of_all:
         if is_same and former.fitted.training.validation_fraction != fraction:
             fitting.warn(
-                f"the samples that validation_fraction holds out now were trained on by the former fit, {_TOO_GOOD}"
+                f"the samples that validation_fraction holds out now were trained on by the former fit, {TOO_GOOD}"
             )
         return False
     if fitting.is_refitted and fitting.can_be_pca and former.is_pca_of_some(fitting.all_samples(), otherwise=is_same):
         return True
     held_out = others if fraction is None else hold_out(fitting.X, fraction, fitting.seed)[1]
     if n := former.n_known(held_out):
-        fitting.warn(f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples, {_TOO_GOOD}")
+        fitting.warn(f"the former fit was trained on {n:,} of the {len(held_out):,} validation samples, {TOO_GOOD}")
     return False
 
 

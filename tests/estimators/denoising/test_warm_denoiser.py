@@ -149,6 +149,19 @@ def test_the_photographs_held_out_by_a_share_stay_held_out(random_state, monkeyp
     assert held[0] == held[1]
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_images_that_were_trained_on_and_are_held_out_now_are_doubted(is_loaded, tmp_path):
+    model = small().fit(photos())
+    if is_loaded:
+        model.save(tmp_path / "m")
+        model = isthmus.load(tmp_path / "m")
+    model.set_params(validation_fraction=0.3, epochs=1)
+    with pytest.warns(DoubtWarning, match="holds out now were trained on by the former fit, so their loss is too good"):
+        model.fit(photos())
+    model.fit(photos())  # the same ones again, and others, without a warning, which is an error here
+    model.set_params(validation_fraction=0.5).fit(photos(seed=5))
+
+
 # --- what cannot go on ---
 
 
