@@ -127,7 +127,7 @@ def samples(name: str, n: int, batch_size: int) -> Any:
     from benchmarks.recipes import digits
     from isthmus import IsthmusError
 
-    n //= 48 if name == rival_loops.PHOTOGRAPHS else 1  # whose step takes so much longer
+    n //= 48 if name in rival_loops.DENOISERS else 1  # whose step takes so much longer
     n = max(2, n // batch_size) * batch_size
     rng = np.random.default_rng(0)
     if name in rival_loops.DENOISERS:
