@@ -59,6 +59,7 @@ class Context:
     device: torch.device
     others: dict[str, Split] = field(default_factory=dict)  # test images of the data sets that figures show
     fitted: dict[tuple[str, int], Any] = field(default_factory=dict)
+    products: dict[str, int] = field(default_factory=dict)  # of a model's pass, once they were counted by a dry run
     # each image's MSE by (model, split, corruption), of the study's own seed: for comparisons image by image
     errors: dict[tuple[str, str, str | None], np.ndarray] = field(default_factory=dict)
 
@@ -197,10 +198,11 @@ class Context:
 
     def _multiplications(self, model: Model) -> int:
         if model.part is not None and (trained := model.part.of_crops):
-            network, side = trained
-            return size_of(network, self.shape[0], side)[1]
-        n, shape = inputs(self.study, model, self.splits["train"].shape)
-        return model.code.multiplications(model.network, n, shape)
+            return size_of(trained[0], self.shape[0], trained[1])[1]
+        if model.name not in self.products:
+            n, shape = inputs(self.study, model, self.splits["train"].shape)
+            self.products[model.name] = model.code.multiplications(model.network, n, shape)
+        return self.products[model.name]
 
     def work(self, model: Model, seed: int) -> Work:
         """What is to be done for one model; a training is 6 operations for each product, sample and epoch."""
@@ -276,10 +278,8 @@ def split_for(study: Study, dataset: Dataset, models: tuple[Model, ...]) -> dict
         splits["test"] = splits["test"].take(slice(0, data.test))
     wanted = {m.split for m in study.measures} | {f.split for f in study.figures} | {r.split for r in study.references}
     if "all" in wanted or any(study.pools(model) for model in models):
-        n_train = len(splits["train"])
-        splits["all"] = splits["train"].followed_by(splits["test"])
-        splits["train"] = splits["all"].take(slice(0, n_train))
-        splits["test"] = splits["all"].take(slice(n_train, None))
+        n_train, whole = len(splits["train"]), splits["train"].followed_by(splits["test"])
+        splits |= {"all": whole, "train": whole.take(slice(0, n_train)), "test": whole.take(slice(n_train, None))}
     return splits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ def read_table(cls: type[T], table: Any, where: str) -> T:
     if not isinstance(table, Mapping):
         raise RequestError(f"{where}: must be a table, got {table!r}")
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = _hints_of(cls)  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
             raise RequestError(f"{where}: {unknown('key', key, fields)}")
@@ -48,6 +49,11 @@ def read_table(cls: type[T], table: Any, where: str) -> T:
         return cls(**values)
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
+
+
+@functools.cache
+def _hints_of(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)  # compiles the text of every annotation
 
 
 def read_part(role: str, kinds: Mapping[str, type[Part]], table: Any, where: str) -> Any:
