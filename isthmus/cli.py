@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -159,7 +159,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Refuse unknown arguments here, not in the parent parser, so that the error names this command's help."""
-        known, rest = super().parse_known_args(args, namespace)
+        known, rest = super().parse_known_args(args and _with_ranges_below_zero(args), namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return known, rest
@@ -169,6 +169,17 @@ class _Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             kind = "command" if action.metavar == "COMMAND" else "/".join(action.option_strings) or str(action.metavar)
             raise RequestError(f"{unknown(kind, value, map(str, action.choices))}; see `{self.prog} --help`")
+
+
+def _with_ranges_below_zero(arguments: Sequence[str]) -> list[str]:
+    """The arguments; a range that begins with a minus, which argparse takes for an option, is joined to --range."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined[-1:] == ["--range"] and argument[:1] == "-" and ":" in argument:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 _EXAMPLES = """

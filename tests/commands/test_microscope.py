@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from isthmus import Autoencoder, Denoiser, Dense, GaussianNoise, Images, Residual, open_images, persistence
+from isthmus.cli import run_command
 from isthmus.commands.shared import previews
 from isthmus.errors import DataError
 from isthmus.report import figures
@@ -29,8 +30,6 @@ def counts():
 @pytest.fixture(scope="module")
 def dim(counts, tmp_path_factory):
     """The folder of a model of these counts without a range, and their file."""
-    from isthmus.cli import run_command
-
     folder = tmp_path_factory.mktemp("dim")
     np.save(folder / "x.npy", counts)
     assert run_command(["fit", str(folder / "x.npy"), "-o", str(folder / "m"), *map(str, FIT)]) == 0
@@ -101,6 +100,17 @@ def test_numbers_that_a_range_cuts_off_are_said(dim, counts, tmp_path, done):
     _, err = done("reconstruct", tmp_path / "m", tmp_path / "negative.npy", "-o", tmp_path / "y.npz")
     assert "40 images: values outside --range became black or white, more than a tenth of all" in err
     assert "--range" not in done("fit", path, "-o", tmp_path / "whole", "--range", "0:2000", *FIT)[1]
+
+
+def test_a_range_may_begin_below_zero(counts, tmp_path, done):
+    """It looked like an option."""
+    np.save(tmp_path / "signed.npy", counts.astype(np.int16) - 500)
+    apart, joined = (
+        done("data", "info", tmp_path / "signed.npy", *words)[0]
+        for words in (("--range", "-500:3595"), ("--range=-500:3595",))
+    )
+    assert apart == joined
+    assert run_command(["data", "info", str(tmp_path / "signed.npy"), "--range", "--grey"]) == 2
 
 
 def test_files_of_fewer_bits_than_a_range_are_said(counts, tmp_path, done):

@@ -124,7 +124,8 @@ def noise_of(images: ImageList) -> GaussianNoise:
     low, typical, high = (round(float(sigma), 4) for sigma in (min(sigmas), np.median(sigmas), max(sigmas)))
     console.say(
         "a denoiser of photographs of any size, of noisy ones alone: noise is what is independent from pixel to pixel; "
-        "without clean ones, every second pixel is denoised to measure, and held against its noisy neighbour"
+        "without clean ones, every second pixel is denoised to measure, and held against its noisy neighbour; the loss "
+        "may rise while it learns, for what it is held against is corrected by the network itself"
     )
     growth = growth_of(images.arrays)
     of_what = "of most of their pixels" if growth else "texture counts as some"
