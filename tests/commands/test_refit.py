@@ -130,6 +130,17 @@ def test_one_that_goes_on_is_judged_by_images_that_it_does_not_begin_with(way, g
         assert (extra(new)["seen"], files_of(new)[1]) == (seen, before), "the very same PCA"
 
 
+@pytest.mark.parametrize("options", [("--augmentation", "affine"), ("--corruption", "gaussian:0.5")])
+def test_what_stays_pca_of_images_that_are_changed_by_chance_stays_the_same(options, given, tmp_path, done):
+    """Each cycle drew other changes, so that another PCA was said to be kept."""
+    m = tmp_path / "m"
+    done("fit", given, "-o", m, *KEPT, *options)
+    before = (m / "model.safetensors").read_bytes()
+    _, err = done("fit", given, "-o", m, *KEPT[:2], "--epochs", 5, *KEPT[4:], *options)
+    assert "which are kept" in err
+    assert (m / "model.safetensors").read_bytes() == before
+
+
 def test_one_that_goes_on_with_images_that_are_changed_is_another_pca(given, tmp_path, done):
     """Its weights were said to be kept."""
     m, new = tmp_path / "m", tmp_path / "n"

@@ -200,7 +200,7 @@ class OneFit:
             self.X, self.before_refit = self.all_samples(), None if self.held_out is None else setup.fallback
             samples = samples_on(self.X, self.device)
             with self._threads():  # nothing was learned that could be judged: so of all samples
-                pca_start(self.network, samples, setup)
+                pca_start(self.network, samples, setup, self.seed)
             self.pca_samples = hashes_of([evenly(samples, n_of_pca(self.n_features))])
         return self.trained()
 
@@ -257,7 +257,7 @@ class OneFit:
             if start == "pca":  # after a checkpoint too: it may turn out to be the best there was
                 if is_judged and self.corruption is not None and self.warm_start is None:
                     best, start = copy.deepcopy(network), "data"  # from which a denoiser learns more
-                pca_start(best, samples, setup)
+                pca_start(best, samples, setup, self.seed)
             if start == "data" and is_new:
                 fit_start(network, samples, setup)
         if is_judged and (self.warm_start is not None or self.training.start == "pca"):
