@@ -144,6 +144,8 @@ def test_a_pca_of_few_images_says_why_it_has_fewer_numbers_than_the_code():
     assert list(yardsticks(train, train, 30)) == ["PCA, 9 numbers, all that 10 images have", MEAN_IMAGE]
     assert list(yardsticks(train, train, 4)) == ["PCA, 4 numbers", MEAN_IMAGE]
     assert list(yardsticks(train, train, 1)) == ["PCA, 1 number", MEAN_IMAGE]
+    assert list(yardsticks(train, train, 36)) == ["PCA, 9 numbers, all that 10 images have", MEAN_IMAGE], "nor exact"
+    assert list(yardsticks(train, train, 50, None, 36.0)) == list(yardsticks(train, train, 36))
 
 
 def test_a_code_as_wide_as_the_images_is_held_against_as_many_numbers_as_are_on():

@@ -98,6 +98,15 @@ def test_photographs_keep_name_format_size_and_depth(fitted, photographs, tmp_pa
     assert (tmp_path / "clean" / "preview.png").is_file()
 
 
+def test_the_table_of_a_fit_is_what_evaluate_says_of_the_same_photograph(fitted, photographs, done):
+    """It was of estimates that were cut to black and white."""
+    (name,) = json.loads((fitted[0] / "config.json").read_text())["extra"]["seen"]["left_out"]
+    out, _ = done("evaluate", fitted[0], photographs / name, "--corruption", "gaussian:0.1", "--json")
+    (mse,) = (row["value"] for row in json.loads(out)["rows"] if row["metric"] == "mse" and row["corruption"])
+    row = fitted[1].splitlines()[1]
+    assert float(row.split()[-2]) == pytest.approx(mse, abs=2e-6), row
+
+
 def test_of_images_without_noise_it_is_said_by_how_much_they_were_changed(fitted, tmp_path, done):
     ramp = np.broadcast_to(np.arange(0, 256, 4) / np.float32(255), (5, 3, 64, 64))
     np.save(tmp_path / "clean.npy", ramp)

@@ -37,7 +37,7 @@ _ITS_OWN = 0.8  # of the held-out images' loss: images as many as a network need
 _FAR_BETTER = 0.5
 _EARLY = 0.5  # of the epochs: where the best came before, no more of them are wanted
 _BACK = 1.5  # times the loss of the best epoch, from which on a training has gone back
-_WENT_BACK = 0.05  # of what the best epoch had gained on the first: by as much it goes up where little is drawn anew
+_WENT_BACK = 0.02  # of what the best epoch had gained on the first: by as much it goes up where little is drawn anew
 _ROUNDING = 0.01  # of an error: by less, a PCA with other held-out images is another PCA
 _FAR_BEHIND = 0.8  # of the model's error: what leaves less is better whatever images were held out
 _KEPT_START = (
@@ -92,7 +92,8 @@ class Judgement:
             better = self._better_by(_FAR_BEHIND)
             return [self._worse_words(better)] if better else []
         model_errors, as_it_is, *_ = self.errors.values()
-        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value, self.model.corruption)
+        of = "images like those of its fit"
+        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value, self.model.corruption, of)
         return [worse] if worse else []
 
     def warnings(self) -> Iterator[str]:

@@ -65,9 +65,7 @@ class PhotographErrors:
 
 
 def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
-    """Add noise of this level to some of the images, and hold what comes out, clipped to [0, 1], against them.
-
-    What went in is as it is, not clipped.
+    """Add noise of this level to some of the images, and hold what comes out against them; nothing is clipped.
 
     models: denoisers by their names in the table; of the first is the noise. sigma: None for images that are noisy
     themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
@@ -107,14 +105,14 @@ def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float 
             else:
                 y = whole = noisy_version(x.reshape(1, -1), model.noise.at(sigma), x.shape).reshape(x.shape)
                 target = x
-            made = {method: np.clip(compute(y, levels[-1]), 0, 1) for method, compute in methods.items()} | {_GIVEN: y}
+            made = {method: compute(y, levels[-1]) for method, compute in methods.items()} | {_GIVEN: y}
             for method, x_hat in made.items():
                 squared[method].append(float(squared_error(target[None], x_hat[None])[0]))
             if i < _SHOWN:
-                x_hat = made[name] if whole is y else np.clip(model.denoise([whole], levels[-1])[0], 0, 1)
-                rows = {"clean": x, "noisy": np.clip(whole, 0, 1), "denoised": x_hat}
+                x_hat = made[name] if whole is y else model.denoise([whole], levels[-1])[0]
+                rows = {"clean": x, "noisy": whole, "denoised": x_hat}
                 for row in shown:
-                    shown[row].append(middle(rows[row]))
+                    shown[row].append(middle(np.clip(rows[row], 0, 1)))
             on_progress(i + 1, n)
     best = min(blurs, key=lambda blur: np.mean(squared[blur]))  # as if its width had been known
     squared = {method: e for method, e in squared.items() if method == best or method not in blurs}

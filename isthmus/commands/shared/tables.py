@@ -58,13 +58,18 @@ def _estimate(table: Any) -> Estimate:
     return Estimate(None if value is None else float(value), interval, int(table["n"]))
 
 
-def worse_than_nothing(before: float | None, after: float | None, corruption: Corruption) -> str:
-    """The warning for images whose MSE is larger after than before; "" for others. corruption: of the images before."""
+def worse_than_nothing(
+    before: float | None, after: float | None, corruption: Corruption, images: str = "these images"
+) -> str:
+    """The warning for images whose MSE is larger after than before; "" for others. corruption: of the images before.
+
+    images: in words; of any but "these", the model was trained on this corruption.
+    """
     if before is None or after is None or after < before:
         return ""
     errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    ways = ["of more images", "for this corruption"]
+    ways = ["of more images", *(["for this corruption"] if images == "these images" else [])]
     ways += [] if corruption.takes_one_region else ["with --patches"]
     ways += ["for photographs with --corruption alone"] if corruption.for_denoiser() is not None else []
     listed = f"{', '.join(ways[:-1])}{',' if len(ways) > 2 else ''} or {ways[-1]}"
-    return f"the model makes these images worse ({errors}): leave them as they are, or fit another: {listed}"
+    return f"the model makes {images} worse ({errors}): leave them as they are, or fit another: {listed}"
