@@ -123,6 +123,14 @@ def test_units_that_are_zero_for_every_image_are_so_for_those_to_train_on_too(tm
     assert n_dead == (np.abs(code) <= 1e-6).all(axis=0).sum()
 
 
+def test_of_two_images_their_own_mean_is_no_yardstick(tmp_path, done):
+    """Of ten noisy takes of one ramp a model was as good as the mean image, and told that it left twice its error."""
+    ramp, rng = np.linspace(12, 375, 4096).reshape(64, 64), np.random.default_rng(0)
+    np.save(tmp_path / "takes.npy", (rng.poisson(ramp, (12, 64, 64)) / 512).astype(np.float32))
+    _, err = done("fit", tmp_path / "takes.npy", "-o", tmp_path / "m", "--epochs", 3, *QUICK[2:])
+    assert "times that one's" not in err
+
+
 def test_a_denoiser_that_no_epoch_betters_is_said_to_be_pcas_filter(digits, tmp_path, done):
     """Its training did not begin there."""
     words = ("--corruption", "gaussian:0.3", "--epochs", 2, *QUICK[2:])

@@ -80,7 +80,10 @@ class Judgement:
         """The sentence on collapsed codes, or ""."""
         dead = self.codes.estimates.get("dead_units")
         n_dead = None if dead is None else int(dead.value or 0)
-        seen = (self.codes.variation, self.codes.unexplained, self.codes.frozen)
+        n, unexplained = len(self.codes.errors), self.codes.unexplained
+        if unexplained is not None:  # of few images their own mean is nearer than that of others, with which it is held
+            unexplained *= 1 - 1 / n
+        seen = (self.codes.variation, unexplained, self.codes.frozen)
         return str(diagnose(self.model, n_dead, *seen, clean=self.model.corruption is None) or "")
 
     @property
