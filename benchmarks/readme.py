@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from isthmus.errors import counted
 from isthmus.machine import cores
 
 README = Path(__file__).parent.parent / "README.md"
@@ -66,6 +67,7 @@ def conditions(rounds: str, threads: int) -> str:
     A machine on which other programs ran is told, with its load over the last quarter of an hour.
     """
     plural, load = "s" if threads > 1 else "", os.getloadavg()[2]
-    busy = f", on a busy machine (load {load:.0f} of {cores()} cores)" if load > threads + 1 else ""
+    of_cores = counted(cores(), "core")
+    busy = f", on a busy machine (load {load:.0f} of {of_cores})" if load > threads + 1 else ""
     vectors, version = torch.backends.cpu.get_cpu_capability(), torch.__version__.partition("+")[0]
     return f"Medians of {rounds}, {threads} thread{plural}, {vectors}, torch {version}{busy}"

@@ -4,9 +4,10 @@
     python -m benchmarks.step_parts [--models dense-64,deep-30] [--repeats 15] [--images 12800] [--json F] [--readme]
 
 "isthmus" are its parts where they stand in its steps; "alone" are the same products and the same Adam, called over and
-over with operands in cache. "JAX" are its products and its Adam alone, in one jitted call for all of a kind, so that
-its dispatch is paid once, as in its scan, and a step of its scan. The rest of isthmus' step is Python, and of JAX's all
-that is neither a product nor Adam, and what these take longer in the scan than alone.
+over with operands in cache, and its step is these one after the other, as a step has them, and nothing else. "JAX" are
+its products and its Adam alone, in one jitted call for all of a kind, so that its dispatch is paid once, as in its
+scan, and a step of its scan. The rest of isthmus' step is Python, and of JAX's all that is neither a product nor Adam,
+and what these take longer in the scan than alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from benchmarks.rival_loops import BATCH, LOOPS, RATE
 from isthmus import IsthmusError
 from isthmus.networks.accelerators import dense
 from isthmus.networks.accelerators import products as product_functions
+from isthmus.networks.accelerators.products import multiplied
 from isthmus.objective import Objective
 from isthmus.training import loop
 from isthmus.training.optimizers import Adam
@@ -127,7 +129,7 @@ def of_isthmus(name: str, x: np.ndarray) -> Round:
 
 
 def alone(name: str) -> Round:
-    """The products by the library that isthmus takes, and its Adam."""
+    """The products by the library that isthmus takes, and its Adam; and all of a step's in their order."""
     shapes = products(NETWORKS[name], BATCH, (1, 28, 28))
     layers = [product_calls(*shape) for shape in shapes]
     del layers[0]["at the input"]  # nobody asks for the gradient at the pixels
@@ -135,11 +137,34 @@ def alone(name: str) -> Round:
     vector.grad = torch.rand(len(vector))
     adam = torch.optim.Adam([vector], lr=RATE, fused=True)
 
+    step = in_a_row(shapes)
+
     def once() -> Times:
         of_kinds = {row: sum(_microseconds(one[kind]) for one in layers if kind in one) for kind, row in KINDS.items()}
-        return {**of_kinds, ADAM: _microseconds(adam.step)}
+        return {**of_kinds, ADAM: _microseconds(adam.step), STEP: _microseconds(step)}
 
     return once
+
+
+def in_a_row(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
+    """A step's products, and Adam of the gradients where the products leave them: nothing is copied or written over."""
+    inputs = [torch.rand(rows, n_in) for rows, n_in, _ in shapes]
+    outputs = [torch.rand(rows, n_out) for rows, _, n_out in shapes]
+    sizes = [(n_out, n_in) for _, n_in, n_out in shapes]
+    weights, *moments = ([torch.rand(size) for size in sizes] for _ in range(3))
+    n_steps, settings = [torch.ones(())] * len(sizes), {"lr": 0.0, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0}
+
+    def step() -> None:
+        for x, weight in zip(inputs, weights, strict=True):
+            multiplied(x, weight.t())
+        gradients = []
+        for i, (x, weight, grad) in reversed(list(enumerate(zip(inputs, weights, outputs, strict=True)))):
+            gradients.insert(0, multiplied(grad.t(), x))
+            if i:
+                multiplied(grad, weight)
+        Adam.kernel(weights, gradients, *moments, [], n_steps, **settings, eps=1e-8, amsgrad=False, maximize=False)
+
+    return step
 
 
 def of_jax(name: str, x: np.ndarray) -> Round:

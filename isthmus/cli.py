@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import shlex
 import signal
@@ -40,6 +41,8 @@ from isthmus.machine import launched
 
 def main() -> NoReturn:
     """The `isthmus` command."""
+    # what is imported stays: to look through it for garbage again and again, and at the end, takes a second
+    gc.set_threshold(10_000)
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for jobs that a script starts with &
         signal.signal(signal.SIGINT, _stop)
@@ -49,6 +52,7 @@ def main() -> NoReturn:
             code = run_command(sys.argv[1:])
         finally:  # while Python exits, nothing catches what a signal raises
             _stop_at_once()
+            gc.freeze()
     except (KeyboardInterrupt, _Terminated) as stop:  # between the command's end and here
         code = 143 if isinstance(stop, _Terminated) else 130
     sys.exit(code)

@@ -12,7 +12,6 @@ from isthmus import Autoencoder, Denoiser, Dense, GaussianNoise, Images, Residua
 from isthmus.cli import run_command
 from isthmus.commands.shared import previews
 from isthmus.errors import DataError
-from isthmus.report import figures
 
 FIT = ("--epochs", 1, "--threads", 1, "--bottleneck", 4)
 
@@ -276,20 +275,20 @@ def inside(path):
 
 
 def test_pictures_of_dim_images_are_stretched_alike_and_say_by_how_much(dim, counts, tmp_path, done, monkeypatch):
-    drawn, draw = [], figures.figure_png
-    monkeypatch.setattr(figures, "figure_png", lambda facts, arrays: (drawn.append(arrays), draw(facts, arrays))[1])
+    drawn, draw = [], previews._sheet
+    monkeypatch.setattr(previews, "_sheet", lambda *given: (drawn.append(given), draw(*given))[1])
     model, source, white = dim / "m", dim / "x.npy", f"(white: {counts.max() / 65535:.2g})"
     done("fit", source, "-o", tmp_path / "m", *FIT)
     done("reconstruct", model, source, "-o", tmp_path / "r")
     done("denoise", model, source, "-o", tmp_path / "d", "--corruption", "gaussian:0.001")
     done("score", model, source, "-o", tmp_path / "s")
-    fitted, reconstructed, denoised, scored = drawn
+    (fitted, _), (reconstructed, _), (denoised, _), (scored, labels) = drawn
     for rows in (fitted, reconstructed, denoised):
         assert all(name.endswith(f"\n{white}") for name in rows)
         original, made = rows[f"original\n{white}"], list(rows.values())[-1]
         assert 0.9 < original.max() <= 1
         assert original.mean() == pytest.approx(made.mean(), rel=0.2), "by one factor"
-    labels, unusual = scored.pop("labels"), np.stack(list(scored.values()))
+    unusual = np.stack(list(scored.values()))
     assert list(labels[:2]) == [f"original\n{white}", "model\n(same)"]
     assert 0.9 < unusual[:, 0].max() <= 1
     assert unusual[:, 0].mean() == pytest.approx(unusual[:, 1].mean(), rel=0.2)
@@ -307,8 +306,8 @@ def test_what_is_bright_enough_or_black_is_drawn_as_it_is(brightest, white, tmp_
 
 
 def test_the_ground_around_small_dim_images_stays_white(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "figure_png", lambda facts, arrays: (drawn.append(arrays), b"")[1])
+    drawn, draw = [], previews._sheet
+    monkeypatch.setattr(previews, "_sheet", lambda *given: (drawn.append(given[0]), draw(*given))[1])
     page = previews.stacked([np.full((1, 4, 4), 0.05), np.full((1, 8, 8), 0.1)])
     previews.write_preview(tmp_path / "a.png", {"original": page}, white=0.1)
     assert drawn[0]["original\n(white: 0.1)"][0, 0, 0, 0] == 1

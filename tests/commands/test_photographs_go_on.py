@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -192,6 +193,22 @@ def test_a_folder_of_an_earlier_version_says_that_it_cannot_and_begins_another(n
     _, err = done("fit", noisy, "-o", tmp_path / "n", "--from", ny, "--epochs", 1, *ANY)
     assert f"begins with the weights of {ny}, trained for 2 epochs: Residual(width=4, depth=4)" in err
     assert f"{ny} was trained on 9 of them, none of which is held out" in err
+
+
+@pytest.mark.parametrize("share", [[], ["--test", 0]])
+def test_epochs_that_make_it_worse_on_what_it_trains_on_are_not_kept(share, ny, noisy, tmp_path, done):
+    """Too high a rate: of Adam each step moves every weight by as much as it is."""
+    words = ("--from", ny, "--epochs", 1, "--learning-rate", 0.5, *share, *ANY)
+    out, err = done("fit", noisy, "-o", tmp_path / "n", *words)
+    assert isthmus.load(tmp_path / "n").network_.state_dict().keys() == isthmus.load(ny).network_.state_dict().keys()
+    for name, weight in isthmus.load(tmp_path / "n").network_.state_dict().items():
+        assert torch.equal(weight, isthmus.load(ny).network_.state_dict()[name])
+    assert "after 1 epoch more it left more error on what it trains on, so its weights are as before" in err
+    assert "try more --epochs, or --learning-rate 0.12" in err
+    assert "ny, before" not in out, "it is that"
+    if not share:
+        row = next(line for line in out.splitlines() if line.startswith("n, "))
+        assert f" {extra(ny)['test']['mse']:.6f} " in row
 
 
 # --- from another denoiser ---

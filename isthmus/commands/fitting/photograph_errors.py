@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 
 _MOST, _SIDE = 12, 1024  # photographs, and pixels to a side: non-local means take seconds each
 _PIXELS = 2**20  # of smaller ones more are measured
+_CHOOSING_SIDE = 256  # pixels, of what chooses
 _SHOWN = 4
 _GIVEN = "the noisy photographs"
 _FEW = 100  # photographs to train on, of which more would help
@@ -46,8 +47,8 @@ class PhotographErrors:
         return 1 - 2 * self.sigma**2 / (noisy[0].value or 1.0)
 
     def is_worse_than(self, name: str) -> bool:
-        """Whether the model leaves more error than what has this name."""
-        return self._mse(next(iter(self.errors))) > self._mse(name)
+        """Whether the model leaves more error than what has this name, if it was measured."""
+        return name in self.errors and self._mse(next(iter(self.errors))) > self._mse(name)
 
     def _mse(self, name: str) -> float:
         return self.errors[name][0].value or 0.0
@@ -59,9 +60,52 @@ class PhotographErrors:
         if best == name:
             return []
         ways = ["more photographs"] if n_trained_on < _FEW else []
-        ways += [] if former and self.is_worse_than(former) else ["more --epochs"]
+        ways += [] if self.is_worse_than(former) else ["more --epochs"]
         more = f": give it {', or '.join(ways)}" if ways else ""
         return [f"this model leaves more error at sigma {self.sigma:.3g} than {best}{more}"]
+
+
+@dataclass(frozen=True)
+class _Example:
+    """What a method gets, y, and what its result is held against, (channels, height, width) each.
+
+    whole: y, or of photographs that are noisy themselves all of it. clean: the photograph as it is. sigma: its noise.
+    """
+
+    y: np.ndarray
+    target: np.ndarray
+    whole: np.ndarray
+    clean: np.ndarray
+    sigma: float
+
+    def error(self, x_hat: np.ndarray) -> float:
+        return float(squared_error(self.target[None], x_hat[None])[0])
+
+
+def _examples(model: Any, images: ImageList, n: int, sigma: float | None, side: int) -> Iterator[_Example]:
+    """n of the images, evenly, of large ones the middle; as `measure` has them."""
+    for number in np.linspace(0, len(images) - 1, n).round().astype(int).tolist():
+        h, w = images.arrays[number].shape[1:]
+        x = cropped(images.arrays[number], (min(h, side), min(w, side)))
+        x = np.ascontiguousarray(np.multiply(x, np.float32(images.unit), dtype=np.float32))
+        if sigma is None:
+            h, w = (length // 2 * 2 for length in x.shape[1:])
+            y, target = np.ascontiguousarray(x[:, :h:2, :w:2]), x[:, :h:2, 1:w:2]
+            yield _Example(y, target, x, x, estimated_sigma(x))
+        else:
+            y = noisy_version(x.reshape(1, -1), model.noise.at(sigma), x.shape).reshape(x.shape)
+            yield _Example(y, x, y, x, sigma)
+
+
+def is_better(model: Any, former: Any, images: ImageList, sigma: float | None) -> bool:
+    """Whether a denoiser leaves less error than a former one on some of these images, as `measure` has it."""
+    n = min(len(images), max(_MOST, _PIXELS // _CHOOSING_SIDE**2))
+    gains = [
+        example.error(_denoised(former, example.y, example.sigma))
+        - example.error(_denoised(model, example.y, example.sigma))
+        for example in _examples(model, images, n, sigma, _CHOOSING_SIDE)
+    ]
+    return sum(gains) > 0
 
 
 def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
@@ -91,26 +135,16 @@ def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float 
         {"noisy": [], "denoised": []} if sigma is None else {"clean": [], "noisy": [], "denoised": []}
     )
     pixels = sum(array.shape[1] * array.shape[2] for array in images.arrays) / len(images)
-    n, any_large, levels = min(len(images), max(_MOST, int(_PIXELS / pixels))), False, list[float]()
+    n, levels = min(len(images), max(_MOST, int(_PIXELS / pixels))), list[float]()
     with console.progress("photographs measured") as on_progress:
-        for i, number in enumerate(np.linspace(0, len(images) - 1, n).round().astype(int).tolist()):
-            h, w = images.arrays[number].shape[1:]
-            any_large |= max(h, w) > _SIDE
-            x = cropped(images.arrays[number], (min(h, _SIDE), min(w, _SIDE)))
-            x = np.ascontiguousarray(np.multiply(x, np.float32(images.unit), dtype=np.float32))
-            levels.append(estimated_sigma(x) if sigma is None else sigma)
-            if sigma is None:
-                h, w = (side // 2 * 2 for side in x.shape[1:])
-                y, target, whole = np.ascontiguousarray(x[:, :h:2, :w:2]), x[:, :h:2, 1:w:2], x
-            else:
-                y = whole = noisy_version(x.reshape(1, -1), model.noise.at(sigma), x.shape).reshape(x.shape)
-                target = x
-            made = {method: compute(y, levels[-1]) for method, compute in methods.items()} | {_GIVEN: y}
-            for method, x_hat in made.items():
-                squared[method].append(float(squared_error(target[None], x_hat[None])[0]))
+        for i, example in enumerate(_examples(model, images, n, sigma, _SIDE)):
+            levels.append(example.sigma)
+            made = {method: compute(example.y, example.sigma) for method, compute in methods.items()}
+            for method, x_hat in (made | {_GIVEN: example.y}).items():
+                squared[method].append(example.error(x_hat))
             if i < _SHOWN:
-                x_hat = made[name] if whole is y else model.denoise([whole], levels[-1])[0]
-                rows = {"clean": x, "noisy": whole, "denoised": x_hat}
+                x_hat = made[name] if example.whole is example.y else _denoised(model, example.whole, example.sigma)
+                rows = {"clean": example.clean, "noisy": example.whole, "denoised": x_hat}
                 for row in shown:
                     shown[row].append(middle(np.clip(rows[row], 0, 1)))
             on_progress(i + 1, n)
@@ -118,7 +152,7 @@ def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float 
     squared = {method: e for method, e in squared.items() if method == best or method not in blurs}
     errors = {method: (mean_of(np.array(e)), mean_psnr(np.array(e))) for method, e in squared.items()}
     where = where if n == len(images) else f"{n} of {counted(len(images), 'photograph')}"
-    where += " (of large ones the middle)" if any_large else ""
+    where += " (of large ones the middle)" if any(max(array.shape[1:]) > _SIDE for array in images.arrays) else ""
     level = float(np.mean(levels))
     how = f"sigma {level:g} told"
     if sigma is None:

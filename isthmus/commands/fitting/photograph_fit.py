@@ -14,7 +14,7 @@ from isthmus import console, persistence
 from isthmus.commands.fitting.continuation import Base, check_same, facts_of, remaining
 from isthmus.commands.fitting.defaults import LEAST_CROP, LEAST_SIDE, crop_for
 from isthmus.commands.fitting.judgement import before
-from isthmus.commands.fitting.photograph_errors import measure
+from isthmus.commands.fitting.photograph_errors import is_better, measure
 from isthmus.commands.fitting.photograph_parts import check_photographs, hold_out, hold_out_again, noise_of, read
 from isthmus.commands.fitting.training_record import NONE, record_of
 from isthmus.commands.fitting.training_run import train
@@ -226,13 +226,20 @@ def run(
             return
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
         extra["cycles"] = [*([] if base is None else base.cycles), len(model.history_)]
+        sigma = None if request.is_noisy else sum(noise.sigma_range) / 2
+        former = "" if base is None else before(base)
+        models = {f"{folder.name}, {model.n_parameters_:,} weights": model}
+        goes_back = False
+        if base is not None:
+            goes_back = not is_better(model, base.model, parts.train.images, sigma)
+            if goes_back:
+                model.network_.load_state_dict(base.model.network_.state_dict())
+            else:
+                models[former] = base.model
         result = None
         if parts.test is not None:
-            name, former = f"{folder.name}, {model.n_parameters_:,} weights", "" if base is None else before(base)
-            models = {name: model} if base is None else {name: model, former: base.model}
-            sigma = None if request.is_noisy else sum(noise.sigma_range) / 2
             result = measure(models, parts.test.images, parts.where, sigma)
-            mse, psnr = result.errors[name]
+            mse, psnr = next(iter(result.errors.values()))
             extra["faults"] = result.faults(len(parts.train.images), former)
             extra["test"] = {"n": mse.n, "sigma": result.sigma, "mse": mse.value, "psnr": psnr.value}
             extra["test"] |= {"against": "neighbouring pixels"} if request.is_noisy else {}
@@ -252,10 +259,14 @@ def run(
             )
     for sentence in extra["faults"]:
         console.say(sentence)
-    if result is not None and base is not None and result.is_worse_than(former):
+    if goes_back or (result is not None and result.is_worse_than(former)):
         rate = f"--learning-rate {model.training_.learning_rate / 4:.2g}"
         way = f"--from {shlex.quote(str(folder))} -o NEW with {rate}" if former_epochs else rate
-        console.say(f"it leaves more error than {former}: try {way}")
+        worse = f"it leaves more error than {former}"
+        if goes_back:
+            n = counted(n_epochs, "epoch")
+            worse = f"after {n} more it left more error on what it trains on, so its weights are as before"
+        console.say(f"{worse}: try more --epochs, or {way}")
 
 
 def _unfitted(options: argparse.Namespace, request: Request, training: dict[str, Any], base: Base | None) -> Denoiser:

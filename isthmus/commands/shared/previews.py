@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from isthmus.data.sizes import cropped
 from isthmus.files import atomic_file
 
 _SIDE = 160  # pixels: larger images are scaled down
+_CELL, _GAP, _LETTERS = 112, 10, 18  # pixels: smaller ones grow up to so many; between them; height of a letter
+_INK = "#1b2530"
 _DIM = 0.5  # images without a brighter pixel are stretched: 12 bits in a range of 16 are nearly black
 
 
@@ -20,12 +24,56 @@ def write_preview(path: Path, rows: dict[str, np.ndarray], labels: Sequence[str]
 
     white: the value that is shown as white, which the captions then state.
     """
-    from isthmus.report.figures import figure_png  # Matplotlib, 20 MiB, when large images are not there any more
-
     rows = {captioned(name, white): stretched(row, white) for name, row in rows.items()}
-    arrays = {**rows, "labels": np.array(labels)} if labels else rows
     with atomic_file(path) as file:
-        file.write(figure_png({"kind": "reconstructions", "rows": list(rows)}, arrays))
+        _sheet(rows, labels).save(file, format="png", optimize=True)
+
+
+def _sheet(rows: dict[str, np.ndarray], labels: Sequence[str]) -> Image.Image:
+    """The rows on white, their names on the left and the labels on top. Pillow draws it: Matplotlib takes a second."""
+    cells = [[_pixels(image) for image in row] for row in rows.values()]
+    size = cells[0][0].size
+    font, page = _font(), ImageDraw.Draw(Image.new("L", (1, 1)))
+
+    def extent(text: str) -> tuple[int, int]:
+        left, top, right, bottom = page.multiline_textbbox((0, 0), text, font)
+        return round(right - left), round(bottom - top)
+
+    width = max(size[0], *(extent(label)[0] for label in labels)) if labels else size[0]
+    beside = max(extent(name)[0] for name in rows) + 2 * _GAP
+    above = max(extent(label)[1] for label in labels) + 2 * _GAP if labels else _GAP
+    across, down = width + _GAP, size[1] + _GAP
+    sheet = Image.new("RGB", (beside + max(map(len, cells)) * across, above + len(cells) * down), "white")
+    page = ImageDraw.Draw(sheet)
+    for i, label in enumerate(labels):
+        at = (beside + i * across + width // 2, above - _GAP)
+        page.multiline_text(at, label, _INK, font, anchor="md", align="center")
+    for j, (name, row) in enumerate(zip(rows, cells, strict=True)):
+        at = (beside - _GAP, above + j * down + size[1] // 2)
+        page.multiline_text(at, name, _INK, font, anchor="rm", align="right")
+        for i, cell in enumerate(row):
+            sheet.paste(cell, (beside + i * across + (width - size[0]) // 2, above + j * down))
+    return sheet
+
+
+def _pixels(image: np.ndarray) -> Image.Image:
+    """An image (c, h, w) to be looked at: three channels are colours, of any other number the first is shown."""
+    shown = smaller(image if len(image) == 3 else image[:1])
+    pixels = (np.clip(np.nan_to_num(shown), 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    by = max(1, _CELL // max(picture.size))
+    return picture.resize((picture.width * by, picture.height * by), Image.Resampling.NEAREST)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """That of Matplotlib, which has the letters of many languages, from its files: it is not imported."""
+    spec = importlib.util.find_spec("matplotlib")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    for folder in folders:
+        if (file := Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")).is_file():
+            return ImageFont.truetype(file, _LETTERS)
+    return ImageFont.load_default(_LETTERS)
 
 
 def white_of(originals: Iterable[np.ndarray]) -> float:
