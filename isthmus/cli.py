@@ -36,13 +36,12 @@ from isthmus.commands import (
 from isthmus.commands.interchange import export, pull, push
 from isthmus.commands.shared.options import examples_of, import_modules
 from isthmus.errors import DoubtWarning, IsthmusError, RequestError, one_line, unknown
-from isthmus.machine import launched
+from isthmus.machine import COLLECT_AFTER, launched
 
 
 def main() -> NoReturn:
     """The `isthmus` command."""
-    # what is imported stays: to look through it for garbage again and again, and at the end, takes a second
-    gc.set_threshold(10_000)
+    gc.set_threshold(COLLECT_AFTER)
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as for jobs that a script starts with &
         signal.signal(signal.SIGINT, _stop)
@@ -52,7 +51,7 @@ def main() -> NoReturn:
             code = run_command(sys.argv[1:])
         finally:  # while Python exits, nothing catches what a signal raises
             _stop_at_once()
-            gc.freeze()
+            gc.freeze()  # or Python looks through all that was imported once more
     except (KeyboardInterrupt, _Terminated) as stop:  # between the command's end and here
         code = 143 if isinstance(stop, _Terminated) else 130
     sys.exit(code)

@@ -1,6 +1,7 @@
 """What the tests share: small data that can be learned, a browser, and the two global generators that nothing may
 touch."""
 
+import gc
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from isthmus import Images, kinds
+from isthmus.machine import COLLECT_AFTER
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXTENDING = Path(__file__).parent.parent / "examples" / "extending"
@@ -23,6 +25,12 @@ EXTENDING = Path(__file__).parent.parent / "examples" / "extending"
 def pytest_configure():
     """Listen to Ctrl-C, for the programs that tests start do as this one: what & starts in a shell ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(COLLECT_AFTER)
+
+
+def pytest_collection_finish():
+    """Of thousands of tests none is garbage, and looking through them takes as long as a small test."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
