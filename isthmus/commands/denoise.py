@@ -157,9 +157,8 @@ def _note_its_training(opened: Opened, part: Corruption | None) -> None:
     """Print a note about a model that was trained on other noise, or on none."""
     from isthmus import console
 
-    autoencoder = opened.autoencoder
-    trained_on: Any = None if autoencoder is None else autoencoder.corruption
-    if autoencoder is not None and trained_on is None:
+    trained_on = opened.trained_on
+    if opened.autoencoder is not None and trained_on is None:
         console.say(f"{opened.folder} was not trained on noise; fit it with --corruption, or try --prior")
     elif part is not None and trained_on is not None and trained_on.label != part.label:
         console.say(f"{opened.folder} was trained on {trained_on.label}")

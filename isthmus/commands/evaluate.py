@@ -119,7 +119,8 @@ def run(options: argparse.Namespace) -> None:
         console.say(result.worse)
     for part in parts:
         after = result.measured[part.label]["mse"].value
-        if warning := worse_than_nothing(result.before[part.label]["mse"].value, after, part):
+        before = result.before[part.label]["mse"].value
+        if warning := worse_than_nothing(before, after, part, fitted=opened.trained_on):
             console.say(f"{part.label}: {warning}")
     for reason in dict.fromkeys(result.omitted.values()):
         console.say(

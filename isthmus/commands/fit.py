@@ -96,7 +96,8 @@ def add(commands: Any) -> None:
         "--training-crop",
         type=int,
         metavar="PIXELS",
-        help="side of the crops that a denoiser of photographs is trained on (64); with it small images are such too",
+        help="side of the crops that a denoiser of photographs is trained on (64; at least 8, with --noisy 16); with "
+        "it small images are such too",
     )
     add_network_options(command)
     group = command.add_argument_group("objective")

@@ -111,12 +111,17 @@ class Growth:
     """Noise that grows with the brightness, as shares of black to white.
 
     dark, bright: its standard deviation where images are dark, and where they are bright. peak: the photons at white
-    whose Poisson noise grows as fast.
+    whose Poisson noise grows as fast. darkness: how bright it is where images are dark.
     """
 
     dark: float
     bright: float
     peak: float
+    darkness: float
+
+    def variance_in(self, image: np.ndarray) -> float:
+        """The mean variance of the noise in the pixels of an image, floats in [0, 1]."""
+        return max(0.0, self.dark**2 + (float(image.mean()) - self.darkness) / self.peak)
 
 
 def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:
@@ -137,7 +142,7 @@ def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:
     least = _GROWS if black <= _CUT else _GROWS_FROM_BLACK
     if high <= least**2 * low or high < (2 * CLEAN) ** 2:
         return None
-    return Growth(math.sqrt(low), math.sqrt(high), (brightness - darkness) / (high - low))
+    return Growth(math.sqrt(low), math.sqrt(high), (brightness - darkness) / (high - low), darkness)
 
 
 def _smooth_tenths(cells: np.ndarray, least: int, most: float = _WHITE) -> list[tuple[float, float, float]]:

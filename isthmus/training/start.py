@@ -143,7 +143,10 @@ def fit_pca(x: np.ndarray, k: int) -> PCA:
     says what others have in it.
     """
     n, n_features = x.shape
-    solver = "covariance_eigh" if n_features <= MAX_EXACT else "full" if n * n * n_features <= _EXACT else "randomized"
+    solver = "covariance_eigh" if n_features <= MAX_EXACT else "randomized"
+    # few samples are decomposed themselves: in a covariance of float32 their last directions have half of the digits
+    if n * n * n_features <= _EXACT and (n < n_features or n_features > MAX_EXACT):
+        solver = "full"
     with np.errstate(invalid="ignore"):  # samples that are all the same have no variance to take shares of
         n_components = max(1, min(k, n - 1, n_features))
         return PCA(n_components, svd_solver=solver, random_state=0).fit(x)

@@ -153,4 +153,4 @@ def test_a_code_as_wide_as_the_images_is_held_against_as_many_numbers_as_are_on(
     train = Images(rng.random((90, 1, 6, 6), np.float32))
     assert set(yardsticks(train, train, 50, None, 20.2)) == {"PCA, 20 numbers, as many as are on", MEAN_IMAGE}
     few = train.take(slice(0, 10))
-    assert set(yardsticks(few, few, 50, None, 20.2)) == {"PCA, 9 numbers, all that it has", MEAN_IMAGE}
+    assert set(yardsticks(few, few, 50, None, 20.2)) == {"PCA, 9 numbers, all that 10 images have", MEAN_IMAGE}

@@ -18,11 +18,13 @@ from sklearn.datasets import load_sample_images
 import isthmus
 from isthmus import GaussianNoise, Poisson, Residual, cli, console, persistence
 from isthmus.commands.denoise import _note_the_level
+from isthmus.commands.fitting import photograph_fit
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.model_folder import Opened
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
 from isthmus.data.framing import Framing
 from isthmus.data.images import floats_of, pixels_of
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising import denoiser
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -33,6 +35,8 @@ from isthmus.explore.answers.wire import Query
 from isthmus.explore.shelf_loader import shelve
 from tests.image_files import read_image
 
+QUICK = ("--epochs", 1, "--training-crop", 8, "--batch-size", 256, "--threads", 1)
+NOISY = ("--noisy", "--training-crop", 16, "--epochs", 1, "--batch-size", 256, "--threads", 1)
 FIT = (
     "--corruption",
     "gaussian:0..0.2",
@@ -261,15 +265,22 @@ def small(tmp_path):
     return tmp_path / "small.npy"
 
 
-@pytest.mark.parametrize("how", [("--corruption", "gaussian:0.1"), ("--corruption", "gaussian:0..0.2"), ("--noisy",)])
-def test_small_images_are_denoised_whole_where_the_side_of_crops_is_said(how, small, tmp_path, capsys):
-    assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *how, *map(str, QUICK)]) == 0
+@pytest.mark.parametrize(
+    ("how", "crop"),
+    [
+        (("--corruption", "gaussian:0.1", *QUICK), 8),
+        (("--corruption", "gaussian:0..0.2", *QUICK), 8),
+        (NOISY, 16),
+    ],
+)
+def test_small_images_are_denoised_whole_where_the_side_of_crops_is_said(how, crop, small, tmp_path, capsys):
+    assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *map(str, how)]) == 0
     out, err = capsys.readouterr()
-    assert "8,192 crops of 8×8" in err
+    assert f"8,192 crops of {crop}×{crop}" in err
     assert ("half their size; at full size the order may be another" in err) is ("--noisy" in how)
     assert "non-local means" in out
     model = persistence.load(tmp_path / "m")
-    assert (type(model), model.crop) == (Denoiser, 8)
+    assert (type(model), model.crop) == (Denoiser, crop)
     denoise = ["denoise", str(tmp_path / "m"), str(small), "-o", str(tmp_path / "out"), "--sigma", "0.1"]
     assert cli.run_command(denoise) == 0, capsys.readouterr().err
 
@@ -288,7 +299,7 @@ def test_the_way_out_for_small_images_is_named(how, small, tmp_path, capsys):
             ("--corruption", "gaussian:0.1", "--training-crop", "21"),
             "at most 16, the shorter side of the images, got 21",
         ),
-        (("--noisy", "--training-crop", "9"), "even, at least 8 and at most 16"),
+        (("--noisy", "--training-crop", "9"), "even, at least 16 and at most 16"),
         (("--corruption", "gaussian:0.1", "--training-crop", "8", "--bottleneck", "9"), "without --bottleneck"),
         (("--corruption", "masking:0.1", "--training-crop", "8"), "--training-crop"),
         (("--training-crop", "8"), "--training-crop"),
@@ -328,9 +339,6 @@ def test_what_a_denoiser_is_held_against_denoises(method, grey):
     x_hat = method(y, 0.1)
     assert x_hat.shape == x.shape
     assert np.square(x_hat - x).mean() < 0.85 * np.square(y - x).mean()
-
-
-QUICK = ("--epochs", 1, "--training-crop", 8, "--batch-size", 256, "--threads", 1)
 
 
 def test_a_model_that_is_there_is_not_replaced(fitted, photographs, capsys):
@@ -479,31 +487,57 @@ def test_noisy_photographs_alone_are_enough(noisy_photographs, tmp_path, done):
         assert "learned from noisy images alone; its errors here are against the images as they are" in err
 
 
+def test_what_makes_photographs_worse_is_said_to_and_larger_crops_come_first(
+    noisy_photographs, tmp_path, done, monkeypatch
+):
+    """Steps that are too long: of crops of 8 a training diverged, and was to be given more epochs."""
+    rate = ("--learning-rate", 10)
+    _, err = done("fit", noisy_photographs, "-o", tmp_path / "m", *NOISY, *rate)
+    (line,) = [line for line in err.splitlines() if line.startswith("this model leaves more error")]
+    assert "and than the noisy photographs as they are: give it --training-crop 64, or " in line
+    assert line.endswith("or more photographs, or more --epochs")
+    assert json.loads((tmp_path / "m/config.json").read_text())["extra"]["faults"] == [line]
+
+
+@pytest.mark.parametrize(("losses", "is_said"), [((0.01, 0.012, 0.011), False), ((0.01, 2.8e7, 7e15), True)])
+def test_a_loss_that_has_grown_is_said_with_a_lower_rate(losses, is_said):
+    images = ImageList(tuple(np.zeros((200, 1, 64, 64), np.uint8)), 1 / 255)
+    history = SimpleNamespace(losses=np.array(losses))
+    model = SimpleNamespace(crop=64, history_=history, training_=SimpleNamespace(learning_rate=1e-3))
+    words = ["--learning-rate 0.00025, for its loss has grown from 0.01 to 7e+15"] if is_said else []
+    assert photograph_fit._ways(model, images) == words
+
+
 def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_photographs, tmp_path, done):
-    _, err = done("fit", noisy_photographs, "-o", tmp_path / "noisy", "--noisy", *QUICK)
+    _, err = done("fit", noisy_photographs, "-o", tmp_path / "noisy", *NOISY)
     assert "of what neighbours differ by is no noise" not in err
     letters = np.random.default_rng(0).integers(0, 2, (4, 64, 64)) * 255
     (tmp_path / "letters").mkdir()
     for i, page in enumerate(letters.repeat(3, axis=1).repeat(3, axis=2).astype(np.uint8)):
         Image.fromarray(page).save(tmp_path / "letters" / f"{i}.png")
-    _, err = done("fit", tmp_path / "letters", "-o", tmp_path / "m", "--noisy", *QUICK)
+    _, err = done("fit", tmp_path / "letters", "-o", tmp_path / "m", *NOISY)
     assert re.search(r"\d+% of what neighbours differ by is no noise but the picture", err)
 
 
 def test_noise_that_grows_with_the_brightness_is_named(noisy_photographs, tmp_path, done):
     """One sigma is an average then, and Poisson noise is like it."""
-    _, err = done("fit", noisy_photographs, "-o", tmp_path / "even", "--noisy", *QUICK)
+    _, err = done("fit", noisy_photographs, "-o", tmp_path / "even", *NOISY)
     assert "grows" not in err
     (tmp_path / "photons").mkdir()
     for i in range(4):
         x = load_sample_images().images[i % 2][60 * i :][:96, 100 * i :][:, :192].mean(axis=-1) / 255
         counts = np.random.default_rng(i).poisson(60 * x) * (4095 / 60)  # of 12 bits in 16
         Image.fromarray(counts.round().clip(0, 4095).astype(np.uint16)).save(tmp_path / "photons" / f"{i}.tif")
-    _, err = done("fit", tmp_path / "photons", "-o", tmp_path / "m", "--noisy", "--range", "0:4095", *QUICK)
+    out, err = done("fit", tmp_path / "photons", "-o", tmp_path / "m", "--range", "0:4095", *NOISY)
     pattern = r"their noise grows with the brightness, .* sigma is about ([\d.]+) .* and ([\d.]+) .* poisson:(\d+) in"
     dark, bright, peak = map(float, re.search(pattern, err).groups())
     assert dark < bright < 0.2
     assert 40 < peak < 90
+    (held_out,) = json.loads((tmp_path / "m/config.json").read_text())["extra"]["seen"]["left_out"]
+    with Image.open(tmp_path / "photons" / held_out) as photograph:
+        mean = np.asarray(photograph).mean() / 4095
+    added = float(re.search(r"whose noise adds ([\d.e-]+)", out)[1])
+    assert added == pytest.approx(mean / 60, rel=0.25), "of all its pixels, not of most"
 
 
 def test_a_small_one_among_photographs_of_other_sizes_is_trained_on_too(photographs, tmp_path, done):

@@ -22,7 +22,7 @@ from isthmus.estimators.denoising.classical import ClassicalDenoiser
 from isthmus.training import checkpoint, loop
 
 ANY = ("--threads", 1, "--device", "cpu")
-NOISY = ("--noisy", "--training-crop", 12, *ANY)
+NOISY = ("--noisy", "--training-crop", 16, *ANY)
 SMALL = partial(Denoiser, network=Residual(4, 4), crops_per_epoch=64)
 
 
@@ -121,7 +121,7 @@ def test_the_same_or_fewer_are_refused_with_the_ways_out(epochs, ny, noisy, refu
         ((*NOISY, "--learning-rate", 0.01), "--learning-rate"),
         ((*NOISY, "--seed", 3, "--test", 0.2), "--seed, --test"),
         (("--corruption", "gaussian:0.1", *NOISY[1:]), "--corruption, --noisy"),
-        (("--noisy", "--training-crop", 14, *ANY), "--training-crop"),
+        (("--noisy", "--training-crop", 18, *ANY), "--training-crop"),
         ((*NOISY, "--grey"), "--grey, the images"),
     ],
 )
@@ -218,7 +218,7 @@ def test_what_is_not_said_is_the_models(ny, tmp_path, done):
     others = noisy_photographs(tmp_path / "others", 20, 6, side=40)
     out, err = done("fit", others, "-o", tmp_path / "n", "--from", ny, "--epochs", 1, *ANY)
     old, new = isthmus.load(ny), isthmus.load(tmp_path / "n")
-    assert (new.target, new.crop, new.crops_per_epoch, new.network) == ("noisy", 12, 64, Residual(4, 4))
+    assert (new.target, new.crop, new.crops_per_epoch, new.network) == ("noisy", 16, 64, Residual(4, 4))
     assert new.scale_ == old.scale_
     assert new.noise != old.noise, "that of these photographs, estimated"
     assert f"begins with the weights of {ny}, trained for 2 epochs: Residual(width=4, depth=4)" in err
@@ -247,7 +247,7 @@ def test_another_level_and_a_crop_that_are_said_count(ny, noisy, tmp_path, done)
         (("--bottleneck", 3), "--from {}: a denoiser of photographs is learned from whole photographs without --bott"),
         (("--patches", "8x8"), "whole photographs without --patches"),
         (("--noisy", "--corruption", "gaussian:0.1"), "give one of them"),
-        (("--training-crop", 9), "--training-crop must be even, at least 8 and at most 40"),
+        (("--training-crop", 9), "--training-crop must be even, at least 16 and at most 40"),
         (("--grey",), "grey photographs; {} takes colour ones: give colour ones, or fit a new model without --from"),
     ],
 )

@@ -6,11 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from isthmus import GaussianNoise, Images
+from isthmus import MSE, GaussianNoise, Images, Plain
 from isthmus.commands.fitting.judgement import Judgement
 from isthmus.commands.fitting.ways import larger_network, more_images
 from isthmus.metrics import Estimate
 from isthmus.parts import Masking, Occlusion
+
+
+class Losses(SimpleNamespace):
+    """A history of them."""
+
+    def __len__(self):
+        return len(self.losses)
 
 
 def fitted(code_size=64, corruption=None, shape=None, augmentation=None, losses=(0.02, 0.01), held_out=(0.02, 0.01)):
@@ -19,7 +26,7 @@ def fitted(code_size=64, corruption=None, shape=None, augmentation=None, losses=
         corruption=corruption or GaussianNoise(0.1),
         augmentation=augmentation,
         training_=SimpleNamespace(epochs=18),
-        history_=SimpleNamespace(losses=np.array(losses), validation_losses=np.array(held_out), kept_start=True),
+        history_=Losses(losses=np.array(losses), validation_losses=np.array(held_out), kept_start=True),
     )
 
 
@@ -43,6 +50,18 @@ def test_a_network_that_is_the_limit_is_told_of_larger_ones():
 def test_more_images_are_advised_where_it_knows_its_own_better(loss, is_limit):
     more = judged(fitted(losses=(0.02, loss)))._more()
     assert ("--network conv" in more, "more images" in more) == (is_limit, not is_limit)
+
+
+@pytest.mark.parametrize(("loss", "by_heart"), [(0.0005, True), (0.0035, False)])
+def test_what_is_worse_on_its_own_images_too_has_not_learned_them_by_heart(loss, by_heart):
+    """Of 180 scans with a hole, "more images" was advised for a network whose own images had 4 times their error."""
+    model = fitted(corruption=Occlusion(8), losses=(0.02, 0.01, loss), held_out=(0.02, 0.01, 0.0062), shape=(8, 2, 2))
+    model.part, model.penalty, model.network_.code_part = {"loss": MSE()}.get, None, Plain()
+    errors = {"m, 64 numbers": 0.0062, "occlusion(8), as it is": 0.00077, "the mean image": 0.014}
+    judgement = judged(model, {name: {"mse": Estimate(mse, None, 18)} for name, mse in errors.items()})
+    advice = judgement._advice(["occlusion(8), as it is"])
+    assert advice.startswith("it reconstructs its training images far better") is by_heart
+    assert advice.startswith("train longer") is not by_heart
 
 
 @pytest.mark.parametrize(("side", "shape", "is_told"), [(40, None, True), (8, None, False), (40, (8, 5, 5), False)])

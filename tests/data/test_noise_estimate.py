@@ -64,6 +64,8 @@ def test_that_of_photons_does_and_is_as_large_as_it_is(cut, peak):
         growth = growth_of([CUTS[cut](poisson(x, peak)) for x in images])
         assert growth.bright > 1.5 * growth.dark
         assert 0.6 * peak < growth.peak < 1.7 * peak
+        means = [growth.variance_in(x) / (x.mean() / peak) for x in images]
+        assert 0.75 < np.mean(means) < 1.25, "of all pixels"
 
 
 @pytest.mark.parametrize("n", [4, 12])

@@ -141,6 +141,15 @@ def test_pca_of_few_wide_samples_is_exact():
     assert cosines.min() > 1 - 1e-5
 
 
+def test_the_last_directions_of_few_samples_are_known_as_well_as_the_first():
+    """Variances that fall by ten orders: of a covariance in float32 all below a ten-millionth are rounding."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+    x = (rng.normal(size=(40, 60)) * np.logspace(0, -5, 60)) @ directions.T
+    of_32, exact = (fit_pca(each, 39) for each in (x.astype(np.float32), x))
+    np.testing.assert_allclose(of_32.explained_variance_, exact.explained_variance_, rtol=0.02)
+
+
 @pytest.mark.parametrize(("sigma", "kept"), [(0.02, True), (0.3, False)])
 def test_a_denoiser_is_the_best_linear_filter_where_it_is_no_better(sigma, kept):
     """It had more error than PCA under little noise; under much it learns from the data's start, to the same bits."""

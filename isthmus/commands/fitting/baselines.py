@@ -66,17 +66,17 @@ def yardsticks(
     if augmentation is not None:
         of_each["PCA of augmented images"] = augmentation
     n = sum(map(len, fitted_on))
+    of = counted(n, "image") if train.places is None else counted(n, "patch", "patches")
     is_sparse = corruption is None and n_on is not None and 0.5 <= n_on < min(code_size, train.n_features) - 0.5
     is_exact = code_size >= train.n_features < n  # a PCA of as many numbers as the images have
     if corruption is not None or not (is_exact or (is_sparse and code_size >= train.n_features)):
         for pca_name, changed_by in of_each.items():
             pca = pca_of(changed_by)
-            of = counted(n, "image") if train.places is None else counted(n, "patch", "patches")
             which = f", all that {of} have" if corruption is None and pca.n_components_ < code_size else ""
             baselines[f"{pca_name}, {counted(pca.n_components_, 'number')}{which}"] = pca
     if is_sparse and n_on is not None:
         pca = _pca(fitted_on, validation, round(n_on), None)
-        which = "as many as are on" if pca.n_components_ == round(n_on) else "all that it has"
+        which = "as many as are on" if pca.n_components_ == round(n_on) else f"all that {of} have"
         baselines[f"{name}, {counted(pca.n_components_, 'number')}, {which}"] = pca
     if train.places is None:
         some = train.take(np.linspace(0, len(train) - 1, min(_TRIED, len(train))).round().astype(int))

@@ -96,7 +96,8 @@ class Judgement:
             return [self._worse_words(better)] if better else []
         model_errors, as_it_is, *_ = self.errors.values()
         of = "images like those of its fit"
-        worse = worse_than_nothing(as_it_is["mse"].value, model_errors["mse"].value, self.model.corruption, of)
+        mse, after, noise = as_it_is["mse"].value, model_errors["mse"].value, self.model.corruption
+        worse = worse_than_nothing(mse, after, noise, of, fitted=noise)
         return [worse] if worse else []
 
     def warnings(self) -> Iterator[str]:
@@ -250,8 +251,9 @@ class Judgement:
                 f"it {self._more_images()}"
             )
         seen = losses[-1] if early else losses[best]
-        of_mean = self.errors.get(MEAN_IMAGE, {}).get("mse")
-        has_learned = MEAN_IMAGE not in better or of_mean is None or seen < (of_mean.value or 0.0)
+        has_learned, loss = MEAN_IMAGE not in better, self.model.part("loss")
+        if loss.is_squared:  # what leaves more than the others of its training images too has not learned them by heart
+            has_learned = all(seen < loss.weight * (self.errors[name]["mse"].value or 0.0) for name in better)
         if seen < _ITS_OWN * held_out and has_learned:
             far = "far " if seen < _FAR_BETTER * held_out else ""
             smaller = "" if self.model.corruption is not None else ", or choose a smaller network"
@@ -259,7 +261,7 @@ class Judgement:
                 f"it reconstructs its training images {far}better than others (loss {error_text(seen)} against "
                 f"{error_text(held_out)}), so give it {self._more_images()}{smaller}"
             )
-        if is_penalized and early:
+        if early:
             rate = self.model.training_.learning_rate / 4
             return f"no epoch after {best + 1} was better: try --learning-rate {rate:.2g}, or {self._more_images()}"
         if is_penalized:

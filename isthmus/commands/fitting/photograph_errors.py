@@ -12,7 +12,7 @@ import numpy as np
 from isthmus import console
 from isthmus.commands.shared.previews import middle, stacked
 from isthmus.corruption import noisy_version
-from isthmus.data.noise_estimate import estimated_sigma
+from isthmus.data.noise_estimate import Growth, estimated_sigma
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
 from isthmus.errors import counted
@@ -24,19 +24,19 @@ _PIXELS = 2**20  # of smaller ones more are measured
 _CHOOSING_SIDE = 256  # pixels, of what chooses
 _SHOWN = 4
 _GIVEN = "the noisy photographs"
-_FEW = 100  # photographs to train on, of which more would help
 
 Method = Callable[[np.ndarray, float], np.ndarray]
 
 
 @dataclass(frozen=True)
 class PhotographErrors:
-    """MSE and PSNR by method, the model's first. where: of which photographs. sigma: of their noise, on average. how:
-    what they are held against, in words. rows: of a picture of some."""
+    """MSE and PSNR by method, the model's first. where: of which photographs. sigma: of their noise, on average, and
+    variance: as it is. how: what they are held against, in words. rows: of a picture of some."""
 
     errors: dict[str, tuple[Estimate, Estimate]]
     where: str
     sigma: float
+    variance: float
     how: str
     rows: dict[str, np.ndarray]
 
@@ -44,7 +44,7 @@ class PhotographErrors:
     def structure(self) -> float:
         """Of what neighbours of noisy photographs differ by, the share that their noise, of both, does not explain."""
         *_, noisy = self.errors.values()
-        return 1 - 2 * self.sigma**2 / (noisy[0].value or 1.0)
+        return 1 - 2 * self.variance / (noisy[0].value or 1.0)
 
     def is_worse_than(self, name: str) -> bool:
         """Whether the model leaves more error than what has this name, if it was measured."""
@@ -53,16 +53,19 @@ class PhotographErrors:
     def _mse(self, name: str) -> float:
         return self.errors[name][0].value or 0.0
 
-    def faults(self, n_trained_on: int, former: str = "") -> list[str]:
-        """What the model is worse than, if anything, and what to do about it. former: the model that it began with."""
+    def faults(self, ways: list[str], former: str = "") -> list[str]:
+        """What the model is worse than, if anything, and what to do about it.
+
+        ways: in words, beside more epochs. former: the model that it began with.
+        """
         name, *_ = self.errors
         best = min(self.errors.keys() - {former}, key=self._mse)
         if best == name:
             return []
-        ways = ["more photographs"] if n_trained_on < _FEW else []
-        ways += [] if self.is_worse_than(former) else ["more --epochs"]
+        ways = ways if self.is_worse_than(former) else [*ways, "more --epochs"]
         more = f": give it {', or '.join(ways)}" if ways else ""
-        return [f"this model leaves more error at sigma {self.sigma:.3g} than {best}{more}"]
+        than = f"{best}, and than {_GIVEN} as they are" if best != _GIVEN and self.is_worse_than(_GIVEN) else best
+        return [f"this model leaves more error at sigma {self.sigma:.3g} than {than}{more}"]
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,15 @@ def is_better(model: Any, former: Any, images: ImageList, sigma: float | None) -
     return sum(gains) > 0
 
 
-def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float | None) -> PhotographErrors:
+def measure(
+    models: dict[str, Any], images: ImageList, where: str, sigma: float | None, growth: Growth | None = None
+) -> PhotographErrors:
     """Add noise of this level to some of the images, and hold what comes out against them; nothing is clipped.
 
     models: denoisers by their names in the table; of the first is the noise. sigma: None for images that are noisy
     themselves. Of their squares of 2×2 pixels one pixel goes in, and what comes
-    out is held against its right neighbour, whose noise no method has seen: it adds its variance to each error. Of
-    blurs the best is measured. where: what the images are, in words.
+    out is held against its right neighbour, whose noise no method has seen: it adds its variance to each error. growth:
+    how that grows with the brightness, if it does. Of blurs the best is measured. where: what the images are, in words.
     """
     name, model = next(iter(models.items()))
     is_shot, read = model.noise.shot_and_read
@@ -136,9 +141,11 @@ def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float 
     )
     pixels = sum(array.shape[1] * array.shape[2] for array in images.arrays) / len(images)
     n, levels = min(len(images), max(_MOST, int(_PIXELS / pixels))), list[float]()
+    variances = list[float]()
     with console.progress("photographs measured") as on_progress:
         for i, example in enumerate(_examples(model, images, n, sigma, _SIDE)):
             levels.append(example.sigma)
+            variances.append(example.sigma**2 if growth is None else growth.variance_in(example.target))
             made = {method: compute(example.y, example.sigma) for method, compute in methods.items()}
             for method, x_hat in (made | {_GIVEN: example.y}).items():
                 squared[method].append(example.error(x_hat))
@@ -153,11 +160,9 @@ def measure(models: dict[str, Any], images: ImageList, where: str, sigma: float 
     errors = {method: (mean_of(np.array(e)), mean_psnr(np.array(e))) for method, e in squared.items()}
     where = where if n == len(images) else f"{n} of {counted(len(images), 'photograph')}"
     where += " (of large ones the middle)" if any(max(array.shape[1:]) > _SIDE for array in images.arrays) else ""
-    level = float(np.mean(levels))
-    how = f"sigma {level:g} told"
-    if sigma is None:
-        how = f"against neighbours, whose noise adds {np.mean(np.square(levels)):.2g}"
-    return PhotographErrors(errors, where, level, how, {row: stacked(some) for row, some in shown.items()})
+    level, variance = float(np.mean(levels)), float(np.mean(variances))
+    how = f"sigma {level:g} told" if sigma is not None else f"against neighbours, whose noise adds {variance:.2g}"
+    return PhotographErrors(errors, where, level, variance, how, {row: stacked(some) for row, some in shown.items()})
 
 
 def _denoised(model: Any, y: np.ndarray, sigma: float) -> np.ndarray:

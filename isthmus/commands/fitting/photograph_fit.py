@@ -28,6 +28,7 @@ from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import table_of
 from isthmus.data.noise_estimate import noise_in
+from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_fit import training_of
@@ -48,6 +49,9 @@ _OF_A_CODE = (
     "augmentation",
     "classes",
 )
+_CROP = 64  # pixels, of photographs
+_FEW = 100  # photographs to train on, of which more would help
+_DIVERGED = 10  # times the least loss; that of noisy photographs may rise a little while it learns
 _OF_A_CHOICE = ("validation", "patience")
 _KEPT = ("crop", "crops_per_epoch", "blind", "self_ensemble")  # of a denoiser that goes on
 
@@ -102,8 +106,8 @@ def requested(
     takes_crops = bool(sides) and min(sides) >= least
     if takes_crops and crop is not None:
         even, side = "even, " if request.is_noisy else "", min(sides)
-        rule = f"{even}at least 8 and at most {side}, the shorter side of the images"
-        require(8 <= crop <= side and not (even and crop % 2), "--training-crop", rule, crop)
+        rule = f"{even}at least {least} and at most {side}, the shorter side of the images"
+        require(least <= crop <= side and not (even and crop % 2), "--training-crop", rule, crop)
         return request
     if crop is not None or noise is None or len({*noise.sigma_range}) > 1:
         command = f"--corruption {options.corruption}: a range of levels" if noise else "--noisy: what is noise"
@@ -169,14 +173,14 @@ def run(
             f"--{choosing[0]}: a denoiser of photographs trains all its epochs, and no photographs choose the best; "
             "leave it out, or cut patches with --patches HxW"
         )
-    folder, noise = options.out, request.noise
+    folder, noise, growth = options.out, request.noise, None
     base = Base.open(folder) if former_epochs else source
     framing = framing_of(options) if source is None else source.framing(options)
     photographs = read(options, with_range(framing, options, "train"))
     if source is not None:
         check_photographs(source, photographs.images)
     if request.is_noisy:
-        noise = noise_of(photographs.images)
+        noise, growth = noise_of(photographs.images)
     else:
         low, high = noise.sigma_range
         levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
@@ -238,9 +242,9 @@ def run(
                 models[former] = base.model
         result = None
         if parts.test is not None:
-            result = measure(models, parts.test.images, parts.where, sigma)
+            result = measure(models, parts.test.images, parts.where, sigma, growth)
             mse, psnr = next(iter(result.errors.values()))
-            extra["faults"] = result.faults(len(parts.train.images), former)
+            extra["faults"] = result.faults(_ways(model, parts.train.images), former)
             extra["test"] = {"n": mse.n, "sigma": result.sigma, "mse": mse.value, "psnr": psnr.value}
             extra["test"] |= {"against": "neighbouring pixels"} if request.is_noisy else {}
             head = f"{parts.head(result.where)}, {result.how}"
@@ -267,6 +271,19 @@ def run(
             n = counted(n_epochs, "epoch")
             worse = f"after {n} more it left more error on what it trains on, so its weights are as before"
         console.say(f"{worse}: try more --epochs, or {way}")
+
+
+def _ways(model: Denoiser, images: ImageList) -> list[str]:
+    """What may make the model better, beside more epochs, in words."""
+    losses, rate = model.history_.losses, model.training_.learning_rate
+    side = min(min(array.shape[1:]) for array in images.arrays)
+    crop = crop_for(side) if side < LEAST_SIDE else _CROP
+    ways = [] if model.crop >= crop else [f"--training-crop {crop}"]
+    if losses[-1] > _DIVERGED * losses.min():
+        ways.append(
+            f"--learning-rate {rate / 4:.2g}, for its loss has grown from {losses.min():.2g} to {losses[-1]:.2g}"
+        )
+    return [*ways, "more photographs"] if len(images) < _FEW else ways
 
 
 def _unfitted(options: argparse.Namespace, request: Request, training: dict[str, Any], base: Base | None) -> Denoiser:

@@ -17,7 +17,7 @@ from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.stack import memory_limit
 from isthmus.data.framing import Framing
 from isthmus.data.identity import marks_of
-from isthmus.data.noise_estimate import CLEAN, growth_of, sigmas_of
+from isthmus.data.noise_estimate import CLEAN, Growth, growth_of, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
 from isthmus.errors import RequestError, counted
@@ -118,8 +118,8 @@ def check_photographs(base: Base, images: ImageList) -> None:
         )
 
 
-def noise_of(images: ImageList) -> GaussianNoise:
-    """The noise of the photographs themselves, which is said."""
+def noise_of(images: ImageList) -> tuple[GaussianNoise, Growth | None]:
+    """The noise of the photographs themselves, which is said, and how it grows with their brightness, if it does."""
     sigmas = sigmas_of(images.arrays)
     low, typical, high = (round(float(sigma), 4) for sigma in (min(sigmas), np.median(sigmas), max(sigmas)))
     console.say(
@@ -134,14 +134,14 @@ def noise_of(images: ImageList) -> GaussianNoise:
         peak = f"{float(f'{growth.peak:.2g}'):g}"
         console.say(
             "their noise grows with the brightness, as that of photons does: sigma is about "
-            f"{growth.dark:.2g} where they are dark and {growth.bright:.2g} where bright, and one for all is an "
-            "average; if there are clean images like them, as of long exposures, fit these with "
+            f"{growth.dark:.2g} where they are dark and {growth.bright:.2g} where bright, and one for all is a "
+            "compromise; if there are clean images like them, as of long exposures, fit these with "
             f"--corruption poisson:{peak} in place of --noisy"
         )
     if typical < CLEAN:
         console.say("they have hardly any noise to learn from; of clean photographs, give --corruption gaussian:0..0.2")
     # of a crop the estimate is less certain, so the network has seen others; and without the texture it is lower
-    return GaussianNoise((0.75 * low, 1.1 * high))
+    return GaussianNoise((0.75 * low, 1.1 * high)), growth
 
 
 def hold_out(

@@ -49,6 +49,12 @@ class Opened:
         return adapter_of(self.model).trained
 
     @property
+    def trained_on(self) -> Corruption | None:
+        """What corrupted the images of its fit; None for clean ones, and of denoisers of photographs, whose noise is
+        `model.noise`."""
+        return None if self.autoencoder is None else self.autoencoder.corruption
+
+    @property
     def channels(self) -> int | None:
         """How many channels its images have; None where nobody knows."""
         return getattr(self.model, "n_channels_", None) if self.shape is None else self.shape[0]
@@ -89,7 +95,7 @@ class Opened:
 
     def corruption(self, text: str) -> Corruption:
         """The corruption of an option's words, in which what is unsaid is as in the training, which is printed."""
-        trained = None if self.autoencoder is None else self.autoencoder.corruption
+        trained = self.trained_on
         if adapter_of(self.model).takes_any_size:
             part, trained = read_words("corruption", text, "--corruption"), self.model.noise
             if {step.kind for step in part.steps} - {step.kind for step in self.model.noise.steps}:
@@ -121,8 +127,7 @@ class Opened:
         larger = shape[1] >= h and shape[2] >= w
         if patches and larger and self.framing.patches == (h, w):
             return
-        corruption = None if self.autoencoder is None else self.autoencoder.corruption
-        is_cut = larger and not (corruption is not None and corruption.takes_one_region)
+        is_cut = larger and not (self.trained_on is not None and self.trained_on.takes_one_region)
         ways = [f"--{way} {h}x{w}" for way, fits in (("resize", True), ("crop", larger), ("patches", is_cut)) if fits]
         kind = RequestError if larger else TooSmallError
         raise kind(f"{mismatch}; add {', '.join(ways)}, or fit a model on images of this size")

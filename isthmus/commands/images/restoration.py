@@ -83,7 +83,7 @@ def restore(
         console.say(seen.sentence)
     if corruption is not None:
         before, after = (mse.value for mse, _ in errors.estimates().values())
-        if warning := worse_than_nothing(before, after, corruption):
+        if warning := worse_than_nothing(before, after, corruption, fitted=opened.trained_on):
             console.say(warning)
     return errors.table("" if seen is None else seen.words), errors.values[-1]
 

@@ -59,17 +59,28 @@ def _estimate(table: Any) -> Estimate:
 
 
 def worse_than_nothing(
-    before: float | None, after: float | None, corruption: Corruption, images: str = "these images"
+    before: float | None,
+    after: float | None,
+    corruption: Corruption,
+    images: str = "these images",
+    *,
+    fitted: Corruption | None = None,
 ) -> str:
-    """The warning for images whose MSE is larger after than before; "" for others. corruption: of the images before.
+    """The warning for images whose MSE is larger after than before; "" for others.
 
-    images: in words; of any but "these", the model was trained on this corruption.
+    corruption: of the images before. images: in words. fitted: the corruption that the model was trained on.
+
+    >>> from isthmus import Occlusion
+    >>> worse_than_nothing(0.01, 0.02, Occlusion(8), fitted=Occlusion(8)).partition(": ")[2]
+    'leave them as they are, or fit another of more images'
     """
     if before is None or after is None or after < before:
         return ""
     errors = f"MSE {error_text(before)} before, {error_text(after)} after"
-    ways = ["of more images", *(["for this corruption"] if images == "these images" else [])]
+    ways = ["of more images", *(["for this corruption"] if corruption != fitted else [])]
     ways += [] if corruption.takes_one_region else ["with --patches"]
     ways += ["for photographs with --corruption alone"] if corruption.for_denoiser() is not None else []
-    listed = f"{', '.join(ways[:-1])}{',' if len(ways) > 2 else ''} or {ways[-1]}"
-    return f"the model makes {images} worse ({errors}): leave them as they are, or fit another: {listed}"
+    listed = f" {ways[0]}"
+    if len(ways) > 1:
+        listed = f": {', '.join(ways[:-1])}{',' if len(ways) > 2 else ''} or {ways[-1]}"
+    return f"the model makes {images} worse ({errors}): leave them as they are, or fit another{listed}"

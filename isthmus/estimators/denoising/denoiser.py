@@ -49,7 +49,7 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
     self_ensemble : whether each image is denoised in its eight flips and turns, and their mean is taken: in eight times
         the time, 0.07 to 0.1 dB better (Timofte, Rothe, Van Gool 2016). It changes nothing of the training.
     target : "clean", what the images of `fit` are, or "noisy": they have noise themselves, and no more is added.
-    crop : the side of the crops that it is trained on, in pixels.
+    crop : the side of the crops that it is trained on, in pixels: at least 8, and of noisy images alone 16.
     crops_per_epoch : how many crops an epoch has, however many images there are.
     epochs, batch_size, learning_rate, schedule, optimizer : as of `Autoencoder`; None for 20, 16, 1e-3, "constant", or
         what the recipe chooses.

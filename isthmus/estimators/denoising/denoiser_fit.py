@@ -46,6 +46,10 @@ _EPOCHS = {"clean": {"bfloat16": 15, "float32": 7}, "noisy": {"bfloat16": 10, "f
 _FEW = 100
 _LEAST_NOISE, _MOST_NOISE = 1e-3, 5.0  # of what the images' numbers span: what is less or more is in another unit
 _CHECKED_CROPS = 64  # of the validation photographs
+# Pixels of a crop of noisy images alone, of which the network sees every second: what it makes of the whole crop
+# corrects what it is held against. Of 200 faces with noise of 0.1 crops of 8 gave 16 dB, or diverged, of 12 22.5, of 16
+# 24.0.
+LEAST_NOISY_CROP = 16
 _BELONGS = ("optimizer", "learning_rate", "schedule", "epochs", "batch_size", "validation_fraction", "patience")
 
 
@@ -113,7 +117,9 @@ class DenoiserFit:
         checks.count("crop", model.crop, 8)
         checks.count("crops_per_epoch", model.crops_per_epoch)
         if model.target == "noisy" and not self.is_paired:  # of which every second row and column is taken
-            require(model.crop % 2 == 0, "crop", "even, to learn from noisy images alone", model.crop)
+            is_fit = model.crop % 2 == 0 and model.crop >= LEAST_NOISY_CROP
+            rule = f"even and at least {LEAST_NOISY_CROP}, to learn from noisy images alone"
+            require(is_fit, "crop", rule, model.crop)
         if model.patience is not None and model.validation_fraction is None and held_out is None:
             raise RequestError("patience needs validation images: set validation_fraction")
         self.n_crops = model.crops_per_epoch
