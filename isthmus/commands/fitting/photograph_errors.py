@@ -23,6 +23,7 @@ _MOST, _SIDE = 12, 1024  # photographs, and pixels to a side: non-local means ta
 _PIXELS = 2**20  # of smaller ones more are measured
 _CHOOSING_SIDE = 256  # pixels, of what chooses
 _SHOWN = 4
+_STRUCTURE = 0.5  # of what neighbours differ by
 _GIVEN = "the noisy photographs"
 
 Method = Callable[[np.ndarray, float], np.ndarray]
@@ -41,10 +42,16 @@ class PhotographErrors:
     rows: dict[str, np.ndarray]
 
     @property
-    def structure(self) -> float:
-        """Of what neighbours of noisy photographs differ by, the share that their noise, of both, does not explain."""
+    def doubts(self) -> list[str]:
+        """Why the table of noisy photographs may say little: of what neighbours differ by, their noise is a share."""
         *_, noisy = self.errors.values()
-        return 1 - 2 * self.variance / (noisy[0].value or 1.0)
+        doubts = ["the photographs were measured at half their size; at full size the order may be another"]
+        if (structure := 1 - 2 * self.variance / (noisy[0].value or 1.0)) > _STRUCTURE:
+            doubts.append(
+                f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "
+                "the table says little of how well noise is taken out; look at the preview"
+            )
+        return doubts
 
     def is_worse_than(self, name: str) -> bool:
         """Whether the model leaves more error than what has this name, if it was measured."""

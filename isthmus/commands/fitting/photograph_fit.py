@@ -15,7 +15,14 @@ from isthmus.commands.fitting.continuation import Base, check_same, facts_of, re
 from isthmus.commands.fitting.defaults import LEAST_CROP, LEAST_SIDE, crop_for
 from isthmus.commands.fitting.judgement import before
 from isthmus.commands.fitting.photograph_errors import is_better, measure
-from isthmus.commands.fitting.photograph_parts import check_photographs, hold_out, hold_out_again, noise_of, read
+from isthmus.commands.fitting.photograph_parts import (
+    check_photographs,
+    hold_out,
+    hold_out_again,
+    noise_of,
+    read,
+    say_noise,
+)
 from isthmus.commands.fitting.training_record import NONE, record_of
 from isthmus.commands.fitting.training_run import train
 from isthmus.commands.images.inputs import existing, framing_of, is_named, with_range
@@ -27,7 +34,6 @@ from isthmus.data.collections.collection import listing_of, open_images
 from isthmus.data.collections.listing import is_mvtec
 from isthmus.data.collections.reader_pool import all_shapes
 from isthmus.data.framing import table_of
-from isthmus.data.noise_estimate import noise_in
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -182,12 +188,7 @@ def run(
     if request.is_noisy:
         noise, growth = noise_of(photographs.images)
     else:
-        low, high = noise.sigma_range
-        levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        words = noise.label if noise.shot_and_read[0] else f"Gaussian noise of {levels} of black to white"
-        console.say(f"a denoiser of photographs of any size: {words}, not clipped")
-        if noisy := noise_in(photographs.images.arrays):
-            console.say(noisy)
+        say_noise(noise, photographs.images)
     if source is None:
         parts = hold_out(photographs, options.seed, options.test)
     else:
@@ -231,17 +232,11 @@ def run(
         model.set_params(warm_start=False)  # a later `fit` of the loaded model begins anew unless asked otherwise
         extra["cycles"] = [*([] if base is None else base.cycles), len(model.history_)]
         sigma = None if request.is_noisy else sum(noise.sigma_range) / 2
-        former = "" if base is None else before(base)
-        models = {f"{folder.name}, {model.n_parameters_:,} weights": model}
-        goes_back = False
-        if base is not None:
-            goes_back = not is_better(model, base.model, parts.train.images, sigma)
-            if goes_back:
-                model.network_.load_state_dict(base.model.network_.state_dict())
-            else:
-                models[former] = base.model
-        result = None
+        former, result = "" if base is None else before(base), None
+        goes_back = _goes_back(model, base, parts.train.images, sigma)
         if parts.test is not None:
+            models = {f"{folder.name}, {model.n_parameters_:,} weights": model}
+            models |= {} if base is None or goes_back else {former: base.model}
             result = measure(models, parts.test.images, parts.where, sigma, growth)
             mse, psnr = next(iter(result.errors.values()))
             extra["faults"] = result.faults(_ways(model, parts.train.images), former)
@@ -254,13 +249,8 @@ def run(
     if result is not None:
         write_preview(folder / persistence.PREVIEW, result.rows)
         print(error_table(head, result.errors))
-        if request.is_noisy:
-            console.say("the photographs were measured at half their size; at full size the order may be another")
-        if request.is_noisy and (structure := result.structure) > 0.5:
-            console.say(
-                f"{structure:.0%} of what neighbours differ by is no noise but the picture, such as edges and letters: "
-                "the table says little of how well noise is taken out; look at the preview"
-            )
+        for doubt in result.doubts if request.is_noisy else ():
+            console.say(doubt)
     for sentence in extra["faults"]:
         console.say(sentence)
     if goes_back or (result is not None and result.is_worse_than(former)):
@@ -271,6 +261,14 @@ def run(
             n = counted(n_epochs, "epoch")
             worse = f"after {n} more it left more error on what it trains on, so its weights are as before"
         console.say(f"{worse}: try more --epochs, or {way}")
+
+
+def _goes_back(model: Denoiser, base: Base | None, images: ImageList, sigma: float | None) -> bool:
+    """Whether the model is no better on images to train on than the one it began with; then it gets its weights."""
+    if base is None or is_better(model, base.model, images, sigma):
+        return False
+    model.network_.load_state_dict(base.model.network_.state_dict())
+    return True
 
 
 def _ways(model: Denoiser, images: ImageList) -> list[str]:

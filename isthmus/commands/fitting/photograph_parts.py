@@ -17,12 +17,12 @@ from isthmus.data.collections.pieces import file_of
 from isthmus.data.collections.stack import memory_limit
 from isthmus.data.framing import Framing
 from isthmus.data.identity import marks_of
-from isthmus.data.noise_estimate import CLEAN, Growth, growth_of, sigmas_of
+from isthmus.data.noise_estimate import CLEAN, Growth, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.denoising.unit_doubts import are_others
-from isthmus.parts import GaussianNoise
+from isthmus.parts import Corruption, GaussianNoise
 from isthmus.rng import numpy_generator
 
 _SHARE = 0.1  # held out
@@ -116,6 +116,16 @@ def check_photographs(base: Base, images: ImageList) -> None:
             f"{base.folder} was fitted to numbers that span {model.scale_:.3g}, and those of these photographs span "
             f"{span:.3g}: fit it further in Python, or fit a new model without --from"
         )
+
+
+def say_noise(noise: Corruption, images: ImageList) -> None:
+    """Say the noise that photographs are given, and what they seem to have."""
+    low, high = noise.sigma_range
+    levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    words = noise.label if noise.shot_and_read[0] else f"Gaussian noise of {levels} of black to white"
+    console.say(f"a denoiser of photographs of any size: {words}, not clipped")
+    if noisy := noise_in(images.arrays):
+        console.say(noisy)
 
 
 def noise_of(images: ImageList) -> tuple[GaussianNoise, Growth | None]:
