@@ -17,9 +17,9 @@ from isthmus.commands.shared.options import (
     threads_of,
 )
 from isthmus.commands.shared.part_syntax import add_network_options, network_words, read_words, unit_note
+from isthmus.commands.shared.training_options import add_training_options, training_words
 from isthmus.errors import RequestError, require
 from isthmus.machine import check_shards, launched
-from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
 
 if TYPE_CHECKING:
     from isthmus.data.images import Images
@@ -46,17 +46,6 @@ _EXAMPLES = """
     isthmus fit digits -o sparse --hidden 128 --bottleneck 256 --penalty l1:1e-3
 """
 _MANY = 300_000  # patches: an epoch takes minutes on two cores
-# Options of the training: the field of `Training`, its type, its metavar, its help.
-_TRAINING = (
-    ("epochs", int, "N", "passes over the images, at most"),
-    ("batch_size", int, "N", "images in a step"),
-    ("learning_rate", float, "RATE", "of the optimizer; with one-cycle and cosine the highest"),
-    ("optimizer", str, "WORD", f"{', '.join(OPTIMIZERS)} ({Training().optimizer})"),
-    ("schedule", str, "WORD", f"of the learning rate: {', '.join(SCHEDULES)}"),
-    ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
-    ("precision", str, "WORD", f"{', '.join(PRECISIONS)} ({Training().precision})"),
-    ("device", str, "WORD", f"{', '.join(DEVICES)} ({Training().device})"),
-)
 
 
 def add(commands: Any) -> None:
@@ -135,8 +124,7 @@ def add(commands: Any) -> None:
         "scaled to your images; plain: a constant rate, until the validation loss stops falling (fast). Both "
         "standardize: each channel minus its median, divided by its spread",
     )
-    for name, kind, metavar, text in _TRAINING:
-        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=metavar, help=text)
+    add_training_options(group)
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the weights, the order, the noise and the split (0)"
     )
@@ -170,8 +158,7 @@ def run(options: argparse.Namespace) -> None:
     parts: dict[str, Any] = {
         role: read_words(role, text, f"--{role}") if text else None for role, text in words.items()
     }
-    training = {name: value for name, *_ in _TRAINING if (value := getattr(options, name)) is not None}
-    Training(**training)
+    training = training_words(options)
     validation, test = options.validation, options.test
     require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)
     require(test is None or 0 <= test < 1, "--test", "a share of at least 0 and below 1", test)
@@ -208,6 +195,10 @@ def run(options: argparse.Namespace) -> None:
     base = continuation.Base.open(options.out) if former_epochs else source
     if base is not None:
         continuation.check_network(base, kind, fields)
+    if source is not None and options.start is not None:
+        raise RequestError(
+            f"--start: the fit begins with the weights of --from {options.source}; leave one of them out"
+        )
     if source is not None:
         parts |= {role: source.model.part(role) for role in parts if getattr(options, role) is None}
     framing = with_range(framing_of(options) if source is None else source.framing(options), options, "train")

@@ -102,6 +102,49 @@ def test_advice_for_a_model_that_is_worse_than_a_pca(digits, tmp_path, done, epo
     assert f"this model is worse than PCA, 8 numbers: {advice}" in err
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Of 2,600 images 2,080 to train on: so many do not begin at PCA's solution of themselves."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2600, 8)) * 0.7 ** np.arange(8) @ np.linalg.qr(rng.normal(size=(64, 8)))[0].T
+    path = tmp_path_factory.mktemp("many") / "x.npy"
+    np.save(path, ((x - x.min()) / np.ptp(x)).astype(np.float32).reshape(-1, 1, 8, 8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        ((), "--output linear --start pca"),
+        (("--output", "linear"), "--start pca"),
+        (("--hidden", "6", "--output", "linear"), "--hidden 8 --start pca"),
+        (("--code-activation", "relu"), "--code-activation linear --output linear --start pca"),
+    ],
+)
+def test_of_many_images_the_way_to_begin_at_pca_is_one(options, way, many, tmp_path, done):
+    """It was to leave --output out, which nobody had said, and which led nowhere."""
+    words = ("--bottleneck", 4, "--epochs", 1, *QUICK[2:])
+    _, err = done("fit", many, "-o", tmp_path / "m", *words, *options)
+    (sentence,) = (line for line in err.splitlines() if "this model is worse than PCA" in line)
+    assert sentence.endswith(f": train longer (--epochs), or begin at PCA's solution, by {way}")
+    said = dict(zip(options[::2], options[1::2], strict=True)) | dict(
+        zip(way.split()[::2], way.split()[1::2], strict=True)
+    )
+    out, err = done("fit", many, "-o", tmp_path / "n", *words, *(word for pair in said.items() for word in pair))
+    assert "worse than PCA" not in err
+    model, pca = (float(line.split("numbers")[1].split()[0]) for line in out.splitlines()[1:3])
+    assert model <= 1.001 * pca
+
+
+def test_a_start_has_no_place_beside_the_weights_of_another_model(many, tmp_path, done, refused):
+    done("fit", many, "-o", tmp_path / "m", *QUICK)
+    words = ("fit", many, "-o", tmp_path / "n", "--from", tmp_path / "m", "--start", "pca")
+    assert "--start: the fit begins with the weights of --from" in refused(*words)
+    assert 'unknown start "half-way"; known: data, pca, random' in refused(
+        "fit", many, "-o", tmp_path / "n", "--start", "half-way"
+    )
+
+
 def test_pixels_that_a_relu_output_killed_are_named_and_not_to_be_trained_longer(tmp_path, done):
     words = ("--hidden", 64, "--bottleneck", 32, "--output", "relu", "--epochs", 15, "--batch-size", 32)
     words += ("--learning-rate", 0.01, "--recipe", "plain", *QUICK[2:])

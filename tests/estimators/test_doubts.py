@@ -72,6 +72,20 @@ def test_where_pca_is_better_a_recipe_says_so_and_the_way_out_is_one(network, wa
     assert doubts(train, way_out, validation, recipe="fast", epochs=60) == []
 
 
+@pytest.mark.parametrize("output", ["sigmoid", "linear"])
+def test_many_samples_begin_at_pca_where_that_is_said_and_the_way_out_says_it(output):
+    """Of 5,000 tiles the way out was to leave out a network that nobody had named, and nothing began there."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(2100, 30)) * 0.8 ** np.arange(30)).astype(np.float32)
+    x = (x - x.min()) / np.ptp(x)
+    network = Dense((2 * K,), K, code_activation="linear", output=output)
+    (sentence,) = doubts(x, network, recipe="fast", epochs=6)
+    linear = Dense((2 * K,), K, code_activation="linear")
+    way = "" if output == "linear" else f"{linear!r} with "
+    assert sentence.endswith(f"""give it more epochs, another learning rate or {way}start="pca", PCA's solution""")
+    assert doubts(x, linear, recipe="fast", epochs=6, start="pca") == []
+
+
 def test_where_nothing_is_held_out_it_is_judged_by_its_own_samples(x):
     (sentence,) = doubts(x, RELU, recipe="fast", epochs=10)
     assert numbers(sentence)[0] == pytest.approx(pca_error(x, x), rel=1e-3)

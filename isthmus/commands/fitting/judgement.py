@@ -29,6 +29,7 @@ from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.metrics import Estimate
+from isthmus.parts.networks import FEW
 from isthmus.studies.results.measure import Measured
 from isthmus.training.recipe import highest_rate
 
@@ -243,7 +244,7 @@ class Judgement:
         early = self._best_came_early()
         has_way = MEAN_IMAGE not in better and not is_penalized and self.base is None
         if has_way and (way := way_to_pca(self.model, self.images)):
-            return way
+            return way if early or self.images.n_photographs < FEW else f"train longer (--epochs), or {way}"
         if early and losses[-1] > _BACK * losses[best] and not is_penalized:
             return (
                 f"training got worse after epoch {best + 1} (loss {error_text(losses[best])}, in the end "

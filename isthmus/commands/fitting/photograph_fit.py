@@ -54,6 +54,7 @@ _OF_A_CODE = (
     "loss",
     "augmentation",
     "classes",
+    "start",
 )
 _CROP = 64  # pixels, of photographs
 _FEW = 100  # photographs to train on, of which more would help

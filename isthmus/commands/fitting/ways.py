@@ -90,11 +90,14 @@ def larger_network(model: Autoencoder, images: Images) -> str:
 
 
 def way_to_pca(model: Autoencoder, images: Images) -> str:
-    """What keeps a training on these images from beginning at PCA's solution, and what to change; "" if all of it."""
+    """What keeps a training on these images from beginning at PCA's solution, and what to change; "" if all of it.
+
+    Of many images it begins there where it is said to.
+    """
     part, loss, is_few = model.network_.part, model.part("loss"), images.n_photographs < FEW
     if model.corruption is not None or not model.network_.code_part.is_plain:
         return ""
-    if (linear := part.beginning_at_pca(widened=is_few)) is None:
+    if (linear := part.beginning_at_pca(widened=True)) is None:
         if model.network_.shape is None or len(images) >= FEW:  # of convolutions it is not None
             return ""
         dense = f"--network dense --bottleneck {adapter_of(model).code_size(images.n_features)}"
@@ -102,11 +105,17 @@ def way_to_pca(model: Autoencoder, images: Images) -> str:
         return f"of so few PCA knows more: try {dense}{without}, whose training begins at its solution"
     widths = [(f"--{name.replace('_', '-')}", getattr(linear, name), getattr(part, name)) for name in _HIDDEN]
     wider = " ".join(f"{option} {','.join(map(str, new))}" for option, new, old in widths if new != old)
+    is_linear = part.output == "linear"
     option = f"--loss {loss.kind}" if loss.bounded else "--output"  # such a loss takes a sigmoid, whatever is said
-    without = "" if part.output == "linear" else f" without {option}"
-    if part.code_output != "linear":
+    without = "" if is_linear else f" without {option}"
+    code = "" if part.code_output == "linear" else "--code-activation linear"
+    if not is_few:
+        output = "" if is_linear or loss.bounded else "--output linear"
+        words = " ".join(filter(None, (code, wider, output, "--start pca"))) + without * loss.bounded
+        return f"begin at PCA's solution, by {words}" if linear != part or model.training_.start != "pca" else ""
+    if code:
         words = f"a code of {part.code_output} units takes two of them where a linear one takes one"
-        return f"{words}: try {f'--code-activation linear {wider}'.strip()}{without}"
+        return f"{words}: try {f'{code} {wider}'.strip()}{without}"
     if wider:
         return f"hidden layers narrower than twice its code keep it from PCA's solution: try {wider}{without}"
     return f"a training with a linear output begins at PCA's solution: leave {option} out" if without else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from isthmus.data.batches import Samples, Subset, at_a_time, evenly, in_chunks
 from isthmus.decimals import error_text
 from isthmus.errors import counted
 from isthmus.estimators.borrowed import best_pca
+from isthmus.estimators.fits.ways_to_pca import start_at_pca, way_to_pca
 from isthmus.estimators.samples import clip_doubt
 from isthmus.metrics import Estimate, active, mean_of
 from isthmus.networks import Network
@@ -43,7 +43,6 @@ _PHOTOGRAPH, _PIECE = 49, 8  # pixels of a side: a code holds too little of what
 _OVERFITTED = 0.8  # times the validation loss: a training loss below shows samples that are too few for the network
 _SAME = 0.01  # of what the samples vary: a reconstruction that does less is one for all
 _UNCUT = ("clip=False in the corruption", "samples scaled to [0, 1]")
-_RECTIFIERS = ("gelu", "leakyrelu", "relu", "silu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +263,7 @@ class Judged:
         errors = f"{error_text(of_pca.mean())} on {which}, this network {error_text(left.mean())}"
         numbers = f"PCA of {pca.n_components_:,} numbers leaves an error of {errors}"
         if self.validation is None and ratio < (1.0 if n < _VERY_FEW else _BY_HEART if n < FEW else 0.0):
-            cure = "" if (way := self._way_to_pca()) is None else f"{way[1]}, or "
+            cure = "" if (way := self._way_to_pca) is None else f"{way[1]}, or "
             return f"{numbers}: it may know them by heart, and PCA be better on others; {cure}{ways}"
         least = _WORSE_ON_ITS_OWN if self.validation is None and n >= _VERY_FEW else _WORSE
         if excess.ci95 is None or excess.ci95[0] <= 0 or ratio < least:
@@ -272,29 +271,20 @@ class Judged:
         cause, way_out = self._cause(left.mean())
         return f"{numbers}: {cause}; {way_out}"
 
+    @property
+    def _way_to_pca(self) -> tuple[str, str] | None:
+        return way_to_pca(self.network.part, few=len(self.samples) < FEW)
+
     def _cause(self, left: float) -> tuple[str, str]:
         """Why a network is likely behind PCA, and what to do about it."""
-        leave_out = "leave the network out, which begins at PCA's solution"
         if self._is_cut_off:
             return "of most noisy samples nearly all is cut off", f"try {' or '.join(_UNCUT)}"
-        if way := self._way_to_pca():
+        if way := self._way_to_pca:
             return way
         if self.history[-1].loss >= _OVERFITTED * left:
-            return "it has not learned enough", f"give it more epochs or another learning rate, or {leave_out}"
+            ways = ["more epochs", "another learning rate", *start_at_pca(self.network.part, self.setup.training.start)]
+            return "it has not learned enough", f"give it {', '.join(ways[:-1])} or {ways[-1]}"
         if len(self.samples) < FEW and self.setup.corruption is None:
             cause = "so few samples teach a network little that is true of others"
-            return cause, f"{leave_out}, or give it more samples"
+            return cause, "leave the network out, which begins at PCA's solution, or give it more samples"
         return "it reconstructs its training samples better than others", "give it more samples or a smaller network"
-
-    def _way_to_pca(self) -> tuple[str, str] | None:
-        """What keeps the training from PCA's solution, and the network that begins there; None if this one can."""
-        part = self.network.part
-        linear = part.beginning_at_pca(widened=len(self.samples) < FEW)  # more do not begin there
-        if linear is None or linear == part:
-            return None
-        cause = "its training does not begin at PCA's solution"
-        if part.code_output in _RECTIFIERS:
-            cause = f"a code of {part.code_output} units spends two of them where a linear one spends one"
-        other = [(f.name, getattr(linear, f.name), getattr(part, f.name)) for f in dataclasses.fields(part)]
-        changed = ", ".join(f"{name}={new!r} in place of {old!r}" for name, new, old in other if new != old)
-        return cause, f"take {linear!r}, which has {changed}"
