@@ -46,12 +46,13 @@ def worse_than_pca(model: Any, X: Images | np.ndarray, *, training: Images | np.
     if k >= x.shape[1] or (training is None and groups.max() + 1 < 2 * _PARTS):  # then PCA is exact, or nobody knows
         return None
     if training is None:
-        of_pca = np.zeros(len(x))
+        of_pca, n_known = np.zeros(len(x)), len(x) - int(np.bincount(groups % _PARTS).max())
         for part in range(_PARTS):
             held_out = groups % _PARTS == part
             of_pca[held_out] = _of_pca(x[~held_out], x[held_out], k)
     else:
-        of_pca = _of_pca(np.concatenate([flat for _, flat in in_chunks(training, judged)]), x, k)
+        known = np.concatenate([flat for _, flat in in_chunks(training, judged)])
+        of_pca, n_known = _of_pca(known, x, k), len(known)
     of_model = metrics.squared_error(x, x_hat)
     excess = metrics.mean_of(of_model - _CLEARLY * of_pca, groups)
     if excess.ci95 is None or not excess.ci95[0] > 0:
@@ -60,8 +61,9 @@ def worse_than_pca(model: Any, X: Images | np.ndarray, *, training: Images | np.
     if judged is not None and judged.training_.recipe is None:
         way = f'fit with recipe="fast", or {way}'
     times = of_model.mean() / of_pca.mean()
+    n = min(k, n_known - 1)  # all that the samples have
     return (
-        f"worse than PCA of {k:,} numbers: on samples that PCA was not fitted to it leaves an error of "
+        f"worse than PCA of {n:,} numbers: on samples that PCA was not fitted to it leaves an error of "
         f"{error_text(of_pca.mean())}, and this model {error_text(of_model.mean())}, {times:.2f} times as much; {way}"
     )
 
