@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,14 @@ _MOST_LINES = 20  # of a training whose epochs are short
 def say(line: str) -> None:
     """Print a message on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def show(results: str) -> None:
+    """Print results on stdout at once. Where their reader is gone, as `| head` soon is, the rest is done anyway."""
+    try:
+        print(results, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def duration(seconds: float) -> str:

@@ -182,7 +182,7 @@ class MLflow(_Tracker):
         self.library.log_metrics(numbers, step=step)
 
     def show(self, picture: np.ndarray, step: int) -> None:
-        self.library.log_image(picture, key="images", step=step)
+        self.library.log_image(picture, key="images", step=step, synchronous=True)  # or the last may be missing
 
     def end(self) -> None:
         if self.is_ours:

@@ -122,6 +122,6 @@ def run(options: argparse.Namespace) -> None:
             report = write_report(options.out / results.study)
             table = json.dumps(results.table(), allow_nan=False) if options.json else console.summary(results)
             with progress.aside():
-                print(table, flush=True)
+                console.show(table)
                 console.say(f"report: {report.resolve()}")
                 console.say(f"to look inside: {shlex.join(['isthmus', 'explore', str(options.out / results.study)])}")

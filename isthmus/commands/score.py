@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         console.say(warning)
     ranking = _Ranking(scores, options.by, options.normal, held_out)
     # before the maps, which may take longer than the numbers
-    print(json.dumps(ranking.table(), allow_nan=False) if options.json else ranking.text(options.top), flush=True)
+    console.show(json.dumps(ranking.table(), allow_nan=False) if options.json else ranking.text(options.top))
     if options.out is not None:
         _write(options, opened, pictures, ranking)
         white = _white_words(scores)

@@ -120,8 +120,12 @@ class Growth:
     darkness: float
 
     def variance_in(self, image: np.ndarray) -> float:
-        """The mean variance of the noise in the pixels of an image, floats in [0, 1]."""
-        return max(0.0, self.dark**2 + (float(image.mean()) - self.darkness) / self.peak)
+        """The mean variance of the noise in the pixels of an image, floats in [0, 1]: 0 of those cut off at white."""
+        below = image[image < image.max()]
+        if not below.size:
+            return self.dark**2
+        variance = self.dark**2 + (float(below.mean()) - self.darkness) / self.peak
+        return max(0.0, variance) * below.size / image.size
 
 
 def growth_of(images: Sequence[Any] | np.ndarray) -> Growth | None:

@@ -113,27 +113,33 @@ def many(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("options", "way"),
+    ("options", "way", "other"),
     [
-        ((), "--output linear --start pca"),
-        (("--output", "linear"), "--start pca"),
-        (("--hidden", "6", "--output", "linear"), "--hidden 8 --start pca"),
-        (("--code-activation", "relu"), "--code-activation linear --output linear --start pca"),
+        ("", "--output linear --start pca", ""),
+        ("--output linear", "--start pca", "--output linear"),
+        ("--hidden 6 --output linear", "--hidden 8 --start pca", "--output linear"),
+        ("--code-activation relu", "--code-activation linear --output linear --start pca", ""),
+        ("--loss bce", "--output linear --start pca without --loss bce", ""),
+        ("", "--output linear --start pca", "--start pca"),  # which alone is enough
     ],
 )
-def test_of_many_images_the_way_to_begin_at_pca_is_one(options, way, many, tmp_path, done):
+def test_of_many_images_the_way_to_begin_at_pca_is_one(options, way, other, many, tmp_path, done):
     """It was to leave --output out, which nobody had said, and which led nowhere."""
     words = ("--bottleneck", 4, "--epochs", 1, *QUICK[2:])
-    _, err = done("fit", many, "-o", tmp_path / "m", *words, *options)
+    _, err = done("fit", many, "-o", tmp_path / "m", *words, *options.split())
     (sentence,) = (line for line in err.splitlines() if "this model is worse than PCA" in line)
     assert sentence.endswith(f": train longer (--epochs), or begin at PCA's solution, by {way}")
-    said = dict(zip(options[::2], options[1::2], strict=True)) | dict(
-        zip(way.split()[::2], way.split()[1::2], strict=True)
-    )
-    out, err = done("fit", many, "-o", tmp_path / "n", *words, *(word for pair in said.items() for word in pair))
+    followed = other if other == "--start pca" else f"{way.partition(' without')[0]} {other}"
+    out, err = done("fit", many, "-o", tmp_path / "n", *words, *followed.split())
     assert "worse than PCA" not in err
     model, pca = (float(line.split("numbers")[1].split()[0]) for line in out.splitlines()[1:3])
     assert model <= 1.001 * pca
+
+
+def test_few_images_whose_start_was_said_are_told_of_the_other(digits, tmp_path, done):
+    words = ("--bottleneck", 4, "--output", "linear", "--start", "data", "--epochs", 4, *QUICK[2:])
+    _, err = done("fit", digits, "-o", tmp_path / "m", *words)
+    assert "begin at PCA's solution, by --start pca" in err
 
 
 def test_a_start_has_no_place_beside_the_weights_of_another_model(many, tmp_path, done, refused):

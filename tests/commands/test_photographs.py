@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_images
 import isthmus
 from isthmus import GaussianNoise, Poisson, Residual, cli, console, persistence
 from isthmus.commands.denoise import _note_the_level
-from isthmus.commands.fitting import photograph_fit
+from isthmus.commands.fitting import photograph_errors
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.model_folder import Opened
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
@@ -495,17 +495,42 @@ def test_what_makes_photographs_worse_is_said_to_and_larger_crops_come_first(
     _, err = done("fit", noisy_photographs, "-o", tmp_path / "m", *NOISY, *rate)
     (line,) = [line for line in err.splitlines() if line.startswith("this model leaves more error")]
     assert "and than the noisy photographs as they are: give it --training-crop 64, or " in line
-    assert line.endswith("or more photographs, or more --epochs")
+    assert line.endswith("or --learning-rate 2.5, for its training diverged, or more photographs")
     assert json.loads((tmp_path / "m/config.json").read_text())["extra"]["faults"] == [line]
 
 
-@pytest.mark.parametrize(("losses", "is_said"), [((0.01, 0.012, 0.011), False), ((0.01, 2.8e7, 7e15), True)])
-def test_a_loss_that_has_grown_is_said_with_a_lower_rate(losses, is_said):
-    images = ImageList(tuple(np.zeros((200, 1, 64, 64), np.uint8)), 1 / 255)
+def trained(losses, noise=None, crop=64):
+    of_rate = SimpleNamespace(learning_rate=1e-3)
     history = SimpleNamespace(losses=np.array(losses))
-    model = SimpleNamespace(crop=64, history_=history, training_=SimpleNamespace(learning_rate=1e-3))
-    words = ["--learning-rate 0.00025, for its loss has grown from 0.01 to 7e+15"] if is_said else []
-    assert photograph_fit._ways(model, images) == words
+    return SimpleNamespace(crop=crop, history_=history, training_=of_rate, noise=noise, target="clean")
+
+
+@pytest.mark.parametrize(
+    ("losses", "former", "diverged"),
+    [
+        ((0.01, 0.012, 0.011), None, False),
+        ((0.01, 2.8e7, 7e15), None, True),
+        ((2.8e7, 2.7e7), trained([0.02, 0.01]), True),  # in its first epoch
+        ((0.2, 0.19), trained([0.02, 0.01], GaussianNoise(0.01)), False),  # of other noise
+    ],
+)
+def test_a_training_that_diverged_is_seen(losses, former, diverged):
+    assert photograph_errors.has_diverged(trained(losses), former) is diverged
+
+
+@pytest.mark.parametrize(
+    ("side", "crop", "diverged", "worse", "ways"),
+    [
+        (64, 64, False, False, ["more --epochs"]),
+        (64, 64, False, True, []),
+        (64, 64, True, False, ["--learning-rate 0.00025, for its training diverged"]),
+        (50, 16, False, False, ["--training-crop 50", "more --epochs"]),
+        (40, 32, False, False, ["more --epochs"]),
+    ],
+)
+def test_the_ways_to_a_better_denoiser_can_be_gone(side, crop, diverged, worse, ways):
+    images = ImageList(tuple(np.zeros((200, 1, side, side + 9), np.uint8)), 1 / 255)
+    assert photograph_errors.ways(trained([0.01], crop=crop), images, diverged=diverged, worse=worse) == ways
 
 
 def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_photographs, tmp_path, done):
@@ -599,5 +624,5 @@ def test_a_crop_that_no_photograph_has_is_refused(tmp_path, photographs, capsys)
         max(sides) + 1,
     ]
     assert cli.run_command([*map(str, wanted)]) == 2
-    assert f"--training-crop must be at most {max(sides)}, the images' shorter side" in capsys.readouterr().err
+    assert f"at least 8 and at most {max(sides)}, the shorter side of the images, got" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()

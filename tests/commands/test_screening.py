@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,6 +93,18 @@ def test_few_held_out_images_say_that_they_are_few(tmp_path, bench, done):
     text, _ = done("score", tmp_path / "m", bench / "new.npz", "--top", 3)
     assert "for a p of 0.05 it takes 19, and `fit --test` holds out more" in text
     assert "p is at most" not in text
+
+
+def test_a_reader_that_has_read_enough_stops_nothing(bench, tmp_path):
+    """With `| head` scores.csv and the maps were missing, without a word."""
+    words = ["score", bench / "m", bench / "new.npz", "-o", tmp_path / "scores"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        command = [sys.executable, "-W", "ignore", "-m", "isthmus", *map(str, words)]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, (tmp_path / "scores/scores.csv").is_file()) == (0, True), done.stderr
+    assert "written: scores.csv" in done.stderr
 
 
 def test_of_images_that_the_model_knows_p_means_nothing(bench, done):

@@ -52,6 +52,14 @@ def test_more_images_are_advised_where_it_knows_its_own_better(loss, is_limit):
     assert ("--network conv" in more, "more images" in more) == (is_limit, not is_limit)
 
 
+def test_a_linear_filter_of_patches_is_told_of_whole_photographs():
+    """Of micrographs convolutions of patches, which were advised, had two to five times its error."""
+    under_noise, with_holes = fitted(), fitted(corruption=Masking(0.1))
+    assert judged(under_noise, side=64)._more() == "whole photographs, without --patches"
+    assert judged(under_noise, side=40)._more() == "whole photographs, without --patches and with --training-crop 32"
+    assert "--patches" not in judged(with_holes, side=64)._more()
+
+
 @pytest.mark.parametrize(("loss", "by_heart"), [(0.0005, True), (0.0035, False)])
 def test_what_is_worse_on_its_own_images_too_has_not_learned_them_by_heart(loss, by_heart):
     """Of 180 scans with a hole, "more images" was advised for a network whose own images had 4 times their error."""

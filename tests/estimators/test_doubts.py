@@ -82,8 +82,22 @@ def test_many_samples_begin_at_pca_where_that_is_said_and_the_way_out_says_it(ou
     (sentence,) = doubts(x, network, recipe="fast", epochs=6)
     linear = Dense((2 * K,), K, code_activation="linear")
     way = "" if output == "linear" else f"{linear!r} with "
-    assert sentence.endswith(f"""give it more epochs, another learning rate or {way}start="pca", PCA's solution""")
+    pca = 'start="pca", which begins at PCA\'s solution'
+    assert sentence.endswith(f"give it more epochs, another learning rate or {way}{pca}")
     assert doubts(x, linear, recipe="fast", epochs=6, start="pca") == []
+    warm = fitted(x, linear, recipe="fast", epochs=1).set_params(warm_start=True)
+    with pytest.warns(PoorFitWarning) as caught:
+        warm.fit(x)
+    assert not any("start=" in str(warning.message) for warning in caught), "which has no say in it"
+
+
+def test_of_many_samples_a_rectified_code_is_to_be_linear_and_to_begin_at_pca():
+    x = np.random.default_rng(0).normal(size=(2100, 30)).astype(np.float32) * np.float32(0.8) ** np.arange(30)
+    (sentence,) = doubts(x.astype(np.float32), Dense((6,), 4), recipe="fast", epochs=3)
+    linear = Dense((8,), 4, code_activation="linear")
+    assert "a code of relu units spends two of them where a linear one spends one" in sentence
+    assert f"take {linear!r}, which has" in sentence
+    assert sentence.endswith(', with start="pca"')
 
 
 def test_where_nothing_is_held_out_it_is_judged_by_its_own_samples(x):

@@ -66,8 +66,10 @@ class Wanted:
 
     @property
     def few(self) -> bool:
-        """Whether the images are so few that PCA, where a training may begin, knows more than a network learns."""
-        return self.plain and (self.n if self.n_photographs is None else self.n_photographs) < FEW
+        """Whether the images are so few that PCA, where a training may begin, knows more than a network learns; so is
+        a training that is said to begin there."""
+        few = (self.n if self.n_photographs is None else self.n_photographs) < FEW
+        return self.plain and (few or self.training.get("start") == "pca")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from isthmus.commands.fitting.ways import (
     way_of_nats,
     way_to_pca,
     whole_images,
+    whole_photographs,
 )
 from isthmus.commands.shared.tables import worse_than_nothing
 from isthmus.data.images import Images
@@ -224,6 +225,8 @@ class Judgement:
         is_limit = self.model.corruption is not None and self._learns_others()
         if not is_limit:
             return self._more_images()
+        if not self.whole and (way := whole_photographs(self.model, self.images)):
+            return way
         ways = whole_images(self.model, self.images) if self.whole else []
         return " or ".join([*ways, larger_network(self.model, self.images)])
 

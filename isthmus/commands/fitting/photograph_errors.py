@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import console
+from isthmus.commands.fitting.defaults import LEAST_SIDE, crop_for
 from isthmus.commands.shared.previews import middle, stacked
 from isthmus.corruption import noisy_version
 from isthmus.data.noise_estimate import Growth, estimated_sigma
@@ -25,6 +27,11 @@ _CHOOSING_SIDE = 256  # pixels, of what chooses
 _SHOWN = 4
 _STRUCTURE = 0.5  # of what neighbours differ by
 _GIVEN = "the noisy photographs"
+_ERRORS = 1e-12, 1e12  # whose logarithms are compared: of a training that diverged there are none
+_CROP = 64  # pixels, of photographs
+_FEW = 100  # photographs to train on, of which more would help
+# Times the least loss, which of noisy photographs may rise a little while it learns, or the noisy photographs' error.
+_DIVERGED = 10
 
 Method = Callable[[np.ndarray, float], np.ndarray]
 
@@ -53,6 +60,11 @@ class PhotographErrors:
             )
         return doubts
 
+    @property
+    def is_far_off(self) -> bool:
+        """Whether the model makes nothing of photographs, as one whose first epoch diverged."""
+        return self._mse(next(iter(self.errors))) > _DIVERGED * self._mse(_GIVEN)
+
     def is_worse_than(self, name: str) -> bool:
         """Whether the model leaves more error than what has this name, if it was measured."""
         return name in self.errors and self._mse(next(iter(self.errors))) > self._mse(name)
@@ -60,19 +72,39 @@ class PhotographErrors:
     def _mse(self, name: str) -> float:
         return self.errors[name][0].value or 0.0
 
-    def faults(self, ways: list[str], former: str = "") -> list[str]:
-        """What the model is worse than, if anything, and what to do about it.
+    def faults(self, ways: list[str], former: str) -> list[str]:
+        """What needs no training and is better than the model, if anything.
 
-        ways: in words, beside more epochs. former: the model that it began with.
+        ways: what to do about it, in words. former: the name of the model that it began with, if it was measured.
         """
-        name, *_ = self.errors
-        best = min(self.errors.keys() - {former}, key=self._mse)
-        if best == name:
+        _, *methods = (name for name in self.errors if name != former)
+        best = min(methods, key=self._mse)
+        if not self.is_worse_than(best):
             return []
-        ways = ways if self.is_worse_than(former) else [*ways, "more --epochs"]
         more = f": give it {', or '.join(ways)}" if ways else ""
         than = f"{best}, and than {_GIVEN} as they are" if best != _GIVEN and self.is_worse_than(_GIVEN) else best
         return [f"this model leaves more error at sigma {self.sigma:.3g} than {than}{more}"]
+
+
+def has_diverged(model: Any, former: Any = None) -> bool:
+    """Whether the loss has grown far above the least so far, or above that of the former model of the same noise."""
+    least = model.history_.losses.min()
+    if former is not None and (former.noise, former.target) == (model.noise, model.target):
+        least = min(least, former.history_.losses.min())
+    return bool(model.history_.losses[-1] > _DIVERGED * least)
+
+
+def ways(model: Any, images: ImageList, *, diverged: bool, worse: bool) -> list[str]:
+    """What may make a model better that leaves more error than what needs no training, in words.
+
+    images: to train on. worse: than the model that it began with.
+    """
+    side = min(min(array.shape[1:]) for array in images.arrays)
+    crop = crop_for(side) if side < LEAST_SIDE else min(_CROP, side // 2 * 2)
+    larger = [f"--training-crop {crop}"] if model.crop < crop else []
+    lower = [f"--learning-rate {model.training_.learning_rate / 4:.2g}, for its training diverged"] if diverged else []
+    more = ["more photographs"] if len(images) < _FEW else []
+    return [*larger, *lower, *more, *([] if diverged or worse else ["more --epochs"])]
 
 
 @dataclass(frozen=True)
@@ -107,15 +139,17 @@ def _examples(model: Any, images: ImageList, n: int, sigma: float | None, side: 
             yield _Example(y, x, y, x, sigma)
 
 
-def is_better(model: Any, former: Any, images: ImageList, sigma: float | None) -> bool:
-    """Whether a denoiser leaves less error than a former one on some of these images, as `measure` has it."""
-    n = min(len(images), max(_MOST, _PIXELS // _CHOOSING_SIDE**2))
-    gains = [
-        example.error(_denoised(former, example.y, example.sigma))
-        - example.error(_denoised(model, example.y, example.sigma))
+def is_worse(model: Any, former: Any, images: ImageList, sigma: float | None) -> bool:
+    """Whether a denoiser has a lower PSNR than a former one on these images, as `measure` has it, beyond chance."""
+    pixels = np.mean([math.prod(np.minimum(array.shape[1:], _CHOOSING_SIDE)) for array in images.arrays])
+    n = min(len(images), max(_MOST, int(_PIXELS / pixels)))
+    errors = [
+        [example.error(_denoised(denoiser, example.y, example.sigma)) for denoiser in (model, former)]
         for example in _examples(model, images, n, sigma, _CHOOSING_SIDE)
     ]
-    return sum(gains) > 0
+    now, before = np.log(np.clip(np.nan_to_num(errors, nan=np.inf), *_ERRORS)).T
+    loss = mean_of(now - before)
+    return (loss.value or 0.0) > 0 if loss.ci95 is None else loss.ci95[0] > 0
 
 
 def measure(

@@ -14,7 +14,7 @@ from isthmus import console, persistence
 from isthmus.commands.fitting.continuation import Base, check_same, facts_of, remaining
 from isthmus.commands.fitting.defaults import LEAST_CROP, LEAST_SIDE, crop_for
 from isthmus.commands.fitting.judgement import before
-from isthmus.commands.fitting.photograph_errors import is_better, measure
+from isthmus.commands.fitting.photograph_errors import has_diverged, is_worse, measure, ways
 from isthmus.commands.fitting.photograph_parts import (
     check_photographs,
     hold_out,
@@ -56,9 +56,6 @@ _OF_A_CODE = (
     "classes",
     "start",
 )
-_CROP = 64  # pixels, of photographs
-_FEW = 100  # photographs to train on, of which more would help
-_DIVERGED = 10  # times the least loss; that of noisy photographs may rise a little while it learns
 _OF_A_CHOICE = ("validation", "patience")
 _KEPT = ("crop", "crops_per_epoch", "blind", "self_ensemble")  # of a denoiser that goes on
 
@@ -106,15 +103,12 @@ def requested(
     words += ["clip="] if "clip" in (options.corruption or "") else []
     sides, are_large = ([], False) if words or is_named(options.data) else _sides(options)
     crop, least = request.crop, 2 * LEAST_CROP if request.is_noisy else LEAST_CROP  # of noisy ones every second pixel
-    if are_large:
-        if crop is not None and options.training_crop is not None:
-            require(crop <= max(sides), "--training-crop", f"at most {max(sides)}, the images' shorter side", crop)
-        return request
     takes_crops = bool(sides) and min(sides) >= least
-    if takes_crops and crop is not None:
-        even, side = "even, " if request.is_noisy else "", min(sides)
+    if crop is not None and options.training_crop is not None and (are_large or takes_crops):
+        even, side = "even, " if request.is_noisy else "", max(sides) if are_large else min(sides)
         rule = f"{even}at least {least} and at most {side}, the shorter side of the images"
         require(least <= crop <= side and not (even and crop % 2), "--training-crop", rule, crop)
+    if are_large or (takes_crops and crop is not None):
         return request
     if crop is not None or noise is None or len({*noise.sigma_range}) > 1:
         command = f"--corruption {options.corruption}: a range of levels" if noise else "--noisy: what is noise"
@@ -234,13 +228,15 @@ def run(
         extra["cycles"] = [*([] if base is None else base.cycles), len(model.history_)]
         sigma = None if request.is_noisy else sum(noise.sigma_range) / 2
         former, result = "" if base is None else before(base), None
-        goes_back = _goes_back(model, base, parts.train.images, sigma)
+        worse = goes_back = _goes_back(model, base, parts.train.images, sigma)
+        diverged = has_diverged(model, None if base is None else base.model)
         if parts.test is not None:
             models = {f"{folder.name}, {model.n_parameters_:,} weights": model}
             models |= {} if base is None or goes_back else {former: base.model}
             result = measure(models, parts.test.images, parts.where, sigma, growth)
             mse, psnr = next(iter(result.errors.values()))
-            extra["faults"] = result.faults(_ways(model, parts.train.images), former)
+            worse, diverged = worse or result.is_worse_than(former), diverged or result.is_far_off
+            extra["faults"] = result.faults(ways(model, parts.train.images, diverged=diverged, worse=worse), former)
             extra["test"] = {"n": mse.n, "sigma": result.sigma, "mse": mse.value, "psnr": psnr.value}
             extra["test"] |= {"against": "neighbouring pixels"} if request.is_noisy else {}
             head = f"{parts.head(result.where)}, {result.how}"
@@ -254,35 +250,22 @@ def run(
             console.say(doubt)
     for sentence in extra["faults"]:
         console.say(sentence)
-    if goes_back or (result is not None and result.is_worse_than(former)):
+    if worse:
         rate = f"--learning-rate {model.training_.learning_rate / 4:.2g}"
         way = f"--from {shlex.quote(str(folder))} -o NEW with {rate}" if former_epochs else rate
-        worse = f"it leaves more error than {former}"
+        words = f"it leaves more error than {former}"
         if goes_back:
             n = counted(n_epochs, "epoch")
-            worse = f"after {n} more it left more error on what it trains on, so its weights are as before"
-        console.say(f"{worse}: try more --epochs, or {way}")
+            words = f"after {n} more it left more error on what it trains on, so its weights are as before"
+        console.say(f"{words}: try {'' if diverged else 'more --epochs, or '}{way}")
 
 
 def _goes_back(model: Denoiser, base: Base | None, images: ImageList, sigma: float | None) -> bool:
-    """Whether the model is no better on images to train on than the one it began with; then it gets its weights."""
-    if base is None or is_better(model, base.model, images, sigma):
+    """Whether the model is worse on images to train on than the one that it began with; then it gets its weights."""
+    if base is None or not is_worse(model, base.model, images, sigma):
         return False
     model.network_.load_state_dict(base.model.network_.state_dict())
     return True
-
-
-def _ways(model: Denoiser, images: ImageList) -> list[str]:
-    """What may make the model better, beside more epochs, in words."""
-    losses, rate = model.history_.losses, model.training_.learning_rate
-    side = min(min(array.shape[1:]) for array in images.arrays)
-    crop = crop_for(side) if side < LEAST_SIDE else _CROP
-    ways = [] if model.crop >= crop else [f"--training-crop {crop}"]
-    if losses[-1] > _DIVERGED * losses.min():
-        ways.append(
-            f"--learning-rate {rate / 4:.2g}, for its loss has grown from {losses.min():.2g} to {losses[-1]:.2g}"
-        )
-    return [*ways, "more photographs"] if len(images) < _FEW else ways
 
 
 def _unfitted(options: argparse.Namespace, request: Request, training: dict[str, Any], base: Base | None) -> Denoiser:

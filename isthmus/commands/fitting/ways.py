@@ -72,6 +72,18 @@ def whole_images(model: Autoencoder, images: Images) -> list[str]:
     return [f"--training-crop {crop_for(side)}{without}, which trains a denoiser of whole images,"]
 
 
+def whole_photographs(model: Autoencoder, images: Images) -> str:
+    """The denoiser of the photographs that patches were cut from, for noise that it is for; "" for none.
+
+    Of 50 clean micrographs with noise of 0.01 the filter of patches left 48.4 dB, convolutions of them 45.5 and 42.1.
+    """
+    corruption, side = model.corruption, shorter_side(images)
+    if corruption is None or corruption.for_denoiser() is None or side < _AROUND or is_named(images.source):
+        return ""
+    crop = f" and with --training-crop {crop_for(side)}" if side < LEAST_SIDE else ""
+    return f"whole photographs, without --patches{crop}"
+
+
 def larger_network(model: Autoencoder, images: Images) -> str:
     """What to say of the network where it has as little error on other images as on its own, so that it is the limit.
 
@@ -110,7 +122,7 @@ def way_to_pca(model: Autoencoder, images: Images) -> str:
     without = "" if is_linear else f" without {option}"
     code = "" if part.code_output == "linear" else "--code-activation linear"
     if not is_few:
-        output = "" if is_linear or loss.bounded else "--output linear"
+        output = "" if is_linear else "--output linear"
         words = " ".join(filter(None, (code, wider, output, "--start pca"))) + without * loss.bounded
         return f"begin at PCA's solution, by {words}" if linear != part or model.training_.start != "pca" else ""
     if code:
@@ -118,7 +130,9 @@ def way_to_pca(model: Autoencoder, images: Images) -> str:
         return f"{words}: try {f'{code} {wider}'.strip()}{without}"
     if wider:
         return f"hidden layers narrower than twice its code keep it from PCA's solution: try {wider}{without}"
-    return f"a training with a linear output begins at PCA's solution: leave {option} out" if without else ""
+    if without:
+        return f"a training with a linear output begins at PCA's solution: leave {option} out"
+    return "" if model.training_.start == "pca" else "begin at PCA's solution, by --start pca"
 
 
 def way_of_nats(model: Autoencoder, images: Images, error: float, *, is_early: bool) -> str:

@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from isthmus.parts import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULES, Training
-from isthmus.parts.training import STARTS
 
 # The field, its type, its metavar, its help.
 _FIELDS = (
@@ -19,7 +18,7 @@ _FIELDS = (
         "start",
         str,
         "WORD",
-        f"{', '.join(STARTS)}: weights scaled to your images, or PCA's solution, for a linear output",
+        "of the weights: random, data (scaled to your images) or pca (PCA's solution, of a linear output)",
     ),
     ("patience", int, "N", "stop after N epochs without a better validation loss, and keep the best"),
     ("precision", str, "WORD", f"{', '.join(PRECISIONS)} ({Training().precision})"),

@@ -272,6 +272,10 @@ class Judged:
         return f"{numbers}: {cause}; {way_out}"
 
     @property
+    def _starts_at_pca(self) -> list[str]:
+        return [] if self.setup.is_warm else start_at_pca(self.network.part, self.setup.training.start)
+
+    @property
     def _way_to_pca(self) -> tuple[str, str] | None:
         return way_to_pca(self.network.part, few=len(self.samples) < FEW)
 
@@ -282,7 +286,7 @@ class Judged:
         if way := self._way_to_pca:
             return way
         if self.history[-1].loss >= _OVERFITTED * left:
-            ways = ["more epochs", "another learning rate", *start_at_pca(self.network.part, self.setup.training.start)]
+            ways = ["more epochs", "another learning rate", *self._starts_at_pca]
             return "it has not learned enough", f"give it {', '.join(ways[:-1])} or {ways[-1]}"
         if len(self.samples) < FEW and self.setup.corruption is None:
             cause = "so few samples teach a network little that is true of others"
