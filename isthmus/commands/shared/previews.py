@@ -41,7 +41,7 @@ def _sheet(rows: dict[str, np.ndarray], labels: Sequence[str]) -> Image.Image:
 
     width = max(size[0], *(extent(label)[0] for label in labels)) if labels else size[0]
     beside = max(extent(name)[0] for name in rows) + 2 * _GAP
-    above = max(extent(label)[1] for label in labels) + 2 * _GAP if labels else _GAP
+    above = max(extent(label)[1] for label in labels) + 2 * _GAP + _LETTERS // 2 if labels else _GAP
     across, down = width + _GAP, size[1] + _GAP
     sheet = Image.new("RGB", (beside + max(map(len, cells)) * across, above + len(cells) * down), "white")
     page = ImageDraw.Draw(sheet)
