@@ -99,16 +99,38 @@ def run(options: argparse.Namespace) -> None:
 
 def _at_level(opened: Opened, sigma: float | None, part: Corruption | None) -> AtLevel:
     """The denoiser, told the level that is given, or that of the noise that is added."""
+    from isthmus.data.formats.page import range_option
     from isthmus.estimators.denoising.denoiser_adapter import AtLevel, with_level_of
     from isthmus.parts import checks
 
     if sigma is not None:
         checks.not_negative("--sigma", sigma)
         if sigma >= 1:
-            raise RequestError(f"--sigma is a share of black to white, got {sigma:g}; of 255 that is {sigma / 255:.3g}")
+            value_range = opened.framing.value_range
+            low, high = value_range or (0, 255)
+            of = f"the numbers of {range_option(value_range)}" if value_range else "0 to 255"
+            raise RequestError(
+                f"--sigma is a share of black to white, got {sigma:g}; {sigma:g} of {of} is {sigma / (high - low):.3g}"
+            )
+        _note_a_told_level(opened, sigma)
     elif part is not None:
         return with_level_of(opened.model, part) if part.for_denoiser() else AtLevel(opened.model, None)
     return AtLevel(opened.model, sigma)
+
+
+def _levels(opened: Opened) -> tuple[tuple[float, float], str]:
+    """The levels that the model was trained on, and these in words."""
+    low, high = opened.model.noise.sigma_range
+    return (low, high), f"sigma {low:.3g}" + (f" to {high:.3g}" if high > low else "")
+
+
+def _note_a_told_level(opened: Opened, sigma: float) -> None:
+    """Say that the model does not know the level that it is told, if it does not."""
+    from isthmus import console
+
+    (low, high), span = _levels(opened)
+    if not 0.9 * low <= sigma <= 1.1 * high:
+        console.say(f"--sigma {sigma:g}: {opened.folder} was trained on {span}, and knows no other noise")
 
 
 def _note_the_level(opened: Opened, sigmas: list[float], changes: list[float]) -> None:
@@ -117,10 +139,9 @@ def _note_the_level(opened: Opened, sigmas: list[float], changes: list[float]) -
     from isthmus.data.noise_estimate import CLEAN
 
     low, high = min(sigmas), max(sigmas)
-    known = opened.model.noise.sigma_range
+    known, span = _levels(opened)
     of_all = f"{low:.3f}" if len(sigmas) == 1 else f"{low:.3f} to {high:.3f}"
     console.say(f"noise estimated: sigma {of_all} of black to white (--sigma S says otherwise)")
-    span = f"sigma {known[0]:.3g}" + (f" to {known[1]:.3g}" if known[1] > known[0] else "")
     more, less = sum(sigma > 1.1 * known[1] for sigma in sigmas), sum(sigma < 0.9 * known[0] for sigma in sigmas)
     for n, than in ((more, "more"), (less, "less")):
         if n:

@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_images
 
 import isthmus
 from isthmus import GaussianNoise, Poisson, Residual, cli, console, persistence
-from isthmus.commands.denoise import _note_the_level
+from isthmus.commands.denoise import _at_level, _note_the_level
 from isthmus.commands.fitting import photograph_errors
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.model_folder import Opened
@@ -25,6 +25,7 @@ from isthmus.commands.images.photograph_gallery import is_of_photographs, photog
 from isthmus.data.framing import Framing
 from isthmus.data.images import floats_of, pixels_of
 from isthmus.data.photographs.image_list import ImageList
+from isthmus.errors import RequestError
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising import denoiser
 from isthmus.estimators.denoising.denoiser import Denoiser
@@ -547,7 +548,7 @@ def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_p
 def test_noise_that_grows_with_the_brightness_is_named(noisy_photographs, tmp_path, done):
     """One sigma is an average then, and Poisson noise is like it."""
     _, err = done("fit", noisy_photographs, "-o", tmp_path / "even", *NOISY)
-    assert "grows" not in err
+    assert "noise grows" not in err
     (tmp_path / "photons").mkdir()
     for i in range(4):
         x = load_sample_images().images[i % 2][60 * i :][:96, 100 * i :][:, :192].mean(axis=-1) / 255
@@ -609,6 +610,40 @@ def test_other_noise_than_was_trained_on_is_told_within_what_an_estimate_is_wort
     err = capsys.readouterr().err
     assert err.count("by the estimate") == (words is not None)
     assert words is None or " noise, by the estimate, than den was trained on: ".join(words) in err
+
+
+@pytest.mark.parametrize(
+    ("sigma", "words"),
+    [
+        (0.04, ""),
+        (0.011, ""),
+        (0.1, "--sigma 0.1: den was trained on sigma 0.01 to 0.04, and knows no other noise\n"),
+        (0.001, "--sigma 0.001: den was trained on sigma 0.01 to 0.04, and knows no other noise\n"),
+    ],
+)
+def test_a_level_that_is_said_and_that_the_model_does_not_know_is_said_to_be(sigma, words, capsys):
+    model = Denoiser(Residual(4, 4), noise=GaussianNoise((0.01, 0.04)))
+    _at_level(Opened(model, Path("den"), None, None, Framing(), ""), sigma, None)
+    assert capsys.readouterr().err == words
+
+
+@pytest.mark.parametrize(
+    ("value_range", "words"),
+    [(None, "40 of 0 to 255 is 0.157"), ((0.0, 4095.0), "40 of the numbers of --range 0:4095 is 0.00977")],
+)
+def test_a_level_in_counts_is_refused_with_the_share_that_it_is(value_range, words):
+    opened = Opened(Denoiser(Residual(4, 4)), Path("den"), None, None, Framing(value_range=value_range), "")
+    with pytest.raises(RequestError, match=f"share of black to white, got 40; {words}$"):
+        _at_level(opened, 40.0, None)
+
+
+def test_noise_in_counts_is_said_before_a_long_fit_and_its_own_noise_is_no_other_unit(tmp_path, done):
+    x = np.random.default_rng(0).integers(0, 4096, (4, 64, 64)).astype(np.uint16)
+    np.save(tmp_path / "x.npy", x)
+    words = ("--range", "0:4095", "--corruption", "gaussian:40", *QUICK)
+    _, err = done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *words)
+    assert "40 of the numbers of --range 0:4095 is gaussian:0.00977" in err.splitlines()[0]
+    assert "in the same numbers" not in err
 
 
 def test_a_crop_that_no_photograph_has_is_refused(tmp_path, photographs, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from isthmus.corruption import noisy_version
 from isthmus.data.noise_estimate import Growth, estimated_sigma
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.data.sizes import cropped
-from isthmus.errors import counted
+from isthmus.errors import OtherNumbersWarning, counted
 from isthmus.estimators.denoising.classical import WIDTHS, gaussian_blur, non_local_means, wavelets
 from isthmus.metrics import Estimate, mean_of, mean_psnr, squared_error
 
@@ -207,7 +208,9 @@ def measure(
 
 
 def _denoised(model: Any, y: np.ndarray, sigma: float) -> np.ndarray:
-    x_hat: np.ndarray = model.denoise([y], sigma)[0]
+    with warnings.catch_warnings():  # much noise is what it was trained on, and no other unit
+        warnings.simplefilter("ignore", OtherNumbersWarning)
+        x_hat: np.ndarray = model.denoise([y], sigma)[0]
     return x_hat
 
 

@@ -27,7 +27,7 @@ from isthmus.commands.fitting.training_record import NONE, record_of
 from isthmus.commands.fitting.training_run import train
 from isthmus.commands.images.inputs import existing, framing_of, is_named, with_range
 from isthmus.commands.shared.options import checkpoints_of
-from isthmus.commands.shared.part_syntax import option_of
+from isthmus.commands.shared.part_syntax import option_of, unit_note
 from isthmus.commands.shared.previews import write_preview
 from isthmus.commands.shared.tables import error_facts, error_table
 from isthmus.data.collections.collection import listing_of, open_images
@@ -177,7 +177,10 @@ def run(
     folder, noise, growth = options.out, request.noise, None
     base = Base.open(folder) if former_epochs else source
     framing = framing_of(options) if source is None else source.framing(options)
-    photographs = read(options, with_range(framing, options, "train"))
+    framing = with_range(framing, options, "train")
+    if noise is not None and (units := unit_note(noise, framing.value_range)):
+        console.say(units)
+    photographs = read(options, framing)
     if source is not None:
         check_photographs(source, photographs.images)
     if request.is_noisy:
@@ -258,6 +261,10 @@ def run(
             n = counted(n_epochs, "epoch")
             words = f"after {n} more it left more error on what it trains on, so its weights are as before"
         console.say(f"{words}: try {'' if diverged else 'more --epochs, or '}{way}")
+    look = "" if result is None else f"  (look at {folder / persistence.PREVIEW})"
+    console.say(f"model: {folder.resolve()}{look}")
+    noisy = shlex.quote(options.data) if request.is_noisy else "NOISY"
+    console.say(f"next: isthmus denoise {shlex.quote(str(folder))} {noisy} -o denoised")
 
 
 def _goes_back(model: Denoiser, base: Base | None, images: ImageList, sigma: float | None) -> bool:
