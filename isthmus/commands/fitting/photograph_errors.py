@@ -144,10 +144,11 @@ def is_worse(model: Any, former: Any, images: ImageList, sigma: float | None) ->
     """Whether a denoiser has a lower PSNR than a former one on these images, as `measure` has it, beyond chance."""
     pixels = np.mean([math.prod(np.minimum(array.shape[1:], _CHOOSING_SIDE)) for array in images.arrays])
     n = min(len(images), max(_MOST, int(_PIXELS / pixels)))
-    errors = [
-        [example.error(_denoised(denoiser, example.y, example.sigma)) for denoiser in (model, former)]
-        for example in _examples(model, images, n, sigma, _CHOOSING_SIDE)
-    ]
+    errors = []
+    with console.progress("photographs compared") as on_progress:
+        for example in _examples(model, images, n, sigma, _CHOOSING_SIDE):
+            errors.append([example.error(_denoised(each, example.y, example.sigma)) for each in (model, former)])
+            on_progress(len(errors), n)
     now, before = np.log(np.clip(np.nan_to_num(errors, nan=np.inf), *_ERRORS)).T
     loss = mean_of(now - before)
     return (loss.value or 0.0) > 0 if loss.ci95 is None else loss.ci95[0] > 0

@@ -37,7 +37,7 @@ from isthmus.data.framing import table_of
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DataError, RequestError, counted, require
 from isthmus.estimators.denoising.denoiser import Denoiser
-from isthmus.estimators.denoising.denoiser_fit import training_of
+from isthmus.estimators.denoising.denoiser_fit import LEAST_NOISY_CROP, training_of
 from isthmus.files import remove
 from isthmus.machine import check_shards, launched
 from isthmus.training.hardware import using_threads_everywhere
@@ -102,7 +102,7 @@ def requested(
     words += [option_of(name) for name in network if network[name] is not None]
     words += ["clip="] if "clip" in (options.corruption or "") else []
     sides, are_large = ([], False) if words or is_named(options.data) else _sides(options)
-    crop, least = request.crop, 2 * LEAST_CROP if request.is_noisy else LEAST_CROP  # of noisy ones every second pixel
+    crop, least = request.crop, LEAST_NOISY_CROP if request.is_noisy else LEAST_CROP
     takes_crops = bool(sides) and min(sides) >= least
     if crop is not None and options.training_crop is not None and (are_large or takes_crops):
         even, side = "even, " if request.is_noisy else "", max(sides) if are_large else min(sides)
