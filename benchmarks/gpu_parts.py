@@ -252,11 +252,16 @@ def run_photographs(options: argparse.Namespace, item: str, send: Callable[..., 
     model, until = load(folder, device=options.device), options.until - 15
     model.denoise(images[:1])  # whatever is made when first used
     levels = [level / 255 for level in (15, 25, 50)]
+    methods = {
+        "isthmus": photographs.of_model(model),
+        "isthmus, σ estimated": photographs.of_model(model, told=False),
+        "the noisy image": lambda y, _: y,
+    }
     for number, image in enumerate(images):
         if number and time.monotonic() > until:
             break
-        rows += photographs.measured(model, [image], levels, {}, [number])
-        send(n=number + 1, rows=rows, table=photographs.table(rows))
+        rows += photographs.measured(methods, [image], levels, [number])
+        send(n=number + 1, rows=rows, table=photographs.table(rows, {}))
 
 
 ITEMS: dict[str, Callable[[argparse.Namespace, str, Callable[..., None]], None]] = {

@@ -93,7 +93,7 @@ def watching() -> Iterator[Stopwatch]:
 
     def into(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> str:
         """A product by oneDNN is watched itself, and what is left is a copy."""
-        return COPIES if product_functions._takes_onednn(a, b) else KINDS["at the weight"]
+        return COPIES if product_functions.takes_onednn(len(a), a, b) else KINDS["at the weight"]
 
     with contextlib.ExitStack() as stack:
         for owner, name, row in (

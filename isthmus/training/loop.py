@@ -21,6 +21,7 @@ import torch
 from isthmus.data.batches import Samples, batches
 from isthmus.errors import DivergedError
 from isthmus.networks.accelerators import training_pass
+from isthmus.networks.accelerators.linear import LinearProducts
 from isthmus.networks.network import Trainable, TrainingPass
 from isthmus.networks.outputs import Output
 from isthmus.objective import averages
@@ -128,6 +129,7 @@ class _Step:
         self.done = position.epoch * total // training.epochs
         self.warmup = setup.objective.warmup  # in epochs: the longest of a term's
         self.dtype = torch.bfloat16 if setup.precision == "bfloat16" else torch.float32
+        self.products = LinearProducts() if trained is network else contextlib.nullcontext()
         self.division = division_of(setup, network, weights)
         self.replayed: Replayed | None = None
         if weights.vector.device.type in RECORDERS and setup.shards == 1:
@@ -178,7 +180,8 @@ class _Step:
         """The output of samples, what it is to be, and what the backward pass needs."""
         x = self.setup.augmented(x, streams.change)
         (x_in, target), logits = self.setup.pair(x, streams.noise), self.objective.takes_logits
-        output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=streams.latent)
+        with self.products:
+            output, tapes = self.trained.record(x_in, self.dtype, logits=logits, generator=streams.latent)
         return output, target, tapes
 
     def averages(self, x: torch.Tensor, streams: Streams, pieces: float) -> torch.Tensor:

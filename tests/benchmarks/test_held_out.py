@@ -20,12 +20,21 @@ def test_a_line_has_what_was_measured(channels):
     model = Denoiser(Residual(4, 4), noise=GaussianNoise((0, 0.2)), crop=16, crops_per_epoch=16, epochs=1).fit(
         np.tile(x[None, :1], (2, 3, 1, 1))
     )
-    rows = held_out.measured(model, "ramp", x, [0.05, 0.1])
+    rows = held_out.measured(model, "ramp", x, [0.05, 0.1], [0.5, 0.9])
     assert [row["noisy"] for row in rows] == pytest.approx([26, 20], abs=0.7)
     head, _, line = held_out.table(rows)
     assert head.endswith("| σ = 0.05 | σ = 0.1 |")
     first = " / ".join(f"{rows[0][key]:.2f}" for key in ("told", "blind", "non-local means"))
     assert line.startswith(f"| ramp | {first} | ")
+    assert all(row["at its best"] >= row["non-local means"] for row in rows)
+    assert any(row["at its best"] > row["non-local means"] for row in rows)
+
+
+def test_what_is_behind_is_said():
+    row = {"image": "ramp", "sigma": 0.1, "told": 30.0, "blind": 29.0, "non-local means": 28.0, "at its best": 28.5}
+    assert "for the four photographs: isthmus is ahead of it everywhere." in held_out.conclusion([row])
+    text = held_out.conclusion([row, {**row, "at its best": 29.5}])
+    assert text.endswith("the very photograph, isthmus is behind it on ramp at 0.1.")
 
 
 @pytest.mark.parametrize(
@@ -49,10 +58,12 @@ def test_what_was_measured_with_others_held_out_is_not_taken_for_it(tmp_path, mo
 
     def measured(_model, name, *_):
         psnr = next(psnrs)
-        return [{"image": name, "sigma": 0.1, "told": psnr, "blind": psnr, "non-local means": 1.0}]
+        others = {"non-local means": 1.0, "at its best": 1.0}
+        return [{"image": name, "sigma": 0.1, "told": psnr, "blind": psnr, **others}]
 
     monkeypatch.setattr(held_out, "fitted", lambda *_: None)
     monkeypatch.setattr(held_out, "measured", measured)
+    monkeypatch.setattr(held_out, "strengths_of", lambda *_: [0.5])
     for words, psnr in (("--pairs 2", 30), ("--held-out flower", 31), ("--held-out flower", 31), ("--pairs 2", 30)):
         monkeypatch.setattr("sys.argv", ["held_out", *words.split(), "--json", str(tmp_path / "rows.json")])
         held_out.main()

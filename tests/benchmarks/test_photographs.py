@@ -18,7 +18,7 @@ def rows():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "CLASSICAL", without_bm3d)  # a package of the benchmarks' own environment
         values = photographs.chosen(images, [0.1])
-        return photographs.measured(model, images, [0.1], values)
+        return photographs.measured(photographs.methods_of(model, values), images, [0.1])
 
 
 def test_each_method_has_each_image_once(rows):
@@ -37,12 +37,20 @@ def test_the_noise_is_that_of_the_level_and_wavelets_take_it_out_of_smooth_image
     assert mean("wavelets") > mean("the noisy image") + 5
 
 
-def test_the_table_has_means_over_images_and_medians_of_seconds():
+def test_the_table_has_means_over_images_medians_of_models_and_of_seconds():
     rows = [
         {"method": method, "sigma": 25 / 255, "image": i, "psnr": psnr + i, "seconds": seconds}
         for method, psnr, seconds in (("isthmus", 30.0, 0.5), ("bm3d", 20.0, 50.0), ("the noisy image", 10.0, 0.0))
         for i in range(3)
     ]
-    *_, isthmus, bm3d, noisy = photographs.table(rows)
-    assert (isthmus, bm3d) == ("| isthmus | 31.00 | 0.5 | 1 |", "| bm3d | 21.00 | 50 | 100 |")
-    assert noisy == "| the noisy image | 11.00 | | |"
+    rows += [  # of two other models, not in turn with the others: their seconds do not count
+        {**row, "seed": seed, "psnr": row["psnr"] + gain, "seconds": 9.0}
+        for seed, gain in ((1, 0.5), (2, 5.0))
+        for row in rows[:3]
+    ]
+    rows.append({**rows[0], "method": "isthmus, longer", "sigma": 50 / 255, "psnr": 25.0})
+    *_, isthmus, bm3d, noisy, longer = photographs.table(rows, {"isthmus": 12.34})
+    assert isthmus == "| isthmus | 31.50 | | 12.3 | 0.5 | 1 |"
+    assert bm3d == "| bm3d | 21.00 | | | 50 | 100 |"
+    assert noisy == "| the noisy image | 11.00 | | | | |"
+    assert longer == "| isthmus, longer | | 25.00 | | 0.5 | 1 |"

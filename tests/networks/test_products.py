@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from isthmus import Autoencoder, Dense, Dictionary
+from isthmus import Autoencoder, Dense, Dictionary, Module
 from isthmus.networks.accelerators import products
+from isthmus.networks.accelerators.linear import LinearProducts
 from isthmus.networks.accelerators.products import affine, multiplied, multiply_into
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -54,7 +55,13 @@ def test_other_numbers_are_torchs(dtype, library):
     assert not library[1]
 
 
-@pytest.mark.parametrize("part", [Dense(bottleneck=64), Dictionary(n_atoms=64)], ids=["dense", "dictionary"])
+def pair(shape):
+    return torch.nn.Linear(784, 64), torch.nn.Linear(64, 784, bias=False)
+
+
+@pytest.mark.parametrize(
+    "part", [Dense(bottleneck=64), Dictionary(n_atoms=64), Module(pair)], ids=["dense", "dictionary", "module"]
+)
 def test_a_fit_is_within_rounding_of_the_other_librarys_and_the_same_each_time(part, library, monkeypatch):
     x = torch.rand(200, 784, generator=torch.Generator().manual_seed(0)).numpy()
 
@@ -67,6 +74,41 @@ def test_a_fit_is_within_rounding_of_the_other_librarys_and_the_same_each_time(p
     assert losses() == first
     monkeypatch.setattr(products, "is_faster_by_onednn", lambda: not library[0])
     assert losses() == pytest.approx(first, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 784), (8, 8, 784)], ids=str)
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_autograd_through_a_linear_layer_in_double_too(shape, has_bias, library):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(784, 300, bias=has_bias), torch.randn(*shape, requires_grad=True)
+
+    def results():
+        y = layer(x)
+        grads = torch.autograd.grad(y.square().sum(), [x, *layer.parameters()], create_graph=True)
+        twice = torch.autograd.grad(grads[0].square().sum(), [layer.weight])
+        return [y, *grads, *twice]
+
+    plain = results()
+    with LinearProducts():
+        ours = results()
+        assert bool(library[1]) is library[0]
+        with torch.no_grad():
+            n = len(library[1])
+            assert torch.equal(layer(x), plain[0])  # what is not differentiated, and sees no mode later, is torch's
+            assert len(library[1]) == n
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3 * float(b.detach().abs().max()))
+
+
+def test_transformed_functions_bfloat16_and_empty_layers_are_torchs(library):
+    layer, x = torch.nn.Linear(784, 300), torch.randn(3, 64, 784)
+    with LinearProducts():
+        assert torch.func.vmap(layer)(x).shape == (3, 64, 300)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x).dtype == torch.bfloat16
+        assert torch.nn.functional.linear(torch.ones(4, 0), torch.ones(5, 0)).shape == (4, 5)
+        assert torch.nn.functional.linear(input=x, weight=layer.weight).shape == (3, 64, 300)
+    assert not library[1]
 
 
 @pytest.mark.parametrize(
