@@ -279,13 +279,13 @@ test = 30
 [[model]]
 name = "a"
 estimator = "autoencoder"
-network = {kind = "module", build = "own_modules:build", params = {width = 3}}
+network = {kind = "module", build = "study_modules:build", params = {width = 3}}
 epochs = 2
 """
 
 
 def test_a_study_names_a_function_and_imports_it_only_if_that_is_allowed(tmp_path, monkeypatch, capsys):
-    (tmp_path / "own_modules.py").write_text(
+    (tmp_path / "study_modules.py").write_text(
         "from torch import nn\n\ndef build(shape, width):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width)), nn.Linear(width, 64)\n"
     )
@@ -294,7 +294,7 @@ def test_a_study_names_a_function_and_imports_it_only_if_that_is_allowed(tmp_pat
     monkeypatch.setattr("isthmus.kinds._imports_are_allowed", False)
     Path("own.toml").write_text(STUDY)
     assert run_command(["run", "own.toml"]) == 2
-    assert 'own.toml, model "a", network: own_modules:build is a name, and importing it' in capsys.readouterr().err
+    assert 'own.toml, model "a", network: study_modules:build is a name, and importing it' in capsys.readouterr().err
     assert run_command(["run", "own.toml", "--threads", "1", "--allow-imports"]) == 0
     capsys.readouterr()
     Path("own.toml").write_text(STUDY + '[[measure]]\nmetrics = ["ssim"]\n')
@@ -302,9 +302,9 @@ def test_a_study_names_a_function_and_imports_it_only_if_that_is_allowed(tmp_pat
     rows = read_results(tmp_path / "runs" / "own").rows
     assert "ssim" in {row.metric for row in rows}
     assert {row.value for row in rows if row.metric == "code_size"} == {3}
-    Path("own.toml").write_text(STUDY.replace("own_modules:build", "own_modules:bild"))
+    Path("own.toml").write_text(STUDY.replace("study_modules:build", "study_modules:bild"))
     assert run_command(["run", "own.toml", "--allow-imports"]) == 2
-    assert "cannot import own_modules:bild" in capsys.readouterr().err
+    assert "cannot import study_modules:bild" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
