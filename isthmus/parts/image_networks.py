@@ -24,7 +24,8 @@ class Residual(ImageNetworkPart):
     """
 
     kind: ClassVar[str] = "residual"
-    width: int = 64
+    # In equal time 48 channels are better than 64 by 0.05 to 0.07 dB (see the recipe), and denoise in 0.6 of the time
+    width: int = 48
     depth: int = 10
     unshuffle: int = 2
 
