@@ -14,7 +14,7 @@ from isthmus.data.batches import floats
 from isthmus.errors import RequestError
 from isthmus.estimators.inference import for_inference, infer
 from isthmus.estimators.parameters import Composed
-from isthmus.estimators.samples import samples_of
+from isthmus.estimators.samples import in_range, samples_of
 from isthmus.networks import Code, Network, Term
 from isthmus.objective import Objective
 from isthmus.parts import checks
@@ -77,15 +77,18 @@ class Generative(Composed):
 
         log mean_k p(x | code_k) p(code_k) / q(code_k | x) is a lower bound on average, which rises with n_samples to
         log p(x) (Burda, Grosse, Salakhutdinov 2016). The draws depend on the seed of the fit and on the sample alone.
-        Of loss "mse" it is the density in the data's units. Of loss "bce" it is that of binary samples: grey ones are
-        drawn as such first, once and for all. on_progress: called with (samples done, samples) as they are done. Raises
-        RequestError for a code without a prior.
+        Of loss "mse" it is the density in the data's units. Of loss "bce" it is that of binary samples, whatever it was
+        trained on: grey ones are drawn as such first, once and for all. on_progress: called with (samples done,
+        samples) as they are done. Raises RequestError for a code without a prior, and of "bce" for samples outside of
+        [0, 1].
         """
         checks.count("n_samples", n_samples)
         self._prior()
         X, _ = samples_of(self, X, reset=False)
         network, device, dtype = for_inference(self, X)
         objective = Objective(self.part("loss"), in_nats=True, noise=network.code.noise)
+        if objective.loss.bounded:
+            in_range(X, network.part, bounded=True)
         piece = max(1, min(_DRAWS, _NUMBERS // network.n_features, n_samples))
         group = max(1, min(_DRAWS, _NUMBERS // network.n_features) // piece)  # samples at a time
         result = np.empty(len(X), np.float64)
@@ -104,7 +107,7 @@ def _log_likelihood(
 ) -> np.ndarray:
     """Of a few samples, by draws that are decoded `piece` at a time."""
     rows = x.float().cpu().numpy()  # a sample has the same draws in float64
-    if objective.is_binary:
+    if objective.loss.bounded:  # of grey ones a cross-entropy is no likelihood: they have more values than two
         u = torch.stack([torch.rand(x.shape[1], generator=g) for g in _streams(seed, "noise", rows)])
         x = u.to(x).lt(x).to(x.dtype)
     streams = _streams(seed, "latent", rows)

@@ -47,6 +47,12 @@ def test_published_likelihoods_are_the_references_and_measured_as_published(stud
     assert (study.data.name, study.data.train, study.data.test, study.data.pool_test) == ("mnist", None, None, False)
 
 
+def test_every_code_in_nats_has_its_units_shown(study):
+    in_nats = {model.name for model in study.models if model.code and model.code.in_nats}
+    (shown,) = [figure.models for figure in study.figures if figure.kind == "nats"]
+    assert set(shown) == in_nats
+
+
 @pytest.mark.mnist
 @pytest.mark.slow
 def test_it_runs_on_mnist(tmp_path):
