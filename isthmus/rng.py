@@ -53,6 +53,13 @@ def content_seeds(seed: int, purpose: str, rows: np.ndarray) -> Iterator[int]:
         yield int.from_bytes(digest, "big") >> 1
 
 
+def content_generators(seed: int, purpose: str, rows: np.ndarray) -> list[torch.Generator]:
+    """A torch generator on the CPU for each row, from its bytes alone. rows: as of `content_seeds`."""
+    import torch
+
+    return [torch.Generator().manual_seed(each) for each in content_seeds(seed, purpose, rows)]
+
+
 def generator(seed: int, purpose: str, epoch: int = 0, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator on `device` for the stream (seed, purpose, epoch)."""
     import torch

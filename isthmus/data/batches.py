@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -16,7 +17,7 @@ import torch
 from isthmus.data.images import Images
 from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.fingerprints import array_fingerprint, table_fingerprint
-from isthmus.rng import generator
+from isthmus.rng import content_generators, generator
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
@@ -54,13 +55,35 @@ def is_samples(x: Any) -> bool:
     return callable(getattr(x, "batch", None)) and callable(getattr(x, "order", None))
 
 
-def samples_on(x: Any, device: torch.device, *, shuffle: bool | str = False, seed: int = 0) -> Samples:
-    """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`, unless they are stored."""
+def samples_on(
+    x: Any, device: torch.device, *, shuffle: bool | str = False, seed: int = 0, drawn: int | None = None
+) -> Samples:
+    """What a training reads of x: `Samples` as they are, arrays and `Images` as `Pixels`, unless they are stored.
+
+    drawn: the seed by which each number is drawn as 0 or 1; None to take numbers as they are.
+    """
     if is_samples(x):
-        return x
-    if isinstance(x, Images) and x.stored is not None:
-        return StoredSamples(x.stored, device, shuffle=shuffle, seed=seed)
-    return Pixels(x, device, shuffle=shuffle, seed=seed)
+        samples: Samples = x
+    elif isinstance(x, Images) and x.stored is not None:
+        samples = StoredSamples(x.stored, device, shuffle=shuffle, seed=seed)
+    else:
+        samples = Pixels(x, device, shuffle=shuffle, seed=seed)
+    if drawn is None:
+        return samples
+    return samples.drawn(drawn) if isinstance(samples, Pixels) else BlackAndWhite(samples, drawn)
+
+
+def black_and_white(x: torch.Tensor, seed: int) -> torch.Tensor:
+    """Samples (n, n_features) of numbers in [0, 1], each drawn as 0 or 1 with that as the probability.
+
+    A sample's drawing is a function of the seed and of its own numbers in float32.
+
+    >>> black_and_white(torch.tensor([[0.0, 0.4, 0.6, 1.0]]), seed=0)
+    tensor([[0., 0., 1., 1.]])
+    """
+    streams = content_generators(seed, "noise", x.float().cpu().numpy())
+    u = torch.stack([torch.rand(x.shape[1], generator=stream) for stream in streams])
+    return u.to(x).lt(x).to(x.dtype)
 
 
 def floats(x: Any, which: slice) -> torch.Tensor:
@@ -110,6 +133,13 @@ class Pixels:
         """sha256 of the numbers as they were given."""
         return array_fingerprint(self.source)
 
+    def drawn(self, seed: int) -> Pixels:
+        """The same in `black_and_white`, for good: a drawing takes as long as a small step."""
+        bits = [black_and_white(x, seed).to(torch.uint8) for x in in_chunks(self)]
+        drawn = copy.copy(self)
+        drawn.values, drawn.scale = torch.cat(bits), 1.0
+        return drawn
+
     def order(self, epoch: int) -> torch.Tensor | None:
         """The order of an epoch, by `epoch_order`."""
         return epoch_order(len(self), self.shuffle, self.seed, epoch, self.device)
@@ -133,6 +163,28 @@ def epoch_order(n: int, shuffle: bool | str, seed: int, epoch: int, device: torc
         return None
     stream = generator(seed, "order", 0 if shuffle == "once" else epoch)
     return torch.randperm(n, generator=stream).to(device)
+
+
+class BlackAndWhite:
+    """Other samples in `black_and_white`, drawn whenever they are asked for: such as do not fit into memory."""
+
+    def __init__(self, samples: Samples, seed: int) -> None:
+        self.samples, self.seed, self.device, self.n_features = samples, seed, samples.device, samples.n_features
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the samples as they are."""
+        return self.samples.fingerprint
+
+    def order(self, epoch: int) -> torch.Tensor | None:
+        """That of the other samples."""
+        return self.samples.order(epoch)
+
+    def batch(self, which: torch.Tensor | slice) -> torch.Tensor:
+        return black_and_white(self.samples.batch(which), self.seed)
 
 
 class Subset:

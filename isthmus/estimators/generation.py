@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.data.batches import floats
+from isthmus.data.batches import black_and_white, floats
 from isthmus.errors import RequestError
 from isthmus.estimators.inference import for_inference, infer
 from isthmus.estimators.parameters import Composed
@@ -18,7 +18,7 @@ from isthmus.estimators.samples import in_range, samples_of
 from isthmus.networks import Code, Network, Term
 from isthmus.objective import Objective
 from isthmus.parts import checks
-from isthmus.rng import content_seeds, generator, seed_from
+from isthmus.rng import content_generators, generator, seed_from
 
 _DRAWS, _NUMBERS = 2048, 2**22  # decoded at a time, at most: bounded memory for any number of draws
 
@@ -108,9 +108,8 @@ def _log_likelihood(
     """Of a few samples, by draws that are decoded `piece` at a time."""
     rows = x.float().cpu().numpy()  # a sample has the same draws in float64
     if objective.loss.bounded:  # of grey ones a cross-entropy is no likelihood: they have more values than two
-        u = torch.stack([torch.rand(x.shape[1], generator=g) for g in _streams(seed, "noise", rows)])
-        x = u.to(x).lt(x).to(x.dtype)
-    streams = _streams(seed, "latent", rows)
+        x = black_and_white(x, seed)
+    streams = content_generators(seed, "latent", rows)
     z, total = network.encode(x), torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
     for start in range(0, n_samples, piece):
         k = min(piece, n_samples - start)
@@ -120,8 +119,3 @@ def _log_likelihood(
         each = objective.of_draws(x_hat, x, {"excess": Term(excess)})
         total = torch.logaddexp(total, torch.logsumexp(-each.double(), dim=1))
     return (total - math.log(n_samples)).cpu().numpy()
-
-
-def _streams(seed: int, purpose: str, rows: np.ndarray) -> list[torch.Generator]:
-    """A CPU generator for each sample, by its own numbers."""
-    return [torch.Generator().manual_seed(each) for each in content_seeds(seed, purpose, rows)]

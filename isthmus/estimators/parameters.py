@@ -101,7 +101,7 @@ class Composed(OfParts):
                 known = ", ".join(kind.__name__ for kind in kinds.values())
                 raise RequestError(f"{role} must be one of isthmus' parts {known}, got {part!r}")
         training = Training(**self.given())
-        if wrong := contradiction(parts["network"], parts["penalty"], parts["loss"], parts["code"]):
+        if wrong := contradiction(*(parts[role] for role in ("network", "penalty", "loss", "code", "augmentation"))):
             raise RequestError(wrong)
         objective = Objective(parts["loss"], parts["penalty"], in_nats=parts["code"].in_nats)
         return parts["network"], parts["corruption"], objective, training

@@ -68,9 +68,14 @@ class Objective:
 
     @property
     def is_binary(self) -> bool:
-        """Whether samples are to be drawn as 0 or 1, with their numbers as the probabilities."""
-        binary: bool | None = getattr(self.loss, "binary", False)
-        return self.in_nats if binary is None else binary
+        """Whether samples are to be drawn as 0 or 1 in each step, with their numbers as the probabilities."""
+        binary: bool | str | None = getattr(self.loss, "binary", False)
+        return self.in_nats if binary is None else binary is True
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether samples are to be drawn so once, before the training."""
+        return getattr(self.loss, "binary", False) == "fixed"
 
     @property
     def of_loss(self) -> Objective:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from isthmus.errors import require
 from isthmus.parts import checks
 from isthmus.parts.part import Part
 
@@ -33,6 +34,10 @@ class Loss(Part):
         """What is added for each number of a sample to make it -log of a density, in nats."""
         return 0.0
 
+    def targets(self, *, in_nats: bool) -> str:
+        """What a training makes of its samples before it compares with them, in words; "" for nothing."""
+        return ""
+
     def contradiction(self, output: str | None) -> str | None:
         """Why it cannot be had of a network with this activation at its output; None if it can."""
         if self.bounded and output != "sigmoid":
@@ -56,12 +61,25 @@ class MSE(Loss):
 class BCE(Loss):
     """weight * binary cross-entropy, averaged over features and samples. Needs a sigmoid output and x in [0, 1].
 
-    binary: whether a training draws 0 or 1 for each number of a sample, with that as the probability, anew in each
-    epoch (Salakhutdinov and Murray 2008); None: with a code in nats (`Gaussian`), where it is a likelihood of these
-    alone.
+    binary: True for a training that draws 0 or 1 for each number of a sample, with that as the probability, anew in
+    each epoch (Salakhutdinov and Murray 2008); "fixed" for one drawing for good, by the seed and the sample's own
+    numbers, the very one whose `log_likelihood` is measured; False for neither. None: anew with a code in nats
+    (`Gaussian`), where it is a likelihood of these alone, and else not.
     """
 
     kind: ClassVar[str] = "bce"
     bounded: ClassVar[bool] = True
     weight: float = 1.0
-    binary: bool | None = None
+    binary: bool | str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = self.binary is None or self.binary == "fixed" or isinstance(self.binary, bool)
+        require(known, "binary", 'true, false or "fixed"', self.binary)
+
+    def targets(self, *, in_nats: bool) -> str:
+        if self.binary == "fixed":
+            return "each number of a sample is drawn as 0 or 1 once for all"
+        if self.binary or (self.binary is None and in_nats):
+            return "each number of a sample is drawn as 0 or 1 anew in each epoch"
+        return "numbers between 0 and 1 are taken as they are, which is no likelihood" if in_nats else ""

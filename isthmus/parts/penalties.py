@@ -91,7 +91,7 @@ class KL(Penalty):
         return f'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "{code_activation}"'
 
 
-def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> str | None:
+def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None, augmentation: Any = None) -> str | None:
     """The sentence that says why these cannot be trained together; None if they can."""
     wrong = loss and loss.contradiction(getattr(network, "output", None))
     for part in filter(None, (penalty, code)):
@@ -100,6 +100,9 @@ def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None) -> st
         wrong = wrong or f'loss "{loss.kind}" of weight {loss.weight:g} is no likelihood for code {code!r}; set beta'
     if getattr(code, "noise", None) and loss and not (loss.is_squared and loss.weight == 1):
         wrong = wrong or f'loss {loss!r} has no noise to learn for code {code!r}, which needs "mse" without a weight'
+    if not wrong and augmentation is not None and getattr(loss, "binary", None) == "fixed":
+        # which would make grey of them again
+        return f"loss {loss!r} draws samples before {augmentation!r} changes them; use binary=True"
     return f"{wrong} in {network!r}" if wrong else None
 
 

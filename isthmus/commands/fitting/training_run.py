@@ -131,6 +131,8 @@ def fit(job: Job) -> Fitted | None:
     train, validation = parts.train, parts.validation
     if note := doubt(model.part("network"), model.penalty):
         console.say(f"note: {note}")
+    if targets := model.part("loss").targets(in_nats=model.part("code").in_nats):
+        console.say(f"in training, {targets}")
     with using_threads_everywhere(job.threads):
         if base is not None:
             base.hand_to(model)

@@ -90,6 +90,8 @@ class OneFit:
             shown = self.training if warm_start is None else dataclasses.replace(self.training, start="random")
             network = f"{self.network_part!r}, " if model.network is None else ""
             self.display.say(f'recipe "{self.training.recipe}": {network}{described(shown)}')
+        if targets := self.objective.loss.targets(in_nats=self.code_part.in_nats):
+            self.display.say(f"in training, {targets}")
         self.device = self._device()
         if self.shards > 1:
             check_device(self.device, self.world)
@@ -182,8 +184,8 @@ class OneFit:
         if self.fraction is not None:
             X, held_out, ids = hold_out(X, self.fraction, self.seed)
         with memory_told(self.training.batch_size):
-            samples = samples_on(X, self.device, shuffle=self.training.shuffle, seed=self.stream)
-            validation = None if held_out is None else samples_on(held_out, self.device)
+            samples = self.read(X)
+            validation = None if held_out is None else samples_on(held_out, self.device, drawn=self.drawn)
         if former is not None:
             self.display.say(f"continues after epoch {len(former.history)}/{self.training.epochs}")
         is_judged = validation is not None and self.training.patience is not None
@@ -232,21 +234,12 @@ class OneFit:
                 output, bounded = self.network_part.output, self.objective.loss.bounded
                 network.standardize(standardization_of(samples, channels, output, bounded=bounded))
             unit = 1.0 if network.standardization is None else network.standardization.unit
+            loss, penalty, in_nats = self.objective.loss, self.objective.penalty, self.code_part.in_nats
             setup = Setup(
                 self.training,
-                Objective(
-                    *(self.objective.loss, self.objective.penalty, unit),
-                    in_nats=self.code_part.in_nats,
-                    noise=network.code.noise,
-                ),
-                self.stream,
-                self.corruption,
-                self.augmentation,
-                self.known_shape,
-                self.precision,
-                self.threads,
-                ids,
-                self.warm_start is not None,
+                Objective(loss, penalty, unit, in_nats=in_nats, noise=network.code.noise),
+                *(self.stream, self.corruption, self.augmentation, self.known_shape),
+                *(self.precision, self.threads, ids, self.warm_start is not None),
                 shards=self.shards,
                 world=self.world,
             )
@@ -267,6 +260,15 @@ class OneFit:
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         """Those of the fit; of one in shards NumPy's too, which torchrun sets to 1, and one process alone does not."""
         return using_threads(self.threads) if self.shards == 1 else using_threads_everywhere(self.threads)
+
+    @property
+    def drawn(self) -> int | None:
+        """The seed by which samples are drawn as 0 or 1 once for all; None if they are not."""
+        return self.seed if self.objective.is_fixed else None
+
+    def read(self, X: Any) -> Samples:
+        """What is trained on."""
+        return samples_on(X, self.device, shuffle=self.training.shuffle, seed=self.stream, drawn=self.drawn)
 
     @cached_property
     def stream(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data.batches import Samples, samples_on
+from isthmus.data.batches import Samples
 from isthmus.decimals import error_text
 from isthmus.errors import PoorFitWarning, require
 from isthmus.estimators.fits.doubts import Judged
@@ -99,7 +99,7 @@ class OnePass(OneFit):
     def run(self) -> Trained:
         """Train, and note the pass."""
         with memory_told(self.training.batch_size):
-            samples = samples_on(self.X, self.device, shuffle=self.training.shuffle, seed=self.stream)
+            samples = self.read(self.X)
         setup = self.begin(samples)
         # counted on, so that a penalty's warm-up goes on too
         counted = replace(self.training, epochs=self.position.epoch + 1)

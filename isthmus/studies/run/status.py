@@ -86,13 +86,16 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
     """What the report says of a model, whether it is trained or not. collapsed: known when it was measured."""
     corruption, part = model.arguments.get("corruption"), model.part
     idle = part is not None and (part.any_size or not part.learns)  # without a code
+    unfitted = estimator(model, context.study.seed, context.device.type)
+    targets = unfitted.part("loss").targets(in_nats=unfitted.part("code").in_nats) if model.part is None else ""
     return {
         "name": model.name,
         "label": model.label,
         "note": model.note,
         "of": model.of,
         "fitted_on": context.fit_split(model),
-        "code": " ".join(repr(estimator(model, context.study.seed, context.device.type)).split()),
+        "code": " ".join(repr(unfitted).split()),
+        **({"targets": targets} if targets else {}),
         "corruption": corruption.label if corruption else None,
         "doubt": doubt(model.network, model.arguments.get("penalty")) if model.part is None else None,
         "units": None if idle else context.code_width(model),

@@ -192,7 +192,7 @@ def _check(study: Study, file: str) -> None:
                 getattr(model.network, "function", None)  # which is imported here, if that is allowed
             except RequestError as error:
                 raise RequestError(f"{where}, network: {error}") from None
-            parts = (model.arguments.get(role) for role in ("penalty", "loss", "code"))
+            parts = (model.arguments.get(role) for role in ("penalty", "loss", "code", "augmentation"))
             if wrong := contradiction(model.network, *parts):
                 raise RequestError(f"{where}: {wrong}")
         training = model.training
