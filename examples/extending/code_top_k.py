@@ -43,6 +43,12 @@ class TopKCode(Code):
     def after_step(self):
         self.since.add_(1).masked_fill_(self.in_use, 0)
 
+    def tally(self, z):
+        return (self.at_inference(z) != 0).sum(dim=0)
+
+    def figures(self, total, n):
+        return {"units_ever_kept": int((total > 0).sum())}
+
     def collapse(self):
         if bool((self.since < 100).any()):
             return None

@@ -111,16 +111,19 @@ class GaussianCode(Code):
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
     def draw(self, z: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """k codes of each sample, (n, k, code_size), and log q(code | x) - log prior(code), (n, k).
-
-        z: (n, 2 * code_size). noise: standard normal, of the codes' shape.
-        """
         mean, log_variance = z[:, None].chunk(2, dim=2)
         code = mean + (0.5 * log_variance).exp() * noise
         return code, 0.5 * (code.square() - noise.square() - log_variance).sum(dim=2)
 
     def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn((n, len(self.nats)), generator=generator)
+
+    def tally(self, z: torch.Tensor) -> torch.Tensor:
+        return self.divergence(z).sum(dim=0, dtype=torch.float64)
+
+    def figures(self, total: torch.Tensor, n: int) -> dict[str, float]:
+        """How many units say nothing of these samples, at less than 0.01 nats of each on average."""
+        return {"silent_units": float((total / n < SILENT).sum())}
 
     def collapse(self) -> tuple[str, str, str] | None:
         """Posterior collapse: nearly all units are at the prior, whatever the sample is (Lucas et al. 2019)."""

@@ -67,10 +67,19 @@ class QuantizedCode(Code):
     def nearest(self, code: torch.Tensor) -> torch.Tensor:
         return self._joined(self._looked_up(self._nearest(self._cut(code.to(self.vectors.dtype)))))
 
+    def tally(self, z: torch.Tensor) -> torch.Tensor:
+        """How many pieces each vector is the nearest to, (n_parts, n_vectors)."""
+        which = self._nearest(self._cut(z.to(self.vectors.dtype)))
+        counts = torch.zeros(self.counts.shape, dtype=torch.float64, device=which.device)
+        return counts.scatter_add_(1, which, torch.ones_like(which, dtype=counts.dtype))
+
+    def figures(self, total: torch.Tensor, n: int) -> dict[str, float]:
+        """How many vectors of all codebooks are in use, and as many as the same entropy would be of, used alike."""
+        return {"vectors_in_use": float((total > 0).sum()), "perplexity": _perplexity(total)}
+
     def collapse(self) -> tuple[str, str, str] | None:
         """Codebooks of which hardly any vector is used, by their perplexity."""
-        shares = self.counts / self.counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        used = float(torch.special.entr(shares).sum(dim=1).exp().mean())
+        used = _perplexity(self.counts)
         if not bool(self.counts.any()) or used >= max(1.5, _HARDLY * self.part.n_vectors):
             return None
         return (
@@ -118,6 +127,12 @@ class QuantizedCode(Code):
         self.counts.lerp_(n, 1 - self.part.decay)
         self.sums.lerp_(total, 1 - self.part.decay)
         self.idle.add_(1).masked_fill_(n > 0, 0)
+
+
+def _perplexity(counts: torch.Tensor) -> float:
+    """exp of the entropy of how often each vector is used, averaged over codebooks. counts: (n_parts, n_vectors)."""
+    shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return float(torch.special.entr(shares).sum(dim=1).exp().mean())
 
 
 def _exact(pieces: torch.Tensor) -> contextlib.AbstractContextManager[Any]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TEXT = """
     Measures MSE, PSNR and SSIM between images and their reconstructions, and statistics of the codes: how many units
     are on (l0), their mean, and how many are never on (dead_units). Each is a mean over images with its 95 % interval.
+    Of a gaussian code, silent_units is how many units tell less than 0.01 nats of an image; of a quantized one,
+    vectors_in_use are those that any image needs, and perplexity is as if so many were, all alike.
     A --corruption is applied to the input, and the output compared with the clean image, as is the input as it is.
     Reconstructions are not clipped to 0..1.
 
@@ -213,6 +215,7 @@ def _tables(result: _Evaluated) -> str:
             columns[f"{label}, as it is"] = result.before[label]
         columns[label or "clean"] = estimates
     notes = dict.fromkeys(_ERRORS, "") | {"nll": f", nats by {result.n_samples:,} draws"} | dict.fromkeys(_OF_CODES, "")
+    notes |= dict.fromkeys((name for name in result.measured[None] if name not in notes), "")  # of its kind of code
     table = _table(_head(result), notes, columns)
     if result.labelled is None:
         return table
@@ -256,7 +259,9 @@ def _cell(name: str, estimate: Estimate | None) -> str:
 def _number(value: float | None, name: str) -> str:
     from isthmus.decimals import error_text
 
-    return error_text(value) if value is None or name not in _DIGITS else format(value, _DIGITS[name])
+    if value is None or name in ("mse", "mse_code_only"):
+        return error_text(value)
+    return format(value, _DIGITS.get(name, ",.0f" if float(value).is_integer() else ",.4g"))
 
 
 def _json(opened: Opened, result: _Evaluated) -> str:

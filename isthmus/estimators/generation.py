@@ -47,7 +47,7 @@ class Generative(Composed):
 
         Of loss "bce" they are probabilities. noise: whether to sample x around that too, as `log_likelihood` takes it
         to be: with the noise of the loss, or the one that was learned, of "bce" as 0 or 1. Raises RequestError for a
-        code without a prior; only `Gaussian` has one.
+        code without a prior, as all of the package's but `Gaussian` are.
 
         >>> import numpy as np
         >>> from isthmus import Autoencoder, Dense, Gaussian
@@ -83,7 +83,12 @@ class Generative(Composed):
         [0, 1].
         """
         checks.count("n_samples", n_samples)
-        self._prior()
+        if type(self._prior()).draw is Code.draw:
+            code = type(self.network_.code).__name__
+            raise RequestError(
+                f"code {self.network_.code_part!r} has a prior and no likelihood: {code} has no draw(z, noise) that "
+                "gives codes of a sample"
+            )
         X, _ = samples_of(self, X, reset=False)
         network, device, dtype = for_inference(self, X)
         objective = Objective(self.part("loss"), in_nats=True, noise=network.code.noise)

@@ -55,8 +55,29 @@ class Code(nn.Module):
         """n codes, (n, code_size), drawn as if there were no sample; from a CPU generator."""
         raise NotImplementedError
 
+    def draw(self, z: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """k codes of each sample, (n, k, code_size), and log q(code | x) - log prior(code) of each, (n, k).
+
+        z: as of `at_inference`. noise: standard normal numbers of the codes' shape. A `log_likelihood` needs it, beside
+        a `prior`.
+        """
+        raise NotImplementedError
+
     def divergence(self, z: torch.Tensor) -> torch.Tensor | None:
         """KL(code of a sample ‖ prior) of each unit in nats, (n, code_size); None where there is no such prior."""
+
+    def tally(self, z: torch.Tensor) -> torch.Tensor | None:
+        """What some samples add to the sum of which `figures` tells, of any shape; None for no figures.
+
+        z: as of `at_inference`.
+        """
+
+    def figures(self, total: torch.Tensor, n: int) -> dict[str, float]:
+        """How n samples use it, by the name of each number. total: the sum of what `tally` gave, float64 on the CPU.
+
+        `isthmus evaluate`, studies and reports have them beside dead_units.
+        """
+        return {}
 
     def after_step(self) -> None:
         """Change what has to change when the weights have."""

@@ -57,6 +57,7 @@ def write_report(folder: Path) -> Path:
         models=_models_table(results, [facts["name"] for facts in results.models]),
         seeds=[row for row in results.rows if row.seed is None and row.corruption is None],
         commands=_commands(results),
+        meanings=_MEANINGS,
         number=number,
         margin=margin,
         significant=significant,
@@ -146,7 +147,7 @@ _SHOWN = ("mse", "mse_code_only", "psnr", "ssim", "explained_variance", "mean_ac
 
 def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
     """One line per measured model: what it is, its size, its test errors, its error on fitted images, its time."""
-    table = []
+    table, figures = [], _figures_of_codes(results, names)
     for facts in results.models:
         mse = results.row(facts["name"], "mse", "test")
         if mse is None or facts["name"] not in names:
@@ -154,6 +155,7 @@ def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
         cells: dict[str, Any] = dict(facts)
         cells |= {metric: results.row(facts["name"], metric, "test") for metric in _SHOWN}
         cells |= {metric: results.row(facts["name"], metric, None) for metric in ("n_parameters", "code_size")}
+        cells["figures"] = {metric: results.row(facts["name"], metric, "test") for metric in figures}
         cells["validation"] = results.row(facts["name"], "mse", "validation")
         own_noise = facts["corruption"]
         cells["validation_noisy"] = own_noise and results.row(facts["name"], "mse", "validation", own_noise)
@@ -163,6 +165,21 @@ def _models_table(results: Results, names: list[str]) -> list[dict[str, Any]]:
         cells |= {t["phase"]: t for t in times}
         table.append(cells)
     return table
+
+
+# What the figures mean that the package's codes bring.
+_MEANINGS = {
+    "silent_units": "units of a Gaussian code whose KL(code of an image ‖ prior) is less than 0.01 nats on average "
+    "over test images: they tell nothing of them, though no number of them is zero",
+    "vectors_in_use": "vectors of a quantized code's codebooks that are the nearest to anything in the test images",
+    "perplexity": "exp of the entropy of how often each vector of a codebook is used, averaged over codebooks: as if "
+    "so many vectors were used, each as often",
+}
+
+
+def _figures_of_codes(results: Results, names: list[str]) -> list[str]:
+    """The metrics of these models that their kinds of code bring themselves."""
+    return list(dict.fromkeys(row.metric for row in results.rows if row.of_code and row.model in names))
 
 
 def _noise_table(results: Results, names: list[str]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from isthmus.studies.results.results_json import Row
 
-_WHOLE = {"dead_units", "code_size"}
+_WHOLE = {"dead_units", "code_size", "silent_units", "vectors_in_use"}
 _MOST_DIGITS = 6
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from isthmus.cli import run_command
 from isthmus.parts import BCE, Gaussian, Plain
+from isthmus.studies.results.results_json import read_results
 from isthmus.studies.spec.parser import load_study
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())
@@ -51,6 +55,77 @@ def test_every_code_in_nats_has_its_units_shown(study):
     in_nats = {model.name for model in study.models if model.code and model.code.in_nats}
     (shown,) = [figure.models for figure in study.figures if figure.kind == "nats"]
     assert set(shown) == in_nats
+
+
+@pytest.fixture(scope="module")
+def on_digits(tmp_path_factory):
+    """The same study of a few built-in digits, all models trained for some passes."""
+    folder = tmp_path_factory.mktemp("variational")
+    text = (resources.files("isthmus.studies.catalog") / "variational.toml").read_text("utf-8")
+    changes = {
+        r'name = "mnist".*\nsplit = "file"': 'name = "digits"\ntrain = 200\ntest = 100',
+        r'recipe = "fast"\n(epochs = .*\n)?': "epochs = 15\nlearning_rate = 5e-3\nbatch_size = 20\n",
+        r"epochs = 800": "epochs = 15",
+        r"batch_size = 256": "batch_size = 20",
+        r"bottleneck = 50": "bottleneck = 20",
+        r"n_components = 50": "n_components = 20",
+        r"n_vectors = 256": "n_vectors = 16",
+        r"hidden = \[200, 200\]": "hidden = [40]",
+        r"n_samples = 5000": "n_samples = 20",
+        r"(?s)\[\[reference\]\].*?\n\n": "",
+    }
+    for pattern, word in changes.items():
+        text, n = re.subn(pattern, word, text)
+        assert n, pattern
+    text = text.replace('[[model]]\nname = "beta-4"', FIXED + '[[model]]\nname = "beta-4"')
+    (folder / "small.toml").write_text(text)
+    command = ["run", str(folder / "small.toml"), "--out", str(folder), "--threads", "1", "--workers", "1"]
+    assert run_command(command) == 0
+    return folder / "small"
+
+
+FIXED = """[[model]]
+name = "beta-fixed"
+estimator = "autoencoder"
+network = {kind = "dense", hidden = [40], bottleneck = 20, code_activation = "linear", output = "sigmoid"}
+code = {kind = "gaussian"}
+loss = {kind = "bce", binary = "fixed"}
+epochs = 15
+label = "pixels drawn once"
+
+"""
+
+
+def test_it_runs_on_digits_and_every_kind_of_model_has_its_figures(on_digits):
+    results = read_results(on_digits)
+    schema = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
+    jsonschema.validate(json.loads((on_digits / "results.json").read_text("utf-8")), schema)
+    figures = {}
+    for row in results.rows:
+        if row.of_code and (row.split, row.corruption) == ("test", None):
+            figures.setdefault(row.model, {})[row.metric] = row.value
+    in_nats = {"vae-50", "beta-0.25", "beta-fixed", "beta-4", "beta-10", "iwae-50"}
+    assert figures.keys() == in_nats | {"vq-50"}
+    assert {metric for model in in_nats for metric in figures[model]} == {"silent_units"}
+    assert figures["beta-0.25"]["silent_units"] < figures["beta-10"]["silent_units"] <= 20
+    assert results.value("beta-10", "dead_units", "test") == 0, "a silent unit is not dead"
+    used = figures["vq-50"]
+    assert 10 < used["perplexity"] * 10 <= used["vectors_in_use"] <= 160
+    assert {row.model for row in results.rows if row.metric == "nll"} == in_nats
+    assert all(results.value(model["name"], "linear_probe", "test") for model in results.models)
+
+
+def test_its_report_has_the_figures_and_says_when_pixels_were_drawn(on_digits):
+    page = (on_digits / "report.html").read_text("utf-8")
+    assert all(f"<th>{words}</th>" in page for words in ("silent<br>units", "vectors<br>in<br>use", "perplexity"))
+    assert "<dt>silent units</dt>" in page
+    targets = {model["name"]: model.get("targets") for model in read_results(on_digits).models}
+    assert targets["pca-50"] is targets["plain-50"] is None
+    anew, once = targets["vae-50"], targets["beta-fixed"]
+    assert anew.endswith("as 0 or 1 anew in each epoch")
+    assert once.endswith("as 0 or 1 once for all")
+    assert f"In training, {anew}." in page
+    assert f"In training, {once}." in page
 
 
 @pytest.mark.mnist

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
+from isthmus.analysis.code_figures import CodeFigures
 from isthmus.analysis.patchwork import patches_of, patchwork
 from isthmus.commands.images.model_folder import Shape
 from isthmus.commands.images.passage import Result, through
@@ -17,19 +18,20 @@ from isthmus.data.sizes import Size
 from isthmus.estimators.adapters import adapter_of, reconstruct_code_only
 from isthmus.metrics import Estimate
 from isthmus.parts import Corruption
-from isthmus.studies.spec.quantities import CODE_METRICS
+from isthmus.studies.spec.quantities import CODE_METRICS, METRICS
 
 
 @dataclass
 class Photographs:
     """What was measured of whole photographs: a value for each and each metric, and which units were on for any patch.
 
-    wanted: the metrics that are measured. "before" among the values is the error of what the model was given: of the
-    corrupted photograph, or of none. sha256: of the pixels.
+    figures: those that the model's kind of code brings. wanted: the metrics that are measured. "before" among the
+    values is the error of what the model was given: of the corrupted photograph, or of none. sha256: of the pixels.
     """
 
     wanted: tuple[str, ...]
     values: dict[str, list[float]] = field(default_factory=dict)
+    figures: CodeFigures | None = None
     units_on: np.ndarray | None = None
     n_patches: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
@@ -46,7 +48,9 @@ class Photographs:
         estimates["psnr"] = metrics.mean_psnr(arrays["mse"])
         if self.units_on is not None:
             estimates["dead_units"] = Estimate(float((~self.units_on).sum()), None, estimates["mse"].n)
-        return {name: estimates[name] for name in self.wanted if name in estimates}
+        wanted = {name: estimates[name] for name in self.wanted if name in estimates}
+        figures = {} if self.figures is None else self.figures.values(METRICS)
+        return wanted | {name: Estimate(value, None, estimates["mse"].n) for name, value in figures.items()}
 
     @property
     def before(self) -> dict[str, Estimate]:
@@ -72,6 +76,8 @@ class Photographs:
             code = np.asarray(model.transform(patches)).reshape(len(patches), -1)
             codes["mean_activation"].append(metrics.mean_activation(code))
             codes["l0"].append(metrics.l0(code))
+            self.figures = self.figures or CodeFigures(model)
+            self.figures.add(patches)
             on = np.any(metrics.active(code), axis=0, keepdims=False)
             self.units_on = on if self.units_on is None else np.logical_or(self.units_on, on)
         measured |= {name: np.concatenate(values).mean() for name, values in codes.items() if values}

@@ -13,7 +13,7 @@ from isthmus.explore.answers import noise, units, wire
 from isthmus.explore.answers.overview import n_units
 from isthmus.explore.answers.wire import Answer, Query
 from isthmus.explore.shelf import Shelf
-from isthmus.studies.results.measure import has_likelihood
+from isthmus.studies.results.measure import has_prior
 
 MOST_CODES = 64  # in one question
 N_MAP = {"pca": 3000, "tsne": 1000}  # test images on a map
@@ -63,7 +63,7 @@ def sampled(shelf: Shelf, query: Query, body: bytes) -> Answer:
     name, n = query.text("model"), query.integer("n", 1, MOST_CODES, 1)
     draw = query.integer("draw", 0, noise.MOST_DRAWS, 0)
     model = shelf.with_code(name)
-    if not has_likelihood(model):
+    if not has_prior(model):
         raise RequestError(f"{name} has no prior to sample from; choose a model with a Gaussian code")
     return {"x_hat": shelf.as_images(model.sample(n, random_state=draw))}, {}
 

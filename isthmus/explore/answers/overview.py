@@ -9,7 +9,7 @@ from typing import Any
 from isthmus.estimators.adapters import adapter_of
 from isthmus.explore.shelf import Entry, Shelf
 from isthmus.parts import Levelled
-from isthmus.studies.results.measure import has_likelihood
+from isthmus.studies.results.measure import has_prior
 from isthmus.studies.results.results_json import Row
 
 MOST_SHOWN, LEAST_SHOWN = 6, 4  # models with which the page opens
@@ -56,7 +56,7 @@ def facts(shelf: Shelf, entry: Entry) -> dict[str, Any]:
         "parameters": adapter.n_parameters,
         "code": adapter.code_size(shelf.n_features) if with_code or adapter.searches else None,
         "units": n_units(model) if with_code else None,
-        "prior": has_likelihood(model),
+        "prior": has_prior(model),
         "planes": list(network.code_shape) if network and network.code_shape else None,
         "switches": getattr(network, "n_switches", 0),
         "search": adapter.searches,

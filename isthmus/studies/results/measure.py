@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from isthmus import metrics
+from isthmus.analysis.code_figures import CodeFigures
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.estimators.adapters import adapter_of, chunks, reconstruct, reconstruct_code_only
 from isthmus.estimators.decoder_prior import SearchResult
 from isthmus.metrics import Estimate, Variation
+from isthmus.networks import Code
 from isthmus.parts import Corruption
-from isthmus.studies.spec.quantities import CODE_METRICS, PUBLISHED_SSE
+from isthmus.studies.spec.quantities import CODE_METRICS, METRICS, PUBLISHED_SSE
 
 TEST_NOISE_SEED = 0  # `noisy_version`'s own: the same test noise for every model, device and training seed
 GREY_LEVELS = 255
@@ -30,7 +32,8 @@ class Measured:
     MSE, (n,). variation: of the reconstructions, as a share of the images' own; None where they do not vary.
     unexplained: their mean squared error, over that of the images' own mean; None likewise. frozen: the share of the
     images' variation in pixels that are reconstructed the same for every image. seconds: of reconstruction alone.
-    search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted.
+    search: of a `DecoderPrior`, steps for an image, and why the searches ended, counted. of_code: those of the metrics
+    that the model's kind of code brings itself.
     """
 
     estimates: dict[str, Estimate]
@@ -40,12 +43,14 @@ class Measured:
     seconds: float
     search: dict[str, Any] | None = None
     frozen: float = 0.0
+    of_code: tuple[str, ...] = ()
 
 
 @dataclass
 class _Sums:
     """What is gathered from chunk to chunk: values per sample by metric, and what is over all of them."""
 
+    figures: CodeFigures
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)
     units_on: list[np.ndarray] = field(default_factory=list)  # of each chunk, which units were on for an image
     images: Variation = field(default_factory=Variation)
@@ -68,9 +73,10 @@ def measure(
     """Compare each clean image with the reconstruction of it, or of its corrupted version, and look at the codes.
 
     A reconstruction is measured as the model gives it, not clipped. Patches of one photograph are averaged first,
-    and `n` counts the photographs. baseline: (n_features,), for explained_variance alone.
+    and `n` counts the photographs. baseline: (n_features,), for explained_variance alone. With any metric of codes,
+    there are the figures too that the model's kind of code brings.
     """
-    sums = _Sums()
+    sums = _Sums(CodeFigures(model))
     with_code = adapter_of(model).has_code and not set(wanted).isdisjoint(CODE_METRICS)
     for which in chunks(len(images)):
         x = images.floats(which)
@@ -97,16 +103,18 @@ def measure(
             sums.add("mean_activation", metrics.mean_activation(code))
             sums.add("l0", metrics.l0(code))
             sums.units_on.append(np.any(metrics.active(code), axis=0, keepdims=False))
+            sums.figures.add(x_in)
     vary = sums.images.value
     computed, errors = _estimates(sums, images.photographs), np.concatenate(sums.values["mse"])
     estimates = {name: computed[name] for name in wanted if name in computed}
+    figures = sums.figures.values(METRICS)
+    estimates |= {name: Estimate(value, None, computed["mse"].n) for name, value in figures.items()}
     share, unexplained = (
         (sums.reconstructions.value / vary, float(errors.mean()) * images.n_features / vary) if vary else (None, None)
     )
     ended = _ended(sums.searches) if sums.searches else None
-    return Measured(
-        estimates, errors, share, unexplained, sums.seconds, ended, sums.images.frozen(sums.reconstructions)
-    )
+    frozen = sums.images.frozen(sums.reconstructions)
+    return Measured(estimates, errors, share, unexplained, sums.seconds, ended, frozen, tuple(figures))
 
 
 def _ended(searches: list[SearchResult]) -> dict[str, Any]:
@@ -133,10 +141,16 @@ def _estimates(sums: _Sums, groups: np.ndarray) -> dict[str, Estimate]:
     return estimates
 
 
+def has_prior(model: Any) -> bool:
+    """Whether codes can be sampled for a model."""
+    network = adapter_of(model).network
+    return network is not None and type(network.code).prior is not Code.prior
+
+
 def has_likelihood(model: Any) -> bool:
     """Whether `nll` can be had of a model."""
     network = adapter_of(model).network
-    return network is not None and network.code_part.in_nats
+    return has_prior(model) and network is not None and type(network.code).draw is not Code.draw
 
 
 def nll(

@@ -35,7 +35,7 @@ class Row:
 
     seed None: the mean over n_seeds, sd their spread. selected None: a file of an earlier version does not say.
     n_samples: draws for each image, of nll alone.
-    note: how it was measured, or why not.
+    note: how it was measured, or why not. of_code: whether it is a figure that the model's kind of code brings.
     """
 
     model: str
@@ -52,6 +52,7 @@ class Row:
     selected: bool | None = None
     n_samples: int | None = None
     note: str = ""
+    of_code: bool = False
 
     @property
     def held_out(self) -> bool:
@@ -61,7 +62,7 @@ class Row:
     def table(self) -> dict[str, Any]:
         """The row as results.json has it."""
         table = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
-        for name, absent in {"selected": None, "n_samples": None, "note": ""}.items():
+        for name, absent in {"selected": None, "n_samples": None, "note": "", "of_code": False}.items():
             if table[name] == absent:
                 del table[name]
         if self.seed is not None:
@@ -172,7 +173,7 @@ def over_seeds(rows: list[Row]) -> list[Row]:
         note = "; ".join(dict.fromkeys(row.note for row in group if row.note))
         means.append(
             Row(model, None, metric, split, corruption, group[0].seen, mean, (mean - margin, mean + margin),
-                group[0].n, len(group), sd, group[0].selected, group[0].n_samples, note)
+                group[0].n, len(group), sd, group[0].selected, group[0].n_samples, note, group[0].of_code)
         )  # fmt: skip
     return means
 

@@ -67,7 +67,9 @@ def measure_model(context: Context, model: Model, seed: int) -> Measurements:
         else:
             measured = measure(fitted, context.splits[split], tuple(listed), context.baseline, corruption)
         label, known = corruption.label if corruption else None, _known(context, model, split)
-        rows += [row_of(e, name, seed, metric, split, label, **known) for metric, e in measured.estimates.items()]
+        for metric, estimate in measured.estimates.items():
+            row = row_of(estimate, name, seed, metric, split, label, **known)
+            rows.append(replace(row, of_code=metric in measured.of_code))
         rows += _of_codes(context, model, seed, split, tuple(metric for metric in listed if metric in REPRESENTATION))
         if seed == context.study.seed:
             context.errors[name, split, label] = measured.errors

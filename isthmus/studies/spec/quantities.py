@@ -11,4 +11,6 @@ COUNTS = ("n_parameters", "code_size")
 # A notebook's mistake, repeated so that its numbers can be recognised; see `measure.per_image`.
 PUBLISHED_SSE = "published_sse"
 PER_IMAGE = ("mse", "mean_activation", "l0", PUBLISHED_SSE)  # what can be asked of a few images alone
+# all but what a kind of code brings itself, `Code.figures`, which has any other names
+METRICS = (*ERROR_METRICS, *CODE_METRICS, CODE_ONLY, NLL, *REPRESENTATION, *COUNTS, PUBLISHED_SSE)
 TRAINING_METRICS = ("loss", "step_loss")  # of the history: the training objective, of an epoch or of the last step
