@@ -275,7 +275,8 @@ def _cause(model: Autoencoder, dead_units: int | None) -> tuple[str, str]:
             "lower its weight; a warmup helps only where it is not far too large",
         )
     dead_code = dead_units is not None and 2 * dead_units >= model.network_.code_size
-    if network.output == "relu" or (dead_code and "relu" in (network.activation, network.code_activation)):
+    inner, code = getattr(network, "activation", None), model.network_.code_part.output(network)
+    if network.output == "relu" or (dead_code and "relu" in (inner, code)):
         ways = ['"linear" for the code' if dead_code else '"linear" for the output', '"leakyrelu"']
         low, high = (getattr(model, "input_", {}).get(name, other) for name, other in (("minimum", 0), ("maximum", 1)))
         if network.output == "relu" and low >= 0 and high <= 1:

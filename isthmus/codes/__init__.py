@@ -26,9 +26,10 @@ def build(
     network: NetworkPart, code: CodePart, n_features: int, generator: torch.Generator, image_shape: Shape = None
 ) -> Network:
     """The module for a network and its code: see `networks.build`. Raises RequestError if they do not go together."""
+    network = code.within(network)
     module = networks.build(network, n_features, generator, image_shape, code.encoded)
     module.code_part = code
-    if code.is_plain:
+    if code.is_of(network):
         return module
     if type(module).forward is not Network.forward:
         raise RequestError(f"{network!r} has a forward of its own, so it takes no code, got {code!r}")

@@ -158,6 +158,8 @@ def run(options: argparse.Namespace) -> None:
     parts: dict[str, Any] = {
         role: read_words(role, text, f"--{role}") if text else None for role, text in words.items()
     }
+    if parts["code"] is not None:
+        fields = parts["code"].network_fields | fields
     training = training_words(options)
     validation, test = options.validation, options.test
     require(validation is None or 0 < validation < 1, "--validation", "a share above 0 and below 1", validation)

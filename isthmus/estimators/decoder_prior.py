@@ -235,8 +235,8 @@ class DecoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Savable):
     def _lower(self) -> float | None:
         if self.lower != "auto":
             return None if self.lower is None else float(self.lower)
-        part: Any = self.autoencoder_.network_.part
-        return 0.0 if part.code_output == "relu" else None
+        network = self.autoencoder_.network_
+        return 0.0 if network.code_part.output(network.part) == "relu" else None
 
     def _report(self, done: int, n: int, on_progress: Callable[[int, int], None] | None) -> None:
         if on_progress is not None:

@@ -12,7 +12,7 @@ from isthmus.errors import RequestError, unknown
 from isthmus.estimators.fits.epoch_display import fitted_html
 from isthmus.fingerprints import source_fingerprint
 from isthmus.objective import Objective
-from isthmus.parts import LOSSES, ROLES, Part, Training, contradiction
+from isthmus.parts import LOSSES, ROLES, Part, Plain, Training, contradiction
 from isthmus.training.recipe import code_of, completed, network_of
 
 # a seed, a device and a precision are facts as they turn out to be; the rest computes nothing
@@ -150,7 +150,7 @@ def parameters_kept(model: BaseEstimator) -> dict[str, Any]:
         return arguments
     arguments["network"] = table_of(trained.part)
     if "code" in arguments:
-        arguments["code"] = None if trained.code_part.is_plain else trained.code_part.table()
+        arguments["code"] = None if trained.code_part == Plain() else trained.code_part.table()
     return arguments
 
 

@@ -15,6 +15,7 @@ from isthmus.estimators.saving import Savable
 from isthmus.files import atomic_file
 from isthmus.interchange import onnx_files
 from isthmus.interchange.torch_modules import AutoencoderModule, DenoiserModule
+from isthmus.parts import Plain
 
 
 class Portable(Savable, abc.ABC):
@@ -66,7 +67,7 @@ class PortableAutoencoder(Portable, abc.ABC):
         """
         module: Any = self.as_module(function)
         facts = {"function": function, "network": repr(module.network.part)}
-        if not module.network.code_part.is_plain:
+        if module.network.code_part != Plain():
             facts["code"] = repr(module.network.code_part)
         if module.image_shape is not None:
             facts["image_shape"] = ",".join(map(str, module.image_shape))

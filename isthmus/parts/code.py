@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from isthmus.errors import require
+from isthmus.errors import one_of, require
 from isthmus.parts import checks
+from isthmus.parts.networks import ACTIVATIONS
 from isthmus.parts.part import Part
 
 Shape = tuple[int, int, int] | None
@@ -48,6 +49,28 @@ class CodePart(Part):
             return None
         return f'code "{self.kind}" needs code_activation="{self.code_activation}", got "{code_activation}"'
 
+    @property
+    def network_fields(self) -> dict[str, Any]:
+        """What it says of a network that is yet to be chosen, by field."""
+        return {}
+
+    def within(self, network: Any) -> Any:
+        """The network whose encoder ends in the activation that the code needs, where nothing is said of it."""
+        return _ending_in(self.code_activation, network)
+
+    def contradiction_in(self, network: Any) -> str | None:
+        """The same of a network; what an encoder ends in of which nothing is known is taken as it comes."""
+        return self.contradiction(getattr(network, "code_output", None) or "linear")
+
+    def output(self, network: Any) -> str | None:
+        """The activation that its numbers come out of in a network; None where that is not known."""
+        activation: str | None = getattr(network, "code_output", None)
+        return activation
+
+    def is_of(self, network: Any) -> bool:
+        """Whether it does nothing that the network does not: what the encoder gives is the code."""
+        return self.is_plain
+
     def learning_noise(self) -> CodePart:
         """The same with noise that is learned, if it is a code in nats that can be trained so."""
         return self
@@ -69,12 +92,47 @@ class CodePart(Part):
         return sum(int(tensor.numel()) for tensor in tensors)
 
 
+def _ending_in(activation: str | None, network: Any) -> Any:
+    if activation is not None and getattr(network, "code_activation", activation) is None:
+        return dataclasses.replace(network, code_activation=activation)
+    return network
+
+
 @dataclass(frozen=True, repr=False)
 class Plain(CodePart):
-    """The code is what the encoder gives, in training and at inference."""
+    """The code is what the encoder gives, in training and at inference; with an activation, that of it.
+
+    activation: the same as the `code_activation` of a network that has one; of any other, as of a `Module`, it is
+    applied to what the encoder gives. None for that of the network, or for none.
+    """
 
     kind: ClassVar[str] = "plain"
     is_plain: ClassVar[bool] = True
+    activation: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activation is not None:
+            one_of("activation", self.activation, ACTIVATIONS)
+
+    @property
+    def network_fields(self) -> dict[str, Any]:
+        return {} if self.activation is None else {"code_activation": self.activation}
+
+    def within(self, network: Any) -> Any:
+        return _ending_in(self.activation, network)
+
+    def contradiction_in(self, network: Any) -> str | None:
+        known = getattr(network, "code_activation", None)
+        if self.activation is None or known in (None, self.activation):
+            return None
+        return f'code_activation="{known}" and code {self!r} are two activations of one code; say one of them'
+
+    def output(self, network: Any) -> str | None:
+        return self.activation or super().output(network)
+
+    def is_of(self, network: Any) -> bool:
+        return self.activation is None or getattr(network, "code_activation", None) is not None
 
     def width(self, network: Any, n_features: int, image_shape: Shape) -> int:
         return int(network.code_width(n_features, image_shape))

@@ -79,6 +79,10 @@ class Conv(NetworkPart):
         if self.image_shape is not None:
             checks.image_shape(self)
 
+    @property
+    def code_output(self) -> str:
+        return self.code_activation or self.activation
+
     def shape(self, image_shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
         """The shape of the images: the samples' own, or that of the part. Raises RequestError if neither is known."""
         shape = image_shape or self.image_shape

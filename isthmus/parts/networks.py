@@ -43,9 +43,9 @@ class NetworkPart(Part):
         return None
 
     @property
-    def code_output(self) -> str:
-        """The activation that the code comes out of; "linear" where nothing is known of it."""
-        return str(getattr(self, "code_activation", None) or getattr(self, "activation", "linear"))
+    def code_output(self) -> str | None:
+        """The activation that the encoder ends in; None where nothing is known of it."""
+        return getattr(self, "code_activation", None) or getattr(self, "activation", None)
 
     @property
     def depth(self) -> int:
@@ -112,6 +112,10 @@ class Dense(NetworkPart):
         """The widths of the encoder, features first, and of the decoder, features last."""
         back = self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden
         return (n_features, *self.hidden, self.bottleneck), (self.bottleneck, *back, n_features)
+
+    @property
+    def code_output(self) -> str:
+        return self.code_activation or self.activation
 
     @property
     def depth(self) -> int:
@@ -234,7 +238,6 @@ class Module(NetworkPart):
 
     kind: ClassVar[str] = "module"
     by_function: ClassVar[bool] = True
-    code_activation: ClassVar[str] = "linear"
     build: Any
     params: dict[str, Any] = field(default_factory=dict)
     output: str = "linear"

@@ -10,6 +10,7 @@ from isthmus.parts import checks
 from isthmus.parts.part import Part
 
 PER = ("batch", "element", "sample")
+_SAID = 'leave the sigmoid out of the encoder, if it ends in one, and fit with code=Plain("sigmoid")'
 
 
 class Penalty(Part):
@@ -36,11 +37,11 @@ class Penalty(Part):
         checks.not_negative("warmup", self.warmup)
 
     def contradiction(self, code_activation: str | None) -> str | None:
-        """Why it cannot be had of codes with this activation; None if it can."""
+        """Why it cannot be had of codes with this activation, None for one that is not known; None if it can."""
         return None
 
     def doubt(self, code_activation: str | None) -> str | None:
-        """Why it may not do what is hoped for on codes with this activation; None if nothing speaks against it."""
+        """Why it may not do what is hoped for on such codes; None if nothing speaks against it."""
         return None
 
 
@@ -56,7 +57,7 @@ class L1(Penalty):
     warmup: float = 0.0
 
     def doubt(self, code_activation: str | None) -> str | None:
-        if not self.weight or code_activation == self.code_activation:
+        if not self.weight or code_activation in (None, self.code_activation):
             return None
         return (
             f'L1 makes this code small but never exactly zero, because its activation is "{code_activation}"; '
@@ -88,14 +89,17 @@ class KL(Penalty):
     def contradiction(self, code_activation: str | None) -> str | None:
         if code_activation == self.code_activation:
             return None
-        return f'penalty "kl" needs codes between 0 and 1, code_activation="sigmoid", got "{code_activation}"'
+        needs = 'penalty "kl" needs codes between 0 and 1'
+        if code_activation is None:
+            return f"{needs}, and of these nothing is known; {_SAID}"
+        return f'{needs}, code_activation="sigmoid", got "{code_activation}"'
 
 
 def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None, augmentation: Any = None) -> str | None:
     """The sentence that says why these cannot be trained together; None if they can."""
     wrong = loss and loss.contradiction(getattr(network, "output", None))
-    for part in filter(None, (penalty, code)):
-        wrong = wrong or part.contradiction(getattr(network, "code_output", None))
+    wrong = wrong or (code and code.contradiction_in(network))
+    wrong = wrong or (penalty and penalty.contradiction(_output(network, code)))
     if code and code.in_nats and loss and loss.bounded and loss.weight != 1:
         wrong = wrong or f'loss "{loss.kind}" of weight {loss.weight:g} is no likelihood for code {code!r}; set beta'
     if getattr(code, "noise", None) and loss and not (loss.is_squared and loss.weight == 1):
@@ -106,6 +110,12 @@ def contradiction(network: Any, penalty: Any, loss: Any, code: Any = None, augme
     return f"{wrong} in {network!r}" if wrong else None
 
 
-def doubt(network: Any, penalty: Any) -> str | None:
+def doubt(network: Any, penalty: Any, code: Any = None) -> str | None:
     """The sentence that says why these may not do what is hoped for; None if nothing speaks against them."""
-    return penalty.doubt(getattr(network, "code_output", None)) if penalty else None
+    return penalty.doubt(_output(network, code)) if penalty else None
+
+
+def _output(network: Any, code: Any) -> str | None:
+    """The activation that a code comes out of, where it is known."""
+    activation: str | None = code.output(network) if code else getattr(network, "code_output", None)
+    return activation

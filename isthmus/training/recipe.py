@@ -6,7 +6,6 @@ What was measured for a kind of network is that part's to say (`parts.networks`)
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from isthmus.errors import counted
@@ -44,15 +43,15 @@ def network_of(
     >>> network_of(None, "fast"), network_of(None, "fast", penalty=L1(1e-3)), network_of(None, None)
     (Dense(code_activation='linear'), Dense(code_activation='relu'), Dense())
     """
+    within = getattr(code, "within", lambda network: network)  # of what is no code, `parts` tells
     if network is None:
         network = Dense()
         if recipe is not None:
-            network = Dense(code_activation=code_activation(penalty), output=output_for(loss))
+            activation = within(Dense(code_activation=None)).code_activation or code_activation(penalty)
+            network = Dense(code_activation=activation, output=output_for(loss))
             if corruption is not None and penalty is None:
                 network = denoiser(loss)
-    if (needed := getattr(code, "code_activation", None)) and getattr(network, "code_activation", needed) is None:
-        return replace(network, **{"code_activation": needed})
-    return network
+    return within(network)
 
 
 def denoiser(loss: Part | None, width: int = _WIDE) -> Dense:

@@ -159,7 +159,7 @@ DEFAULTS = {
         "fill": ("zeros", {"affine"}),
         "image_shape": ((1, 8, 8), {"affine"}),
     },
-    parts.Plain: {},
+    parts.Plain: {"activation": ("linear", AUTOENCODERS - SAY_CODE)},
     parts.Gaussian: {
         **{name: (2.0, {"variational"}) for name in ("beta", "warmup", "free_bits")},
         "samples": (3, {"variational"}),

@@ -186,7 +186,8 @@ class Judgement:
         words = f"{n_dead:,} of {n:,} units of the code are zero for every image"
         if self.model.penalty is not None:
             return f"{words}: a smaller weight than {self._weight} uses more of them"
-        if self.model.network_.part.code_output == "relu":
+        network = self.model.network_
+        if network.code_part.output(network.part) == "relu":
             return f"{words}, for a rectified unit that is off never learns: try --code-activation linear"
         return words
 

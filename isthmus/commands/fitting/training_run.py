@@ -129,7 +129,7 @@ def fit(job: Job) -> Fitted | None:
     """
     model, parts, folder, base = job.model, job.parts, job.folder, job.base
     train, validation = parts.train, parts.validation
-    if note := doubt(model.part("network"), model.penalty):
+    if note := doubt(model.part("network"), model.penalty, model.part("code")):
         console.say(f"note: {note}")
     if targets := model.part("loss").targets(in_nats=model.part("code").in_nats):
         console.say(f"in training, {targets}")

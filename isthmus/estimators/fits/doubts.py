@@ -159,7 +159,7 @@ class Judged:
     def _dead_words(self) -> str:
         """Why more epochs change nothing: half of the units of a ReLU code are zero for all samples; "" for others."""
         part, network = self.network.part, self.network
-        if getattr(part, "code_output", None) != "relu" or not network.code_part.is_plain:
+        if network.code_part.output(part) != "relu" or not network.code_part.is_plain:
             return ""
         with torch.no_grad():
             codes = (network.code_of(x).flatten(1) for x in in_chunks(self._training_samples))

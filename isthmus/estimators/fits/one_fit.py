@@ -114,7 +114,7 @@ class OneFit:
         for part in filter(None, (self.corruption, self.augmentation)):
             part.check(self.n_features, self.known_shape)
         doubts = {
-            "parts": doubt(self.network_part, self.objective.penalty),
+            "parts": doubt(self.network_part, self.objective.penalty, self.code_part),
             "clip": clip_doubt(self.corruption, self.X),
         }
         if self.held_out is not None and self.warm_start is None:

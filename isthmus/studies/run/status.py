@@ -97,7 +97,7 @@ def _facts(context: Context, model: Model) -> dict[str, Any]:
         "code": " ".join(repr(unfitted).split()),
         **({"targets": targets} if targets else {}),
         "corruption": corruption.label if corruption else None,
-        "doubt": doubt(model.network, model.arguments.get("penalty")) if model.part is None else None,
+        "doubt": doubt(model.network, model.arguments.get("penalty"), model.code) if model.part is None else None,
         "units": None if idle else context.code_width(model),
         "collapsed": None,
     }
