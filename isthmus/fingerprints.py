@@ -105,10 +105,13 @@ def source_fingerprint(function: Any) -> str:
     """sha256 of the module that a function is defined in; of its own text where that is no file, as in a notebook."""
     import inspect
 
+    function = kinds.unwrapped(function)
+    if not hasattr(function, "__qualname__"):  # a callable object
+        function = type(function)
     try:
         file = inspect.getsourcefile(function)
         content = Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(function).encode()
-    except (OSError, TypeError):  # typed at a prompt, or a callable object
+    except (OSError, TypeError):  # typed at a prompt
         content = getattr(getattr(function, "__code__", None), "co_code", repr(type(function)).encode())
     return hashlib.sha256(content).hexdigest()
 

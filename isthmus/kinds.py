@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterable, Iterator
@@ -110,8 +111,17 @@ def sources() -> Iterator[Path]:
 
 
 def path_of(made: Any) -> str:
-    """ "package.module:name" of a class or a function."""
-    return f"{made.__module__}:{getattr(made, '__qualname__', made)}"
+    """ "package.module:name" of a class or a function; of what has no name, of the function or class that it is of."""
+    named = unwrapped(made)
+    named = named if hasattr(named, "__qualname__") else type(named)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def unwrapped(made: Any) -> Any:
+    """The function of a `functools.partial`, of however many; anything else as it is."""
+    while isinstance(made, functools.partial):
+        made = made.func
+    return made
 
 
 def _importable(*objects: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -230,7 +231,7 @@ class Module(NetworkPart):
     numbers of the code; the decoder takes these, and gives (n, *shape) or (n, n_features). For a code that needs more,
     such as `Gaussian`, the encoder gives so many times as much along its first dimension after n. Weights
     are drawn by torch's own starts, from the model's seed. params: numbers, text, truths, and lists and tables of them;
-    a grid search reaches into them as `network__params__NAME`. output: "linear" for what the decoder gives, or
+    a grid search reaches into them as `network__params__NAME`, and the keywords of a `functools.partial` are of them. output: "linear" for what the decoder gives, or
     "sigmoid" for the sigmoid of it.
 
     A saved model has the name of `build` and no code: `isthmus.load(folder, build=build)`.
@@ -247,6 +248,9 @@ class Module(NetworkPart):
         rule = "a function that returns an encoder and a decoder"
         require(callable(self.build) or (isinstance(self.build, str) and ":" in self.build), "build", rule, self.build)
         require(isinstance(self.params, dict), "params", "a table of what build is called with", self.params)
+        if isinstance(self.build, partial) and not self.build.args:  # whose keywords no file would have
+            object.__setattr__(self, "params", {**self.build.keywords, **self.params})
+            object.__setattr__(self, "build", self.build.func)
         object.__setattr__(self, "params", {str(k): checks.plain(f"params[{k!r}]", v) for k, v in self.params.items()})
         one_of("output", self.output, ("linear", "sigmoid"))
 

@@ -28,7 +28,6 @@ def own(tmp_path, monkeypatch, digits):
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it is written again within a second
     monkeypatch.setattr("isthmus.kinds._imports_are_allowed", False)
-    sys.modules.pop("own_modules", None)  # another test's
     with monkeypatch.context() as patch:
         patch.syspath_prepend(tmp_path)
         build = __import__("own_modules").build

@@ -15,7 +15,9 @@ from torch import nn
 from isthmus import BCE, Autoencoder, DecoderPrior, Dense, Gaussian, Module, load
 from isthmus.cli import run_command
 from isthmus.errors import DataError, DivergedError, RequestError
+from isthmus.fingerprints import source_fingerprint
 from isthmus.networks import build as build_network
+from isthmus.persistence import read_config
 from isthmus.studies.results.results_json import read_results
 from isthmus.training.checkpoint import Checkpoints
 
@@ -251,6 +253,31 @@ def test_gradients_that_are_no_numbers_are_told_and_what_cannot_be_pickled_is_fi
         model(Module(lambda shape: (NotANumber(), nn.Linear(2, 16)))).fit(images)
     fitted = model(Module(partial(build, width=3))).fit(images)
     assert fitted.transform(images).shape == (200, 3)
+
+
+class Builder:
+    """A callable object, which has no name of its own."""
+
+    def __call__(self, shape):
+        return build(shape, 3)
+
+
+def test_a_partial_is_its_function_and_params_and_no_name_is_an_address(images, tmp_path):
+    network = Module(partial(build, width=3))
+    assert network == Module(build, {"width": 3})
+    assert Module(partial(partial(build, width=3), width=4)) == Module(build, {"width": 4})
+    assert Module(partial(build, width=3), {"width": 5}).params == {"width": 5}
+    with pytest.raises(RequestError, match=r"params\['norm'\] must be a number, text, true"):
+        Module(partial(build, norm=nn.ReLU))
+    fitted = model(network).fit(images)
+    fitted.save(tmp_path / "m")
+    assert read_config(tmp_path / "m")["parameters"]["network"]["build"] == f"{__name__}:build"
+    np.testing.assert_array_equal(load(tmp_path / "m", build=build).transform(images), fitted.transform(images))
+    assert fitted.set_params(network__params__width=2).fit(images).transform(images).shape == (200, 2)
+    model(Module(Builder())).fit(images).save(tmp_path / "m")
+    assert read_config(tmp_path / "m")["parameters"]["network"]["build"] == f"{__name__}:Builder"
+    assert load(tmp_path / "m", build=Builder()).transform(images).shape == (200, 3)
+    assert source_fingerprint(Builder()) == source_fingerprint(partial(build, width=1)) == source_fingerprint(build)
 
 
 def test_lazy_layers_tied_weights_and_maps_are_modules_too(images):
