@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from isthmus import Autoencoder, Conv, Dense, Quantized, collapse
+from isthmus.cli import run_command
 from isthmus.codes import build
 from isthmus.errors import RequestError
 
@@ -145,3 +146,63 @@ def test_parts_that_do_not_divide_the_code_are_refused(clusters, images):
         model(Quantized(8, 3)).fit(clusters[0])
     with pytest.raises(RequestError, match="n_parts must divide the 4 maps of a code, got 3"):
         model(Quantized(8, 3), Conv((4,), code_activation="linear")).fit(images)
+
+
+@pytest.fixture
+def of_maps(images):
+    """Two codebooks at each of four places, of images."""
+    network = Conv((4, 4), code_activation="linear", output="sigmoid")
+    return model(Quantized(8, 2), network, epochs=40).fit(images)
+
+
+def test_indices_are_those_of_the_vectors_of_a_code_and_decode_as_it_does(clusters, images, of_maps):
+    fitted = model(Quantized(8, 2), Dense(bottleneck=6, code_activation="linear")).fit(clusters[0])
+    for model_, x, n_places in ((fitted, clusters[0], 1), (of_maps, images.floats().reshape(-1, 1, 8, 8), 4)):
+        indices, code = model_.indices(x), model_.transform(x)
+        assert indices.shape == (len(x), 2 * n_places)
+        assert indices.dtype == np.int64
+        assert 1 < len(np.unique(indices)) <= 8
+        vectors = model_.network_.code.vectors.numpy()
+        pieces = code.reshape(len(x), 2, -1, n_places).swapaxes(2, 3)
+        for part in range(2):
+            which = indices.reshape(len(x), 2, n_places)[:, part]
+            np.testing.assert_array_equal(vectors[part][which], pieces[:, part])
+        for given in (indices, indices.astype(np.uint8), indices.tolist()):
+            np.testing.assert_array_equal(model_.inverse_transform(given), model_.inverse_transform(code))
+        np.testing.assert_array_equal(model_.indices(x.astype(np.float64)), indices)
+
+
+def test_indices_of_no_codebook_are_refused_and_other_codes_have_none(clusters):
+    fitted = model(Quantized(4, 2), epochs=2).fit(clusters[0])
+    with pytest.raises(RequestError, match="indices must be a codebook's, each of 4 vectors, 0 to 3, got 7"):
+        fitted.inverse_transform([[3, 7]])
+    with pytest.raises(RequestError, match="got -1"):
+        fitted.inverse_transform([[0, -1]])
+    with pytest.raises(RequestError, match="indices must be of 2 columns, one for each piece, got 3"):
+        fitted.inverse_transform([[0, 1, 2]])
+    near = fitted.inverse_transform([[3.0, 7.0]])
+    assert near.shape == (1, 6), "numbers are the nearest vectors, as ever"
+    plain = model(None, epochs=1).fit(clusters[0])
+    np.testing.assert_array_equal(plain.inverse_transform([[3, 7]]), plain.inverse_transform([[3.0, 7.0]]))
+    with pytest.raises(RequestError, match=r"code Plain\(\) has no codebook; fit with code=Quantized\(n_vectors\)"):
+        plain.indices(clusters[0])
+
+
+def test_the_command_line_writes_indices(images, of_maps, tmp_path, capsys):
+    of_maps.save(tmp_path / "m")
+    np.save(tmp_path / "x.npy", images.pixels)
+    command = ["encode", str(tmp_path / "m"), str(tmp_path / "x.npy"), "--indices", "-o"]
+    for name in ("i.npz", "i.csv"):
+        assert run_command([*command, str(tmp_path / name)]) == 0
+    indices = of_maps.indices(images)
+    with np.load(tmp_path / "i.npz") as file:
+        np.testing.assert_array_equal(file["indices"], indices)
+        np.testing.assert_array_equal(of_maps.inverse_transform(file["indices"]),
+                                      of_maps.inverse_transform(of_maps.transform(images)))  # fmt: skip
+    first, second = (tmp_path / "i.csv").read_text().splitlines()[:2]
+    assert first == "name,label," + ",".join(f"indices_{i}" for i in range(8))
+    assert second.split(",")[2:] == [str(i) for i in indices[0]]
+    Autoencoder(Dense(bottleneck=2), epochs=1).fit(images).save(tmp_path / "p")
+    capsys.readouterr()
+    assert run_command(["encode", str(tmp_path / "p"), *command[2:], str(tmp_path / "p.npz")]) == 2
+    assert "code Plain() has no codebook" in capsys.readouterr().err

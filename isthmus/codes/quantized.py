@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from isthmus.errors import RequestError
+from isthmus.errors import RequestError, counted, require
 from isthmus.networks import Code, Coded, Term
 from isthmus.networks.network import Shape
 from isthmus.parts import Quantized
@@ -66,6 +66,22 @@ class QuantizedCode(Code):
     @torch.no_grad()
     def nearest(self, code: torch.Tensor) -> torch.Tensor:
         return self._joined(self._looked_up(self._nearest(self._cut(code.to(self.vectors.dtype)))))
+
+    def indices(self, z: torch.Tensor) -> torch.Tensor:
+        """(n, n_parts * places), those of the places of the first part first."""
+        which = self._nearest(self._cut(z.to(self.vectors.dtype)))
+        return which.view(len(which), -1, self.places).transpose(0, 1).flatten(1)
+
+    def of_indices(self, indices: torch.Tensor) -> torch.Tensor:
+        n_parts, n_vectors, _ = self.vectors.shape
+        n = n_parts * self.places
+        require(indices.shape[1] == n, "indices", f"of {counted(n, 'column')}, one for each piece", indices.shape[1])
+        strange = indices[(indices < 0) | (indices >= n_vectors)]
+        if len(strange):
+            known = f"each of {n_vectors} vectors, 0 to {n_vectors - 1}"
+            raise RequestError(f"indices must be a codebook's, {known}, got {int(strange[0])}")
+        which = indices.view(-1, n_parts, self.places).transpose(0, 1).flatten(1)
+        return self._joined(self._looked_up(which))
 
     def tally(self, z: torch.Tensor) -> torch.Tensor:
         """How many pieces each vector is the nearest to, (n_parts, n_vectors)."""

@@ -23,6 +23,9 @@ _TEXT = """
     "label_names" where they are known; a .csv has a line for each image: name, label, then the code. For patches,
     "image" is the number of the image, from 0, and "position" the top row and left column of the patch, after --resize
     and --crop; a .csv has the columns row and column.
+
+    With --indices, a quantized code is the numbers of its vectors in their codebooks, from 0: "indices" of an .npz,
+    integers, which `inverse_transform` decodes.
 """
 _EXAMPLES = """
     isthmus encode my-model digits -o codes.csv
@@ -37,6 +40,7 @@ def add(commands: Any) -> None:
     command = add_command(commands, "encode", run, "MODEL DATA -o FILE", "write the codes of images", _TEXT, _EXAMPLES)
     add_model_and_data(command)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="codes.npz or codes.csv")
+    command.add_argument("--indices", action="store_true", help="which vectors of its codebooks a quantized code is")
     command.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -57,7 +61,11 @@ def run(options: argparse.Namespace) -> None:
     model = opened.model
     require(adapter_of(model).has_code, "MODEL", "a model with an encoder", type(model).__name__)
     images = images_for(opened, options)
-    size = model.transform(images.floats(slice(0, 1))).shape[1]
+    encode = model.transform
+    if options.indices:
+        require(hasattr(model, "indices"), "--indices", "left out: the model is no autoencoder", type(model).__name__)
+        encode = model.indices
+    size = encode(images.floats(slice(0, 1))).shape[1]
     n_bytes, as_csv = 4 * size * len(images), _CSV_BYTES * size * len(images)
     if kind == ".csv" and as_csv > _LARGE:
         console.say(
@@ -66,22 +74,26 @@ def run(options: argparse.Namespace) -> None:
         )
     with console.progress("encoding") as on_progress, atomic_file(options.out) as file:
         (_write_npz if kind == ".npz" else _write_csv)(
-            file, _codes(model, images, on_progress), (len(images), size), images
+            file,
+            _codes(encode, images, on_progress),
+            (len(images), size),
+            images,
+            "indices" * options.indices or "code",
         )
     print(options.out)
     console.say(f"{counted(len(images), 'code')} of {counted(size, 'number')}")
 
 
-def _codes(model: Any, images: Images, on_progress: Any) -> Iterator[np.ndarray]:
+def _codes(encode: Any, images: Images, on_progress: Any) -> Iterator[np.ndarray]:
     """Of some images at a time: all would fill the memory that the images themselves do not."""
     from isthmus.estimators.adapters import chunks
 
     for which in chunks(len(images)):
-        yield model.transform(images.floats(which))
+        yield encode(images.floats(which))
         on_progress(which.stop, len(images))
 
 
-def _write_npz(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images) -> None:
+def _write_npz(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images, name: str) -> None:
     """As `numpy.savez` writes it, the codes piece by piece."""
     import numpy as np
     from numpy.lib import format as npy
@@ -98,28 +110,28 @@ def _write_npz(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, i
     with zipfile.ZipFile(file, "w") as archive:
         for i, code in enumerate(codes):
             if i == 0:
-                member = archive.open(zipfile.ZipInfo("code.npy"), "w", force_zip64=True)
+                member = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
                 descr = npy.dtype_to_descr(code.dtype)
                 npy.write_array_header_1_0(member, {"descr": descr, "fortran_order": False, "shape": shape})
             member.write(np.ascontiguousarray(code).data)
         member.close()
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        for other, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{other}.npy"), "w", force_zip64=True) as member:
                 npy.write_array(member, array, allow_pickle=False)
 
 
-def _write_csv(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images) -> None:
+def _write_csv(file: IO[bytes], codes: Iterator[np.ndarray], shape: tuple[int, int], images: Images, name: str) -> None:
     from isthmus.commands.images.inputs import label_word
 
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     places, first = images.places, 0
     corner = [] if places is None else ["row", "column"]
-    writer.writerow(["name", "label", *corner, *(f"code_{i}" for i in range(shape[1]))])
+    writer.writerow(["name", "label", *corner, *(f"{name}_{i}" for i in range(shape[1]))])
     for code in codes:
         for i, row in enumerate(code.tolist(), first):
             number, *place = [i] if places is None else places[i].tolist()
-            name = printable(images.names[i]) if images.names else str(number)
-            writer.writerow([name, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
+            of = printable(images.names[i]) if images.names else str(number)
+            writer.writerow([of, label_word(images, i), *place, *(f"{value:.9g}" for value in row)])
         first += len(code)
     text.detach()

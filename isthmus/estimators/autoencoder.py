@@ -18,7 +18,7 @@ from isthmus.estimators.fits.one_fit import OneFit
 from isthmus.estimators.fits.one_pass import OnePass
 from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.fits.watching import Watched
-from isthmus.estimators.generation import Generative
+from isthmus.estimators.generation import Generative, OfCodebooks
 from isthmus.estimators.inference import infer
 from isthmus.estimators.portable import PortableAutoencoder
 from isthmus.estimators.samples import FLOATS, code_described, samples_described, samples_for, samples_of
@@ -31,7 +31,9 @@ from isthmus.training.history import Epoch, Trained
 _DESCRIBED = 2048  # training samples whose codes are described
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAutoencoder, Generative, Watched):
+class Autoencoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAutoencoder, Generative, OfCodebooks, Watched
+):
     """Learn a code for samples and a way back: x → code → x_hat, trained to make x_hat like x.
 
     Variants are composed: of a `network` part; a `corruption` of the input makes it denoising (Vincent, Larochelle,
@@ -253,10 +255,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PortableAut
     def inverse_transform(self, code: Any) -> np.ndarray:
         """What the decoder makes of codes, (n, bottleneck): (n, n_features), or images if `fit` saw images.
 
-        Of a `Quantized` code, the nearest vectors of its codebook take the place of other numbers.
+        Of a `Quantized` code, integers are `indices`, and the nearest vectors take the place of other numbers.
         """
         check_is_fitted(self)
-        code = check_array(code, dtype=FLOATS, input_name="code")
+        code = check_array(self._of_indices(code), dtype=FLOATS, input_name="code")
         size = self.network_.code_size
         require(code.shape[1] == size, "code", f"of {size} columns", code.shape[1])
         return self._shaped(infer(self, code, lambda network, z: network.decode(network.code.nearest(z))))

@@ -1,4 +1,4 @@
-"""What an autoencoder can do whose code has a prior: sample from it, and estimate likelihoods."""
+"""What an autoencoder can do whose code is more than numbers: sample from its prior, or be indices of a codebook."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from isthmus.data.batches import black_and_white, floats
 from isthmus.errors import RequestError
 from isthmus.estimators.inference import for_inference, infer
 from isthmus.estimators.parameters import Composed
-from isthmus.estimators.samples import in_range, samples_of
+from isthmus.estimators.samples import in_range, samples_for, samples_of
 from isthmus.networks import Code, Network, Term
 from isthmus.objective import Objective
 from isthmus.parts import checks
@@ -105,6 +105,46 @@ class Generative(Composed):
                 if on_progress is not None:
                     on_progress(which.stop, len(X))
         return result.astype(np.float64 if dtype == torch.float64 else np.float32)
+
+
+class OfCodebooks(Composed):
+    """An autoencoder whose codes are vectors of codebooks, each known by its index."""
+
+    network_: Network
+    device_: str
+
+    def indices(self, X: Any) -> np.ndarray:
+        """Which vector of its codebook each piece of the code is, (n, n_parts) integers from 0.
+
+        Of a code that is maps (n, n_parts * height * width): those of each part at all places, one part after the
+        other. `inverse_transform` decodes them. Raises RequestError for a code that is not `Quantized`.
+
+        >>> import numpy as np
+        >>> from isthmus import Autoencoder, Dense, Quantized
+        >>> X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+        >>> model = Autoencoder(Dense(bottleneck=4), code=Quantized(8, n_parts=2), epochs=2, random_state=0).fit(X)
+        >>> indices = model.indices(X)
+        >>> indices.shape, np.array_equal(model.inverse_transform(indices), model.inverse_transform(model.transform(X)))
+        ((64, 2), True)
+        """
+        check_is_fitted(self)
+        if not self._has_indices:
+            raise RequestError(f"code {self.network_.code_part!r} has no codebook; fit with code=Quantized(n_vectors)")
+        X, _ = samples_for(self, X)
+        return infer(self, X, lambda network, x: network.code.indices(network.encode(x))).astype(np.int64)
+
+    @property
+    def _has_indices(self) -> bool:
+        return type(self.network_.code).of_indices is not Code.of_indices
+
+    def _of_indices(self, code: Any) -> Any:
+        """The codes of integers, where they are those of codebooks; anything else as it is."""
+        if not self._has_indices or np.asarray(code).dtype.kind not in "iu":
+            return code
+        known = check_array(code, dtype=np.int64, input_name="indices")
+        with torch.inference_mode():
+            of_codebook = self.network_.code.of_indices(torch.from_numpy(known).to(self.device_))
+        return of_codebook.cpu().numpy()
 
 
 def _log_likelihood(

@@ -51,6 +51,14 @@ class Code(nn.Module):
         """The nearest code that there is to any numbers, (n, code_size)."""
         return code
 
+    def indices(self, z: torch.Tensor) -> torch.Tensor:
+        """Which vectors of its codebooks a code is made of, (n, n_indices) integers. z: as of `at_inference`."""
+        raise NotImplementedError
+
+    def of_indices(self, indices: torch.Tensor) -> torch.Tensor:
+        """The code, (n, code_size), of such integers. Raises RequestError for those that no codebook has."""
+        raise NotImplementedError
+
     def prior(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n codes, (n, code_size), drawn as if there were no sample; from a CPU generator."""
         raise NotImplementedError

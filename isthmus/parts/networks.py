@@ -231,8 +231,8 @@ class Module(NetworkPart):
     numbers of the code; the decoder takes these, and gives (n, *shape) or (n, n_features). For a code that needs more,
     such as `Gaussian`, the encoder gives so many times as much along its first dimension after n. Weights
     are drawn by torch's own starts, from the model's seed. params: numbers, text, truths, and lists and tables of them;
-    a grid search reaches into them as `network__params__NAME`, and the keywords of a `functools.partial` are of them. output: "linear" for what the decoder gives, or
-    "sigmoid" for the sigmoid of it.
+    a grid search reaches into them as `network__params__NAME`, and a `functools.partial`'s keywords are of them.
+    output: "linear" for what the decoder gives, or "sigmoid" for the sigmoid of it.
 
     A saved model has the name of `build` and no code: `isthmus.load(folder, build=build)`.
     """
