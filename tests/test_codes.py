@@ -1,7 +1,7 @@
 """The seam of-codes: what lies between encoder and decoder, for every network, also where the two differ in width."""
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +16,7 @@ from isthmus import (
     DecoderPrior,
     Dense,
     Dictionary,
-    Gaussian,
-    Module,
     Plain,
-    Quantized,
     collapse,
     kinds,
     load,
@@ -29,10 +26,8 @@ from isthmus.cli import run_command
 from isthmus.codes import Code, Coded, Term, build, register
 from isthmus.errors import DataError, RequestError
 from isthmus.networks import Network, Output
-from isthmus.networks.accelerators import PASSES, conv, training_pass
-from isthmus.objective import Objective
-from isthmus.parts import BCE, MSE, CodePart, NetworkPart
-from isthmus.parts import CODES as KINDS
+from isthmus.networks.accelerators import PASSES, training_pass
+from isthmus.parts import CodePart, NetworkPart
 from isthmus.studies.results.results_json import read_results
 from isthmus.training import replay
 from isthmus.training.checkpoint import Checkpoints
@@ -45,27 +40,7 @@ NETWORKS = {
 }
 
 
-def own(shape, encoded):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4 * encoded)), nn.Linear(4, 64)
-
-
-ANY = {**NETWORKS, "module": Module(own, {"encoded": 2})}
-
-
-def part_of(name, code):
-    """The network, as wide as its code asks for."""
-    return replace(ANY[name], params={"encoded": code.encoded}) if name == "module" else ANY[name]
-
-
-CODES = {
-    "gaussian": Gaussian(0.1, warmup=2),
-    "free bits": Gaussian(free_bits=0.1),
-    "draws": Gaussian(samples=3),
-    "quantized": Quantized(6),
-}
-any_network = pytest.mark.parametrize("name", ANY)
 every_network = pytest.mark.parametrize("name", NETWORKS)
-every_code = pytest.mark.parametrize("code", CODES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +97,7 @@ def x():
 def model(name="dense", **changes):
     given = {"code": Normal(), "epochs": 4, "batch_size": 32, "learning_rate": 0.01, "random_state": 0}
     given |= changes
-    return Autoencoder(part_of(name, given["code"] or Plain()), **given)
+    return Autoencoder(NETWORKS[name], **given)
 
 
 def state(fitted):
@@ -196,76 +171,6 @@ def test_saved_and_loaded_resumed_and_gone_on_to_the_same_bits(name, x, tmp_path
     assert same(state(gone_on), state(once_more))
     assert int(gone_on.network_.code.n_seen) == 8 * len(x)
     np.testing.assert_allclose(again.transform(x.astype(np.float64)), again.transform(x), rtol=1e-3, atol=1e-4)
-
-
-def test_every_code_of_the_package_is_held_to_the_contract():
-    assert {type(code) for code in CODES.values()} | {Plain, Normal} == set(KINDS.values())
-
-
-@any_network
-@every_code
-@pytest.mark.parametrize("loss", [MSE(2.0), BCE()], ids=str)
-@pytest.mark.parametrize("windowed", [True, False])
-def test_the_gradients_of_a_step_are_autograds(name, code, loss, windowed, monkeypatch):
-    monkeypatch.setattr(conv, "pays", lambda _channels, _multiplications: windowed)
-    code = CODES[code]
-    network = build(part_of(name, code), code, 64, torch.Generator().manual_seed(0), SHAPE).double()
-    x = torch.rand((6, 64), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    logits, objective = loss.bounded and name == "dense", Objective(loss, L1(0.1), in_nats=code.in_nats)
-    for parameter in network.parameters():
-        parameter.grad = torch.full_like(parameter, np.nan)
-    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    by = training_pass(network)
-    assert (by is network) is (name == "module")
-    with torch.no_grad():
-        output, tapes = by.record(x, x.dtype, logits=logits, generator=torch.Generator().manual_seed(2))
-        value, at = objective.with_gradients(output.x_hat, output.code, x, lambda _: 0.5, output.terms)
-        by.backward(tapes, at)
-    assert not same(before, network.state_dict()), "its figures of state"
-    network.load_state_dict(before)
-    again = network(x, logits=logits, generator=torch.Generator().manual_seed(2))
-    expected = objective(again.x_hat, again.code, x, lambda _: 0.5, again.terms)
-    torch.testing.assert_close(value, expected.detach())
-    parameters = list(network.parameters())
-    for ours, theirs in zip(parameters, torch.autograd.grad(expected, parameters), strict=True):
-        torch.testing.assert_close(ours.grad, theirs)
-        assert ours.grad.abs().max() > 1e-6
-
-
-@any_network
-@every_code
-def test_each_is_trained_saved_and_resumed_to_the_same_bits(name, code, x, tmp_path):
-    given = {"code": CODES[code], "epochs": 3}
-    whole, other = model(name, **given).fit(x), model(name, **given, random_state=1).fit(x)
-    assert not same(state(whole), state(other))
-    with closing(model(name, **given).fit_epochs(x, checkpoint=Checkpoints(tmp_path / "c", every=0))) as rows:
-        next(rows), next(rows)
-    resumed = model(name, **given).fit(x, checkpoint=tmp_path / "c")
-    assert same(state(resumed), state(whole))
-    assert [row.terms for row in resumed.history_] == [row.terms for row in whole.history_]
-    whole.save(tmp_path / "m")
-    again = load(tmp_path / "m", build=own if name == "module" else None)
-    assert again.code == CODES[code]
-    assert same(state(again), state(whole))
-    for ask in (Autoencoder.transform, Autoencoder.reconstruct):
-        np.testing.assert_array_equal(ask(again, x), ask(whole, x))
-        double = ask(again, x.astype(np.float64))
-        assert double.dtype == np.float64
-        np.testing.assert_allclose(double, ask(again, x), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(whole.reconstruct(x), whole.inverse_transform(whole.transform(x)), rtol=1e-4, atol=1e-5)
-    gone_on, once_more = (fitted.set_params(warm_start=True).fit(x) for fitted in (again, whole))
-    assert same(state(gone_on), state(once_more))
-
-
-@every_code
-@pytest.mark.usefixtures("small_products_in_bfloat16")
-def test_each_is_trained_by_products_in_bfloat16_and_counted_without_being_built(code, x):
-    fitted = model(code=CODES[code], precision="bfloat16", loss="bce").fit(x)
-    exact = model(code=CODES[code], precision="float32", loss="bce").fit(x)
-    assert not same(state(fitted), state(exact))
-    assert fitted.history_.losses == pytest.approx(exact.history_.losses, rel=0.05)
-    n_weights = sum(tensor.numel() for tensor in state(fitted).values())
-    assert CODES[code].n_weights(NETWORKS["dense"], 64, None) == n_weights
 
 
 class Forgetful(NormalCode):
