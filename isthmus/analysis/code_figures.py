@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.data.batches import as_tensor
 from isthmus.errors import RequestError
 from isthmus.estimators.inference import for_inference
 from isthmus.networks import Code
@@ -28,7 +29,7 @@ class CodeFigures:
             return
         network, device, dtype = for_inference(self.model, x)
         with torch.inference_mode():
-            tally = network.code.tally(network.encode(torch.from_numpy(x).to(device, dtype)))
+            tally = network.code.tally(network.encode(as_tensor(x).to(device, dtype)))
         assert tally is not None
         self.total, self.n = self.total + tally.double().cpu(), self.n + len(x)
 
