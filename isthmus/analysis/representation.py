@@ -131,11 +131,9 @@ def representation(
 def _coded(model: Any, X: Any, y: Any, seed: int, most: int) -> _Coded:
     """Samples drawn by their numbers and the seed, in the order of the draw, and their codes."""
     if isinstance(X, Images):
-        labels, rows = X.labels if y is None else y, X.pixels
-        if y is None and X.label_names and labels is not None:
-            labels = np.array(X.label_names)[labels]
+        labels, rows, names = (X.labels, X.pixels, X.label_names) if y is None else (y, X.pixels, ())
     else:
-        labels, rows = y, np.asarray(X)
+        labels, rows, names = y, np.asarray(X), ()
         require(rows.ndim > 1 and rows.dtype.kind in "biuf", "X", "`Images`, or an array of rows or images", X)
     if labels is None:
         labels = np.zeros(0)
@@ -144,9 +142,14 @@ def _coded(model: Any, X: Any, y: Any, seed: int, most: int) -> _Coded:
         require(labels.shape == (len(rows),), "y", f"one label for each of {len(rows):,} samples", labels.shape)
         whole = labels.dtype.kind in "biuUS" or (labels.dtype.kind == "f" and bool(np.all(labels == np.rint(labels))))
         require(whole, "y", "whole numbers or text", labels.dtype)
-    keys = np.fromiter(content_seeds(seed, "probe", np.ascontiguousarray(rows).reshape(len(rows), -1)), np.int64)
-    chosen = np.lexsort((labels, keys) if len(labels) else (keys,))[:most]
-    labels = labels[chosen] if len(labels) else labels
+    if isinstance(rows, np.ndarray):
+        keys = np.fromiter(content_seeds(seed, "probe", np.ascontiguousarray(rows).reshape(len(rows), -1)), np.int64)
+    else:  # on the disk
+        keys = rows.content_seeds(seed, "probe")
+    order = np.unique(names, return_inverse=True)[1][labels] if names and len(labels) else labels
+    chosen = np.lexsort((order, keys) if len(labels) else (keys,))[:most]
+    if len(labels):  # names of these alone: of all they would take as much as small images
+        labels = np.array(names)[labels[chosen]] if names else labels[chosen]
     if isinstance(X, Images):
         drawn = X.take(chosen)
         x, groups, alike = drawn.floats(), drawn.photographs, together(drawn)

@@ -102,7 +102,8 @@ def sigmas_of(images: Sequence[Any] | np.ndarray) -> list[float]:
 
 
 def _some_of(images: Sequence[Any] | np.ndarray, most: int = _LOOKED_AT) -> Iterator[np.ndarray]:
-    some = [image for image in images[:: max(1, len(images) // most)] if min(image.shape[1:]) >= _LEAST_SIDE]
+    each = (images[i] for i in range(0, len(images), max(1, len(images) // most)))  # of those on the disk one at a time
+    some = (image for image in each if min(image.shape[1:]) >= _LEAST_SIDE)
     return (np.asarray(cropped(image, (min(image.shape[1], _MIDDLE), min(image.shape[2], _MIDDLE)))) for image in some)
 
 

@@ -11,7 +11,7 @@ from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.errors import RequestError
-from isthmus.estimators.adapters import reconstruct
+from isthmus.estimators.adapters import chunks, reconstruct
 from isthmus.estimators.samples import FLOATS
 from isthmus.parts import CORRUPTIONS, Corruption
 
@@ -27,15 +27,23 @@ class DenoisingScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """X: clean samples, `Images` or arrays of rows or of images. y is ignored."""
+        if isinstance(X, Images) and X.are_stored:
+            parts = [X.take(which) for which in chunks(len(X))]
+            errors = [self._error(estimator, part.floats().reshape(-1, *X.shape)) for part in parts]
+            return -float(np.average(errors, weights=[len(part) for part in parts]))
         images = isinstance(X, Images)
         x = X.floats().reshape(len(X), *X.shape) if images else check_array(X, dtype=FLOATS, allow_nd=True)
         if not images and x.ndim in (3, 4):
             fitted = getattr(estimator, "autoencoder_", estimator)
             x = as_channels_first(x, getattr(fitted, "image_shape_", None))
+        return -self._error(estimator, x)
+
+    def _error(self, estimator: Any, x: np.ndarray) -> float:
+        """The mean squared error of samples, (n, n_features) or (n, c, h, w)."""
         flat, shape = x.reshape(len(x), -1), x.shape[1:] if x.ndim == 4 else None
         x_noisy = noisy_version(flat, self.corruption, shape, seed=self.seed)
         x_hat = reconstruct(estimator, x_noisy.reshape(x.shape).astype(x.dtype, copy=False))
-        return -float(np.square(x_hat.astype(np.float64) - flat).mean())
+        return float(np.square(x_hat.astype(np.float64) - flat).mean())
 
     def __repr__(self) -> str:
         return f"denoising_scorer({self.corruption!r}, seed={self.seed})"

@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 
 import isthmus
-from isthmus.commands.fitting import photograph_parts
 from isthmus.commands.images.gallery import gallery_of
-from isthmus.data.conversion.conversion import convert
-from isthmus.data.conversion.kinds_of_source import source_of
-from isthmus.data.framing import Framing
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +76,6 @@ def test_the_page_shows_shards(model, shards, digits):
     assert len(galleries[0].images) == len(galleries[1].images) > 0
     assert galleries[0].images.names == galleries[1].images.names
     assert galleries[0].files == ()
-
-
-def test_a_denoiser_of_photographs_does_not_read_more_than_memory(refused, tmp_path, monkeypatch):
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, (8, 64, 64), dtype=np.uint8))
-    convert(source_of(tmp_path / "a.npy", Framing()), tmp_path / "s")
-    monkeypatch.setattr(photograph_parts, "memory_limit", lambda: 1000)
-    error = refused("fit", tmp_path / "s", "-o", tmp_path / "m", "--corruption", "gaussian:0..0.2")
-    assert "from a folder of image files, through a cache on the disk" in error
 
 
 def test_what_needs_files_says_so(refused, shards, digits, tmp_path):

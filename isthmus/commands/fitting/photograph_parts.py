@@ -14,12 +14,12 @@ from isthmus.commands.fitting.training_record import Marked
 from isthmus.commands.images.inputs import load_images, part_of
 from isthmus.data.collections.collection import listing_of
 from isthmus.data.collections.pieces import file_of
-from isthmus.data.collections.stack import memory_limit
 from isthmus.data.framing import Framing
 from isthmus.data.identity import marks_of
 from isthmus.data.noise_estimate import CLEAN, Growth, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
+from isthmus.data.photographs.stored_list import StoredList
 from isthmus.errors import RequestError, counted
 from isthmus.estimators.denoising.unit_doubts import are_others
 from isthmus.parts import Corruption, GaussianNoise
@@ -85,15 +85,11 @@ def read(options: argparse.Namespace, framing: Framing) -> Photographs:
     listing = listing_of(path)
     if listing is None:
         whole = load_images(options.data, framing, split="train")
-        if whole.are_stored and (needed := 4 * whole.pixels.nbytes // whole.pixels.dtype.itemsize) > memory_limit():
-            raise RequestError(
-                f"{path}: {len(whole):,} images take {needed / 1e9:,.1f} GB of memory; a denoiser of photographs reads "
-                "more than half of this machine's from a folder of image files, through a cache on the disk"
-            )
         unit = 1 / 255 if whole.pixels.dtype == np.uint8 else 1.0
         marks = marks_of(whole)  # as they are stored, without --range
         assert marks is not None
-        return Photographs(ImageList(tuple(whole.pixels), unit), marks, framing)
+        arrays = tuple(whole.pixels) if whole.stored is None else StoredList(whole.stored)
+        return Photographs(ImageList(arrays, unit), marks, framing)
     with console.progress("photographs read") as on_progress:
         album = open_album(listing, framing, skip_bad=options.skip_bad, on_progress=on_progress)
     for note in [*(f"left out: {error}" for error in album.left_out), *album.notes]:

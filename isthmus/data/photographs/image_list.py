@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.photographs.album import Album, open_album
 from isthmus.data.photographs.photograph import Pair, Photograph
+from isthmus.data.photographs.stored_list import PairList, StoredList
 from isthmus.data.torch_datasets import is_torch_data, read_list
 from isthmus.errors import DataError, DoubtWarning
 from isthmus.files import write_json
@@ -34,7 +37,7 @@ class ImageList:
     album: what they were read from, if they are of files.
     """
 
-    arrays: tuple[Any, ...]  # each an array, or a `Photograph` or `Pair`, which is read like one
+    arrays: Sequence[Any]  # each an array, or a `Photograph` or `Pair`, which is read like one
     unit: float = 1.0
     names: tuple[str, ...] = ()
     album: Album | None = None
@@ -59,6 +62,8 @@ class ImageList:
     @property
     def n_bytes(self) -> int:
         """What the pixels take that are in memory."""
+        if isinstance(self.arrays, StoredList | PairList):
+            return 0
         return sum(array.nbytes for array in self.arrays if isinstance(array, np.ndarray))
 
     @property
@@ -75,6 +80,8 @@ class ImageList:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the images."""
+        if isinstance(self.arrays, StoredList | PairList):
+            return self.arrays.fingerprint
         lazy = (Photograph, Pair)
         return table_fingerprint([x.fingerprint if isinstance(x, lazy) else array_fingerprint(x) for x in self.arrays])
 
@@ -82,6 +89,8 @@ class ImageList:
         """The images at these positions."""
         which = np.arange(len(self))[which]
         names = tuple(self.names[i] for i in which) if self.names else ()
+        if isinstance(self.arrays, StoredList | PairList):
+            return ImageList(self.arrays.take(which), self.unit, names, self.album)
         return ImageList(tuple(self.arrays[i] for i in which), self.unit, names, self.album)
 
     def beside(self, other: ImageList) -> ImageList:
@@ -91,6 +100,9 @@ class ImageList:
         for i, (x, y) in enumerate(zip(self.arrays, other.arrays, strict=True)):
             if x.shape != y.shape:
                 raise DataError(f"X[{i}] is {x.shape} and Y[{i}] {y.shape}; the two of a pair must have the same shape")
+        if any(isinstance(images.arrays, StoredList) for images in (self, other)):
+            units = None if self.unit == other.unit else (self.unit, other.unit)
+            return ImageList(PairList(self, other, units), 1.0 if units else self.unit, self.names)
         pairs = zip(self.arrays, other.arrays, strict=True)
         if self.album is not None and other.album is not None:
             if self.unit == other.unit:
@@ -115,9 +127,12 @@ class ImageList:
             if memo is not None and (span := float(json.loads(memo.read_bytes()))) > 0:
                 return span
         share = max(1, _LOOKED_AT // len(self))
-        arrays = map(np.asarray, self.arrays)
-        # a copy: a view would hold all of a photograph
-        some = np.concatenate([array.ravel()[:: -(-array.size // share)].copy() for array in arrays])
+        if isinstance(self.arrays, StoredList):
+            some = self.arrays.every(-(-math.prod(self.arrays[0].shape) // share))
+        else:
+            arrays = map(np.asarray, self.arrays)
+            # a copy: a view would hold all of a photograph
+            some = np.concatenate([array.ravel()[:: -(-array.size // share)].copy() for array in arrays])
         low, high = np.quantile(some.astype(np.float64), [0.001, 0.999]) * self.unit
         span = float(high - low) or 1.0
         with contextlib.suppress(OSError):  # a cache that cannot be written, or is gone
@@ -131,12 +146,15 @@ def image_list(X: Any, *, name: str = "X", cache: bool = False) -> ImageList:
 
     X: `Images`; an array (n, c, h, w), (n, h, w) or (n, h, w, c); a list of arrays (c, h, w), (h, w) or (h, w, c) of
     different sizes; a torch Dataset or DataLoader of such, read once; or a folder of image files. Arrays are numbers in
-    any range, and stay so; files and `Images` are in [0, 1]. cache: keep the pixels of a large folder on disk, decoded.
+    any range, and stay so; files and `Images` are in [0, 1], and what of these stays on the disk does so here too.
+    cache: keep the pixels of a large folder on disk, decoded.
     """
     if isinstance(X, ImageList):
         return X
     if is_torch_data(X):
         X = read_list(X, name)
+    if isinstance(X, Images) and X.stored is not None:  # whose numbers were looked at when they were opened
+        return ImageList(StoredList(X.stored), 1 / 255 if X.pixels.dtype == np.uint8 else 1.0, X.names)
     if isinstance(X, Images):
         return _checked(tuple(X.pixels), 1 / 255 if X.pixels.dtype == np.uint8 else 1.0, X.names, name)
     if isinstance(X, str | os.PathLike):

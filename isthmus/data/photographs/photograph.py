@@ -64,19 +64,19 @@ class Photograph:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two photographs of a scene, the channels of the one after those of the other.
+    """Two photographs of a scene, or arrays, the channels of the one after those of the other.
 
     units: what each is multiplied by, where they differ; then it is float32.
     """
 
-    first: Photograph
-    second: Photograph
+    first: Any
+    second: Any
     units: tuple[float, float] | None = None
 
     @property
     def shape(self) -> Shape:
         """(channels of both, height, width)."""
-        return (self.first.channels + self.second.channels, *self.first.stored[1:])
+        return (self.first.shape[0] + self.second.shape[0], *self.first.shape[1:])
 
     def __getitem__(self, key: Any, /) -> np.ndarray:
         both = [self.first[key], self.second[key]]
@@ -91,5 +91,5 @@ class Pair:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of both."""
+        """sha256 of both photographs."""
         return table_fingerprint([self.first.fingerprint, self.second.fingerprint])

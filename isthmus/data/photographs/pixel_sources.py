@@ -1,4 +1,4 @@
-"""Where the rows of photographs come from: memory, a mapped file of decoded pixels, or the image files again.
+"""Where the rows of photographs come from: memory, shards, a mapped file of decoded pixels, or the image files again.
 
 Each has `rows(i, first, stop)`: these rows of all channels of the i-th page, (c, stop - first, w), as they are stored.
 """
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.formats.image_file import iterate_pages, quiet_readers
+from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import DataError, DoubtWarning
 from isthmus.files import remove
 
@@ -33,6 +34,16 @@ class InMemory:
 
     def rows(self, i: int, first: int, stop: int) -> np.ndarray:
         return self.pixels[i][:, first:stop]
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Images of one size on the disk, of which nothing but these rows is read."""
+
+    pixels: StoredPixels
+
+    def rows(self, i: int, first: int, stop: int) -> np.ndarray:
+        return self.pixels.lines(i, first, stop)
 
 
 class Decoder:

@@ -7,6 +7,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from isthmus.data.stored.array_file import ArrayFile, Readers
 from isthmus.fingerprints import table_fingerprint
+from isthmus.rng import content_seeds
 
 _GAP, _SPAN = 64 << 10, 16 << 20  # bytes between two rows that are read through; bytes that are read at once
 _CHUNK = 4 << 20  # bytes of images that are looked at together
@@ -42,6 +44,7 @@ class StoredPixels:
         self.starts = np.cumsum([0, *map(len, files)])  # of each file among all rows
         self.edges: list[int] = self.starts.tolist()
         self.readers = Readers()
+        self._seeds: dict[tuple[int, str], np.ndarray] = {}
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -97,15 +100,30 @@ class StoredPixels:
         which = None if self.which is None else hashlib.sha256(np.asarray(self.which, "<i8").data).hexdigest()
         return table_fingerprint([self.digest, str(self.dtype), self.image_shape, which])
 
+    def content_seeds(self, seed: int, purpose: str) -> np.ndarray:
+        """(n,) int64, of each image's numbers as `rng.content_seeds` has them; all are read for it once, in pieces."""
+        if (seed, purpose) not in self._seeds:
+            each = (one for x in self.chunks() for one in content_seeds(seed, purpose, x.reshape(len(x), -1)))
+            self._seeds[seed, purpose] = np.fromiter(each, np.int64, len(self))
+        return self._seeds[seed, purpose]
+
     def part(self, which: np.ndarray | slice) -> StoredPixels:
         """The images at these positions, of which nothing is read."""
         return self._with(self._positions(which))
 
     def followed_by(self, other: StoredPixels) -> StoredPixels | None:
-        """These, then others of the same files; None if they are in others."""
-        if other.files != self.files:
+        """These, then others, of the same files or of more, of which nothing is read; None if they are of other numbers
+        or of another shape.
+        """
+        mine, others = self._positions(slice(None)), other._positions(slice(None))
+        if other.files == self.files:
+            return self._with(np.concatenate([mine, others]))
+        if (other.dtype, other.image_shape) != (self.dtype, self.image_shape):
             return None
-        return self._with(np.concatenate([self._positions(slice(None)), other._positions(slice(None))]))
+        is_whole = self.which is None and other.which is None
+        which = None if is_whole else np.concatenate([mine, others + self.edges[-1]])
+        digest = table_fingerprint([self.digest, other.digest])
+        return StoredPixels((*self.files, *other.files), self.image_shape, digest, which)
 
     def _with(self, which: np.ndarray) -> StoredPixels:
         return StoredPixels(self.files, self.image_shape, self.digest, which)
@@ -138,6 +156,20 @@ class StoredPixels:
                 places = slice(begin, end) if order is None else order[begin:end]
                 result[places] = read[sorted_rows[begin:end] - sorted_rows[begin]]
         return result.reshape(-1, *self.image_shape)
+
+    def lines(self, position: int, first: int, stop: int) -> np.ndarray:
+        """(c, stop - first, w): these lines of an image, of which no others are read."""
+        (c, h, w), (row,) = self.image_shape, self._positions(np.array([position])).tolist()
+        if (first, stop) == (0, h):
+            return self.rows(np.array([row]))[0]
+        number = bisect_right(self.edges, row) - 1
+        file, image = self.files[number], row - self.edges[number]
+        of_lines = replace(file, shape=(len(file) * c * h, w))
+        result = np.empty((c, stop - first, w), self.dtype)
+        for channel, lines in enumerate(result):
+            start = (image * c + channel) * h + first
+            self.readers.read(of_lines, start, lines.reshape(-1).view(np.uint8).data)
+        return result
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
         """Images from a position on, as many as there are rows, (k, n_features): of whole files without any copy."""

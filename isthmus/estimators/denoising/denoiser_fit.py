@@ -139,7 +139,7 @@ class DenoiserFit:
         self.scale = self.span if warm_start is None else warm_start.fitted.scale
         self.history = History()
         adds_noise = model.target == "clean" and not self.is_paired
-        if adds_noise and self.is_shot:  # pixels of files are at least 0
+        if adds_noise and self.is_shot and self.images.n_bytes:  # pixels of files are at least 0
             low = min((float(x.min()) for x in self.images.arrays if isinstance(x, np.ndarray)), default=0.0)
             require(low >= 0, "images for Poisson noise", "numbers of at least 0", low)
         if adds_noise and (doubt := self._unit_doubt(wanted)) and self.world.is_first:
