@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from isthmus.decimals import error_text, interval_text, level_text
@@ -29,10 +29,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def show(results: str) -> None:
-    """Print results on stdout at once. Where their reader is gone, as `| head` soon is, the rest is done anyway."""
+def show(results: str | Iterable[str]) -> None:
+    """Print results, or pieces of them, on stdout at once, as one line if they have no others.
+
+    Where their reader is gone, as `| head` soon is, the rest is done anyway.
+    """
     try:
-        print(results, flush=True)
+        for piece in (results,) if isinstance(results, str) else results:
+            print(piece, end="")
+        print(flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from isthmus.commands.screening.separation import Areas, areas, facts_of
 from isthmus.commands.shared.options import add_command, add_model_and_data, check_target, printable
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 
     from isthmus.commands.images.model_folder import Opened
     from isthmus.commands.images.pictures import Picture, Pictures
-    from isthmus.commands.screening.unusual import HeldOut, Score
+    from isthmus.commands.screening.scores import Score, Scores
+    from isthmus.commands.screening.unusual import HeldOut
 
 _TEXT = """
     A model reconstructs well what it was trained on, so an image with a large error is unusual. Fit a model on normal
@@ -86,13 +86,14 @@ def run(options: argparse.Namespace) -> None:
     from isthmus.commands.images.model_folder import open_model
     from isthmus.commands.images.passage import through
     from isthmus.commands.images.pictures import pictures_of
+    from isthmus.commands.screening.scores import Scores
     from isthmus.commands.screening.unusual import HeldOut, score_of
 
     opened = open_model(options)
     pictures = pictures_of(options, opened)
     memory = opened.memory(options)
     results = through(opened.model, opened.shape, pictures, stride=opened.framing.stride, task="scoring")
-    scores = sorted((score_of(result, memory) for result in results), key=lambda score: -getattr(score, options.by))
+    scores = Scores.of(score_of(result, memory) for result in results).ranked(options.by)
     if held_out := HeldOut.of(opened, options.by):
         scores = held_out.place(scores)
     if opened.noisy_target:
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
         console.say(warning)
     ranking = _Ranking(scores, options.by, options.normal, held_out)
     # before the maps, which may take longer than the numbers
-    console.show(json.dumps(ranking.table(), allow_nan=False) if options.json else ranking.text(options.top))
+    console.show(ranking.json() if options.json else ranking.text(options.top))
     if options.out is not None:
         _write(options, opened, pictures, ranking)
         white = _white_words(scores)
@@ -115,7 +116,7 @@ def run(options: argparse.Namespace) -> None:
 class _Ranking:
     """Scores, the most unusual `by` this error first, and how well they tell the class `normal` from others."""
 
-    scores: list[Score]
+    scores: Scores
     by: str
     normal: str | None
     held_out: HeldOut | None
@@ -164,10 +165,11 @@ class _Ranking:
         by_kind = {kind: facts_of(area)["auroc"] for kind, area in self.areas.items()}
         return {"by": self.by, **facts_of(self.areas.get(self.by)), "auroc_by": by_kind or None}
 
-    def table(self) -> dict[str, Any]:
-        """As JSON."""
-        rows = [
-            {
+    def json(self) -> Iterator[str]:
+        """As JSON, in pieces that are one line together: of a million images it is long."""
+        yield json.dumps({**self.facts(), "images": []}, allow_nan=False).removesuffix("]}")
+        for i, s in enumerate(self.scores):
+            row = {
                 "name": s.name,
                 "label": s.label,
                 "seen": s.seen,
@@ -177,23 +179,22 @@ class _Ranking:
                 "largest_error": s.largest,
                 "p": s.p,
             }
-            for s in self.scores
-        ]
-        return {**self.facts(), "images": rows}
+            yield f"{', ' * (i > 0)}{json.dumps(row, allow_nan=False)}"
+        yield "]}"
 
 
 # --- the folder ---
 
 
-def _white(scores: list[Score]) -> float:
+def _white(scores: Scores) -> float:
     """The error that is white on all maps: not the largest, for one odd pixel would leave all others black."""
-    return max(score.bright for score in scores) or max(score.largest for score in scores) or 1.0
+    return float(scores.column("bright").max() or scores.column("largest").max() or 1.0)
 
 
-def _white_words(scores: list[Score]) -> str:
+def _white_words(scores: Scores) -> str:
     """What is white on all maps, and whether there are errors beyond it."""
     scale = _white(scores)
-    return f"white: {scale:.2g}{' and more' if max(score.largest for score in scores) > scale else ''}"
+    return f"white: {scale:.2g}{' and more' if scores.column('largest').max() > scale else ''}"
 
 
 def _write(options: argparse.Namespace, opened: Opened, pictures: Pictures, ranking: _Ranking) -> None:
@@ -211,8 +212,8 @@ def _write(options: argparse.Namespace, opened: Opened, pictures: Pictures, rank
     scores = ranking.scores
     scale = _white(scores)
     ranks = {result.name: rank for rank, result in enumerate(scores[:_SHEET], 1)}
-    rows, names = {}, {result.name for result in scores}
-    mapped = {result.name for result in scores[: options.maps]}
+    rows, names = {}, set(scores.names)
+    mapped = set(scores.names[: options.maps])
     drawn = mapped | set(ranks)
     unusual = Pictures(len(drawn), pictures.dtype, lambda: _only(pictures, drawn))
     with result_folder(options.out, force=options.force) as building:
@@ -223,7 +224,8 @@ def _write(options: argparse.Namespace, opened: Opened, pictures: Pictures, rank
             if rank := ranks.get(printable(result.picture.name)):
                 caption = f"{rank}: {_short(result.picture.name)}, {ranking.caption(scores[rank - 1])}"
                 rows[rank] = (caption, [result.picture.x, result.x_hat, errors])
-        (building / "scores.csv").write_bytes(_csv(scores))
+        with open(building / "scores.csv", "w", encoding="utf-8", newline="") as file:
+            _write_csv(file, scores)
         _plot_sheet(building / SHEET, [rows[rank] for rank in sorted(rows)], _white_words(scores))
         facts = {"command": options.command, "model": opened.facts(), **ranking.facts(), "normal": options.normal}
         if pictures.left_out:
@@ -268,9 +270,8 @@ def _short(name: str) -> str:
     return name if len(name) <= 28 else f"…{name[-27:]}"
 
 
-def _csv(scores: list[Score]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+def _write_csv(file: IO[str], scores: Scores) -> None:
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["rank", "name", "label", "mse", "largest_error", "seen", "selected", "spot", "p"])
     for rank, score in enumerate(scores, 1):
         writer.writerow(
@@ -285,4 +286,3 @@ def _csv(scores: list[Score]) -> bytes:
                 "" if score.p is None else f"{score.p:.6g}",
             ]
         )
-    return text.getvalue().encode()

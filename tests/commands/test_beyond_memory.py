@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from isthmus import Denoiser, GaussianNoise, Images, Residual, denoising_scorer, load, open_images
 from isthmus.analysis import representation
+from isthmus.commands.screening.scores import Score, Scores
 from isthmus.data.conversion.conversion import convert
 from isthmus.data.conversion.kinds_of_source import source_of
 from isthmus.data.framing import Framing
@@ -162,6 +164,24 @@ def test_probes_of_stored_images_are_those_of_images_in_memory(shards):
     assert representation.representation(None, floats, metrics=("effective_rank",)).n_fitted == 5_000
 
 
+def test_a_score_takes_few_bytes():
+    def scored():
+        for i in range(n):
+            yield Score(f"{i:07}", str(i % 3), None, i % 2 == 0, i % 97 + 0.5, 0.5, 0.25, 0.125)
+
+    n = 20_000
+    tracemalloc.start()
+    scores = Scores.of(scored()).ranked("mse")
+    for _ in scores:
+        pass
+    held, most = (size / n for size in tracemalloc.get_traced_memory())
+    tracemalloc.stop()
+    assert held < 150  # of which a name has 64
+    assert most < 300
+    assert list(scores) == sorted(scored(), key=lambda score: -score.mse)
+    assert (scores.are_new == [not score.selected for score in scores]).all()
+
+
 # --- denoisers ---
 
 
@@ -244,6 +264,7 @@ _COMMANDS = """
 import sys, threading
 import numpy as np
 from isthmus.analysis import representation
+from isthmus.commands.screening.scores import Score, Scores
 from isthmus.cli import run_command
 
 def memory():

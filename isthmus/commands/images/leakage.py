@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ class Status:
     selected_on: bool | None = None
 
 
+@cache
+def _status(trained_on: bool | None, selected_on: bool | None) -> Status:
+    """One object for each of the few that there are, for a million images."""
+    return Status(trained_on, selected_on)
+
+
 @dataclass(frozen=True)
 class Memory:
     """What a model's folder knows of the images of a command.
@@ -133,11 +140,11 @@ class Memory:
     def of(self, name: str, identity: int) -> Status:
         """What is known of one image, by its file's name and its identity."""
         if self.trained_on is not None:
-            return Status(identity in self.trained_on, identity in self.selected_on)
+            return _status(identity in self.trained_on, identity in self.selected_on)
         if self.whole is None:
             return Status()
         left_out, selected_on = self.whole.left_out, self.whole.selected_on
-        return Status(
+        return _status(
             None if left_out is None else name not in left_out, None if selected_on is None else name in selected_on
         )
 

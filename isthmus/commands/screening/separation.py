@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from isthmus.errors import RequestError, counted, unknown
+
+if TYPE_CHECKING:
+    from isthmus.commands.screening.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,19 @@ class Areas:
         return f"AUROC {self.of_new:.4f}: {new}; {self.of_all:.4f} of all {self.n + self.n_others:,}, though {known}"
 
 
-def areas(scores: Sequence[Any], normal: str, kind: str = "mse") -> Areas:
-    """Of scores with a label, an error of this kind, and what the model knows of the image: `seen` and `selected`."""
-    new = [score for score in scores if not (score.seen or score.selected)]
-    n, n_new = (sum(score.label == normal for score in some) for some in (scores, new))
-    of_new = _auroc(new, normal, kind) if 0 < n_new < len(new) else None
-    return Areas(normal, _auroc(scores, normal, kind), n, len(scores) - n, of_new, n_new, len(new) - n_new)
-
-
-def _auroc(scores: Sequence[Any], normal: str, kind: str) -> float:
-    import numpy as np
-
+def areas(scores: Scores, normal: str, kind: str = "mse") -> Areas:
+    """Of scores by their labels and their errors of this kind. Raises RequestError for a class that there is not."""
     from isthmus.analysis.screening import auroc
 
-    labels = {score.label for score in scores}
+    labels = set(scores.labels)
     if labels == {""}:
         raise RequestError("--normal needs labels; put the images of each class into a sub-folder")
     if normal not in labels:
         raise RequestError(f"--normal {normal}: {unknown('class', normal, labels)}")
-    errors = np.array([getattr(score, kind) for score in scores])
-    return auroc(errors, np.array([score.label != normal for score in scores]))
+    new, are_normal, errors = scores.are_new, scores.are_of(normal), scores.column(kind)
+    n, n_new, n_new_normal = (int(which.sum()) for which in (are_normal, new, new & are_normal))
+    of_new = auroc(errors[new], ~are_normal[new]) if 0 < n_new_normal < n_new else None
+    return Areas(normal, auroc(errors, ~are_normal), n, len(scores) - n, of_new, n_new_normal, n_new - n_new_normal)
 
 
 def facts_of(area: Areas | None) -> dict[str, float | None]:

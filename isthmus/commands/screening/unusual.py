@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from isthmus.commands.images.leakage import Memory
 from isthmus.commands.images.model_folder import Opened, Shape
 from isthmus.commands.images.passage import Result, through
 from isthmus.commands.images.pictures import Pictures
+from isthmus.commands.screening.scores import Score, Scores
 from isthmus.commands.shared.options import printable
 from isthmus.data.sizes import Size
 from isthmus.decimals import error_text
@@ -26,25 +26,6 @@ _SMALL = 0.5  # of the least error of those held out
 _ROUNDING = 2e-6  # of an error, by which it may differ where it is computed again
 _MOST = 2000  # held-out errors that config.json has of each kind, in 11 kB
 _DTYPE = "<f4"
-
-
-@dataclass(frozen=True)
-class Score:
-    """The errors of an image. mse: averaged over pixels. spot: over those 5x5 in which it is largest. largest: of any
-    pixel. bright: the 99.9 % quantile of its map. p: as `conformal_p_values` has it; None if unknown.
-
-    seen: whether the model was trained on it; selected: whether it chose the best epoch instead; None if unknown.
-    """
-
-    name: str
-    label: str
-    seen: bool | None
-    selected: bool | None
-    mse: float
-    spot: float
-    largest: float
-    bright: float
-    p: float | None = None
 
 
 def score_of(result: Result, memory: Memory) -> Score:
@@ -101,44 +82,44 @@ class HeldOut:
             return None
         return cls(kind, errors, bool(table.get("selected"))) if len(errors) and np.isfinite(errors).all() else None
 
-    def place(self, scores: Sequence[Score]) -> list[Score]:
+    def place(self, scores: Scores) -> Scores:
         """The scores, each with its p; of an image that is one of those held out, its place among the others."""
         values, n = conformal_p_values(self._values(scores), self.errors), 1 + len(self.errors)
         values = np.where(self._are_held_out(scores), (values * n - 1) / max(1, n - 1), values)
-        return [replace(score, p=float(p)) for score, p in zip(scores, values, strict=True)]
+        return replace(scores, p=values)
 
-    def _values(self, scores: Sequence[Score]) -> np.ndarray:
-        return np.array([getattr(score, self.kind) for score in scores], _DTYPE)
+    def _values(self, scores: Scores) -> np.ndarray:
+        return scores.column(self.kind).astype(_DTYPE)
 
-    def _are_held_out(self, scores: Sequence[Score]) -> np.ndarray:
+    def _are_held_out(self, scores: Scores) -> np.ndarray:
         """(n,): which are, by their very errors, of the images that p is computed from."""
         ordered, values = np.sort(self.errors), self._values(scores)
         near = np.searchsorted(ordered, values)[:, None] + [-1, 0]
         return np.isclose(ordered[near.clip(0, len(ordered) - 1)], values[:, None], rtol=_ROUNDING, atol=0).any(axis=1)
 
-    def sentences(self, scores: Sequence[Score]) -> list[str]:
+    def sentences(self, scores: Scores) -> list[str]:
         """What p is, and how many images lie beyond the threshold; of those that the model has not learned from."""
         images = f"{counted(len(self.errors), 'image')} held out of the fit{', which chose its epoch' * self.selected}"
         meaning = f"p: the share of {images}, and of this one, with as large an {KINDS[self.kind]}"
         limit = threshold(self.errors, P)
         if limit is None:
             return [f"{meaning}; for a p of {P:g} it takes {round(1 / P) - 1}, and `fit --test` holds out more"]
-        others = [score for score in scores if not (score.seen or score.selected)]
-        new = [score for score, held in zip(others, self._are_held_out(others), strict=True) if not held]
+        new = scores.are_new & ~self._are_held_out(scores)
+        n = int(new.sum())
         above = f"p is at most {P:g} above {error_text(limit)}"
-        if not new and others:
+        if not n and scores.are_new.any():
             return [meaning, f"{above}; none of these images is new: they are those of the fit"]
-        if not new:
+        if not n:
             return [f"{meaning}; it means nothing here, for the model knows all of these images"]
-        beyond = sum(score.p is not None and score.p <= P for score in new)
+        beyond = 0 if scores.p is None else int((scores.p[new] <= P).sum())
         have = "1 new image has" if beyond == 1 else f"{beyond:,} new images have"
-        n_small = sum(getattr(score, self.kind) < _SMALL * float(self.errors.min()) for score in new)
+        n_small = int((scores.column(self.kind)[new] < _SMALL * float(self.errors.min())).sum())
         small = (
             f"{counted(n_small, 'new image')} with less than half of the least error of those held out: what is blank "
             "or smudged leaves little to reconstruct, and is unusual too; look at the last ones"
         )
         return [
             meaning,
-            f"{above}: {have} that, of {len(new):,}; if all were normal, about {P * len(new):.2g} would",
+            f"{above}: {have} that, of {n:,}; if all were normal, about {P * n:.2g} would",
             *([small] if n_small else []),
         ]
