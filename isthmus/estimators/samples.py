@@ -18,6 +18,7 @@ from isthmus.data.collections.arrays import stacked
 from isthmus.data.images import Images, is_8_bit
 from isthmus.data.layouts import as_channels_first
 from isthmus.data.splits import is_cut, split
+from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.errors import DataError, DoubtWarning, RequestError, require
 from isthmus.metrics import active, l0, mean_activation
 from isthmus.networks.standardization import SPREAD
@@ -80,6 +81,8 @@ def _scale(samples: Any) -> int:
 
 def extremes(samples: Any) -> tuple[float, float]:
     """The least and the largest number of samples, as a network sees them."""
+    if isinstance(samples, StoredSamples) and samples.scale is None:
+        return samples.pixels.min(), samples.pixels.max()
     if is_samples(samples):
         # as numbers at once: small tensors, kept between large ones that are freed, would tear holes into the heap
         ends = np.array([[float(end) for end in torch.aminmax(x)] for x in in_chunks(samples)])

@@ -18,6 +18,7 @@ from isthmus.data.conversion.kinds_of_source import source_of
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.data.stored import digests, shard_folder, stored_samples
+from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.errors import DataError
 from isthmus.training.checkpoint import Checkpoints
@@ -211,6 +212,28 @@ def test_resumed_equals_uninterrupted(several, tmp_path):
     assert len(model.history_) == 3
     for name, tensor in whole.network_.state_dict().items():
         assert torch.equal(tensor, model.network_.state_dict()[name]), name
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("which", [None, slice(100, 900)], ids=["whole files", "a part"])
+def test_a_fit_reads_no_more_for_the_least_and_the_largest_number(tmp_path, array, monkeypatch, which):
+    in_memory = Images(array // 2 + 9)
+    images = stored(tmp_path, in_memory.pixels)
+    if which is not None:
+        images, in_memory = images.take(which), in_memory.take(which)
+    monkeypatch.delattr(StoredPixels, "chunks")
+    on_disk, other = fitted(images), fitted(in_memory)
+    assert (on_disk.input_["minimum"], on_disk.input_["maximum"]) == (9 / 255, 136 / 255)
+    assert other.input_["minimum"] == on_disk.input_["minimum"]
+    assert other.input_["maximum"] == on_disk.input_["maximum"]
+
+
+def test_rows_are_not_read_again_for_the_least_and_the_largest_number(tmp_path, monkeypatch):
+    array = np.random.default_rng(0).normal(size=(N, 7)).astype(np.float32)
+    rows = rows_of(tmp_path, array)
+    monkeypatch.delattr("isthmus.estimators.samples.in_chunks")  # by which other samples are looked at
+    model = fitted(rows, recipe=None)
+    assert (model.input_["minimum"], model.input_["maximum"]) == (array.min(), array.max())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

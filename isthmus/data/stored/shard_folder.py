@@ -67,7 +67,8 @@ def open_shards(folder: Path, on_progress: OnProgress | None = None) -> Images:
         if (file.dtype, file.shape) != (dtype, (shard["n"], *shape)):
             raise _damaged(folder, f"{path.name} holds {_words(file.shape, file.dtype)}, not what the index says")
         files.append(file)
-    for file, (_, shard), digest in zip(files, shards, digests_of(files, on_progress), strict=True):
+    digests = digests_of(files, on_progress)
+    for file, (_, shard), digest in zip(files, shards, digests, strict=True):
         if digest.sha256 != shard["sha256"]:
             raise _damaged(folder, f"{file.path.name} is not as it was written (its sha256 differs)")
         check_range(digest, dtype, str(file.path))
@@ -75,7 +76,8 @@ def open_shards(folder: Path, on_progress: OnProgress | None = None) -> Images:
     identities = _column(folder, IDENTITIES, n, np.uint64) if index["has_identities"] else None
     names = _names(folder, n) if index["has_names"] else ()
     source, label_names, notes = texts
-    pixels = StoredPixels(files, (shape[0], shape[1], shape[2]), digest_of_shards(index["shards"]))
+    ends = min(digest.low for digest in digests), max(digest.high for digest in digests)
+    pixels = StoredPixels(files, (shape[0], shape[1], shape[2]), digest_of_shards(index["shards"]), None, ends)
     return Images(pixels, labels, source, label_names, names, notes, None, identities)  # type: ignore[arg-type]
 
 
@@ -99,7 +101,8 @@ def open_map(path: Path, on_progress: OnProgress | None = None) -> Images:
         )
     digest = digests_of([file], on_progress)[0]
     check_range(digest, file.dtype, str(path))
-    return Images(StoredPixels([file], shape, digest.sha256), source=str(path))  # type: ignore[arg-type]
+    pixels = StoredPixels([file], shape, digest.sha256, None, (digest.low, digest.high))
+    return Images(pixels, source=str(path))  # type: ignore[arg-type]
 
 
 def image_shape(file: ArrayFile) -> tuple[int, int, int] | None:

@@ -28,6 +28,7 @@ class StoredPixels:
     What is indexed is read into a new array; `part` reads nothing. digest: sha256 of the files' numbers.
 
     files: their rows are images, (c, h, w) or (h, w), uint8, float16 or float32. which: positions in all of them.
+    ends: the least and the largest number of the files, where they are known.
     """
 
     ndim = 4
@@ -38,8 +39,10 @@ class StoredPixels:
         image_shape: tuple[int, int, int],
         digest: str,
         which: np.ndarray | None = None,
+        ends: tuple[float, float] | None = None,
     ) -> None:
         self.files, self.digest, self.which = tuple(files), digest, which
+        self.ends = ends if which is None else None
         self.dtype, self.image_shape = files[0].dtype, image_shape
         self.starts = np.cumsum([0, *map(len, files)])  # of each file among all rows
         self.edges: list[int] = self.starts.tolist()
@@ -82,17 +85,18 @@ class StoredPixels:
         return (self[start : start + n] for start in range(0, len(self), n))
 
     def min(self) -> float:
-        """The smallest number, for which all are read; NaN if any is."""
-        return self._ends[0]
+        """The smallest number; NaN if any is. All are read for it, unless it is known."""
+        return self._ends()[0]
 
     def max(self) -> float:
         """The largest number, likewise."""
-        return self._ends[1]
+        return self._ends()[1]
 
-    @cached_property
     def _ends(self) -> tuple[float, float]:
-        ends = np.array([(chunk.min(), chunk.max()) for chunk in self.chunks()], np.float64)
-        return float(ends[:, 0].min()), float(ends[:, 1].max())
+        if self.ends is None:
+            ends = np.array([(chunk.min(), chunk.max()) for chunk in self.chunks()], np.float64)
+            self.ends = float(ends[:, 0].min()), float(ends[:, 1].max())
+        return self.ends
 
     @cached_property
     def fingerprint(self) -> str:
@@ -123,7 +127,9 @@ class StoredPixels:
         is_whole = self.which is None and other.which is None
         which = None if is_whole else np.concatenate([mine, others + self.edges[-1]])
         digest = table_fingerprint([self.digest, other.digest])
-        return StoredPixels((*self.files, *other.files), self.image_shape, digest, which)
+        known = [pixels.ends for pixels in (self, other) if pixels.ends is not None]
+        ends = (min(low for low, _ in known), max(high for _, high in known)) if len(known) == 2 else None
+        return StoredPixels((*self.files, *other.files), self.image_shape, digest, which, ends)
 
     def _with(self, which: np.ndarray) -> StoredPixels:
         return StoredPixels(self.files, self.image_shape, self.digest, which)

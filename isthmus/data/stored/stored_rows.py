@@ -38,5 +38,5 @@ def open_rows(path: str | Path, *, shuffle: bool | str = True, seed: int = 0) ->
     digest = digests_of([file])[0]
     if not -float("inf") < digest.low <= digest.high < float("inf"):  # which NaN is not either
         raise DataError(f"{path} contains NaN or infinity; remove or repair the rows that do")
-    pixels = StoredPixels([file], (1, 1, file.shape[1]), digest.sha256)
+    pixels = StoredPixels([file], (1, 1, file.shape[1]), digest.sha256, None, (digest.low, digest.high))
     return StoredSamples(pixels, torch.device("cpu"), shuffle=shuffle, seed=seed, scaled=False)

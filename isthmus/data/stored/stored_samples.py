@@ -47,6 +47,7 @@ class StoredSamples:
         n_slots = min(_SLOTS, self.n_blocks, max(1, _MEMORY // (self.block * pixels.row_bytes)))
         self.block_in = [-1] * n_slots  # and of each place, which block is there
         self.turn = 0  # the place whose block was read longest ago
+        self.ends: dict[int, tuple[float, float]] = {}  # of each block that was read, until those of all are known
         self.following: dict[int, torch.Tensor] = {}  # by the first block of a window, the next window's
 
     def __len__(self) -> int:
@@ -114,9 +115,20 @@ class StoredSamples:
             slot, start = self.turn, block * self.block
             if (former := self.block_in[slot]) >= 0:
                 self.slot_of[former] = -1
-            self.pixels.read_into(self.memory[slot, : len(self) - start], start)
+            rows = self.memory[slot, : len(self) - start]
+            self.pixels.read_into(rows, start)
+            if self.pixels.ends is None:  # which would take another pass after the fit
+                self._note_ends(block, rows)
             self.slot_of[block], self.block_in[slot] = slot, block
             self.turn = (slot + 1) % len(self.block_in)
         if (ahead := self.following.get(int(missing[0]))) is not None:
             for block in ahead.tolist():
                 self.pixels.announce(block * self.block, (block + 1) * self.block)
+
+    def _note_ends(self, block: int, rows: np.ndarray) -> None:
+        if block not in self.ends:
+            self.ends[block] = float(rows.min()), float(rows.max())
+        if len(self.ends) == self.n_blocks:
+            lows, highs = zip(*self.ends.values(), strict=True)
+            self.pixels.ends = float(np.min(lows)), float(np.max(highs))
+            self.ends = {}
