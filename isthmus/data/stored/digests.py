@@ -2,6 +2,10 @@
 
 What is kept lies in the user's cache folder, by a file's path, and is valid for its size and times. It includes ctime:
 nothing can set that. A cache that cannot be written is not an error.
+
+Blocks are hashed side by side, but a file is what is known or not: its times do not say which of its blocks has
+changed, and that is not seen without a look at all of them. So a file that has changed at all is read to its end: of a
+folder of shards that is one shard, of a single array all of it.
 """
 
 from __future__ import annotations
