@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from isthmus.errors import RequestError
@@ -88,6 +89,14 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     with atomic_file(path, "w") as file:
         file.write(text + "\n")
+
+
+def save_array(file: IO[bytes], array: Any) -> None:
+    """Write an array as `numpy.save` does, whose own error of a full disk has no number by which it is known as one."""
+    import numpy as np
+
+    writer: Any = SimpleNamespace(write=file.write)  # of a file NumPy would ask for its descriptor
+    np.save(writer, array, allow_pickle=False)
 
 
 @contextlib.contextmanager

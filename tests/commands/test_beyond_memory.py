@@ -276,7 +276,7 @@ def watch():
     while not done.wait(0.005):
         most[0] = max(most[0], memory())
 
-representation.N_FITTED, representation.N_SCORED = 300, 600  # which are in memory as floats, however many images
+representation.N_FITTED, representation.N_SCORED = 100, 200  # which are in memory as floats, however many images
 assert run_command(["evaluate", "small", "small.npy", "--json"]) == 0  # what is imported
 before = memory()
 threading.Thread(target=watch, daemon=True).start()

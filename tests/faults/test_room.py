@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 import warnings
 from contextlib import closing, contextmanager
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from isthmus import Autoencoder, Dense
 from isthmus.cli import run_command
-from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError
+from isthmus.data.conversion.conversion import convert
+from isthmus.data.conversion.kinds_of_source import source_of
+from isthmus.data.framing import Framing
+from isthmus.errors import DoubtWarning, PoorFitWarning, RequestError, RunError
 from isthmus.training.checkpoint import Checkpoints
 
 STUDY = """
@@ -213,3 +220,67 @@ def test_nothing_is_said_where_nothing_is_wrong(x, tmp_path):
         warnings.simplefilter("ignore", PoorFitWarning)  # of four epochs
         model().fit(x, checkpoint=tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- conversion ---
+
+
+def tar_of_images(path, n=40):
+    """A tar file of n images of 24×24, with labels in words."""
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 24, 24), dtype=np.uint8)
+    with tarfile.open(path, "w") as tar:
+        for i, image in enumerate(pixels):
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            for ending, data in (("png", png.getvalue()), ("cls", str(i % 3).encode())):
+                member = tarfile.TarInfo(f"{i:03}.{ending}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return pixels
+
+
+def stage(shards, n):
+    """The first file of a conversion into n shards that is not there."""
+    if not (shards / "conversion.json").exists():
+        return "conversion.json"
+    n_parts = len(list(shards.glob("parts/*.json")))
+    if n_parts < n:
+        return "a part" if len(list(shards.glob("0*.npy"))) > n_parts else "a shard"
+    names = ("labels.npy", "identities.npy", "names.txt", "shards.json")
+    return next(name for name in names if not (shards / name).exists())
+
+
+STAGES = ("conversion.json", "a shard", "a part", "labels.npy", "identities.npy", "names.txt", "shards.json")
+
+
+def test_a_conversion_that_finds_no_room_goes_on_where_there_is_some(disk, tmp_path, monkeypatch):
+    """Whatever finds no room: the disk has a page more each time, until all fits."""
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("isthmus.data.conversion.encoded._TOGETHER", 20)  # images, as many as are in a shard
+    pixels, shards, stages = tar_of_images(tmp_path / "images.tar"), disk / "s", list[str]()
+
+    def converted():
+        return convert(source_of(tmp_path / "images.tar", Framing()), shards, shard_bytes=6000)
+
+    def fault(n_pages):
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - n_pages * 4096))
+        try:
+            converted()
+        except RunError as error:
+            return str(error)
+        finally:
+            (disk / "filler").unlink()
+        return ""
+
+    while error := fault(len(stages)):
+        assert "the disk is full; " in error
+        assert "the same command goes on after them when there is room" in error
+        assert not [path for path in shards.rglob("*") if path.name.endswith(".tmp")]
+        stages.append(stage(shards, 2))
+        images = converted()
+        np.testing.assert_array_equal(images.pixels[:][:, 0], pixels)
+        np.testing.assert_array_equal(images.labels, np.arange(len(pixels)) % 3)
+        assert images.names[7] == "007.png"
+        del images  # which has the files open
+        shutil.rmtree(shards)
+    assert {*stages} == {*STAGES}

@@ -24,7 +24,7 @@ from isthmus.data.formats.page import ValueRange
 from isthmus.data.formats.writers import fits_16_bits, write_like
 from isthmus.data.images import floats_of
 from isthmus.errors import RequestError, counted
-from isthmus.files import atomic_file, write_json
+from isthmus.files import atomic_file, save_array, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr
 from isthmus.parts import Corruption
 from isthmus.persistence import PREVIEW
@@ -217,7 +217,7 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
     images = np.stack(made)
     with atomic_file(target) as file:
         if target.suffix.lower() == ".npy":
-            np.save(file, images)
+            save_array(file, images)
         else:
             known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
             np.savez(file, images=images, name=np.array(names), **known)

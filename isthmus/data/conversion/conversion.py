@@ -34,7 +34,7 @@ from isthmus.data.stored.shard_folder import (
     write_names,
 )
 from isthmus.errors import DataError, RequestError, RunError, counted, require
-from isthmus.files import atomic_file, remove, write_json
+from isthmus.files import atomic_file, remove, save_array, write_json
 from isthmus.locks import LOCKS, lock
 
 SHARD_BYTES = 256 << 20
@@ -69,19 +69,18 @@ def convert(
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; choose another -o")
     folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder, "-o"):
-        if _is_done(folder, facts, force=force):
-            return open_shards(folder)
-        try:
-            _Conversion(source, folder, dtype, colour, shard_bytes).run(on_progress)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            n = len(list((folder / _PARTS).glob("*.json")))
-            raise RunError(
-                f"{folder}: the disk is full; {counted(n, 'shard')} are whole, and the same command goes on after them "
-                "when there is room"
-            ) from None
+    try:
+        with lock(folder, "-o"):
+            if not _is_done(folder, facts, force=force):
+                _Conversion(source, folder, dtype, colour, shard_bytes).run(on_progress)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        n = len(list((folder / _PARTS).glob("*.json")))
+        raise RunError(
+            f"{folder}: the disk is full; {counted(n, 'shard')} {'is' if n == 1 else 'are'} whole, and the same command "
+            "goes on after them when there is room"
+        ) from None
     return open_shards(folder)
 
 
@@ -225,7 +224,7 @@ class _Conversion:
             pixels = np.concatenate(self.pixels)
             self.pixels = []  # a shard's pixels are in memory twice for no longer than that
             with atomic_file(self.folder / f"{name}.npy") as file:
-                np.save(file, pixels, allow_pickle=False)
+                save_array(file, pixels)
             digest = digest_of(pixels)
             if digests_of([ArrayFile.open(self.folder / f"{name}.npy")])[0] != digest:
                 raise RunError(
@@ -248,7 +247,7 @@ class _Conversion:
         for name, column in ((LABELS, labels), (IDENTITIES, identities)):
             if len(column) == n:
                 with atomic_file(self.folder / name) as file:
-                    np.save(file, column, allow_pickle=False)
+                    save_array(file, column)
         if has["names"]:
             write_names(self.folder, columns["names"])
         shards = [

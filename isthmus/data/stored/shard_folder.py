@@ -21,6 +21,7 @@ from isthmus.data.stored.array_file import DTYPES, ArrayFile
 from isthmus.data.stored.digests import Digest, check_range, digests_of
 from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.errors import DataError, counted
+from isthmus.files import atomic_file
 from isthmus.fingerprints import table_fingerprint
 
 INDEX, UNFINISHED = "shards.json", "conversion.json"
@@ -133,7 +134,8 @@ def digest_of_shards(shards: Sequence[dict[str, Any]]) -> str:
 def write_names(folder: Path, names: Sequence[str]) -> None:
     """Names, a line of JSON each, for a name may have a line's end in it."""
     text = "".join(json.dumps(name, ensure_ascii=False) + "\n" for name in names)
-    (folder / NAMES).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with atomic_file(folder / NAMES) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _names(folder: Path, n: int) -> tuple[str, ...]:
