@@ -66,10 +66,10 @@ def as_folder(folder, array):
     return folder / "images", {"labels": 3, "names": True}
 
 
-def as_tar(folder, array):
+def as_tar(folder, array, endings=(".tar", ".tar")):
     (folder / "tars").mkdir()
-    for part in range(2):
-        with tarfile.open(folder / "tars" / f"{part}.tar", "w") as tar:
+    for part, ending in enumerate(endings):
+        with tarfile.open(folder / "tars" / f"{part}{ending}", "w" if ending == ".tar" else "w:gz") as tar:
             for i in range(part * N // 2, (part + 1) * N // 2):
                 held = {f"s/{i:04}.png": png(array[i]), f"s/{i:04}.cls": str(i % 3).encode(), f"s/{i:04}.txt": b"a"}
                 for name, data in held.items():
@@ -77,6 +77,10 @@ def as_tar(folder, array):
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
     return folder / "tars", {"labels": 3, "names": True}
+
+
+def as_compressed_tar(folder, array):
+    return as_tar(folder, array, (".tar.gz", ".tgz"))
 
 
 def table_of(array, **columns):
@@ -118,7 +122,7 @@ def _small_pieces(monkeypatch):
     monkeypatch.setattr(table_source, "_ROWS", 7)
 
 
-SOURCES = [as_npy, as_npz, as_folder, as_tar, as_parquet, as_arrow, as_lists]
+SOURCES = [as_npy, as_npz, as_folder, as_tar, as_compressed_tar, as_parquet, as_arrow, as_lists]
 
 
 @pytest.mark.parametrize("write", SOURCES, ids=lambda write: write.__name__)
@@ -455,6 +459,32 @@ def test_what_was_done_to_the_images_is_noted_as_by_open_images(tmp_path, array)
         expected = open_images(source).notes
         assert expected
         assert converted(source, tmp_path / "shards", force=True).notes == expected
+
+
+@pytest.mark.parametrize("place", [0.3, 0.7, 0.97])
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_compressed_tar_is_named(tmp_path, array, damage, place):
+    path, _ = as_compressed_tar(tmp_path, array)
+    data = bytearray((path / "1.tgz").read_bytes())
+    at = int(place * len(data))
+    if damage == "cut":
+        del data[at:]
+    else:
+        data[at] ^= 0x5A
+    (path / "1.tgz").write_bytes(data)
+    with pytest.raises(DataError, match=r"1\.tgz is not a whole tar file \(.*\); fetch it again"):
+        converted(path, tmp_path / "shards", skip_bad=True)
+    with pytest.raises(DataError, match=r"1\.tgz"):  # or the image that is damaged by that
+        converted(path, tmp_path / "others")
+
+
+def test_a_tar_with_a_damaged_header_is_not_taken_for_a_shorter_one(tmp_path, array):
+    path, _ = as_tar(tmp_path, array)
+    data = bytearray((path / "0.tar").read_bytes())
+    data[data.index(b"s/0007.png")] ^= 1
+    (path / "0.tar").write_bytes(data)
+    with pytest.raises(DataError, match=r"0\.tar is not a whole tar file \(a header is damaged, .*\); fetch it again"):
+        converted(path, tmp_path / "shards")
 
 
 def test_a_target_that_is_a_file_is_refused(tmp_path, array):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from isthmus.data.collections.listing import natural
 from isthmus.data.conversion.encoded import Encoded, decoded, form_of
@@ -17,6 +21,7 @@ from isthmus.data.framing import Framing, table_of
 from isthmus.errors import DataError
 
 _SAMPLED, _END = 50, bytes(1024)
+_GZIP, _AT_ONCE = b"\x1f\x8b", 1 << 18
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 
 
@@ -47,16 +52,38 @@ class TarSource(OfFiles):
     def _images(self, position: int) -> Iterator[Encoded]:
         number = 0
         for path in self.tars:
-            if path.suffix == ".tar":
-                _check_end(path)
             try:
-                with tarfile.open(path, "r|*") as tar:
+                with _opened(path) as tar:
                     for name, files in _samples(tar, path):
                         number += 1
                         if number > position:
                             yield _image(number, path, name, files)
-            except (tarfile.TarError, EOFError, OSError) as error:
+            except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
                 raise DataError(f"{path} is not a whole tar file ({error}); fetch it again") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file, which is read to its end.
+
+    Where a compressed one is cut off, or a header is damaged, tarfile takes it for the end of a shorter one, and it
+    does not look at gzip's checksum. Raises ReadError for what is not zeros after that.
+    """
+    with contextlib.ExitStack() as stack:
+        with path.open("rb") as file:
+            is_gzip = file.read(len(_GZIP)) == _GZIP
+        if is_gzip:
+            unpacked: Any = stack.enter_context(gzip.open(path))
+            tar = stack.enter_context(tarfile.open(fileobj=unpacked, mode="r|", bufsize=_AT_ONCE))
+        else:
+            if path.suffix == ".tar":
+                _check_end(path)
+            tar = stack.enter_context(tarfile.open(path, "r|*", bufsize=_AT_ONCE))
+        yield tar
+        rest: Any = tar.fileobj
+        while data := rest.read(_AT_ONCE):
+            if data.strip(b"\0"):
+                raise tarfile.ReadError("a header is damaged, or it goes on after its end")
 
 
 def _check_end(path: Path) -> None:
