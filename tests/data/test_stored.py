@@ -6,21 +6,26 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from isthmus import Autoencoder, Dense, open_images, open_rows
 from isthmus.data.batches import Pixels, batches, samples_on
 from isthmus.data.conversion.conversion import convert
 from isthmus.data.conversion.kinds_of_source import source_of
 from isthmus.data.framing import Framing
-from isthmus.data.images import Images
+from isthmus.data.images import Dataset, Images
+from isthmus.data.splits import split_dataset
 from isthmus.data.stored import digests, shard_folder, stored_samples
+from isthmus.data.stored.array_file import Readers
 from isthmus.data.stored.stored_pixels import StoredPixels
 from isthmus.data.stored.stored_samples import StoredSamples
 from isthmus.errors import DataError
+from isthmus.estimators.samples import hold_out
 from isthmus.training.checkpoint import Checkpoints
 
 CPU = torch.device("cpu")
@@ -163,6 +168,67 @@ def test_the_order_of_an_epoch_is_a_permutation_in_windows_and_a_function_of_see
     assert len(set(blocks[:16])) > 2, "neighbours of a batch are of several blocks"
     once = samples_on(several, CPU, shuffle="once", seed=3)
     assert once.order(1).tolist() == once.order(2).tolist()
+
+
+def test_windows_of_blocks_mix_sorted_labels(tmp_path, monkeypatch):
+    digits = load_digits()
+    sorted_by_label = np.argsort(digits.target, kind="stable")
+    images = Images(np.rint(digits.images[sorted_by_label, None] * 255 / 16).astype(np.uint8))
+    monkeypatch.setattr(stored_samples, "_BLOCK", 8 * 64)  # bytes: 225 blocks
+    on_disk = stored(tmp_path, images.pixels)
+
+    def loss(x, shuffle):
+        options = {"epochs": 3, "batch_size": 32, "recipe": None, "learning_rate": 1e-3, "shuffle": shuffle}
+        network = Dense(hidden=(64,), bottleneck=8)
+        return np.mean([-Autoencoder(network, **options, random_state=i).fit(x).score(images) for i in range(4)])
+
+    any_order, windows, as_they_are = loss(images, True), loss(on_disk, True), loss(on_disk, False)
+    assert as_they_are > 1.2 * any_order
+    assert windows - any_order < 0.2 * (as_they_are - any_order)
+
+
+def test_parts_that_are_taken_or_held_out_stay_on_the_disk(several, array, monkeypatch):
+    def refused(*_):
+        raise AssertionError("images were read")
+
+    labelled = replace(several, labels=np.arange(N) % 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Readers, "read", refused)
+        train, held, where = hold_out(labelled, 0.2, 0)
+        parts = [
+            train,
+            held,
+            labelled.take(slice(10, 500, 3)),
+            train.take(np.arange(800) % 2 == 0),
+            labelled.only((1,)),
+        ]
+        parts += split_dataset(Dataset("a", "b", labelled, held), validation=100).values()
+        parts.append(train.followed_by(held))
+        assert all(part.are_stored and part.n_bytes == 0 for part in parts)
+        assert len({part.fingerprint for part in parts[:5]}) == 5
+    np.testing.assert_array_equal(train.pixels[:], array[where])
+    np.testing.assert_array_equal(held.pixels[:], np.delete(array, where, axis=0))
+
+
+def test_shards_of_two_folders_are_put_together_where_they_are(several, array, tmp_path, monkeypatch):
+    (tmp_path / "b").mkdir()
+    other = stored(tmp_path / "b", array[:100] // 2)
+    with monkeypatch.context() as patch:
+        patch.delattr(Readers, "read")
+        whole = several.followed_by(other)
+        part = several.take(slice(5, 9)).followed_by(other.take(slice(3, 5)))
+        assert whole.are_stored
+        assert part.are_stored
+        assert (whole.pixels.min(), whole.pixels.max()) == (array.min(), array.max())
+    np.testing.assert_array_equal(whole.pixels[:], np.concatenate([array, array[:100] // 2]))
+    np.testing.assert_array_equal(part.pixels[:], np.concatenate([array[5:9], array[3:5] // 2]))
+    assert (part.pixels.min(), part.pixels.max()) == (part.pixels[:].min(), part.pixels[:].max())
+    fits = [fitted(x, shuffle=False) for x in (whole, Images(whole.pixels[:]))]
+    for name, tensor in fits[0].network_.state_dict().items():
+        assert torch.equal(tensor, fits[1].network_.state_dict()[name]), name
+    smaller = Images(array[:10, :, :4].copy())
+    (tmp_path / "c").mkdir()
+    assert several.pixels.followed_by(stored(tmp_path / "c", smaller.pixels).pixels) is None
 
 
 @pytest.mark.usefixtures("small_blocks")

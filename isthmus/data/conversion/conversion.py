@@ -77,9 +77,9 @@ def convert(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         n = len(list((folder / _PARTS).glob("*.json")))
+        whole = counted(n, "shard is", "shards are")
         raise RunError(
-            f"{folder}: the disk is full; {counted(n, 'shard')} {'is' if n == 1 else 'are'} whole, and the same command "
-            "goes on after them when there is room"
+            f"{folder}: the disk is full; {whole} whole, and the same command goes on after them when there is room"
         ) from None
     return open_shards(folder)
 
