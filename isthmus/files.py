@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,6 +97,29 @@ def save_array(file: IO[bytes], array: Any) -> None:
 
     writer: Any = SimpleNamespace(write=file.write)  # of a file NumPy would ask for its descriptor
     np.save(writer, array, allow_pickle=False)
+
+
+def stream_array(file: IO[bytes], rows: Iterable[Any], dtype: Any) -> tuple[int, ...]:
+    """Write rows, at least one and all of one shape, as `numpy.save` writes them stacked, one by one; that shape.
+
+    file: at its beginning, and one that can be sought in: NumPy leaves room for any number of rows in its header.
+    """
+    import numpy as np
+    from numpy.lib import format as npy
+
+    facts: dict[str, Any] = {"descr": np.dtype(dtype).str, "fortran_order": False}
+    shape: tuple[int, ...] = ()
+    for row in rows:
+        if not shape:
+            shape = (0, *row.shape)
+            npy.write_array_header_1_0(file, facts | {"shape": shape})
+        if row.shape != shape[1:]:
+            raise ValueError(f"rows of {shape[1:]} and of {row.shape}")
+        file.write(np.ascontiguousarray(row, dtype).data)
+        shape = (shape[0] + 1, *shape[1:])
+    file.seek(0)
+    npy.write_array_header_1_0(file, facts | {"shape": shape})
+    return shape
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isthmus import locks
@@ -21,6 +22,8 @@ from isthmus.files import (
     open_regular,
     prepare_folder,
     remove,
+    save_array,
+    stream_array,
     sweep,
     write_json,
 )
@@ -659,3 +662,23 @@ def test_what_a_killed_process_left_in_a_checkpoint_is_swept_with_all_around_it(
     sweep(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
     assert probe.parent.is_dir()
+
+
+@pytest.mark.parametrize("n", [1, 9, 10, 1234])
+@pytest.mark.parametrize("shape", [(), (3,), (1, 2, 3)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_stream_of_rows_has_the_bytes_of_numpys_array(tmp_path, n, shape, dtype):
+    array = (np.random.default_rng(n).random((n, *shape)) * 200).astype(dtype)
+    np.save(tmp_path / "whole.npy", array)
+    with atomic_file(tmp_path / "rows.npy") as file:
+        assert stream_array(file, iter(array), array.dtype) == array.shape
+    with atomic_file(tmp_path / "saved.npy") as file:
+        save_array(file, array)
+    assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert (tmp_path / "saved.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_rows_of_two_shapes_are_no_array(tmp_path):
+    with pytest.raises(ValueError, match=r"rows of \(2,\) and of \(3,\)"), atomic_file(tmp_path / "a.npy") as file:
+        stream_array(file, [np.zeros(2), np.zeros(3)], np.dtype(float))
+    assert list(tmp_path.iterdir()) == []

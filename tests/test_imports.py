@@ -47,7 +47,7 @@ WITHIN = {
         *("data.framing", "data.identity", "data.images", "data.sizes", "data.torch_datasets"),
     },
     "data.photographs": {
-        *("data.formats", "data.sources", "data.collections"),
+        *("data.formats", "data.sources", "data.stored", "data.collections"),
         *("data.framing", "data.identity", "data.images", "data.layouts", "data.sizes", "data.torch_datasets"),
     },
     "data.conversion": {

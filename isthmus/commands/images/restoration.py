@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +27,14 @@ from isthmus.data.formats.page import ValueRange
 from isthmus.data.formats.writers import fits_16_bits, write_like
 from isthmus.data.images import floats_of
 from isthmus.errors import RequestError, counted
-from isthmus.files import atomic_file, save_array, write_json
+from isthmus.files import atomic_file, save_array, stream_array, write_json
 from isthmus.metrics import Estimate, mean_of, mean_psnr
 from isthmus.parts import Corruption
 from isthmus.persistence import PREVIEW
 
 ARRAYS = (".npy", ".npz")
 _SHOWN = 6
+_AT_ONCE = 1 << 20  # bytes that are copied
 
 
 def restore(
@@ -203,26 +207,34 @@ def _write_arrays(target: Path, results: Iterator[Result], pictures: Pictures, v
     value_range: what 0 and 1 are; then the numbers are float32 in these units. Returns type and shape in words.
     """
     low, high = value_range or (0, 1)
-    made: list[np.ndarray] = []
-    names, labels = [], []
-    for result in results:
-        image = np.clip(result.written(), 0, 1)
-        made.append(
-            np.rint(image * 255).astype(np.uint8)
-            if pictures.dtype == np.uint8
-            else (image * (high - low) + low).astype(np.float32)
-        )
-        names.append(printable(result.picture.name))
-        labels.append(result.picture.label)
-    images = np.stack(made)
+    dtype = np.dtype(np.uint8 if pictures.dtype == np.uint8 else np.float32)
+    names, labels = list[str](), list[str]()
+
+    def made() -> Iterator[np.ndarray]:
+        for result in results:
+            image = np.clip(result.written(), 0, 1)
+            yield (
+                np.rint(image * 255).astype(dtype) if dtype == np.uint8 else (image * (high - low) + low).astype(dtype)
+            )
+            names.append(printable(result.picture.name))
+            labels.append(result.picture.label)
+
     with atomic_file(target) as file:
         if target.suffix.lower() == ".npy":
-            save_array(file, images)
+            shape = stream_array(file, made(), dtype)
         else:
-            known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
-            np.savez(file, images=images, name=np.array(names), **known)
-    white = ", 1 is white" if value_range is None and images.dtype != np.uint8 else ""
-    return f", {images.dtype} {images.shape}{white}"
+            with tempfile.TemporaryFile(dir=target.parent) as images:  # in an .npz the number comes before the images
+                shape = stream_array(images, made(), dtype)
+                known: dict[str, Any] = {"label": np.array(labels)} if any(labels) else {}
+                with zipfile.ZipFile(file, "w") as archive:
+                    with archive.open("images.npy", "w", force_zip64=True) as member:
+                        images.seek(0)
+                        shutil.copyfileobj(images, member, _AT_ONCE)
+                    for name, column in {"name": np.array(names), **known}.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            save_array(member, column)
+    white = ", 1 is white" if value_range is None and dtype != np.uint8 else ""
+    return f", {dtype} {shape}{white}"
 
 
 def _account(

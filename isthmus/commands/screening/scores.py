@@ -66,20 +66,20 @@ class Scores(Sequence[Score]):
     def __getitem__(self, i: Any, /) -> Any:
         """The i-th score, or by a slice some `Scores`."""
         if isinstance(i, slice):
-            return self.take(np.arange(len(self))[i])
+            return self.part(np.arange(len(self))[i])
         seen, selected = (_WORDS[number] for number in self.known[i].tolist())
         p = None if self.p is None else float(self.p[i])
         mse, spot, largest, bright = self.errors[i].tolist()
         return Score(self.names[i], self.labels[i], seen, selected, mse, spot, largest, bright, p)
 
-    def take(self, which: np.ndarray) -> Scores:
+    def part(self, which: np.ndarray) -> Scores:
         """Those at these positions."""
         names, labels = ([column[i] for i in which.tolist()] for column in (self.names, self.labels))
         return Scores(names, labels, self.known[which], self.errors[which], None if self.p is None else self.p[which])
 
     def ranked(self, kind: str) -> Scores:
         """The same, those with the largest errors of a kind first."""
-        return self.take(np.argsort(-self.column(kind), kind="stable"))
+        return self.part(np.argsort(-self.column(kind), kind="stable"))
 
     def column(self, kind: str) -> np.ndarray:
         """The errors of a kind, (n,)."""
@@ -92,4 +92,4 @@ class Scores(Sequence[Score]):
 
     def are_of(self, label: str) -> np.ndarray:
         """(n,): which have this label."""
-        return np.fromiter((one == label for one in self.labels), bool, len(self))
+        return np.fromiter((each == label for each in self.labels), bool, len(self))

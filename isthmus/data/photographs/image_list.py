@@ -90,7 +90,7 @@ class ImageList:
         which = np.arange(len(self))[which]
         names = tuple(self.names[i] for i in which) if self.names else ()
         if isinstance(self.arrays, StoredList | PairList):
-            return ImageList(self.arrays.take(which), self.unit, names, self.album)
+            return ImageList(self.arrays.part(which), self.unit, names, self.album)
         return ImageList(tuple(self.arrays[i] for i in which), self.unit, names, self.album)
 
     def beside(self, other: ImageList) -> ImageList:

@@ -27,7 +27,7 @@ class StoredList(Sequence[Photograph]):
     def __getitem__(self, i: Any, /) -> Any:
         """The i-th photograph, of which nothing is read; or, by a slice, a list of some."""
         if isinstance(i, slice):
-            return self.take(i)
+            return self.part(i)
         i, pixels = range(len(self))[i], self.pixels
         dtype, shape = pixels.dtype, pixels.image_shape
         rows = partial(Stored(pixels).rows, i)
@@ -38,7 +38,7 @@ class StoredList(Sequence[Photograph]):
         """sha256 of the pixels."""
         return self.pixels.fingerprint
 
-    def take(self, which: np.ndarray | slice) -> StoredList:
+    def part(self, which: np.ndarray | slice) -> StoredList:
         """The photographs at these positions."""
         return StoredList(self.pixels.part(which))
 
@@ -60,7 +60,7 @@ class PairList(Sequence[Pair]):
 
     def __getitem__(self, i: Any, /) -> Any:
         if isinstance(i, slice):
-            return self.take(i)
+            return self.part(i)
         return Pair(self.first.arrays[i], self.second.arrays[i], self.units)
 
     @property
@@ -68,6 +68,6 @@ class PairList(Sequence[Pair]):
         """sha256 of both."""
         return table_fingerprint([self.first.fingerprint, self.second.fingerprint])
 
-    def take(self, which: np.ndarray | slice) -> PairList:
+    def part(self, which: np.ndarray | slice) -> PairList:
         """The pairs at these positions."""
         return PairList(self.first.take(which), self.second.take(which), self.units)

@@ -107,8 +107,8 @@ class StoredPixels:
     def content_seeds(self, seed: int, purpose: str) -> np.ndarray:
         """(n,) int64, of each image's numbers as `rng.content_seeds` has them; all are read for it once, in pieces."""
         if (seed, purpose) not in self._seeds:
-            each = (one for x in self.chunks() for one in content_seeds(seed, purpose, x.reshape(len(x), -1)))
-            self._seeds[seed, purpose] = np.fromiter(each, np.int64, len(self))
+            seeds = (number for x in self.chunks() for number in content_seeds(seed, purpose, x.reshape(len(x), -1)))
+            self._seeds[seed, purpose] = np.fromiter(seeds, np.int64, len(self))
         return self._seeds[seed, purpose]
 
     def part(self, which: np.ndarray | slice) -> StoredPixels:
@@ -119,13 +119,13 @@ class StoredPixels:
         """These, then others, of the same files or of more, of which nothing is read; None if they are of other numbers
         or of another shape.
         """
-        mine, others = self._positions(slice(None)), other._positions(slice(None))
+        rows, others = self._positions(slice(None)), other._positions(slice(None))
         if other.files == self.files:
-            return self._with(np.concatenate([mine, others]))
+            return self._with(np.concatenate([rows, others]))
         if (other.dtype, other.image_shape) != (self.dtype, self.image_shape):
             return None
         is_whole = self.which is None and other.which is None
-        which = None if is_whole else np.concatenate([mine, others + self.edges[-1]])
+        which = None if is_whole else np.concatenate([rows, others + self.edges[-1]])
         digest = table_fingerprint([self.digest, other.digest])
         known = [pixels.ends for pixels in (self, other) if pixels.ends is not None]
         ends = (min(low for low, _ in known), max(high for _, high in known)) if len(known) == 2 else None
