@@ -15,16 +15,18 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
 from isthmus.errors import RequestError
-from isthmus.locks import LOCKS, PATTERN, Owner, lock
+from isthmus.locks import LOCKS, PATTERN, InUseError, Owner, check_held, lock
 
 TEMPORARY = ".tmp"
+_LOOK = 1.0  # seconds from one look at a folder that is waited for to the next
 _REPLACED = f".old{TEMPORARY}"
 _OURS = re.compile(  # by a process, by one of an earlier version of isthmus, replaced, or of a download
     rf"\.({PATTERN.pattern}|\d+|old|fetched){re.escape(TEMPORARY)}$"
@@ -77,6 +79,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        check_held(path)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -138,6 +141,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield building
         for entry in [*building.rglob("*"), building]:
             _fsync(entry)
+        check_held(path)
         if not (path.exists() and _exchanged(building, path)):
             remove(replaced)
             if path.exists():  # a folder cannot be renamed onto one that is not empty
@@ -231,11 +235,25 @@ def prepare_folder(folder: Path, needed: int, option: str = "--out") -> None:
 
 
 @contextlib.contextmanager
-def held_folder(folder: Path, needed: int, option: str) -> Iterator[None]:
-    """A folder as by `prepare_folder`, under `lock`; a new one that is empty goes again on a signal or a refusal."""
-    is_new = not folder.exists()
-    prepare_folder(folder, needed, option)
-    with lock(folder, option):
+def held_folder(folder: Path, needed: int, option: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """A folder as by `prepare_folder`, under `lock`; a new one that is empty goes again on a signal or a refusal.
+
+    waiting: is called, once, with a sentence where another process holds it, and that is waited for; None raises.
+    """
+    is_new, looks = not folder.exists(), 0
+    with contextlib.ExitStack() as locked:
+        while True:
+            prepare_folder(folder, needed, option)
+            try:
+                locked.enter_context(lock(folder, option))
+                break
+            except (InUseError, FileNotFoundError) as error:  # the latter where its holder has removed it meanwhile
+                if waiting is None:
+                    raise
+                if isinstance(error, InUseError) and not looks:
+                    waiting(f"{error.summary}, waiting until that ends, or is stopped")
+            looks += 1
+            time.sleep(_LOOK)
         try:
             yield
         except BaseException as stop:

@@ -70,6 +70,14 @@ class Owner(NamedTuple):
         return (self.host, self.boot) == _here()[:2]
 
 
+class InUseError(RunError):
+    """Another process holds a folder. summary: which one, without the way out."""
+
+    def __init__(self, folder: Path, holder: str, option: str) -> None:
+        self.summary = f"{folder} is in use by {holder.strip() or 'another process'}"
+        super().__init__(f"{self.summary}; wait for it, stop it, or choose another folder with {option}")
+
+
 class Sign(NamedTuple):
     """A holder's sign of life: a file's name, which is the owner's, and its content; None where it cannot be read."""
 
@@ -116,61 +124,112 @@ def lock(folder: Path, option: str = "--out") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise _in_use(folder, file.read(), option) from None
+            raise InUseError(folder, file.read(), option) from None
         except OSError:  # this disk has no such locks
             has_kernels = False
         name = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv)[:200]})\n"
         holder = name.encode("utf-8", "replace")
-        with _held(folder, holder, option, has_kernels=has_kernels):
+        with _held(folder, holder, option, has_kernels=has_kernels) as hold:
             file.seek(0)
             file.truncate()
             os.write(file.fileno(), holder)  # unbuffered
             try:
                 yield
             finally:
-                file.truncate(0)
+                if not hold.is_lost:  # else it has the name of the next one
+                    file.truncate(0)
 
 
-def _in_use(folder: Path, holder: str, option: str) -> RunError:
-    who = holder.strip() or "another process"
-    return RunError(f"{folder} is in use by {who}; wait for it, stop it, or choose another folder with {option}")
+def check_held(path: Path) -> None:
+    """Raise RunError where `path`, absolute, is in a folder whose lock this process had and another took over.
+
+    It is called before anything gets its name there. A process that was stopped, or cut off from the disk, for half a
+    minute is taken for dead; when it goes on, it must not write beside the next one.
+    """
+    for hold in [hold for hold in _holds if hold.folder in path.parents]:
+        hold.check()
+
+
+class _Hold:
+    """A folder that this process holds. is_lost: whether another has taken it over, as far as is known."""
+
+    def __init__(self, folder: Path, sign: Path) -> None:
+        self.folder, self.is_lost = folder.resolve(), False
+        self._sign, self._lock_file = sign, folder / LOCK
+        # No two holds of one process look alike: who saw the first must not take the second for one that stands still
+        self._beats, self._last, self._whole = secrets.randbelow(10**11), _seconds(), threading.Lock()
+
+    def content(self, holder: bytes) -> bytes:
+        """The first sign of life."""
+        return b"%012d " % self._beats + holder
+
+    def beat(self) -> None:
+        """Renew the sign of life."""
+        with self._whole:
+            self._beats += 1
+            try:
+                with open(self._sign, "r+b") as file:  # not made again where it was taken over
+                    file.write(b"%012d" % self._beats)
+                self._last = _seconds()
+            except FileNotFoundError:
+                self.is_lost = self.is_lost or self._is_gone()
+            except OSError:
+                pass  # as long as the disk cannot be reached, nobody knows
+
+    def _is_gone(self) -> bool:
+        """Whether the sign is missing from a lock that is there: a folder that somebody removes has neither, soon."""
+        time.sleep(0.2)
+        return self._lock_file.exists() and not self._sign.exists()
+
+    def check(self) -> None:
+        """Raise RunError if another has taken the folder over."""
+        if _seconds() - self._last > 2 * _BEAT:  # this process may have been stopped just now
+            self.beat()
+        if self.is_lost:
+            raise RunError(
+                f"{self.folder}: this process gave no sign of life for more than {_PATIENCE:g} s, and another one has "
+                "it now, or had it since; nothing more is written, and the same command goes on from what is there"
+            )
+
+
+_holds: list[_Hold] = []
+
+
+def _seconds() -> float:
+    """A clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @contextlib.contextmanager
-def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Iterator[None]:
+def _held(folder: Path, holder: bytes, option: str, *, has_kernels: bool) -> Iterator[_Hold]:
     """Hold `folder` against other machines. has_kernels: whether the kernel's lock is held, against this machine's."""
     owner, stopped = str(Owner.current()), threading.Event()
     place, building = folder / HELD, folder / f"{HELD}.{owner}.tmp"
     sign = place / owner
-
-    # No two holds of one process look alike: who saw the first must not take the second for a sign that stands still
-    beats = secrets.randbelow(10**11)
+    hold = _Hold(folder, sign)
 
     def beat() -> None:
-        nonlocal beats
         while not stopped.wait(_BEAT):
-            beats += 1
-            try:
-                with open(sign, "r+b") as file:  # not made again where it was taken over
-                    file.write(b"%012d" % beats)
-            except OSError:
-                continue
+            hold.beat()
 
     for leftover in folder.glob(f"{HELD}.*.tmp"):
         if (known := Owner.parsed(leftover.name.split(".")[-2])) and (known.is_dead or str(known) == owner):
             shutil.rmtree(leftover, ignore_errors=True)
     try:
         building.mkdir()
-        content = b"%012d " % beats + holder
+        content = hold.content(holder)
         (building / owner).write_bytes(content)
         while not _renamed(building, place):
             dead = _dead_sign(folder, option, has_kernels=has_kernels)
             if dead and _taken_over(place, dead, owner, content):
                 break
         threading.Thread(target=beat, daemon=True).start()
-        yield
+        _holds.append(hold)
+        yield hold
     finally:
         stopped.set()
+        if hold in _holds:
+            _holds.remove(hold)
         shutil.rmtree(building, ignore_errors=True)
         with contextlib.suppress(OSError):  # where another machine has it, or took this one for dead
             sign.unlink()
@@ -199,12 +258,12 @@ def _dead_sign(folder: Path, option: str, *, has_kernels: bool) -> Sign | None:
         time.sleep(min(0.2, _BEAT / 5))
         now = _sign(folder / HELD)
         if now and now.name == seen.name and now.content != seen.content:
-            raise _in_use(folder, (now.content or b"").partition(b" ")[2].decode("utf-8", "replace"), option)
+            raise InUseError(folder, (now.content or b"").partition(b" ")[2].decode("utf-8", "replace"), option)
         if now != seen:  # another holder, or none any more
             seen, since = now, time.monotonic()
         elif time.monotonic() - since > _PATIENCE:
             if seen.content is None:  # it may be alive, or nobody's
-                raise _in_use(folder, f"the holder of {folder / HELD / seen.name}, which cannot be read", option)
+                raise InUseError(folder, f"the holder of {folder / HELD / seen.name}, which cannot be read", option)
             break
     return seen
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from isthmus.files import (
     _exchanged,
     atomic_file,
     atomic_folder,
+    held_folder,
     open_regular,
     prepare_folder,
     remove,
@@ -550,6 +552,75 @@ def test_who_was_taken_for_dead_leaves_the_lock_of_the_next_alone(tmp_path, impa
             sleeper.stdin.close()
             assert sleeper.wait() == 0
             assert (tmp_path / ".lock.held" / str(Owner.current())).exists()
+
+
+WRITE_THERE = (
+    ELSEWHERE
+    + """
+from isthmus.errors import RunError
+from isthmus.files import atomic_folder, write_json
+folder = Path(sys.argv[1])
+try:
+    with locks.lock(folder):
+        write_json(folder / "inside" / "a.json", 1)
+        print("held", flush=True)
+        sys.stdin.readline()
+        if sys.argv[5] == "a file":
+            write_json(folder / "inside" / "a.json", 2)
+        else:
+            with atomic_folder(folder / "inside" / "made") as building:
+                (building / "b").write_text("2")
+except RunError as error:
+    print(error)
+"""
+)
+
+
+@pytest.mark.parametrize("of", ["a file", "a folder"])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_who_was_taken_for_dead_is_told_at_its_next_write_and_nothing_is_written(of, is_over, tmp_path, impatient):
+    (tmp_path / "inside").mkdir()
+    with child(WRITE_THERE, tmp_path, *THERE, of) as sleeper:
+        assert sleeper.stdout.readline() == b"held\n"
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lock(tmp_path))
+            if is_over:  # whoever took over has come and gone
+                stack.close()
+            sleeper.stdin.write(b"\n")
+            sleeper.stdin.flush()
+            os.kill(sleeper.pid, signal.SIGCONT)
+            words = sleeper.stdout.read().decode()
+            assert sleeper.wait() == 0
+    assert words.startswith(f"{tmp_path}: this process gave no sign of life for more than ")
+    assert "another one has it now" in words
+    assert names(tmp_path / "inside") == ["a.json"]
+    assert (tmp_path / "inside" / "a.json").read_text() == "1\n"
+
+
+def test_a_folder_that_was_removed_and_made_again_is_written_to(tmp_path, impatient):
+    """As that of the checkpoints of a model which an orphan has finished: nobody else holds it."""
+    folder = tmp_path / "held"
+    folder.mkdir()
+    with lock(folder):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        time.sleep(0.3)
+        write_json(folder / "a.json", 1)
+        assert (folder / "a.json").exists()
+
+
+def test_a_folder_in_use_is_waited_for_where_that_is_wanted(tmp_path):
+    notes = []
+    (tmp_path / "a").mkdir()
+    with child(HOLD, tmp_path / "a") as holder:
+        assert holder.stdout.readline() == b"held\n"
+        threading.Timer(1.0, holder.stdin.close).start()
+        with held_folder(tmp_path / "a", 0, "--out", waiting=notes.append):
+            assert str(os.getpid()) in (tmp_path / "a" / ".lock").read_text()
+        assert holder.stdout.readline() == b"released\n"
+    assert len(notes) == 1
+    assert f"is in use by process {holder.pid} on " in notes[0]
 
 
 def test_machines_take_turns_also_at_what_a_dead_one_left(tmp_path):

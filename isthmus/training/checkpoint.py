@@ -50,7 +50,8 @@ class Checkpoints:
     None keeps nothing. every: seconds of training steps from one to the next; None is `EVERY`. replace: whether a
     checkpoint of another training is written over; else it is refused, for it is work that somebody may want. say: is
     called with a sentence when one is damaged, written over, or cannot be written; as it comes, a DoubtWarning. states:
-    of the same training, to be looked at; none unless given.
+    of the same training, to be looked at; none unless given. wait: until another process, which holds the folder, has
+    ended; else that is an error.
 
     The caller who passes a `Checkpoints` to `fit` must remove it when the trained model is safe elsewhere.
     """
@@ -63,10 +64,12 @@ class Checkpoints:
         replace: bool = False,
         say: Callable[[str], None] = _warn,
         states: States | None = None,
+        wait: bool = False,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every, self.replace, self.say = EVERY if every is None else every, replace, say
         self.states = States() if states is None else states
+        self._waiting = say if wait else None
         self._facts: Callable[[], dict[str, Any]] = dict
         self._seconds = 0.0  # of training, when the last one was written
         self._wait, self._failed = self.every, False
@@ -89,7 +92,7 @@ class Checkpoints:
             raise RequestError(f"{self.folder} holds {strange.name}, which is not a checkpoint; {way_out}")
         if self.every:
             self._wait = max(self.every, _PACE / 2 * 4 * n_bytes / _BYTES_PER_SECOND)
-        with held_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint="):
+        with held_folder(self.folder, 4 * n_bytes * (_KEPT + 1), "checkpoint=", self._waiting):
             for leftover in filter(is_temporary, _entries(self.folder)):
                 remove(leftover)
             try:

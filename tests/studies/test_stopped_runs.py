@@ -124,3 +124,28 @@ def test_what_a_killed_run_left_is_swept(run, folder):
         file.write_bytes(b"half")
     run(only=("pca-4",))
     assert not [path for path in leftovers if path.exists()]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from isthmus.locks import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_model_that_an_orphan_still_trains_is_waited_for(run, folder, tools, capsys):
+    """As the worker of a run that was cut off from its machine, until that ends."""
+    text = tools.HEAD + tools.DENSE
+    place = folder / "checkpoints" / "dense-4"
+    place.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, place, "2"], stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdout.readline() == b"held\n"
+        assert run(text).complete
+        assert orphan.poll() == 0
+    words = f"dense-4: {place} is in use by process {orphan.pid} on "
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(words)]
+    assert line.endswith("waiting until that ends, or is stopped")
+    assert not place.exists()

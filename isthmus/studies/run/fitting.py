@@ -54,7 +54,8 @@ def fit(context: Context, model: Model, seed: int, progress: Progress) -> tuple[
             progress.note(f"{label}: {doubt}")
         states = states_to_keep(context, model, seed, lambda sentence: progress.note(f"{label}: {sentence}"))
         place = context.checkpoint_folder(model, seed)
-        train_with_checkpoints(unfitted, x, held_out, place, label, progress, states=states)
+        # a run that was killed, or cut off from the machine of a worker, may have left one there that still trains
+        train_with_checkpoints(unfitted, x, held_out, place, label, progress, states=states, wait=True)
         seconds = unfitted.history_.seconds
     elif adapter_of(unfitted).searches or isinstance(unfitted, Denoiser):
         unfitted.of(context.fitted[str(model.of), seed])  # which is trained already
@@ -113,20 +114,21 @@ def train_with_checkpoints(
     replace: bool = True,
     refit: bool = False,
     states: States | None = None,
+    wait: bool = False,
 ) -> None:
     """Train an estimator that has `fit_epochs`, from where an earlier run was stopped if it was.
 
     The caller must remove `folder`.
 
     replace: whether another training's checkpoints there are written over, as in a study; else that is a RequestError.
-    refit: as for `Autoencoder.fit_epochs`. states: to be kept, if any.
+    refit: as for `Autoencoder.fit_epochs`. states: to be kept, if any. wait: as for `Checkpoints`.
     """
 
     def say(sentence: str) -> None:
         progress.note(f"{label}: {sentence}")
 
     # which the run removes when the model is written
-    checkpoints = Checkpoints(folder, say=say, replace=replace, states=states)
+    checkpoints = Checkpoints(folder, say=say, replace=replace, states=states, wait=wait)
     validation = {} if held_out is None else {"validation": held_out}
     if refit:
         validation["refit"] = True
