@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import reduce
@@ -57,8 +59,38 @@ def allow_imports() -> None:
     _imports_are_allowed = True
 
 
+@contextlib.contextmanager
+def importing(modules: Iterable[str], *, allowed: bool) -> Iterator[None]:
+    """Import modules, which register what they have; inside, functions may be imported by name if that is `allowed`.
+
+    They may lie in the current folder too. Raises RequestError for one that cannot be imported.
+    """
+    global _imports_are_allowed
+    before = _imports_are_allowed
+    try:
+        import_modules(modules, allowed=allowed)
+        yield
+    finally:
+        _imports_are_allowed = before
+
+
+def import_modules(modules: Iterable[str], *, allowed: bool) -> None:
+    """Do what `importing` does, for good."""
+    modules = list(modules)
+    if (modules or allowed) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if allowed:
+        allow_imports()
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            rule = "it must be installed, on PYTHONPATH or in this folder"
+            raise RequestError(f"cannot import the module {name}: {error}; {rule}") from None
+
+
 def imports_are_allowed() -> bool:
-    """Whether `allow_imports` was called in this process."""
+    """Whether functions may be imported by name now."""
     return _imports_are_allowed
 
 
@@ -66,7 +98,8 @@ def imported_function(path: str) -> Any:
     """The function that "package.module:function" names. Raises RequestError unless imports are allowed."""
     if not _imports_are_allowed:
         raise RequestError(
-            f"{path} is a name, and importing it runs code: pass the function, or --allow-imports to run"
+            f"{path} is a name, and importing it runs code: pass the function, or --allow-imports to run, which is "
+            "isthmus.run(..., allow_imports=True) in Python"
         )
     try:
         return _imported(path)

@@ -87,14 +87,6 @@ def run(options: argparse.Namespace) -> None:
     threads = threads_of(options)
     require(options.seeds >= 1, "seeds", "at least 1", options.seeds)
     require(options.keep_states == 0 or options.keep_states >= 2, "--keep-states", "at least 2", options.keep_states)
-    require(options.workers >= 1, "--workers", "at least 1", options.workers)
-    hosts = tuple(host for host in map(str.strip, options.hosts.split(",")) if host)
-    if not options.launch and (hosts or options.workers > 1):
-        raise RequestError("--hosts and --workers say where --launch starts workers: give it, such as 'ssh {host}'")
-    if options.launch and options.engine != "local":
-        raise RequestError(f"--launch is an engine itself; leave --engine {options.engine} out")
-    if options.address and options.engine != "ray":
-        raise RequestError("--address is that of a Ray cluster: add --engine ray")
 
     from isthmus import console
     from isthmus.report.html_page import write_report
@@ -113,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
         engine=options.engine,
         address=options.address,
         launch=options.launch,
-        hosts=hosts,
+        hosts=tuple(host for host in map(str.strip, options.hosts.split(",")) if host),
         workers=options.workers,
         keep_states=options.keep_states,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from isthmus import console
+from isthmus import console, kinds
 from isthmus.decimals import error_text, interval_text
 from isthmus.displays.notebook_progress import training_progress
 from isthmus.errors import RequestError, one_of, require
@@ -22,6 +22,7 @@ from isthmus.report.figures import arrays_of, drawn
 from isthmus.report.html_page import write_report
 from isthmus.studies.plan.context import Request
 from isthmus.studies.results.results_json import Results, read_results
+from isthmus.studies.run import engines
 from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study
 
@@ -134,13 +135,28 @@ def run(
     fresh: bool = False,
     quick: bool = False,
     keep_states: int = 0,
+    engine: str = "local",
+    address: str = "",
+    launch: str = "",
+    hosts: str | Sequence[str] = (),
+    workers: int = 1,
+    imports: str | Sequence[str] = (),
+    allow_imports: bool = False,
 ) -> StudyRun:
     """Train and measure the models of a study and write its report, as `isthmus run` does with the same options.
 
     study: one that ships with isthmus, or the path of a TOML file. Results go to out/<study>; a run that was stopped
     goes on there, and finished models are not trained again. Progress goes to stderr, in a notebook below the cell.
 
-    Raises ValueError for a study or an option that can't be; RunError for a model that fails.
+    Other machines that share a disk train the models, to the same bytes, by engine="slurm" inside an allocation, by
+    engine="ray" with the address of a cluster, HOST:PORT, or by a prefix that starts a worker: launch="ssh {host}",
+    hosts=["one", "two"], and `workers` on each of them.
+
+    imports: modules to import first, which register networks, figures or an engine of your own. allow_imports: whether
+    the functions that the study names to build networks are imported and called: this runs their code.
+
+    Raises ValueError for a study or an option that can't be, a machine that can't be used, or a module that can't be
+    imported; RunError for a model that fails.
 
     >>> import isthmus, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -148,27 +164,35 @@ def run(
     ...     done.table("mse").query("split == 'test' and corruption.isna()")["model"].tolist()
     ['pca-8']
     """
-    parsed = load_study(str(study))
-    globs = (only,) if isinstance(only, str) else tuple(only)
-    parsed.only(globs)
-    one_of("device", device, DEVICES)
-    count = cores() if threads is None else threads
-    require(1 <= count <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", count)
-    require(seeds >= 1, "seeds", "at least 1", seeds)
-    require(keep_states == 0 or keep_states >= 2, "keep_states", "0 or at least 2", keep_states)
-    request = Request(
-        out=Path(out),
-        data_dir=None if data_dir is None else Path(data_dir),
-        device=device,
-        threads=count,
-        seeds=seeds,
-        only=globs,
-        fresh=fresh,
-        quick=quick,
-        keep_states=keep_states,
-        command=f"isthmus.run({str(study)!r}{'' if str(out) == 'runs' else f', out={str(out)!r}'})",
-    )
-    with training_progress() as progress:
-        results = run_study(parsed, request, progress)
-    write_report(request.out / results.study)
+    names = (imports,) if isinstance(imports, str) else tuple(imports)
+    with kinds.importing(names, allowed=allow_imports):
+        parsed = load_study(str(study))
+        globs = (only,) if isinstance(only, str) else tuple(only)
+        parsed.only(globs)
+        one_of("device", device, DEVICES)
+        count = cores() if threads is None else threads
+        require(1 <= count <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", count)
+        require(seeds >= 1, "seeds", "at least 1", seeds)
+        require(keep_states == 0 or keep_states >= 2, "keep_states", "0 or at least 2", keep_states)
+        request = Request(
+            out=Path(out),
+            data_dir=None if data_dir is None else Path(data_dir),
+            device=device,
+            threads=count,
+            seeds=seeds,
+            only=globs,
+            fresh=fresh,
+            quick=quick,
+            keep_states=keep_states,
+            command=f"isthmus.run({str(study)!r}{'' if str(out) == 'runs' else f', out={str(out)!r}'})",
+            engine=engine,
+            address=address,
+            launch=launch,
+            hosts=tuple(hosts.split(",") if isinstance(hosts, str) and hosts else hosts),
+            workers=workers,
+        )
+        runs_on = engines.engine_of(request, "{}".format)
+        with training_progress() as progress:
+            results = run_study(parsed, request, progress, runs_on)
+        write_report(request.out / results.study)
     return StudyRun(request.out / results.study)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
 import isthmus
 from isthmus.cli import run_command
+from isthmus.console import Lines
 from isthmus.errors import RequestError
 from isthmus.locks import HELD, Owner, lock
+from isthmus.studies.plan.context import Request
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import worker
 from isthmus.studies.run.engines.launched import Launched, launched
+from isthmus.studies.run.scheduler import run_study
+from isthmus.studies.spec.parser import load_study
+from isthmus.training.hardware import processor_of, resolve_device
 from tests.studies.test_engines import MODEL, STUDY
 
+MODULE = importlib.import_module(Launched.__module__)  # `engines.launched` is the function
 TEXT = STUDY + "".join(MODEL.format(name=name, width=width, epochs=3) for name, width in (("a", 2), ("b", 3), ("c", 4)))
 # as sshd does: in another folder, with few variables, the words joined for a shell
 SSH = """#!/bin/sh
@@ -113,6 +126,12 @@ def test_what_a_worker_is_asked_before_it_is_given_anything(tmp_path, monkeypatc
         assert worker._unlike(str(tmp_path), held, equal) == ""
         other = worker._unlike(str(tmp_path), held, {**equal, "torch": "1.0", "code": "else"})
         assert other == f"it has code {equal['code']} in place of else, torch {equal['torch']} in place of 1.0"
+        there, here = "cuda, NVIDIA H200", processor_of(resolve_device("cpu"))
+        other = worker._unlike(str(tmp_path), held, {**worker.kept_equal("cpu"), "processor": there}, "cpu")
+        assert other == f"it has processor {here} in place of {there}"
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        other = worker._unlike(str(tmp_path), held, equal, "cuda")
+        assert other.startswith('device "cuda" is not on this machine; here: ')
         nowhere = worker._unlike(str(tmp_path / "none"), held, equal)
         assert f"does not have the folder {tmp_path / 'none'}, in which the command was given" in nowhere
     assert "is not the folder of this run there" in worker._unlike(str(tmp_path), str(tmp_path / held), equal)
@@ -148,6 +167,11 @@ def test_the_command_that_starts_a_worker(monkeypatch):
         (["--hosts", "a"], "say where --launch starts workers"),
         (["--launch", "env", "--workers", "0"], "--workers must be at least 1"),
         (["--engine", "slurm"], "runs inside an allocation"),
+        (["--engine", "local", "--address", "x:1"], "--address is that of a Ray cluster: add --engine ray"),
+        (
+            ["--engine", "ray", "--address", "ray://h:10001"],
+            "--address ray://h:10001: a client of Ray cannot run models",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -158,6 +182,111 @@ def test_wrong_options_are_refused(options, words, tmp_path, monkeypatch, capsys
     assert not list(tmp_path.iterdir())
 
 
+def test_slurm_without_its_launcher_names_the_engine(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_command(["run", "digits", "--quick", "--out", str(tmp_path / "runs"), "--engine", "slurm"]) == 2
+    assert "--engine slurm: there is no program srun on this machine" in capsys.readouterr().err
+
+
 def test_an_empty_prefix_is_refused():
     with pytest.raises(RequestError, match="--launch must be a command"):
         Launched(" ", [""])
+
+
+# --- hosts that are lost ---
+
+# a host is dead where a file of its name is there; one that is alive leaves the number of its worker's process
+MORTAL = """#!/bin/sh
+echo "$1" >> "{log}"
+if [ -e "{dead}/$1" ]; then echo "no route to $1" >&2; exit 255; fi
+echo $$ > "{dead}/$1.pid"
+shift
+cd / && exec env -i PATH="{path}" HOME=/ sh -c "exec $*"
+"""
+
+
+@pytest.fixture
+def dead(ssh, tmp_path):
+    """A folder: hosts that `ssh` does not reach, by the names of its files."""
+    folder = tmp_path / "dead"
+    folder.mkdir()
+    ssh.with_name("bin").joinpath("ssh").write_text(MORTAL.format(log=ssh, dead=folder, path=os.environ["PATH"]))
+    return folder
+
+
+def study_of(folder, names, epochs):
+    models = [MODEL.format(name=name, width=2 + i, epochs=epochs) for i, name in enumerate(names)]
+    (folder / "small.toml").write_text(STUDY + "".join(models), "utf-8")
+
+
+COMMON = ["run", "small.toml", "--threads", "1", "--device", "cpu"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", ["good,bad", "bad,good,worse"])
+def test_a_host_that_cannot_be_reached_is_left_out(hosts, folder, ssh, dead, monkeypatch, capfd):
+    monkeypatch.setattr(MODULE, "_PAUSE", 0.1)
+    study_of(folder, "abc", epochs=500)
+    for name in ("bad", "worse"):
+        (dead / name).touch()
+    assert run_command([*COMMON, "--out", "here"]) == 0
+    assert run_command([*COMMON, "--out", "there", "--launch", "ssh {host}", "--hosts", hosts]) == 0
+    assert made(folder / "there") == made(folder / "here")
+    err = capfd.readouterr().err
+    for name in set(hosts.split(",")) - {"good"}:
+        assert f"the worker on {name} was ended with exit code 255 before it said anything" in err
+    assert "takes it up" not in err, "no model was given to it"
+
+
+@pytest.mark.slow
+def test_a_host_that_dies_at_any_moment_loses_its_model_once_and_the_bytes_are_the_same(folder, ssh, dead):
+    study_of(folder, "abcd", epochs=1500)
+    assert run_command([*COMMON, "--out", "here"]) == 0
+    command = [sys.executable, "-m", "isthmus", *COMMON, "--out", "there", "--launch", "ssh {host}", "--hosts", "a,b"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        lines = []
+        for line in run.stderr:  # to the first news of a second model: then both hosts train
+            lines.append(line)
+            if len({words[0] for words in map(str.split, lines) if words[1:2] == ["epoch"]}) == 2:
+                break
+        time.sleep(np.random.default_rng().uniform(0, 2))
+        (dead / "b").touch()
+        os.kill(int((dead / "b.pid").read_text()), signal.SIGKILL)
+        finished = {path: path.stat().st_mtime_ns for path in (folder / "there").glob("small/models/*/*.safetensors")}
+        rest = run.stderr.read()
+        assert run.wait(300) == 0, "".join(lines) + rest
+    if "takes it up" in rest:  # it may have been between two models
+        (line,) = [line for line in rest.splitlines() if "takes it up" in line]
+        assert re.match(r"[abcd]: the worker on b was ended by signal 9; .*: fewer workers .*; another one", line)
+    assert "no longer used" in rest
+    assert made(folder / "there") == made(folder / "here")
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+@pytest.mark.slow
+def test_a_host_that_falls_silent_is_lost(folder, ssh, dead, monkeypatch, capfd):
+    """As one that loses power, of which ssh hears nothing."""
+    monkeypatch.setattr(MODULE, "_BEAT", 0.2)
+    monkeypatch.setattr(MODULE, "_SILENCE", 5)
+    study_of(folder, "ab", epochs=1500)
+    assert run_command([*COMMON, "--out", "here"]) == 0
+
+    class Stopping(Lines):
+        training: ClassVar = set()
+
+        def epoch(self, name, row, epochs):
+            self.training.add(name)
+            if len(self.training) == 2 and not (dead / "b").exists():
+                (dead / "b").touch()
+                os.kill(int((dead / "b.pid").read_text()), signal.SIGSTOP)
+            super().epoch(name, row, epochs)
+
+    request = Request(folder / "there", threads=1, device="cpu", launch="ssh {host}", hosts=("a", "b"), command="test")
+    try:
+        run_study(load_study("./small.toml"), request, Stopping())
+    finally:
+        with contextlib.suppress(OSError):
+            os.kill(int((dead / "b.pid").read_text()), signal.SIGKILL)
+    assert "the worker on b said nothing for 5 s; another one takes it up" in capfd.readouterr().err
+    assert made(folder / "there") == made(folder / "here")

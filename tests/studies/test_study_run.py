@@ -1,6 +1,9 @@
 """A study from Python: what `isthmus run` writes, as tables and figures."""
 
+import importlib
 import json
+import os
+import sys
 
 import pytest
 
@@ -48,6 +51,88 @@ def test_a_notebook_shows_the_summary_and_the_way_to_the_report(done):
     done.report.unlink()
     assert done.report.read_text().startswith("<!doctype html>")
     assert repr(done).startswith("<StudyRun digits: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"launch": "ssh {host}"}, "^hosts must be given with launch that has {host} in it"),
+        ({"hosts": "a,b"}, "^hosts and workers say where launch starts workers"),
+        ({"launch": "env", "workers": 0}, "^workers must be at least 1"),
+        ({"launch": "env", "engine": "ray"}, "^launch is an engine itself; leave engine ray out"),
+        ({"launch": "no-such-program"}, "^launch: there is no program no-such-program"),
+        ({"address": "x:1"}, "^address is that of a Ray cluster: add engine ray"),
+        (
+            {"engine": "ray", "address": "ray://x:1"},
+            "^address ray://x:1: a client of Ray cannot run models; .* HOST:6379",
+        ),
+        ({"engine": "slum"}, 'unknown engine "slum".*Did you mean "slurm"'),
+        ({"imports": "no_such_module"}, "cannot import the module no_such_module"),
+    ],
+)
+def test_where_models_cannot_be_trained_is_refused_by_the_names_of_the_arguments(options, words, tmp_path):
+    with pytest.raises(RequestError, match=words):
+        isthmus.run("digits", out=tmp_path, quick=True, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+OWN = """
+from torch import nn
+from isthmus.studies.run import engines
+
+def build(shape, width):
+    n = shape[0] * shape[1] * shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Linear(n, width)), nn.Linear(width, n)
+
+class Mine(engines.Local):
+    def slots(self, tasks, planned):
+        print("tasks:", tasks)
+        return 0
+
+engines.register("mine", Mine)
+"""
+NAMED = """
+title = "named"
+[data]
+name = "digits"
+train = 60
+test = 60
+[[model]]
+name = "module"
+estimator = "autoencoder"
+network = {kind = "module", build = "own_networks:build", params = {width = 2}}
+epochs = 1
+"""
+
+
+def test_modules_and_engines_of_ones_own_are_asked_for_by_arguments(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_networks.py").write_text(OWN, "utf-8")
+    (tmp_path / "named.toml").write_text(NAMED, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    engines = importlib.import_module("isthmus.studies.run.engines")
+    monkeypatch.setattr(engines, "_ENGINES", {**engines._ENGINES})
+    options = {"device": "cpu", "threads": 1}
+    try:
+        for fresh in (False, True):  # what a run was allowed, the next one is not
+            with pytest.raises(RequestError, match=r"own_networks:build is a name.* allow_imports=True"):
+                isthmus.run("named.toml", fresh=fresh, **options)
+            options |= {"imports": ["own_networks"], "engine": "mine"}
+            done = isthmus.run("named.toml", fresh=fresh, allow_imports=True, **options)
+            assert done.results.complete
+            assert "tasks: 1" in capsys.readouterr().out
+    finally:
+        sys.modules.pop("own_networks", None)
+
+
+@pytest.mark.slow
+def test_a_prefix_trains_the_same_as_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    options = {"quick": True, "only": "dense-8", "threads": 1, "device": "cpu"}
+    here = isthmus.run("digits", out=tmp_path / "here", **options)
+    there = isthmus.run("digits", out=tmp_path / "there", launch="env", workers=2, **options)
+    model = "models/dense-8/model.safetensors"
+    assert (there.folder / model).read_bytes() == (here.folder / model).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import math
 import os
 import re
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -75,17 +73,7 @@ def import_modules(options: argparse.Namespace) -> None:
 
     Raises RequestError for a module that --import names and that cannot be imported.
     """
-    modules, allowed = getattr(options, "modules", []), getattr(options, "allow_imports", False)
-    if (modules or allowed) and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    if allowed:
-        kinds.allow_imports()
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            rule = "it must be installed, on PYTHONPATH or in this folder"
-            raise RequestError(f"cannot import the module {name}: {error}; {rule}") from None
+    kinds.import_modules(getattr(options, "modules", []), allowed=getattr(options, "allow_imports", False))
 
 
 def add_data_dir(command: Any) -> None:

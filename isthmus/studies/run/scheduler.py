@@ -18,28 +18,26 @@ from isthmus.studies.spec.study import Study
 _MOST_JOBS = 3  # at once, each with its images in memory
 
 
-def run_study(study: Study, request: Request, progress: Progress) -> Results:
+def run_study(study: Study, request: Request, progress: Progress, engine: Engine | None = None) -> Results:
     """Train what is not trained yet, measure everything, and write models, figures' arrays and results.json.
 
     Raises RequestError before anything is trained if the request cannot be met; RunError if training fails. Every
-    finished model is kept, also when it is interrupted.
+    finished model is kept, also when it is interrupted. engine: that of the request, if it is made already.
     """
-    (results,) = run_studies([study], request, progress)
+    (results,) = run_studies([study], request, progress, engine)
     return results
 
 
-def run_studies(studies: Sequence[Study], request: Request, progress: Progress) -> Generator[Results, None, None]:
+def run_studies(
+    studies: Sequence[Study], request: Request, progress: Progress, engine: Engine | None = None
+) -> Generator[Results, None, None]:
     """`run_study` for one after the other: results in this order, each when its study is over.
 
     Where a study leaves a slot of the engine without work, the next one is begun. The results of a study do not depend
     on those that it is run with, and an error of one study is raised when those before it are over.
     """
     coming = deque(studies)
-    engine = (
-        engines.launched(request.launch, request.hosts, request.workers)
-        if request.launch
-        else engines.engine(request.engine, request.address)
-    )
+    engine = engine or engines.engine_of(request)
     with contextlib.ExitStack() as locks:
 
         def next_job() -> Job | None:

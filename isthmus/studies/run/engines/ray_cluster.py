@@ -20,7 +20,7 @@ from isthmus.errors import RequestError, RunError, counted, one_line
 from isthmus.machine import cores, worker
 from isthmus.studies.run.engines.engine import Message, Task, failure, is_last
 from isthmus.studies.run.engines.launched import carried, checking, refusal
-from isthmus.studies.run.engines.local import Local, Runner, environment_of, lost, message_of
+from isthmus.studies.run.engines.local import Local, Runner, ended, environment_of, message_of
 
 _PATIENCE = 10.0  # seconds in which a cluster must answer
 _LOOKS = 1.0  # seconds until a slot that waits for a node looks whether the run has ended
@@ -29,17 +29,23 @@ _GONE = 15.0  # seconds without any node that has the cores for a model, after w
 
 class OnRay(Local):
     """An actor for each slot. address: of a cluster, as `ray start` prints it; "" for $RAY_ADDRESS, or one that is
-    started here with the cores of this machine, and ends with the run."""
+    started here with the cores of this machine, and ends with the run. option: that gave the address, for errors."""
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, address: str = "", option: str = "--address") -> None:
         super().__init__()
+        self.address = address or os.environ.get("RAY_ADDRESS", "")
+        self.option = option if address else "RAY_ADDRESS"
+        if "://" in self.address:
+            raise RequestError(
+                f"{self.option} {self.address}: a client of Ray cannot run models; on a machine of the cluster, give "
+                "the address of the cluster itself, HOST:6379, as `ray start` prints it"
+            )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when it is imported
         try:
             import ray
         except ImportError:
             raise RequestError('engine "ray" needs Ray: pip install "isthmus[ray]"') from None
         self.ray: Any = ray
-        self.address = address or os.environ.get("RAY_ADDRESS", "")
 
     def slots(self, tasks: int, planned: int) -> int:
         self._connect()
@@ -61,10 +67,16 @@ class OnRay(Local):
     def process(self, place: int, threads: int) -> Runner:
         return _Actor(self.ray, threads)
 
-    def _feed(self, worker: Any) -> None:
-        while worker.ready() and (task := self._tasks.get()):
-            for message in worker.run(task):
-                self._messages.put((task, message))
+    def _nodes(self, workers: list[Runner]) -> dict[int, str]:
+        return {}  # a place may wait for a node for as long as the run takes
+
+    def _feed(self, place: int, worker: Any) -> None:
+        while worker.ready():
+            self._queue.join(place, worker.node)
+            if (task := self._queue.next_for(place)) is None:
+                return
+            if not self._run(place, worker, task):
+                self._queue.leave(place)
 
     def _cores_of_nodes(self) -> list[int]:
         return _cores(self.ray)
@@ -79,7 +91,7 @@ class OnRay(Local):
         try:
             self.ray.init(**where, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:  # none there; one of other versions; no address
-            at = f"--address {self.address}: " if self.address else ""
+            at = f"{self.option} {self.address}: " if self.address else ""
             raise RequestError(f"{at}no Ray cluster can be used: {one_line(error)}") from None
         finally:
             if threading.current_thread() is threading.main_thread():
@@ -94,7 +106,7 @@ class OnRay(Local):
             socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
         except OSError as error:
             reason = error.strerror or "no answer"
-            raise RequestError(f"--address {self.address}: no Ray cluster can be used there: {reason}") from None
+            raise RequestError(f"{self.option} {self.address}: no Ray cluster can be used there: {reason}") from None
 
 
 def _cores(ray: Any) -> list[int]:
@@ -108,8 +120,11 @@ class _Host:
     def __init__(self, variables: dict[str, str]) -> None:
         self._process = worker("isthmus.studies.run.engines.worker:main", variables)
 
-    def ready(self) -> None:
-        """Answered once the process is started."""
+    def ready(self) -> str:
+        """The node, once the process is started."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
 
     def run(self, model: str, lines: list[bytes]) -> Iterator[Message]:
         """What the process says to these lines, to its last message."""
@@ -123,7 +138,7 @@ class _Host:
                 yield message
                 if is_last(message):
                     return
-        yield failure(lost(model, self._process.wait()))
+        yield failure(f"{model}: the process that trained it {ended(self._process.wait())}")
 
 
 class _Actor:
@@ -133,6 +148,7 @@ class _Actor:
         self._ray, self._threads = ray, threads
         self._stopped, self._lock, self._is_checked = False, threading.Lock(), False
         self._actor: Any = None
+        self.node = ""
         self._is_alone = False  # no node is left that could have an actor
 
     def ready(self) -> bool:
@@ -158,7 +174,7 @@ class _Actor:
                     if self._stopped or self._is_alone:
                         self._ray.kill(coming)
                         return self._is_alone
-                self._ray.get(begun)
+                self.node = self._ray.get(begun)
                 with self._lock:
                     self._actor = coming
             except self._ray.exceptions.RayError:  # its node has gone meanwhile

@@ -2,7 +2,8 @@
 
 `python -m isthmus.studies.run.engines.worker` takes tasks as lines of JSON on stdin and gives messages as lines on
 stdout, so that nothing is unpickled. It ends as soon as stdin does. {"check": ...} is answered by {"checked": ...}: ""
-if it is on the same disk and has the same versions, else a sentence, with which it ends.
+if it is on the same disk and like the process that asks, else a sentence, with which it ends. {"beat": seconds} has it
+say {"beat": true} from then on, as often as that, at once for the first time.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isthmus import kinds
-from isthmus.fingerprints import code_fingerprint, differing, versions
+from isthmus.errors import RequestError
+from isthmus.fingerprints import differing
 from isthmus.studies.plan.context import Context, Request
 from isthmus.studies.plan.preparation import prepare
+from isthmus.studies.run.engines.alike import kept_equal
 from isthmus.studies.run.engines.engine import ERRORS, Message, Task, failure
 from isthmus.studies.run.model_run import run_model
 from isthmus.studies.run.progress import Sender
@@ -76,12 +79,21 @@ def main() -> None:
     lines: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
 
+    whole = threading.Lock()
+
     def send(message: Message) -> None:
+        line = json.dumps(message).encode() + b"\n"
         try:
-            out.write(json.dumps(message).encode() + b"\n")
-            out.flush()
+            with whole:
+                out.write(line)
+                out.flush()
         except OSError:
             os._exit(0)  # nobody listens: the run was killed
+
+    def beat(seconds: float) -> None:
+        while True:
+            send({"beat": True})
+            time.sleep(seconds)
 
     worker = Worker()
     while True:
@@ -90,18 +102,18 @@ def main() -> None:
             send({"checked": (sentence := _unlike(**line["check"]))})
             if sentence:
                 return  # before the task that waits behind it: another version would write other numbers
+        elif "beat" in line:
+            threading.Thread(target=beat, args=(line["beat"],), daemon=True).start()
         else:
             worker.run(Task(**line), send)
 
 
-def kept_equal() -> dict[str, str]:
-    """What has to be the same in all processes of a run, by name: others may draw and add up other numbers."""
-    return {**versions(), "code": code_fingerprint()[:12]}
-
-
-def _unlike(folder: str, held: str, equal: dict[str, str]) -> str:
+def _unlike(folder: str, held: str, equal: dict[str, str], device: str = "auto") -> str:
     """Why this process cannot run the tasks of one that is in `folder`, and whose sign of a lock is `held`; ""."""
-    present = kept_equal()
+    try:
+        present = kept_equal(device)
+    except RequestError as error:
+        return str(error)
     if other := differing(equal, present):
         return "it has " + ", ".join(f"{name} {present.get(name)} in place of {equal.get(name)}" for name in other)
     try:
