@@ -188,7 +188,7 @@ def run(
             engine=engine,
             address=address,
             launch=launch,
-            hosts=tuple(hosts.split(",") if isinstance(hosts, str) and hosts else hosts),
+            hosts=tuple(map(str.strip, hosts.split(","))) if isinstance(hosts, str) and hosts else tuple(hosts),
             workers=workers,
         )
         runs_on = engines.engine_of(request, "{}".format)

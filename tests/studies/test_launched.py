@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from isthmus.cli import run_command
 from isthmus.console import Lines
 from isthmus.errors import RequestError
 from isthmus.locks import HELD, Owner, lock
+from isthmus.report.html_page import write_report
 from isthmus.studies.plan.context import Request
 from isthmus.studies.run import engines
 from isthmus.studies.run.engines import worker
@@ -28,10 +30,11 @@ from isthmus.studies.run.engines.launched import Launched, launched
 from isthmus.studies.run.scheduler import run_study
 from isthmus.studies.spec.parser import load_study
 from isthmus.training.hardware import processor_of, resolve_device
-from tests.studies.test_engines import MODEL, STUDY
+from tests.studies.test_engines import MODEL, STUDY, results_of
 
 MODULE = importlib.import_module(Launched.__module__)  # `engines.launched` is the function
 TEXT = STUDY + "".join(MODEL.format(name=name, width=width, epochs=3) for name, width in (("a", 2), ("b", 3), ("c", 4)))
+COMMON = ["run", "small.toml", "--threads", "1", "--device", "cpu"]
 # as sshd does: in another folder, with few variables, the words joined for a shell
 SSH = """#!/bin/sh
 echo "$1" >> "{log}"
@@ -96,6 +99,44 @@ def test_models_are_byte_for_byte_those_of_one_machine(options, folder, ssh, cap
     assert "cannot be used" not in capfd.readouterr().err
     if "ssh" in options[1]:
         assert sorted(ssh.read_text("utf-8").split()) == ["one", "two"]
+
+
+# as SLURM's, within an allocation: what follows the options is run on one of its nodes
+SRUN = """#!/bin/sh
+echo "$@" >> "{log}"
+while [ "${{1#--}}" != "$1" ]; do shift; done
+cd / && exec "$@"
+"""
+
+
+def report_of(folder):
+    """The report of a run, written again as if everything had taken a second, and by one command."""
+    same = {"seconds": 1.0, "command": "isthmus run"}
+    path = folder / "results.json"
+    table = json.loads(path.read_text("utf-8"), object_hook=lambda t: {key: same.get(key, t[key]) for key in t})
+    path.write_text(json.dumps(table), "utf-8")
+    return write_report(folder).read_text("utf-8").replace(f"explore {folder.parent.name}/", "explore out/")
+
+
+@pytest.mark.slow
+def test_slurm_runs_a_study_to_the_same_bytes_results_and_report(folder, ssh, monkeypatch, tools):
+    log = ssh.with_name("steps")
+    script = ssh.with_name("bin") / "srun"
+    script.write_text(SRUN.format(log=log), "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert run_command([*COMMON, "--out", "here"]) == 0
+    assert run_command([*COMMON, "--out", "there", "--engine", "slurm"]) == 0
+    assert len(made(folder / "here")) == 3
+    assert made(folder / "there") == made(folder / "here")
+    steps = log.read_text("utf-8").splitlines()
+    assert len(steps) == 2
+    assert all(
+        step.startswith("--nodes=1 --ntasks=1 --cpus-per-task=1 --exact env OMP_NUM_THREADS=1") for step in steps
+    )
+    assert results_of(folder / "there" / "small") == results_of(folder / "here" / "small")
+    assert (folder / "there" / "small" / "report.html").is_file()
+    assert report_of(folder / "there" / "small") == report_of(folder / "here" / "small")
 
 
 @pytest.mark.slow
@@ -218,9 +259,6 @@ def dead(ssh, tmp_path):
 def study_of(folder, names, epochs):
     models = [MODEL.format(name=name, width=2 + i, epochs=epochs) for i, name in enumerate(names)]
     (folder / "small.toml").write_text(STUDY + "".join(models), "utf-8")
-
-
-COMMON = ["run", "small.toml", "--threads", "1", "--device", "cpu"]
 
 
 @pytest.mark.slow

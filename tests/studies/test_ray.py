@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -42,15 +44,30 @@ def made(out):
     return {path.parent.name: path.read_bytes() for path in sorted(out.glob("small/models/*/model.safetensors"))}
 
 
+def descendants(pid):
+    """The numbers of all processes that a process has started, and that these have."""
+    children = [
+        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text("utf-8").split()
+    ]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def is_running(pid):
+    """Whether a process is there, and no zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 @contextlib.contextmanager
-def two_nodes():
-    """A cluster of two nodes of one core each, on this machine; the second one is yielded too."""
+def two_nodes(n_cores=1):
+    """A cluster of two nodes, of one core each unless said, on this machine; the second one is yielded too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cluster_utils = pytest.importorskip("ray.cluster_utils")
-        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": n_cores})
         try:
-            yield cluster, cluster.add_node(num_cpus=1)
+            yield cluster, cluster.add_node(num_cpus=n_cores)
         finally:
             cluster.shutdown()
 
@@ -95,6 +112,35 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_cluster_of_its_own_is_begun_without_an_address_and_ends_with_the_run(sent, code, folder):
+    pytest.importorskip("ray")
+    study(folder, epochs=1500)
+    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
+    on_ray = command("--engine", "ray", "--out", "there")
+    with subprocess.Popen(on_ray, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        lines = []
+        for line in run.stderr:
+            lines.append(line)
+            if line.split()[1:2] == ["epoch"]:
+                break
+        started = descendants(run.pid)
+        run.send_signal(sent)
+        rest = run.stderr.read()
+        assert run.wait(60) == code, "".join(lines) + rest
+    assert "Traceback" not in rest
+    assert rest.splitlines()[-1].startswith("isthmus: interrupted" if code == 130 else "isthmus: terminated")
+    assert started
+    until = time.monotonic() + 30
+    while (left := [pid for pid in started if is_running(pid)]) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not left
+    done = subprocess.run(on_ray, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert made(folder / "there") == made(folder / "here")
+
+
+@pytest.mark.slow
 def test_a_run_whose_last_node_has_gone_ends_and_says_so(folder):
     study(folder, epochs=20_000)
     with warnings.catch_warnings():
@@ -106,7 +152,7 @@ def test_a_run_whose_last_node_has_gone_ends_and_says_so(folder):
         on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
         with subprocess.Popen(on_it, stderr=subprocess.PIPE, text=True) as run:
             for line in run.stderr:
-                if "epoch" in line:
+                if line.split()[1:2] == ["epoch"]:  # and not the plan, before which there may be no actor yet
                     break
             cluster.remove_node(node, allow_graceful=False)
             rest = run.stderr.read()
@@ -128,6 +174,14 @@ def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
         refused = subprocess.run(words, capture_output=True, text=True)
         assert refused.returncode == 2
         assert "each model has 2 threads, and no node of the cluster has more than 1" in refused.stderr
+        # without an address it is not joined, although it runs here: Ray looks for one
+        done = subprocess.run(command("--engine", "ray", "--only", "a"), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    with two_nodes(n_cores=0) as (cluster, _):
+        on_it = command("--engine", "ray", "--address", cluster.address)
+        refused = subprocess.run([*on_it, "--only", "b"], capture_output=True, text=True)
+        assert refused.returncode == 2
+        assert "the Ray cluster has no node with a core for a model" in refused.stderr
 
 
 @pytest.mark.slow

@@ -49,7 +49,9 @@ class OnRay(Local):
 
     def slots(self, tasks: int, planned: int) -> int:
         self._connect()
-        return min(tasks, sum(self._cores_of_nodes()))
+        if not (n_cores := sum(self._cores_of_nodes())):  # and with no slots all would be trained here
+            raise RequestError("the Ray cluster has no node with a core for a model; start some of its nodes first")
+        return min(tasks, n_cores)
 
     @contextlib.contextmanager
     def open(self, slots: int, threads: int) -> Iterator[None]:
@@ -86,7 +88,10 @@ class OnRay(Local):
             return
         self._reach()
         quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
-        where = {"address": self.address} if self.address else {"num_cpus": cores(), "include_dashboard": False}
+        # "local", for Ray would join a cluster of somebody else that runs here, and refuse to be told of its cores
+        where: dict[str, Any] = {"address": self.address or "local"}
+        if not self.address:
+            where |= {"num_cpus": cores(), "include_dashboard": False}
         on_term = signal.getsignal(signal.SIGTERM)
         try:
             self.ray.init(**where, **quiet)
