@@ -193,6 +193,8 @@ def of_album(album: Album) -> ImageList:
 
 
 def _checked(arrays: tuple[np.ndarray, ...], unit: float, names: tuple[str, ...], source: str) -> ImageList:
+    if not arrays:
+        raise DataError(f"{source} has no images: its length is 0")
     for i, array in enumerate(arrays):
         called = names[i] if names else f"{source}[{i}]"
         if array.size == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.corruption import noisy_version
 from isthmus.data.images import pixels_of
 from isthmus.data.noise_estimate import estimated_sigma
-from isthmus.data.photographs.image_list import ImageList, image_list
+from isthmus.data.photographs.image_list import image_list
 from isthmus.data.sizes import cropped
 from isthmus.errors import one_of
 from isthmus.estimators.denoising.denoiser_adapter import DenoiserAdapter
+from isthmus.estimators.denoising.unit_doubts import rounded_type
 from isthmus.estimators.saving import Savable, Saved
 from isthmus.kinds import COMPUTES, KINDS
 from isthmus.metrics import mean_psnr, squared_error
@@ -110,29 +111,31 @@ class ClassicalDenoiser(TransformerMixin, Savable):
 
     def denoise(self, Y: Any, sigma: float | None = None) -> list[np.ndarray]:
         """The images (c, h, w) without their noise, as of `Denoiser.denoise`; `sigma_` has the level of each."""
-        check_is_fitted(self)
-        return self.denoise_list(image_list(Y, name="Y"), sigma)
+        return list(self.denoise_each(Y, sigma))
 
-    def denoise_list(
+    def denoise_each(
         self,
-        images: ImageList,
-        sigma: float | None,
-        on_progress: Callable[[int, int], None] | None = None,
+        Y: Any,
+        sigma: float | None = None,
         *,
-        rounded: np.dtype | None = None,
-    ) -> list[np.ndarray]:
-        """Denoise each image, as of `Denoiser.denoise_list`."""
-        method, denoised, sigmas = METHODS[self.method][0], list[np.ndarray](), list[float]()
-        for i in range(len(images)):
+        dtype: Any = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Generator[np.ndarray, None, None]:
+        """Yield the images without their noise one after another, as of `Denoiser.denoise_each`."""
+        check_is_fitted(self)
+        images, method, rounded = image_list(Y, name="Y"), METHODS[self.method][0], rounded_type(dtype)
+        self.sigma_ = sigmas = np.full(len(images), np.nan)
+
+        def x_hat_of(i: int) -> np.ndarray:
             y = images.floats(i)
-            sigmas.append(estimated_sigma(y) if sigma is None else float(sigma))
-            strength = float(np.interp(sigmas[-1], _LEVELS, self.strengths_))
-            x_hat = method(y, sigmas[-1], strength) if sigmas[-1] else y  # they divide by the level
-            denoised.append(pixels_of(x_hat, rounded) if rounded else x_hat.astype(np.float32))
+            sigmas[i] = level = estimated_sigma(y) if sigma is None else float(sigma)
+            strength = float(np.interp(level, _LEVELS, self.strengths_))
+            x_hat = method(y, level, strength) if level else y  # they divide by the level
             if on_progress is not None:
                 on_progress(1, 1)
-        self.sigma_ = np.array(sigmas)
-        return denoised
+            return pixels_of(x_hat, rounded) if rounded else x_hat.astype(np.float32)
+
+        return (x_hat_of(i) for i in range(len(images)))
 
     def transform(self, X: Any) -> list[np.ndarray]:
         """The images without their noise, whose level is estimated: `denoise(X)`."""

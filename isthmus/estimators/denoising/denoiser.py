@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruption import noisy_version
 from isthmus.data.images import Images
-from isthmus.data.noise_estimate import estimated_shot_sigma, estimated_sigma, estimated_smooth_sigma
 from isthmus.data.photographs.image_list import ImageList, image_list
 from isthmus.errors import RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
-from isthmus.estimators.denoising.tiles import TILE, denoise_tiles
-from isthmus.estimators.denoising.unit_doubts import doubt_units
+from isthmus.estimators.denoising.one_image import denoised, estimated_level
+from isthmus.estimators.denoising.unit_doubts import check_rounded, doubt_units, rounded_type
 from isthmus.estimators.fits.warm_start import former_fit
 from isthmus.estimators.fits.watching import Watched
 from isthmus.estimators.parameters import OfParts
@@ -200,82 +198,81 @@ class Denoiser(TransformerMixin, PortableDenoiser, OfParts, Watched):
     ) -> Any:
         """The images without their noise, in Y's own form, float32: an array for an array, else a list.
 
+        All are in memory at once, of which a folder of large photographs may be too many: see `denoise_each`.
+
         sigma: the standard deviation of the noise, in the images' unit, and of Poisson noise that at 1: 1/√peak; None
         estimates that of each image; `sigma_` has them. on_progress: called with the tiles of an image that are
         done, and all of them.
         """
-        check_is_fitted(self)
-        denoised = self.denoise_list(image_list(Y, name="Y"), sigma, on_progress)
-        if isinstance(Y, np.ndarray | Images):
-            return np.stack(denoised)
-        is_list = isinstance(Y, list | tuple)
-        return [x[0] if np.ndim(y) == 2 else x for x, y in zip(denoised, Y, strict=True)] if is_list else denoised
+        images = image_list(Y, name="Y")
+        each = self._each(images, sigma, None, on_progress, forms=Y, stacklevel=5)
+        if not isinstance(Y, np.ndarray | Images):
+            return list(each)
+        denoised = np.empty((len(images), *images.arrays[0].shape), np.float32)
+        for i, x_hat in enumerate(each):
+            denoised[i] = x_hat
+        return denoised
 
-    def denoise_list(
+    def denoise_each(
+        self,
+        Y: Any,
+        sigma: float | None = None,
+        *,
+        dtype: Any = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Generator[np.ndarray, None, None]:
+        """Yield the images without their noise one after another, as `denoise` gives them: one is in memory at a time.
+
+        dtype: None for float32; "uint8" or "uint16" for images in [0, 1], clipped and rounded: a quarter of the memory,
+        or half. sigma, on_progress: as of `denoise`. `sigma_` has the level of an image once it is yielded, NaN before.
+        Arguments that are wrong raise ValueError at once; a file that cannot be read, when it is its turn.
+
+        >>> import numpy as np
+        >>> from isthmus import Denoiser, Residual
+        >>> photos = [np.random.default_rng(i).random((1, 40 + i, 50)) for i in range(2)]
+        >>> model = Denoiser(Residual(width=8, depth=4), crop=16, crops_per_epoch=32, epochs=1, random_state=0)
+        >>> for x in model.fit(photos).denoise_each(photos, dtype="uint8"):
+        ...     print(x.shape, x.dtype)
+        (1, 40, 50) uint8
+        (1, 41, 50) uint8
+        """
+        return self._each(image_list(Y, name="Y"), sigma, rounded_type(dtype), on_progress, forms=Y, stacklevel=4)
+
+    def _each(
         self,
         images: ImageList,
         sigma: float | None,
-        on_progress: Callable[[int, int], None] | None = None,
+        rounded: np.dtype | None,
+        on_progress: Callable[[int, int], None] | None,
         *,
-        rounded: np.dtype | None = None,
-    ) -> list[np.ndarray]:
-        """Denoise each image as `denoise` does.
-
-        rounded: clip to [0, 1] and round to uint8 or uint16, tile by tile: a large image takes a quarter of the memory,
-        or half.
-        """
+        forms: Any,
+        stacklevel: int,
+    ) -> Generator[np.ndarray, None, None]:
+        """Check what is asked for, and denoise each image when its turn comes. forms: Y. stacklevel: of a warning."""
+        check_is_fitted(self)
         if images.channels != self.n_channels_:
             way_out = "repeat a grey image, or give one image as [image]"
             way_out = "denoise each channel as a grey image" if self.n_channels_ == 1 else way_out
             raise RequestError(
                 f"Y has {images.channels} channels, and the model was fitted on {self.n_channels_}: {way_out}"
             )
-        sigma = None if self.blind else sigma
+        sigma = None if self.blind else checks.python(sigma)
         if sigma is not None:
-            sigma = checks.python(sigma)
             checks.not_negative("sigma", sigma)
-        options = {"self_ensemble": self.self_ensemble, "rounded": rounded, "on_progress": on_progress}
-        sigmas, denoised = list[float](), list[np.ndarray]()
-        for i in range(len(images)):
+        self.sigma_ = sigmas = np.full(len(images), np.nan)
+
+        def x_hat_of(i: int) -> np.ndarray:
             y = np.asarray(images.arrays[i])
-            if not sigmas:
+            if not i:
                 low, high = np.multiply([y.min(), y.max()], np.float32(images.unit), dtype=np.float32)
-                doubt_units(self, float(high - low), sigma)
-            given, level = self._estimated(y, images.unit) if sigma is None else (float(sigma), float(sigma))
-            sigmas.append(level)
-            denoised.append(self._denoised(y, given, images.unit, **options))
-        self.sigma_ = np.array(sigmas)
-        return denoised
+                doubt_units(self, float(high - low), sigma, stacklevel)
+                check_rounded(rounded, low, high)
+            given, sigmas[i] = estimated_level(self, y, images.unit) if sigma is None else (float(sigma), sigma)
+            options = {"self_ensemble": self.self_ensemble, "rounded": rounded, "on_progress": on_progress}
+            x_hat = denoised(self, y, given, images.unit, **options)
+            return x_hat[0] if isinstance(forms, list | tuple) and np.ndim(forms[i]) == 2 else x_hat
 
-    def _denoised(self, y: np.ndarray, sigma: float, unit: float = 1.0, **options: Any) -> np.ndarray:
-        """One image. options: of `denoise_tiles`."""
-        dtype = torch.bfloat16 if self.precision_ == "bfloat16" else torch.float32
-        is_shot, read = self.noise.shot_and_read
-        return denoise_tiles(
-            self.network_,
-            y,
-            sigma,
-            scale=self.scale_,
-            dtype=dtype,
-            unit=unit,
-            read=read if is_shot and self.target == "clean" else None,
-            **options,
-        )
-
-    def _estimated(self, y: np.ndarray, unit: float) -> tuple[float, float]:
-        """What the network is told of the noise in the middle of an image, and its level: of what it takes out of it.
-
-        Of the image itself fine texture is counted as noise: on photographs 1.5 of 255 too much of 15. A network that
-        saw no clean images may take out half of it; told all, photographs with texture were up to 0.2 dB worse.
-        """
-        top, left = (max(0, (side - TILE) // 2) for side in y.shape[1:])
-        middle = np.multiply(y[:, top : top + TILE, left : left + TILE], np.float32(unit), dtype=np.float32)
-        is_shot, read = self.noise.shot_and_read
-        if is_shot and self.target == "clean":
-            x_hat = self._denoised(middle, estimated_shot_sigma(middle, middle, read))
-            return (estimated_shot_sigma(middle - x_hat, x_hat, read),) * 2
-        taken_out = estimated_sigma(middle - self._denoised(middle, estimated_sigma(middle)))
-        return taken_out, estimated_smooth_sigma(middle) if self.target == "noisy" else taken_out
+        return (x_hat_of(i) for i in range(len(images)))  # which holds none of them
 
     def transform(self, X: Any) -> Any:
         """The images without their noise, whose level is estimated: `denoise(X)`."""

@@ -76,7 +76,8 @@ class DenoiserAdapter(Adapter):
         """An image (c, h, w), float32, uint8 or uint16, without its noise: float32, or rounded to x's own type."""
         unit, dtype = 1 / full_scale_of(x.dtype), x.dtype if rounded else None
         if self.model.n_channels_ > 1 or len(x) == 1:
-            return self.model.denoise_list(ImageList((x,), unit), self.sigma, on_progress, rounded=dtype)[0]
+            images = ImageList((x,), unit)
+            return next(self.model.denoise_each(images, self.sigma, dtype=dtype, on_progress=on_progress))
         x_hat, sigmas = np.empty(x.shape, dtype or np.float32), []  # as so many grey images
         for i, plane in enumerate(x):
 
@@ -85,7 +86,7 @@ class DenoiserAdapter(Adapter):
                     on_progress(before * n + done, len(x) * n)
 
             images = ImageList((plane[None],), unit)
-            x_hat[i] = self.model.denoise_list(images, self.sigma, on_tiles, rounded=dtype)[0][0]
+            x_hat[i] = next(self.model.denoise_each(images, self.sigma, dtype=dtype, on_progress=on_tiles))[0]
             sigmas += self.model.sigma_.tolist()
         self.model.sigma_ = np.sqrt(np.mean(np.square(sigmas), keepdims=True))  # of the image, not its last plane
         return x_hat

@@ -379,3 +379,40 @@ def test_a_level_of_nothing_is_in_no_other_unit():
     photos = list(np.random.default_rng(0).random((2, 1, 12, 12), np.float32))
     model = Denoiser(Residual(width=4, depth=2), noise=GaussianNoise(0.0), crop=8, crops_per_epoch=8, epochs=1)
     assert np.isfinite(model.fit(photos).history_.losses).all(), "without a warning, which is an error here"
+
+
+def test_one_result_is_alive_at_a_time(model, tmp_path):
+    import weakref
+
+    from PIL import Image
+
+    for i, x in enumerate(noisy(photos(5, seed=9), 0.1)):
+        Image.fromarray(pixels_of(x[0].clip(0, 1), np.dtype(np.uint8))).save(tmp_path / f"{i}.png")
+    together, alive, each = model.denoise(tmp_path), [], []
+    levels = model.sigma_
+    for i, x_hat in enumerate(model.denoise_each(tmp_path)):
+        alive.append(weakref.ref(x_hat))
+        each.append(x_hat.copy())
+        assert sum(ref() is not None for ref in alive) == 1
+        np.testing.assert_array_equal(model.sigma_[: i + 1], levels[: i + 1])
+        assert np.isnan(model.sigma_[i + 1 :]).all()
+    assert len(each) == len(together) == 5
+    assert all(np.array_equal(a, b) for a, b in zip(each, together, strict=True))
+    for dtype in ("uint8", np.uint16):
+        rounded = list(model.denoise_each(tmp_path, dtype=dtype))
+        for a, b in zip(rounded, together, strict=True):
+            np.testing.assert_array_equal(a, pixels_of(b, np.dtype(dtype)), strict=True)
+
+
+def test_what_cannot_be_denoised_one_by_one_is_refused_at_once(model):
+    with pytest.raises(RequestError, match="3 channels"):
+        model.denoise_each(photos(1, channels=3), 0.1)
+    for dtype in ("int8", "float64", "unknown", 8):
+        with pytest.raises(RequestError, match='dtype must be "uint8", "uint16" or None'):
+            model.denoise_each(photos(1), dtype=dtype)
+    in_255 = Denoiser(noise=GaussianNoise((0, 50))).of(model)
+    in_255.scale_ = 255 * model.scale_
+    with pytest.raises(RequestError, match=r'dtype="uint8" is of images in \[0, 1\], .* so that white is 1'):
+        next(in_255.denoise_each([255 * x for x in photos(1)], 10, dtype="uint8"))
+    with pytest.raises(DataError, match="Y has no images"):
+        model.denoise(np.zeros((0, 1, 9, 9)))
