@@ -288,3 +288,52 @@ def test_pairs_of_folders_are_read_together(cache, tmp_path):
     crop = both.arrays[2][:, 3:9, 4:20]
     assert np.array_equal(crop[:3], Y.arrays[2][:, 3:9, 4:20])
     assert np.array_equal(crop[3:], crop[:3])
+
+
+def write_scans(folder, names, seed=0):
+    """Files of 20×20, one for each name, whose pixels tell of the name's number."""
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        grey = np.full((20, 20), 10 * int("".join(c for c in name if c.isdecimal())), np.uint8)
+        Image.fromarray(grey).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "words"),
+    [
+        (["scan01.png", "scan03.png"], ["scan01.png", "scan04.png"], r"scan03\.png beside scan04\.png: X and Y go toge"),
+        (["scan02.png", "scan03.png"], ["scan01.png", "scan02.png"], r"scan02\.png beside scan01\.png"),
+        (["a/1.png", "b/2.png"], ["a/1.png", "a/2.png"], r"b/2\.png beside a/2\.png"),
+        (["1.png", "2.png", "3.png"], ["1.png", "3.png"], r"X has 3 images and Y 2; 2\.png beside 3\.png; give a pair"),
+        (["1.png", "2.png"], ["1.png"], r"X has 2 images and Y 1; 2\.png beside nothing; give a pair"),
+    ],
+)
+def test_pairs_of_other_names_are_refused(cache, tmp_path, names, others, words):
+    """Of each folder another file is missing: by place alone, all that come after would be pairs of other scenes."""
+    from isthmus import Denoiser, Residual, open_images
+
+    X, Y = write_scans(tmp_path / "noisy", names), write_scans(tmp_path / "clean", others)
+    model = Denoiser(Residual(4, 4), crop=16, crops_per_epoch=16, epochs=1)
+    with pytest.raises(DataError, match=words):
+        model.fit(X, Y)
+    with pytest.raises(DataError, match=words):
+        model.fit(open_images(X), open_images(Y))
+
+
+@pytest.mark.parametrize(
+    ("names", "others"),
+    [
+        (["scan01.png", "scan02.png"], ["scan01.tif", "Scan02.TIF"]),
+        (["noisy01.png", "noisy02.png"], ["clean01.png", "clean02.png"]),
+        (["a/1.png", "b/2.png"], ["a/1.jpg", "b/2.jpg"]),
+    ],
+)
+def test_pairs_of_the_same_names_or_of_others_go_by_their_order(cache, tmp_path, names, others):
+    X, Y = opened(write_scans(tmp_path / "noisy", names)), opened(write_scans(tmp_path / "clean", others))
+    both = X.beside(Y)
+    for i, x in enumerate(both.arrays):
+        pixels = np.asarray(x)
+        assert pixels.shape == (2, 20, 20)
+        assert np.abs(pixels - 10.0 * (i + 1)).max() <= 1

@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isthmus.data.collections.collection import listing_of
+from isthmus.data.collections.pieces import file_of
 from isthmus.data.framing import Framing
 from isthmus.data.images import Images
 from isthmus.data.layouts import as_channels_first
@@ -94,9 +96,19 @@ class ImageList:
         return ImageList(tuple(self.arrays[i] for i in which), self.unit, names, self.album)
 
     def beside(self, other: ImageList) -> ImageList:
-        """Each image and the other list's, the channels of the one after those of the other. Raises DataError."""
+        """Each image and the other list's, the channels of the one after those of the other.
+
+        They go together by their places, so names that are alike must stand at the same. Raises DataError.
+        """
+        apart = _apart(self.names, other.names)
         if len(self) != len(other):
-            raise DataError(f"X has {len(self)} images and Y {len(other)}; give a pair of each scene")
+            way_out = f"{apart}; give a pair of each scene" if apart else "give a pair of each scene"
+            raise DataError(f"X has {len(self)} images and Y {len(other)}; {way_out}")
+        if apart:
+            raise DataError(
+                f"{apart}: X and Y go together in the order of their names; give a pair of each scene, "
+                "or lists of arrays in the order that is meant"
+            )
         for i, (x, y) in enumerate(zip(self.arrays, other.arrays, strict=True)):
             if x.shape != y.shape:
                 raise DataError(f"X[{i}] is {x.shape} and Y[{i}] {y.shape}; the two of a pair must have the same shape")
@@ -139,6 +151,27 @@ class ImageList:
             if memo is not None:
                 write_json(memo, span)
         return span
+
+
+def _apart(names: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """The first two names at one place that are not alike, but for endings; "" if all are.
+
+    Where no name of the one is among the others, they are simply called otherwise, as x01 and y01.
+    """
+    stems, other_stems = ([_stem(name) for name in both] for both in (names, others))
+    if set(stems).isdisjoint(other_stems):
+        return ""
+    for i, (stem, other) in enumerate(zip_longest(stems, other_stems)):
+        if stem != other:
+            name, beside = (of[i] if i < len(of) else "nothing" for of in (names, others))
+            return f"{name} beside {beside}"
+    return ""
+
+
+def _stem(name: str) -> str:
+    """The name of a page without the ending of its file, in small letters."""
+    file = file_of(name)
+    return (os.path.splitext(file)[0] + name[len(file) :]).casefold()
 
 
 def image_list(X: Any, *, name: str = "X", cache: bool = False) -> ImageList:
