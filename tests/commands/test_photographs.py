@@ -661,3 +661,35 @@ def test_a_crop_that_no_photograph_has_is_refused(tmp_path, photographs, capsys)
     assert cli.run_command([*map(str, wanted)]) == 2
     assert f"at least 8 and at most {max(sides)}, the shorter side of the images, got" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
+
+
+@pytest.fixture(scope="module")
+def correlated_photographs(tmp_path_factory):
+    """Real photographs with noise of 0.06 blurred by a pixel, as a camera's is by demosaicing; and white noise."""
+    from scipy.ndimage import gaussian_filter
+
+    folders, stream = tmp_path_factory.mktemp("correlated"), np.random.default_rng(0)
+    for i, image in enumerate(load_sample_images().images):
+        for kind, width in (("correlated", 1.0), ("white", 0.0)):
+            noise = gaussian_filter(stream.normal(size=image.shape), (width, width, 0))
+            y = image / 255 + 0.06 * noise / noise.std()
+            (folders / kind).mkdir(exist_ok=True)
+            Image.fromarray(pixels_of(y.clip(0, 1), np.dtype(np.uint8))).save(folders / kind / f"{i}.png")
+    return folders
+
+
+@pytest.mark.parametrize(("kind", "is_said"), [("correlated", True), ("white", False)])
+def test_noise_that_is_correlated_is_said_with_the_way_out(
+    fitted, correlated_photographs, done, tmp_path, kind, is_said
+):
+    noisy = correlated_photographs / kind
+    _, err = done("denoise", fitted[0], noisy, "-o", tmp_path / "out")
+    words = "2 images with noise that seems correlated between neighbouring pixels"
+    assert (words in err) is is_said
+    way_out = r"estimated too low, and stays: say --sigma 0\.0[56]\d* or more, or make"
+    assert (re.search(way_out, err) is not None) is is_said
+    _, err = done("denoise", fitted[0], noisy, "-o", tmp_path / "told", "--sigma", 0.06)
+    assert "seems correlated" not in err
+    _, err = done("fit", noisy, "-o", tmp_path / "m", "--training-crop", 64, *NOISY[:1], *NOISY[3:])
+    assert (f"{words}, as a camera's is after" in err) is is_said
+    assert ("make the photographs half their size first, or take each scene twice" in err) is is_said

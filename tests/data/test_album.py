@@ -303,7 +303,11 @@ def write_scans(folder, names, seed=0):
 @pytest.mark.parametrize(
     ("names", "others", "words"),
     [
-        (["scan01.png", "scan03.png"], ["scan01.png", "scan04.png"], r"scan03\.png beside scan04\.png: X and Y go toge"),
+        (
+            ["scan01.png", "scan03.png"],
+            ["scan01.png", "scan04.png"],
+            r"scan03\.png beside scan04\.png: X and Y go toge",
+        ),
         (["scan02.png", "scan03.png"], ["scan01.png", "scan02.png"], r"scan02\.png beside scan01\.png"),
         (["a/1.png", "b/2.png"], ["a/1.png", "a/2.png"], r"b/2\.png beside a/2\.png"),
         (["1.png", "2.png", "3.png"], ["1.png", "3.png"], r"X has 3 images and Y 2; 2\.png beside 3\.png; give a pair"),

@@ -16,6 +16,7 @@ from isthmus.data.collections.collection import listing_of
 from isthmus.data.collections.pieces import file_of
 from isthmus.data.framing import Framing
 from isthmus.data.identity import marks_of
+from isthmus.data.noise_correlation import correlated_in
 from isthmus.data.noise_estimate import CLEAN, Growth, growth_of, noise_in, sigmas_of
 from isthmus.data.photographs.album import open_album
 from isthmus.data.photographs.image_list import ImageList, of_album
@@ -144,7 +145,12 @@ def noise_of(images: ImageList) -> tuple[GaussianNoise, Growth | None]:
             "compromise; if there are clean images like them, as of long exposures, fit these with "
             f"--corruption poisson:{peak} in place of --noisy"
         )
-    if typical < CLEAN:
+    if correlated := correlated_in(images.arrays):
+        console.say(
+            f"{correlated}; a pixel then tells its neighbour's noise, and little of it is learned to be taken out: "
+            "make the photographs half their size first, or take each scene twice (Denoiser().fit(X, Y) in Python)"
+        )
+    elif typical < CLEAN:
         console.say("they have hardly any noise to learn from; of clean photographs, give --corruption gaussian:0..0.2")
     # of a crop the estimate is less certain, so the network has seen others; and without the texture it is lower
     return GaussianNoise((0.75 * low, 1.1 * high)), growth

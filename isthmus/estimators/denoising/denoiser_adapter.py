@@ -11,6 +11,7 @@ import numpy as np
 from isthmus import kinds
 from isthmus.corruption import noisy_version
 from isthmus.data.formats.page import full_scale_of
+from isthmus.data.noise_correlation import correlated_sigma
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import DoubtWarning, require
 from isthmus.estimators.adapters import Adapter, adapter_of
@@ -24,12 +25,14 @@ OnProgress = Callable[[int, int], None]
 class AtLevel:
     """A fitted denoiser that is told the standard deviation of all noise; None has it estimate that of each image.
 
-    sigmas: the level of the noise in each image.
+    sigmas: the level of the noise in each image. correlated: of each whose level is estimated, that of noise that is
+    correlated between neighbouring pixels, or None.
     """
 
     def __init__(self, model: Any, sigma: float | None) -> None:
         self.model, self.sigma = model, sigma
         self.sigmas: list[float] = []
+        self.correlated: list[float | None] = []
 
 
 def with_level_of(model: Any, noise: Corruption) -> Any:
@@ -106,6 +109,8 @@ class AtLevelAdapter(DenoiserAdapter):
     ) -> np.ndarray:
         x_hat = super().reconstruct_image(x, on_progress, rounded=rounded)
         self.at_level.sigmas += self.model.sigma_.tolist()
+        if self.sigma is None:
+            self.at_level.correlated.append(correlated_sigma(x))
         return x_hat
 
 
