@@ -20,7 +20,7 @@ from isthmus.explore.earlier import model_at
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # (channels, height, width)
-MOST_OPENED = 6  # photographs, of at most 24 MB each
+MOST_OPENED, MOST_BYTES = 6, 400 << 20  # photographs, and of all but the last: one of 16 million pixels has 50 MB
 MOST_EPOCHS = 6  # of which models and what was computed of them stay in memory
 
 
@@ -184,6 +184,7 @@ class PhotographShelf(Models):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._opened: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.tiles: dict[str, tuple[int, int]] = {}  # of answers that are computed, by the page's word for each
 
     @property
     def channels(self) -> int:
@@ -195,11 +196,14 @@ class PhotographShelf(Models):
         with self._lock:
             self._opened[key] = x
             self._opened.move_to_end(key)
-            while len(self._opened) > MOST_OPENED:
+            while len(self._opened) > MOST_OPENED or (len(self._opened) > 1 and self._bytes() > MOST_BYTES):
                 self._opened.popitem(last=False)
 
+    def _bytes(self) -> int:
+        return sum(x.nbytes for x in self._opened.values())
+
     def photograph(self, key: str) -> np.ndarray:
-        """An opened photograph, (c, h, w). Raises RequestError for one that no longer is."""
+        """An opened photograph, (c, h, w), uint8 or float32. Raises RequestError for one that no longer is."""
         with self._lock:
             if key not in self._opened:
                 raise RequestError("this photograph is not open any more; choose it again")

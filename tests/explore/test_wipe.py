@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from PIL import Image
+from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
 import isthmus
@@ -161,7 +163,7 @@ def test_an_upload_is_read_as_commands_read_it_and_of_a_large_one_the_middle(cli
     assert (words["said"], words["seen"]) == ("60×80, as it is", "")
     monkeypatch.setattr(uploads, "MOST_PHOTOGRAPH", 1200)
     x, said, identity = uploads.read_photograph(file, Framing())
-    np.testing.assert_array_equal(shown(x), whole[:, 20:60, 15:45])
+    np.testing.assert_array_equal(x, whole[:, 20:60, 15:45], strict=True)
     assert said == "60×80, too large to show whole: its middle of 30×40"
     assert identity == identities_of(whole[None])[0]
     deep = np.random.default_rng(0).integers(0, 65536, (70, 70), np.uint16)
@@ -213,6 +215,61 @@ def test_what_nobody_waits_for_ends_with_its_tile(denoisers, monkeypatch):
     with pytest.raises(Leaving):
         answers.denoised(denoisers, query, b"")
     assert len(done) == 2  # of four tiles
+
+
+def test_how_far_a_question_is_can_be_asked(denoisers, client, monkeypatch):
+    seen = []
+    denoisers.open("large", np.random.default_rng(0).integers(0, 256, (3, 40, 40), np.uint8))
+    monkeypatch.setattr(tiles.denoise_tiles, "__kwdefaults__", tiles.denoise_tiles.__kwdefaults__ | {"tile": 20})
+
+    def tiles_done():
+        return answer(client.get("/api/progress?task=mine"))[0]["tiles"].tolist()
+
+    query = Query({"key": "large", "level": "0.1", "model": "colour", "task": "mine"})
+    monkeypatch.setattr(query, "go_on", lambda: seen.append(tiles_done()))
+    assert answers.denoised(denoisers, query, b"")[0]["x"].shape == (3, 40, 40)
+    assert seen == [[0, 0], [1, 4], [2, 4], [3, 4]]  # asked before each is noted
+    assert tiles_done() == [0, 0]
+    query = Query({"key": "large", "level": "0.1", "model": "colour", "task": "a" * 41})
+    with pytest.raises(RequestError, match="task must be of at most 40 letters"):
+        answers.denoised(denoisers, query, b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_a_photograph_of_a_phone_is_opened_whole(client, denoisers, kind):
+    """12 million pixels: in 8 bits, and beyond what other models' pictures may have."""
+    x = np.tile(np.asarray(load_sample_image("china.jpg")), (8, 7, 1))[:3024, :4032]
+    file = saved(
+        x, kind, **({"quality": 80} if kind == "JPEG" else {"compression": "tiff_lzw"} if kind == "TIFF" else {})
+    )
+    arrays, words = answer(client.post(f"/api/picture?name=phone.{kind.lower()}", content=file))
+    assert words["said"] == "4032×3024, as it is"
+    assert arrays["x"].shape == (3, 3024, 4032)
+    if kind != "JPEG":
+        np.testing.assert_array_equal(arrays["x"], x.transpose(2, 0, 1))
+    assert denoisers.photograph(words["key"]).dtype == np.uint8  # a quarter of float32
+
+
+def test_what_is_larger_is_cut_to_its_middle_whatever_its_format(client):
+    x = np.zeros((4500, 4600), np.uint8)
+    arrays, words = answer(client.post("/api/picture?name=scan.png", content=saved(x)))
+    assert words["said"].startswith("4600×4500, too large to show whole: its middle of 4141×4051")
+    assert arrays["x"].shape == (3, 4051, 4141)
+    for kind in ("BMP", "TIFF"):
+        sizes = np.zeros((8200, 8200), bool)
+        assert "at most 67 million are read" in refusal(client.post("/api/picture?name=a", content=saved(sizes, kind)))
+
+
+def test_few_photographs_of_a_phone_are_held(denoisers, monkeypatch):
+    monkeypatch.setattr(shelves, "MOST_BYTES", 250)
+    shelf = PhotographShelf("", denoisers.models)
+    for key in "abcd":
+        shelf.open(key, np.zeros((3, 5, 8), np.uint8))  # 120 bytes
+    assert shelf.photograph("d").size == shelf.photograph("c").size
+    with pytest.raises(RequestError, match="choose it again"):
+        shelf.photograph("b")
+    shelf.open("e", np.zeros((3, 50, 80), np.uint8))  # one is always held
+    assert shelf.photograph("e").size == 12_000
 
 
 def test_what_stands_beside_a_denoiser_is_one(folders, photograph_model, run):
@@ -318,6 +375,25 @@ def test_a_person_wipes_magnifies_and_uploads(open_page, serve, denoisers, photo
         page.click(".strip button >> nth=1")
         says(page, "flower.png")
         page.wait_for_function("() => location.hash.includes('photo=1')")
+    denoisers.closing.clear()
+
+
+def test_a_large_photograph_says_how_far_it_is(open_page, serve, denoisers, monkeypatch):
+    """Some dozens of tiles, each of which takes a twentieth of a second longer."""
+    monkeypatch.setattr(tiles, "TILE", 20)
+    go_on = Query.go_on
+    monkeypatch.setattr(Query, "go_on", lambda query: (go_on(query), "task" in query.words and time.sleep(0.05)))
+    x = saved(np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8))
+    with serve(denoisers) as address:
+        page = open_page("level=0", at=address, ready=False)
+        page.wait_for_selector("html[data-ready]")
+        says(page, "Nothing clean is known")
+        page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": x})
+        assert "large.png, 120×120, as it is. Denoising … " in says(page, r"large.* Denoising … \d0 %")
+        page.wait_for_selector(r".lenses >> text=/denoising … \d+ %/")
+        says(page, "large.* Nothing clean is known")
+        assert "%" not in page.text_content(".lenses")
+        page.close()
     denoisers.closing.clear()
 
 

@@ -15,10 +15,12 @@ import numpy as np
 from isthmus import metrics
 from isthmus.corruption import noisy_version
 from isthmus.data.formats.image_file import bytes_of
+from isthmus.data.formats.page import bands
 from isthmus.data.sizes import resized
 from isthmus.errors import require
 from isthmus.estimators.adapters import adapter_of
 from isthmus.estimators.denoising.denoiser_adapter import AtLevel
+from isthmus.explore.answers.drawings import unit
 from isthmus.explore.answers.noise import MOST_DRAWS
 from isthmus.explore.answers.routes import name_of, uploaded
 from isthmus.explore.answers.upload_decoder import decode_photograph
@@ -29,6 +31,8 @@ from isthmus.parts import GaussianNoise
 
 LEVELS = [i / 100 for i in range(51)]  # stops of the slider: standard deviations, of black to white
 THUMBNAIL = 96  # pixels of its longer side
+MOST_BYTES = 64 << 20  # of a file: a PNG of a phone has 30 MB
+_MOST_TASK = 40  # letters
 
 
 def about(shelf: PhotographShelf) -> dict[str, Any]:
@@ -40,6 +44,7 @@ def about(shelf: PhotographShelf) -> dict[str, Any]:
         "models": [_facts(entry.name, entry.model) for entry in shelf.models],
         "levels": LEVELS,
         "files": [name_of(file) for file in shelf.files],
+        "most_bytes": MOST_BYTES,
     }
 
 
@@ -88,7 +93,7 @@ def denoised(shelf: PhotographShelf, query: Query, body: bytes) -> Answer:
     """{"x": (c, h, w) uint8, "sigma": (1,), "psnr": (1,)}: the same photograph, denoised by `model`.
 
     sigma: the level of the noise that it was told; with `blind`, or where no noise was added, the one that it
-    estimated.
+    estimated. `task`: a word by which `progress` knows this question.
     """
     x, level = _photograph_and_level(shelf, query)
     blind = level == 0 or query.integer("blind", 0, 1, 0) == 1
@@ -97,16 +102,29 @@ def denoised(shelf: PhotographShelf, query: Query, body: bytes) -> Answer:
 
     adapter: Any = adapter_of(at_level)
 
+    task = query.text("task", "")
+    require(len(task) <= _MOST_TASK, "task", f"of at most {_MOST_TASK} letters", task[:_MOST_TASK])
+
     def go_on(done: int, of: int) -> None:
         query.go_on()
         shelf.go_on()
+        shelf.tiles[task] = done, of
 
-    x_hat = adapter.reconstruct_image(_noisy(x, level, query), go_on)
+    try:
+        y = _noisy(x, level, query)
+        x_hat = adapter.reconstruct_image(y, go_on, rounded=y.dtype == np.uint8)
+    finally:
+        shelf.tiles.pop(task, None)
     return {"x": _shown(x_hat), "sigma": np.array(at_level.sigmas), "psnr": _psnr(x, x_hat)}, {}
 
 
+def progress(shelf: PhotographShelf, query: Query, body: bytes) -> Answer:
+    """{"tiles": (2,)}: how many tiles of the question `task` are done, and of how many; 0 of 0 where none is known."""
+    return {"tiles": np.array(shelf.tiles.get(query.text("task"), (0, 0)), np.int32)}, {}
+
+
 def _photograph_and_level(shelf: PhotographShelf, query: Query) -> tuple[np.ndarray, float]:
-    """The photograph of a question, and the level of the noise to add."""
+    """The photograph of a question, uint8 or float32, and the level of the noise to add."""
     level = query.number("level", 0, 10, 0.0)
     require(np.isfinite(level), "level", "a number", level)
     return shelf.photograph(query.text("key")), level
@@ -115,20 +133,31 @@ def _photograph_and_level(shelf: PhotographShelf, query: Query) -> tuple[np.ndar
 def _noisy(x: np.ndarray, level: float, query: Query) -> np.ndarray:
     """As `isthmus denoise --corruption` makes it: not clipped."""
     draw = query.integer("draw", 0, MOST_DRAWS, 0)
-    return noisy_version(x.reshape(1, -1), GaussianNoise(level), x.shape, seed=draw).reshape(x.shape) if level else x
+    if not level:
+        return x
+    return noisy_version(_floats(x).reshape(1, -1), GaussianNoise(level), x.shape, seed=draw).reshape(x.shape)
 
 
 def _psnr(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-    """Infinite for the photograph itself."""
+    """Infinite for the photograph itself. In bands: no large one is whole in float64."""
+    error = np.zeros(1)
+    for rows in bands(x.shape):
+        part = metrics.squared_error(_floats(x[:, rows])[None], _floats(x_hat[:, rows])[None])
+        error += part * (rows.stop - rows.start) / x.shape[1]
     with np.errstate(divide="ignore"):
-        return metrics.psnr(metrics.squared_error(x[None], x_hat[None]))
+        return metrics.psnr(error)
+
+
+def _floats(x: np.ndarray) -> np.ndarray:
+    """uint8 or float32 as float32; noisy ones are not in [0, 1]."""
+    return unit(x) if x.dtype == np.uint8 else x
 
 
 def _shown(x: np.ndarray) -> np.ndarray:
-    return np.rint(255 * x.clip(0, 1)).astype(np.uint8)
+    return x if x.dtype == np.uint8 else np.rint(255 * x.clip(0, 1)).astype(np.uint8)
 
 
 Question = Callable[[PhotographShelf, Query, bytes], Answer]
-QUICK: dict[str, Question] = {"noisy": noisy}
+QUICK: dict[str, Question] = {"noisy": noisy, "progress": progress}
 SLOW: dict[str, Question] = {"denoised": denoised, "thumbnail": thumbnail}
 UPLOADS: dict[str, Question] = {"picture": picture}

@@ -15,15 +15,15 @@ from isthmus.errors import DataError
 from isthmus.explore.answers.drawings import Manner, is_light_on_dark, place, strokes_of, unit
 
 MOST_PIXELS = 1 << 24  # that are decoded: a file of kilobytes can hold a picture of gigabytes
-MOST_IN_JPEG = 1 << 26  # of which cameras have more, in one byte a channel
+MOST_IN_JPEG = 1 << 26  # and in any photograph for a denoiser: cameras have more, mostly in one byte a channel
 MOST_SIDE = 20_000
 MOST_WHOLE = 300_000  # pixels of a picture that goes through a model of patches
-MOST_PHOTOGRAPH = 2_000_000  # of one that goes through a denoiser: some seconds
+MOST_PHOTOGRAPH = 1 << 24  # of one that goes through a denoiser: phones make 12 million, half a minute on two cores
 Shape = tuple[int, int, int]
 
 
-def check(data: bytes, name: str) -> None:
-    """Look at the header alone, if Pillow reads it, else at the first bytes.
+def check(data: bytes, name: str, *, is_photograph: bool = False) -> None:
+    """Look at the header alone, if Pillow reads it, else at the first bytes. is_photograph: for a denoiser.
 
     Raises DataError, with the name, for what is no image of a known kind, and for one of more pixels than are read.
     """
@@ -31,7 +31,7 @@ def check(data: bytes, name: str) -> None:
         raise DataError(f"{name} is empty; choose a picture")
     if format_of(name, data) in (pillow, png):
         with faults_named(name), pillow.opened(data) as opened:
-            _check_sizes([opened.size], data, name)
+            _check_sizes([opened.size], data, name, is_photograph)
 
 
 def read_upload(
@@ -76,12 +76,12 @@ def read_upload(
 
 
 def read_photograph(data: bytes, framing: Framing, *, name: str = "the picture") -> tuple[np.ndarray, str, int]:
-    """A file as a photograph for denoisers, (c, h, w) float32, what was done to it, in words, and its identity.
+    """A file as a photograph for denoisers, (c, h, w), what was done to it, in words, and its identity.
 
-    Of one of more than MOST_PHOTOGRAPH pixels the middle: to scale it would take noise out of it. Raises DataError as
-    `read_upload`.
+    It is uint8 where the file is of 8 bits, else float32. Of one of more than MOST_PHOTOGRAPH pixels the middle: to
+    scale it would take noise out of it. Raises DataError as `read_upload`.
     """
-    page, several = _first_page(data, name)
+    page, several = _first_page(data, name, is_photograph=True)
     image, kinds = framing.pixels(page, name)
     h, w = image.shape[1:]
     words = [f"{w}×{h}", *(["the first of several pages"] if several else [])]
@@ -90,24 +90,24 @@ def read_photograph(data: bytes, framing: Framing, *, name: str = "the picture")
         share = (MOST_PHOTOGRAPH / (h * w)) ** 0.5
         image = cropped(image, (max(1, int(share * h)), max(1, int(share * w))))
         words.append(f"too large to show whole: its middle of {image.shape[2]}×{image.shape[1]}")
-    return unit(image), ", ".join([*words, *(["as it is"] if len(words) == 1 else [])]), identity_of(page)
+    return image, ", ".join([*words, *(["as it is"] if len(words) == 1 else [])]), identity_of(page)
 
 
-def _first_page(data: bytes, name: str) -> tuple[Page, bool]:
+def _first_page(data: bytes, name: str, *, is_photograph: bool = False) -> tuple[Page, bool]:
     """The first picture of a file as the commands read it, and whether there are others."""
     with quiet_readers(), faults_named(name):
-        check(data, name)
+        check(data, name, is_photograph=is_photograph)
         kind = format_of(name, data)
         if kind not in (pillow, png):
-            _check_sizes([(w, h) for _, h, w in kind.shapes(data)], data, name)
+            _check_sizes([(w, h) for _, h, w in kind.shapes(data)], data, name, is_photograph)
         pages = kind.pages(data)
         first: Page = next(pages)
         return first, next(pages, None) is not None
 
 
-def _check_sizes(sizes: list[tuple[int, int]], data: bytes, name: str) -> None:
+def _check_sizes(sizes: list[tuple[int, int]], data: bytes, name: str, is_photograph: bool) -> None:
     """Raise DataError for pages, (width, height) each, of more pixels than are decoded."""
-    most = MOST_IN_JPEG if data.startswith(pillow.JPEG) else MOST_PIXELS
+    most = MOST_IN_JPEG if is_photograph or data.startswith(pillow.JPEG) else MOST_PIXELS
     for width, height in sizes:
         if width * height > most or max(width, height) > MOST_SIDE:
             raise DataError(

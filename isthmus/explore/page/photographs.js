@@ -5,13 +5,14 @@ import { heat, heatBar } from "./paint.js";
 import * as scenes from "./scenes.js";
 import { ask, latest, refusals } from "./server.js";
 import { on, read, set, state, usually } from "./state.js";
-import { HINT, receive, send } from "./upload.js";
+import { hint, receive, send } from "./upload.js";
 
 const COUNT = 12;  // thumbnails at a time
 const HOT = 0.2;  // the error, of black to white, at which the heat is full
 const LENS = 48;  // pixels to a side that the magnifier shows
 const ALIKE = 0.05;  // dB: less than the figures show
 const HARDLY = 0.008;  // two of 255 levels: what is called hardly any noise
+const PERIOD = 500, SEVERAL = 4;  // milliseconds between questions of how far a model is, of at least so many tiles
 const FEW = 2;  // models of which a sentence says each by its name
 let info, noisy, models, clean, layers, hot, heatSays;
 let opened = null, uploaded = null, fresh = null, first = 0, spot = { x: 0, y: 0 };
@@ -90,7 +91,7 @@ function build() {
   $("stage").addEventListener("scroll", place);
   new ResizeObserver(place).observe($("stage"));
   receive(upload);
-  $("upload-says").textContent = HINT;
+  $("upload-says").textContent = hint(info.most_bytes);
   slider();
   gallery();
 }
@@ -172,7 +173,7 @@ function thumbnails() {
 const upload = (file) => send(file, (text) => { $("upload-says").textContent = text; }, (answer, name) => {
   [uploaded, fresh] = [{ file, name }, answer];
   if (state.photo < 0) choose(); else set({ photo: -1 });
-});
+}, info.most_bytes);
 
 /** Open the photograph that is chosen. */
 const choose = latest(async () => {
@@ -189,7 +190,7 @@ const choose = latest(async () => {
     for (const one of layers) one.canvas.width = one.canvas.height = 0;
     return refusals((text) => says(`${text}.`))(error);
   }
-  $("upload-says").textContent = state.photo < 0 ? `${name}: ${opened.said}.` : HINT;
+  $("upload-says").textContent = state.photo < 0 ? `${name}: ${opened.said}.` : hint(info.most_bytes);
   const [, h, w] = opened.shape;
   for (const one of models) { one.canvas.width = w; one.canvas.height = h; }  // and empty
   paint(clean.canvas, opened.x);
@@ -216,10 +217,15 @@ const show = latest(async () => {
     const answer = state.level ? await ask("noisy", words, undefined, signal) : null;
     noisy.psnr = answer && answer.psnr.data[0];
     paint(noisy.canvas, answer ? answer.x : opened.x); noisy.x = answer ? answer.x : opened.x; clean.x = opened.x;
-    for (const one of models) one.psnr = one.sigma = one.x = null;
+    for (const one of models) one.psnr = one.sigma = one.x = one.done = null;
     captions();
     await Promise.all(models.map(async (one) => {
-      const { x, sigma, psnr } = await ask("denoised", { ...words, model: one.name, blind: state.blind }, undefined, signal);
+      const task = crypto.getRandomValues(new Uint32Array(3)).join("-");
+      const timer = setInterval(() => ask("progress", { task }, undefined, signal).then(({ tiles: { data: [done, of] } }) => {
+        if (of >= SEVERAL && !one.x) { one.done = done / of; captions(); }
+      }, () => {}), PERIOD);
+      const answered = ask("denoised", { ...words, model: one.name, blind: state.blind, task }, undefined, signal);
+      const { x, sigma, psnr } = await answered.finally(() => clearInterval(timer));
       paint(one.canvas, x); one.x = x;
       [one.sigma, one.psnr] = [sigma.data[0], state.level ? psnr.data[0] : null];
       one.figure.classList.remove("stale");
@@ -232,6 +238,7 @@ const show = latest(async () => {
   }
 });
 
+const far = (done) => (done ? ` ${Math.round(100 * done)} %` : "");
 const of255 = (sigma) => `${Math.round(255 * sigma)} of 255`;
 const decibels = (psnr) => `${psnr.toFixed(1)} dB`;
 const says = (text) => write($("photograph-says"), text);
@@ -242,7 +249,7 @@ function captions() {
   noisy.figure.says(added ? `σ ${state.level.toFixed(2)} · ${decibels(noisy.psnr)}` : "no noise added");
   for (const [i, one] of models.entries()) {
     const level = one.sigma !== null && (told && !info.models[i].blind ? `σ ${one.sigma.toFixed(2)} told` : `σ ${one.sigma.toFixed(3)} estimated`);
-    one.figure.says(one.sigma === null ? "denoising …" : one.psnr === null ? level : `${level} · ${decibels(one.psnr)}`);
+    one.figure.says(one.sigma === null ? `denoising …${far(one.done)}` : one.psnr === null ? level : `${level} · ${decibels(one.psnr)}`);
   }
   clean.figure.says("without the noise");
   place(); magnify(spot.x, spot.y);
@@ -251,7 +258,8 @@ function captions() {
 
 /** What came of it, once all models have answered. */
 function verdict() {
-  if (models.some((one) => one.sigma === null)) return ["Denoising …"];
+  const slow = models.filter((one) => one.sigma === null);
+  if (slow.length) return [`Denoising …${far(Math.floor(10 * Math.min(...slow.map((one) => one.done ?? 0))) / 10)}`];  // in tens, which are read aloud
   const beyond = models.filter((one) => one.sigma > 1.1 * info.models[models.indexOf(one)].trained[1]).map((one) => one.name);
   const warning = beyond.length ? `This is beyond the noise that ${beyond.join(" and ")} learned from.` : "";
   if (!state.level) {
@@ -317,7 +325,9 @@ function heatUp(left, right) {
   hot.style.clipPath = one.canvas.style.clipPath;
   if (heated === one.x && hot.width === one.canvas.width) return;  // the wipe moves alone
   heated = one.x;
-  heat(hot, Float32Array.from(one.x.data, (value, i) => (value - clean.x.data[i]) / 255), one.x.shape, HOT);
+  const errors = new Float32Array(one.x.data.length);
+  for (let i = 0; i < errors.length; i++) errors[i] = (one.x.data[i] - clean.x.data[i]) / 255;
+  heat(hot, errors, one.x.shape, HOT);
 }
 
 /** Show the surroundings of a pixel in every lens. */

@@ -4,13 +4,15 @@ import { $ } from "./dom.js";
 import { ask, Refused } from "./server.js";
 
 const MOST = 10 * 2 ** 20;
-export const HINT = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to 10 MB. It is sent only to this machine's server.";
+const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MB`;
+export const hint = (most = MOST) => `PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000 or PGM, up to ${megabytes(most)}. It is sent only to this machine's server.`;
+export const HINT = hint();
 
 /** Have the server read a file; `take(answer, name)` what it answers, or `says` why not. */
-export async function send(file, says, take) {
+export async function send(file, says, take, most = MOST) {
   if (!file) return says("No picture was pasted or dropped.");
   const name = file.name.slice(0, 100) || "the picture";
-  if (file.size > MOST) return says(`${name} is ${(file.size / 2 ** 20).toFixed(1)} MB; at most 10 MB can be sent.`);
+  if (file.size > most) return says(`${name} is ${(file.size / 2 ** 20).toFixed(1)} MB; at most ${megabytes(most)} can be sent.`);
   says("Reading …");
   try {
     take(await ask("picture", { name }, file), name);

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Question = Callable[[Any, Query, bytes], Answer]
 
-MOST_BYTES = 10 << 20  # in a request's body
+MOST_BYTES = 10 << 20  # in a request's body; of an upload, what its routes say
 MOST_UPLOADS = 4  # that are in memory; others wait to be received
 BODY_SECONDS = 30  # in which a body must have arrived
 _MOST_EPOCH = 10**9
@@ -130,15 +130,19 @@ class _Server:
             (routes.UPLOADS, self.uploads),
         ):
             if name in questions:
-                async with self.receiving if pool is self.uploads else contextlib.nullcontext():
-                    return await self._computed(request, shelf, pool, questions[name])
+                is_upload = pool is self.uploads
+                most = getattr(routes, "MOST_BYTES", MOST_BYTES) if is_upload else MOST_BYTES
+                async with self.receiving if is_upload else contextlib.nullcontext():
+                    return await self._computed(request, shelf, pool, questions[name], most)
         raise HTTPException(404)
 
-    async def _computed(self, request: Request, shelf: Any, pool: ThreadPoolExecutor, answer: Question) -> Response:
+    async def _computed(
+        self, request: Request, shelf: Any, pool: ThreadPoolExecutor, answer: Question, most: int
+    ) -> Response:
         from isthmus.explore.answers import wire
         from isthmus.explore.shelf import Leaving
 
-        body, gone = await _body(request), threading.Event()
+        body, gone = await _body(request, most), threading.Event()
         query = wire.Query(request.query_params, gone)
 
         def compute() -> tuple[bytes, float]:
@@ -234,22 +238,22 @@ async def _leaves(request: Request, gone: threading.Event) -> None:
             gone.set()
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = MOST_BYTES) -> bytes:
     """The request's body. Raises HTTPException for one that is too long, or takes too long to come."""
     if request.method == "GET":
         return b""
     parts, size = [], 0
     with contextlib.suppress(ValueError):
         size = int(request.headers.get("content-length", "0"))
-    too_long = HTTPException(413, f"at most {MOST_BYTES >> 20} MB can be sent")
-    if size > MOST_BYTES:
+    too_long = HTTPException(413, f"at most {most >> 20} MB can be sent")
+    if size > most:
         raise too_long
     size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > MOST_BYTES:
+                if size > most:
                     raise too_long
                 parts.append(part)
     except TimeoutError:
