@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import isthmus
-from isthmus import GaussianNoise, Poisson, Residual, cli, console, persistence
+from isthmus import GaussianNoise, Poisson, Residual, Sequence, cli, console, persistence
 from isthmus.commands.denoise import _at_level, _note_the_level
 from isthmus.commands.fitting import photograph_errors
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
@@ -693,3 +693,22 @@ def test_noise_that_is_correlated_is_said_with_the_way_out(
     _, err = done("fit", noisy, "-o", tmp_path / "m", "--training-crop", 64, *NOISY[:1], *NOISY[3:])
     assert (f"{words}, as a camera's is after" in err) is is_said
     assert ("make the photographs half their size first, or take each scene twice" in err) is is_said
+
+
+def test_the_noise_of_a_camera_that_the_pages_show_is_trained(photographs, done, tmp_path):
+    """Photons and what reading them out adds: the words of README and docs, and what they say is the same in Python."""
+    root = Path(__file__).parents[2]
+    words, same = "poisson:20..200+gaussian:0.02", "Sequence([Poisson((20, 200)), GaussianNoise(0.02)])"
+    for page in ("README.md", "docs/howto/denoise.md"):
+        assert f"{words}`" in (root / page).read_text("utf-8")
+        assert same in (root / page).read_text("utf-8")
+    assert f"--corruption {words}`" in (root / "docs/tutorials/engineer.md").read_text("utf-8")
+    _, err = done("fit", photographs, "-o", tmp_path / "m", "--corruption", words, *QUICK)
+    assert "a denoiser of photographs of any size: " in err
+    model = isthmus.load(tmp_path / "m")
+    assert model.noise == eval(same, {"Sequence": Sequence, "Poisson": Poisson, "GaussianNoise": GaussianNoise})
+    assert model.noise.shot_and_read == (True, 0.02)
+    out, _ = done(
+        "denoise", tmp_path / "m", photographs, "-o", tmp_path / "out", "--corruption", "poisson:50+gaussian:0.02"
+    )
+    assert "denoised" in out
