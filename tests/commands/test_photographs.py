@@ -712,3 +712,42 @@ def test_the_noise_of_a_camera_that_the_pages_show_is_trained(photographs, done,
         "denoise", tmp_path / "m", photographs, "-o", tmp_path / "out", "--corruption", "poisson:50+gaussian:0.02"
     )
     assert "denoised" in out
+
+
+def test_frames_of_an_animation_are_denoised_one_by_one(fitted, tmp_path, done):
+    """Each is an image of its own, and goes back into its file."""
+    stream = np.random.default_rng(0)
+    frames = [stream.normal(50 + 60 * i, 20, (60, 70)).clip(0, 255).astype(np.uint8) for i in range(3)]
+    first, *rest = map(Image.fromarray, frames)
+    (tmp_path / "noisy").mkdir()
+    first.save(tmp_path / "noisy" / "moves.gif", save_all=True, append_images=rest, duration=100)
+    _, err = done("denoise", fitted[0], tmp_path / "noisy", "-o", tmp_path / "out")
+    assert "written: 3 images" in err
+    with Image.open(tmp_path / "out" / "moves.gif") as written:
+        assert written.n_frames == 3
+        for i, frame in enumerate(frames):
+            written.seek(i)
+            x_hat = np.asarray(written.convert("L")).astype(float)
+            assert x_hat.shape == frame.shape
+            assert x_hat.std() < 0.75 * frame.std()
+            assert abs(x_hat.mean() - frame.mean()) < 6
+
+
+def test_a_tiff_with_pixels_that_are_nan_is_refused_by_name_and_left_out_where_that_is_asked(
+    fitted, tmp_path, done, capsys
+):
+    folder = tmp_path / "noisy"
+    folder.mkdir()
+    values = np.random.default_rng(0).random((3, 50, 60), np.float32)
+    tifffile.imwrite(folder / "good.tif", values, photometric="rgb", planarconfig="separate")
+    values[1, 5, 6] = np.nan
+    tifffile.imwrite(folder / "torn.tif", values, photometric="rgb", planarconfig="separate")
+    assert cli.run_command(["denoise", str(fitted[0]), str(folder), "-o", str(tmp_path / "out")]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "NaN" in line]
+    assert "torn.tif has 1 of 9,000 pixels that are NaN" in line
+    assert "--skip-bad" in line
+    assert not (tmp_path / "out").exists()
+    _, err = done("denoise", fitted[0], folder, "-o", tmp_path / "out", "--skip-bad")
+    assert "written: 1 of 2 images" in err
+    assert np.isfinite(tifffile.imread(tmp_path / "out" / "good.tif")).all()
+    assert not (tmp_path / "out" / "torn.tif").exists()
