@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -11,8 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from typing import ClassVar
+import threading
 
 import numpy as np
 import pytest
@@ -277,29 +275,52 @@ def test_a_host_that_cannot_be_reached_is_left_out(hosts, folder, ssh, dead, mon
     assert "takes it up" not in err, "no model was given to it"
 
 
+class Hitting(Lines):
+    """Calls `hit` once, some seconds after two models train."""
+
+    def __init__(self, seconds, hit):
+        super().__init__()
+        self.timer, self.training = threading.Timer(seconds, hit), set()
+
+    def epoch(self, name, row, epochs):
+        self.training.add(name)
+        if len(self.training) == 2 and self.timer.ident is None:
+            self.timer.start()
+        super().epoch(name, row, epochs)
+
+
+def run_on_two(folder, progress):
+    """The study on the hosts a and b."""
+    options = {"threads": 1, "device": "cpu", "launch": "ssh {host}", "hosts": ("a", "b"), "command": "test"}
+    run_study(load_study("./small.toml"), Request(folder / "there", **options), progress)
+    assert made(folder / "there") == made(folder / "here")
+
+
 @pytest.mark.slow
-def test_a_host_that_dies_at_any_moment_loses_its_model_once_and_the_bytes_are_the_same(folder, ssh, dead):
+def test_a_host_that_dies_at_any_moment_loses_its_model_once_and_the_bytes_are_the_same(
+    folder, dead, monkeypatch, capfd
+):
+    monkeypatch.setattr(MODULE, "_PAUSE", 0.1)
     study_of(folder, "abcd", epochs=1500)
     assert run_command([*COMMON, "--out", "here"]) == 0
-    command = [sys.executable, "-m", "isthmus", *COMMON, "--out", "there", "--launch", "ssh {host}", "--hosts", "a,b"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
-        lines = []
-        for line in run.stderr:  # to the first news of a second model: then both hosts train
-            lines.append(line)
-            if len({words[0] for words in map(str.split, lines) if words[1:2] == ["epoch"]}) == 2:
-                break
-        time.sleep(np.random.default_rng().uniform(0, 2))
+    finished = {}
+
+    def written():
+        return {path: path.stat().st_mtime_ns for path in (folder / "there").glob("small/models/*/*.safetensors")}
+
+    def kill():
         (dead / "b").touch()
+        finished.update(written())
         os.kill(int((dead / "b.pid").read_text()), signal.SIGKILL)
-        finished = {path: path.stat().st_mtime_ns for path in (folder / "there").glob("small/models/*/*.safetensors")}
-        rest = run.stderr.read()
-        assert run.wait(300) == 0, "".join(lines) + rest
-    if "takes it up" in rest:  # it may have been between two models
-        (line,) = [line for line in rest.splitlines() if "takes it up" in line]
+
+    run_on_two(folder, Hitting(np.random.default_rng().uniform(0, 1), kill))
+    assert {path: written()[path] for path in finished} == finished
+    err = capfd.readouterr().err
+    assert "the worker on b was ended with exit code 255 before it said anything, and is no longer used" in err
+    lost = [line for line in err.splitlines() if "takes it up" in line]  # none if it was between two models
+    assert len(lost) <= 1
+    for line in lost:
         assert re.match(r"[abcd]: the worker on b was ended by signal 9; .*: fewer workers .*; another one", line)
-    assert "no longer used" in rest
-    assert made(folder / "there") == made(folder / "here")
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
 @pytest.mark.slow
@@ -310,21 +331,9 @@ def test_a_host_that_falls_silent_is_lost(folder, ssh, dead, monkeypatch, capfd)
     study_of(folder, "ab", epochs=1500)
     assert run_command([*COMMON, "--out", "here"]) == 0
 
-    class Stopping(Lines):
-        training: ClassVar = set()
+    def stop():
+        (dead / "b").touch()
+        os.kill(int((dead / "b.pid").read_text()), signal.SIGSTOP)
 
-        def epoch(self, name, row, epochs):
-            self.training.add(name)
-            if len(self.training) == 2 and not (dead / "b").exists():
-                (dead / "b").touch()
-                os.kill(int((dead / "b.pid").read_text()), signal.SIGSTOP)
-            super().epoch(name, row, epochs)
-
-    request = Request(folder / "there", threads=1, device="cpu", launch="ssh {host}", hosts=("a", "b"), command="test")
-    try:
-        run_study(load_study("./small.toml"), request, Stopping())
-    finally:
-        with contextlib.suppress(OSError):
-            os.kill(int((dead / "b.pid").read_text()), signal.SIGKILL)
+    run_on_two(folder, Hitting(0, stop))
     assert "the worker on b said nothing for 5 s; another one takes it up" in capfd.readouterr().err
-    assert made(folder / "there") == made(folder / "here")
