@@ -131,7 +131,10 @@ def check(name: str, threads: int, seconds: float) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 1),
         "models": rows,
         "wall": {"estimated": 3600 * plan["wall_hours"], "actual": wall},
-        "memory": {"estimated": max(row["memory"] for row in plan["models"]), "actual": peak},
+        "memory": {
+            "estimated": max(max(row["memory"], row["measured_memory"]) for row in plan["models"]),  # as a plan has it
+            "actual": peak,
+        },
         "weights": {"estimated": sum(4 * row["weights"] for row in plan["models"]), "actual": models},
     }
 

@@ -28,6 +28,7 @@ from isthmus import L1, Autoencoder, Conv, Denoiser, Dictionary, Images, UNet
 from isthmus.commands.planning.forecast import exchanged_bytes, state_bytes, training_seconds
 from isthmus.commands.planning.step_memory import forward_bytes
 from isthmus.commands.planning.step_timer import resident
+from isthmus.errors import counted
 from isthmus.machine import cores
 from isthmus.networks.denoisers import build
 from isthmus.parts import Plain
@@ -36,6 +37,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 FIGURES = PAGE.with_suffix(".json")
 NODES = (1, 8, 64)
 SHORT = 1.0  # seconds; a training that is shorter is over before a processor has found its pace
+LOW, HIGH = 0.7, 1.3  # of actual / estimated: what a plan is to be worth
 LINK = 1.25e9  # bytes a second between nodes: an Ethernet of 10 Gbit/s
 _PHOTOGRAPHS, _VECTORS = 1_281_167, 1_000_000_000
 
@@ -190,22 +192,34 @@ def table_of_bytes(steps: dict[str, Any]) -> list[str]:
 def table_of_checks(checks: list[dict[str, Any]]) -> list[str]:
     """Plans beside runs: seconds, and bytes."""
     lines = ["| study | what | estimated | actual | actual / estimated |", "|" + "---|" * 5]
+    ratios = list[float]()
     for one in checks:
         rows = [(f"steps of {row['model']}", row, "s") for row in one["models"] if row["actual"] >= SHORT]
         rows += [("the whole run, report included", one["wall"], "s")]
         rows += [("the largest worker", one["memory"], "B")] if one["memory"]["actual"] else []
         rows += [("weights written", one["weights"], "B")]
         lines += [_check(one["study"], *row) for row in rows]
+        ratios += [_ratio(row) for _, row, _ in rows]
     loads = [f"{one['load']:g}, of {one['cores']} cores" for one in checks]
     busy = any(one["load"] > one["threads"] + 0.5 for one in checks)
     doubt = " Other programs had part of them, now more and now less, so these seconds prove little." if busy else ""
-    return [*lines, "", f"The machine's load was {'; '.join(loads)}; each run used {checks[0]['threads']}.{doubt}"]
+    near, short = (
+        sum(LOW <= ratio <= HIGH for ratio in ratios),
+        sum(r["actual"] < SHORT for c in checks for r in c["models"]),
+    )
+    verdict = f"{near} of {len(ratios)} lie between {LOW:g} and {HIGH:g}."
+    left_out = f" Left out: {counted(short, 'training')} of less than {SHORT:g} s." if short else ""
+    machine = f"The machine's load was {'; '.join(loads)}; each run used {checks[0]['threads']}."
+    return [*lines, "", f"{verdict}{left_out} {machine}{doubt}"]
 
 
 def _check(study: str, what: str, row: dict[str, float], unit: str) -> str:
     shown = [f"{row[which]:,.1f} s" if unit == "s" else _bytes(row[which]) for which in ("estimated", "actual")]
-    ratio = row["actual"] / row["estimated"] if row["estimated"] else math.nan
-    return f"| {study} | {what} | {shown[0]} | {shown[1]} | {ratio:.2f} |"
+    return f"| {study} | {what} | {shown[0]} | {shown[1]} | {_ratio(row):.2f} |"
+
+
+def _ratio(row: dict[str, float]) -> float:
+    return row["actual"] / row["estimated"] if row["estimated"] else math.nan
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
