@@ -27,7 +27,7 @@ from isthmus.data.images import floats_of, pixels_of
 from isthmus.data.photographs.image_list import ImageList
 from isthmus.errors import RequestError
 from isthmus.estimators.adapters import adapter_of
-from isthmus.estimators.denoising import denoiser
+from isthmus.estimators.denoising import one_image
 from isthmus.estimators.denoising.denoiser import Denoiser
 from isthmus.estimators.denoising.denoiser_adapter import AtLevel
 from isthmus.estimators.denoising.tiles import denoise_tiles
@@ -130,7 +130,7 @@ def test_a_photograph_in_several_tiles_is_written_as_in_one_piece_and_how_far_it
     extra = json.loads((fitted[0] / "config.json").read_text())["extra"]
     persistence.save(exact, model, extra=extra)
     done("denoise", model, photographs, "-o", whole, "--sigma", "0.1")
-    monkeypatch.setattr(denoiser, "denoise_tiles", partial(denoise_tiles, tile=32))
+    monkeypatch.setattr(one_image, "denoise_tiles", partial(denoise_tiles, tile=32))
     monkeypatch.setattr(console, "_SILENCE", -1)
     _, err = done("denoise", model, photographs, "-o", tiled, "--sigma", "0.1")
     # of a JPEG the cosines of whole squares are rounded
@@ -164,7 +164,7 @@ def test_a_grey_model_counts_the_tiles_of_all_channels(dtype, photographs, tmp_p
     x = isthmus.open_images(photographs / "flower.png").pixels[0]
     x = pixels_of(floats_of(x), np.dtype(dtype))
     adapter = adapter_of(AtLevel(model, 0.1))
-    monkeypatch.setattr(denoiser, "denoise_tiles", partial(denoise_tiles, tile=64))
+    monkeypatch.setattr(one_image, "denoise_tiles", partial(denoise_tiles, tile=64))
     rounded = adapter.reconstruct_image(x, lambda *step: steps.append(step), rounded=True)
     assert steps == [(i, 12) for i in range(1, 13)]
     np.testing.assert_array_equal(rounded, pixels_of(adapter.reconstruct_image(x), x.dtype), strict=True)
