@@ -332,18 +332,19 @@ def test_a_size_that_takes_the_place_of_the_models_is_said(denoiser, photographs
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the most memory of a process is Linux's to say")
 def test_the_memory_of_a_large_picture_is_bounded(tmp_path):
     rng = np.random.default_rng(0)
     small = rng.random((4, 1, 24, 24), np.float32)
     model = isthmus.Denoiser(isthmus.Residual(8, 2), crop=16, crops_per_epoch=16, epochs=1, random_state=0).fit(small)
     model.save(tmp_path / "denoiser")
     Image.fromarray(rng.integers(0, 256, (4000, 4000), dtype=np.uint8)).save(tmp_path / "large.tif")
+    # not ru_maxrss: it counts what the process that started this one had
     program = (
-        "import resource, sys; from isthmus.cli import run_command; code = run_command(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+        "import sys; from isthmus.cli import run_command; from isthmus.commands.planning.step_timer import resident; "
+        "code = run_command(sys.argv[1:]); print(resident('VmHWM')); sys.exit(code)"
     )
     command = ["denoise", "denoiser", "large.tif", "-o", "out.tif"]
     done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    peak = int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024)
-    assert peak < 950e6, "712 MB were measured, and 1,190 with whole images in float64"
+    assert 0 < int(done.stdout.split()[-1]) < 600e6, "480 MB were measured, 1,190 with whole images in float64"

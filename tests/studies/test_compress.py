@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from itertools import pairwise
@@ -80,13 +79,18 @@ def test_compress_has_every_published_number():
 @pytest.mark.slow
 def test_compress_agrees_with_every_published_number(tmp_path):
     assert os.environ.get("ISTHMUS_DATA"), "set ISTHMUS_DATA to a folder that holds MNIST"
-    # a process of its own, so that its memory can be told from pytest's; run_command is what it calls
-    program = "import sys; from isthmus.cli import run_command; sys.exit(run_command(sys.argv[1:]))"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    # ru_maxrss of a process counts what the one had that started it, so pytest's would be in it: VmHWM is its own
+    program = (
+        "import resource, sys; from isthmus.cli import run_command; "
+        "from isthmus.commands.planning.step_timer import resident; code = run_command(sys.argv[1:]); "
+        "workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024; "
+        "print(max(resident('VmHWM'), workers)); sys.exit(code)"
+    )
     command = [sys.executable, "-c", program, "run", "compress", "--out", str(tmp_path), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    results = json.loads(done.stdout)
+    *shown, peak = done.stdout.splitlines()
+    results = json.loads("\n".join(shown))
     assert results == json.loads((tmp_path / "compress" / "results.json").read_text())
     verdicts = {reference["id"]: reference["agrees"] for reference in results["references"]}
     assert len(verdicts) == 9
@@ -99,7 +103,5 @@ def test_compress_agrees_with_every_published_number(tmp_path):
     }
     assert test_rows["pca-32"]["value"] < test_rows["pca-32-right"]["value"]
     assert (tmp_path / "compress" / "report.html").stat().st_size < 10e6
-    # RUSAGE_CHILDREN has the largest of all children so far: this one's, if it is more than before
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    assert peak > before
-    assert peak < 1.2 * 2**30, f"{peak / 2**30:.2f} GiB"
+    if sys.platform == "linux":
+        assert 0 < int(peak) < 1.2 * 2**30, peak
