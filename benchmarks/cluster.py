@@ -1,15 +1,16 @@
 """A study of sixteen equal models on this machine, and on Ray with one node and with two, of a core each.
 
-    python -m benchmarks.cluster [--repeats 3] [--models 16] [--epochs 400] [--json FILE] [--readme]
+    python -m benchmarks.cluster [--repeats 3] [--models 16] [--epochs 400] [--json FILE]
 
 The nodes are Ray's of this machine, as its own tests have them, so nothing passes a network. Each model has one thread,
 wherever it is trained, and the same bytes: that is checked. Seconds run from the first news of an epoch to the end of
 the command; the start before it (Python, torch, the workers, Ray's actors) is told apart. The ratio is that of two
-nodes, or workers, to one, in the same round. --readme puts the table into README.md.
+nodes, or workers, to one, in the same round.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -98,7 +99,11 @@ def table(rounds: list[dict[str, tuple[float, float]]], models: int) -> list[str
 
 
 def main() -> None:
-    parser = readme.arguments("benchmarks.cluster", "A study on one node of Ray and on two.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cluster", description="A study on one node of Ray and on two."
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="(3)")
+    parser.add_argument("--json", type=Path, help="write every round to this file")
     parser.add_argument("--models", type=int, default=16, help="of the study (16)")
     parser.add_argument("--epochs", type=int, default=400, help="of each (400)")
     options = parser.parse_args()
@@ -125,8 +130,6 @@ def main() -> None:
     print("\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps(rounds, indent=1), "utf-8")
-    if options.readme:
-        readme.put("benchmarks.cluster", lines)
 
 
 if __name__ == "__main__":
