@@ -548,7 +548,7 @@ def test_where_neighbours_differ_by_more_than_noise_the_table_is_doubted(noisy_p
 def test_noise_that_grows_with_the_brightness_is_named(noisy_photographs, tmp_path, done):
     """One sigma is an average then, and Poisson noise is like it."""
     _, err = done("fit", noisy_photographs, "-o", tmp_path / "even", *NOISY)
-    assert "noise grows" not in err
+    assert "grows" not in err.replace(str(tmp_path), "")  # which is named after this test
     (tmp_path / "photons").mkdir()
     for i in range(4):
         x = load_sample_images().images[i % 2][60 * i :][:96, 100 * i :][:, :192].mean(axis=-1) / 255
