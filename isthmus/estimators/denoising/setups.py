@@ -12,7 +12,8 @@ from isthmus.networks.denoisers import ImageNetwork
 from isthmus.networks.denoisers.shot_noise import shot_plane
 from isthmus.training.setup import CLIP, Setup
 
-_CONSTANT, _CLEAN = 1 / 64, 1 / 32  # of the crops: one grey without noise; without noise, whatever is told
+# Of the crops: of one colour, without noise; without noise, whatever is told; grey in equal channels, noise and all
+_CONSTANT, _CLEAN, _GREY = 1 / 64, 1 / 32, 1 / 16
 _CONSISTENCY = 2.0  # γ of Neighbor2Neighbor
 _NORMAL_MAD = 0.6745
 
@@ -42,12 +43,15 @@ class DenoiserSetup(Setup):
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Noisy crops with the plane of their level, (n, (c + 1) · h · w), and clean ones, (n, c · h · w).
 
-        Some have no noise, whatever is told of it: what is clean is to stay so.
+        Some have no noise, whatever is told of it: what is clean is to stay so. Some of those with colours are grey,
+        with the same noise in each channel, as a grey photograph has it: its level is told as `tiles` tells it.
         """
         images = self.images(x)
         chance = torch.rand(len(x), 1, 1, 1, generator=stream, device=x.device)
         images = torch.where(chance < _CONSTANT, images.mean(dim=(2, 3), keepdim=True), images)
-        noisy, sigma = with_noise(self.corruption, images, stream, self.scale)
+        grey = (chance > 1 - _GREY) & (images.shape[1] > 1)
+        images = torch.where(grey, images.mean(dim=1, keepdim=True), images)
+        noisy, sigma = with_noise(self.corruption, images, stream, self.scale, grey)
         noisy = torch.where(chance < _CONSTANT + _CLEAN, images, noisy)
         return with_plane(noisy, sigma), images.flatten(1)
 
@@ -96,11 +100,15 @@ class NeighborSetup(DenoiserSetup):
 
 
 def with_noise(
-    noise: Any, images: torch.Tensor, stream: torch.Generator, scale: float
+    noise: Any, images: torch.Tensor, stream: torch.Generator, scale: float, grey: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noisy images (n, c, h, w), and the standard deviation of their noise: of each image, (n, 1, 1, 1), sampled from
-    the range; of shot noise, of each pixel, (n, 1, h, w), as `shot_plane` has it."""
+    the range; of shot noise, of each pixel, (n, 1, h, w), as `shot_plane` has it.
+
+    grey: which of them, (n, 1, 1, 1), have the same noise in each channel, and √c times its level beside it.
+    """
     low, high = noise.sigma_range
+    width = torch.where(grey, images.shape[1] ** 0.5, 1.0)
     sigma = torch.rand(len(images), 1, 1, 1, generator=stream, device=images.device).mul_(high - low).add_(low)
     is_shot, read = noise.shot_and_read
     if is_shot:
@@ -108,9 +116,11 @@ def with_noise(
         noisy = torch.poisson(images.clamp_min(0) / event, generator=stream).mul_(event)
         if read:
             noisy += torch.randn(images.shape, generator=stream, device=images.device).mul_(read / scale)
-        return noisy, shot_plane(noisy, event, read / scale)
+        noisy = torch.where(grey, noisy[:, :1], noisy)
+        return noisy, shot_plane(noisy, event, read / scale).mul_(width)
     sigma = sigma / scale
-    return torch.randn(images.shape, generator=stream, device=images.device).mul_(sigma).add_(images), sigma
+    noisy = torch.randn(images.shape, generator=stream, device=images.device).mul_(sigma).add_(images)
+    return torch.where(grey, noisy[:, :1], noisy), sigma * width
 
 
 def plane_of(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,10 @@ from isthmus.data.images import pixels_of
 from isthmus.data.photographs.image_list import image_list
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
+from isthmus.estimators.denoising.setups import DenoiserSetup
 from isthmus.estimators.denoising.tiles import denoise_tiles
+from isthmus.objective import Objective
+from isthmus.parts import MSE, Training
 
 SMALL = {"crop": 16, "crops_per_epoch": 64, "epochs": 2, "precision": "float32", "random_state": 0}
 
@@ -155,6 +158,35 @@ def test_a_grey_image_in_three_channels_is_told_the_noise_along_grey(read):
 
     assert np.abs(x_hat(grey) - x_hat(colour, times)).max() < 1e-4
     assert np.abs(x_hat(grey) - x_hat(colour)).max() > 1e-2
+
+
+@pytest.mark.parametrize("noise", [GaussianNoise((0.05, 0.2)), Poisson((16, 64))], ids=["gaussian", "poisson"])
+def test_some_crops_with_colours_are_grey_and_told_the_noise_along_grey(noise):
+    scene = torch.from_numpy(np.concatenate(photos(1, channels=3))[:, :32, :32].copy())
+
+    def drawn(images):
+        setup = DenoiserSetup(
+            Training(), Objective(MSE()), seed=0, corruption=noise, image_shape=images.shape, scale=1.0
+        )
+        x_in, x = setup.pair(images.flatten().repeat(640, 1), torch.Generator().manual_seed(0))
+        c = len(images)
+        planes, x = x_in.view(-1, c + 1, 32, 32), x.view(-1, c, 32, 32)
+        return planes[:, :c] - x, planes[:, c], x
+
+    errors, plane, x = drawn(scene)
+    grey = (x == x[:, :1]).all(dim=1).flatten(1).all(dim=1)
+    has_noise = errors.flatten(1).any(dim=1)
+    assert 25 < grey.sum() < 60
+    assert (errors[grey] == errors[grey][:, :1]).all()
+    torch.testing.assert_close(x[grey][0], scene.mean(dim=0).expand(3, -1, -1))
+
+    def found(chosen):  # the noise that there is, of what is told
+        return float((errors[chosen] / plane[chosen][:, None]).std())
+
+    assert found(has_noise & ~grey) == pytest.approx(1, rel=0.05)
+    assert found(has_noise & grey) == pytest.approx(3**-0.5, rel=0.05)
+    errors, plane, _ = drawn(scene[:1])  # of one channel all are
+    assert float((errors / plane[:, None])[errors.flatten(1).any(dim=1)].std()) == pytest.approx(1, rel=0.05)
 
 
 def test_score_is_the_psnr_under_noise_of_its_own(model):
