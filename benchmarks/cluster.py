@@ -1,6 +1,6 @@
 """A study of sixteen equal models on this machine, and on Ray with one node and with two, of a core each.
 
-    python -m benchmarks.cluster [--repeats 3] [--models 16] [--epochs 400] [--json FILE]
+    python -m benchmarks.cluster [--repeats 3] [--models 16] [--epochs 100] [--json FILE] [--readme]
 
 The nodes are Ray's of this machine, as its own tests have them, so nothing passes a network. Each model has one thread,
 wherever it is trained, and the same bytes: that is checked. Seconds run from the first news of an epoch to the end of
@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="(3)")
     parser.add_argument("--json", type=Path, help="write every round to this file")
     parser.add_argument("--models", type=int, default=16, help="of the study (16)")
-    parser.add_argument("--epochs", type=int, default=400, help="of each (400)")
+    parser.add_argument("--epochs", type=int, default=100, help="of each (100)")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     rounds, weights = list[dict[str, tuple[float, float]]](), list[dict[str, bytes]]()
@@ -130,6 +131,8 @@ def main() -> None:
     print("\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps(rounds, indent=1), "utf-8")
+    if options.readme:
+        readme.put("benchmarks.cluster", lines)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def main() -> None:
             picture(model, images, readme.README.parent / "docs" / "photographs.jpg")
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1), "utf-8")
-    rows = [row for row in rows if tuple(row["held_out"]) in groups]
+    rows = [row for pair in groups for row in rows if row["held_out"] == list(pair)]
     lines = [*table(rows), "", conclusion(rows)]
     print("\n".join(lines))
     if options.readme:

@@ -83,7 +83,8 @@ def train(
     with memory_told(training.batch_size):
         trained = training_pass(network)
         beside = 0 if setup.shards == 1 else sum(buffer.numel() for buffer in averaged_buffers(network))
-        weights = FlatWeights(network, autograd=trained is network and setup.shards == 1, beside=beside)
+        by_autograd = trained is network and setup.shards == 1
+        weights = FlatWeights(network, autograd=by_autograd, beside=beside, world=setup.world)
     try:
         with memory_told(training.batch_size):
             step = _Step(trained, network, weights, setup, n_steps(len(samples), training), position)

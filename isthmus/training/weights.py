@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from isthmus.training.sharding.processes import ALONE, Alone
+
 _ALIGNMENT = 16  # floats: each weight begins on a cache line
 
 
@@ -15,10 +17,11 @@ class FlatWeights:
     where they are from step to step. autograd: it makes each gradient anew, which stays where it was made, and there is
     no `gradient`: copying it would be a twentieth of a large network's step.
 
-    sums: of a batch in shards, what is added up: the `gradient`, and `beside` other numbers after it.
+    sums: of a batch in shards, what is added up: the `gradient`, and `beside` other numbers after it. world: the
+    processes that add it up.
     """
 
-    def __init__(self, network: nn.Module, *, autograd: bool = False, beside: int = 0) -> None:
+    def __init__(self, network: nn.Module, *, autograd: bool = False, beside: int = 0, world: Alone = ALONE) -> None:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._places, total = list[slice](), 0
         for parameter in self.parameters:
@@ -26,7 +29,7 @@ class FlatWeights:
             total += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
         first = self.parameters[0]
         self.vector = torch.zeros(total, dtype=first.dtype, device=first.device)
-        self.sums = self.vector.new_zeros(0 if autograd else total + beside)
+        self.sums = world.zeros(0 if autograd else total + beside, self.vector)
         self.gradient = None if autograd else self.sums[:total]
         self._views = list[torch.Tensor | None]()
         with torch.no_grad():

@@ -11,6 +11,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from isthmus import (
 )
 from isthmus.errors import IsthmusError
 from isthmus.training.checkpoint import Checkpoints
+from isthmus.training.sharding.shared_memory import Link, SharedVector
 
 SHARDS, EPOCHS = 4, 4
 
@@ -96,8 +98,24 @@ def refused(model, X):
     return None
 
 
+def through_sockets(rank):
+    """A fit whose first process can map no other's gradients, and how often each adds up in memory all the same."""
+    opened, add_up = SharedVector._opened, mock.Mock(side_effect=Link.add_up)
+    refusing = mock.Mock(side_effect=OSError if rank == 0 else opened)
+    with (
+        mock.patch.object(SharedVector, "_opened", lambda *args: refusing(*args)),
+        mock.patch.object(Link, "add_up", lambda link: add_up(link)),
+    ):
+        without = outcome(model_of("dictionary").fit(images()))
+        times = add_up.call_count
+        refusing.side_effect = opened
+        model_of("dictionary").fit(images())
+    return {"without": without, "times": [times, add_up.call_count - times]}
+
+
 def all_of_them(folder, rank):
     outcomes = {name: outcome(model_of(name).fit(images())) for name in MODELS}
+    outcomes.update(through_sockets(rank))
     outcomes["denoiser"] = outcome(denoiser().fit(photographs()))
     outcomes["resumed"] = outcome(model_of("gaussian").fit(images(), checkpoint=folder / "checkpoint"))
     # only the first process has a callback

@@ -366,11 +366,15 @@ def test_several_processes_end_with_the_bits_of_one(n, alone, tmp_path):
     with contextlib.closing(model_of("gaussian").fit_epochs(images(), checkpoint=checkpoints)) as rows:
         next(rows)
     ranks = outcomes_of(n, "all", tmp_path)
-    expected = {**alone, "resumed": alone["gaussian"]}
+    expected = {**alone, "resumed": alone["gaussian"], "without": alone["dictionary"]}
     expected["stopped"] = outcome(model_of("gaussian").set_params(epochs=2).fit(images()))
     expected["denoiser"] = outcome(fit_in_torchrun.denoiser().fit(fit_in_torchrun.photographs()))
     for outcomes in ranks:
         assert {name: outcomes[name] == value for name, value in expected.items()} == dict.fromkeys(expected, True)
+    for rank, outcomes in enumerate(ranks):
+        without, with_all = outcomes["times"]
+        assert (with_all > 0) is hasattr(os, "memfd_create")
+        assert (without > 0) is (with_all > 0 and n == 4 and rank > 0)  # the first has no partner
     assert all(outcomes["unseeded"] == ranks[0]["unseeded"] for outcomes in ranks)
     assert len({alone[name][0] for name in alone}) == len(alone)
     for name, words in {

@@ -24,6 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from isthmus.errors import IsthmusError, LostError, RequestError, RunError, require
 from isthmus.fingerprints import differing
 from isthmus.machine import check_shards, launched
+from isthmus.training.sharding.shared_memory import Link, SharedVector, exchanged
 
 MINUTES = 10  # that one process waits for another: rank 0 alone writes checkpoints; torch itself would wait for 30
 _TIMEOUT = timedelta(minutes=MINUTES)
@@ -38,6 +39,10 @@ class Alone:
     def is_first(self) -> bool:
         """Whether this process writes, prints and decides."""
         return self.rank == 0
+
+    def zeros(self, n: int, like: torch.Tensor) -> torch.Tensor:
+        """Numbers that will be added up again and again. Of one process's, the last ones are added up fastest."""
+        return like.new_zeros(n)
 
     def add_up(self, x: torch.Tensor) -> None:
         """Add the same tensor of all processes, in place: those of ranks 0 and 1, of 2 and 3, then these, and so on."""
@@ -59,21 +64,34 @@ class Processes(Alone):
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
         self._received: torch.Tensor | None = None
+        self._shared: SharedVector | None = None
+        self._links: dict[int, Link | None] = {}
+
+    def zeros(self, n: int, like: torch.Tensor) -> torch.Tensor:
+        if like.device.type != "cpu":
+            return like.new_zeros(n)
+        self._shared, self._links = SharedVector(n, like.dtype), {}
+        return self._shared.numbers
 
     def add_up(self, x: torch.Tensor) -> None:
         # with a partner at each distance: a + b is b + a to the bit, so both have the same sum. An all-reduce would add
         # in an order of its own from three processes on, and gathering all takes twice as long from four on
-        if self._received is None or self._received.shape != x.shape or self._received.device != x.device:
-            self._received = torch.empty_like(x)
         distance = 1
         with _together():
             while distance < self.size:
-                partner = self.rank ^ distance
-                calls = [dist.P2POp(dist.isend, x, partner), dist.P2POp(dist.irecv, self._received, partner)]
-                for work in dist.batch_isend_irecv(calls):
-                    work.wait()
-                x.add_(self._received)
+                self._add_up_with(self.rank ^ distance, x)
                 distance *= 2
+
+    def _add_up_with(self, partner: int, x: torch.Tensor) -> None:
+        shared = self._shared if self._shared is not None and x is self._shared.numbers else None
+        if shared and partner not in self._links:
+            self._links[partner] = shared.link(partner, _TIMEOUT.total_seconds())
+        if shared and (link := self._links[partner]):
+            link.add_up()
+            return
+        if self._received is None or self._received.shape != x.shape or self._received.device != x.device:
+            self._received = torch.empty_like(x)
+        x.add_(exchanged(x, partner, self._received))
 
     def decided(self, decide: Callable[[], Any]) -> Any:
         answer: list[Any] = [None]
@@ -119,7 +137,7 @@ def _together() -> Iterator[None]:
     """What torch raises where another process is gone, as a LostError."""
     try:
         yield
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, TimeoutError, ConnectionError) as error:
         lost = f"another process of this fit ended, or was not heard of for {MINUTES} minutes"
         raise LostError(f"{lost}; the same command resumes from the last checkpoint") from error
 
