@@ -19,6 +19,7 @@ REASONS = ("converged", "stalled", "iterations", "diverged")  # why a search end
 CONVERGED, STALLED, ITERATIONS, DIVERGED = range(4)
 # damping of the Gauss-Newton systems, as a share of their largest diagonal element
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-7, 1e4
+_MOST_GROUP, _LEAST_GROUP = 256, 16  # images that go through a decoder together
 _JUDGED = 10_000  # columns of Jacobians at a time, when first-order searches are judged: bounded memory
 
 
@@ -54,12 +55,49 @@ class Search:
         )
 
 
+class _InGroups:
+    """A decoder that is given images in groups of few sizes, however many there are.
+
+    Without the images that have ended there is another number of them in each step, and oneDNN keeps what it compiles
+    for each shape: 0.6 MiB a product, and up to a thousand of them, of which a search met hundreds.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    def decode(self, code: torch.Tensor) -> torch.Tensor:
+        sizes = _groups(code)
+        return torch.cat([self.decoder.decode(each) for each in code.split(sizes)])
+
+    def gradient(self, code: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        sizes = _groups(code)
+        pairs = zip(code.split(sizes), y.split(sizes), strict=True)
+        return torch.cat([self.decoder.gradient(*pair) for pair in pairs])
+
+    def normal_equations(self, code: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes = _groups(code)
+        pairs = zip(code.split(sizes), y.split(sizes), strict=True)
+        matrices, gradients = zip(*(self.decoder.normal_equations(*pair) for pair in pairs), strict=True)
+        return torch.cat(matrices), torch.cat(gradients)
+
+
+def _groups(code: torch.Tensor) -> list[int]:
+    """Powers of two, the largest first, and one of fewer than `_LEAST_GROUP` images; on a GPU all of them are one."""
+    if code.device.type != "cpu":
+        return [len(code)]
+    sizes, left = [_MOST_GROUP] * (len(code) // _MOST_GROUP), len(code) % _MOST_GROUP
+    while left >= _LEAST_GROUP:
+        sizes.append(1 << left.bit_length() - 1)
+        left -= sizes[-1]
+    return [*sizes, left] if left or not sizes else sizes
+
+
 class _Batch:
     """The images whose search goes on, and what is known of each; those that end are written to the result."""
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: _InGroups,
         y: torch.Tensor,
         start: torch.Tensor,
         lower: float | None,
@@ -127,7 +165,7 @@ def search(
     on_step: called after each step with the codes, (n, k), and objectives, (n,), of all images as they then are.
     """
     one_of("solver", solver, SOLVERS)
-    batch = _Batch(decoder, y, start, lower, on_step)
+    batch = _Batch(_InGroups(decoder), y, start, lower, on_step)
     batch.end(~batch.objective.isfinite(), DIVERGED, 0)
     with torch.no_grad():
         if solver == "gauss-newton":
@@ -136,7 +174,7 @@ def search(
             _first_order(batch, max_iter, tol, learning_rate, adam=solver == "adam")
         batch.end(torch.ones(len(batch), dtype=torch.bool, device=y.device), ITERATIONS, max_iter)
         if solver != "gauss-newton":
-            _judge(batch.result, decoder, y, lower, tol)
+            _judge(batch.result, batch.decoder, y, lower, tol)
     return batch.result
 
 
@@ -205,7 +243,7 @@ def _promise(matrix: torch.Tensor, gradient: torch.Tensor, free: torch.Tensor) -
     return (torch.where(free, gradient, 0) * step).sum(dim=1).abs()
 
 
-def _judge(result: Search, decoder: Decoder, y: torch.Tensor, lower: float | None, tol: float) -> None:
+def _judge(result: Search, decoder: _InGroups, y: torch.Tensor, lower: float | None, tol: float) -> None:
     """Of searches that made no more way, call those stalled for which a Gauss-Newton step promises more than tol.
 
     A first-order step is as small as its rate, so by itself it says nothing of what is left.

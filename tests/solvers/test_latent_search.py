@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import nnls
 
 from isthmus.networks import build
-from isthmus.networks.accelerators import decoder_of
+from isthmus.networks.accelerators import decoder_of, dense_decoder
 from isthmus.networks.decoders import Decoder
 from isthmus.parts import Conv, Dense, Dictionary
 from isthmus.solvers import latent_search
@@ -354,3 +354,29 @@ def test_noise_error_is_k_over_n_of_the_noise_for_images_in_the_range(k):
         left.append(float((decoder.decode(found.code) - clean).square().mean()))
         assert left[-1] == pytest.approx(k / n * sigma2, rel=0.15)
     assert left[1] / left[0] == pytest.approx(4, rel=0.2)
+
+
+@pytest.mark.parametrize("solver", ["gauss-newton", "adam"])
+def test_products_have_few_shapes_however_many_images_are_left(solver, monkeypatch):
+    """oneDNN keeps what it compiles for each shape."""
+    rows, columns = set(), set()
+
+    def recorded(a, b):
+        rows.add(len(a))
+        columns.add(b.shape[1])
+        return a @ b
+
+    monkeypatch.setattr(dense_decoder, "multiplied", recorded)
+    network = build(Dense((24,), 4, activation="tanh", output="relu"), 300, seeded()).double()
+    decoder = decoder_of(network, torch.float64)
+    y = decoder.decode(3 * torch.randn((900, 4), generator=seeded(1), dtype=torch.float64)).detach()
+    y += 0.1 * torch.randn(y.shape, generator=seeded(2), dtype=torch.float64)
+    start = torch.randn((900, 4), generator=seeded(3), dtype=torch.float64)
+    options = {"learning_rate": 0.03, "tol": 2e-4, "max_iter": 300} if solver == "adam" else {}
+    found = search(decoder, y, start, solver=solver, **options)
+    assert len(found.n_iter.unique()) > 30
+    of_what = 2 if solver == "adam" else 1  # steps, and a judgement in the end of whether they have converged
+    assert len(rows) <= of_what * (5 + 15)  # powers of two, and what is left
+    assert len(columns) <= of_what * 5  # pixels that are not black, by 64s
+    alone = search(decoder, y[:1], start[:1], solver=solver, **options)
+    torch.testing.assert_close(found.code[:1], alone.code)
