@@ -690,7 +690,7 @@ def test_noise_that_is_correlated_is_said_with_the_way_out(
     assert (re.search(way_out, err) is not None) is is_said
     _, err = done("denoise", fitted[0], noisy, "-o", tmp_path / "told", "--sigma", 0.06)
     assert "seems correlated" not in err
-    _, err = done("fit", noisy, "-o", tmp_path / "m", "--training-crop", 64, *NOISY[:1], *NOISY[3:])
+    _, err = done("fit", noisy, "-o", tmp_path / "m", *NOISY)
     assert (f"{words}, as a camera's is after" in err) is is_said
     assert ("make the photographs half their size first, or take each scene twice" in err) is is_said
 

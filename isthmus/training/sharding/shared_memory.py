@@ -34,21 +34,21 @@ class SharedVector:
 
         seconds: that one waits for the other.
         """
-        theirs, (reading, writing) = None, os.pipe()
+        opened, (reading, writing) = None, os.pipe()
         try:
-            mine = torch.tensor([os.getpid(), self._file, writing, *self._word])
-            pid, file, pipe, *word = exchanged(mine, partner).tolist()
+            place = torch.tensor([os.getpid(), self._file, writing, *self._word])
+            pid, file, pipe, *word = exchanged(place, partner).tolist()
             # of a process on another machine, or in a container of its own, there is no such file, or another one
             with contextlib.suppress(OSError, RuntimeError):
-                theirs = self._opened(f"/proc/{pid}/fd/", file, pipe, bytes(word))
-            other_has = exchanged(torch.tensor([theirs is not None]), partner).item()
+                opened = self._opened(f"/proc/{pid}/fd/", file, pipe, bytes(word))
+            other_has = exchanged(torch.tensor([opened is not None]), partner).item()
         finally:
             os.close(writing)  # the partner's is the only one then: when it is gone, reading ends
-        if theirs is not None and other_has:
-            return Link(self.numbers, *theirs, reading, is_first=partner > dist.get_rank(), seconds=seconds)
+        if opened is not None and other_has:
+            return Link(self.numbers, *opened, reading, is_first=partner > dist.get_rank(), seconds=seconds)
         os.close(reading)
-        if theirs is not None:
-            os.close(theirs[1])
+        if opened is not None:
+            os.close(opened[1])
         return None
 
     def _opened(self, folder: str, file: int, pipe: int, word: bytes) -> tuple[torch.Tensor, int] | None:
@@ -65,11 +65,11 @@ class Link:
     """Two processes that have each other's numbers. is_first: of the two, this one adds up the first half."""
 
     def __init__(
-        self, mine: torch.Tensor, theirs: torch.Tensor, writing: int, reading: int, *, is_first: bool, seconds: float
+        self, here: torch.Tensor, there: torch.Tensor, writing: int, reading: int, *, is_first: bool, seconds: float
     ) -> None:
-        half = len(mine) // 2
-        place = slice(0, half) if is_first else slice(half, len(mine))
-        self._mine, self._theirs = mine[place], theirs[place]
+        half = len(here) // 2
+        place = slice(0, half) if is_first else slice(half, len(here))
+        self._here, self._there = here[place], there[place]
         self._writing, self._reading, self._seconds = writing, reading, seconds
         for pipe in (writing, reading):
             weakref.finalize(self, os.close, pipe)
@@ -77,7 +77,7 @@ class Link:
     def add_up(self) -> None:
         """Add the partner's numbers to these, in both processes, of which each does half."""
         self._meet()
-        self._theirs.copy_(self._mine.add_(self._theirs))
+        self._there.copy_(self._here.add_(self._there))
         self._meet()
 
     def _meet(self) -> None:
