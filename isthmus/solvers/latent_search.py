@@ -58,8 +58,8 @@ class Search:
 class _InGroups:
     """A decoder that is given images in groups of few sizes, however many there are.
 
-    Without the images that have ended there is another number of them in each step, and oneDNN keeps what it compiles
-    for each shape: 0.6 MiB a product, and up to a thousand of them, of which a search met hundreds.
+    Without the images that have ended there is another number of them in each step, and oneDNN, where it multiplies,
+    keeps what it compiles for each shape: 0.6 MiB a product, up to a thousand of them, of which a search met hundreds.
     """
 
     def __init__(self, decoder: Decoder) -> None:

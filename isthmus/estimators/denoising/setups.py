@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -26,6 +26,7 @@ class DenoiserSetup(Setup):
     """
 
     scale: float = 1.0
+    grey_share: ClassVar[float] = _GREY
 
     @property
     def clip(self) -> float:
@@ -49,7 +50,7 @@ class DenoiserSetup(Setup):
         images = self.images(x)
         chance = torch.rand(len(x), 1, 1, 1, generator=stream, device=x.device)
         images = torch.where(chance < _CONSTANT, images.mean(dim=(2, 3), keepdim=True), images)
-        grey = (chance > 1 - _GREY) & (images.shape[1] > 1)
+        grey = chance > 1 - self.grey_share
         images = torch.where(grey, images.mean(dim=1, keepdim=True), images)
         noisy, sigma = with_noise(self.corruption, images, stream, self.scale, grey)
         noisy = torch.where(chance < _CONSTANT + _CLEAN, images, noisy)
@@ -67,7 +68,7 @@ class PairSetup(DenoiserSetup):
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """The one of each pair with its plane, and the other."""
         noisy, target = self.images(x).chunk(2, dim=1)
-        return with_plane(noisy, estimated(noisy)), target.flatten(1)
+        return with_plane(noisy, level_of(noisy)), target.flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +82,12 @@ class NeighborSetup(DenoiserSetup):
     """
 
     network: ImageNetwork | None = None
+    grey_share: ClassVar[float] = 0.0  # of clean validation crops: it learns from what there is
 
     def pair(self, x: torch.Tensor, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """One neighbour of each square with its plane, and the other, corrected."""
         noisy = self.images(x)
-        sigma = estimated(noisy)
+        sigma = level_of(noisy)
         first, second = neighbours(noisy.shape, stream, noisy.device)
         assert self.network is not None
         with torch.no_grad():
@@ -139,6 +141,12 @@ def estimated(images: torch.Tensor) -> torch.Tensor:
     cells = images[:, :, :h, :w]
     a, b, c, d = cells[..., ::2, ::2], cells[..., ::2, 1::2], cells[..., 1::2, ::2], cells[..., 1::2, 1::2]
     return (a - b - c + d).abs().flatten(1).median(dim=1).values.div_(2 * _NORMAL_MAD).view(-1, 1, 1, 1)
+
+
+def level_of(images: torch.Tensor) -> torch.Tensor:
+    """What a network is told of the noise in images, (n, 1, 1, 1): of c equal channels √c times it, as `tiles` does."""
+    is_grey = (images == images[:, :1]).flatten(1).all(dim=1).view(-1, 1, 1, 1)
+    return estimated(images) * torch.where(is_grey, images.shape[1] ** 0.5, 1.0)
 
 
 # The four pixels of a square are 0 1 / 2 3; the pairs of neighbours among them, in both orders

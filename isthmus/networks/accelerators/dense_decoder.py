@@ -11,7 +11,7 @@ from isthmus.networks.activations import ACTIVATIONS, BACKWARD
 from isthmus.networks.decoders import Decoder
 from isthmus.networks.dense import DenseNetwork
 
-_LIT = 64  # pixels: of these that are not black so many, or a multiple
+_LIT = 64  # the number of pixels that are computed is rounded up to a multiple of it
 
 
 class DenseDecoder(Decoder):
@@ -58,8 +58,8 @@ class DenseDecoder(Decoder):
             if last:
                 slope = self.network.gradient_inward(slope)
             if last and activation == "relu" and i:
-                # without the pixels that are black in all these images: a quarter of them, and of the largest product;
-                # but for some, for another number of them is another shape, which oneDNN would compile and keep
+                # without the pixels that are black in all these images: a quarter of them, and of the largest product.
+                # A few black ones, whose slope is 0, fill up to a multiple: oneDNN compiles and keeps each shape
                 is_lit = slope.any(dim=0)
                 n_kept = _LIT * math.ceil(int(is_lit.sum()) / _LIT)
                 lit = is_lit.sort(descending=True, stable=True).indices[:n_kept]

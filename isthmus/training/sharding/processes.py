@@ -41,7 +41,10 @@ class Alone:
         return self.rank == 0
 
     def zeros(self, n: int, like: torch.Tensor) -> torch.Tensor:
-        """Numbers that will be added up again and again. Of one process's, the last ones are added up fastest."""
+        """n zeros to be added up step by step: where processes of one machine share memory, in that.
+
+        Those of the last call are; `add_up` knows the very tensor, and takes others, views of it too, through sockets.
+        """
         return like.new_zeros(n)
 
     def add_up(self, x: torch.Tensor) -> None:
@@ -85,7 +88,7 @@ class Processes(Alone):
     def _add_up_with(self, partner: int, x: torch.Tensor) -> None:
         shared = self._shared if self._shared is not None and x is self._shared.numbers else None
         if shared and partner not in self._links:
-            self._links[partner] = shared.link(partner, _TIMEOUT.total_seconds())
+            self._links[partner] = shared.link(partner, _patience())
         if shared and (link := self._links[partner]):
             link.add_up()
             return
@@ -140,6 +143,14 @@ def _together() -> Iterator[None]:
     except (RuntimeError, TimeoutError, ConnectionError) as error:
         lost = f"another process of this fit ended, or was not heard of for {MINUTES} minutes"
         raise LostError(f"{lost}; the same command resumes from the last checkpoint") from error
+
+
+def _patience() -> float:
+    """Seconds that one process waits for another: a script that has made the group may have said how many."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        options: Any = dist.group.WORLD._get_backend(torch.device("cpu")).options  # type: ignore[union-attr]
+        return float(options._timeout.total_seconds())
+    return _TIMEOUT.total_seconds()
 
 
 def processes_for(shards: int) -> Alone:

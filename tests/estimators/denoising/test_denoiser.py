@@ -12,7 +12,7 @@ from isthmus.data.images import pixels_of
 from isthmus.data.photographs.image_list import image_list
 from isthmus.errors import DataError, DoubtWarning, RequestError
 from isthmus.estimators.denoising.denoiser_fit import DenoiserFit
-from isthmus.estimators.denoising.setups import DenoiserSetup
+from isthmus.estimators.denoising.setups import DenoiserSetup, NeighborSetup, PairSetup
 from isthmus.estimators.denoising.tiles import denoise_tiles
 from isthmus.objective import Objective
 from isthmus.parts import MSE, Training
@@ -185,8 +185,24 @@ def test_some_crops_with_colours_are_grey_and_told_the_noise_along_grey(noise):
 
     assert found(has_noise & ~grey) == pytest.approx(1, rel=0.05)
     assert found(has_noise & grey) == pytest.approx(3**-0.5, rel=0.05)
-    errors, plane, _ = drawn(scene[:1])  # of one channel all are
+    errors, plane, _ = drawn(scene[:1])  # one channel is told its noise as it is
     assert float((errors / plane[:, None])[errors.flatten(1).any(dim=1)].std()) == pytest.approx(1, rel=0.05)
+
+
+def test_of_noisy_photographs_a_grey_one_is_told_the_noise_along_grey_and_no_other_is_made_grey():
+    y = 0.1 * torch.randn((2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    y[0] = y[0, :1]
+    of_pairs = PairSetup(Training(), Objective(MSE()), seed=0, image_shape=(6, 32, 32))
+    x_in, _ = of_pairs.pair(torch.cat([y, y], 1).flatten(1), torch.Generator().manual_seed(0))
+    told = x_in.view(2, 4, 32, 32)[:, 3, 0, 0]
+    assert told.tolist() == pytest.approx([0.1 * 3**0.5, 0.1], rel=0.2)
+    validation = NeighborSetup(
+        Training(), Objective(MSE()), seed=0, image_shape=(3, 32, 32), corruption=GaussianNoise(0.1)
+    )
+    _, x = validation.validation_pair(y[1:].flatten(1).repeat(640, 1), torch.Generator().manual_seed(0))
+    x = x.view(-1, 3, 32, 32)
+    is_constant = (x == x[..., :1, :1]).flatten(1).all(dim=1)
+    assert not (x == x[:, :1])[~is_constant].flatten(1).all(dim=1).any()
 
 
 def test_score_is_the_psnr_under_noise_of_its_own(model):
