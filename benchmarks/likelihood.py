@@ -70,7 +70,9 @@ def main() -> None:
             model = model.set_params(**FURTHER, epochs=options.epochs)
         model = trained(name, model, data.train, options.out)
         rows[name] = measured(name, model, data.test, options.out)
-    lines = ["| minus log likelihood of a test image, nats | published | isthmus, ± standard error | epochs | minutes |"]
+    lines = [
+        "| minus log likelihood of a test image, nats | published | isthmus, ± standard error | epochs | minutes |"
+    ]
     lines.append("|---|---|---|---|---|")
     for name, row in rows.items():
         mine = f"{row['nats']:.2f} ± {row['error']:.2f}"
