@@ -18,10 +18,9 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-# what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes;
-# three at a time on two cores, for many of these wait for programs that they have started
+# what needs MNIST (in $$ISTHMUS_DATA, or where `isthmus data get mnist` puts it) and what takes minutes
 test-all: $(SITE_INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "mnist or slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "mnist or slow"
 
 # the site, in build/site; examples that have not changed keep the figures of the build before
 docs: $(SITE_INSTALLED)
