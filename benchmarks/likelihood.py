@@ -22,6 +22,7 @@ import torch
 import isthmus
 from benchmarks import readme
 from isthmus import Autoencoder, Dense, Gaussian
+from isthmus.errors import counted
 
 NETWORK = Dense((200, 200), 50, activation="tanh", code_activation="linear", output="sigmoid")
 PUBLISHED = {"vae": 86.76, "iwae": 84.78}
@@ -52,6 +53,7 @@ def measured(name: str, model: Autoencoder, X: Any, out: Path) -> dict[str, floa
             "error": nats.std(ddof=1) / math.sqrt(len(nats)),
             "epochs": len(model.history_),
             "minutes": sum(row.seconds for row in model.history_) / 60,
+            "threads": torch.get_num_threads(),
         }
         path.write_text(json.dumps(row), "utf-8")
     return dict(json.loads(path.read_text("utf-8")))
@@ -76,8 +78,10 @@ def main() -> None:
     lines.append("|---|---|---|---|---|")
     for name, row in rows.items():
         mine = f"{row['nats']:.2f} ± {row['error']:.2f}"
-        lines.append(f"| {SAYS[name]} | {PUBLISHED[name]} | {mine} | {row['epochs']} | {row['minutes']:.0f} |")
-    lines += ["", f"One training; {len(data.test):,} images, made binary once, {DRAWS:,} draws for each."]
+        took = f"{row['epochs']} | {row['minutes']:.0f}, of {counted(row['threads'], 'thread')}"
+        lines.append(f"| {SAYS[name]} | {PUBLISHED[name]} | {mine} | {took} |")
+    of_images = f"{len(data.test):,} images, made binary once, {DRAWS:,} weighted draws for each"
+    lines += ["", f"One training, one draw of the pixels: {of_images}."]
     print("\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), "utf-8")
