@@ -106,13 +106,21 @@ def test_a_strangers_file_is_not_read(tmp_path):
             os.close(descriptor)
 
 
-@pytest.mark.parametrize("failing", ["memfd_create", "pwrite"])
-def test_where_nothing_can_be_shared_it_is_a_vector_all_the_same(failing, monkeypatch):
-    def refuse(*_):
-        raise OSError(failing)
+@pytest.mark.parametrize("failing", ["os.memfd_create", "os.pwrite", "torch.from_file"])
+def test_where_nothing_can_be_shared_it_is_a_vector_all_the_same_and_no_partner_maps_another(failing, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError if failing == "torch.from_file" else OSError
 
-    monkeypatch.setattr(os, failing, refuse)
-    assert torch.equal(SharedVector(5, torch.float32).numbers, torch.zeros(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, refuse)
+        alone = SharedVector(5, torch.float32)
+    assert torch.equal(alone.numbers, torch.zeros(5))
+    reading, writing = os.pipe()
+    try:
+        assert vector(5)._opened(HERE, alone._file, writing, alone._word) is None
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_what_it_opens_it_closes():

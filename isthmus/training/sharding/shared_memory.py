@@ -28,7 +28,10 @@ class SharedVector:
             os.pwrite(self._file, self._word, self._size)
             self.numbers = _mapped(f"/proc/self/fd/{self._file}", n, dtype)
         except (AttributeError, OSError, RuntimeError):  # not on Linux, not allowed, or without /proc
-            self.numbers = torch.zeros(n, dtype=dtype)
+            self._file, self.numbers = (
+                -1,
+                torch.zeros(n, dtype=dtype),
+            )  # no partner is to map a file that they are not in
 
     def link(self, partner: int, seconds: float) -> Link | None:
         """To the same numbers of a process of this rank, which asks for this one's too; None where they share nothing.
