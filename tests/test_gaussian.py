@@ -153,6 +153,32 @@ def test_the_bound_of_more_samples_is_nearer_to_the_likelihood(fitted, x, pca):
     assert values[2] == pytest.approx(exact(fitted, x, pca.noise_variance_).mean(), abs=0.02)
 
 
+def test_the_encoders_gradient_of_several_samples_is_the_bounds_with_less_noise():
+    """Doubly reparameterized: over many draws its mean is that of the bound's own gradient, its spread smaller."""
+    torch.manual_seed(0)
+    k, n_draws = 8, 4000
+    code, decoder = GaussianCode(Gaussian(samples=k), 2, torch.Generator()).double(), torch.randn(3, 2).double()
+    x = torch.randn(1, 3).double()
+    z = torch.tensor([[0.5, -1.0, -0.5, 0.3]]).double().expand(n_draws, 4)
+
+    def gradients(doubly):
+        leaf = z.clone().requires_grad_()
+        if doubly:
+            _, seen, terms = code(leaf, generator=torch.Generator().manual_seed(1))
+            excess = terms["kl"].values
+        else:
+            noise = torch.randn(n_draws, k, 2, generator=torch.Generator().manual_seed(1), dtype=leaf.dtype)
+            seen, excess = code.draw(leaf, noise)
+        each = (seen.view(n_draws, k, 2) @ decoder.t() - x).square().sum(dim=2) + excess
+        (-torch.logsumexp(-each, dim=1)).sum().backward()
+        return leaf.grad
+
+    plain, doubly = gradients(False), gradients(True)
+    error = ((plain.var(dim=0) + doubly.var(dim=0)) / n_draws).sqrt()
+    assert ((plain.mean(dim=0) - doubly.mean(dim=0)).abs() < 4 * error).all()
+    assert (doubly.var(dim=0) < 0.7 * plain.var(dim=0)).all()
+
+
 def test_units_that_the_prior_costs_too_much_are_told_of(x, pca):
     silent = model(pca, code=Gaussian(beta=100), epochs=250).fit(x)
     assert (silent.network_.code.nats < 0.01).all()

@@ -11,6 +11,7 @@ import torch
 
 from isthmus.data.batches import at_a_time, floats
 from isthmus.networks import Network
+from isthmus.training.hardware import keep_freed_memory
 
 _CHUNK = 2048  # samples that go through the network at a time: bounded memory for any number of them
 
@@ -36,6 +37,7 @@ def infer(
     n = len(X) if most is None else min(most, len(X))
     network, device, dtype = for_inference(model, X)
     result = None
+    keep_freed_memory()
     with torch.inference_mode():
         chunk = at_a_time(_CHUNK, X.n_features if hasattr(X, "n_features") else X.shape[1])
         for start in range(0, n, chunk):

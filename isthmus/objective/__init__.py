@@ -162,7 +162,7 @@ class Objective:
                 weight = self.noise.weight if is_learned else self.noise.learn((nearest * errors).sum(dim=1), x)
             each = errors * weight + self.normalizer(x) + others
             value, share = _bound(each).mean() / pieces, torch.softmax(-each, dim=1) / (len(x) * pieces)
-            at_x_hat = at_x_hat.mul_((weight * share).view(-1, 1))
+            at_x_hat = at_x_hat.mul_((weight * share).view(-1, 1).to(at_x_hat.dtype))  # of two dtypes it is slow
             at_terms |= dict.fromkeys(draws, share)
         else:
             weight = self.weight * ramp(self.loss.warmup)

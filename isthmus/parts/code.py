@@ -159,7 +159,8 @@ class Gaussian(CodePart):
     beta: the weight of KL(code of x ‖ prior); with 1, the objective is minus the evidence lower bound (Higgins et al.
     2017 for others). warmup: epochs over which it grows from 0. free_bits: nats that each unit may have for nothing, on
     average over the batch (Kingma et al. 2016). samples: K > 1 for the bound of as many weighted samples, which is
-    nearer to the likelihood (Burda, Grosse, Salakhutdinov 2016).
+    nearer to the likelihood (Burda, Grosse, Salakhutdinov 2016); the encoder's gradient is the doubly reparameterized
+    one (Tucker, Lawson, Gu, Maddison 2019), whose mean is the bound's and whose noise is less.
     """
 
     kind: ClassVar[str] = "gaussian"

@@ -62,6 +62,21 @@ def resolve_precision(name: str, device: torch.device, products: float = math.in
     return "float32"
 
 
+_MOST_RAISED = 2**25  # bytes: glibc's DEFAULT_MMAP_THRESHOLD_MAX where a pointer has 64 bits
+_HEADER = 2**16  # more than a block has beside what was asked for
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have glibc keep what a step frees for the next one, up to 64 MiB, for as long as the process lives.
+
+    From its start it gives blocks of more than 128 KiB back to the system, whose pages are then made and zeroed anew in
+    each step: a step of 40 ms had 9,000 of these faults and took 1.2 (float32) to 1.7 (bfloat16) times as long. It
+    learns better from the largest block of at most 32 MiB that was ever freed; here is one, which nothing touches.
+    """
+    torch.empty(_MOST_RAISED - _HEADER, dtype=torch.uint8)
+
+
 _POOL_CAN_BE_REACHED = sys.platform == "linux" and platform.machine() == "x86_64"  # and elsewhere it need not be
 _FTZ_AND_DAZ = 0x8040  # the two bits of x86's MXCSR that flush denormal results and operands to zero
 

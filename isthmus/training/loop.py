@@ -27,7 +27,14 @@ from isthmus.networks.outputs import Output
 from isthmus.objective import averages
 from isthmus.parts import Training
 from isthmus.rng import stream_seed
-from isthmus.training.hardware import FairShare, convolutions_repeatable, denormals_flushed, memory_told, using_threads
+from isthmus.training.hardware import (
+    FairShare,
+    convolutions_repeatable,
+    denormals_flushed,
+    keep_freed_memory,
+    memory_told,
+    using_threads,
+)
 from isthmus.training.history import Epoch
 from isthmus.training.optimizers import OPTIMIZERS
 from isthmus.training.replay import RECORDERS, Losses, Replayed
@@ -80,6 +87,7 @@ def train(
     position = Position() if position is None else position
     training, threads = setup.training, setup.threads
     share = FairShare(threads if samples.device.type == "cpu" else 1)
+    keep_freed_memory()
     with memory_told(training.batch_size):
         trained = training_pass(network)
         beside = 0 if setup.shards == 1 else sum(buffer.numel() for buffer in averaged_buffers(network))

@@ -31,7 +31,9 @@ def matrices(n, k, m):
     return [torch.randn(*shape, generator=generator) for shape in ((n, k), (m, k), (m,), (n, m))]
 
 
-@pytest.mark.parametrize("shape", [(64, 784, 300), (1000, 50, 40), (3, 5, 7), (1, 2000, 1000), (64, 300, 784)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(64, 784, 300), (1000, 50, 40), (3, 5, 7), (1, 2000, 1000), (64, 300, 784), (4000, 20, 60)], ids=str
+)
 def test_a_layer_and_its_gradients(shape, library):
     x, weight, bias, grad = matrices(*shape)
     into = torch.full_like(weight, torch.nan)

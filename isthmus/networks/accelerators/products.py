@@ -35,6 +35,8 @@ def multiply_into(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     """a @ b into out, whatever its dtype."""
     if a.dtype == out.dtype and not takes_onednn(len(a), a, b):
         torch.mm(a, b, out=out)
+    elif b.numel() + out.numel() < a.numel():  # oneDNN wants the first in rows, and of many samples a gradient is not
+        out.copy_(multiplied(b.t(), a.t()).t())
     else:
         out.copy_(multiplied(a, b))
 
