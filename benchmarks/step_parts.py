@@ -35,7 +35,6 @@ from benchmarks.recipes import NETWORKS, digits
 from benchmarks.rival_loops import BATCH, LOOPS, RATE
 from isthmus import IsthmusError
 from isthmus.networks.accelerators import dense
-from isthmus.networks.accelerators import products as product_functions
 from isthmus.networks.accelerators.products import multiplied
 from isthmus.objective import Objective
 from isthmus.training import loop
@@ -43,9 +42,9 @@ from isthmus.training.optimizers import Adam
 
 MODELS = ("dense-64", "deep-30")
 KINDS = {"forward": "products, forward", "at the weight": "products, weights", "at the input": "products, inputs"}
-COPIES, ADAM, BATCHES = "gradients, copied to their place", "Adam", "the batch, gathered"
+ADAM, BATCHES = "Adam", "the batch, gathered"
 OTHERS, LEFT, STEP = "activations, biases, objective", "the rest", "a step"
-ROWS = (*KINDS.values(), COPIES, ADAM, BATCHES, OTHERS, LEFT, STEP)
+ROWS = (*KINDS.values(), ADAM, BATCHES, OTHERS, LEFT, STEP)
 _CALLS = 20  # of what is timed alone, in each round
 _UPDATES = 20  # of JAX's Adam in one call
 
@@ -90,16 +89,10 @@ class Stopwatch:
 def watching() -> Iterator[Stopwatch]:
     """A stopwatch of the parts of each step that a dense network takes inside."""
     watch = Stopwatch()
-
-    def into(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> str:
-        """A product by oneDNN is watched itself, and what is left is a copy."""
-        return COPIES if product_functions.takes_onednn(len(a), a, b) else KINDS["at the weight"]
-
     with contextlib.ExitStack() as stack:
         for owner, name, row in (
             (dense, "affine", KINDS["forward"]),
-            (dense, "multiply_into", into),
-            (product_functions, "multiplied", KINDS["at the weight"]),
+            (dense, "put_gradient", KINDS["at the weight"]),
             (dense, "multiplied", KINDS["at the input"]),
             (torch, "sum", OTHERS),  # of biases
             (Objective, "with_gradients", OTHERS),

@@ -91,8 +91,14 @@ def train(
     with memory_told(training.batch_size):
         trained = training_pass(network)
         beside = 0 if setup.shards == 1 else sum(buffer.numel() for buffer in averaged_buffers(network))
-        by_autograd = trained is network and setup.shards == 1
-        weights = FlatWeights(network, autograd=by_autograd, beside=beside, world=setup.world)
+        alone = setup.shards == 1
+        weights = FlatWeights(
+            network,
+            autograd=alone and trained is network,
+            apart=alone and samples.device.type == "cpu",
+            beside=beside,
+            world=setup.world,
+        )
     try:
         with memory_told(training.batch_size):
             step = _Step(trained, network, weights, setup, n_steps(len(samples), training), position)

@@ -73,9 +73,10 @@ class Adam(Optimizer):
         norms = [gradient.norm() for gradient in gradients]
         share = longest / (norms[0] if len(norms) == 1 else torch.stack(norms).norm())
         shortening = torch.where(share > 0, share, 1).clamp_(max=1.0)  # 1 where there is nothing to compare with
-        if self.weights.gradient is not None:
-            return [self.weights.gradient.mul_(shortening)]  # new memory each time would cost as much as the step
-        return list(torch._foreach_mul(gradients, shortening))  # of autograd two may be one
+        if not self.weights.are_written:
+            return list(torch._foreach_mul(gradients, shortening))  # of autograd two may be one
+        torch._foreach_mul_(gradients, shortening)  # new memory each time would cost as much as the step
+        return gradients
 
     def step(self, learning_rate: float | torch.Tensor) -> None:
         gradients = self.gradients()

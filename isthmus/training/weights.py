@@ -14,14 +14,22 @@ class FlatWeights:
     """While it holds a network, the network's parameters are views of `vector`, and their gradients of `gradient`.
 
     Except for frozen ones, which stay as they are. So an optimizer updates everything in one call, and gradients stay
-    where they are from step to step. autograd: it makes each gradient anew, which stays where it was made, and there is
-    no `gradient`: copying it would be a twentieth of a large network's step.
+    where they are from step to step. apart: each gradient stays where it was made, and there is no `gradient`: copying
+    it would be a twentieth of a large network's step. autograd: so it is, and autograd makes all of them anew.
 
     sums: of a batch in shards, what is added up: the `gradient`, and `beside` other numbers after it. world: the
     processes that add it up.
     """
 
-    def __init__(self, network: nn.Module, *, autograd: bool = False, beside: int = 0, world: Alone = ALONE) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        autograd: bool = False,
+        apart: bool = False,
+        beside: int = 0,
+        world: Alone = ALONE,
+    ) -> None:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._places, total = list[slice](), 0
         for parameter in self.parameters:
@@ -30,12 +38,13 @@ class FlatWeights:
         first = self.parameters[0]
         self.vector = torch.zeros(total, dtype=first.dtype, device=first.device)
         self.sums = world.zeros(0 if autograd else total + beside, self.vector)
-        self.gradient = None if autograd else self.sums[:total]
+        self.gradient = None if autograd or apart else self.sums[:total]
+        self.are_written = not autograd
         self._views = list[torch.Tensor | None]()
         with torch.no_grad():
             for place, parameter in zip(self._places, self.parameters, strict=True):
                 parameter.data = self.vector[place].view_as(parameter).copy_(parameter)
-                self._views.append(None if self.gradient is None else self.gradient[place].view_as(parameter))
+                self._views.append(None if autograd else self.sums[place].view_as(parameter))
                 parameter.grad = self._views[-1]
 
     def gather(self, buffers: list[torch.Tensor], share: float) -> None:

@@ -6,7 +6,7 @@ import torch
 from isthmus import Autoencoder, Dense, Dictionary, Module
 from isthmus.networks.accelerators import products
 from isthmus.networks.accelerators.linear import LinearProducts
-from isthmus.networks.accelerators.products import affine, multiplied, multiply_into
+from isthmus.networks.accelerators.products import affine, multiplied, multiply_into, put_gradient
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 ONEDNN = pytest.param(True, id="oneDNN", marks=pytest.mark.skipif(not HAS_ONEDNN, reason="torch without oneDNN"))
@@ -45,6 +45,23 @@ def test_a_layer_and_its_gradients(shape, library):
         torch.testing.assert_close(result.double(), exact, rtol=1e-4, atol=1e-3)
     n = shape[0] * shape[1] * shape[2]
     assert len(library[1]) == (3 if library[0] and n >= 1_500_000 else 0)
+
+
+@pytest.mark.parametrize("shape", [(64, 784, 300), (3, 5, 7), (4000, 20, 60)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_is_written_over_or_stays_where_onednn_makes_it(shape, dtype, library):
+    x, weight, _, grad = (each.to(dtype) for each in matrices(*shape))
+    parameter = torch.nn.Parameter(weight.float())
+    before = parameter.grad = torch.full_like(parameter, torch.nan)
+    expected = torch.empty_like(parameter)
+    multiply_into(expected, grad.t(), x)
+    for _ in range(2):
+        put_gradient(parameter, grad.t(), x)
+        assert torch.equal(parameter.grad, expected)
+        assert parameter.grad.is_contiguous()
+        assert parameter.grad.dtype == torch.float32
+    stays = library[0] and dtype == torch.float32 and shape == (64, 784, 300)  # of many samples it is made transposed
+    assert (parameter.grad is before) != stays
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -9,7 +9,8 @@ from torch import nn
 from isthmus.training.optimizers import OPTIMIZERS, Adam
 from isthmus.training.weights import FlatWeights
 
-wherever_gradients_are = pytest.mark.parametrize("autograd", [False, True], ids=["in one vector", "apart"])
+WHERE = {"in one vector": {}, "apart": {"apart": True}, "of autograd": {"autograd": True, "apart": True}}
+wherever_gradients_are = pytest.mark.parametrize("where", WHERE.values(), ids=WHERE)
 
 
 class Net(nn.Module):
@@ -20,8 +21,8 @@ class Net(nn.Module):
         self.weights = nn.ParameterList([torch.zeros(20), torch.zeros(5, 2), torch.zeros(20)])
 
 
-def of(kind, *, autograd, **limit):
-    return kind(FlatWeights(Net(), autograd=autograd), {}, **limit)
+def of(kind, *, where, **limit):
+    return kind(FlatWeights(Net(), **where), {}, **limit)
 
 
 def gradients(n, outlier=None):
@@ -37,27 +38,27 @@ def after(optimizer, given, rate=1e-3):
     for gradient in given:
         for parameter, piece in zip(weights.parameters, gradient.split([20, 10, 20]), strict=True):
             piece = piece.view_as(parameter)
-            parameter.grad = piece if weights.gradient is None else parameter.grad.copy_(piece)
+            parameter.grad = parameter.grad.copy_(piece) if weights.are_written else piece
         optimizer.step(rate)
     return torch.cat([parameter.detach().flatten() for parameter in weights.parameters])
 
 
 @wherever_gradients_are
 @pytest.mark.parametrize(("name", "theirs"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")])
-def test_they_do_what_torch_does(name, theirs, autograd):
+def test_they_do_what_torch_does(name, theirs, where):
     expected = torch.zeros(50, requires_grad=True)
     expected.grad = torch.zeros(50)
     other = getattr(torch.optim, theirs)([expected], lr=1e-3)
     for gradient in gradients(30):
         expected.grad.copy_(gradient)
         other.step()
-    torch.testing.assert_close(after(of(OPTIMIZERS[name], autograd=autograd), gradients(30)), expected.detach())
+    torch.testing.assert_close(after(of(OPTIMIZERS[name], where=where), gradients(30)), expected.detach())
 
 
 @wherever_gradients_are
 @pytest.mark.parametrize("outlier", [0, 1, 200])
-def test_a_limit_changes_a_gradient_that_is_too_long_alone(outlier, autograd):
-    free, limited = of(Adam, autograd=autograd), of(Adam, autograd=autograd, clip=4.0)
+def test_a_limit_changes_a_gradient_that_is_too_long_alone(outlier, where):
+    free, limited = of(Adam, where=where), of(Adam, where=where, clip=4.0)
     before = gradients(outlier)
     assert torch.equal(after(free, before), after(limited, before))  # as they come, to the bit
     long = gradients(outlier + 1, outlier)[-1]
@@ -76,8 +77,8 @@ def test_a_limit_changes_a_gradient_that_is_too_long_alone(outlier, autograd):
 
 
 @wherever_gradients_are
-def test_a_limit_leaves_what_is_zero_or_no_number(autograd):
-    limited = of(Adam, autograd=autograd, clip=4.0)
+def test_a_limit_leaves_what_is_zero_or_no_number(where):
+    limited = of(Adam, where=where, clip=4.0)
     assert torch.equal(after(limited, [torch.zeros(50)] * 3), torch.zeros(50))
     assert after(limited, gradients(3)).abs().min() > 0
     assert after(limited, [torch.full((50,), torch.nan)]).isnan().all()  # the loop says where it diverged

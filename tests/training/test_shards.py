@@ -40,7 +40,7 @@ from isthmus.data.batches import Pixels, batches
 from isthmus.errors import LostError, RequestError, RunError
 from isthmus.estimators.parameters import parameters_of
 from isthmus.machine import check_shards, launched
-from isthmus.networks.accelerators import training_pass
+from isthmus.networks.accelerators import products, training_pass
 from isthmus.objective import Objective
 from isthmus.parts import Training
 from isthmus.training import checkpoint, loop
@@ -120,6 +120,17 @@ def test_the_shards_of_a_batch_add_up_to_it(name, code, loss, penalty, shards, m
     whole = gradients_of(NETWORKS[name], code, objective, 1, x, monkeypatch)
     cut = gradients_of(NETWORKS[name], code, objective, shards, x, monkeypatch)
     assert whole[2].abs().max() > 0
+    torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="torch without oneDNN")
+@pytest.mark.parametrize("name", ["dense", "dictionary"])
+def test_gradients_that_stay_where_they_are_made_are_added_up_too(name, monkeypatch):
+    x = torch.rand((32, 16), generator=torch.Generator().manual_seed(1))
+    whole = gradients_of(NETWORKS[name], Plain(), (MSE(), None), 1, x, monkeypatch)
+    monkeypatch.setattr(products, "is_faster_by_onednn", lambda: True)
+    monkeypatch.setattr(products, "_WORTH", 0)
+    cut = gradients_of(NETWORKS[name], Plain(), (MSE(), None), 2, x, monkeypatch)
     torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
 
 

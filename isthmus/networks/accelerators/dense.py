@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
-from isthmus.networks.accelerators.products import affine, multiplied, multiply_into
+from isthmus.networks.accelerators.products import affine, multiplied, put_gradient
 from isthmus.networks.activations import ACTIVATIONS, BACKWARD, IN_PLACE, SATURATING
 from isthmus.networks.dense import Chain, DenseNetwork, without_last
 from isthmus.networks.outputs import Gradients, Output
@@ -81,7 +81,7 @@ def backward_chain(chain: Chain, tape: Tape, grad: torch.Tensor, *, to_input: bo
     steps = list(zip(chain.layers, tape, strict=True))
     for i, (layer, (activation, x, weight, z, y)) in reversed(list(enumerate(steps))):
         grad = BACKWARD[activation](grad.to(y.dtype), y, z).to(x.dtype)
-        multiply_into(layer.weight.grad, grad.t(), x)
+        put_gradient(layer.weight, grad.t(), x)
         torch.sum(grad.to(layer.bias.dtype), 0, out=layer.bias.grad)  # of bfloat16 itself it takes four times as long
         if i or to_input:
             grad = multiplied(grad, weight)

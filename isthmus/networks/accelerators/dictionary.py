@@ -6,7 +6,7 @@ import torch
 
 from isthmus.networks.accelerators.code import Tapes, backward_code, record_code
 from isthmus.networks.accelerators.dense import backward_chain, record_chain
-from isthmus.networks.accelerators.products import multiplied, multiply_into
+from isthmus.networks.accelerators.products import multiplied, put_gradient
 from isthmus.networks.dictionary import DictionaryNetwork
 from isthmus.networks.outputs import Gradients, Output
 
@@ -29,7 +29,6 @@ class DictionaryPass:
     def backward(self, tapes: Tapes, at: Gradients) -> None:
         net, (tape, between, seen) = self.network, tapes
         grad = net.gradient_inward(at.x_hat).to(seen.dtype)
-        assert net.atoms.grad is not None
-        multiply_into(net.atoms.grad, seen.t(), grad)
+        put_gradient(net.atoms, seen.t(), grad)
         grad = multiplied(grad, net.atoms.to(seen.dtype).t()).to(at.x_hat.dtype)
         backward_chain(net.encoder, tape, backward_code(net.code, between, grad, at), to_input=False)

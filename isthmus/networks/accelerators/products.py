@@ -31,14 +31,29 @@ def multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _by_onednn(a, b.t(), None) if takes_onednn(len(a), a, b) else a @ b
 
 
+def put_gradient(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    """Leave a @ b as the gradient of a weight that has one: over what was there, or where oneDNN makes it."""
+    assert weight.grad is not None
+    if weight.dtype == a.dtype and takes_onednn(len(a), a, b) and not _is_tall(a, b):
+        weight.grad = None  # its memory is free for the next
+        weight.grad = multiplied(a, b)
+    else:
+        multiply_into(weight.grad, a, b)
+
+
 def multiply_into(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     """a @ b into out, whatever its dtype."""
     if a.dtype == out.dtype and not takes_onednn(len(a), a, b):
         torch.mm(a, b, out=out)
-    elif b.numel() + out.numel() < a.numel():  # oneDNN wants the first in rows, and of many samples a gradient is not
+    elif _is_tall(a, b):
         out.copy_(multiplied(b.t(), a.t()).t())
     else:
         out.copy_(multiplied(a, b))
+
+
+def _is_tall(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether b and a @ b are fewer numbers than a, which oneDNN copies if it does not lie in rows, as a gradient."""
+    return b.numel() + len(a) * b.shape[1] < a.numel()
 
 
 def takes_onednn(rows: int, x: torch.Tensor, weight: torch.Tensor) -> bool:
