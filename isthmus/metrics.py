@@ -155,6 +155,7 @@ def mean_psnr(error: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
 
 
 SSIM_WINDOW = 7
+_CACHED = 2**14  # numbers of images at a time: what is made of them stays in the cache, in half the time or less
 
 
 def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
@@ -165,6 +166,12 @@ def ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray | None:
     """
     if min(x.shape[-2:]) < SSIM_WINDOW:
         return None
+    n = max(1, _CACHED // math.prod(x.shape[1:]))
+    pieces = [_ssim(x[i : i + n], x_hat[i : i + n]) for i in range(0, len(x), n)]
+    return np.concatenate(pieces) if pieces else np.zeros(0)
+
+
+def _ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
     c1, c2, n = 0.01**2, 0.03**2, SSIM_WINDOW**2
     a, b = np.asarray(x, np.float64), np.asarray(x_hat, np.float64)
     mean_a, mean_b = _window_means(a), _window_means(b)

@@ -1,6 +1,7 @@
 """Metrics: scikit-image is the oracle, and the intervals cover what they say they cover."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def test_ssim_of_an_image_with_itself_is_1(rng):
     x = rng.random((3, 1, 8, 8))
     np.testing.assert_allclose(ssim(x, x), 1)
     np.testing.assert_allclose(ssim(np.zeros_like(x), np.zeros_like(x)), 1)
+
+
+def test_ssim_of_many_images_is_that_of_each_and_takes_the_memory_of_a_few(rng):
+    x, x_hat = rng.random((2, 400, 1, 28, 28), np.float32)
+    tracemalloc.start()
+    together = ssim(x, x_hat)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * x.nbytes  # windows of all of them at once, in float64, take twenty times as much
+    np.testing.assert_array_equal(together, [ssim(x[i : i + 1], x_hat[i : i + 1])[0] for i in range(len(x))])
+    assert ssim(x[:0], x_hat[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("height", [7, 250, 255, 256, 257, 513])
