@@ -58,7 +58,8 @@ def errors_of(images, n, seed):
         ("faces", 160),
         ("china", None),
         ("flower", None),
-        *(pytest.param("mnist", n, marks=pytest.mark.mnist) for n in (50, 200, 1000)),
+        # of more digits it is far ahead of PCA, 1,000 of the smaller ones above among them; fashion is nearer to it
+        pytest.param("mnist", 50, marks=pytest.mark.mnist),
         *(
             pytest.param("fashion-mnist", n, marks=pytest.mark.mnist) for n in (50, 200, None)
         ),  # None: all of the sample

@@ -519,7 +519,7 @@ print(most[0] - before)
 
 @pytest.mark.slow
 def test_a_fit_has_no_more_in_memory_than_some_blocks(tmp_path):
-    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (160_000, 56, 56))
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (90_000, 56, 56))
     for i in range(0, len(array), 1000):
         array[i : i + 1000] = np.arange(i, i + 1000)[:, None, None] // 700
     array.flush()

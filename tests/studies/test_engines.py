@@ -175,19 +175,17 @@ def results_of(folder: Path):
     return timeless(json.loads((folder / "results.json").read_text("utf-8")))
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """results.json of `digits --quick`, by the engine of the machine."""
-    out = tmp_path_factory.mktemp("local")
-    run_study(load_study("digits"), Request(out, threads=1, device="cpu", quick=True), Lines())
-    return results_of(out / "digits")
+# one of each estimator and network, and the models that they are of: each imports torch
+OF_EACH_KIND = ("identity", "pca-8", "vae-8", "conv-8", "dictionary-96", "minibatch-dictionary", "prior-8")
 
 
 @pytest.mark.slow
-def test_a_study_has_the_same_results_by_any_engine(outside, digits, tmp_path):
-    request = Request(tmp_path, threads=1, device="cpu", quick=True, engine=outside)
-    run_study(load_study("digits"), request, Lines())
-    assert results_of(tmp_path / "digits") == digits
+@pytest.mark.parametrize(("outside", "only"), [("threads", ()), ("processes", OF_EACH_KIND)], indirect=["outside"])
+def test_a_study_has_the_same_results_by_any_engine(outside, only, tmp_path):
+    for engine in ("local", outside):
+        request = Request(tmp_path / engine, threads=1, device="cpu", quick=True, only=only, engine=engine)
+        run_study(load_study("digits"), request, Lines())
+    assert results_of(tmp_path / outside / "digits") == results_of(tmp_path / "local" / "digits")
 
 
 def test_a_failing_model_ends_the_run_as_here(outside, tmp_path):

@@ -16,7 +16,7 @@ from isthmus.studies.spec.parser import load_study
 from tests.conftest import CHROMIUM
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
-SHEETS = ("lab", "imaging", "sparse-denoise", "prior-denoise")
+SHEETS = ("compress", "lab", "imaging", "sparse-denoise", "prior-denoise")
 
 
 @pytest.mark.mnist
@@ -29,6 +29,8 @@ def test_a_quick_run_draws_every_figure(name, tmp_path, request):
     results = read_results(folder)
     Draft202012Validator(SCHEMA).validate(json.loads((folder / "results.json").read_text("utf-8")))
     assert results.complete
+    seen = {row.model: row.seen for row in results.rows if (row.metric, row.split) == ("mse", "test")}
+    assert seen == {model.name: study.pools(model) for model in study.models}
     assert {facts["name"] for facts in results.figures} == {figure.name for figure in study.figures}
     for facts in results.figures:
         with np.load(folder / "figures" / f"{facts['name']}.npz") as arrays:
