@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -18,7 +20,7 @@ from sklearn.datasets import load_sample_images
 import isthmus
 from isthmus import GaussianNoise, Poisson, Residual, Sequence, cli, console, persistence
 from isthmus.commands.denoise import _at_level, _note_the_level
-from isthmus.commands.fitting import photograph_errors
+from isthmus.commands.fitting import photograph_errors, photograph_fit
 from isthmus.commands.fitting.photograph_errors import non_local_means, wavelets
 from isthmus.commands.images.model_folder import Opened
 from isthmus.commands.images.photograph_gallery import is_of_photographs, photograph_gallery
@@ -52,18 +54,20 @@ FIT = (
 )
 
 
+@pytest.fixture(autouse=True)
+def few_crops(monkeypatch):
+    """Of the command's denoisers the epochs alone are shorter; how well they learn is shown of `fitted`, which is
+    not."""
+    monkeypatch.setattr(photograph_fit, "Denoiser", partial(Denoiser, crops_per_epoch=1024))
+
+
 @pytest.fixture(scope="module")
 def fitted(photographs, tmp_path_factory):
     """A denoiser of the three photographs, one of them held out, and what its fit printed."""
-    from tests.commands.conftest import run_command
-
     folder = tmp_path_factory.mktemp("models") / "photographs"
-    import contextlib
-    import io
-
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert run_command(["fit", str(photographs), "-o", str(folder), *map(str, FIT), "--threads", "1"]) == 0
+        assert cli.run_command(["fit", str(photographs), "-o", str(folder), *map(str, FIT), "--threads", "1"]) == 0
     return folder, out.getvalue(), err.getvalue()
 
 
@@ -74,6 +78,7 @@ def test_a_fit_of_photographs_is_measured_beside_what_needs_no_training(fitted):
     model = f"photographs, {denoiser.n_parameters_:,} weights"
     assert "Gaussian noise of 0 to 0.2 of black to white, not clipped" in err
     assert "1 photograph is grey among colour ones" in err
+    assert "1 epoch of 8,192 crops of 16×16" in err
     head, *rows = out.splitlines()
     assert head.startswith("on 1 photograph, held out, sigma 0.1 told")
     names = [re.sub(r"blur of [\d.]+", "blur of W", row.split("  ")[0]) for row in rows]
@@ -277,7 +282,7 @@ def small(tmp_path):
 def test_small_images_are_denoised_whole_where_the_side_of_crops_is_said(how, crop, small, tmp_path, capsys):
     assert cli.run_command(["fit", str(small), "-o", str(tmp_path / "m"), *map(str, how)]) == 0
     out, err = capsys.readouterr()
-    assert f"8,192 crops of {crop}×{crop}" in err
+    assert f"1,024 crops of {crop}×{crop}" in err
     assert ("half their size; at full size the order may be another" in err) is ("--noisy" in how)
     assert "non-local means" in out
     model = persistence.load(tmp_path / "m")
@@ -434,13 +439,13 @@ def test_the_page_shows_what_was_held_out(fitted, photographs, tmp_path, capsys)
 def test_a_second_fit_of_a_large_folder_reads_the_cache_and_is_the_same(photographs, tmp_path, done, monkeypatch):
     from isthmus.data.photographs import album, pixel_sources
 
-    monkeypatch.setattr(album, "WORTH_BYTES", 0)
     fit = ("fit", photographs, "--corruption", "gaussian:0.1", *QUICK, "-o")
-    done(*fit, tmp_path / "first")
-    for module in (album, pixel_sources):
-        monkeypatch.setattr(module, "iterate_pages", None)
-    done(*fit, tmp_path / "second")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(album, "WORTH_BYTES", 0)
+        done(*fit, tmp_path / "first")
+        for module in (album, pixel_sources):
+            patch.setattr(module, "iterate_pages", None)
+        done(*fit, tmp_path / "second")
     done(*fit, tmp_path / "in-memory")
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "in-memory")]
     assert weights[0] == weights[1] == weights[2]
@@ -492,6 +497,7 @@ def test_what_makes_photographs_worse_is_said_to_and_larger_crops_come_first(
     noisy_photographs, tmp_path, done, monkeypatch
 ):
     """Steps that are too long: of crops of 8 a training diverged, and was to be given more epochs."""
+    monkeypatch.setattr(photograph_fit, "Denoiser", Denoiser)  # of few steps the last is not finite
     rate = ("--learning-rate", 10)
     _, err = done("fit", noisy_photographs, "-o", tmp_path / "m", *NOISY, *rate)
     (line,) = [line for line in err.splitlines() if line.startswith("this model leaves more error")]
