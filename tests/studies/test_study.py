@@ -156,7 +156,7 @@ def test_data_sets_are_those_that_can_be_loaded():
 
 def test_quick_is_one_epoch_on_few_images():
     study = load_study("compress").quick(60_000)
-    assert (study.data.train, study.data.test, study.data.validation) == (2000, 2000, 0)
+    assert (study.data.train, study.data.test, study.data.validation) == (2000, 500, 0)
     assert {model.training.epochs for model in study.models if model.training} == {1}
     assert study.figures == load_study("compress").figures
     few = load_study("digits").quick(1437)

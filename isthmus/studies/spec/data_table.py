@@ -10,7 +10,7 @@ from isthmus.studies.spec.figures import DATA
 
 PHOTOGRAPHS = "photographs"  # of any sizes, in a folder
 IMAGES = "images"  # of one size, in a folder with train and test
-QUICK_IMAGES, QUICK_PHOTOGRAPHS, QUICK_SIDE = 2000, 2, 128
+QUICK_IMAGES, QUICK_MEASURED, QUICK_PHOTOGRAPHS, QUICK_SIDE = 2000, 500, 2, 128
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Data:
     def quick(self, available: int) -> Data:
         """Few of the `available` training images, and few to measure."""
         train = available - self.validation if self.train is None else self.train
-        few = QUICK_PHOTOGRAPHS if self.is_photographs else QUICK_IMAGES
+        few = QUICK_PHOTOGRAPHS if self.is_photographs else QUICK_MEASURED
         return dataclasses.replace(
             self,
             train=min(max(train, 1), QUICK_IMAGES),
