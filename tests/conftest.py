@@ -28,6 +28,24 @@ def pytest_configure():
     gc.set_threshold(COLLECT_AFTER)
 
 
+# Files whose marked tests take a quarter of a minute or more, longest first: the two workers take tests of each other
+# from the end of the order, and none is to be left with one of these
+LONG = (
+    *("test_compress.py", "test_sheets.py", "test_thirty.py", "test_letters.py", "test_ray.py", "test_kill.py"),
+    *("test_readme.py", "test_beyond_memory.py", "test_engines.py", "test_stored.py", "test_small_sets.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes long."""
+
+    def place(item):
+        is_long = item.path.name in LONG and any(map(item.get_closest_marker, ("slow", "mnist")))
+        return LONG.index(item.path.name) if is_long else len(LONG)
+
+    items.sort(key=place)
+
+
 def pytest_collection_finish():
     """Of thousands of tests none is garbage, and looking through them takes as long as a small test."""
     gc.freeze()

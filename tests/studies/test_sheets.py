@@ -17,6 +17,7 @@ from tests.conftest import CHROMIUM
 
 SCHEMA = json.loads((resources.files("isthmus.studies") / "results.schema.json").read_text("utf-8"))
 SHEETS = ("compress", "lab", "imaging", "sparse-denoise", "prior-denoise")
+ONE = ("--threads", "1")  # in this process: others have to import torch, and another test has the second core
 
 
 @pytest.mark.mnist
@@ -24,7 +25,7 @@ SHEETS = ("compress", "lab", "imaging", "sparse-denoise", "prior-denoise")
 def test_a_quick_run_draws_every_figure(name, tmp_path, request):
     """Every model, measure, figure and comparison of the study, in one epoch on few images, on six pages at most."""
     study = load_study(name)
-    assert run_command(["run", name, "--quick", "--out", str(tmp_path), "--json"]) == 0
+    assert run_command(["run", name, "--quick", *ONE, "--out", str(tmp_path), "--json"]) == 0
     folder = tmp_path / name
     results = read_results(folder)
     Draft202012Validator(SCHEMA).validate(json.loads((folder / "results.json").read_text("utf-8")))
@@ -60,7 +61,7 @@ def test_a_quick_run_draws_every_figure(name, tmp_path, request):
 )
 def test_cheap_models_agree_with_what_was_published(name, models, ids, tmp_path):
     only = [word for model in models for word in ("--only", model)]
-    assert run_command(["run", name, *only, "--out", str(tmp_path), "--json"]) == 0
+    assert run_command(["run", name, *only, *ONE, "--out", str(tmp_path), "--json"]) == 0
     results = read_results(tmp_path / name)
     judged = {r["id"]: r["agrees"] for r in results.references if r["agrees"] is not None}
     assert len(judged) == ids

@@ -132,7 +132,7 @@ def test_its_report_has_the_figures_and_says_when_pixels_were_drawn(on_digits):
 @pytest.mark.slow
 def test_it_runs_on_mnist(tmp_path):
     assert os.environ.get("ISTHMUS_DATA"), "set ISTHMUS_DATA to a folder that holds MNIST"
-    assert run_command(["run", "variational", "--quick", "--out", str(tmp_path)]) == 0
+    assert run_command(["run", "variational", "--quick", "--threads", "1", "--out", str(tmp_path)]) == 0
     table = json.loads((tmp_path / "variational" / "results.json").read_text())
     rows = {(row["model"], row["metric"]): row for row in table["rows"] if row["split"] == "test"}
     assert {model for model, metric in rows if metric == "nll"} == {
