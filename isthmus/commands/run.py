@@ -60,7 +60,9 @@ def add(commands: Any) -> None:
         "--only", action="append", default=[], metavar="GLOB", help="only models whose names match, like 'deep-*'"
     )
     command.add_argument("--fresh", action="store_true", help="train finished models again")
-    command.add_argument("--quick", action="store_true", help="one epoch on 2,000 images, measured on 500, to test a study")
+    command.add_argument(
+        "--quick", action="store_true", help="one epoch on 2,000 images, measured on 500, to test a study"
+    )
     command.add_argument(
         "--keep-states",
         type=int,
