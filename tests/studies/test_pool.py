@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_takes_its_processes_along(sent, expected, one_by_
         assert process.wait() == expected
     assert gone(started)
     assert "Traceback" not in "".join(said)
-    run(text(), threads=2)
+    run(text(), threads=2 if sent == signal.SIGKILL else 1)  # one is enough to see what was left, and starts none
     assert weights(out / "small") == weights(one_by_one)
 
 

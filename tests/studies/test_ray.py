@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -14,8 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isthmus.cli import run_command
+from isthmus.console import Lines
 from isthmus.errors import RequestError
+from isthmus.studies.plan.context import Request
 from isthmus.studies.run import engines
+from isthmus.studies.run.scheduler import run_study
+from isthmus.studies.spec.parser import parse_study
 from tests.studies.test_engines import MODEL, STUDY
 
 WIDTHS = {"a": 2, "b": 3, "c": 4, "d": 5}
@@ -29,14 +35,33 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def study(folder, epochs):
+def text(epochs):
     models = (MODEL.format(name=name, width=width, epochs=epochs) for name, width in WIDTHS.items())
-    (folder / "small.toml").write_text(STUDY + "".join(models), "utf-8")
+    return STUDY + "".join(models)
+
+
+def study(folder, epochs):
+    (folder / "small.toml").write_text(text(epochs), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """`here(epochs)`: the bytes of each model's weights, trained in this process, once for each number of epochs."""
+
+    @functools.cache
+    def trained(epochs):
+        out = tmp_path_factory.mktemp("here")
+        run_study(parse_study(text(epochs), "small", "small.toml"), Request(out, threads=1, device="cpu"), Lines())
+        return made(out)
+
+    return trained
+
+
+WORDS = ["run", "small.toml", "--threads", "1", "--device", "cpu"]
 
 
 def command(*more):
-    words = ["run", "small.toml", "--threads", "1", "--device", "cpu", *more]
-    return [sys.executable, "-W", "ignore", "-m", "isthmus", *words]
+    return [sys.executable, "-W", "ignore", "-m", "isthmus", *WORDS, *more]
 
 
 def made(out):
@@ -60,23 +85,29 @@ def is_running(pid):
 
 
 @contextlib.contextmanager
-def two_nodes(n_cores=1):
-    """A cluster of two nodes, of one core each unless said, on this machine; the second one is yielded too."""
+def one_node(n_cores):
+    """A cluster on this machine, of one node that has so many cores."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cluster_utils = pytest.importorskip("ray.cluster_utils")
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": n_cores})
         try:
-            yield cluster, cluster.add_node(num_cpus=n_cores)
+            yield cluster
         finally:
             cluster.shutdown()
 
 
+@contextlib.contextmanager
+def two_nodes():
+    """A cluster of two nodes of one core each; the second one is yielded too."""
+    with one_node(1) as cluster:
+        yield cluster, cluster.add_node(num_cpus=1)
+
+
 @pytest.mark.slow
-def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed(folder):
+def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed(folder, here):
     study(folder, epochs=1500)
-    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
-    expected = made(folder / "here")
+    expected = here(1500)
     assert set(expected) == set(WIDTHS)
     with two_nodes() as (cluster, node):
         on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
@@ -95,28 +126,10 @@ def test_models_of_two_nodes_are_those_of_one_machine_also_when_a_node_is_killed
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(folder):
-    study(folder, epochs=600)
-    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
-    with two_nodes() as (cluster, _):
-        on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
-        for seconds in np.random.default_rng().uniform(3, 15, 3):
-            with subprocess.Popen(on_it, stderr=subprocess.DEVNULL) as run:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    run.wait(seconds)
-                run.kill()
-        done = subprocess.run(on_it, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-    assert made(folder / "there") == made(folder / "here")
-    assert not [*(folder / "there").rglob("*.tmp"), *(folder / "there").rglob("checkpoints")]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_cluster_of_its_own_is_begun_without_an_address_and_ends_with_the_run(sent, code, folder):
+def test_a_cluster_of_its_own_is_begun_without_an_address_and_ends_with_the_run(sent, code, folder, here):
     pytest.importorskip("ray")
     study(folder, epochs=1500)
-    assert subprocess.run(command("--out", "here"), capture_output=True, timeout=300).returncode == 0
     on_ray = command("--engine", "ray", "--out", "there")
     with subprocess.Popen(on_ray, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
         lines = []
@@ -135,19 +148,18 @@ def test_a_cluster_of_its_own_is_begun_without_an_address_and_ends_with_the_run(
     while (left := [pid for pid in started if is_running(pid)]) and time.monotonic() < until:
         time.sleep(0.2)
     assert not left
-    done = subprocess.run(on_ray, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert made(folder / "there") == made(folder / "here")
+    if sent == signal.SIGINT:  # a cluster again; it is Ray's start that takes long, so else the machine takes it up
+        done = subprocess.run(on_ray, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    else:
+        assert run_command([*WORDS, "--out", "there"]) == 0
+    assert made(folder / "there") == here(1500)
 
 
 @pytest.mark.slow
 def test_a_run_whose_last_node_has_gone_ends_and_says_so(folder):
     study(folder, epochs=20_000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cluster_utils = pytest.importorskip("ray.cluster_utils")
-        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
+    with one_node(0) as cluster:
         node = cluster.add_node(num_cpus=1)
         on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
         with subprocess.Popen(on_it, stderr=subprocess.PIPE, text=True) as run:
@@ -157,31 +169,7 @@ def test_a_run_whose_last_node_has_gone_ends_and_says_so(folder):
             cluster.remove_node(node, allow_graceful=False)
             rest = run.stderr.read()
             assert run.wait(120) == 1, rest
-    finally:
-        cluster.shutdown()
     assert "no node of the Ray cluster is left that has 1 core" in rest
-
-
-@pytest.mark.slow
-def test_a_cluster_that_is_not_there_or_too_small_is_named(folder):
-    study(folder, epochs=2)
-    pytest.importorskip("ray")
-    refused = subprocess.run(command("--engine", "ray", "--address", "127.0.0.1:9"), capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "--address 127.0.0.1:9: no Ray cluster can be used there: Connection refused" in refused.stderr
-    with two_nodes() as (cluster, _):
-        words = [word if word != "1" else "2" for word in command("--engine", "ray", "--address", cluster.address)]
-        refused = subprocess.run(words, capture_output=True, text=True)
-        assert refused.returncode == 2
-        assert "each model has 2 threads, and no node of the cluster has more than 1" in refused.stderr
-        # without an address it is not joined, although it runs here: Ray looks for one
-        done = subprocess.run(command("--engine", "ray", "--only", "a"), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    with two_nodes(n_cores=0) as (cluster, _):
-        on_it = command("--engine", "ray", "--address", cluster.address)
-        refused = subprocess.run([*on_it, "--only", "b"], capture_output=True, text=True)
-        assert refused.returncode == 2
-        assert "the Ray cluster has no node with a core for a model" in refused.stderr
 
 
 @pytest.mark.slow
@@ -193,6 +181,52 @@ def test_a_grid_search_on_a_cluster_has_the_scores_of_one_core(kind, monkeypatch
     done = subprocess.run([sys.executable, "-W", "ignore", example, kind], capture_output=True, text=True, timeout=300)
     assert done.stdout.count("network__bottleneck") == 5, done.stderr
     assert "the same as on one core: True" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one core for the tests that leave them as they are: to start them takes as long as a test."""
+    with two_nodes() as (started, _):
+        yield started
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(folder, here, cluster):
+    study(folder, epochs=600)
+    on_it = command("--engine", "ray", "--address", cluster.address, "--out", "there")
+    for seconds in np.random.default_rng().uniform(3, 15, 2):
+        with subprocess.Popen(on_it, stderr=subprocess.DEVNULL) as run:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(seconds)
+            run.kill()
+    done = subprocess.run(on_it, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert made(folder / "there") == here(600)
+    assert not [*(folder / "there").rglob("*.tmp"), *(folder / "there").rglob("checkpoints")]
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_or_too_small_is_named(folder, cluster, capfd):
+    study(folder, epochs=2)
+    assert run_command([*WORDS, "--engine", "ray", "--address", "127.0.0.1:9"]) == 2
+    assert "--address 127.0.0.1:9: no Ray cluster can be used there: Connection refused" in capfd.readouterr().err
+    words = [word if word != "1" else "2" for word in command("--engine", "ray", "--address", cluster.address)]
+    refused = subprocess.run(words, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "each model has 2 threads, and no node of the cluster has more than 1" in refused.stderr
+    # without an address it is not joined, although it runs here: Ray looks for one
+    done = subprocess.run(command("--engine", "ray", "--only", "a"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_cluster_without_a_core_for_a_model_is_named(folder):
+    study(folder, epochs=2)
+    with one_node(n_cores=0) as cluster:
+        on_it = command("--engine", "ray", "--address", cluster.address)
+        refused = subprocess.run([*on_it, "--only", "b"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "the Ray cluster has no node with a core for a model" in refused.stderr
 
 
 def test_what_has_to_be_installed_is_named(monkeypatch):
