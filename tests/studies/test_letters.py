@@ -58,7 +58,7 @@ def test_the_pcas_that_a_denoiser_is_held_against_have_the_numbers_that_denoise_
 
 @pytest.mark.slow
 def test_the_whole_of_it_finds_what_the_first_pages_show(tmp_path, request):
-    assert run_command(["run", "letters", "--out", str(tmp_path)]) == 0
+    assert run_command(["run", "letters", "--threads", "1", "--out", str(tmp_path)]) == 0
     if CHROMIUM:
         assert 3 <= request.getfixturevalue("pages_in_print")(tmp_path / "letters") <= 6
     results = read_results(tmp_path / "letters")
