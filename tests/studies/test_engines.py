@@ -106,7 +106,8 @@ def test_a_task_is_plain_data(context):
     assert (task.pair, task.threads) == (("a", 3), 1)
 
 
-def test_tasks_are_run_with_progress_and_a_failure_is_told_in_words(engine, context):
+def test_tasks_are_run_with_progress_a_failure_is_told_in_words_and_leaving_stops_what_runs(engine, context):
+    """In one test, for each process of an engine takes two seconds to import torch."""
     with engine.open(2, 1):
         for name in ("a", "wild", "b"):  # more than there are slots
             engine.submit(Task.of(context, (name, 3)))
@@ -120,17 +121,13 @@ def test_tasks_are_run_with_progress_and_a_failure_is_told_in_words(engine, cont
         engine.submit(Task.of(context, ("of-a", 3)))  # whose model another task has fitted
         last, _ = ended(engine, 1)
         assert {row["model"] for row in last["of-a"]["done"]["rows"]} == {"of-a"}
-
-
-def test_leaving_an_engine_stops_what_it_runs_and_it_can_be_opened_again(engine, context):
-    with engine.open(2, 1):
         for name in ("long", "a", "b"):
             engine.submit(Task.of(context, (name, 3)))
         until_an_epoch_of_long(engine)
     sweep(context.folder)  # as the next run does: a model may have been stopped while it was written
     assert not list(context.folder.glob("models/long"))
     assert not list(context.folder.rglob("*.tmp*"))
-    with engine.open(1, 1):
+    with engine.open(1, 1):  # it can be opened again
         engine.submit(Task.of(context, ("b", 3)))
         assert "done" in ended(engine, 1)[0]["b"]
 

@@ -104,7 +104,7 @@ def test_the_same_as_each_on_its_own_and_the_second_is_begun_before_the_first_is
     assert not [line for line in again.lines if line.startswith("started")]
 
 
-def test_what_fails_in_the_second_does_not_spoil_the_first(tmp_path):
+def test_what_fails_in_the_second_ends_it_by_the_models_name_and_does_not_spoil_the_first(tmp_path):
     studies = [study("first", (2, 3, 4)), study("second", (5,), DIVERGING)]
     over = []
     with pytest.raises(RunError, match="wild: diverged"):
