@@ -17,6 +17,7 @@ import torch
 
 from isthmus import Images, kinds
 from isthmus.machine import COLLECT_AFTER
+from tests.forking import forking
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXTENDING = Path(__file__).parent.parent / "examples" / "extending"
@@ -49,6 +50,14 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Of thousands of tests none is garbage, and looking through them takes as long as a small test."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """`forked(*arguments, first="")`: the command in a process of its own, as a `subprocess.Popen`, without waiting for
+    torch."""
+    with forking() as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import argparse
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -343,12 +341,12 @@ def test_one_image_is_too_few(digits, tmp_path, refused):
 LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "1", "--device", "cpu")
 
 
-def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(digits, tmp_path):
+def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(forked, digits, tmp_path):
     options = argparse.Namespace(out=tmp_path / "m")
     assert _left(options) == "no epoch was finished, so there is no checkpoint; start again"
-    program = "from isthmus.cli import main; main()"  # which writes a checkpoint after ten seconds of training
-    command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = forked(
+        "fit", digits, "-o", tmp_path / "m", *LONG
+    )  # which writes a checkpoint after ten seconds of training
     while "epoch 15/300" not in child.stderr.readline():
         assert child.poll() is None
     child.send_signal(signal.SIGINT)
@@ -362,12 +360,11 @@ def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(digits, tmp_path):
 
 
 def test_a_fit_that_is_stopped_leaves_no_half_model_and_goes_on_to_the_same_bytes(
-    digits, tmp_path, done, refused, monkeypatch
+    forked, digits, tmp_path, done, refused, monkeypatch
 ):
     # the child writes a checkpoint after every epoch, and is stopped when it has two
-    program = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0; from isthmus.cli import main; main()"
-    command = [sys.executable, "-c", program, "fit", str(digits), "-o", str(tmp_path / "m"), *LONG]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    first = "from isthmus.training import checkpoint; checkpoint.EVERY = 0.0"
+    child = forked("fit", digits, "-o", tmp_path / "m", *LONG, first=first)
     kept, deadline = checkpoints_of(tmp_path / "m"), time.monotonic() + 200
     while len(list(kept.glob("0*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)

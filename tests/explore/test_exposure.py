@@ -7,7 +7,6 @@ import io
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -254,12 +253,9 @@ def test_an_origin_that_is_none_is_refused(word, run, capsys):
     assert said.count("\n") == 1
 
 
-def test_the_address_through_the_proxy_is_told_with_its_token(run):
+def test_the_address_through_the_proxy_is_told_with_its_token(forked, run):
     proxy = "https://hub.example/user/me/proxy/8765/"
-    command = [sys.executable, "-m", "isthmus", "explore", str(run), "--no-browser", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--allow-origin", proxy], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with forked("explore", run, "--no-browser", "--port", "0", "--allow-origin", proxy) as process:
         try:
             address = process.stdout.readline().strip()
             token = address.partition("?token=")[2]

@@ -3,7 +3,6 @@
 import http.client
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -18,21 +17,25 @@ from isthmus.explore.serving.guard import is_loopback
 from isthmus.explore.serving.server import _listen
 
 
-@contextmanager
-def exploring(run, *options):
+@pytest.fixture
+def exploring(forked):
     """`isthmus explore` as a process, once it has printed its address: (process, address)."""
-    command = [sys.executable, "-m", "isthmus", "explore", str(run), "--no-browser", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        killer = threading.Timer(120, process.kill)
-        killer.start()
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            killer.cancel()
-            process.kill()
+
+    @contextmanager
+    def started(run, *options):
+        with forked("explore", run, "--no-browser", *options) as process:
+            killer = threading.Timer(120, process.kill)
+            killer.start()
+            try:
+                yield process, process.stdout.readline().strip()
+            finally:
+                killer.cancel()
+                process.kill()
+
+    return started
 
 
-def test_it_serves_until_ctrl_c_and_says_where(run):
+def test_it_serves_until_ctrl_c_and_says_where(exploring, run):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -50,7 +53,7 @@ def test_it_serves_until_ctrl_c_and_says_where(run):
             assert "Traceback" not in said
 
 
-def test_a_page_for_other_machines_says_so_and_has_a_token(run):
+def test_a_page_for_other_machines_says_so_and_has_a_token(exploring, run):
     with exploring(run, "--host", "0.0.0.0", "--port", "0") as (process, address):
         assert "?token=" in address
         port = int(address.split("?")[0].rstrip("/").rsplit(":", 1)[1])
@@ -114,7 +117,7 @@ def test_what_is_this_machine_alone(host, loopback):
     assert is_loopback(host) is loopback
 
 
-def test_the_page_is_there_before_the_models(run):
+def test_the_page_is_there_before_the_models(exploring, run):
     with exploring(run, "--port", "0") as (process, address):
         with urllib.request.urlopen(address) as response:
             assert b"main.js" in response.read()
@@ -124,7 +127,7 @@ def test_the_page_is_there_before_the_models(run):
         assert process.wait(60) == 0
 
 
-def test_ctrl_c_does_not_wait_for_what_is_computed(run):
+def test_ctrl_c_does_not_wait_for_what_is_computed(exploring, run):
     with exploring(run, "--port", "0") as (process, address):
         with urllib.request.urlopen(f"{address}api/about"):
             pass
@@ -147,7 +150,7 @@ def test_ctrl_c_does_not_wait_for_what_is_computed(run):
         assert "ERROR" not in said
 
 
-def test_models_that_are_all_damaged_end_it_with_a_reason(own_run):
+def test_models_that_are_all_damaged_end_it_with_a_reason(exploring, own_run):
     for folder in (own_run / "models").iterdir():
         (folder / "model.safetensors").write_bytes(b"cut short")
     with exploring(own_run, "--port", "0") as (process, _):

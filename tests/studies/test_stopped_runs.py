@@ -22,41 +22,24 @@ batch_size = 10
 """
 
 
-@contextmanager
-def running(path: Path, out: Path, until: str = "long  epoch 5/"):
+@pytest.fixture
+def running(forked):
     """`isthmus run` in a process of its own, in the middle of training `long`."""
-    command = [
-        sys.executable,
-        "-m",
-        "isthmus",
-        "run",
-        str(path),
-        "--out",
-        str(out),
-        "--threads",
-        "1",
-        "--device",
-        "cpu",
-    ]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in process.stderr:
-            if line.startswith(until):
-                break
-        else:
-            pytest.fail(f"it ended with {process.wait()} before it was stopped")
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
+
+    @contextmanager
+    def started(path: Path, out: Path, until: str = "long  epoch 5/"):
+        with forked("run", path, "--out", out, "--threads", "1", "--device", "cpu") as process:
+            try:
+                for line in process.stderr:
+                    if line.startswith(until):
+                        break
+                else:
+                    pytest.fail(f"it ended with {process.wait()} before it was stopped")
+                yield process
+            finally:
+                process.kill()
+
+    return started
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,9 @@ def uninterrupted(tmp_path_factory, tools):
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_stopped_run_is_completed_by_the_same_command(sent, expected, uninterrupted, tmp_path, tools, capsys):
+def test_a_stopped_run_is_completed_by_the_same_command(
+    running, sent, expected, uninterrupted, tmp_path, tools, capsys
+):
     path, sums = uninterrupted
     folder = tmp_path / "small"
     with running(path, tmp_path) as process:
@@ -98,7 +83,7 @@ def test_a_stopped_run_is_completed_by_the_same_command(sent, expected, uninterr
     assert not list(folder.rglob("*.tmp"))
 
 
-def test_two_runs_in_one_folder(uninterrupted, tmp_path, tools, one_line_of):
+def test_two_runs_in_one_folder(running, uninterrupted, tmp_path, tools, one_line_of):
     path, _ = uninterrupted
     with running(path, tmp_path) as process:
         before = (tmp_path / "small" / "results.json").read_bytes()
