@@ -324,13 +324,13 @@ COMMANDS = {
     "study": ("run", "mine.toml", "--threads", "1"),
     "denoiser": ("fit", "mine/train", "-o", "denoiser", "--corruption", "gaussian:0..0.2", "--epochs", "1", *QUICK),
 }
-# kB: what each takes, of however many images, and 30 MB, a fifth of these images
+# kB: what each takes, of however many images, and 25 to 50 MB, less than two fifths of these images
 MOST_OF = {
     "evaluate": 165_000,
     "score": 135_000,
     "encode": 80_000,
     "reconstruct": 140_000,
-    "study": 185_000,
+    "study": 180_000,
     "denoiser": 100_000,
 }
 
