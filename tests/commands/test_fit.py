@@ -204,7 +204,7 @@ def test_a_model_that_was_kept_at_pcas_solution_says_so(tmp_path, done):
 def test_a_denoiser_that_learns_its_images_by_heart_is_told_of_patches(side, ways, tmp_path, done):
     blocks = np.random.default_rng(0).random((40, 1, side // 4, side // 4), np.float32)
     np.save(tmp_path / "blocks.npy", blocks.repeat(4, axis=2).repeat(4, axis=3))
-    words = ("--corruption", "salt-and-pepper:0.1", "--bottleneck", 256, "--epochs", 60, *QUICK[2:])
+    words = ("--corruption", "salt-and-pepper:0.1", "--hidden", 256, "--bottleneck", 64, "--epochs", 60, *QUICK[2:])
     _, err = done("fit", tmp_path / "blocks.npy", "-o", tmp_path / "m", *words)
     assert f"a network may learn more from {ways}more images\n" in err, "and not from images that are turned a little"
 
@@ -573,7 +573,7 @@ def test_a_denoiser_through_a_code_that_is_worse_than_the_noise_is_told_of_the_o
         + 0.2 * np.random.default_rng(1).random((40, 1, 50, 50))
     )
     np.save(tmp_path / "x.npy", np.float32(blocks))
-    words = ("--corruption", "gaussian:0.02", "--bottleneck", 4, "--epochs", 20, *QUICK[2:])
+    words = ("--corruption", "gaussian:0.02", "--hidden", 16, "--bottleneck", 4, *QUICK)
     _, err = done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *words)
     assert "--corruption alone, which trains a denoiser of whole photographs" in err
     _, err = done("evaluate", tmp_path / "m", tmp_path / "x.npy", "--corruption", "gaussian:0.02")

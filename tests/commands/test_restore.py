@@ -65,7 +65,7 @@ def test_patches_that_overlap_more_leave_less_noise(denoiser, photographs, tmp_p
 
 def test_a_stride_of_the_fit_is_that_of_its_photographs(photographs, tmp_path, done, refused):
     fit = ("fit", photographs, "-o", tmp_path / "m", "--patches", "8", "--corruption", "gaussian:0.1", "--epochs", 1)
-    _, err = done(*fit, "--stride", "8")
+    _, err = done(*fit, "--stride", "8", "--hidden", 32, "--bottleneck", 8)
     n = int(re.search(r"chosen for ([\d,]+) images", err)[1].replace(",", ""))
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["extra"]["preparation"]["stride"] == [8, 8]
