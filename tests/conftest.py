@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from isthmus import Images, kinds
+from isthmus.commands.shared import options
 from isthmus.machine import COLLECT_AFTER
 from tests.forking import forking
 
@@ -83,6 +84,15 @@ def pages_in_print(browser):
         return len(re.findall(rb"/Type\s*/Page\b", document))
 
     return counted
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_thread_to_each_command():
+    """Where tests leave --threads unsaid: two threads of each of two workers wait for each other, up to four times as
+    long as one takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "threads_unsaid", lambda: 1)
+        yield
 
 
 @pytest.fixture(autouse=True)

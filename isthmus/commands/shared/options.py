@@ -186,9 +186,14 @@ def value_range(text: str) -> tuple[float, float] | str:
 
 def threads_of(options: argparse.Namespace) -> int:
     """--threads, at most the cores of this machine."""
-    threads: int = cores() if options.threads is None else options.threads
+    threads: int = threads_unsaid() if options.threads is None else options.threads
     require(1 <= threads <= cores(), "threads", f"between 1 and {cores()}, this machine's cores", threads)
     return threads
+
+
+def threads_unsaid() -> int:
+    """The threads of a command to which --threads is not given."""
+    return cores()
 
 
 def check_target(target: Path, data: str, needed: int = 0) -> None:
