@@ -229,7 +229,7 @@ def test_quick_does_not_replace_a_full_run(run, folder):
 
 
 def test_quick_shows_other_images_where_it_has_too_few(run, folder, tools, fashion):
-    """2,000 of each split are left, and of one class far fewer."""
+    """500 of each split are left, and of one class far fewer."""
     fashion({"train": 3000, "t10k": 2500})
     text = 'title = "x"\n[data]\nname = "fashion-mnist"\n' + tools.PCA + NUMBERED
     full = run(text)
@@ -239,7 +239,7 @@ def test_quick_shows_other_images_where_it_has_too_few(run, folder, tools, fashi
     for more in ("", "classes = [4]\n"):
         quick = run(text.replace("[data]\n", f"[data]\n{more}"), quick=True, fresh=True)
         size = quick.data["splits"]["test"]
-        assert size == (250 if more else 2000)
+        assert size == (250 if more else 500)
         with np.load(folder / "figures" / "f.npz") as arrays:
             assert arrays["positions"].tolist() == [2400 % size, 2499 % size]
             assert not np.array_equal(arrays["original"], before)
