@@ -64,7 +64,7 @@ def on_digits(tmp_path_factory):
     text = (resources.files("isthmus.studies.catalog") / "variational.toml").read_text("utf-8")
     changes = {
         r'name = "mnist".*\nsplit = "file"': 'name = "digits"\ntrain = 200\ntest = 100',
-        r'recipe = "fast"\n((batch_size|learning_rate|epochs) = .*\n)*': "epochs = 15\nlearning_rate = 5e-3\nbatch_size = 20\n",
+        r'recipe = "fast"\n(\w+ = [\de.-]+.*\n)*': "epochs = 15\nlearning_rate = 5e-3\nbatch_size = 20\n",
         r"epochs = 800": "epochs = 15",
         r"batch_size = 256": "batch_size = 20",
         r"bottleneck = 50": "bottleneck = 20",
