@@ -1,6 +1,6 @@
 """Likelihoods of MNIST beside those that Burda, Grosse and Salakhutdinov published in 2016 (table 1, one layer).
 
-    python -m benchmarks.likelihood [--out runs/likelihood] [--epochs 70] [--threads 2] [--readme]
+    python -m benchmarks.likelihood [--out runs/likelihood] [--epochs 220] [--threads 2] [--readme]
 
 A variational autoencoder of 50 numbers, two layers of 200 on each side (tanh), on all 60,000 training images, whose
 pixels are drawn anew in each epoch, by the recipe; and then the same model trained further on the bound of fifty
@@ -60,7 +60,7 @@ def measured(name: str, model: Autoencoder, X: Any, out: Path) -> dict[str, floa
 
 
 def main() -> None:
-    parser = readme.arguments("benchmarks.likelihood", "Likelihoods of MNIST.", 70, "--epochs")
+    parser = readme.arguments("benchmarks.likelihood", "Likelihoods of MNIST.", 220, "--epochs")
     parser.add_argument("--out", type=Path, default=Path("runs/likelihood"), help="(runs/likelihood)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
