@@ -14,8 +14,9 @@ demo: $(INSTALLED)
 # pytest compiles its tests in each worker, which takes five seconds, unless it may keep them from one run to the next
 test test-all: export PYTHONDONTWRITEBYTECODE =
 
-# a thread to each worker: small products on two threads wait for each other, ten times as long as they take; three on
-# two cores, for a seventh of the tests' time is waiting; mypy needs one core for twenty seconds, and has what the workers leave; what it says comes last
+# a thread to each worker: small products on two threads wait for each other, ten times as long as they take; three
+# workers on two cores, for a seventh of the tests' time is waiting; mypy needs one core for twenty seconds, and has
+# what the workers leave; what it says comes last
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

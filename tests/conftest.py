@@ -30,7 +30,7 @@ def pytest_configure():
     gc.set_threshold(COLLECT_AFTER)
 
 
-# Files whose marked tests take a quarter of a minute or more, longest first: the two workers take tests of each other
+# Files whose marked tests take a quarter of a minute or more, longest first: workers take tests of each other
 # from the end of the order, and none is to be left with one of these
 LONG = (
     *("test_compress.py", "test_sheets.py", "test_thirty.py", "test_letters.py", "test_ray.py", "test_kill.py"),
@@ -88,7 +88,7 @@ def pages_in_print(browser):
 
 @pytest.fixture(scope="session", autouse=True)
 def a_thread_to_each_command():
-    """Where tests leave --threads unsaid: two threads of each of two workers wait for each other, up to four times as
+    """Where tests leave --threads unsaid: two threads of each worker wait for each other, up to four times as
     long as one takes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options, "threads_unsaid", lambda: 1)

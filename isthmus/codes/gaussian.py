@@ -79,7 +79,7 @@ class _DoublyReparameterized(torch.autograd.Function):
     def forward(
         ctx: Any, code: torch.Tensor, excess: torch.Tensor, noise: torch.Tensor, log_variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """code, noise: (n, k, code_size); excess: (n, k); log_variance: (n, 1, code_size), of which none is a leaf."""
+        """code, noise: (n, k, code_size); excess: (n, k); log_variance: (n, 1, code_size). Only code has a gradient."""
         ctx.save_for_backward(code, noise, log_variance)
         return code.view_as(code), excess.view_as(excess)
 

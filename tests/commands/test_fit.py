@@ -344,9 +344,8 @@ LONG = ("--epochs", "300", "--patience", "300", "--hidden", "64", "--threads", "
 def test_a_fit_that_is_stopped_keeps_its_last_whole_epoch(forked, digits, tmp_path):
     options = argparse.Namespace(out=tmp_path / "m")
     assert _left(options) == "no epoch was finished, so there is no checkpoint; start again"
-    child = forked(
-        "fit", digits, "-o", tmp_path / "m", *LONG
-    )  # which writes a checkpoint after ten seconds of training
+    # it would write a checkpoint after ten seconds of training
+    child = forked("fit", digits, "-o", tmp_path / "m", *LONG)
     while "epoch 15/300" not in child.stderr.readline():
         assert child.poll() is None
     child.send_signal(signal.SIGINT)

@@ -28,10 +28,8 @@ class SharedVector:
             os.pwrite(self._file, self._word, self._size)
             self.numbers = _mapped(f"/proc/self/fd/{self._file}", n, dtype)
         except (AttributeError, OSError, RuntimeError):  # not on Linux, not allowed, or without /proc
-            self._file, self.numbers = (
-                -1,
-                torch.zeros(n, dtype=dtype),
-            )  # no partner is to map a file that they are not in
+            self._file = -1  # no partner is to map one that the numbers are not in
+            self.numbers = torch.zeros(n, dtype=dtype)
 
     def link(self, partner: int, seconds: float) -> Link | None:
         """To the same numbers of a process of this rank, which asks for this one's too; None where they share nothing.
